@@ -21,7 +21,7 @@ import orjson
 from benchmarks.driven_child import V2_BUS, cpu_s
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.errors import Answer
 from tests.fakeaws.process import FakeAwsProcess
 

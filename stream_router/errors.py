@@ -10,7 +10,7 @@ import errno
 import html
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -482,3 +482,18 @@ def _failed_message(result: dict[str, Any]) -> Outcome:
     known = CODES.get(code)
     blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
     return Outcome(known if known is not None and known is not Disposition.BISECT else blamed, code)
+
+
+# --- what boto3 raises and answers
+
+
+def code_of(error: BaseException) -> str:
+    """AWS's code for a refusal that boto3 raised; the exception's name where AWS gave no code, or no answer at all."""
+    answer = getattr(error, "response", None)
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    return str(code or type(error).__name__)
+
+
+def served_s(answer: Mapping[str, Any]) -> float:
+    """What time it was by AWS's clock at an answer or a refusal of boto3's (epoch seconds); 0.0 where it bears none."""
+    return epoch_of(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))

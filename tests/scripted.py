@@ -1,11 +1,11 @@
-"""Control-plane clients that follow a script: real boto3 clients, whose calls botocore checks against AWS's own model.
+"""Control-plane clients that follow a script: botocore's own, whose calls it checks against AWS's own model.
 
 Each expected call is answered as scripted; an unexpected, a missing or an invalid call fails the test. No socket.
 """
 
 from typing import Any
 
-import boto3
+from botocore.session import Session
 from botocore.stub import Stubber
 
 from stream_router.aws.clients import Clients
@@ -18,7 +18,9 @@ class Script:
     """`expect` calls in order (per service); `clients` makes them; `done` sees that all were made."""
 
     def __init__(self) -> None:
-        session = boto3.Session("AKIDEXAMPLE", "secret", region_name=REGION)
+        session = Session()
+        session.set_config_variable("region", REGION)
+        session.set_credentials("AKIDEXAMPLE", "secret")
         self.clients = Clients(REGION, session=session)
         self._stubbers: dict[str, Stubber] = {}
 

@@ -1,13 +1,12 @@
-"""boto3 clients of the control plane, made when asked for, with standard retries and time-outs. No event goes here."""
+"""Clients of the control plane, made when asked for, with standard retries and time-outs. No event goes here."""
 
-import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
-from stream_router.aws import credentials
-from stream_router.aws.endpoints import check_url, refusals
+from stream_router.aws import credentials, endpoints
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -25,7 +24,7 @@ CONFIG = Config(
 )
 
 READS = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
-"""For calls that their owner paces and repeats: a retry of botocore's own would be a read too many."""
+"""A retry of botocore's own would be a read too many."""
 
 
 class Clients:
@@ -35,68 +34,50 @@ class Clients:
     Raises SettingsError, at construction or when a client is first asked for, where a variable or a file is wrong.
     """
 
-    def __init__(self, region: str, endpoint_url: str | None = None, session: boto3.Session | None = None) -> None:
+    kinesis: "KinesisClient"
+    kinesis_reads: "KinesisClient"
+    """Tries each call once; for many threads, whose owner paces and repeats them himself."""
+    events: "EventBridgeClient"
+    events_v2: Any
+    """No type stubs exist for it yet."""
+    sqs: "SQSClient"
+    dynamodb: "DynamoDBClient"
+    cloudwatch: "CloudWatchClient"
+    service_quotas: Any
+    """No type stubs are installed."""
+    sts: "STSClient"
+
+    def __init__(self, region: str, endpoint_url: str | None = None, session: Session | None = None) -> None:
         self.region = region
         self._endpoint_url = endpoint_url
-        with refusals("sts"):
-            self._session = session or boto3.Session(region_name=region)
+        self._session = session or endpoints.session(region)
+
+    def __getattr__(self, name: str) -> Any:
+        """The client of that name, made when it is first asked for."""
+        if name not in Clients.__annotations__:
+            raise AttributeError(name)
+        service = {"kinesis_reads": "kinesis", "events_v2": "eventbridgev2", "service_quotas": "service-quotas"}
+        config = READS if name == "kinesis_reads" else CONFIG
+        credentials.find(self._session)
+        made = endpoints.client(self._session, service.get(name, name), config, endpoint_url=self._endpoint_url)
+        setattr(self, name, made)
+        return made
 
     @property
     def partition(self) -> str:
         """The partition of the region: aws, aws-cn, aws-us-gov."""
-        with refusals("sts"):
+        with endpoints.refusals("sts"):
             return str(self._session.get_partition_for_region(self.region))
 
-    def _make(self, service: str, config: Config = CONFIG) -> Any:
-        # boto3's own overloads want a literal; the properties below give each client its type.
-        make: Any = self._session.client
-        credentials.find(self._session)
-        with refusals(service):
-            client = make(service, config=config, endpoint_url=self._endpoint_url)
-            check_url(client.meta.endpoint_url)
-            return client
 
-    @functools.cached_property
-    def kinesis(self) -> "KinesisClient":
-        """Kinesis Data Streams."""
-        return self._make("kinesis")  # type: ignore[no-any-return]
+def shards_of(kinesis: Any, stream: str, **wanted: Any) -> Iterator[Any]:
+    """Every shard as ListShards tells it, closed ones that still keep records among them; `wanted` is a filter.
 
-    @functools.cached_property
-    def kinesis_reads(self) -> "KinesisClient":
-        """Kinesis Data Streams, each call tried once; for many threads."""
-        return self._make("kinesis", READS)  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def events(self) -> "EventBridgeClient":
-        """EventBridge, classic."""
-        return self._make("events")  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def events_v2(self) -> Any:
-        """EventBridge, v2 (no type stubs exist for it yet)."""
-        return self._make("eventbridgev2")
-
-    @functools.cached_property
-    def sqs(self) -> "SQSClient":
-        """SQS."""
-        return self._make("sqs")  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def dynamodb(self) -> "DynamoDBClient":
-        """DynamoDB: the KCL's lease table."""
-        return self._make("dynamodb")  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def cloudwatch(self) -> "CloudWatchClient":
-        """CloudWatch metrics."""
-        return self._make("cloudwatch")  # type: ignore[no-any-return]
-
-    @functools.cached_property
-    def service_quotas(self) -> Any:
-        """Service Quotas (no type stubs installed)."""
-        return self._make("service-quotas")
-
-    @functools.cached_property
-    def sts(self) -> "STSClient":
-        """STS: who we are."""
-        return self._make("sts")  # type: ignore[no-any-return]
+    botocore's own paginator sends the stream's name beside a page's token, and so fails from the second page on
+    (boto/botocore#2009); a page has 1,000 shards. Raises what the client raises.
+    """
+    page = kinesis.list_shards(StreamName=stream, **wanted)
+    yield from page["Shards"]
+    while token := page.get("NextToken"):
+        page = kinesis.list_shards(NextToken=token)
+        yield from page["Shards"]

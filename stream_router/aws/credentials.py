@@ -4,12 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
+from botocore.session import Session
 
-from stream_router.errors import NotNowError, SettingsError
+from stream_router.errors import CREDENTIALS_OVER, EX_CONFIG, SettingsError
 from stream_router.process import stopped_after
 
 log = logging.getLogger(__name__)
@@ -18,11 +19,16 @@ REFRESH_EVERY_S = 20.0
 """How often the thread asks botocore for the current credentials. botocore itself renews those that expire within 15
 minutes, so they are replaced long before their end."""
 
+LOOK_AGAIN_S = 10.0
+"""How often credentials that AWS refuses are looked up anew, at most."""
 
 PATIENCE_S = 30.0
 """How long a program that starts asks for credentials: what gives them may start later, or answer late."""
 
 AGAIN_S = 1.0
+
+EX_LATER = 1
+"""Exit status where what gives the credentials did not answer: who runs the program starts it again, as after no 78."""
 
 _UNANSWERED = (
     exceptions.ConnectionError,
@@ -30,6 +36,8 @@ _UNANSWERED = (
     exceptions.CredentialRetrievalError,
     exceptions.MetadataRetrievalError,
 )
+
+T = TypeVar("T")
 
 
 class Credentials(NamedTuple):
@@ -44,29 +52,12 @@ class Credentials(NamedTuple):
 
 
 class CredentialsError(SettingsError):
-    """The chain gives no credentials, for now or for good."""
+    """The chain gives no credentials; `may_pass`: for now, since a service that gives them has not answered."""
 
-    may_pass = False
-    """Whether a service gives them, or may, that has not answered."""
-
-
-class NoneYetError(CredentialsError):
-    """The chain names no credentials. A host's metadata service that does not answer yet looks the same."""
-
-    may_pass = True
-
-
-class UnansweredError(CredentialsError, NotNowError):
-    """What gives the credentials did not answer, or gave such as have ended. Ends with 1: a later start may be well."""
-
-    may_pass = True
-
-
-class Session(Protocol):
-    """What is asked for credentials: a session of botocore or of boto3."""
-
-    def get_credentials(self) -> BotoCredentials | None:
-        """The first that the chain finds."""
+    def __init__(self, line: str, *, may_pass: bool = False, status: int = EX_CONFIG) -> None:
+        super().__init__(line)
+        self.may_pass = may_pass
+        self.status = status
 
 
 def find(session: Session) -> BotoCredentials:
@@ -77,86 +68,111 @@ def find(session: Session) -> BotoCredentials:
             return found
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services: it raises what it likes
         if isinstance(error, RuntimeError) and "still expired" in str(error):
-            raise UnansweredError(
-                "AWS credentials: they have ended already, by this machine's clock; set the clock, or renew them"
-            ) from None
-        kind = UnansweredError if isinstance(error, _UNANSWERED) else CredentialsError
-        raise kind(
-            f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
-        ) from None
-    raise NoneYetError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
-
-
-def wait_for_some(session: Session) -> None:
-    """Returns once the chain gives credentials, for a program that may start with its host or its container.
-
-    Raises CredentialsError: at once where no time can help, else after PATIENCE_S.
-    """
-    awaited(lambda: find(session))
-
-
-T = TypeVar("T")
-
-
-def awaited(ask: Callable[[], T]) -> T:
-    """What `ask` gives, which may need credentials: waited for, and raised, as `wait_for_some` does."""
-    told = False
-
-    def asked() -> T:
-        nonlocal told
-        try:
-            return ask()
-        except CredentialsError as error:
-            if not told and error.may_pass:
-                told = True
-                log.warning(
-                    "no credentials yet, they are asked for during %d s: %s",
-                    PATIENCE_S,
-                    error,
-                    extra={"event": "no-credentials-yet"},
-                )
-            raise
-
-    return patiently(asked, lambda error: error.may_pass)
+            line = "they have ended already, by this machine's clock; set the clock, or renew them"
+            raise CredentialsError(f"AWS credentials: {line}", may_pass=True, status=EX_LATER) from None
+        line = f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
+        if isinstance(error, _UNANSWERED):
+            raise CredentialsError(line, may_pass=True, status=EX_LATER) from None
+        raise CredentialsError(line) from None
+    # A host's metadata service that does not answer yet looks the same.
+    line = "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
+    raise CredentialsError(line, may_pass=True)
 
 
 def patiently(
     ask: Callable[[], T],
-    may_pass: Callable[[CredentialsError], bool] = lambda _: True,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> T:
-    """What `ask` gives, asked again during PATIENCE_S for what may pass; raises CredentialsError after that."""
-    until = clock() + PATIENCE_S
+    """What `ask` gives, which needs credentials: asked again, for a program that may start with its host or container.
+
+    Raises CredentialsError: at once where no time can help, else after PATIENCE_S.
+    """
+    until, told = clock() + PATIENCE_S, False
     while True:
         try:
             return ask()
         except CredentialsError as error:
-            if clock() >= until or not may_pass(error):
+            if not error.may_pass or clock() >= until:
                 raise
+            if not told:
+                log.warning(
+                    "no credentials yet, they are asked for during %d s: %s",
+                    *(PATIENCE_S, error),
+                    extra={"event": "no-credentials-yet"},
+                )
+            told = True
         wait(AGAIN_S)
 
 
-def found_anew(held: BotoCredentials, session: Session) -> BotoCredentials:
-    """What a new session's chain finds; `held` where that comes from another kind of source.
+class Renewed:
+    """What a chain found, as botocore's clients use it; once AWS refuses it, what stands in the same place by then.
 
-    From elsewhere they may be of another account, whose stream has the same name. Raises CredentialsError.
+    botocore reads credentials in a file once in a session's life: who renews them there need not restart anything.
+    From another kind of source none are taken: they may be of another account, whose stream has the same name.
     """
-    found = find(session)
-    return found if found.method == held.method else held
+
+    def __init__(self, found: BotoCredentials, look: Callable[[], BotoCredentials]) -> None:
+        self._found = found
+        self._look = look
+        self._looked_s = float("-inf")
+        self._refused = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+    def refused(self) -> None:
+        """AWS says that they are not valid, or not any more."""
+        self._refused = True
+
+    def get_frozen_credentials(self) -> Any:
+        """Those to sign with. Blocks while they are looked up. Raises what botocore's chain raises."""
+        now_s = time.monotonic()
+        if self._refused and now_s - self._looked_s >= LOOK_AGAIN_S:
+            self._looked_s, self._refused = now_s, False
+            try:
+                found = self._look()
+                if found.method == self._found.method:
+                    self._found = found
+            except SettingsError:
+                self._refused = True  # none for now: they are looked for again
+        return self._found.get_frozen_credentials()
+
+
+class _Chain:
+    """In the place of botocore's own chain in a session; `again` makes a session that has that one still."""
+
+    def __init__(self, again: Callable[[], Session]) -> None:
+        self._again = again
+        self._found: Renewed | None = None
+
+    def load_credentials(self) -> Renewed | None:
+        """Called by botocore until there are some."""
+        if found := self._again().get_credentials():
+            self._found = Renewed(found, lambda: find(self._again()))
+        return self._found
+
+    def answered(self, **call: Any) -> None:
+        """Called by botocore after each call of a client."""
+        if self._found and call["parsed"].get("Error", {}).get("Code") in CREDENTIALS_OVER:
+            self._found.refused()
+
+
+def renew(session: Session, again: Callable[[], Session]) -> None:
+    """Have all clients of the session sign with Renewed credentials; `again` makes a session like it."""
+    chain = _Chain(again)
+    session.register_component("credential_provider", chain)
+    session.register("after-call", chain.answered)
 
 
 class CredentialSource:
     """Hands out the current credentials without ever blocking.
 
-    Raises CredentialsError at construction where botocore's chain gives none. `again` makes such a session anew, for
-    when AWS refuses the credentials: botocore reads a file of them once, and others may stand in the same place by now.
+    Raises CredentialsError at construction where botocore's chain gives none.
     """
 
-    def __init__(self, session: Session, again: Callable[[], Session] | None = None) -> None:
-        self._source = find(session)
-        self._again = again
-        self._refused = False
+    def __init__(self, session: Session) -> None:
+        self._found = find(session)
         self._current = self._read()
         self._stop = threading.Event()
         threading.Thread(target=self._refresh, name="aws-credentials", daemon=True).start()
@@ -165,18 +181,16 @@ class CredentialSource:
         return self._current
 
     def refused(self) -> None:
-        """AWS says that they are not valid, or not any more."""
-        self._refused = True
+        """AWS says that they are not valid, or not any more: the thread looks for others."""
+        if isinstance(self._found, Renewed):
+            self._found.refused()
 
     def close(self) -> None:
         """Stop the refreshing thread."""
         self._stop.set()
 
     def _read(self) -> Credentials:
-        if self._refused and self._again:
-            self._refused = False
-            self._source = found_anew(self._source, self._again())
-        frozen = self._source.get_frozen_credentials()
+        frozen = self._found.get_frozen_credentials()
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     def _refresh(self) -> None:

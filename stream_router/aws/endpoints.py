@@ -1,13 +1,13 @@
-"""Where each data-plane call goes: resolved as boto3 does it, the `AWS_ENDPOINT_URL*` variables included."""
+"""Where each data-plane call goes: where botocore itself would send it, the `AWS_ENDPOINT_URL*` variables included."""
 
 import contextlib
 import functools
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from botocore import UNSIGNED
+from botocore import xform_name
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFound, UnknownRegionError
@@ -15,7 +15,7 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from stream_router import limits
+from stream_router.aws import credentials
 from stream_router.errors import SettingsError
 
 
@@ -31,8 +31,15 @@ class Target(NamedTuple):
 def session(region: str) -> Session:
     """A botocore session in `region`; profile, credentials and configuration files are read as boto3 reads them.
 
-    Raises SettingsError where the profile or the files cannot be used.
+    Its clients take other credentials once AWS refuses those that they have. Raises SettingsError where the profile or
+    the files cannot be used.
     """
+    made = _session(region)
+    credentials.renew(made, lambda: _session(region))
+    return made
+
+
+def _session(region: str) -> Session:
     made = Session()
     made.set_config_variable("region", region)
     with refusals("kinesis"):
@@ -65,10 +72,10 @@ def refusals(service: str) -> Iterator[None]:
         ) from None
 
 
-def client(session: Session, service: str, config: Config | None = None) -> Any:
+def client(session: Session, service: str, config: Config | None = None, **more: Any) -> Any:
     """A botocore client; nothing is sent. Raises SettingsError where the environment cannot be used."""
     with refusals(service):
-        made: Any = session.create_client(service, config=config)
+        made: Any = session.create_client(service, config=config, **more)
         check_url(made.meta.endpoint_url)
         return made
 
@@ -79,30 +86,6 @@ def check_url(url: str) -> None:
     _ = parts.port  # raises for a port that is none
     if parts.scheme not in ("http", "https"):
         raise ValueError(url)
-
-
-_ASKS_FOR_NOTHING = {
-    "kinesis": "list_streams",
-    "events": "list_event_buses",
-    "sqs": "list_queues",
-    "dynamodb": "list_tables",
-    "s3": "list_buckets",
-    "cloudwatch": "list_metrics",
-}
-"""An operation of each service that needs no argument."""
-
-
-def endpoint_url(session: Session, service: str) -> str:
-    """The URL that boto3 would send `service` calls to in this environment.
-
-    A client's own `endpoint_url` is by an older table than the one that its calls follow: with FIPS or dual-stack
-    endpoints it names hosts that there are not.
-    """
-    made = client(session, service, _UNSIGNED)
-    told = str(made.meta.endpoint_url)
-    with refusals(service):
-        sent_to = urlsplit(_sent_to(made, getattr(made, _ASKS_FOR_NOTHING[service])))
-    return told if sent_to.netloc == urlsplit(told).netloc else f"{sent_to.scheme}://{sent_to.netloc}"
 
 
 def is_aws(url: str) -> bool:
@@ -127,91 +110,52 @@ def json_target(url: str, service: str, operation: str, json_version: str) -> Ta
     return Target(url.rstrip("/") + "/", service, headers)
 
 
-def put_events(session: Session) -> Target:
-    """PutEvents on a classic bus."""
-    return json_target(endpoint_url(session, "events"), "events", "AWSEvents.PutEvents", "1.1")
+def target(session: Session, service: str, operation: str) -> Target:
+    """An operation of a service that speaks awsJson. Raises SettingsError where the environment cannot be used."""
+    made = client(session, service, **_SENDS_NOTHING)
+    model = made.meta.service_model
+    name = f"{model.metadata['targetPrefix']}.{operation}"
+    return json_target(_url(made, operation), model.signing_name, name, model.metadata["jsonVersion"])
 
 
-def put_records(session: Session) -> Target:
-    """PutRecords on a Kinesis stream."""
-    return kinesis(endpoint_url(session, "kinesis"), "PutRecords")
-
-
-def kinesis(url: str, operation: str) -> Target:
-    """An operation of Kinesis at its endpoint `url`."""
-    return json_target(url, "kinesis", f"Kinesis_20131202.{operation}", "1.1")
-
-
-def get_item(session: Session) -> Target:
-    """GetItem from a DynamoDB table."""
-    return json_target(endpoint_url(session, "dynamodb"), "dynamodb", "DynamoDB_20120810.GetItem", "1.0")
-
-
-def send_message_batch(session: Session) -> Target:
-    """SendMessageBatch to an SQS queue."""
-    return json_target(endpoint_url(session, "sqs"), "sqs", "AmazonSQS.SendMessageBatch", "1.0")
-
-
-def sqs(session: Session, operation: str) -> Target:
-    """Another operation of SQS, for example ReceiveMessage."""
-    return json_target(endpoint_url(session, "sqs"), "sqs", f"AmazonSQS.{operation}", "1.0")
-
-
-def put_events_v2(session: Session, bus_arn: str) -> Target:
-    """PutEvents on a v2 bus: rpc-v2-cbor, at the host that botocore derives from the bus's ARN."""
-    return _v2_target(session, bus_arn, "PutEvents")
-
-
-def describe_event_bus(session: Session, bus: str) -> Target:
-    """DescribeEventBus of a classic or a v2 bus."""
-    if limits.is_v2_bus(bus):
-        return _v2_target(session, bus, "DescribeEventBus")
-    return json_target(endpoint_url(session, "events"), "events", "AWSEvents.DescribeEventBus", "1.1")
+def v2_target(session: Session, bus_arn: str, operation: str) -> Target:
+    """An operation of a v2 bus, which speaks rpc-v2-cbor; botocore derives host and path from the bus's ARN."""
+    url = _url(client(session, "eventbridgev2", **_SENDS_NOTHING), operation, EventBusArn=bus_arn)
+    headers = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
+    return Target(url, "events", headers)
 
 
 def put_object(session: Session, bucket: str) -> Target:
     """PutObject into an S3 bucket, path style; the key is the call's path."""
-    url = endpoint_url(session, "s3").rstrip("/")
-    return Target(f"{url}/{bucket}/", "s3", ("Content-Type: application/octet-stream",), "PUT")
+    url = _url(client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
+    return Target(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
 
 
-_V2_HEADERS = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
+_SENDS_NOTHING: dict[str, Any] = {
+    "config": Config(parameter_validation=False, s3={"addressing_style": "path"}),
+    "aws_access_key_id": "none",
+    "aws_secret_access_key": "none",
+}
+"""Makes a client that is only asked where it would send a call: for that nobody needs credentials."""
 
 
-class _CapturedError(Exception):
+class _WouldSendError(Exception):
     """Ends botocore's call once its request is known: nothing is sent."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.url = url
+
+def _would_send(request: AWSPreparedRequest, **_: object) -> None:
+    raise _WouldSendError(request.url)
 
 
-_UNSIGNED = Config(signature_version=UNSIGNED)
-"""Of clients that send nothing, and so need no credentials. One for all: `doctor` keeps clients by it."""
-
-
-def _v2_target(session: Session, bus_arn: str, operation: str) -> Target:
-    """The URL that botocore itself would send to: it derives host and path from the bus's ARN."""
-    v2 = client(session, "eventbridgev2")
-    if operation == "PutEvents":
-        url = _sent_to(v2, v2.put_events, EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
-    else:
-        url = _sent_to(v2, v2.describe_event_bus, EventBusArn=bus_arn)
-    return Target(url, "events", _V2_HEADERS)
-
-
-def _sent_to(made: Any, operation: Callable[..., Any], **arguments: Any) -> str:
-    """The URL of an operation's request. Of the client `made` nothing is sent, now or later."""
-    made.meta.events.register("before-send", _capture, unique_id="captured")
-    try:
-        operation(**arguments)
-    except _CapturedError as captured:
-        return captured.url
+def _url(made: Any, operation: str, **arguments: Any) -> str:
+    """Where an operation's request goes. A client's `endpoint_url` may be another: it is by an older table."""
+    made.meta.events.register("before-send", _would_send, unique_id="would-send")
+    with refusals(made.meta.service_model.service_name):
+        try:
+            getattr(made, xform_name(operation))(**arguments)
+        except _WouldSendError as found:
+            return str(found)
     raise AssertionError("botocore sends without saying so")
-
-
-def _capture(request: AWSPreparedRequest, **_: object) -> None:
-    raise _CapturedError(str(request.url))
 
 
 def ca_bundle(session: Session) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import pycurl
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import SignedCalls
+from stream_router.aws.signed_calls import Done, Easy, SignedCalls
 from stream_router.errors import Answer
 from stream_router.log import Seldom
 

@@ -7,8 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from stream_router.aws import credentials, endpoints
-from stream_router.aws.endpoints import session
-from stream_router.aws.errors import code_of
+from stream_router.errors import THROTTLING, code_of
 
 PREFIXES = ("secretsmanager:", "ssm:")
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
@@ -28,22 +27,19 @@ def fetch(reference: str, region: str) -> str:
     Raises SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass, for itself.
     """
     store, _, name = reference.partition(":")
-    made = session(region)
-    credentials.find(made)
-    client: Any = endpoints.client(made, store, CONFIG)
+    session = endpoints.session(region)
+    credentials.find(session)
+    client: Any = endpoints.client(session, store, CONFIG)
     try:
         if store == "ssm":
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
         else:
             text = client.get_secret_value(SecretId=name).get("SecretString") or ""
-    except (ClientError, BotoCoreError, KeyError) as error:
-        raise SecretUnreadableError(code_of(error), outage=_is_outage(error)) from None
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        outage = status >= 500 or code_of(error) in THROTTLING
+        raise SecretUnreadableError(code_of(error), outage=outage) from None
+    except (BotoCoreError, KeyError) as error:
+        outage = isinstance(error, HTTPClientError | exceptions.ConnectionError)
+        raise SecretUnreadableError(code_of(error), outage=outage) from None
     return str(text)
-
-
-def _is_outage(error: Exception) -> bool:
-    """No answer, a 5xx, or throttling."""
-    if not isinstance(error, ClientError):
-        return isinstance(error, HTTPClientError | exceptions.ConnectionError)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or "Throttl" in code_of(error) or "TooManyRequests" in code_of(error)

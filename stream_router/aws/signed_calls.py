@@ -1,19 +1,19 @@
 """Signed AWS calls over libcurl: a multi handle, connections kept, many calls in flight, no thread.
 
-What drives them is another module's: `pumped_transport` is pumped by its owner (the child), `loop_transport` hangs on
-an asyncio loop (the receiver). Nothing here retries, libcurl included: the caller owns every attempt. A call ends in
-exactly one `Answer`.
+`SignedCalls` is the core. A `Transport` is pumped by its owner (the child, between the stages of its pipeline); a
+`LoopTransport` (`loop_transport.py`) hangs on an asyncio loop (the receiver). Nothing here retries, libcurl included:
+the caller owns every attempt. A call ends in exactly one `Answer`.
 """
 
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import pycurl
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
-from stream_router.aws.served_time import ServedTime
 from stream_router.errors import CREDENTIALS_OVER, Answer, epoch_of, refusal
 
 CONNECT_TIMEOUT_MS = 3_000
@@ -23,14 +23,82 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """More than any answer that is read here but ReceiveMessage's; an endpoint that sends without end must not take the
 memory."""
 
-DATED_EVERY_S = 60.0
-"""How often the Date of a good answer is looked at: what time it is by the service's clock."""
-
 NAMES_ASKED_EVERY_S = 1.0
 """How often a host that was not found is asked for anew, at most."""
 
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
 """The error of a call that libcurl would have sent again."""
+
+LINGER_S = 0.0005
+"""How long `pump` lets further answers gather once the first is there: each wake-up asks every call in flight, and
+answers taken one by one cost twice the CPU (benchmarks/child.py)."""
+
+Done = Callable[[Answer], None]
+
+
+class Easy:
+    """A pooled easy handle and what its current call has collected."""
+
+    __slots__ = (
+        "body",
+        "credentials",
+        "curl",
+        "done",
+        "header_lines",
+        "max_answer_bytes",
+        "path",
+        "sent",
+        "size_bytes",
+        "skewed",
+        "target",
+        "timeout_ms",
+    )
+
+    def __init__(self, curl: pycurl.Curl, target: Target, max_answer_bytes: int) -> None:
+        self.curl = curl
+        self.max_answer_bytes = max_answer_bytes
+        self.target = target
+        self.path = ""
+        self.credentials: Credentials | None = None
+        self.skewed = False
+        self.body: list[bytes] = []
+        self.header_lines: list[bytes] = []
+        self.done: Done | None = None
+        self.timeout_ms = 0
+        self.sent = False
+        curl.setopt(pycurl.PREREQFUNCTION, self.may_send)
+        self.size_bytes = 0
+        curl.setopt(pycurl.WRITEFUNCTION, self._take)
+        curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+
+    def forget_name(self) -> None:
+        """Let its next call ask for the host's address anew.
+
+        libcurl takes "there is no such host" for true for half a minute. A name server that says so while it is being
+        replaced is back after a second.
+        """
+        url = urlsplit(self.target.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        self.curl.setopt(pycurl.RESOLVE, [f"-{url.hostname}:{port}"])
+
+    def may_send(self, *_: object) -> int:
+        """Asked by libcurl before it sends a request: once is allowed.
+
+        Left alone it sends again by itself, up to five times, where a connection that it kept is reset before a byte
+        of the answer came; the service may have acted on every one. So that call ends unanswered instead.
+        """
+        if self.sent:
+            return pycurl.PREREQFUNC_ABORT
+        self.sent = True
+        return pycurl.PREREQFUNC_OK
+
+    def _take(self, chunk: bytes) -> int | None:
+        """A piece of the answer; 0, which ends the call, where it grows beyond what any answer is."""
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self.max_answer_bytes:
+            return 0
+        self.body.append(chunk)
+        return None
 
 
 class SignedCalls:
@@ -56,8 +124,7 @@ class SignedCalls:
         """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
         self.skew_s = 0.0
         """What is added to the local clock when signing, learned from an answer's Date."""
-        self.served_time = ServedTime()
-        self._asked_s = self._dated_s = float("-inf")
+        self._asked_s = float("-inf")
         self._max_connections = max_connections
         self._multi = self._new_multi()
 
@@ -99,7 +166,7 @@ class SignedCalls:
         easy.body.clear()
         easy.size_bytes = 0
         easy.header_lines.clear()
-        easy.done, easy.started, easy.sent = done, time.monotonic(), False
+        easy.done, easy.sent = done, False
         self._multi.add_handle(curl)
         self._busy[curl] = easy
 
@@ -194,9 +261,6 @@ class SignedCalls:
             status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
             # A good answer tells by its body, of an object that is stored by its headers.
             headers = _headers(easy.header_lines) if status != 200 or easy.target.method == "PUT" else {}
-            if status == 200 and easy.started - self._dated_s >= DATED_EVERY_S:
-                self._dated_s = easy.started
-                self.served_time.hear(_headers(easy.header_lines).get("date", ""))
             if status in (400, 403):
                 self._learn(Answer(status, b"".join(easy.body), headers, ""))
         except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
@@ -215,3 +279,37 @@ class SignedCalls:
 def _headers(lines: list[bytes]) -> dict[str, str]:
     pairs = (line.decode("latin-1").partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
+
+
+class Transport(SignedCalls):
+    """Calls that move on when their owner calls `pump`."""
+
+    def pump(self, wait_s: float = 0.0, others: Sequence[int] = ()) -> Sequence[int]:
+        """Move every call on and deliver what is answered, once; those of `others` that can be read.
+
+        Where nothing is answered yet it waits up to `wait_s`, for an answer or for one of `others` (file descriptors),
+        and half a millisecond more for company.
+        """
+        if self._busy or self._unanswered:
+            self._multi.perform()
+            if self._deliver():
+                wait_s = 0.0
+        if wait_s <= 0:
+            return ()
+        return self._wait(wait_s, others)
+
+    def _wait(self, wait_s: float, others: Sequence[int]) -> Sequence[int]:
+        if not self._busy:
+            return select.select(others, (), (), wait_s)[0]
+        reading, writing, failing = self._multi.fdset()
+        soonest_ms = self._multi.timeout()
+        if soonest_ms >= 0:
+            wait_s = min(wait_s, soonest_ms / 1000)
+        readable, writable, failed = select.select([*reading, *others], writing, failing, wait_s)
+        answered = len(readable) + len(writable) + len(failed)
+        ready = [fd for fd in others if fd in readable] if answered else []
+        if answered > len(ready) and len(self._busy) > 1:
+            time.sleep(LINGER_S)
+        self._multi.perform()
+        self._deliver()
+        return ready

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of
 from stream_router.checks import stream_mark
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
+from stream_router.errors import code_of
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
 """A start waits for no more than this; an outage is no reason to wait."""
@@ -45,9 +45,9 @@ def stream_writable(session: Session, name: str) -> Finding:
 
     An emulator that ignores DryRun would store the record; it is asked for the stream instead (SR101).
     """
-    if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
-        return stream(session, name)
     kinesis = endpoints.client(session, "kinesis", ONCE)
+    if not endpoints.is_aws(kinesis.meta.endpoint_url):
+        return stream(session, name)
     question = Question("SR102", STREAM, "PutRecords", lambda: _dry_put(kinesis, name), _NO_PUT)
     refused, _ = ask(question)
     return refused or well(question)
@@ -132,7 +132,7 @@ def lease_table(session: Session, application: str, stream_name: str, *, note: b
     silent, foreign = ask(Question("SR105", APPLICATION, "the stream", compare, {}))
     if foreign:
         return _FOREIGN
-    if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
+    if not endpoints.is_aws(kinesis.meta.endpoint_url):
         mark, noted = stream_mark.of(kinesis, stream_name), stream_mark.read(dynamodb, application)
         if checkpoints and mark and noted and mark != noted:
             return _FOREIGN

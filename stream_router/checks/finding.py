@@ -14,8 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from botocore.parsers import ResponseParserError
 
 from stream_router.aws.endpoints import is_aws
-from stream_router.aws.errors import code_of
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingsError, code_of
 from stream_router.settings.environment import in_force
 
 log = logging.getLogger(__name__)

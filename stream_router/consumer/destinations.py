@@ -4,7 +4,6 @@ A shard's child uses them, and so do the operator's commands that publish again.
 `ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`, and is made here.
 """
 
-import functools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,7 @@ from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
-from stream_router.aws.pumped_transport import Transport
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Transport
 from stream_router.consumer.targets import Targets
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
@@ -88,8 +86,7 @@ class Destinations:
     ) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
-        # The supervisor had some: a chain that gives none may only be slow, as one answer of a metadata service can be.
-        credentials = patiently(lambda: CredentialSource(self.session, lambda: endpoints.session(settings.aws_region)))
+        credentials = patiently(lambda: CredentialSource(self.session))
         self.transport = Transport(
             credentials,
             settings.aws_region,
@@ -99,6 +96,7 @@ class Destinations:
         )
         self.transport.credentials_refused = credentials.refused
         self.targets = targets or Targets(settings)
+        self._reads: dict[str, Target] = {}
 
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
@@ -110,17 +108,10 @@ class Destinations:
 
     def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
         """One call that reads the stream, or an item of the lease table."""
-        target = self._lease_reads if operation == "GetItem" else endpoints.kinesis(self._kinesis_url, operation)
-        self.transport.start(target, orjson.dumps(what), CALL_TIMEOUT_S, done)
-
-    @functools.cached_property
-    def _kinesis_url(self) -> str:
-        """Found only where it is needed: a child asks once in its life, if at all."""
-        return endpoints.endpoint_url(self.session, "kinesis")
-
-    @functools.cached_property
-    def _lease_reads(self) -> Target:
-        return endpoints.get_item(self.session)
+        if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all
+            service = "dynamodb" if operation == "GetItem" else "kinesis"
+            self._reads[operation] = endpoints.target(self.session, service, operation)
+        self.transport.start(self._reads[operation], orjson.dumps(what), CALL_TIMEOUT_S, done)
 
     def publisher(
         self,

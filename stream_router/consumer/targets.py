@@ -2,8 +2,8 @@
 
 from stream_router import limits
 from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import put_metric_data
 
 
 class Targets:
@@ -15,9 +15,13 @@ class Targets:
 
     def __init__(self, settings: Consumer) -> None:
         session, bus = endpoints.session(settings.aws_region), settings.event_bus
-        self.describe = endpoints.describe_event_bus(session, bus)
-        is_v2 = limits.is_v2_bus(bus)
-        self.publish = endpoints.put_events_v2(session, bus) if is_v2 else endpoints.put_events(session)
-        self.letters = endpoints.send_message_batch(session)
+
+        def of_bus(operation: str) -> Target:
+            if limits.is_v2_bus(bus):
+                return endpoints.v2_target(session, bus, operation)
+            return endpoints.target(session, "events", operation)
+
+        self.publish, self.describe = of_bus("PutEvents"), of_bus("DescribeEventBus")
+        self.letters = endpoints.target(session, "sqs", "SendMessageBatch")
         self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
-        self.metrics = put_metric_data(session)
+        self.metrics = endpoints.target(session, "cloudwatch", "PutMetricData")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.aws.endpoints import json_target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.errors import Answer
 
 CALL_TIMEOUT_S = 20.0

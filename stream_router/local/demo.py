@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.local import pipeline, poison, product, report
 from stream_router.local.accounts import Accounts
 from stream_router.local.arrivals import QueueReader

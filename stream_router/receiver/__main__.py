@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from botocore.session import Session
 
 from stream_router.aws.endpoints import session
-from stream_router.aws.served_time import ServedTime
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.errors import SettingsError
@@ -43,8 +42,7 @@ def run(settings: Receiver, workers: int) -> int:
     start_logging(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
-    aws, served_time = session(settings.aws_region), ServedTime()
-    served_time.listen(aws)
+    aws = session(settings.aws_region)
     check_stream(settings, aws)
     log.info("the receiver starts", extra={"event": "receiver-starts", **start_line.in_force(settings, workers)})
     names = sources.names(settings)
@@ -52,7 +50,7 @@ def run(settings: Receiver, workers: int) -> int:
     metrics = receiver_cloudwatch.of(settings, aws, board)
     if workers == 1:
         with _watched(board, settings, metrics):
-            Worker(settings, stream, board.row(0), names, served_time=served_time).run()
+            Worker(settings, stream, board.row(0), names).run()
         return 0
 
     claimed = claim(settings.listen)
@@ -60,7 +58,7 @@ def run(settings: Receiver, workers: int) -> int:
     def work(number: int) -> None:
         claimed.close()  # the parent's alone: a worker may outlive it for a moment
         row = board.row(number)
-        Worker(settings, stream, row, names, number, workers, lambda: board.beat(number), served_time).run()
+        Worker(settings, stream, row, names, number, workers, lambda: board.beat(number)).run()
 
     supervisor = WorkerSupervisor(workers, work, board.gone, lambda: board.beats)
     supervisor.start()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from botocore.session import Session
 
 from stream_router.aws import credentials
-from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
+from stream_router.aws.endpoints import Target, ca_bundle, session, target
 from stream_router.errors import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.http import tls
@@ -37,7 +37,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
 
     Raises SettingsError.
     """
-    served = credentials.awaited(lambda: sources.of(settings))  # a secret of AWS is asked for with them
+    served = credentials.patiently(lambda: sources.of(settings))  # a secret of AWS is asked for with them
     check_in_the_clear(settings, served)
     tls.check(settings)
     check_spill(settings.spill_dir)
@@ -127,8 +127,8 @@ def check_spill(folder: Path | None) -> None:
 def find_stream(settings: Receiver) -> Stream:
     """The stream's endpoint in this environment. Raises SettingsError where credentials or CA bundle are no good."""
     found = session(settings.aws_region)
-    credentials.wait_for_some(found)
-    return Stream(put_records(found), ca_bundle(found), found)
+    credentials.patiently(lambda: credentials.find(found))
+    return Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), found)
 
 
 def _connections(wanted: int) -> int:

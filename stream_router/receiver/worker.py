@@ -13,7 +13,6 @@ import uvloop
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.served_time import ServedTime
 from stream_router.receiver import sources
 from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.batching.batcher import Batcher
@@ -63,11 +62,8 @@ class Worker:
         number: int = 0,
         workers: int = 1,
         beat: Callable[[], None] = lambda: None,
-        served_time: ServedTime | None = None,
     ) -> None:
-        """`served_time` is what was heard of AWS's clock before."""
         self._beat = beat
-        self._served_time = served_time or ServedTime()
         self._settings = settings
         self._stream = stream
         self._row = row
@@ -94,10 +90,7 @@ class Worker:
             batcher.use_spill(spill, settings.spill_max_bytes)
         health, clock = Health(batcher), LoopClock(loop)
         served = self._served()
-        app = App(
-            *(served, batcher, health, self._stats, clock, settings.max_held_bytes),
-            served_now_s=lambda: self._served_time.now_s,
-        )
+        app = App(served, batcher, health, self._stats, clock, settings.max_held_bytes)
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
         followed: list[Followed] = [tls, *(source.secrets for source in served.values() if source.secrets)]
@@ -132,17 +125,16 @@ class Worker:
         """
         region = self._settings.aws_region
         try:
-            return CredentialSource(session(region), lambda: session(region))
+            return CredentialSource(session(region))
         except CredentialsError as error:
             if not error.may_pass:
                 raise
-            return CredentialSource(self._stream.session, lambda: session(region))
+            return CredentialSource(self._stream.session)
 
     def _way_to_aws(self, loop: asyncio.AbstractEventLoop) -> tuple[CredentialSource, LoopTransport]:
         credentials = self.credentials()
         transport = LoopTransport(loop, credentials, self._settings.aws_region, self._stream.ca_bundle)
         transport.credentials_refused = credentials.refused
-        transport.served_time = self._served_time
         return credentials, transport
 
     def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:

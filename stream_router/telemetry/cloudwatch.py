@@ -13,8 +13,7 @@ import orjson
 from botocore.config import Config
 from botocore.session import Session
 
-from stream_router.aws.endpoints import Target, endpoint_url, json_target
-from stream_router.aws.renewed_client import RenewedClient
+from stream_router.aws import endpoints
 from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.telemetry.metrics_catalogue import Metric
 
@@ -52,16 +51,10 @@ class Series(NamedTuple):
     counts: Sequence[int]
 
 
-def put_metric_data(session: Session) -> Target:
-    """PutMetricData in JSON, as botocore's model `cloudwatch` names it."""
-    url = endpoint_url(session, "cloudwatch")
-    return json_target(url, "monitoring", "GraniteServiceVersion20100801.PutMetricData", "1.0")
-
-
 def client(session: Session) -> Any:
     """botocore's, for what is sent from a thread of its own: one attempt, at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    return RenewedClient(session, "cloudwatch", config)
+    return endpoints.client(session, "cloudwatch", config)
 
 
 def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]:

@@ -14,7 +14,7 @@ import pytest
 from stream_router import errors
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.errors import ACCEPTED, Answer, Disposition, Refusal
 from tests.contract.conftest import Client
 from tests.contract.test_fakeaws_wire import V2_BUS

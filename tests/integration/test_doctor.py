@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 import trustme
 from botocore.exceptions import ClientError
@@ -75,7 +76,7 @@ class Place:
 
     def bucket_that_forgets(self, prefix: str, days: int) -> None:
         """An offload bucket with a rule that deletes what begins with `prefix` after so many days."""
-        s3: Any = self.clients._make("s3")
+        s3: Any = boto3.client("s3", REGION)
         name = f"{self.name}-bucket"
         s3.create_bucket(Bucket=name)
         rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}}
@@ -272,7 +273,7 @@ def _dead_worker(place: Place) -> World:
 
 @world("SR121", Verdict.WRONG)
 def _key_disabled(place: Place) -> World:
-    kms = place.clients._make("kms")
+    kms = boto3.client("kms", REGION)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.disable_key(KeyId=key)
     made = place.world()
@@ -320,7 +321,7 @@ def _target_closed(place: Place) -> None:
 def _role_not_ours(place: Place) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     text = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    role = place.clients._make("iam").create_role(RoleName=f"{place.name}-role", AssumeRolePolicyDocument=text)
+    role = boto3.client("iam", REGION).create_role(RoleName=f"{place.name}-role", AssumeRolePolicyDocument=text)
     place.put_target(RoleArn=role["Role"]["Arn"])
 
 

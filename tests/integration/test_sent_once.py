@@ -18,8 +18,7 @@ import trustme
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.pumped_transport import Transport
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Transport
 from stream_router.errors import Answer
 from tests.raw_server import RESET, RawServer, Seen, answer
 

@@ -148,7 +148,7 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
             (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
             assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
             session = boto3.Session("test", "test", region_name=REGION)
-            assert Clients(REGION, url, session).sqs.list_queues()
+            assert session.client("sqs", endpoint_url=url).list_queues()
             reads = lines[0].partition("first: ")[2].strip()
             shell = subprocess.run(
                 ["sh", "-c", f"{reads} && echo $AWS_ENDPOINT_URL"], check=True, stdout=subprocess.PIPE, text=True

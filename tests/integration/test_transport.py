@@ -19,7 +19,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.errors import Answer
 from tests.raw_server import RESET, SILENCE, RawServer, Seen, answer
 

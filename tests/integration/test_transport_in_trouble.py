@@ -15,7 +15,7 @@ import pytest
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.errors import Answer
 from tests.compiler import needs_a_compiler
 from tests.fault.lane.clock import COMPILER
@@ -145,7 +145,7 @@ from pathlib import Path
 import certifi
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import json_target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 
 transport = Transport(lambda: Credentials("A", "secret", None), "us-east-1", certifi.where())
 began_s, told = time.monotonic(), []

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from stream_router.aws.errors import code_of
+from stream_router.errors import code_of
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
-from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards import shard_metrics
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
@@ -57,7 +56,7 @@ class World:
         configured = load(Consumer)
         transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         wire: Any = self.wire
-        target = cloudwatch.put_metric_data(endpoints.session("us-east-1"))
+        target = endpoints.target(endpoints.session("us-east-1"), "cloudwatch", "PutMetricData")
         self.guard = CrashGuard(folder / "shards", "shardId-0", "TRIM_HORIZON:0")
         self.books = ShardTelemetry(
             "shardId-0", configured, transform, wire, target, self.guard, now_s=lambda: self.now_s

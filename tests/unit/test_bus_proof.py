@@ -2,10 +2,7 @@
 
 import errno
 import os
-import re
-import time
 from collections.abc import Iterator
-from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
+from stream_router.aws import endpoints
 from stream_router.consumer.bus_proof import STALE_S
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
-from stream_router.consumer.supervisor.watches import bus_prober
 from stream_router.consumer.supervisor.watches.bus_prober import (
     HURRY_FOR_S,
     OFTENEST_S,
@@ -114,29 +111,6 @@ def test_a_bus_that_cannot_be_asked_later_on_is_told_since_when(
     assert vars(caplog.records[-1])["afterS"] == 62.0
 
 
-@pytest.mark.parametrize(
-    ("ahead_s", "says"),
-    [
-        (700, "InvalidSignatureException, and this host's clock is 7\\d\\d s ahead of AWS's: set it;"),
-        (-400, "InvalidSignatureException, and this host's clock is [34]\\d\\d s behind AWS's: set it;"),
-        (200, "InvalidSignatureException;"),
-    ],
-)
-def test_where_the_clock_is_why_the_bus_cannot_be_asked_it_is_said(
-    state: StateDir, caplog: pytest.LogCaptureFixture, ahead_s: int, says: str
-) -> None:
-    """Events go on, since their calls are signed by AWS's own time: nobody would look at the clock."""
-    world = World(state)
-    theirs = formatdate(time.time() - ahead_s, usegmt=True)
-    answer: Any = {
-        "Error": {"Code": "InvalidSignatureException"},
-        "ResponseMetadata": {"HTTPHeaders": {"date": theirs}},
-    }
-    world.trouble = ClientError(answer, "DescribeEventBus")
-    world.prover.prove_once()
-    assert re.search(f"cannot be asked whether it exists: {says}", caplog.text)
-
-
 def test_a_full_state_folder_is_no_fault_of_the_bus(
     state: StateDir, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +155,7 @@ def test_the_default_buss_time_of_creation_is_not_compared(
         monkeypatch.setenv(name, value)
     found = {"Arn": f"arn:aws:events:us-east-1:123456789012:event-bus/{bus}", "CreationTime": 1_764_000_000}
     asked: Any = SimpleNamespace(describe_event_bus=lambda **_: found)
-    monkeypatch.setattr(bus_prober, "RenewedClient", lambda *_: asked)
+    monkeypatch.setattr(endpoints, "client", lambda *_: asked)
     assert describer(load(Consumer))() == made_s
 
 

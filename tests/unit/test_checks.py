@@ -53,7 +53,6 @@ class Aws:
             self._stubs[service] = Stubber(made.client(service))
             self._stubs[service].activate()
         monkeypatch.setattr(endpoints, "client", lambda _, service, __=None: self._stubs[service].client)
-        monkeypatch.setattr(endpoints, "endpoint_url", lambda _, service: f"https://{service}.{REGION}.amazonaws.com")
 
     def refuse(self, service: str, operation: str, code: str, message: str = "") -> None:
         self._stubs[service].add_client_error(operation, code, message)
@@ -155,7 +154,7 @@ def test_putrecords_itself_says_whether_it_would_work(aws: Aws, code: str, verdi
 
 def test_an_emulator_is_not_asked_by_dry_run(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that ignores it would store the record; it is asked for the stream."""
-    monkeypatch.setattr(endpoints, "endpoint_url", lambda *_: "http://127.0.0.1:4566")
+    monkeypatch.setattr(endpoints, "is_aws", lambda _: False)
     aws.answer("kinesis", "describe_stream_summary", summary("ACTIVE"))
     assert aws_checks.stream_writable(SESSION, "s").code == "SR101"
 
@@ -261,7 +260,7 @@ def test_a_refusal_for_one_lease_hides_no_foreign_checkpoint(aws: Aws, code: str
 
 def test_an_emulator_that_gives_no_iterator_is_compared_by_its_mark(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """What GetShardIterator says there proves nothing, whatever it is."""
-    monkeypatch.setattr(endpoints, "endpoint_url", lambda *_: "http://127.0.0.1:4566")
+    monkeypatch.setattr(endpoints, "is_aws", lambda _: False)
     aws.answer("dynamodb", "scan", leases("495"))
     aws.refuse("kinesis", "get_shard_iterator", "InternalFailure")
     told = summary("ACTIVE")

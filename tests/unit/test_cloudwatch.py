@@ -84,7 +84,7 @@ def test_the_operation_is_botocores(monkeypatch: Any) -> None:
     """Target header, JSON version and signing name are those of botocore's model."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    target = cloudwatch.put_metric_data(endpoints.session("us-east-1"))
+    target = endpoints.target(endpoints.session("us-east-1"), "cloudwatch", "PutMetricData")
     metadata = MODEL.metadata
     assert f"X-Amz-Target: {metadata['targetPrefix']}.PutMetricData" in target.headers
     assert f"Content-Type: application/x-amz-json-{metadata['jsonVersion']}" in target.headers

@@ -1,5 +1,6 @@
-"""Credentials are always at hand: whatever botocore raises is one line at start, and later costs one refresh."""
+"""Credentials are always at hand: a start waits for them, later whatever botocore raises costs one refresh."""
 
+import contextlib
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -20,39 +21,44 @@ from stream_router.telemetry.receiver.receiver_board import Board
 
 ENDED = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
 TROUBLE = [
-    ENDED,
     OSError("no such file"),
     ValueError("time data does not match"),
     KeyError("AccessKeyId"),
     PartialCredentialsError(provider="env", cred_var="secret_key"),
     InfiniteLoopConfigError(source_profile="a", visited_profiles=["a"]),
+    ProfileNotFound(profile="prod"),
 ]
+SILENT = MetadataRetrievalError(error_msg="timed out")
 
 
 class Chain:
-    """A botocore session, and the credentials that it finds: numbered, after `troubles` were raised one by one."""
+    """A session, and the credentials that it finds: none for the first `misses` questions; then numbered.
 
-    def __init__(self) -> None:
-        self.troubles: list[Exception] = []
-        self.reads = 0
-        self.raised = False
-        self.good_reads = 0
-        """Since the last trouble; those before the first do not count."""
-        self.well_again = threading.Event()
+    `troubles` are raised one by one. `hangs` holds up whoever reads.
+    """
+
+    def __init__(self, *troubles: Exception, misses: int = 0) -> None:
+        self.troubles = list(troubles)
+        self.misses, self.asked, self.reads = misses, 0, 0
+        self.hangs = threading.Event()
+        self.hangs.set()
+        self.read = threading.Semaphore(0)
 
     def get_credentials(self) -> Any:
-        return self
+        self.asked += 1
+        return self if self.asked > self.misses else None
 
     def get_frozen_credentials(self) -> Any:
         self.reads += 1
+        self.read.release()
+        self.hangs.wait(10)
         if self.troubles:
-            self.raised, self.good_reads = True, 0
             raise self.troubles.pop()
-        self.good_reads += self.raised
-        # Whoever reads again has done with what it read before.
-        if self.good_reads == 2:
-            self.well_again.set()
         return Credentials(f"AK{self.reads}", "secret", None)
+
+
+def source_of(chain: Any) -> CredentialSource:
+    return CredentialSource(chain)
 
 
 def test_whatever_a_refresh_raises_the_next_one_is_made(
@@ -60,109 +66,89 @@ def test_whatever_a_refresh_raises_the_next_one_is_made(
 ) -> None:
     """The thread that keeps credentials fresh outlives every trouble; each is one line with its type, no text."""
     monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
-    chain: Any = Chain()
-    source = CredentialSource(chain)
-    chain.troubles = list(TROUBLE)
-    assert chain.well_again.wait(10)
+    chain = Chain()
+    source = source_of(chain)
+    chain.troubles = [*TROUBLE, SILENT, ENDED]
+    for _ in range(len(TROUBLE) + 6):  # whoever reads again has done with what was read before
+        assert chain.read.acquire(timeout=10)
     source.close()
-    assert int(source().access_key.removeprefix("AK")) > len(TROUBLE) + 1
-    for trouble in TROUBLE:
+    assert int(source().access_key.removeprefix("AK")) > len(TROUBLE) + 2
+    for trouble in (*TROUBLE, SILENT, ENDED):
         assert f"the old ones stay: {type(trouble).__name__}" in caplog.text
     assert "still expired" not in caplog.text
 
 
-def test_credentials_that_have_ended_by_this_clock_are_waited_for() -> None:
-    """A machine that boots with its clock hours ahead: it is set within seconds, and a start that ended with 78 is the
-    last one under systemd."""
-    chain: Any = Chain()
-    chain.troubles = [ENDED]
-    with pytest.raises(CredentialsError, match=r"have ended already, by this machine's clock; set the clock") as found:
-        CredentialSource(chain)
-    assert (found.value.may_pass, found.value.status) == (True, 1)
+def test_a_refresh_that_hangs_holds_up_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program or a service that gives credentials may take minutes; the old ones are good for many more."""
+    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    chain = Chain()
+    source = source_of(chain)
+    chain.hangs.clear()
+    reads = chain.reads
+    while chain.reads <= reads:
+        assert chain.read.acquire(timeout=10)
+    known = source()
+    assert known.access_key.startswith("AK")
+    source.close()  # nor does it hold up a stop
+    chain.hangs.set()
 
 
-@pytest.mark.parametrize("trouble", TROUBLE[1:], ids=lambda trouble: type(trouble).__name__)
-def test_whatever_the_chain_raises_at_start_is_one_line(trouble: Exception) -> None:
-    """A profile that is broken, a role that is refused: one line with the type of what went wrong and the cure."""
-    chain: Any = Chain()
-    chain.troubles = [trouble]
-    with pytest.raises(CredentialsError, match=r"^AWS credentials: they cannot be had \(\w+\); check ") as found:
-        CredentialSource(chain)
-    assert type(trouble).__name__ in str(found.value)
+@pytest.mark.parametrize(
+    ("chain", "may_pass", "status", "says"),
+    [
+        (Chain(misses=10_000), True, 78, "none found; set AWS_PROFILE"),
+        (Chain(SILENT), True, 1, r"they cannot be had \(MetadataRetrievalError\); check "),
+        # A machine that boots with its clock hours ahead: it is set within seconds.
+        (Chain(ENDED), True, 1, "they have ended already, by this machine's clock; set the clock"),
+        *((Chain(one), False, 78, rf"they cannot be had \({type(one).__name__}\); check ") for one in TROUBLE),
+    ],
+    ids=lambda one: one.replace("\\", "") if isinstance(one, str) else "",
+)
+def test_whatever_goes_wrong_in_the_chain_is_one_line(chain: Any, may_pass: bool, status: int, says: str) -> None:
+    """It names the type of what went wrong, and the cure; 78 is final under systemd, so only what time cannot mend."""
+    with pytest.raises(CredentialsError, match=rf"^AWS credentials: {says}") as found:
+        credentials.find(chain)
+    assert (found.value.may_pass, found.value.status) == (may_pass, status)
     assert "\n" not in str(found.value)
 
 
-class Kept:
-    """A session, and the credentials that stand where this one looks."""
+class Time:
+    """A clock that waiting moves on."""
 
-    def __init__(self, key: str, method: str = "shared-credentials-file") -> None:
-        self.key, self.method = key, method
+    def __init__(self) -> None:
+        self.now_s = 0.0
 
-    def get_credentials(self) -> Any:
-        return self
+    def clock(self) -> float:
+        return self.now_s
 
-    def get_frozen_credentials(self) -> Credentials:
-        return Credentials(self.key, "secret", None)
-
-
-def until_read_again(source: CredentialSource, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The access key after the thread has looked twice."""
-    looks, read = threading.Semaphore(0), source._read
-
-    def counted() -> Credentials:
-        found = read()
-        looks.release()
-        return found
-
-    monkeypatch.setattr(source, "_read", counted)
-    assert looks.acquire(timeout=10)
-    assert looks.acquire(timeout=10)
-    source.close()
-    return source().access_key
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
 
 
 @pytest.mark.parametrize(
-    ("method", "refused", "key"),
+    ("chain", "asked", "ends_s"),
     [
-        ("shared-credentials-file", True, "NEW"),
-        ("shared-credentials-file", False, "OLD"),  # who changes a profile meanwhile moves no event to another account
-        ("iam-role", True, "OLD"),  # another identity, perhaps of another account
+        (Chain(misses=3), 4, 3),  # a host's metadata service may start later than the program
+        (Chain(misses=10_000), 31, 30),
+        (Chain(TROUBLE[-1]), 1, 0),  # a profile's name gets no better
     ],
 )
-def test_credentials_that_aws_refuses_are_looked_up_anew_in_the_same_place(
-    method: str, refused: bool, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """botocore reads those in a file once: an operator who renews them there need not restart anything."""
-    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
-    old: Any = Kept("OLD")
-    anew: Any = Kept("NEW", method)
-    source = CredentialSource(old, lambda: anew)
-    if refused:
-        source.refused()
-    assert until_read_again(source, monkeypatch) == key
-
-
-class Silent:
-    """A session whose chain names nothing, as while a metadata service does not answer; or which fails."""
-
-    def __init__(self, trouble: Exception | None) -> None:
-        self._trouble = trouble
-
-    def get_credentials(self) -> Any:
-        if self._trouble:
-            raise self._trouble
-        return None
+def test_a_start_waits_half_a_minute_for_what_time_can_cure(chain: Any, asked: int, ends_s: float) -> None:
+    """Then it gives up: a child ends with 75, and the daemon starts again."""
+    time, given = Time(), asked == 4
+    with contextlib.nullcontext() if given else pytest.raises(CredentialsError):
+        credentials.patiently(lambda: credentials.find(chain), time.clock, time.wait)
+    assert (chain.asked, time.now_s) == (asked, ends_s)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "starts"),
-    [(None, True), (MetadataRetrievalError(error_msg="timed out"), True), (ProfileNotFound(profile="x"), False)],
+    ("chain", "starts"), [(Chain(misses=1), True), (Chain(SILENT), True), (Chain(TROUBLE[0]), False)]
 )
 def test_a_worker_has_the_credentials_of_the_start_where_the_chain_is_silent_for_a_moment(
-    monkeypatch: pytest.MonkeyPatch, trouble: Exception | None, starts: bool
+    monkeypatch: pytest.MonkeyPatch, chain: Any, starts: bool
 ) -> None:
     """Its metadata service was asked a second ago, perhaps by a dozen others too: that is no reason to end with 78."""
-    monkeypatch.setattr(worker, "session", lambda _: Silent(trouble))
+    monkeypatch.setattr(worker, "session", lambda _: chain)
     stream: Any = SimpleNamespace(session=Chain())
     receiver = worker.Worker(Receiver(aws_region="us-east-1", webhook_scheme="none"), stream, Board(1).row(0), [""])
     if not starts:
@@ -171,4 +157,4 @@ def test_a_worker_has_the_credentials_of_the_start_where_the_chain_is_silent_for
         return
     source = receiver.credentials()
     source.close()
-    assert source().access_key.startswith("AK")
+    assert source().access_key == "AK2"

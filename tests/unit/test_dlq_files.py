@@ -56,7 +56,7 @@ class DeskInTime:
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
-    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(endpoints, "target", lambda _, service, operation: Target(operation, service, ()))
     return Sqs()
 
 

@@ -24,7 +24,7 @@ LETTER = reader.of_content({"schema": SCHEMA, "reason": "outage", "record": read
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
-    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(endpoints, "target", lambda _, service, operation: Target(operation, service, ()))
     return Sqs()
 
 

@@ -43,7 +43,7 @@ WET = DRY._replace(dry_run=False)
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
-    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(endpoints, "target", lambda _, service, operation: Target(operation, service, ()))
     monkeypatch.setattr(preconditions, "look", lambda *_: Verdict([], []))
     made = Sqs()
     made.bodies = [letter(sequenceNumber=str(number)) for number in range(3)]

@@ -188,7 +188,7 @@ def of_event(number: int, message: int = 0) -> str:
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
-    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(endpoints, "target", lambda _, service, operation: Target(operation, service, ()))
     monkeypatch.setattr(preconditions, "look", lambda *_: preconditions.Verdict([], []))
     monkeypatch.setattr(others, "look", lambda *_: others.Others([]))
     made = Sqs()

@@ -77,7 +77,7 @@ secrets = "ssm:/expert"
             "ThrottlingException",
         ),
         (secret_store.SecretUnreadableError("ParameterNotFound"), Verdict.WRONG, "ParameterNotFound"),
-        (credentials.NoneYetError("AWS credentials: none found; set some"), Verdict.SKIPPED, "waits for SR010"),
+        (credentials.CredentialsError("AWS credentials: none found; set some"), Verdict.SKIPPED, "waits for SR010"),
     ],
 )
 def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(

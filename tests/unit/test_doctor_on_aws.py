@@ -46,7 +46,6 @@ class Aws:
         self.stubs: dict[str, Stubber] = {}
         self.world = World(offline=False)
         monkeypatch.setattr(endpoints, "client", lambda _session, service, _config=None: self.stub(service).client)
-        monkeypatch.setattr(endpoints, "endpoint_url", lambda _, service: f"https://{service}.{REGION}.amazonaws.com")
 
     def stub(self, service: str) -> Stubber:
         if service not in self.stubs:

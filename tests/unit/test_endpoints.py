@@ -1,35 +1,64 @@
-"""Where calls of the data plane go: where boto3's own would, and which of it is AWS."""
-
-from urllib.parse import urlsplit
+"""Where calls of the data plane go: where botocore's own would, and which of it is AWS."""
 
 import pytest
 
 from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
 
 REGION, GOV, CHINA = "us-east-1", "us-gov-west-1", "cn-north-1"
+V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/orders/abcdefghijklmnopqrstuvwxy"
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the host's own; no credentials: none are needed to know where a call goes."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
-def _host(region: str, service: str) -> str:
-    return urlsplit(endpoints.endpoint_url(endpoints.session(region), service)).hostname or ""
+OPERATIONS = {
+    "kinesis": ("PutRecords", "Kinesis_20131202.PutRecords", "1.1"),
+    "events": ("PutEvents", "AWSEvents.PutEvents", "1.1"),
+    "sqs": ("SendMessageBatch", "AmazonSQS.SendMessageBatch", "1.0"),
+    "dynamodb": ("GetItem", "DynamoDB_20120810.GetItem", "1.0"),
+    "cloudwatch": ("PutMetricData", "GraniteServiceVersion20100801.PutMetricData", "1.0"),
+}
 
 
-@pytest.mark.parametrize("service", ["kinesis", "events", "sqs", "dynamodb", "s3", "cloudwatch"])
-def test_an_endpoint_is_the_service_s_own_in_the_region(service: str) -> None:
-    """Without credentials too: none is needed to know it."""
-    assert _host("eu-central-1", service).endswith(".eu-central-1.amazonaws.com")
+def _url(region: str, service: str) -> str:
+    return endpoints.target(endpoints.session(region), service, OPERATIONS[service][0]).url
+
+
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_a_call_goes_to_its_service_in_the_region(service: str) -> None:
+    """Under the name and in the version of AWS's own model."""
+    operation, name, version = OPERATIONS[service]
+    host = {"cloudwatch": "monitoring"}.get(service, service)
+    assert endpoints.target(endpoints.session("eu-central-1"), service, operation) == Target(
+        f"https://{host}.eu-central-1.amazonaws.com/",
+        host,
+        (f"Content-Type: application/x-amz-json-{version}", f"X-Amz-Target: {name}"),
+    )
+
+
+@pytest.mark.parametrize("operation", ["PutEvents", "DescribeEventBus"])
+def test_a_v2_bus_has_a_host_of_its_account(operation: str) -> None:
+    """As the bus's ARN says it."""
+    found = endpoints.v2_target(endpoints.session(REGION), V2_BUS, operation)
+    path = f"service/AWSEventsV2/operation/{operation}"
+    assert (found.url, found.service) == (f"https://123456789012.eventsv2.us-east-1.amazonaws.com/{path}", "events")
+
+
+def test_an_object_goes_into_its_bucket_by_the_path() -> None:
+    """A bucket's name with a dot fits no certificate as a host."""
+    found = endpoints.put_object(endpoints.session("eu-central-1"), "a.bucket")
+    assert found[:2] == ("https://s3.eu-central-1.amazonaws.com/a.bucket/", "s3")
 
 
 @pytest.mark.parametrize(
     ("region", "service", "dual_stack", "host"),
     [
-        (REGION, "s3", "false", "s3-fips.us-east-1.amazonaws.com"),
         (REGION, "kinesis", "false", "kinesis-fips.us-east-1.amazonaws.com"),
         (GOV, "dynamodb", "false", "dynamodb.us-gov-west-1.amazonaws.com"),
         (GOV, "events", "true", "events.us-gov-west-1.api.aws"),
@@ -38,17 +67,23 @@ def test_an_endpoint_is_the_service_s_own_in_the_region(service: str) -> None:
 def test_with_fips_a_call_goes_to_the_host_that_boto3_sends_to(
     monkeypatch: pytest.MonkeyPatch, region: str, service: str, dual_stack: str, host: str
 ) -> None:
-    """A client's own endpoint is by an older table, which names hosts that there are not: s3-fips.aws-global."""
+    """A client's own endpoint is by an older table, which names hosts that there are not."""
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", dual_stack)
-    assert _host(region, service) == host
+    assert _url(region, service) == f"https://{host}/"
+    assert "s3-fips.aws-global" not in endpoints.put_object(endpoints.session(REGION), "b").url
 
 
-@pytest.mark.parametrize("service", ["kinesis", "sqs", "s3", "cloudwatch"])
-def test_an_endpoint_that_is_set_is_taken_as_it_stands(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
-    """Its path too."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566/base")
-    assert endpoints.endpoint_url(endpoints.session(REGION), service) == "http://127.0.0.1:4566/base"
+@pytest.mark.parametrize("base", ["http://127.0.0.1:4566", "http://127.0.0.1:4566/base", "http://127.0.0.1:4566/base/"])
+def test_an_endpoint_that_is_set_is_taken_as_it_stands(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
+    """Its path too; of a service that has a variable of its own, that one's."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", base)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1")
+    base = base.removesuffix("/")
+    assert {_url(REGION, service) for service in OPERATIONS if service != "sqs"} == {f"{base}/"}
+    assert _url(REGION, "sqs") == "http://127.0.0.1:1/"
+    assert endpoints.put_object(endpoints.session(REGION), "b").url == f"{base}/b/"
+    assert endpoints.v2_target(endpoints.session(REGION), V2_BUS, "PutEvents").url.startswith(f"{base}/service/")
 
 
 @pytest.mark.parametrize("region", [REGION, GOV, CHINA, "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1"])
@@ -58,4 +93,4 @@ def test_aws_s_own_endpoint_is_known_in_every_partition(
 ) -> None:
     """Else it would pass for an emulator, of which other things are asked."""
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", dual_stack)
-    assert endpoints.is_aws(endpoints.endpoint_url(endpoints.session(region), "kinesis"))
+    assert endpoints.is_aws(_url(region, "kinesis"))

@@ -98,7 +98,7 @@ def test_another_provider_of_the_operators_is_not_judged(profile: Any) -> None:
 def test_consume_does_not_start_with_one(monkeypatch: pytest.MonkeyPatch, profile: Any, tmp_path: Path) -> None:
     """It would start a daemon again and again that finds no credentials, and read nothing."""
     profile("center")
-    monkeypatch.setattr(credentials, "wait_for_some", lambda _: None)  # they are there, for us
+    monkeypatch.setattr(credentials, "find", lambda _: None)  # they are there, for us
     queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/d"
     with StateDir(tmp_path / "state") as state, pytest.raises(SettingsError, match="AWS_PROFILE: its profile signs in"):
         assembly._run(load(Consumer, sqs_dlq_url=queue), state)

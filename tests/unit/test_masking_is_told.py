@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from stream_router.aws.endpoints import json_target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.consumer.child.assembly import Child
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry

@@ -13,7 +13,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from stream_router.aws import secret_store
+from stream_router.aws import endpoints, secret_store
 from stream_router.errors import SettingsError
 from stream_router.receiver.auth.secrets import Secrets
 
@@ -144,7 +144,7 @@ def test_a_store_that_does_not_answer_is_no_bad_setting(
     """A host that boots in an outage of AWS is started again; only a definite no ends with 78, after which none is."""
     held = SimpleNamespace(get_frozen_credentials=lambda: None)
     session = SimpleNamespace(create_client=lambda *_, **__: NoStore(error), get_credentials=lambda: held)
-    monkeypatch.setattr(secret_store, "session", lambda _: session)
+    monkeypatch.setattr(endpoints, "session", lambda _: session)
     with pytest.raises(SettingsError, match="cannot be had from AWS") as raised:
         Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")
     assert raised.value.status == status

@@ -1,7 +1,6 @@
 """The rule is watched: what is wrong with it, since when, the cure; never an exit."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches import rule_watch
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
@@ -65,7 +63,7 @@ class World:
     def again(self) -> RuleWatch:
         """A watch of a later process over the same state folder."""
         check = RuleCheck(self.events, "r", "default", REGION, TYPES, lambda _: None)
-        self.watch = RuleWatch(self.held, check, lambda: self.lag_s, *(lambda: self.now,) * 3)
+        self.watch = RuleWatch(self.held, check, lambda: self.lag_s, *(lambda: self.now,) * 2)
         return self.watch
 
     def look(self, times: int = 1) -> dict[str, Any]:
@@ -217,21 +215,6 @@ def test_a_rule_that_is_right_forgets_an_older_lag(world: World) -> None:
     world.watch.note()
     disabled(world.events)
     assert world.look()["since"] == "2025-11-24T16:00:30.000Z"
-
-
-def test_the_gap_is_told_by_awss_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stream's arrival times are by that one: by a clock that is minutes fast the first minutes were left out."""
-    for given, to in {"AWS_REGION": REGION, "SQS_DLQ_URL": "http://127.0.0.1/q"}.items():
-        monkeypatch.setenv(given, to)
-    asked = endpoints.session(REGION)
-    monkeypatch.setattr(endpoints, "session", lambda _: asked)
-    with StateDir(tmp_path) as state:
-        watch = rule_watch.of(load(Consumer), state, lambda: None)
-        assert isinstance(watch, RuleWatch)
-        assert watch._served_s() == pytest.approx(time.time(), abs=5)
-        answer = {"headers": {"date": "Mon, 24 Nov 2025 16:00:00 GMT"}}
-        asked.get_component("event_emitter").emit("response-received.events.DescribeRule", response_dict=answer)
-        assert watch._served_s() == pytest.approx(1_764_000_000, abs=5)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rule":"other","bus":"default","since":"x"}'])

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 
 
 class Waiter:

@@ -22,6 +22,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches import bus_prober, hang_watch, rule_watch, stream_watch
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
+from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.log import start_logging
@@ -54,7 +55,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     _stand_somewhere(state)
     rendered = _checked(settings, state)
     session = endpoints.session(settings.aws_region)
-    credentials.wait_for_some(session)
+    credentials.patiently(lambda: credentials.find(session))
     java_credentials.check(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
 
@@ -171,14 +172,13 @@ def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[His
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
-    config = credentials.awaited(lambda: transform_config(settings))  # a key of AWS is asked for with them
+    config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
     Transform(config, time.time)
     if settings.audit_dir:
         audit_chain.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
     found = properties.configured_endpoints(session)
-    for service in ("sqs", "cloudwatch"):
-        endpoints.endpoint_url(session, service)
+    Targets(settings)
     endpoints.ca_bundle(session)
     try:
         rendered = properties.render(settings, found, state.worker_id(settings.worker))

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.admin.status_json import Seen
+from stream_router.errors import code_of
 from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch, metrics_catalogue

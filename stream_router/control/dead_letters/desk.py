@@ -11,8 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.aws import endpoints, served_time
-from stream_router.aws.errors import code_of
+from stream_router.aws import endpoints
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
@@ -21,6 +20,7 @@ from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
+from stream_router.errors import code_of, served_s
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
@@ -75,7 +75,7 @@ class Desk:
         found = answer.get("Attributes", {})
         if not self.messages.begun_ms and (policy := found.get("RedrivePolicy")):
             warn(f"note: {_moves_away(self.messages.name, policy)}")
-        self.messages.begun_ms = self.messages.begun_ms or served_time.of_answer(answer) * 1000
+        self.messages.begun_ms = self.messages.begun_ms or served_s(answer) * 1000
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, skipped
 from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.say import broken
 from stream_router.control.doctor.world import World
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingsError, code_of
 
 DEADLINE_S = 13.0
 """Of all checks together; with the start of the program it stays below 15 s."""

@@ -2,8 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import LATER, Finding, Verdict, silence, skipped
+from stream_router.errors import code_of
 
 SETUP = "run `stream-router setup`"
 

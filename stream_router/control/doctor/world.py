@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pydantic_settings import BaseSettings
 
-from stream_router.aws import credentials, endpoints, listed_shards
+from stream_router.aws import credentials, endpoints
+from stream_router.aws.clients import shards_of
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
 from stream_router.errors import SettingsError
@@ -139,7 +140,7 @@ class World:
     def shards(self) -> list[Any]:
         """Every shard that the stream still has."""
         name = self.settings.stream
-        return self.once("shards", lambda: list(listed_shards.of(self.client("kinesis"), name)))
+        return self.once("shards", lambda: list(shards_of(self.client("kinesis"), name)))
 
     def leases(self, look: int = 0) -> list[Any]:
         """The rows of the lease table that are leases; the KCL keeps others there. `look` numbers repeated looks."""

@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of, why
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
+from stream_router.errors import code_of
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 
@@ -46,7 +46,7 @@ def _bus(settings: Consumer) -> str:
                 "run `stream-router setup`, or correct STREAM_ROUTER_EVENT_BUS"
             )
         return (
-            f"the event bus {settings.event_bus} cannot be asked whether it exists ({why(error)}): "
+            f"the event bus {settings.event_bus} cannot be asked whether it exists ({code_of(error)}): "
             "allow events:DescribeEventBus to this role, or try again later"
         )
     return ""

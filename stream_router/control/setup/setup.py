@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
@@ -20,7 +19,7 @@ from stream_router.control.setup import at_odds, beside, queues, quotas, rule_ma
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingsError, code_of
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.settings.setup import Setup
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.aws import listed_shards
-from stream_router.aws.clients import Clients
+from stream_router.aws.clients import Clients, shards_of
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
@@ -222,7 +221,7 @@ def _is_our_consumer(name: str, settings: Setup) -> bool:
 def _held(kinesis: "KinesisClient", name: str) -> str:
     """Whether any shard still has a record, read or not: they are what `replay` needs."""
     doubt = ""
-    for shard in listed_shards.of(kinesis, name):
+    for shard in shards_of(kinesis, name):
         start = kinesis.get_shard_iterator(StreamName=name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
         found = _first(kinesis, start.get("ShardIterator"))
         if found:

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.consumer import kpl
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError, cure
-from stream_router.errors import THROTTLING
+from stream_router.errors import THROTTLING, code_of
 from stream_router.process import half_jitter_s
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from botocore.eventstream import ParserError
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, EventStreamError
 from urllib3.exceptions import HTTPError
 
-from stream_router.aws.errors import code_of
 from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard, UnreadableError
+from stream_router.errors import code_of
 
 FAN_OUT_BYTES_PER_S = 2_000_000
 """Of each shard, for this reader alone (Kinesis developer guide, "Enhanced fan-out consumers")."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.control.stream import positions
 from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.shards import Shard
+from stream_router.errors import code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard
+from stream_router.errors import code_of
 
 READ_EVERY_S = 1.0
 READ_BYTES = 1_000_000

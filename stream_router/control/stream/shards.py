@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws import listed_shards
-from stream_router.aws.errors import code_of
+from stream_router.aws.clients import shards_of
+from stream_router.errors import code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -92,7 +92,7 @@ def cure(name: str, code: str) -> str:
 def _listed(kinesis: "KinesisClient", name: str, since_ms: int) -> dict[str, Shard]:
     """All that have records since then."""
     at = datetime.fromtimestamp(since_ms / 1000, UTC)
-    listed = listed_shards.of(kinesis, name, ShardFilter={"Type": "FROM_TIMESTAMP", "Timestamp": at})
+    listed = shards_of(kinesis, name, ShardFilter={"Type": "FROM_TIMESTAMP", "Timestamp": at})
     return {shard.shard_id: shard for shard in map(_shard, listed)}
 
 

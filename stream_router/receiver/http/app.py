@@ -8,7 +8,7 @@ from functools import partial
 
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.storing import Storing
-from stream_router.receiver.headers import STALE, RefusedError
+from stream_router.receiver.headers import RefusedError
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.health import Health
@@ -45,9 +45,8 @@ class App:
         clock: LoopClock,
         max_held_bytes: int,
         wall_clock: Callable[[], float] = time.time,
-        served_now_s: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`sources` by path. `served_now_s` tells the time by the stream's own clock; None where that is not known."""
+        """`sources` by path."""
         self._sources = sources
         self._batcher = batcher
         self._health = health
@@ -55,7 +54,6 @@ class App:
         self._clock = clock
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
-        self._served_now_s = served_now_s
         self._recent = RecentIds()
         self._storing: dict[str, Storing] = {}
         self._long = LongWork()
@@ -107,7 +105,7 @@ class App:
         source, text = self._sources[request.path], request.body
         self._stats.bytes_received += len(text)
         try:
-            delivery_id = self._verified(source, request)
+            delivery_id = source.verifier.verify(request.headers, text, self._wall_clock())
             request.known()
             request.body = b""  # what is made of it is kept instead
             body = Body(text, delivery_id, *source.says(request.headers))
@@ -119,19 +117,6 @@ class App:
         except ProblemError as error:
             return answers.error(error.status, error.code, error.message)
         return self._store(request, events, delivery_id, arrived_s)
-
-    def _verified(self, source: Source, request: Request) -> str | None:
-        """The delivery id. What this machine's clock makes stale is held against the stream's, too.
-
-        A 401 is final for a sender, and a clock that was set wrong here is none of its faults.
-        """
-        try:
-            return source.verifier.verify(request.headers, request.body, self._wall_clock())
-        except RefusedError as error:
-            served_s = self._served_now_s() if error.code == STALE else None
-            if served_s is None:
-                raise
-            return source.verifier.verify(request.headers, request.body, served_s)
 
     def _later(self, request: Request, source: Source, body: Body, arrived_s: float) -> Response | None:
         """Look at a large body when its turn comes; its refusal where too much waits already."""

@@ -17,7 +17,7 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from stream_router.aws.errors import code_of
+from stream_router.errors import code_of
 from stream_router.log import Seldom
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch

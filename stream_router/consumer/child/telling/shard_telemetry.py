@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_router.aws.endpoints import Target
-from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling.dead_letter_log import DeadLetterLog
 from stream_router.errors import Answer

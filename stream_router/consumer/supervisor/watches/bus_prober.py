@@ -18,11 +18,9 @@ from botocore.config import Config
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
-from stream_router.aws.errors import code_of, why
-from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.errors import bus_made_s
+from stream_router.errors import bus_made_s, code_of
 from stream_router.log import Seldom
 from stream_router.process import failpoint, longest_wait_s, rest
 from stream_router.settings.consumer import Consumer
@@ -75,9 +73,9 @@ def describer(settings: Consumer) -> Callable[[], float]:
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
-        v2 = RenewedClient(session, "eventbridgev2", config)
+        v2 = endpoints.client(session, "eventbridgev2", config)
         return lambda: bus_made_s(v2.describe_event_bus(EventBusArn=bus))
-    classic = RenewedClient(session, "events", config)
+    classic = endpoints.client(session, "events", config)
     return lambda: bus_made_s(classic.describe_event_bus(Name=bus))
 
 
@@ -184,7 +182,7 @@ class BusProver:
                     "the event bus does not exist; it is waited for", extra={"event": "bus-missing", "bus": self._bus}
                 )
         else:
-            self._unasked(why(error), asked)
+            self._unasked(code_of(error), asked)
 
     def _unasked(self, said: str, asked: float) -> None:
         """It did not say whether it exists: the children are told since when."""

@@ -10,9 +10,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from stream_router.aws.errors import code_of
-from stream_router.aws.renewed_client import RenewedClient
+from stream_router.aws import endpoints
 from stream_router.checks.finding import NOT_SPOKEN
+from stream_router.errors import code_of
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Events(Protocol):
 def client(session: Session) -> Events:
     """The control plane that a look asks: one attempt each, at most 8 s."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    events: Events = RenewedClient(session, "events", config)
+    events: Events = endpoints.client(session, "events", config)
     return events
 
 

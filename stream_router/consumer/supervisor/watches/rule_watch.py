@@ -3,7 +3,7 @@
 The state is the file `rule-state.json` in the state folder: `matched`, `unmatched` (the state that is called "rule
 unmatched" in the log), `unknown` (it, or a part of it, cannot be asked) or `unwatched`, with the times of the last
 look, of the last one at which all was right, and since when events may have reached nobody. This last is a moment of
-arrival in the stream, by AWS's clock, as `replay` takes it: what a consumer that lags publishes arrived hours before.
+arrival in the stream, as `replay` takes it: what a consumer that lags publishes arrived hours before.
 """
 
 import contextlib
@@ -16,10 +16,9 @@ from typing import Any, Protocol
 
 from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.aws.errors import why
-from stream_router.aws.served_time import ServedTime
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
+from stream_router.errors import code_of
 from stream_router.log import Seldom
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.process import stopped_after
@@ -57,21 +56,15 @@ def of(settings: Consumer, state: StateDir, lag_s: Callable[[], float | None]) -
         return NoWatch(state, "a v2 bus has no rules")
     if settings.rule == NO_RULE:
         return NoWatch(state, "STREAM_ROUTER_RULE is none")
-    session, served = endpoints.session(settings.aws_region), ServedTime()
-    served.listen(session)
-
-    def served_s() -> float:
-        return served.now_s or time.time()
+    session = endpoints.session(settings.aws_region)
 
     def lag() -> float | None:
-        """At the least: an arrival is a moment of AWS's clock, and how long ago it was is reckoned by ours."""
         with contextlib.suppress(Exception):  # a disk in trouble: the watch goes on
-            if (found := lag_s()) is not None:
-                return found + abs(served_s() - time.time())
+            return lag_s()
         return None
 
     check = RuleCheck(client(session), settings.rule, settings.event_bus, settings.aws_region, settings.event_type_list)
-    return RuleWatch(state, check, lag, served_s=served_s)
+    return RuleWatch(state, check, lag)
 
 
 class NoWatch:
@@ -100,7 +93,7 @@ class RuleWatch:
 
     `since` is when the oldest event arrived that was not settled at the last look at which all was right, or, where
     there was none, at the first: from then on events may have reached nobody. It is read back from the state folder, so
-    that a restart forgets no gap. `lag_s` tells how old that event is, `served_s` what time it is by AWS's clock.
+    that a restart forgets no gap. `lag_s` tells how old that event is.
     """
 
     def __init__(
@@ -110,14 +103,12 @@ class RuleWatch:
         lag_s: Callable[[], float | None],
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
-        served_s: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._check = check
         self._lag_s = lag_s
         self._clock = clock
         self._now_s = now_s
-        self._served_s = served_s
         self._unmatched_to_be_logged, self._unasked_to_be_logged = Seldom(clock), Seldom(clock)
         self._faults: list[Fault] = []
         self._first_from = ""
@@ -148,7 +139,7 @@ class RuleWatch:
             faults = self._check()
         except Exception as raised:  # noqa: BLE001 - botocore's chain raises what it likes, and the watch goes on
             error = raised
-        at_s = self._served_s() - (self._clock() - begun)  # asked now, since the answers have told AWS's time
+        at_s = self._now_s() - (self._clock() - begun)
         self._first_from = self._first_from or self._arrived(at_s)
         if error:
             self._unasked(error)
@@ -162,7 +153,7 @@ class RuleWatch:
 
     def note(self) -> None:
         """Between two looks: what is not settled yet was not at the last one either, and is at stake, however old."""
-        arrived = self._arrived(self._served_s())
+        arrived = self._arrived(self._now_s())
         self._since, self._matched_from = (one and min(one, arrived) for one in (self._since, self._matched_from))
 
     def _arrived(self, at_s: float) -> str:
@@ -171,7 +162,7 @@ class RuleWatch:
 
     def _matched(self, at_s: float) -> None:
         if self._since:
-            until = _iso(self._served_s() + SURE_S)
+            until = _iso(self._now_s() + SURE_S)
             log.warning(
                 "the rule lets our events through again; publish those of the gap again: "
                 "stream-router replay --since %s --until %s",
@@ -201,7 +192,7 @@ class RuleWatch:
         if self._unasked_to_be_logged():
             log.warning(
                 "the rule cannot be looked at: %s; what was known of it stands",
-                why(error),
+                code_of(error),
                 extra={"event": "rule-unanswered", **self._told()},
             )
         self._write("unmatched" if self._faults else "unknown")

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stream_router.aws import endpoints, listed_shards
-from stream_router.aws.errors import code_of, why
-from stream_router.aws.renewed_client import RenewedClient
+from stream_router.aws import endpoints
+from stream_router.aws.clients import shards_of
 from stream_router.consumer.supervisor.watches.unread_shards import (
     Lease,
     Look,
@@ -19,6 +18,7 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
     text_of,
     unread,
 )
+from stream_router.errors import code_of
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class StreamWatch:
                 self._said.add(what)
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    *(what, why(error)),
+                    *(what, code_of(error)),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
@@ -103,7 +103,7 @@ class StreamWatch:
         return Look(at_s, shards, dict(self._leases()))
 
     def _shards(self) -> Iterator[StreamShard]:
-        return map(StreamShard.of, listed_shards.of(self._kinesis, self._stream))
+        return map(StreamShard.of, shards_of(self._kinesis, self._stream))
 
     def _leases(self) -> Iterator[tuple[str, Lease]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
@@ -123,5 +123,5 @@ def of(settings: Consumer) -> StreamWatch:
     """The watch of these settings. Raises SettingsError where the environment cannot be used."""
     session = endpoints.session(settings.aws_region)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-    kinesis, dynamodb = (RenewedClient(session, service, config) for service in ("kinesis", "dynamodb"))
+    kinesis, dynamodb = (endpoints.client(session, service, config) for service in ("kinesis", "dynamodb"))
     return StreamWatch(kinesis, dynamodb, settings.stream, settings.application)

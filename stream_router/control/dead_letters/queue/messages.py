@@ -48,7 +48,7 @@ class Messages:
         self._transport, self._clock = connection.transport, clock
         self.queue_url = queue_url
         self.name = queue_url.rsplit("/", 1)[-1]
-        self._receive = endpoints.sqs(connection.session, "ReceiveMessage")
+        self._receive = endpoints.target(connection.session, "sqs", "ReceiveMessage")
         self._delete = self._dispatcher(connection, "DeleteMessageBatch")
         self._hide = self._dispatcher(connection, "ChangeMessageVisibilityBatch")
         self._received, self._receiving = deque[Held](), 0
@@ -75,7 +75,7 @@ class Messages:
         self._receive_again_at = clock()
 
     def _dispatcher(self, connection: Destinations, operation: str) -> "Dispatcher[Change]":
-        target = endpoints.sqs(connection.session, operation)
+        target = endpoints.target(connection.session, "sqs", operation)
 
         def send(body: bytes, done: Callable[[Answer], None]) -> None:
             self._transport.start(target, body, CALL_TIMEOUT_S, done)

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.aws.errors import code_of
+from stream_router.errors import code_of
 from stream_router.settings.consumer import Consumer
 
 V2 = "every subscriber of the v2 bus that matches these events gets them again"

@@ -6,14 +6,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws import served_time
 from stream_router.aws.endpoints import is_aws
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingsError, code_of, served_s
 from stream_router.settings.environment import in_force
 
 EXPIRES_SOON_S = 15 * 60
@@ -110,7 +108,7 @@ def clock(world: World) -> Finding:
         answer: Any = _answered(world.identity)
     except (BotoCoreError, SettingsError):
         return skipped("SR013", "waits for SR011")
-    theirs_s = served_time.of_answer(answer)
+    theirs_s = served_s(answer)
     if not theirs_s:
         return skipped("SR013", "the answer bears no time")
     off_s = world.once("clock", world.now_s) - theirs_s

@@ -8,11 +8,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import NOT_SPOKEN, Finding, Question, ask
 from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.errors import code_of
 from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.common import NO_RULE

@@ -8,12 +8,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import queues
+from stream_router.errors import code_of
 
 QUEUE = "SQS_DLQ_URL"
 DAY_S = 24 * 3600

@@ -5,7 +5,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask
 from stream_router.control.doctor.checks.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
@@ -15,7 +14,7 @@ from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import quotas
 from stream_router.control.setup.quotas import Quota
 from stream_router.control.setup.rules import pattern_text
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingsError, code_of
 from stream_router.settings.common import NO_RULE
 
 PUT_EVENTS = Quota("L-9B653E91", 400)

@@ -6,7 +6,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
 from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
@@ -14,6 +13,7 @@ from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.control.shards.reshard import buckets_for
+from stream_router.errors import code_of
 
 STREAM = "STREAM_ROUTER_STREAM"
 LATE_S = 300.0

@@ -5,7 +5,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
 from stream_router.control import arns
 from stream_router.control.doctor.checks import key_policy
@@ -18,6 +17,7 @@ from stream_router.control.setup.queues import held
 from stream_router.control.setup.rules import RETRY_POLICY
 from stream_router.control.setup.targets import is_foreign
 from stream_router.control.setup_error import WrongSettingError
+from stream_router.errors import code_of
 from stream_router.settings.common import NO_RULE
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"

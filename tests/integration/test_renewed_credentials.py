@@ -1,14 +1,15 @@
-"""A client of botocore's whose credentials end while the program runs."""
+"""Clients of botocore's, and the data plane's credentials, where AWS ends those that they have."""
 
+import time
 from pathlib import Path
 
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of
-from stream_router.aws.renewed_client import AGAIN_S, RenewedClient
+from stream_router.aws import credentials, endpoints
+from stream_router.aws.credentials import CredentialSource
+from stream_router.errors import code_of
 from tests.raw_server import RawServer, Seen, answer
 
 CONFIG = Config(retries={"total_max_attempts": 1})
@@ -35,8 +36,9 @@ class Host:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         self.write("OLD")
-        self.now_s = 0.0
-        self._client = RenewedClient(endpoints.session("us-east-1"), "events", CONFIG, lambda: self.now_s)
+        monkeypatch.setattr(credentials, "LOOK_AGAIN_S", 0.0)
+        self.session = endpoints.session("us-east-1")
+        self._client = endpoints.client(self.session, "events", CONFIG)
 
     def write(self, key: str) -> None:
         self._file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n" if key else "")
@@ -46,7 +48,6 @@ class Host:
         self._environment.setenv("AWS_SECRET_ACCESS_KEY", "s")
 
     def answers(self) -> bool:
-        self.now_s += AGAIN_S
         try:
             return bool(self._client.describe_event_bus(Name="b"))
         except ClientError as error:
@@ -76,3 +77,18 @@ def test_credentials_of_another_kind_of_source_are_not_taken(tmp_path: Path, mon
         assert not host.answers()
         host.says("NEW")
         assert not host.answers()
+
+
+def test_the_data_plane_takes_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread looks once AWS has refused those that it has, and not before."""
+    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    source = CredentialSource(Host("http://127.0.0.1:1", tmp_path, monkeypatch).session)
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
+    time.sleep(0.1)
+    assert source().access_key == "OLD"
+    source.refused()
+    deadline_s = time.monotonic() + 10
+    while source().access_key != "NEW":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    source.close()
