@@ -3,7 +3,7 @@
 import base64
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stream_router import limits
 from stream_router.envelope import added_fields, added_text, valid_traceparent
@@ -13,6 +13,9 @@ from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_shown
 from stream_router.pipeline.rejection import mismatch
+
+if TYPE_CHECKING:
+    from stream_router.pipeline.mapping.mapper import Valid, Validator
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +34,6 @@ _OF_TIMES = _OF_IDS | {float, ExactNumber}
 """Which numbers may be an id, and which a time."""
 
 
-class Mapper(Protocol):
-    """Maps an event whose body, an object, is read already, and back (`mapping/mapper.py`)."""
-
-    def read_body(self, event: Event, body: dict[str, Any]) -> Any:
-        """What it says."""
-
-    def unmapped_body(self, body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-        """The body with the values of `parts`."""
-
-    def is_of_an_own_shape(self, body: dict[str, Any]) -> bool:
-        """Whether it fits a shape that the config file adds: these go before every preset."""
-
-
 _BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 
 ENDS = b'"}'
@@ -59,7 +49,11 @@ class AddedReader:
     """Reads such events. `presets` says by which shape a named source is mapped (None: by the first that fits)."""
 
     def __init__(
-        self, mapper: Mapper, by_shape: Mapping[str, Mapper], presets: Mapping[str, str | None], expert: Shape
+        self,
+        mapper: "Validator",
+        by_shape: Mapping[str, "Validator"],
+        presets: Mapping[str, str | None],
+        expert: Shape,
     ) -> None:
         """`mapper` maps any other event, `by_shape` one that is of a given shape."""
         self._mapper = mapper
@@ -68,7 +62,7 @@ class AddedReader:
         self._expert = expert
         self._warned: set[str] = set()
 
-    def read(self, event: Event, fields: dict[str, Any]) -> Any:
+    def read(self, event: Event, fields: dict[str, Any]) -> "Valid":
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         body, preset = self._body_and_preset(event, fields)
         if preset == EXPERT:
@@ -158,7 +152,7 @@ def _type_of(body: dict[str, Any], fields: dict[str, Any]) -> str:
     return found if type(found) is str else ""
 
 
-def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> Any:
+def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> "Valid":
     if type(body) is not dict:
         raise mismatch("NotAnObject", "the event is not an object")
     event_type = _type_of(body, fields)

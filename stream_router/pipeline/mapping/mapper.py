@@ -53,8 +53,7 @@ class Validator:
     def read(self, event: Event) -> Valid:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
         if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.fields_of(event)):
-            valid: Valid = self._added.read(event, fields)
-            return valid
+            return self._added.read(event, fields)
         if type(event.body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         return self.read_body(event, lossless.read(event))

@@ -12,7 +12,7 @@ from stream_router.control.lines import count_of
 
 
 class How(NamedTuple):
-    """How to redrive, an option each (`dlq.py`); `--undelivered` gets the same.
+    """How to redrive, an option each; `--undelivered` gets the same.
 
     `rate` is events a second, 0 for no bound; `limit` letters, 0 for all.
     """
