@@ -14,17 +14,13 @@ import re
 import select
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
 import orjson
 
 log = logging.getLogger(__name__)
-
-MOST_SAID = 20
-"""Names of others of which each is worth a line of the log."""
-
-NOT_SHOWN = "(not shown: no name)"
 
 Form = Callable[[Mapping[str, object]], str]
 """Makes a line's text of its fields."""
@@ -115,6 +111,25 @@ class Seldom:
     def over(self) -> None:
         """The trouble has ended: the next one is logged at once."""
         self._said_at = -self.EVERY_S
+
+
+class SaidOnce:
+    """Callable with a name that somebody else chose: what the log is to say of it; "" where it says nothing.
+
+    Each is said once, and twenty of them. What is no name may be what a person wrote: it is not shown.
+    """
+
+    MOST = 20
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        shown = name if is_name(name) else "(not shown: no name)"
+        if shown in self._said or len(self._said) == self.MOST:
+            return ""
+        self._said.add(shown)
+        return shown
 
 
 class LogSink:
@@ -213,9 +228,6 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 def _without_text(record: logging.LogRecord) -> list[str]:
     """Where an exception came from, innermost last, without its text: that could quote a payload."""
     kind, _, trace = record.exc_info or (None, None, None)
-    frames = [kind.__name__ if kind else "?"]
-    while trace:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return frames
+    places = ((frame.f_code, line) for frame, line in traceback.walk_tb(trace))
+    told = [f"{code.co_filename.rsplit('/', 2)[-1]}:{line} {code.co_name}" for code, line in places]
+    return [kind.__name__ if kind else "?", *told]

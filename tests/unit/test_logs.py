@@ -227,3 +227,11 @@ def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
     assert (seldom(), seldom()) == (True, False)
     seldom.over()
     assert seldom()
+
+
+def test_names_that_others_chose_are_said_once_and_twenty_of_them() -> None:
+    """A sender who makes up names fills no log."""
+    to_be_said = log.SaidOnce()
+    assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")
+    assert (to_be_said("call Anna"), to_be_said("call Bob")) == ("(not shown: no name)", "")
+    assert len(list(filter(None, (to_be_said(f"type-{number}") for number in range(100))))) == 18

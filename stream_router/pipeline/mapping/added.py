@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router import limits
 from stream_router.envelope import added_fields, added_text, valid_traceparent
-from stream_router.log import MOST_SAID, NOT_SHOWN, is_name
+from stream_router.log import SaidOnce
 from stream_router.model import Event
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
@@ -60,7 +60,7 @@ class AddedReader:
         self._by_shape = by_shape
         self._presets = presets
         self._expert = expert
-        self._warned: set[str] = set()
+        self._to_be_said = SaidOnce()
 
     def read(self, event: Event, fields: dict[str, Any]) -> "Valid":
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
@@ -102,15 +102,12 @@ class AddedReader:
         return body.keys() >= _BY_THE_BODY or self._mapper.is_of_an_own_shape(body)
 
     def _preset(self, source: str) -> str | None:
-        if source and source not in self._presets:
-            said = source if is_name(source) else NOT_SHOWN
-            if said not in self._warned and len(self._warned) < MOST_SAID:
-                self._warned.add(said)
-                log.warning(
-                    "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
-                    said,
-                    extra={"event": "source-unknown"},
-                )
+        if source and source not in self._presets and (said := self._to_be_said(source)):
+            log.warning(
+                "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
+                said,
+                extra={"event": "source-unknown"},
+            )
         return self._presets.get(source)
 
 
