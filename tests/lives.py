@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
@@ -14,6 +14,7 @@ from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.envelope import seal
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
@@ -102,7 +103,8 @@ class Life:
     def _shard(self, shard_id: str, start: str) -> Shard:
         assert (shard_id, start) == ("shard-1", f"{START}:0")
         router, world = self.rig.router, self.rig.world
-        return Shard(router, self.told, self.window, self.checkpoints, self.guard, self._wait, self._beat, world.clock)
+        told = cast("ShardTelemetry", self.told)
+        return Shard(router, told, self.window, self.checkpoints, self.guard, self._wait, self._beat, world.clock)
 
     def _beat(self) -> None:
         self.beats += 1

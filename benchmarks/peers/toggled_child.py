@@ -13,10 +13,10 @@ from typing import Any
 
 from stream_router import envelope
 from stream_router.consumer.child.__main__ import main
-from stream_router.consumer.child.collaborators import Waiting
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.telling.shard_vitals import ShardVitals
+from stream_router.consumer.child.waiter import Waiting
 
 
 class Toggle:

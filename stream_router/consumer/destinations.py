@@ -26,7 +26,6 @@ from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
-from stream_router.pipeline.sinks.eventbridge.backoff import BACKOFF
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
@@ -133,9 +132,7 @@ class Destinations:
             CallLimits(settings.entries_per_call, settings.bytes_per_call),
             f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
         )
-        policy = Policy(
-            settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate, BACKOFF
-        )
+        policy = Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
         return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health, memory)
 
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
@@ -14,6 +14,7 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
@@ -136,7 +137,8 @@ class Child:
         self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
         proof = BusProof(None, self._describe, clock)
         checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Stream(self.outside, self.world).shard_end(start))
-        return Shard(self.router, Told(), self.window, checkpoints, guard, self._wait, lambda: None, clock)
+        told = cast("ShardTelemetry", Told())
+        return Shard(self.router, told, self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
     def _deadly(self, transform: Transform) -> Callable[[Event], Entry | DeadLetter | Dropped]:
         def read(event: Event) -> Entry | DeadLetter | Dropped:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import installed, jars, properties
+from stream_router.consumer.supervisor.daemon import jars, properties
 
-MODULE = Path("stream_router/consumer/supervisor/daemon/installed.py")
+MODULE = Path("stream_router/consumer/supervisor/daemon/jars.py")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_package_takes_the_data_of_its_own_version(
     """Where the system has one version and the user another, neither runs with the other's properties or jars."""
     base = bases[which]
     packages = base / "lib" / "python3" / "site-packages"
-    for module in (installed, properties):
+    for module in (jars, properties):
         monkeypatch.setattr(module, "__file__", str(packages / MODULE))
     assert properties.shipped("consumer.properties") == base / "share" / "stream_router" / "consumer.properties"
     assert jars.folder() == base / "share" / "stream_router" / "jars"
@@ -44,7 +44,7 @@ def test_data_that_debian_s_pip_puts_under_local_is_found(
     bases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its Python's prefix is /usr, and its pip installs into /usr/local: `sysconfig` tells where."""
-    for module in (installed, properties):
+    for module in (jars, properties):
         monkeypatch.setattr(module, "__file__", str(bases[0] / "lib" / "python3" / "dist-packages" / MODULE))
     monkeypatch.setattr("sys.prefix", str(bases[0].parent))
     assert properties.shipped("consumer.properties").is_relative_to(bases[0])
@@ -54,10 +54,10 @@ def test_data_that_debian_s_pip_puts_under_local_is_found(
 def test_a_target_s_own_data_comes_before_any_other(bases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """`pip install --target` puts code and data into one folder; there is nothing beside the code otherwise."""
     target = bases[0].parent / "target"
-    monkeypatch.setattr(installed, "__file__", str(target / MODULE))
-    assert set(installed.shares()) == {base / "share" / "stream_router" for base in bases}
+    monkeypatch.setattr(jars, "__file__", str(target / MODULE))
+    assert set(jars.shares()) == {base / "share" / "stream_router" for base in bases}
     (target / "share" / "stream_router").mkdir(parents=True)
-    assert next(installed.shares()) == target / "share" / "stream_router"
+    assert next(jars.shares()) == target / "share" / "stream_router"
 
 
 def test_a_folder_that_this_user_may_not_look_into_is_passed_over(
@@ -65,7 +65,7 @@ def test_a_folder_that_this_user_may_not_look_into_is_passed_over(
 ) -> None:
     """Beside the code, or one of the places behind it: somebody else's `share` of mode 0700 is no reason to end."""
     target = bases[0].parent / "target"
-    for module in (installed, properties):
+    for module in (jars, properties):
         monkeypatch.setattr(module, "__file__", str(target / MODULE))
     stat = os.stat
 
@@ -75,5 +75,5 @@ def test_a_folder_that_this_user_may_not_look_into_is_passed_over(
         return stat(path, **more)
 
     monkeypatch.setattr(os, "stat", refused)
-    assert set(installed.shares()) == {base / "share" / "stream_router" for base in bases}
+    assert set(jars.shares()) == {base / "share" / "stream_router" for base in bases}
     assert properties.shipped("consumer.properties") == bases[1] / "share" / "stream_router" / "consumer.properties"

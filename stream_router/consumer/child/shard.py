@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from amazon_kclpy.kcl import Checkpointer
 
-from stream_router.consumer.child.collaborators import Telemetry, Waiting
 from stream_router.consumer.child.deadlines import Deadlines
 from stream_router.consumer.child.intake.micro_batches import micro_batches
 from stream_router.consumer.child.intake.room import Room
@@ -19,7 +18,9 @@ from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.checkpoints import Checkpoints, LeaseGoneError, LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.one_at_a_time import route_carefully
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.telling.shard_vitals import ShardVitals
+from stream_router.consumer.child.waiter import Waiting
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
 from stream_router.process import failpoint
@@ -45,7 +46,7 @@ class Shard:
     def __init__(
         self,
         router: Router,
-        telemetry: Telemetry,
+        telemetry: ShardTelemetry,
         window: Window,
         checkpoints: Checkpoints,
         guard: CrashGuard,

@@ -2,8 +2,16 @@
 
 import os
 import signal
+from typing import Protocol
 
 from stream_router.aws.signed_calls import Transport
+
+
+class Waiting(Protocol):
+    """Moves the calls on and waits: for the network, a signal, and with `daemon` for the daemon's line too."""
+
+    def __call__(self, seconds: float, *, daemon: bool = False) -> None:
+        """Wait at most so long."""
 
 
 class Waiter:

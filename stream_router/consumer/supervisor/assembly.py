@@ -5,12 +5,17 @@ import logging
 import os
 import queue
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from botocore.session import Session
+
 from stream_router.aws import credentials, endpoints
-from stream_router.checks.finding import at_start
+from stream_router.checks import aws_checks
+from stream_router.checks import jvm as jvm_check
+from stream_router.checks.finding import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
-from stream_router.consumer.supervisor import start_checks, start_line, worker_metrics
+from stream_router.consumer.supervisor import start_line, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
 from stream_router.consumer.supervisor.admin.status import Status
@@ -114,8 +119,22 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     """The Java to run, once neither it, nor the jars, nor AWS says no. Raises SettingsError where one does."""
     jvm = java.find_java()
     java.prove(jvm)
-    at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
+    at_start(_start_checks(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
     return jvm
+
+
+def _start_checks(
+    settings: Consumer, session: Session, jvm: Path, jvm_options: Sequence[str]
+) -> list[Callable[[], Finding]]:
+    """What must not be a definite no before the daemon starts, in this order. The bus has a prover of its own."""
+    bucket = settings.offload_bucket
+    return [
+        lambda: jvm_check.starts(jvm, jvm_options),
+        lambda: aws_checks.stream(session, settings.stream),
+        lambda: aws_checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
+        *([lambda: aws_checks.offload_bucket(session, bucket)] if bucket else []),
+        lambda: aws_checks.lease_table(session, settings.application, settings.stream, note=True),
+    ]
 
 
 def _kept(state: StateDir, text: str) -> None:

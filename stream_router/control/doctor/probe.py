@@ -17,7 +17,7 @@ from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.checks import bus
 from stream_router.control.doctor.say import broken, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.names import PROBE_PREFIX
+from stream_router.control.policy.operate import PROBE_PREFIX
 from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE

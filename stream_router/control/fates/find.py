@@ -11,7 +11,6 @@ from stream_router.control.fates import found_report, looks
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
-from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.lines import write_line
 from stream_router.control.republish.fitting import fitting
@@ -22,6 +21,7 @@ from stream_router.control.stream.session import Checkpoints, Stops, say
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.control.stream.sightings import Sighting, sightings
 from stream_router.envelope import open_record
+from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.model import Dropped, Event, Record
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
@@ -30,7 +30,7 @@ from stream_router.pipeline.transform import Transform
 from stream_router.process import now_ms
 from stream_router.settings.dead_letters import DeadLetters
 
-FOUND, NOT_FOUND = 0, 1
+FOUND, NOT_FOUND, CANNOT_JUDGE = 0, 1, 2
 
 MOST_FOUND = 100_000
 """A conversation has fewer events; more would be kept in memory."""
@@ -56,8 +56,17 @@ class Scan(NamedTuple):
 
 
 def run(settings: DeadLetters, wish: Wish) -> int:
-    """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError."""
-    return judged(lambda: _found(settings, wish))
+    """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError, and UnforeseenError with 2.
+
+    The command line's own answer to an unforeseen error is 1, which means "not received" here.
+    """
+    try:
+        return _found(settings, wish)
+    except SettingsError:
+        raise
+    except Exception as error:
+        text = f"cannot judge: {type(error).__name__}: {error}, unforeseen; try again, report it if it stays"
+        raise UnforeseenError(text, CANNOT_JUDGE) from error
 
 
 def _found(settings: DeadLetters, wish: Wish) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from stream_router import limits
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.policy.programs import keys_of, secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
@@ -15,6 +14,9 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
+
+PROBE_PREFIX = "stream-router-probe-"
+"""What the rule and the queue of `doctor --end-to-end` begin with: the operator's rights name them by it."""
 
 
 def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Queue, home: Home) -> Iterator[Need]:

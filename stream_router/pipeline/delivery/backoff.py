@@ -1,4 +1,4 @@
-"""How far apart the tries of one item are: exponential with full jitter. A destination may have numbers of its own."""
+"""How far apart the tries of one item are: exponential with full jitter."""
 
 from collections.abc import Callable
 from typing import NamedTuple

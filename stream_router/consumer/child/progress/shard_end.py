@@ -12,11 +12,15 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer import kpl
-from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
 from stream_router.errors import Answer, Refusal, of_read
 from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
+
+Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
+"""Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""
+
+LEASE = "GetItem"
 
 AGAIN_S = 1.0
 """Between two questions where the first was refused, or had no answer."""
@@ -33,6 +37,11 @@ UNKNOWN_TIMES = 3
 ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
 _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
 UNKNOWN = "ResourceNotFoundException"
+
+
+def of_lease(table: str, shard_id: str) -> dict[str, Any]:
+    """What LEASE asks for: the row of a shard's lease as it is now."""
+    return {"TableName": table, "Key": {"leaseKey": {"S": shard_id}}, "ConsistentRead": True}
 
 
 class ShardEnd:

@@ -6,7 +6,7 @@ Two workers of one name both read each shard. Nothing is lost, events go out two
 import logging
 from collections.abc import Callable
 
-from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
+from stream_router.consumer.child.progress.shard_end import LEASE, Ask, of_lease
 from stream_router.errors import Answer, Refusal, of_read
 
 log = logging.getLogger(__name__)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.consumer.child.collaborators import Waiting
 from stream_router.consumer.child.intake.room import Room
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, MEANS
+from stream_router.consumer.child.waiter import Waiting
 from stream_router.pipeline.route import Router
 from stream_router.telemetry.shards.shard_state import CALLBACK_WITHIN_S
 

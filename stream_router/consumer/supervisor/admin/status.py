@@ -1,16 +1,17 @@
 """`/status` and `/metrics` of the consumer, made from the state folder and the vitals, at most once a second."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.admin import bus_state
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, StreamKnown
@@ -23,6 +24,9 @@ from stream_router.telemetry.shards.shard_metrics import read_snapshots, snapsho
 KEPT_S = 1.0
 LAST_WORD_S = 60.0
 """A child whose snapshot is older, and whose process is gone, writes no other."""
+
+RULE_STALE_S = 300.0
+"""The rule is looked at twice a minute. An older word is an earlier run's, or the folder takes no newer one."""
 
 
 class Pages(NamedTuple):
@@ -91,8 +95,8 @@ class Status:
             clock=now,
             identity=self._identity,
             known=self._vitals.known(),
-            rule=bus_state.rule(self._state, at_s),
-            bus=bus_state.bus(self._state, self._identity.bus, now, trusted=self._identity.bus_trusted),
+            rule=_rule(self._state, at_s),
+            bus=_bus(self._state, self._identity.bus, now, trusted=self._identity.bus_trusted),
             merged=merged,
             lags=lags,
             ages=ages,
@@ -136,3 +140,34 @@ def _ages(merged: Merged) -> dict[str, Age]:
     """Each shard's lag when its child last spoke, where it told."""
     told = [(shard, shard_state.lag(shard, shard.at_s).oldest_age_s) for shard in merged.shards]
     return {shard.shard_id: Age(shard.at_s, age_s) for shard, age_s in told if age_s is not None}
+
+
+def _rule(state: StateDir, now_s: float) -> dict[str, Any]:
+    """The rule watch's own words; `unknown` where there are none, or none of late. `now_s` is epoch seconds."""
+    try:
+        found: dict[str, Any] = json.loads(state.read(RULE_STATE))
+        looked_at = found.get("lookedAt")
+        is_stale = looked_at is not None and now_s - datetime.fromisoformat(looked_at).timestamp() > RULE_STALE_S
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {"state": "unknown"}
+    return found | {"state": "unknown"} if is_stale else found
+
+
+def _bus(state: StateDir, name: str, now: float, *, trusted: bool) -> dict[str, Any]:
+    """`proven`, `unasked` or `gone`, and `unproven` before the first answer; `now` is monotonic.
+
+    Of a bus that is `trusted` a proof is written too, and nobody has asked.
+    """
+    unasked_s = proof_age_s = None
+    try:
+        if since := state.read(BUS_UNASKED):
+            unasked_s = round(max(0.0, now - float(since)), 1)
+        if proof := state.read(BUS_PROOF).split():
+            proof_age_s = round(max(0.0, now - float(proof[0])), 1)
+        gone = bool(state.read(BUS_GONE))
+    except (OSError, ValueError):
+        gone = False
+    known = "gone" if gone else "unasked" if unasked_s is not None else "proven" if proof_age_s is not None else None
+    if trusted and known == "proven":
+        known, proof_age_s = "trusted", None
+    return {"name": name, "state": known or "unproven", "unaskedS": unasked_s, "proofAgeS": proof_age_s}

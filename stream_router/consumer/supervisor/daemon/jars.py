@@ -6,13 +6,14 @@ same. `stream-router jars` (control/fetch_jars.py) brings ours.
 
 import hashlib
 import os
+import site
+import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from stream_router.consumer.supervisor.daemon import installed
 from stream_router.errors import SettingsError
 
 CURE = "run `stream-router jars`"
@@ -55,9 +56,24 @@ def version_of(artifact: str) -> str:
     return next(jar.version for jar in listed() if jar.artifact == artifact)
 
 
+def shares() -> Iterator[Path]:
+    """Each place there may be: that of a --target, the environment's, the user's (`pip install --user`).
+
+    The one that this package itself was installed with comes first: another version may lie in the others.
+    `sysconfig` knows that Debian's own Python installs under /usr/local, where its prefix is /usr.
+    """
+    here = Path(__file__).resolve()
+    beside = here.parents[4] / "share" / "stream_router"
+    if os.path.isdir(beside):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
+        yield beside
+    bases = [Path(sysconfig.get_path("data")), Path(site.getuserbase())]
+    for base in sorted(bases, key=lambda base: not here.is_relative_to(base.resolve())):
+        yield base / "share" / "stream_router"
+
+
 def folders() -> Iterator[Path]:
     """Where jars may be, this package's own place first."""
-    return (share / "jars" for share in installed.shares())
+    return (share / "jars" for share in shares())
 
 
 def folder() -> Path:

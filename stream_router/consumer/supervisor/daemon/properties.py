@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws.endpoints import client
-from stream_router.consumer.supervisor.daemon import installed
+from stream_router.consumer.supervisor.daemon import jars
 from stream_router.errors import SettingsError
 from stream_router.settings import regular_file
 from stream_router.settings.consumer import Consumer
@@ -109,7 +109,7 @@ def _configured_endpoint(session: Session, service: str) -> str:
 def shipped(name: str) -> Path:
     """A file of `properties/`, where this package was checked out or installed. Raises SettingsError if it is gone."""
     for folder in _folders():
-        if os.path.isfile(folder / name):  # noqa: PTH113 - as in `installed.shares`
+        if os.path.isfile(folder / name):  # noqa: PTH113 - as in `jars.shares`
             return folder / name
     raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {name} was not installed; reinstall, or name a file of your own")
 
@@ -119,7 +119,7 @@ def _folders() -> Iterator[Path]:
     beside = Path(__file__).resolve().parents[4]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
-    yield from installed.shares()
+    yield from jars.shares()
 
 
 def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
