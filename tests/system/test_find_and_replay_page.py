@@ -1,6 +1,5 @@
 """docs/find-and-replay.md, tried line by line on the embedded stack: its terminals as shells."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def wait_until_settled(terminal: Terminal, *identities: str) -> None:
 
 @pytest.mark.long
 def test_the_page_from_its_first_command_to_its_last(reader: PageReader) -> None:
-    """One event was accepted, one is a dead letter, one was never received; all agree; the good one comes out again."""
+    """One event was accepted, one is a dead letter, one was never received; the good one comes out again."""
     stack = reader.type_next()
     reader.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
     reader.type_next().wait_for("the receiver serves")
@@ -68,7 +67,6 @@ def test_the_page_from_its_first_command_to_its_last(reader: PageReader) -> None
     assert fate(asker, bad) == "in the dead-letter queue"
     asker.wait_for(r"unroutable \(UnroutableEventType\)")
     assert fate(asker, "0" * 32).startswith("not in the stream since ")
-    asker.wait_for("^equal: every event is accounted for$")
     reader.type_next()
     asker.wait_for("^would publish 1 event of ")
     asker.wait_for('"replayed": "replay/')
@@ -79,4 +77,3 @@ def test_the_page_from_its_first_command_to_its_last(reader: PageReader) -> None
         del event["detail"]["processedAt"]
     assert again["detail"] == first["detail"]
     assert not reader.blocks
-    assert re.search(r"every event is accounted for", PAGE)
