@@ -167,6 +167,18 @@ def test_an_unforeseen_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err == "stream-router: RuntimeError: something broke (--debug shows where)\n"
 
 
+def test_ctrl_c_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of whatever a command does that does not hear it itself."""
+
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(setup, "run", interrupted)
+    assert _main(monkeypatch, "setup") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the one who mends it."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
