@@ -89,16 +89,6 @@ def test_an_answer_beyond_all_reason_is_no_answer(make: Make) -> None:
         assert (second.status, second.body) == (200, b"{}")
 
 
-def test_retry_after_as_a_date(make: Make) -> None:
-    """A date a minute ahead is about 60 seconds; one in the past, or nonsense, is none."""
-    headers = iter([email.utils.formatdate(time.time() + 60, usegmt=True), "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
-    with RawServer(lambda _: answer(503, Retry_After=next(headers))) as server:
-        transport = make()
-        waits = [call(transport, target(server.url))[0].retry_after_s for _ in range(3)]
-    assert 50 < waits[0] <= 60
-    assert waits[1:] == [0.0, 0.0]
-
-
 def test_headers_that_break_their_reader_end_the_call_all_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong while an answer's headers are read, the call ends in one answer and its place is free."""
 
