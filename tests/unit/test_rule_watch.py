@@ -62,7 +62,8 @@ class World:
 
     def again(self) -> RuleWatch:
         """A watch of a later process over the same state folder."""
-        check = RuleCheck(self.events, "r", "default", REGION, TYPES, lambda _: None)
+        events: Any = self.events
+        check = RuleCheck(events, "r", "default", REGION, TYPES, lambda _: None)
         self.watch = RuleWatch(self.held, check, lambda: self.lag_s, *(lambda: self.now,) * 2)
         return self.watch
 

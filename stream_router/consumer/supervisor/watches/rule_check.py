@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -14,6 +14,9 @@ from stream_router.aws import endpoints
 from stream_router.checks.finding import NOT_SPOKEN
 from stream_router.errors import code_of
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +35,10 @@ class Fault(NamedTuple):
     cure: str
 
 
-class Events(Protocol):
-    """What is asked of EventBridge."""
-
-    def describe_rule(self, *, Name: str, EventBusName: str) -> Any:  # noqa: N803 - AWS's names
-        """DescribeRule."""
-
-    def list_targets_by_rule(self, *, Rule: str, EventBusName: str, Limit: int) -> Any:  # noqa: N803
-        """ListTargetsByRule."""
-
-    def test_event_pattern(self, *, EventPattern: str, Event: str) -> Any:  # noqa: N803
-        """TestEventPattern."""
-
-
-def client(session: Session) -> Events:
+def client(session: Session) -> "EventBridgeClient":
     """The control plane that a look asks: one attempt each, at most 8 s."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    events: Events = endpoints.client(session, "events", config)
-    return events
+    return endpoints.client(session, "events", config)  # type: ignore[no-any-return]
 
 
 class RuleCheck:
@@ -60,7 +49,7 @@ class RuleCheck:
 
     def __init__(
         self,
-        events: Events,
+        events: "EventBridgeClient",
         rule: str,
         bus: str,
         region: str,
