@@ -2,7 +2,12 @@
 
 A Kinesis record holds one or more envelopes, one a line, separated by LF:
 `{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
-after the body, the last of them no object, and readers pass over those that they do not know.
+after the body, the last of them no object, and readers pass over those that they do not know. What others wrote into
+the stream is opened too (docs/contract.md, "In the stream"). One bad line kills only itself: what cannot be read is a
+dead letter of its own bytes.
+
+The parts, in this order: what the receiver writes; what both read of a line; opening a record; and JSON told by its
+text, without recursion: where a value ends, how deep it nests, why a parser does not take it.
 """
 
 import base64
@@ -15,188 +20,6 @@ import orjson
 
 from stream_router import limits
 from stream_router.model import DeadLetter, Event, Reason, Record, event_id, new_event
-
-# --- traceparent
-
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def valid_traceparent(text: object) -> str:
-    """`text` where it has the form of a `traceparent` header; "" where not: a bad one is dropped, never repaired."""
-    return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
-
-
-# --- scanning: walks over a JSON text without keeping what its values are: where one ends, and what stands between two.
-
-SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-"""Its `raw_decode` tells where a value ends. Numbers stay texts: Python refuses some thousand digits."""
-
-BLANKS = re.compile(r"[ \t\r\n]*")
-BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
-
-
-def behind(these: re.Pattern[str], text: str, at: int) -> int:
-    """Where what is skipped from `at` on has ended; `at` itself where there is none of it."""
-    found = these.match(text, at)
-    return found.end() if found else at
-
-
-# --- json depth: how deep a parsed JSON value nests, told without recursion: the answer is the same on every Python.
-
-
-def json_levels(value: object) -> int:
-    """Levels of objects and arrays, one within the other."""
-    count, level = 0, [value]
-    while nested := [item for item in level if type(item) is dict or type(item) is list]:
-        count += 1
-        level = [inner for item in nested for inner in (item.values() if type(item) is dict else item)]
-    return count
-
-
-def is_too_deep(value: object) -> bool:
-    """Whether `value`, as a JSON parser gave it, nests deeper than an event may; quick where it nests little."""
-    try:
-        orjson.dumps(value)
-    except TypeError:  # deeper than 254 json_levels, or (of the standard library's parser) with a surrogate alone
-        return json_levels(value) > limits.EVENT_MAX_DEPTH
-    return False
-
-
-# --- json members
-
-
-def member_texts(text: str) -> dict[str, str]:
-    """The text of each member's value, by name; the last of two that are named alike. Raises ValueError for no object.
-
-    RecursionError is a ValueError here too: it nests deeper than Python follows.
-    """
-    at = behind(BLANKS, text, 0)
-    if text[at : at + 1] != "{":
-        raise ValueError("is no JSON object")
-    found: dict[str, str] = {}
-    at = behind(BLANKS, text, at + 1)
-    try:
-        while text[at : at + 1] != "}":
-            is_text = text[at : at + 1] == '"'
-            name, at = SCANNER.raw_decode(text, at)
-            at = behind(BLANKS, text, at)
-            if text[at : at + 1] != ":" or not is_text:
-                raise ValueError("is no JSON object")
-            begin = behind(BLANKS, text, at + 1)
-            _, end = SCANNER.raw_decode(text, begin)
-            found[name] = text[begin:end]
-            at = behind(BLANKS, text, end)
-            if text[at : at + 1] == ",":
-                at = behind(BLANKS, text, at + 1)
-            elif text[at : at + 1] != "}":
-                raise ValueError("is no JSON object")
-    except RecursionError:
-        raise ValueError("nests too deep") from None
-    if text[at + 1 :].strip():
-        raise ValueError("is more than a JSON object")
-    return found
-
-
-# --- documents
-
-Why = tuple[Reason, str, str]
-"""A dead letter's reason, code and sentence."""
-
-MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
-_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
-_SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
-_RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
-
-_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
-_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|true|false|null)|(?P<mark>[\[\]{{}},:]))")
-
-
-def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
-    """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
-
-    What follows is empty, or begins where nothing more can be read, or where there are too many for a record.
-    """
-    try:
-        text, beyond = line.decode(), b""
-    except UnicodeDecodeError as error:
-        text, beyond = line[: error.start].decode(), line[error.start :]
-    found: list[bytes] = []
-    at = behind(BLANKS, text, 0)
-    while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
-        try:
-            value, end = SCANNER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            break
-        if is_too_deep(value):  # the same answer where the parser follows further
-            break
-        found.append(text[at:end].encode())
-        at = behind(BLANKS, text, end)
-    return found, text[at:].encode() + beyond
-
-
-def why_unread(data: bytes) -> Why:
-    """Why the fast parser does not take `data`: it is no JSON, or JSON that cannot go on as an event."""
-    beyond_range = False
-
-    def number(text: str) -> float:
-        nonlocal beyond_range
-        value = float(text)
-        beyond_range = beyond_range or value in (float("inf"), float("-inf"))
-        return value
-
-    try:
-        text = data.decode()
-        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
-        if is_too_deep(value):
-            return _TOO_DEEP
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return _SURROGATE
-    except RecursionError:
-        return _TOO_DEEP if _is_json(text) else MALFORMED
-    except ValueError:
-        return MALFORMED
-    return _RANGE if beyond_range else MALFORMED
-
-
-def _refuse(_: str) -> Any:
-    raise ValueError("NaN and Infinity are no JSON")
-
-
-def _is_json(text: str) -> bool:
-    """Whether a text is JSON by its grammar, however deep it nests."""
-    open_marks: list[str] = []
-    wanted, at = "value", 0
-    while token := _TOKEN.match(text, at):
-        at = token.end()
-        wanted = _after(token, wanted, open_marks)
-        if not wanted:
-            return False
-        if wanted == "end" and not open_marks:
-            return not text[at:].strip(" \t\r\n")
-    return False
-
-
-def _after(token: re.Match[str], wanted: str, open_marks: list[str]) -> str:
-    """What may follow a token where `wanted` was expected; empty where the token may not stand there."""
-    mark = token["mark"]
-    if mark in ("{", "[") and wanted.startswith("value"):
-        open_marks.append(mark)
-        return "key or close" if mark == "{" else "value or close"
-    if mark in ("}", "]") and wanted in ("end", "key or close", "value or close"):
-        fits = open_marks and open_marks.pop() == {"}": "{", "]": "["}[mark]
-        return "end" if fits else ""
-    if mark == ",":
-        return ("key" if open_marks[-1] == "{" else "value") if wanted == "end" and open_marks else ""
-    if mark == ":":
-        return "value" if wanted == "colon" else ""
-    if mark is None and wanted.startswith("value"):
-        return "end"
-    return "colon" if token["string"] is not None and wanted.startswith("key") else ""
-
-
-# --- envelope
 
 VERSION = 1
 _SEALED_HEAD = re.compile(
@@ -264,17 +87,12 @@ def sealed_parts(line: bytes) -> tuple[str, bytes]:
     return (head[1].decode(), line[head.end() : -1]) if head else ("", b"")
 
 
-def cut_array(body: bytes) -> Iterator[bytes]:
-    """The elements of a JSON array, each as its own bytes, unchanged, one by one.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
-    """
-    text = body.decode()
-    at = text.index("[") + 1
-    while text[at := behind(BLANKS_AND_COMMAS, text, at)] != "]":
-        _, end = SCANNER.raw_decode(text, at)
-        yield text[at:end].encode()
-        at = end
+
+def valid_traceparent(text: object) -> str:
+    """`text` where it has the form of a `traceparent` header; "" where not: a bad one is dropped, never repaired."""
+    return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
 
 
 def open_record(record: Record) -> list[Event | DeadLetter]:
@@ -420,3 +238,144 @@ def unread(record: Record, line: int, raw: bytes) -> Event:
 
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
     return DeadLetter(unread(record, line, raw), *why_unread(raw))
+
+
+SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+"""Its `raw_decode` tells where a value ends. Numbers stay texts: Python refuses some thousand digits."""
+
+BLANKS = re.compile(r"[ \t\r\n]*")
+BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
+
+
+def behind(these: re.Pattern[str], text: str, at: int) -> int:
+    """Where what is skipped from `at` on has ended; `at` itself where there is none of it."""
+    found = these.match(text, at)
+    return found.end() if found else at
+
+
+def cut_array(body: bytes) -> Iterator[bytes]:
+    """The elements of a JSON array, each as its own bytes, unchanged, one by one.
+
+    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
+    """
+    text = body.decode()
+    at = text.index("[") + 1
+    while text[at := behind(BLANKS_AND_COMMAS, text, at)] != "]":
+        _, end = SCANNER.raw_decode(text, at)
+        yield text[at:end].encode()
+        at = end
+
+
+def json_levels(value: object) -> int:
+    """Levels of objects and arrays, one within the other."""
+    count, level = 0, [value]
+    while nested := [item for item in level if type(item) is dict or type(item) is list]:
+        count += 1
+        level = [inner for item in nested for inner in (item.values() if type(item) is dict else item)]
+    return count
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether `value`, as a JSON parser gave it, nests deeper than an event may; quick where it nests little."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # deeper than 254 levels, or (of the standard library's parser) with a surrogate alone
+        return json_levels(value) > limits.EVENT_MAX_DEPTH
+    return False
+
+
+Why = tuple[Reason, str, str]
+"""A dead letter's reason, code and sentence."""
+
+MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
+_SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
+_RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
+
+_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|true|false|null)|(?P<mark>[\[\]{{}},:]))")
+
+
+def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
+    """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
+
+    What follows is empty, or begins where nothing more can be read, or where there are too many for a record.
+    """
+    try:
+        text, beyond = line.decode(), b""
+    except UnicodeDecodeError as error:
+        text, beyond = line[: error.start].decode(), line[error.start :]
+    found: list[bytes] = []
+    at = behind(BLANKS, text, 0)
+    while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
+        try:
+            value, end = SCANNER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        if is_too_deep(value):  # the same answer where the parser follows further
+            break
+        found.append(text[at:end].encode())
+        at = behind(BLANKS, text, end)
+    return found, text[at:].encode() + beyond
+
+
+def why_unread(data: bytes) -> Why:
+    """Why the fast parser does not take `data`: it is no JSON, or JSON that cannot go on as an event."""
+    beyond_range = False
+
+    def number(text: str) -> float:
+        nonlocal beyond_range
+        value = float(text)
+        beyond_range = beyond_range or value in (float("inf"), float("-inf"))
+        return value
+
+    try:
+        text = data.decode()
+        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+        if is_too_deep(value):
+            return _TOO_DEEP
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _SURROGATE
+    except RecursionError:
+        return _TOO_DEEP if _is_json(text) else MALFORMED
+    except ValueError:
+        return MALFORMED
+    return _RANGE if beyond_range else MALFORMED
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON by its grammar, however deep it nests."""
+    open_marks: list[str] = []
+    wanted, at = "value", 0
+    while token := _TOKEN.match(text, at):
+        at = token.end()
+        wanted = _after(token, wanted, open_marks)
+        if not wanted:
+            return False
+        if wanted == "end" and not open_marks:
+            return not text[at:].strip(" \t\r\n")
+    return False
+
+
+def _after(token: re.Match[str], wanted: str, open_marks: list[str]) -> str:
+    """What may follow a token where `wanted` was expected; empty where the token may not stand there."""
+    mark = token["mark"]
+    if mark in ("{", "[") and wanted.startswith("value"):
+        open_marks.append(mark)
+        return "key or close" if mark == "{" else "value or close"
+    if mark in ("}", "]") and wanted in ("end", "key or close", "value or close"):
+        fits = open_marks and open_marks.pop() == {"}": "{", "]": "["}[mark]
+        return "end" if fits else ""
+    if mark == ",":
+        return ("key" if open_marks[-1] == "{" else "value") if wanted == "end" and open_marks else ""
+    if mark == ":":
+        return "value" if wanted == "colon" else ""
+    if mark is None and wanted.startswith("value"):
+        return "end"
+    return "colon" if token["string"] is not None and wanted.startswith("key") else ""

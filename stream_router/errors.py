@@ -1,7 +1,9 @@
-"""Reads what AWS answered, entry by entry and by position: one way for PutEvents, PutRecords and SendMessageBatch.
+"""What can be wrong, as a value: with a setting, and with what AWS answered.
 
-A 200 can hold failures, so every entry is read. An answer that does not fit its request (another length, unreadable)
-says nothing about any entry: the whole call is indeterminate and is sent again, never settled.
+`CODES` is the one table of AWS's error codes, with what is done (docs/contract.md, "What an error means") and what an
+operator can do. `of_put_events` and its like read an answer entry by entry, since a 200 can hold failures. An answer
+that does not fit its request (another length, unreadable) says nothing about any entry: the whole call is
+indeterminate and is sent again, never settled.
 """
 
 import email.utils
@@ -19,8 +21,6 @@ import orjson
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-# --- settings error: a bad setting: one line for the operator, and the exit status 78.
 
 EX_CONFIG = 78
 """Exit status of a program that was configured wrongly (sysexits.h)."""
@@ -81,18 +81,15 @@ def unwritable(variable: str, error: OSError) -> SettingsError:
     return SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder")
 
 
-# --- unforeseen error: an error that nobody foresaw, in a command whose exit status 1 is an answer.
-
-
 class UnforeseenError(Exception):
-    """Raised from the error itself; `status` is how the command ends where it has no answer."""
+    """An error that nobody foresaw, in a command whose exit status 1 is an answer. Raised from the error itself.
+
+    `status` is how the command ends where it has no answer.
+    """
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
         self.status = status
-
-
-# --- aws error codes
 
 
 class Disposition(enum.Enum):
@@ -108,91 +105,109 @@ class Disposition(enum.Enum):
     """A call refused whole for its content: halve it until the poison entry stands alone."""
 
 
-# Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44); docs/contract.md, "What an error
-# means".
-# What is not listed is unknown: on a single entry it is RETRY (and exhausts), on a whole call HOLD.
-_DATA = (
-    "MalformedDetail",
-    "InvalidArgument",
-    "RedactionFailure",
-    "NotAuthorizedForDetailType",
-    "NotAuthorizedForDetailTypeException",
-    "InvalidMessageContents",
-)
-_ENTRY = ("InternalFailure", "InternalError", "InternalException", "InternalServerException")
-THROTTLING = (
-    "ThrottlingException",
-    "Throttling",
-    "ThrottledException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-    "OverLimit",
-    "KMSThrottlingException",
-    "KmsThrottled",
-)
-"""Systemic, and a word on how much is sent: fewer calls at once are better."""
+class Kind(enum.Enum):
+    """What a code is about, where somebody has to know that besides the disposition."""
 
-CREDENTIALS_OVER = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-)
-"""Systemic, and perhaps over as soon as others stand where these credentials came from."""
+    THROTTLING = "throttling"
+    """A word on how much is sent: fewer calls at once are better."""
+    CREDENTIALS = "credentials"
+    """Perhaps over as soon as others stand where these credentials came from."""
+    DENIED = "denied"
+    """A right is missing."""
+    ABSENT = "absent"
+    """What was asked for is not there."""
+    KEY = "key"
+    """The key of a stream, a queue or a bus cannot be used."""
+    NOT_SPOKEN = "not_spoken"
+    """The endpoint has no such operation: an emulator may have fewer than AWS."""
 
-_SYSTEMIC = (
-    *THROTTLING,
-    *CREDENTIALS_OVER,
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "AccessDenied",
-    "AccessDeniedException",
-    "InvalidAccountIdException",
-    "NotAuthorizedForSource",
-    "NotAuthorizedForSourceException",
-    "IncompleteSignature",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "ResourceNotFoundException",
-    "ResourceInUseException",
-    "QueueDoesNotExist",
-    "AWS.SimpleQueueService.NonExistentQueue",
-    "KMSDisabledException",
-    "KMSInvalidStateException",
-    "KMSAccessDeniedException",
-    "KMSNotFoundException",
-    "KMSOptInRequired",
-    "KMSInvalidKeyUsageException",
-    "KmsAccessDenied",
-    "KmsDisabled",
-    "KmsInvalidKeyUsage",
-    "KmsInvalidState",
-    "KmsNotFound",
-    "KmsOptInRequired",
-    "InvalidStateException",
-)
-_CONTENT = (
-    "ValidationException",
-    "ValidationError",
-    "SerializationException",
-    "BatchRequestTooLong",
-    "InvalidInputException",
+
+class Meaning(NamedTuple):
+    """What a code means. `disposition` is None for a code that no entry bears: in one it would be an unknown code.
+
+    `cure` is what an operator does where everything is refused with it: the end of a line in the log.
+    """
+
+    disposition: Disposition | None
+    cure: str
+    kind: Kind | None = None
+
+
+_BURY, _RETRY, _HOLD, _BISECT = Disposition.DEAD_LETTER, Disposition.RETRY, Disposition.HOLD, Disposition.BISECT
+_GRANT = "grant it (stream-router setup --policy)"
+_RENEW = "renew the credentials"
+_REGION = f"{_RENEW}; where AWS_REGION is one to opt in to, enable it for the account"
+_SIGN = "check this host's clock and the secret key"
+_LESS = "raise the quota, add shards, or send less (STREAM_ROUTER_MAX_SHARD_RATE)"
+_MAKE = "check its name, AWS_REGION and the account, or make it anew with stream-router setup"
+_QUEUE = "make it anew: unset SQS_DLQ_URL, then stream-router setup"
+_BUCKET = "name a bucket of AWS_REGION that exists"
+_KEY = "enable the key in KMS, or give another"
+_BY_ITSELF = "it mends itself, or AWS's health page says more"
+_BAD_EVENT = "the event is refused as it is: stream-router dlq show says more"
+_BAD_CALL = "the call is refused as it is: check the names and ARNs in the settings, and the endpoint"
+_NETWORK = "check the network, the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) and TLS"
+_OPERATION = "check the endpoint (AWS_ENDPOINT_URL): it has no such operation"
+
+# Sources: botocore's models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44), and what S3, STS and IAM document.
+_TABLE: tuple[tuple[Meaning, str], ...] = (
+    (Meaning(_BURY, _BAD_EVENT), "MalformedDetail InvalidArgument RedactionFailure InvalidMessageContents"),
+    (Meaning(_BURY, _GRANT), "NotAuthorizedForDetailType NotAuthorizedForDetailTypeException"),
+    (Meaning(_RETRY, _BY_ITSELF), "InternalFailure InternalError InternalException InternalServerException"),
+    (Meaning(_HOLD, _BY_ITSELF), "ServiceUnavailable ServiceUnavailableException"),
+    (Meaning(_HOLD, _BY_ITSELF), "ResourceInUseException InvalidStateException"),
+    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "Throttling ThrottlingException ThrottledException OverLimit"),
+    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "RequestThrottled RequestThrottledException TooManyRequestsException"),
+    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "RequestLimitExceeded LimitExceededException"),
+    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "ProvisionedThroughputExceededException"),
+    (Meaning(_HOLD, "raise the quota of KMS, or send less", Kind.THROTTLING), "KMSThrottlingException KmsThrottled"),
+    (Meaning(_HOLD, _RENEW, Kind.CREDENTIALS), "ExpiredToken ExpiredTokenException"),
+    (Meaning(_HOLD, _REGION, Kind.CREDENTIALS), "UnrecognizedClientException InvalidClientTokenId"),
+    (Meaning(_HOLD, _SIGN, Kind.CREDENTIALS), "InvalidSignatureException SignatureDoesNotMatch"),
+    (Meaning(_HOLD, _SIGN), "IncompleteSignature RequestExpired RequestTimeTooSkewed"),
+    (Meaning(_HOLD, _RENEW), "MissingAuthenticationToken MissingAuthenticationTokenException"),
+    (Meaning(None, _RENEW), "InvalidAccessKeyId"),
+    (Meaning(None, _REGION), "RegionDisabledException"),
+    (Meaning(_HOLD, _GRANT, Kind.DENIED), "AccessDenied AccessDeniedException"),
+    (Meaning(None, _GRANT, Kind.DENIED), "AuthorizationError UnauthorizedOperation"),
+    (Meaning(_HOLD, _GRANT), "NotAuthorizedForSource NotAuthorizedForSourceException"),
+    (Meaning(_HOLD, _MAKE, Kind.ABSENT), "ResourceNotFoundException"),
+    (Meaning(None, _MAKE, Kind.ABSENT), "ResourceNotFound NotFoundException NoSuchEntity"),
+    (Meaning(_HOLD, _QUEUE, Kind.ABSENT), "QueueDoesNotExist AWS.SimpleQueueService.NonExistentQueue"),
+    (Meaning(None, _BUCKET, Kind.ABSENT), "NoSuchBucket"),
+    (Meaning(None, _BUCKET), "PermanentRedirect AuthorizationHeaderMalformed"),
+    (Meaning(_HOLD, "correct the ARN of STREAM_ROUTER_EVENT_BUS"), "InvalidAccountIdException"),
+    (Meaning(_HOLD, "grant the use of the key (stream-router setup --policy)", Kind.KEY), "KMSAccessDeniedException"),
+    (Meaning(_HOLD, "grant the use of the key (stream-router setup --policy)", Kind.KEY), "KmsAccessDenied"),
+    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSDisabledException KmsDisabled KMSNotFoundException KmsNotFound"),
+    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSInvalidStateException KmsInvalidState"),
+    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSInvalidKeyUsageException KmsInvalidKeyUsage"),
+    (Meaning(_HOLD, "ask AWS to subscribe the account to KMS", Kind.KEY), "KMSOptInRequired KmsOptInRequired"),
+    (Meaning(_BISECT, _BAD_CALL), "ValidationException ValidationError SerializationException"),
+    (Meaning(_BISECT, _BAD_CALL), "BatchRequestTooLong InvalidInputException"),
+    (Meaning(None, _OPERATION, Kind.NOT_SPOKEN), "UnknownOperationException UnknownOperation InvalidAction"),
+    (Meaning(None, _OPERATION, Kind.NOT_SPOKEN), "NotImplemented NotImplementedException"),
+    # Bare statuses, of S3's HEAD or of a proxy, are of no kind: they are no word to end a program for.
+    (Meaning(None, _GRANT), "Forbidden 403"),
+    (Meaning(None, _MAKE), "NotFound 404"),
+    # Of a whole call alone, and our own words where there was no answer, or none of AWS's.
+    (Meaning(None, _BY_ITSELF), "InternalFailureException"),
+    (Meaning(None, _BAD_CALL), "InvalidArgumentException"),
+    (Meaning(None, _NETWORK), "NoAnswer TimedOut RequestTimeout UnreadableAnswer"),
 )
 
-CODES: dict[str, Disposition] = {
-    **dict.fromkeys(_DATA, Disposition.DEAD_LETTER),
-    **dict.fromkeys(_ENTRY, Disposition.RETRY),
-    **dict.fromkeys(_SYSTEMIC, Disposition.HOLD),
-    **dict.fromkeys(_CONTENT, Disposition.BISECT),
-}
+CODES = {code: meaning for meaning, codes in _TABLE for code in codes.split()}
+"""By code, as `short_code` writes it. What is not here is unknown: on an entry RETRY (and exhausts), on a call HOLD."""
+
+
+def codes_of(kind: Kind) -> frozenset[str]:
+    """All codes of a kind."""
+    return frozenset(code for code, meaning in CODES.items() if meaning.kind is kind)
+
+
+THROTTLING, CREDENTIALS_OVER = codes_of(Kind.THROTTLING), codes_of(Kind.CREDENTIALS)
+DENIED, ABSENT = codes_of(Kind.DENIED), codes_of(Kind.ABSENT)
+UNUSABLE_KEY, NOT_SPOKEN = codes_of(Kind.KEY), codes_of(Kind.NOT_SPOKEN)
 
 
 def short_code(raw: str) -> str:
@@ -205,60 +220,35 @@ def short_code(raw: str) -> str:
     return f"KMS{code[4:]}" if code.startswith("KMS.") else code
 
 
+def _known(code: str) -> Disposition | None:
+    return CODES[code].disposition if code in CODES else None
+
+
 def entry_disposition(code: str) -> Disposition:
     """What a per-entry error code means; a code not in the table is entry trouble."""
-    return CODES.get(code, Disposition.RETRY)
+    return _known(code) or Disposition.RETRY
 
 
 def call_disposition(code: str, status: int) -> Disposition:
     """What a whole call's refusal means: only a refusal for its content is not systemic.
 
-    `status` is the HTTP status; 5xx is systemic whatever code comes with it.
+    `status` is the HTTP status; 5xx is systemic whatever code comes with it. 413 has no code of AWS's.
     """
-    if status < 500 and CODES.get(code) is Disposition.BISECT:
-        return Disposition.BISECT
-    if status == 413:
-        return Disposition.BISECT
-    return Disposition.HOLD
-
-
-# --- aws cures: what an operator does where AWS refuses everything with this code: the end of a line in the log.
-
-_BY_START = (
-    (
-        ("AccessDenied", "NotAuthorized", "KMSAccessDenied", "KmsAccessDenied"),
-        "grant it (stream-router setup --policy)",
-    ),
-    (("Expired", "Unrecognized", "InvalidClientToken", "InvalidAccessKey", "MissingAuth"), "renew the credentials"),
-    (("NoAnswer", "TimedOut", "RequestTimeout"), "check the network, the endpoint (AWS_ENDPOINT_URL) and TLS"),
-    (
-        ("InvalidSignature", "IncompleteSignature", "SignatureDoesNotMatch", "Request"),
-        "check this host's clock and the secret key",
-    ),
-    (("ResourceNotFound",), "make it anew with stream-router setup"),
-    # `setup` verifies the queue that SQS_DLQ_URL names, and makes one only where it names none.
-    (("QueueDoesNotExist", "AWS.SimpleQueueService"), "make it anew: unset SQS_DLQ_URL, then stream-router setup"),
-    (("InvalidAccountId",), "correct the ARN of STREAM_ROUTER_EVENT_BUS"),
-    (("KMS", "Kms"), "enable the key in KMS, or set another"),
-    (("NoSuchBucket", "PermanentRedirect", "AuthorizationHeader"), "name a bucket of AWS_REGION that exists"),
-)
-_OF_ITSELF = "it mends itself, or AWS's health page says more"
+    is_content = status == 413 or (status < 500 and _known(code) is Disposition.BISECT)
+    return Disposition.BISECT if is_content else Disposition.HOLD
 
 
 def cure(code: str) -> str:
-    """A few words for a code of AWS's, or one of our own where there was no answer."""
-    if code in THROTTLING:
-        return "raise the quota, or send less (STREAM_ROUTER_MAX_SHARD_RATE)"
-    return next((words for starts, words in _BY_START if code.startswith(starts)), _OF_ITSELF)
+    """What an operator does about a code of AWS's, or about one of our own where there was no answer."""
+    if code in CODES:
+        return CODES[code].cure
+    return _BY_ITSELF if code.startswith("Http5") else "AWS's API reference says what this code means"
 
-
-# --- aws answers
 
 T = TypeVar("T")
 
 RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
-
 
 _OF_S3 = re.compile(rb"<Error>\s*<Code>([\w.]{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
 """S3 says no in XML."""
@@ -314,7 +304,7 @@ class Refusal(NamedTuple):
     message: str = ""
 
 
-class _UnreadableError(Exception):
+class _UnreadableError(ValueError):
     """The answer does not fit its request."""
 
 
@@ -376,36 +366,23 @@ def bus_made_s(found: dict[str, Any]) -> float:
 
     Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
     """
-    is_default = str(found.get("Arn")).endswith(":event-bus/default")
-    return 0.0 if is_default else epoch_s(found.get("CreationTime"))
-
-
-def epoch_s(value: object) -> float:
-    """A time of an answer, parsed by whatever library, as epoch seconds; 0.0 where it is none."""
-    if isinstance(value, datetime):
-        return value.timestamp()
-    return float(value) if isinstance(value, int | float) else 0.0
+    made = found.get("CreationTime")
+    if str(found.get("Arn")).endswith(":event-bus/default"):
+        return 0.0
+    if isinstance(made, datetime):
+        return made.timestamp()
+    return float(made) if isinstance(made, int | float) else 0.0
 
 
 def _settle(
-    answer: Answer,
-    read: Callable[[dict[str, Any]], T],
-    parse: Callable[[bytes], Any] = orjson.loads,
+    answer: Answer, read: Callable[[dict[str, Any]], T], parse: Callable[[bytes], Any] = orjson.loads
 ) -> T | Refusal:
+    """What `read` makes of an answer's body; a Refusal where it says no, or does not fit what is read."""
     if answer.status != 200:
         return refusal(answer)
     try:
         return read(parse(answer.body))
-    except (
-        orjson.JSONDecodeError,
-        cbor2.CBORDecodeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        ValueError,
-        _UnreadableError,
-    ):
+    except (cbor2.CBORDecodeError, LookupError, TypeError, AttributeError, ArithmeticError, ValueError):
         return Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
 
 
@@ -423,9 +400,8 @@ def _code(answer: Answer) -> tuple[str, str]:
     code = answer.headers.get("x-amzn-errortype") or ""
     message = ""
     try:
-        body = (
-            cbor2.loads(answer.body) if "cbor" in answer.headers.get("content-type", "") else orjson.loads(answer.body)
-        )
+        parse = cbor2.loads if "cbor" in answer.headers.get("content-type", "") else orjson.loads
+        body = parse(answer.body)
         code = code or str(body.get("__type") or body.get("code") or "")
         message = str(body.get("message") or body.get("Message") or "")
     except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
@@ -479,12 +455,9 @@ def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
 def _failed_message(result: dict[str, Any]) -> Outcome:
     """A message that SQS blames on its sender can never be accepted as it is, unless the table knows better."""
     code = short_code(str(result.get("Code") or "Unknown"))
-    known = CODES.get(code)
+    known = _known(code)
     blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
-    return Outcome(known if known is not None and known is not Disposition.BISECT else blamed, code)
-
-
-# --- what boto3 raises and answers
+    return Outcome(blamed if known in (None, Disposition.BISECT) else known, code)
 
 
 def code_of(error: BaseException) -> str:

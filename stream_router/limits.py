@@ -2,8 +2,6 @@
 
 import functools
 
-# --- limits: aWS's hard limits: each with its source and the date on which it was checked (2026-11-24 unless said).
-
 # --- EventBridge ------------------------------------------------------------------------------------------------
 ENTRY_TIME_BYTES = 14
 """What an entry's Time counts. Source: EventBridge user guide, "Calculating PutEvents event entry size"."""

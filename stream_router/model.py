@@ -1,10 +1,7 @@
-"""Who an event is: derived from its delivery and its body, so every copy of it carries the same id.
+"""What every part speaks of: a record of the stream, its events, and what becomes of each: Entry, DeadLetter, Dropped.
 
-What goes in, the body's SHA-256 too, comes from `receiver/intake.py`, and for a record that is not the receiver's from
-`envelope.py`; `event_id_of_hash` alone decides the id's own digest.
-Whether an id stands for a delivery or for content alone (`idFrom`) decides in
-`pipeline/sinks/eventbridge/wire_format.py` and `control/republish/republisher.py` what a v2 bus takes for a copy. The
-form, 32 hex digits, is looked for in `envelope.py` and `control/fates/wanted.py`.
+A `Record` knows which of its events are settled. An `Event` knows its record, so it is settled by what it carries. Who
+an event is follows from its delivery and its body (docs/contract.md, "Identity"): every copy has the same id.
 """
 
 import enum
@@ -13,8 +10,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-# --- dead letter reasons: why an event is buried: the reasons that a dead letter can name. A new one is declared here.
 
 
 class Reason(enum.StrEnum):
@@ -33,58 +28,39 @@ class Reason(enum.StrEnum):
     CRASHED = "crashed"
 
 
-REASONS_OF_DATA = frozenset(
-    {
-        Reason.SCHEMA_MISMATCH,
-        Reason.UNSUPPORTED_VERSION,
-        Reason.MALFORMED_JSON,
-        Reason.MASKING_FAILED,
-        Reason.REFUSED,
-        Reason.OVERSIZE,
-        Reason.INTERNAL_ERROR,
-    }
-)
+REASONS_OF_DATA = frozenset(Reason) - {Reason.UNROUTABLE, Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
 """What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
 
 `unroutable` does not: to subscribe to 3 of 20 event types is normal.
 """
 
-
-# --- dead letter share: how many of a shard's events may become dead letters for a reason of data before it holds.
-
 LEAST_JUDGED = 100
-"""Fewer events prove no mistake in the settings, however long they took."""
+"""Of how many events a share is told at least: fewer prove no mistake in the settings, however long they took."""
 
 
 class DeadLetterShare(NamedTuple):
-    """A `share` of the last `events` judged events, of the last `over_s` seconds.
+    """How many of a shard's events may become dead letters for a reason of data before it holds.
 
-    Or of `LEAST_JUDGED`, where those took longer.
+    `share` (above 0, at most 1) of the last `events` judged events of the last `over_s` seconds, or of the last
+    LEAST_JUDGED where those took longer.
     """
 
     share: float
-    """Above 0, at most 1."""
-
     events: int
     over_s: float
 
 
-# --- names: names that several parts share. Rules, consumers and auditors outside the project depend on the first two.
-
 SOURCE = "nice.cxone.webhook"
-"""The entry's `Source`; the rule matches it."""
+"""The entry's `Source`; the rule matches it. Rules, consumers and auditors outside the project depend on it."""
 
 PIPELINE_ID = "cxone-event-router-v1"
-"""Who made the event, in its metadata and in the audit log."""
+"""Who made the event, in its metadata and in the audit log. Others depend on it too."""
 
 PROBE_TYPE = "stream_router.probe"
 """The event type of `doctor --end-to-end`: known before mapping, and matched by no rule of ours."""
 
 SNAPSHOTS = "metrics"
 """The folder of the children's figures in the state folder, whose other names are in consumer/state_dir.py."""
-
-
-# --- model
 
 NOT_OPENED = -1
 """The lines of a record that nobody opened yet: all of it is unsettled."""
@@ -263,9 +239,6 @@ Made = Entry | DeadLetter | Dropped
 # Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.
 new_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
 new_entry: Callable[[tuple[Any, ...]], Entry] = functools.partial(tuple.__new__, Entry)
-
-
-# --- event id: who an event is: derived from its delivery and its body, so every copy of it carries the same id.
 
 
 def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:

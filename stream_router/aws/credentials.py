@@ -11,7 +11,6 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.session import Session
 
 from stream_router.errors import CREDENTIALS_OVER, EX_CONFIG, SettingsError
-from stream_router.process import stopped_after
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ class CredentialSource:
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     def _refresh(self) -> None:
-        while not stopped_after(REFRESH_EVERY_S, self._stop):
+        while not self._stop.wait(REFRESH_EVERY_S):
             try:
                 self._current = self._read()
             except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would run out

@@ -11,8 +11,8 @@ from botocore.session import Session
 
 from stream_router.aws import endpoints
 from stream_router.checks import stream_mark
-from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
-from stream_router.errors import code_of
+from stream_router.checks.finding import MAY_NOT_ASK, Finding, Question, Verdict, ask, refused, well
+from stream_router.errors import ABSENT, UNUSABLE_KEY, code_of
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
 """A start waits for no more than this; an outage is no reason to wait."""
@@ -30,11 +30,11 @@ def stream(session: Session, name: str) -> Finding:
     question = Question(
         *("SR101", STREAM, "the stream"),
         lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],
-        {"ResourceNotFoundException": missing},
+        dict.fromkeys(ABSENT, missing),
     )
-    refused, status = ask(question)
-    if refused:
-        return refused
+    no, status = ask(question)
+    if no:
+        return no
     if status in ("DELETING", "CREATING"):
         return Finding("SR101", STREAM, Verdict.WARNING, f"the stream is {status}", "wait, or name another")
     return well(question)
@@ -49,16 +49,14 @@ def stream_writable(session: Session, name: str) -> Finding:
     if not endpoints.is_aws(kinesis.meta.endpoint_url):
         return stream(session, name)
     question = Question("SR102", STREAM, "PutRecords", lambda: _dry_put(kinesis, name), _NO_PUT)
-    refused, _ = ask(question)
-    return refused or well(question)
+    no, _ = ask(question)
+    return no or well(question)
 
 
 _NO_PUT = {
-    **dict.fromkeys(DENIED, ("these credentials may not put records there", "grant kinesis:PutRecords")),
-    "ResourceNotFoundException": ("there is no such stream in this region", "make it with `stream-router setup`"),
-    "KMSAccessDeniedException": ("its key may not be used", "grant kms:GenerateDataKey on the stream's key"),
-    "KMSDisabledException": ("its key is disabled", "enable the stream's key"),
-    "KMSNotFoundException": ("its key is gone", "give the stream another key"),
+    **dict.fromkeys(MAY_NOT_ASK, ("these credentials may not put records there", "grant kinesis:PutRecords")),
+    **dict.fromkeys(ABSENT, ("there is no such stream in this region", "make it with `stream-router setup`")),
+    **refused("its key cannot be used", UNUSABLE_KEY),
 }
 
 
@@ -83,11 +81,11 @@ def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
     question = Question(
         *("SR103", QUEUE, "the dead-letter queue"),
         lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
-        dict.fromkeys(("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), missing),
+        dict.fromkeys(ABSENT, missing),
     )
-    refused, answer = ask(question)
-    if refused:
-        return refused
+    no, answer = ask(question)
+    if no:
+        return no
     kept_s = int(answer.get("Attributes", {}).get("MessageRetentionPeriod", LEAST_RETENTION_S))
     if kept_s < LEAST_RETENTION_S:
         problem = f"the queue keeps letters for {kept_s / 3600:g} hours only"
@@ -99,11 +97,14 @@ def offload_bucket(session: Session, name: str) -> Finding:
     """SR104: the bucket of claim checks is there, in our region: boto3 follows S3 to another, the uploads do not."""
     s3 = endpoints.client(session, "s3", ONCE)
     missing = ("there is no such bucket", "make it, name another, or unset it")
-    no = dict.fromkeys(("404", "NoSuchBucket", "NotFound"), missing)
-    question = Question("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), no)
-    refused, answer = ask(question)
-    if refused:
-        return refused
+    question = Question(
+        *("SR104", BUCKET, "the bucket"),
+        lambda: s3.head_bucket(Bucket=name),
+        dict.fromkeys({*ABSENT, "NotFound", "404"}, missing),
+    )
+    no, answer = ask(question)
+    if no:
+        return no
     region = answer.get("BucketRegion")
     if region and region != s3.meta.region_name and endpoints.is_aws(s3.meta.endpoint_url):
         return Finding("SR104", BUCKET, Verdict.WRONG, f"the bucket is in {region}", "name one in AWS_REGION")
@@ -121,11 +122,11 @@ def lease_table(session: Session, application: str, stream_name: str, *, note: b
     question = Question(
         *("SR105", APPLICATION, "the lease table"),
         lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT),
-        {"ResourceNotFoundException": ("there is none yet", "")},
+        dict.fromkeys(ABSENT, ("there is none yet", "")),
     )
-    refused, answer = ask(question)
-    if refused and refused.verdict is not Verdict.WRONG:
-        return refused
+    no, answer = ask(question)
+    if no and no.verdict is not Verdict.WRONG:
+        return no
     checkpoints = _checkpoints(answer.get("Items", []) if answer else [])  # an application's first start finds no table
     kinesis = endpoints.client(session, "kinesis", ONCE)
     compare = functools.partial(_are_foreign, kinesis, stream_name, checkpoints)
@@ -184,7 +185,7 @@ def _is_foreign(kinesis: Any, stream_name: str, shard: str, number: str) -> bool
             StartingSequenceNumber=number,
         )
     except ClientError as error:
-        if code_of(error) not in ("InvalidArgumentException", "ResourceNotFoundException"):
+        if code_of(error) not in {"InvalidArgumentException", *ABSENT}:
             raise
         return "did not come from this stream" in error.response.get("Error", {}).get("Message", "")
     return False

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from botocore.parsers import ResponseParserError
 
 from stream_router.aws.endpoints import is_aws
-from stream_router.errors import SettingsError, code_of
+from stream_router.errors import DENIED, NOT_SPOKEN, SettingsError, code_of, cure
 from stream_router.settings.environment import in_force
 
 log = logging.getLogger(__name__)
@@ -48,20 +48,15 @@ class Finding(NamedTuple):
         return f"{self.setting}: {self.says}; {self.cure} ({self.code})"
 
 
-DENIED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403", "Forbidden"}
-)
-NOT_SPOKEN = frozenset(
-    {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented", "NotImplementedException"}
-)
-"""How an endpoint says that it has no such operation: an emulator may have fewer than AWS."""
-
-
 LATER = "ask again later"
 NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
 UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
 """Of AWS these come of a closed network more often than of an outage."""
 NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stands between here and there"
+
+
+MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
+"""Also where S3's HEAD, whose answer has no body, or a proxy says so."""
 
 
 class Question(NamedTuple):
@@ -74,6 +69,11 @@ class Question(NamedTuple):
     no: Mapping[str, tuple[str, str]]
 
 
+def refused(what: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Of a question's `no`: these codes, with the cure that the table of codes has for each."""
+    return {code: (f"{what} ({code})", cure(code)) for code in codes}
+
+
 def ask(question: Question) -> tuple[Finding | None, Any]:
     """The call's answer, or what its refusal means."""
     code, setting, what, call, no = question
@@ -83,14 +83,14 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
         said = code_of(error)
         if said in no:
             return Finding(code, setting, Verdict.WRONG, *no[said]), None
-        if said in DENIED:
+        if said in MAY_NOT_ASK:
             problem = f"{what} may not be looked at ({said})"
             return Finding(code, setting, Verdict.WARNING, problem, "grant it, or be sure of the setting"), None
         why = "is not known to this emulator" if said in NOT_SPOKEN else "could not be asked for"
         return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said})", LATER), None
     except BotoCoreError as error:
-        where, cure = silence(error)
-        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", cure), None
+        where, what_to_do = silence(error)
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", what_to_do), None
     except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A page of a proxy, or any other server's answer: botocore's parsers raise what they stumble over.
         problem = f"another server than AWS's answered for {what} ({type(error).__name__})"
@@ -107,8 +107,8 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     if is_aws(url):
         return f" at {there}{kind}", NO_WAY if isinstance(error, UNCONNECTED) else LATER
     named = [row.variable for row in in_force.of_aws() if "ENDPOINT" in row.variable and there in row.value]
-    cure = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
-    return f" at {there.rpartition('@')[2]}{kind}", cure
+    what_to_do = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
+    return f" at {there.rpartition('@')[2]}{kind}", what_to_do
 
 
 _NO_GRANT_HELPS = (
@@ -128,9 +128,9 @@ def said(error: Exception, policy: str = "") -> str:
     `policy` is the name for `setup --policy`, whose rights the call needs.
     """
     if isinstance(error, BotoCoreError):
-        where, cure = silence(error)
-        return f"no answer{where}; {cure}"
-    if policy and isinstance(error, ClientError) and code_of(error) in DENIED:
+        where, what_to_do = silence(error)
+        return f"no answer{where}; {what_to_do}"
+    if policy and isinstance(error, ClientError) and code_of(error) in MAY_NOT_ASK:
         if any(words in str(error) for words in _NO_GRANT_HELPS):
             return f"{error}; have the policy changed that AWS names, no grant outweighs it"
         return f"{error}; grant what `stream-router setup --policy {policy}` prints"

@@ -12,7 +12,6 @@ import typer
 
 from stream_router.cli import events, programs, trials
 from stream_router.errors import SettingsError, UnforeseenError
-from stream_router.process import open_closed_streams
 
 app = typer.Typer(
     name="stream-router",
@@ -34,7 +33,6 @@ _debug = False
 
 def main() -> None:
     """The console script: a line for each thing that is wrong. Exit 78 for settings, 2 for no judgement, else 1."""
-    open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a customer wrote may not be in the terminal's character set
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED
-from stream_router.errors import Answer, Refusal, of_describe_event_bus
+from stream_router.errors import ABSENT, Answer, Refusal, of_describe_event_bus
 from stream_router.process import write_whole
 
 log = logging.getLogger(__name__)
 
-NO_SUCH_BUS = "ResourceNotFoundException"
 ASK_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0
 STALE_S = 15.0
@@ -100,9 +99,9 @@ class BusProof:
         def answered(answer: Answer) -> None:
             self._asking = False
             found = of_describe_event_bus(answer)
-            self._unanswered = isinstance(found, Refusal) and found.code != NO_SUCH_BUS
+            self._unanswered = isinstance(found, Refusal) and found.code not in ABSENT
             if isinstance(found, Refusal):
-                if found.code == NO_SUCH_BUS:
+                if found.code in ABSENT:
                     self._lost()
                     self._mark_gone()
             elif not self._remade(found):

@@ -4,7 +4,6 @@ import base64
 import http.client
 import os
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,12 +17,13 @@ from urllib.parse import quote, unquote, urlsplit
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.errors import SettingsError
+from stream_router.process import backoff_s, write_whole
 from stream_router.settings.jars import Jars
 from stream_router.settings.urls import is_url, without_user
 
 AT_ONCE = 4
 TRIES = 4
-FIRST_WAIT_S = 1.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
 ANSWER_TIMEOUT_S = 20.0
 """Without a byte, or a connection. A mirror that fetches the jar itself may need longer, and has it by the next try."""
 
@@ -60,7 +60,7 @@ def run(settings: Jars, source: str | None) -> int:
 def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
     """Bring one jar into its folder; how it came there."""
     if _has(kept := cache / jar.name, jar):
-        _write(where / jar.name, kept.read_bytes())
+        write_whole(where / jar.name, kept.read_bytes())
         return "from the cache"
     content = get(jar)
     if not jar.is_content(content):
@@ -70,10 +70,10 @@ def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _write(kept, content)
+        write_whole(kept, content)
     except OSError:  # a home that cannot be written to: the next installation fetches again
         pass
-    _write(where / jar.name, content)
+    write_whole(where / jar.name, content)
     return "fetched"
 
 
@@ -82,18 +82,6 @@ def _has(path: Path, jar: Jar) -> bool:
         return jar.is_content(path.read_bytes())
     except OSError:
         return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, whatever ends this process, and whoever else does the same."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(number, "wb") as part:
-            part.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _source(text: str) -> Callable[[Jar], bytes]:
@@ -119,7 +107,7 @@ def _from_folder(folder: Path, jar: Jar) -> bytes:
 
 def _download(url: str, jar: Jar) -> bytes:
     """One file over HTTP, tried again where that can help. Proxies and CAs as Python's own client takes them."""
-    wait_s, opener = FIRST_WAIT_S, urllib.request.build_opener(_SameMirror)
+    opener = urllib.request.build_opener(_SameMirror)
     for attempt in range(1, TRIES + 1):
         try:
             with opener.open(_request(url), timeout=ANSWER_TIMEOUT_S) as answer:
@@ -132,8 +120,7 @@ def _download(url: str, jar: Jar) -> bytes:
             break
         sys.stdout.write(f"{jar.name}: {problem}; trying again\n")
         sys.stdout.flush()
-        time.sleep(wait_s)
-        wait_s *= 2
+        time.sleep(backoff_s(attempt - 1, FIRST_WAIT_S, LONGEST_WAIT_S))
     raise FetchError(
         f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({problem}); check the network or its proxy, or "
         "name a mirror or a folder (STREAM_ROUTER_JARS_FROM), then run the same command again"

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from stream_router.errors import SettingsError
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import iso
 
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
 _MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -17,7 +17,7 @@ import httpx
 
 from stream_router.cxone import proxies, troubles
 from stream_router.errors import SettingsError
-from stream_router.process import full_jitter_s
+from stream_router.process import backoff_s
 from stream_router.settings.urls import is_url
 
 TIMEOUT_S = 10.0
@@ -139,7 +139,7 @@ class Web:
                 return problem
             # Full jitter below what the doubling allows; above what CXone asks for, so that callers spread out.
             jitter = self.clock.random()
-            own_s = full_jitter_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter)
+            own_s = backoff_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter)
             wait_s = told_s * (1.0 + 0.1 * jitter) if told_s else own_s
             if self.clock.monotonic() + wait_s > give_up_at - LEAST_ATTEMPT_S:
                 raise CxoneError(f"{what}: {problem}; try again later")

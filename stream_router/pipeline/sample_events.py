@@ -1,6 +1,5 @@
 """Events as we emit them, made without a sender: what the rule is held against, by `setup` and while `consume` runs."""
 
-import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from stream_router import envelope
 from stream_router.errors import SettingsError
 from stream_router.model import SOURCE, Entry, Record, event_id
 from stream_router.pipeline.transform import Transform, TransformConfig
+from stream_router.process import iso
 
 
 def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
@@ -53,4 +53,5 @@ def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
 
 
 def _utc(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
+    """As EventBridge writes it, to the second."""
+    return f"{iso(epoch_s * 1000)[:19]}Z"

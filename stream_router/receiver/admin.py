@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from stream_router.process import iso
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
-from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
 from stream_router.telemetry.receiver.receiver_stats import (
@@ -92,10 +92,10 @@ class ReceiverStatus:
             answers[f"{status} {why}"] += int(count)
         return {
             "schema": SCHEMA,
-            "at": iso_s(at_s),
+            "at": iso(at_s * 1000),
             "version": version("stream_router"),
             "state": self._state,
-            "since": iso_s(self._since_s),
+            "since": iso(self._since_s * 1000),
             "reason": self._reason,
             "workers": int(gauges["up"]),
             "stream": self._of_stream(gauges),
@@ -106,7 +106,7 @@ class ReceiverStatus:
             "latencyMs": numbers.latency.summary(),
             "recent": {"seconds": round(over_s), "latencyMs": numbers.latency.since(before.latency).summary()},
             "connections": int(gauges["connections"]),
-            "tlsCertificateEndsAt": iso_s(ends_s) if (ends_s := self._board.certificate_end_s()) else None,
+            "tlsCertificateEndsAt": iso(ends_s * 1000) if (ends_s := self._board.certificate_end_s()) else None,
             "spill": {
                 "events": int(gauges["spilled_events"]),
                 "bytes": int(gauges["spill_bytes"]),
@@ -124,7 +124,7 @@ class ReceiverStatus:
             "up": bool(gauges["stream_up"]) if gauges["up"] else None,
             "code": (code_of(gauges[STREAM_CODE]) or None) if gauges["up"] else None,
             "bucketsRefusing": int(gauges["buckets_refusing"]),
-            "lastTriedAt": iso_s(gauges[STREAM_HEARD_S]) if gauges[STREAM_HEARD_S] else None,
+            "lastTriedAt": iso(gauges[STREAM_HEARD_S] * 1000) if gauges[STREAM_HEARD_S] else None,
         }
 
     def _numbers(self) -> Numbers:
@@ -159,7 +159,7 @@ class ReceiverStatus:
             return "senders are answered 503"
         if gauges[SPILL_TAKES]:
             return "events wait in the spill"
-        return f"nothing came to try it with since {iso_s(gauges[STREAM_HEARD_S])}"
+        return f"nothing came to try it with since {iso(gauges[STREAM_HEARD_S] * 1000)}"
 
     def _before(self, now: float, numbers: Numbers) -> tuple[float, Numbers]:
         """The numbers of a minute ago, or of the first look, and how long ago that was; 0.0 before there are any."""

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 from stream_router.log import Seldom
+from stream_router.process import iso
 from stream_router.receiver.http.certificate import DAY_S, SOON_DAYS
-from stream_router.telemetry.iso_time import iso_s
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class CertificateEnd:
         if self._ended:
             log.error(
                 "the TLS certificate ended at %s: senders refuse the connection; renew it",
-                iso_s(ends_s),
+                iso(ends_s * 1000),
                 extra={"event": "tls-certificate-ended"},
             )
         else:
             log.warning(
-                "the TLS certificate ends at %s; renew it", iso_s(ends_s), extra={"event": "tls-certificate-ends"}
+                "the TLS certificate ends at %s; renew it", iso(ends_s * 1000), extra={"event": "tls-certificate-ends"}
             )

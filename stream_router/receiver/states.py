@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from stream_router.errors import cure
 from stream_router.log import Seldom
 from stream_router.receiver.batching.backlog import HANGS
 from stream_router.receiver.batching.batcher import Batcher
@@ -18,36 +19,7 @@ log = logging.getLogger(__name__)
 SAID_AFTER_S = 1.0
 """What lasts no longer is no state: a single refusal is counted, not said."""
 
-_ACCESS = "the role may not put records; allow kinesis:PutRecords on the stream (and kms:GenerateDataKey on its key)"
-_EXPIRED = "the credentials are not valid any more, or not yet; renew them, and check this machine's clock"
-_THROTTLED = "the stream takes no more; add shards (stream-router shards)"
-_THEIRS = "Kinesis itself is in trouble: it mends itself, or AWS's health page says more"
-CURES = {
-    "AccessDeniedException": _ACCESS,
-    "KMSAccessDeniedException": _ACCESS,
-    "ExpiredTokenException": _EXPIRED,
-    "UnrecognizedClientException": _EXPIRED,
-    "InvalidSignatureException": _EXPIRED,
-    "ResourceNotFoundException": "there is no such stream here; check STREAM_ROUTER_STREAM, AWS_REGION and the account",
-    "ProvisionedThroughputExceededException": _THROTTLED,
-    "ThrottlingException": _THROTTLED,
-    "LimitExceededException": _THROTTLED,
-    "KMSDisabledException": "the stream's key is disabled; enable it in KMS",
-    "KMSInvalidStateException": "the state of the stream's key forbids its use (is it to be deleted?); see KMS",
-    "KMSOptInRequired": "the account has no subscription to KMS here; ask AWS",
-    "KMSThrottlingException": "KMS is asked too often; raise its quota for cryptographic operations",
-    "KMSNotFoundException": "the stream's key is gone; give the stream another (stream-router setup)",
-    "InternalFailure": _THEIRS,
-    "InternalFailureException": _THEIRS,
-    "ServiceUnavailable": _THEIRS,
-    "ServiceUnavailableException": _THEIRS,
-    "ValidationException": "the stream refuses the requests as they are; check STREAM_ROUTER_STREAM and the endpoint",
-    "NoAnswer": "no connection comes about; check the network, the endpoint (AWS_ENDPOINT_URL_KINESIS) and TLS",
-    "TimedOut": "no answer within 0.6 s, and perhaps no connection; check the network and Kinesis's own health",
-}
-"""What AWS's codes mean here and what helps."""
 _ONE_SHARD = "see how full each shard is (stream-router shards)"
-_UNKNOWN_CURE = "look the code up in the API reference of PutRecords"
 DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
     "EDQUOT": "the quota is used up; make room: what waits there drains without any",
@@ -209,16 +181,15 @@ class States:
         stream = self._batcher.stream
         if stream.failing_since_s is None:
             return None
-        cure = CURES.get(stream.code, _UNKNOWN_CURE)
-        return _Now(stream.code, self._where_events_go, self._stream_name, cure, stream.last_failure_s)
+        return _Now(stream.code, self._where_events_go, self._stream_name, cure(stream.code), stream.last_failure_s)
 
     def _of_part(self) -> _Now | None:
         stream = self._batcher.stream
         if not (apart := stream.apart):
             return None
         text = f"{apart} of its {self._buckets} buckets, while others do; {self._where_events_go}"
-        cure = f"{_ONE_SHARD}; {CURES.get(stream.apart_code, _UNKNOWN_CURE)}"
-        return _Now(stream.apart_code, text, self._stream_name, cure, stream.last_refusal_s)
+        what_to_do = f"{_ONE_SHARD}; {cure(stream.apart_code)}"
+        return _Now(stream.apart_code, text, self._stream_name, what_to_do, stream.last_refusal_s)
 
     @property
     def _where_events_go(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from stream_router.errors import SettingsError
+from stream_router.process import iso, now_ms
 from stream_router.send.payloads import TYPES, Webhooks
 
 _PAYLOADS = dict(TYPES)
@@ -95,7 +96,7 @@ def _data_stream(event_type: str | None) -> Iterator[bytes]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(now_ms())
 
 
 PRESETS: dict[str, Callable[[str | None], Iterator[bytes]]] = {

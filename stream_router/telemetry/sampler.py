@@ -5,8 +5,6 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from stream_router.process import stopped_after
-
 log = logging.getLogger(__name__)
 
 
@@ -41,5 +39,5 @@ class Sampler:
                 except Exception:  # the next time may be well, and nobody else would go on sampling
                     log.exception("a sample could not be taken", extra={"event": "sample-failed"})
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
-            if stopped_after(self._every_s * spread, self._stop):
+            if self._stop.wait(self._every_s * spread):
                 return

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import FrameType
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from stream_router.errors import SettingsError
-from stream_router.process import heard_by
+from stream_router.process import heard_by, iso, now_ms
 from stream_router.settings.top import Top
 from stream_router.top.hosts import Host, Hosts
 from stream_router.top.keys import Keys
@@ -69,7 +68,7 @@ async def _asked(urls: Sequence[str], token: str) -> list[Host]:
 
 
 def _json(found: Sequence[Host]) -> str:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = iso(now_ms())
     hosts = [
         {"url": host.url, "program": host.program, "error": host.error or None, "status": host.status or None}
         for host in found

@@ -76,17 +76,17 @@ OF_THE_AUTHORS = {
     "SQS's MD5 is not looked at": Mutant("errors.py", " and md5 == body_md5s[at]", "", matrix("MD5")),
     "throttling is the data's fault": Mutant(
         "errors.py",
-        "    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n",
-        '    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n    "Throttling": Disposition.DEAD_LETTER,\n',
+        '(Meaning(_HOLD, _LESS, Kind.THROTTLING), "Throttling ',
+        '(Meaning(_BURY, _LESS, Kind.THROTTLING), "Throttling ',
         matrix("trouble"),
     ),
     "an unknown code is the data's fault": Mutant(
         "errors.py",
-        "CODES.get(code, Disposition.RETRY)",
-        "CODES.get(code, Disposition.DEAD_LETTER)",
+        "_known(code) or Disposition.RETRY",
+        "_known(code) or Disposition.DEAD_LETTER",
         matrix("trouble and SomethingNew"),
     ),
-    "a 5xx is bisected": Mutant("errors.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")),
+    "a 5xx is bisected": Mutant("errors.py", "status < 500 and _known", "_known", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
         "pipeline/delivery/blame.py",
         'Row("perhaps poison", Failure.REFUSED_ALONE, None, None, Then.SUSPECT)',
@@ -301,7 +301,7 @@ OF_THE_AUTHORS = {
     ),
     "a bad line takes its record along": Mutant(
         "envelope.py",
-        "            found += _several(record, len(found), line, documents.end_to_end(line))\n",
+        "            found += _several(record, len(found), line, end_to_end(line))\n",
         "            return [_unreadable(record, 0, record.data)]\n",
         ("tests/unit/test_envelope.py",),
     ),

@@ -63,23 +63,23 @@ TROUBLES: dict[str, tuple[dict[str, Any], str, str]] = {
     "AccessDenied": (
         refused(fault="call_error", code="AccessDeniedException"),
         "AccessDeniedException",
-        "allow kinesis:PutRecords on the stream",
+        "grant it (stream-router setup --policy)",
     ),
     "the stream is gone": (
         {"missing": [STREAM]},
         "ResourceNotFoundException",
-        "check STREAM_ROUTER_STREAM, AWS_REGION and the account",
+        "check its name, AWS_REGION and the account",
     ),
     "expired credentials": (
         refused(fault="call_error", code="ExpiredTokenException"),
         "ExpiredTokenException",
-        "renew them, and check this machine's clock",
+        "renew the credentials",
     ),
-    "Kinesis hangs": (refused(fault="stall"), "TimedOut", "check the network and Kinesis's own health"),
+    "Kinesis hangs": (refused(fault="stall"), "TimedOut", "check the network"),
     "connections are refused": (
         refused(fault="outage", how="refuse"),
         "NoAnswer",
-        "check the network, the endpoint (AWS_ENDPOINT_URL_KINESIS) and TLS",
+        "check the network, the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) and TLS",
     ),
 }
 
@@ -114,7 +114,7 @@ def test_an_endpoint_where_nobody_listens_is_one_line_too(tmp_path: Path) -> Non
         # CloudWatch is at the same closed endpoint here, and has a line of its own.
         (line,) = [one for one in bad(running) if one.get("event") != "receiver-metrics-refused"]
         assert (line.get("event"), line["code"]) == ("state-begins", "NoAnswer")
-        assert "AWS_ENDPOINT_URL_KINESIS" in line["message"]
+        assert "AWS_ENDPOINT_URL_<SERVICE>" in line["message"]
 
 
 def test_entering_and_draining_the_spill_are_told(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from stream_router import limits
 from stream_router.envelope import open_record, seal
 from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.mapping.timestamps import iso, to_utc
+from stream_router.pipeline.mapping.timestamps import to_utc
 from stream_router.pipeline.transform import Transform
+from stream_router.process import iso
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of
 
 TRANSFORMS = [

@@ -54,15 +54,6 @@ def _redirected(folder: Path, how: str, app: str) -> int:
     return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": ROOT}, check=False).returncode
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_a_standard_stream_that_was_closed_is_open_onto_nothing(tmp_path: Path, closed: str) -> None:
-    """Else a socket has its number, into which whatever is said on stderr is written, and a log breaks on none."""
-    tells = "Path('told').write_text(' '.join(os.readlink(f'/proc/self/fd/{n}') for n in range(3)))"
-    assert _redirected(tmp_path, closed, f"(sys.stderr.write('said\\n'), sys.stdin.read(), {tells})") == 0
-    told = (tmp_path / "told").read_text().split()
-    assert told.count(os.devnull) >= 1 + closed.count(" ")
-
-
 def test_a_line_that_nobody_can_read_changes_no_exit_status(tmp_path: Path) -> None:
     """The disk of the log is full, or its reader gone: what starts the program still learns that settings are wrong."""
     refuses = "(_ for _ in ()).throw(cli.SettingsError('A: is wrong; mend it'))"

@@ -143,7 +143,7 @@ def test_batches_that_wait_for_their_records_keep_the_file_small(tmp_path: Path)
         assert guard.took_charge(number, 0) == number
     for number in (5, *range(1_001, 1_990)):
         guard.batch_closed(number)
-    assert (tmp_path / "shard-1.json").stat().st_size < PAGE_BYTES / 4
+    assert len((tmp_path / "shard-1.json").read_bytes().rstrip()) < PAGE_BYTES / 4
     again = born(tmp_path)
     wait = [*range(1, 5), *range(6, 1_001), *range(1_990, 2_001)]
     assert again.unclosed == wait

@@ -64,15 +64,16 @@ def test_more_than_ten_in_a_second_are_a_number(caplog: pytest.LogCaptureFixture
         ("RequestTimeTooSkewed", "check this host's clock"),
         ("AWS.SimpleQueueService.NonExistentQueue", "unset SQS_DLQ_URL, then stream-router setup"),
         ("ThrottlingException", "raise the quota"),
-        ("KMSThrottlingException", "raise the quota"),
+        ("KMSThrottlingException", "raise the quota of KMS"),
         ("KMSDisabledException", "enable the key"),
-        ("KMSAccessDeniedException", "grant it"),
+        ("KMSAccessDeniedException", "grant the use of the key"),
         ("NoAnswer", "check the network"),
         ("RequestTimeout", "check the network"),
         ("InvalidAccessKeyId", "renew the credentials"),
         ("NoSuchBucket", "name a bucket"),
         ("PermanentRedirect", "name a bucket"),
-        ("NeverHeardOf", "mends itself"),
+        ("Http503", "mends itself"),
+        ("NeverHeardOf", "API reference"),
     ],
 )
 def test_a_hold_ends_with_what_to_do(code: str, words: str) -> None:
@@ -82,7 +83,8 @@ def test_a_hold_ends_with_what_to_do(code: str, words: str) -> None:
 
 def test_what_a_setting_or_a_right_mends_is_never_said_to_mend_itself() -> None:
     """Of all codes that hold, only faults of the service's own do."""
-    alone = {code for code, means in CODES.items() if means is Disposition.HOLD and "mends itself" in cure(code)}
+    holds = [code for code, means in CODES.items() if means.disposition is Disposition.HOLD]
+    alone = {code for code in holds if "mends itself" in cure(code)}
     assert alone == {
         *("ServiceUnavailable", "ServiceUnavailableException", "ResourceInUseException", "InvalidStateException"),
     }

@@ -11,8 +11,8 @@ from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import NO_ANSWER, Rig, entry, ok, refused, rig
 
-SYSTEMIC = sorted(code for code, means in CODES.items() if means is Disposition.HOLD)
-DATA = sorted(code for code, means in CODES.items() if means is Disposition.DEAD_LETTER)
+SYSTEMIC = sorted(code for code, means in CODES.items() if means.disposition is Disposition.HOLD)
+DATA = sorted(code for code, means in CODES.items() if means.disposition is Disposition.DEAD_LETTER)
 
 
 def publish(pipeline: Rig, entries: Sequence[Entry]) -> None:

@@ -30,10 +30,10 @@ from stream_router.control.stream.shards import Shard, TooOldError
 from stream_router.envelope import seal
 from stream_router.errors import SettingsError
 from stream_router.model import SOURCE, DeadLetter, Entry
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.process import iso
 from stream_router.settings.dead_letters import DeadLetters
 from tests.sqs_in_time import Sqs
 

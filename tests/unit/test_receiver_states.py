@@ -91,8 +91,8 @@ def test_buckets_that_refuse_while_others_take_are_told_as_such(
     begin, over = [record.getMessage() for record in caplog.records]
     assert begin == (
         "a part of the stream takes no events: 1 of its 8 buckets, while others do; senders are answered 503 "
-        "(InternalFailure); see how full each shard is (stream-router shards); Kinesis itself is in trouble: it mends "
-        "itself, or AWS's health page says more"
+        "(InternalFailure); see how full each shard is (stream-router shards); it mends itself, or AWS's health page "
+        "says more"
     )
     assert over == "a part of the stream takes no events: over"
 
@@ -143,7 +143,7 @@ def test_of_an_outage_of_aws_it_is_told_that_it_is_aws_s(
 ) -> None:
     """The commonest outage: who is woken by it is not sent to look up a code."""
     refused_for_two_seconds(watched, code)
-    assert f"({code}); Kinesis itself is in trouble: it mends itself, or AWS's health page says more" in caplog.text
+    assert f"({code}); it mends itself, or AWS's health page says more" in caplog.text
 
 
 def test_while_nobody_sends_nothing_is_told_of_senders(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:

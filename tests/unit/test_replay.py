@@ -19,8 +19,8 @@ from stream_router.control.stream.reader import Piece
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream, UnreadableError
 from stream_router.model import PROBE_TYPE, Entry
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.transform import Transform, TransformConfig
+from stream_router.process import iso
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 

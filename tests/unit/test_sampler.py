@@ -2,7 +2,6 @@
 
 import pytest
 
-from stream_router.telemetry import sampler
 from stream_router.telemetry.sampler import Sampler
 
 
@@ -11,11 +10,12 @@ def test_hosts_that_started_together_do_not_go_on_together(monkeypatch: pytest.M
     """Where it is asked for, each wait is another one, and none is longer than is promised."""
     waits: list[float] = []
 
-    def stopped_after(seconds: float, _: object) -> bool:
+    def wait(seconds: float) -> bool:
         waits.append(seconds)
         return len(waits) == 50
 
-    monkeypatch.setattr(sampler, "stopped_after", stopped_after)
-    Sampler(50.0, [lambda: None], spread=spread)._run()
+    made = Sampler(50.0, [lambda: None], spread=spread)
+    monkeypatch.setattr(made._stop, "wait", wait)
+    made._run()
     assert all(50 * (1 - spread) <= one <= 50 * (1 + spread) for one in waits)
     assert len(set(waits)) == (50 if spread else 1)

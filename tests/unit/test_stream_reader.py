@@ -385,7 +385,7 @@ def test_a_span_older_than_retention_is_refused() -> None:
     """It says what the stream keeps, and from when on it can be read."""
     script = Script()
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described(24))
-    with pytest.raises(TooOldError, match=r"\(24 hours\): nothing before 1970-01-03T00:00:00Z can be read"):
+    with pytest.raises(TooOldError, match=r"\(24 hours\): nothing before 1970-01-03T00:00:00.000Z can be read"):
         shards_.describe(script.clients.kinesis, "s", 48 * HOUR_MS - 1, 72 * HOUR_MS)
 
 

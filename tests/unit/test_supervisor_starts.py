@@ -68,22 +68,6 @@ def test_a_daemon_is_started_though_the_working_folder_was_removed(
         assert Path.cwd() == state.path
 
 
-class SetBack(queue.SimpleQueue[Any]):
-    """What happens, in a Python whose locks reckon by the wall clock, which is set back all the time."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        assert timeout is None, "this would take an hour"
-        return super().get(block)
-
-
-def test_a_clock_that_is_set_back_keeps_no_daemon_down(tmp_path: Path) -> None:
-    """Between two daemons a moment is waited: an hour of it would leave this host's shards unread."""
-    with StateDir(tmp_path) as state:
-        made = supervisor(state, happenings=SetBack(), jitter=lambda: 0.0)
-        assert made._run_jvm() == Exited(7)
-        assert made._wait_to_restart(Exited(7), 0.0)
-
-
 def test_a_daemon_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

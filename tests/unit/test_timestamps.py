@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stream_router.pipeline.mapping import timestamps
-from stream_router.pipeline.mapping.timestamps import IsoMs, iso, to_utc
+from stream_router.pipeline.mapping.timestamps import IsoMs, to_utc
+from stream_router.process import iso
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

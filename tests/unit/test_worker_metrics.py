@@ -17,7 +17,7 @@ from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.model import SNAPSHOTS
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import iso
 from stream_router.telemetry.cloudwatch import Whose
 from tests.unit.test_merged_shards import snapshot
 

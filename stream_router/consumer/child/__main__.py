@@ -18,7 +18,7 @@ from stream_router.consumer.child.daemon import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.errors import EX_CONFIG, SettingsError
 from stream_router.log import start_logging
-from stream_router.process import give_back_now, keep_large_blocks
+from stream_router.process import give_back_now, keep_large_blocks, write_whole
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load, warn_of_failpoints
 
@@ -105,7 +105,7 @@ def _refuse(error: SettingsError) -> int:
     """Bad settings: one line, for the operator here and for the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
-        Path(state, FATAL).write_text(f"{error}\n", "utf-8")
+        write_whole(Path(state, FATAL), f"{error}\n")
     return EX_CONFIG
 
 

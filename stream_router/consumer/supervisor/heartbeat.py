@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_router.consumer.supervisor.admin.history import Moment
-from stream_router.process import stopped_after
 from stream_router.telemetry.shards.merged_shards import Merged
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class Heartbeat:
         self._stop.set()
 
     def _run(self) -> None:
-        while not stopped_after(EVERY_S, self._stop):
+        while not self._stop.wait(EVERY_S):
             try:
                 log.info("the consumer runs", extra={"event": "consumer-runs", **self.said()})
             except Exception:  # the disk in trouble may be well at the next, and this line's absence would say: hung

@@ -23,7 +23,7 @@ from stream_router.consumer.supervisor.daemon.jvm_command import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.errors import SettingsError
-from stream_router.process import failpoint, half_jitter_s
+from stream_router.process import backoff_s, failpoint
 
 log = logging.getLogger(__name__)
 
@@ -174,11 +174,11 @@ class DaemonSupervisor:
         until = time.monotonic() + timeout_s
         while True:
             self._vitals.beat()
+            left_s = until - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                return self._happenings.get_nowait()
-            if (left_s := until - time.monotonic()) <= 0:
+                return self._happenings.get(timeout=max(0.0, min(left_s, 0.1)))
+            if left_s <= 0:
                 return None
-            time.sleep(min(left_s, 0.1))  # no time-out of the queue: see process.py, stopped_after
 
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
@@ -234,7 +234,8 @@ class DaemonSupervisor:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
         if ran_s >= STABLE_S:
             self._short_lives = 0
-        wait_s = half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
+        share = 0.5 + self._jitter() / 2  # never at once: a start costs much
+        wait_s = backoff_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, share)
         self._short_lives += 1
         if gets_more := ended.status == jvm_command.FULL_HEAP and bool(self._roomier):
             self._command, self._roomier = self._roomier, []

@@ -20,10 +20,10 @@ from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
-from stream_router.errors import code_of, served_s
+from stream_router.errors import ABSENT, DENIED, code_of, served_s
 from stream_router.log import start_logging
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.process import iso
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters
 
@@ -83,7 +83,7 @@ class Desk:
             return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked: {said(error)}")
         code = code_of(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
-        if _is_absent(code):
+        if code in ABSENT:
             cure = "correct SQS_DLQ_URL (for --undelivered STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
         return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked ({code}): {cure}")
 
@@ -126,7 +126,7 @@ class Desk:
 def _cure_of_s3(code: str) -> str:
     if code == "NoSuchKey":
         return ""
-    if code == "AccessDenied":
+    if code in DENIED:
         return ": allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
     return ": allow s3:GetObject, or try again later"
 
@@ -197,12 +197,8 @@ def undelivered_url(settings: DeadLetters) -> str:
     try:
         return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
     except (ClientError, BotoCoreError) as error:
-        kind = QueueAbsentError if _is_absent(code_of(error)) else QueueUnreadableError
+        kind = QueueAbsentError if code_of(error) in ABSENT else QueueUnreadableError
         raise kind(
             f"the queue {name} cannot be found ({code_of(error)}): run `stream-router setup`, or correct "
             "STREAM_ROUTER_TARGET_DLQ_ARN"
         ) from None
-
-
-def _is_absent(code: str) -> bool:
-    return "NonExistentQueue" in code or "QueueDoesNotExist" in code

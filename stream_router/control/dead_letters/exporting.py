@@ -20,10 +20,9 @@ from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.control.lines import count_of
 from stream_router.envelope import is_too_deep
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
-from stream_router.process import failpoint
+from stream_router.process import failpoint, iso
 
 SCHEMA = "stream-router.dead-letter-export/1"
 OF_UNDELIVERED = "stream-router.undelivered-export/1"

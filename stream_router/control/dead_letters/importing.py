@@ -14,13 +14,13 @@ from stream_router.control.dead_letters import listing
 from stream_router.control.dead_letters.desk import Desk, unseen
 from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
 from stream_router.control.dead_letters.exporting import SCHEMA
+from stream_router.control.dead_letters.json_members import member_texts
 from stream_router.control.dead_letters.listing import Seen
 from stream_router.control.dead_letters.queue import put_back
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.control.lines import count_of
-from stream_router.envelope import member_texts
 from stream_router.log import plain
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, parts_key

@@ -14,9 +14,9 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.process import iso
 
 AGES = ((60, "under a minute"), (3600, "under an hour"), (86_400, "under a day"), (604_800, "under a week"))
 SIZES = ((1024, "under 1 KiB"), (65_536, "under 64 KiB"), (1_048_577, "up to 1 MiB"))

@@ -22,6 +22,7 @@ from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.pipeline.sample_events import sample_entries
+from stream_router.process import iso, now_ms
 from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.signing import signer
@@ -58,7 +59,7 @@ class Way:
             "interactionId": self.name,
             "conversationId": self.name,
             "eventType": PROBE_TYPE,
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "timestamp": iso(now_ms()),
             "payload": {"probe": self.mark},
         }
         answers: list[Answered] = []

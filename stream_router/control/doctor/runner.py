@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, skipped
+from stream_router.checks.finding import LATER, MAY_NOT_ASK, Finding, Verdict, skipped
 from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.say import broken
@@ -74,6 +74,6 @@ def _broken(check: Check, error: Exception) -> Finding:
             return skipped(check.code, "waits for SR010")
         return Finding(check.code, setting, Verdict.WRONG, problem, cure)
     says, cure = broken(error)
-    if code_of(error) in DENIED:
+    if code_of(error) in MAY_NOT_ASK:
         return Finding(check.code, check.about, Verdict.WARNING, says, "grant it, or be sure of it")
     return Finding(check.code, check.about, Verdict.UNKNOWN, says, cure or LATER)

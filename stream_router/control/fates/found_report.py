@@ -11,8 +11,8 @@ from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting
 from stream_router.log import plain
 from stream_router.model import DeadLetter, Entry, Event, Made
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
+from stream_router.process import iso
 
 _PASSED = {True: "past it", False: "not past it", None: "not known"}
 

@@ -10,9 +10,8 @@ from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.stream.reader import Span
 from stream_router.envelope import open_record
 from stream_router.model import DeadLetter, Entry, Event, Reason, Record
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.transform import Transform
-from stream_router.process import now_ms
+from stream_router.process import iso, now_ms
 from stream_router.settings.consumer import Consumer
 
 

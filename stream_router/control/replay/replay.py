@@ -26,8 +26,7 @@ from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
 from stream_router.log import start_logging
 from stream_router.model import event_id_as_typed
-from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.process import now_ms
+from stream_router.process import iso, now_ms
 from stream_router.settings.consumer import Consumer
 
 DONE, NOT_ALL = 0, 1

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import iso
 
 
 class Wish(NamedTuple):

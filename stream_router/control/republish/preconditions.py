@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, code_of
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 
@@ -40,7 +40,7 @@ def _bus(settings: Consumer) -> str:
     try:
         bus_prober.describer(settings)()
     except (ClientError, BotoCoreError) as error:
-        if code_of(error) == "ResourceNotFoundException":
+        if code_of(error) in ABSENT:
             return (
                 f"the event bus {settings.event_bus} does not exist, and would answer success to everything: "
                 "run `stream-router setup`, or correct STREAM_ROUTER_EVENT_BUS"

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from stream_router.checks.finding import NOT_SPOKEN
 from stream_router.control.arns import Home
 from stream_router.control.setup_error import SetupError
-from stream_router.errors import code_of
+from stream_router.errors import NOT_SPOKEN, code_of
 from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 

@@ -19,7 +19,7 @@ from stream_router.control.setup import at_odds, beside, queues, quotas, rule_ma
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
-from stream_router.errors import SettingsError, code_of
+from stream_router.errors import ABSENT, SettingsError, code_of
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.settings.setup import Setup
 
@@ -171,7 +171,7 @@ def ensure_dead_letters(settings: Setup, sqs: "SQSClient", home: Home, steps: St
     return settings.sqs_dlq_url
 
 
-_NO_V2_BUS = frozenset({"ResourceNotFoundException", "InvalidInputException", "ValidationException"})
+_NO_V2_BUS = ABSENT | {"InvalidInputException", "ValidationException"}
 """What says that the ARN is wrong; whatever else AWS refuses with says nothing of it."""
 
 

@@ -7,9 +7,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.consumer import kpl
 from stream_router.control.stream.positions import Position
-from stream_router.control.stream.shards import Shard, UnreadableError, cure
-from stream_router.errors import THROTTLING, code_of
-from stream_router.process import half_jitter_s
+from stream_router.control.stream.shards import Shard, UnreadableError, why_unreadable
+from stream_router.errors import ABSENT, THROTTLING, code_of
+from stream_router.process import backoff_s
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -93,13 +93,13 @@ class Patience:
     def wait_s(self, error: BotoCoreError | ClientError) -> float:
         """How long to wait before the next try. Raises UnreadableError where there is none."""
         code = code_of(error)
-        if code == "ResourceNotFoundException":  # the stream was there when its shards were listed
+        if code in ABSENT:  # the stream was there when its shards were listed
             raise UnreadableError(
                 f"stream {self._stream}, or a shard of it, is no longer there: a closed shard goes with the last of "
                 "its records; give a later --since"
             ) from None
         if isinstance(error, ClientError) and not is_passing(error):
-            raise UnreadableError(cure(self._stream, code)) from None
+            raise UnreadableError(why_unreadable(self._stream, code)) from None
         if not self._failures:
             self._since = self._clock()
         elif self._clock() - self._since > GIVEN_UP_AFTER_S:
@@ -107,7 +107,7 @@ class Patience:
                 f"stream {self._stream} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
             ) from None
         self._failures += 1
-        return half_jitter_s(self._failures - 1, _FIRST_S, _MOST_S, self._random())
+        return backoff_s(self._failures - 1, _FIRST_S, _MOST_S, 0.5 + self._random() / 2)
 
 
 def is_passing(error: ClientError) -> bool:

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.control.stream import positions
 from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.shards import Shard
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,7 +44,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
 
 
 def _cure(application: str, code: str) -> str:
-    if code == "ResourceNotFoundException":
+    if code in ABSENT:
         why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
         return f"there is no lease table {application}: {why}"
     return f"the lease table {application} cannot be read ({code}); these credentials need dynamodb:Scan on it"

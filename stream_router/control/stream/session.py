@@ -19,8 +19,7 @@ from stream_router.control.stream.positions import Position
 from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
-from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.process import heard_by, of_a_stop
+from stream_router.process import heard_by, iso, of_a_stop
 from stream_router.settings.common import Common
 
 READER = "stream-router-read-"

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import shards_of
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, CREDENTIALS_OVER, code_of, cure
+from stream_router.process import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 _HOUR_MS = 3_600_000
-_NO_CREDENTIALS = ("Expired", "UnrecognizedClient", "InvalidClientToken")
-"""How AWS's codes begin for credentials that are no more, or never were."""
 
 
 class UnreadableError(Exception):
@@ -62,27 +61,26 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
         oldest_ms = now_ms - keeps_ms
         if since_ms < oldest_ms:
             hours = summary["RetentionPeriodHours"]
-            oldest = datetime.fromtimestamp(oldest_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise TooOldError(
-                f"--since is older than what stream {name} keeps ({hours} hours): nothing before {oldest} can be read; "
-                "give a later --since",
+                f"--since is older than what stream {name} keeps ({hours} hours): nothing before {iso(oldest_ms)} "
+                "can be read; give a later --since",
                 oldest_ms,
             )
         shards = _listed(kinesis, name, since_ms)
     except ClientError as error:
-        raise UnreadableError(cure(name, code_of(error))) from None
+        raise UnreadableError(why_unreadable(name, code_of(error))) from None
     except BotoCoreError as error:
         raise UnreadableError(f"stream {name} cannot be read: {error}") from None
     mode = summary.get("StreamModeDetails", {}).get("StreamMode")
     return Stream(name, summary["StreamARN"], shards, oldest_ms, mode == "ON_DEMAND", keeps_ms)
 
 
-def cure(name: str, code: str) -> str:
+def why_unreadable(name: str, code: str) -> str:
     """What an error code of Kinesis means to an operator."""
-    if code == "ResourceNotFoundException":
+    if code in ABSENT:
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
-    if code.startswith(_NO_CREDENTIALS):
-        return f"stream {name} cannot be read ({code}): renew the credentials, then try again"
+    if code in CREDENTIALS_OVER:
+        return f"stream {name} cannot be read ({code}): {cure(code)}, then try again"
     return (
         f"stream {name} cannot be read ({code}); these credentials need kinesis:DescribeStreamSummary, ListShards, "
         "GetShardIterator and GetRecords on it"

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-_MOST_DOUBLINGS = 10
-"""Keeps the power small; every delay has reached its longest long before."""
+from stream_router.process import backoff_s
 
 
 class Backoff(NamedTuple):
@@ -24,9 +23,8 @@ class Backoff(NamedTuple):
 
     def after_own(self, failures: int, random: Callable[[], float]) -> float:
         """The wait after an item failed by itself for the `failures`th time."""
-        return random() * min(self.longest_s, self.first_s * self.growth ** min(failures - 1, _MOST_DOUBLINGS))
+        return backoff_s(failures - 1, self.first_s, self.longest_s, random(), self.growth)
 
     def after_call(self, failures: int, random: Callable[[], float]) -> float:
         """The wait after an item failed with its whole call, its `failures`th failure of any kind."""
-        wait_s = self.call_first_s * self.call_growth ** min(failures - 1, _MOST_DOUBLINGS)
-        return random() * min(self.call_longest_s, wait_s)
+        return backoff_s(failures - 1, self.call_first_s, self.call_longest_s, random(), self.call_growth)

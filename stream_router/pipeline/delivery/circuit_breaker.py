@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from stream_router.process import backoff_s
+
 TRIPS_AT = 3
 """Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not.
 
@@ -108,5 +110,5 @@ class Gate:
         if self.failures >= max(TRIPS_AT, in_flight):
             self.held_since = self.held_since or now
         if self.holding:
-            spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** min(self.failures - TRIPS_AT, 10))
-            self._not_before = max(self._not_before, now + PROBE_FLOOR_S + self._random() * spread)
+            wait_s = PROBE_FLOOR_S + backoff_s(self.failures - TRIPS_AT, 0.25, PROBE_SPREAD_S, self._random())
+            self._not_before = max(self._not_before, now + wait_s)

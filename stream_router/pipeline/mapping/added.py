@@ -13,6 +13,7 @@ from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_shown
 from stream_router.pipeline.rejection import mismatch
+from stream_router.process import iso
 
 if TYPE_CHECKING:
     from stream_router.pipeline.mapping.mapper import Valid, Validator
@@ -159,7 +160,7 @@ def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> "V
     try:
         timestamp, time_s = timestamps.to_utc(_time(body)[1], shape.zone)
     except (ValueError, OverflowError):
-        timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
+        timestamp, time_s = iso(event.received_at_ms), event.received_at_ms / 1000
     _, interaction = _first(body, _IDS)
     return (
         event.event_id if interaction is None else str(interaction),

@@ -23,6 +23,7 @@ from stream_router.pipeline.mapping.shapes import (
     put_shown,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
+from stream_router.process import iso
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None, str]
 """What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with
@@ -74,7 +75,7 @@ class Validator:
         except (ValueError, OverflowError) as error:
             if fields["timestamp"] is not RECEIVED:
                 raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
-            timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
+            timestamp, time_s = iso(event.received_at_ms), event.received_at_ms / 1000
         interaction_id, conversation_id, event_type = (
             fields["interactionId"],
             fields.get("conversationId"),

@@ -1,16 +1,12 @@
 """Timestamps of every form met, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
 
 import re
-import time
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 from stream_router.pipeline.exact_number import ExactNumber
-
-LATEST_S = 253_402_300_800
-"""Epoch seconds of the year 10000, which ISO 8601 cannot write in four digits."""
+from stream_router.process import iso
 
 _SECONDS_FROM, _SECONDS_TO = 10**9, 10**10
 """Epoch seconds that an event of ours may have: ten digits, from 2001 to 2286. Thirteen are milliseconds. Any other
@@ -108,20 +104,6 @@ def _from_number(number: Decimal) -> tuple[str, float]:
 
 def _from_ms(epoch_ms: int) -> tuple[str, float]:
     return iso(epoch_ms), epoch_ms / 1000
-
-
-def iso(epoch_ms: int) -> str:
-    """Epoch milliseconds as `2026-11-24T09:30:00.123Z`. Raises ValueError before 1970 and after 9999."""
-    second, milli = divmod(epoch_ms, 1000)
-    if not 0 <= second < LATEST_S:
-        raise ValueError("is before 1970 or after 9999")
-    return f"{_to_the_second(second)}.{milli:03d}Z"
-
-
-@lru_cache(maxsize=64)
-def _to_the_second(epoch_s: int) -> str:
-    """Events that come together were mostly made in the same few seconds, and writing one costs half of `iso`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_s))
 
 
 class IsoMs:

@@ -9,7 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from stream_router.process import full_jitter_s
+from stream_router.process import backoff_s
 from stream_router.receiver.batching.backlog import NO_SPILL, Backlog, SpillState
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, next_call
@@ -196,7 +196,7 @@ class Batcher:
         """Leave a bucket alone for a while: exponential backoff with full jitter, its own, so that they spread."""
         if bucket.resting:
             return
-        wait_s = full_jitter_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+        wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
         bucket.attempts += 1
         bucket.resting = True
         self._ready.pop(bucket, None)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from stream_router.errors import Answer, Disposition, Outcome, Refusal, of_put_records
+from stream_router.errors import THROTTLING, Answer, Disposition, Outcome, Refusal, of_put_records
 from stream_router.process import failpoint
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
@@ -22,14 +22,6 @@ PATIENT_TIMEOUT_S = 5.0
 """The same of a call in which nobody waits for any event, since all of them are on disk. With the shorter one a stream
 that answers late would get them again and again, and the disk would never be empty."""
 TIMED_OUT = "TimedOut"
-THROTTLED = frozenset(
-    {
-        "KMSThrottlingException",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-    }
-)
 
 Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 """Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
@@ -100,7 +92,7 @@ class PutRecordsCalls:
             for outcome in outcomes:
                 if outcome.disposition is not None:
                     self._stats.failed(outcome.code)
-                    self._stats.throttles += outcome.code in THROTTLED
+                    self._stats.throttles += outcome.code in THROTTLING
         except Exception as error:  # noqa: BLE001  # a lane that waits for an answer for ever takes no event any more
             log.error(  # noqa: TRY400 - no payload
                 "an answer of the stream cannot be read: %s",

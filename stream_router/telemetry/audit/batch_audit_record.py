@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stream_router.model import PIPELINE_ID, Batch
-from stream_router.telemetry.iso_time import iso_s
+from stream_router.process import iso
 
 RETENTION = "90days"
 
@@ -50,7 +50,7 @@ def of_batch(
 def record(events: int, metrics: Mapping[str, Any], doubts: Sequence[str], now_s: float) -> dict[str, Any]:
     """The record around `metrics`, which is JSON data; `doubts` says why the batch cannot be called verified."""
     return {
-        "auditTimestamp": iso_s(now_s),
+        "auditTimestamp": iso(now_s * 1000),
         "pipelineId": PIPELINE_ID,
         "eventsProcessed": events,
         "metrics": metrics,

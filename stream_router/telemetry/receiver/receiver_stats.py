@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from stream_router.errors import CODES
 from stream_router.telemetry.histogram import BUCKETS, Histogram
 from stream_router.telemetry.receiver import receiver_metrics_catalogue
 
@@ -28,34 +29,8 @@ ANSWERS = (
     (503, "trouble"),
 )
 """Every status that the receiver answers with, and why; of health checks that are well nothing is counted."""
-FAILURES = (
-    "AccessDeniedException",
-    "ExpiredTokenException",
-    "InternalFailure",
-    "InternalFailureException",
-    "InvalidArgumentException",
-    "InvalidSignatureException",
-    "KMSAccessDeniedException",
-    "KMSDisabledException",
-    "KMSInvalidStateException",
-    "KMSNotFoundException",
-    "KMSOptInRequired",
-    "KMSThrottlingException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "RequestTimeTooSkewed",
-    "ResourceNotFoundException",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "ThrottlingException",
-    "TimedOut",
-    "UnreadableAnswer",
-    "UnrecognizedClientException",
-    "ValidationException",
-    "NoAnswer",
-    "other",
-)
-"""Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
+FAILURES = (*CODES, "other")
+"""Why the stream refused a record: AWS's code, or ours where there is no answer; `other` for what nobody knows."""
 STREAM_CODE = "stream_code"
 """A number that is no metric: why the stream refuses now (`code_number`), for `/status` to say in words."""
 STREAM_HEARD_S = "stream_heard_s"

@@ -12,7 +12,8 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer import kpl
-from stream_router.errors import Answer, Refusal, of_read
+from stream_router.consumer.child.lease_question import Ask, LEASE, of_lease
+from stream_router.errors import ABSENT, Answer, Refusal, of_read
 from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ UNKNOWN_TIMES = 3
 
 ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
 _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
-UNKNOWN = "ResourceNotFoundException"
 
 
 def of_lease(table: str, shard_id: str) -> dict[str, Any]:
@@ -131,10 +131,10 @@ class ShardEnd:
 
     def _refused(self, operation: str, refusal: Refusal) -> None:
         self._iterator, self._again_at = None, self._clock() + AGAIN_S
-        if refusal.code == UNKNOWN and operation == STREAM:
+        if refusal.code in ABSENT and operation == STREAM:
             self.refuted = "the stream does not exist"
             return
-        self._unknown = self._unknown + 1 if refusal.code == UNKNOWN and operation != LEASE else 0
+        self._unknown = self._unknown + 1 if refusal.code in ABSENT and operation != LEASE else 0
         if self._to_be_said():
             log.warning(
                 "the shard's end is not checkpointed before it is known that nothing comes after it",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from stream_router.consumer.supervisor.vitals import Known
 from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import iso
 from stream_router.telemetry.shards import shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 from stream_router.telemetry.shards.recent import Age, Recent
@@ -239,4 +239,4 @@ def _round(seconds: float | None) -> float | None:
 
 
 def _iso(epoch_s: float) -> str:
-    return iso(int(epoch_s * 1000))
+    return iso(epoch_s * 1000)

@@ -20,9 +20,9 @@ from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.errors import bus_made_s, code_of
+from stream_router.errors import ABSENT, DENIED, bus_made_s, code_of
 from stream_router.log import Seldom
-from stream_router.process import failpoint, longest_wait_s, rest
+from stream_router.process import backoff_s, failpoint
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,6 @@ def ask_every_s(checkpoint_s: float) -> float:
     return min(max(checkpoint_s, OFTENEST_S), RAREST_S)
 
 
-_GONE = frozenset({"ResourceNotFoundException"})
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
 _WRONG_NAME = frozenset({"ValidationException", "InvalidInputException"})
 
 
@@ -131,7 +129,7 @@ class BusProver:
     def rest_s(self, asked: int) -> float:
         """How long to wait after so many questions."""
         if not self._proven:
-            return longest_wait_s(asked, FIRST_RETRY_S, RAREST_S)
+            return backoff_s(asked, FIRST_RETRY_S, RAREST_S)
         return min(self._every_s, OFTENEST_S) if self._clock() < self._hurry_until else self._every_s
 
     def _run(self) -> None:
@@ -141,7 +139,7 @@ class BusProver:
             if self.refusal:
                 return
             asked += 1
-            rest(self.rest_s(asked), self._wake)
+            self._wake.wait(self.rest_s(asked))
             self._wake.clear()
 
     def prove_once(self) -> None:
@@ -174,7 +172,7 @@ class BusProver:
         if not self._proven and (refusal := self._refusal(code, asked)):
             self.refusal = refusal
             self._report(Proof.REFUSED)
-        elif code in _GONE:
+        elif code in ABSENT:
             self._answered(asked)
             self._lost()
             if self._to_be_logged():
@@ -242,9 +240,9 @@ class BusProver:
         A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
         """
         waited_s = 0.0 if self._unasked_since is None else asked - self._unasked_since
-        if code in _GONE:
+        if code in ABSENT:
             return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
-        if code in _FORBIDDEN and waited_s >= credentials.PATIENCE_S:
+        if code in DENIED and waited_s >= credentials.PATIENCE_S:
             return "STREAM_ROUTER_EVENT_BUS: not allowed to look at it; allow events:DescribeEventBus to this role"
         if code in _WRONG_NAME:
             return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"

@@ -11,8 +11,7 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.checks.finding import NOT_SPOKEN
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 PAUSE_S = 0.1
 """Between two TestEventPattern calls: all of an account share some 50 control-plane calls a second."""
 
-_GONE = "ResourceNotFoundException"
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
 SETUP = "run `stream-router setup`"
 
 
@@ -79,7 +76,7 @@ class RuleCheck:
         try:
             found = self._events.describe_rule(Name=self.rule, EventBusName=self.bus)
         except ClientError as error:
-            if code_of(error) == _GONE:
+            if code_of(error) in ABSENT:
                 return [Fault(f"rule {self.rule} does not exist on bus {self.bus}", SETUP)]
             if not self._forbidden(error, "DescribeRule", "the rule is not watched"):
                 raise
@@ -141,7 +138,7 @@ class RuleCheck:
 
     def _forbidden(self, error: ClientError, operation: str, so: str) -> bool:
         """Whether it is only not allowed to ask, which is said once."""
-        if code_of(error) not in _FORBIDDEN:
+        if code_of(error) not in DENIED:
             return False
         self._warn(operation, f"not allowed to look at the rule: {so}; allow events:{operation} to this role")
         return True

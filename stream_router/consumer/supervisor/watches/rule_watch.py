@@ -20,8 +20,7 @@ from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
 from stream_router.errors import code_of
 from stream_router.log import Seldom
-from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.process import stopped_after
+from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 
@@ -128,7 +127,7 @@ class RuleWatch:
         while not self._stop.is_set():
             self.look()
             for _ in range(round(EVERY_S / NOTED_EVERY_S)):
-                if stopped_after(NOTED_EVERY_S, self._stop):
+                if self._stop.wait(NOTED_EVERY_S):
                     return
                 self.note()
 
@@ -235,4 +234,4 @@ class RuleWatch:
 
 
 def _iso(epoch_s: float) -> str:
-    return iso(int(epoch_s * 1000))
+    return iso(epoch_s * 1000)

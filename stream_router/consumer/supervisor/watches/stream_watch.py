@@ -18,7 +18,7 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
     text_of,
     unread,
 )
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, code_of
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class StreamWatch:
                         yield text_of(row, "leaseKey"), Lease.of(row)
         except ClientError as error:
             # No table: nobody has ever read this stream under this name.
-            if code_of(error) != "ResourceNotFoundException":
+            if code_of(error) not in ABSENT:
                 raise
 
 

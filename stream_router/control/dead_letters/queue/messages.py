@@ -17,7 +17,7 @@ from stream_router.control.dead_letters.queue.held import Batches, Change, Held
 from stream_router.errors import Answer, Refusal, of_receive_message
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
-from stream_router.process import half_jitter_s
+from stream_router.process import backoff_s
 
 HIDE_S = 300.0
 """How long a message is hidden at a time; after half of it, it is hidden anew. A command that is killed gives back what
@@ -182,7 +182,7 @@ class Messages:
     def _wait_before_next(self) -> None:
         now = self._clock()
         if now >= self._receive_again_at:  # calls that were under way together are refused together
-            wait_s = half_jitter_s(self._waits, AGAIN_S, AGAIN_MOST_S, chance())
+            wait_s = backoff_s(self._waits, AGAIN_S, AGAIN_MOST_S, 0.5 + chance() / 2)
             self._receive_again_at, self._waits = now + wait_s, self._waits + 1
 
     def take(self) -> list[Held]:

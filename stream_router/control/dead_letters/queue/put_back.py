@@ -5,11 +5,10 @@ from typing import Any
 from stream_router.consumer.destinations import Destinations
 from stream_router.control.dead_letters.redriving.reopening import LetterRecord
 from stream_router.model import DeadLetter, Entry, Event, Reason
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Failure, Letter
-from stream_router.process import now_ms
+from stream_router.process import iso, now_ms
 
 HISTORY_MAX = 10
 """Earlier failures that a letter remembers."""

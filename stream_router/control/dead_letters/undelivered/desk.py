@@ -22,11 +22,11 @@ from stream_router.control.lines import count_of
 from stream_router.log import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.masking.ids_in_clear import IDS
 from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.process import iso
 
 ALL = 1_000_000
 _OURS = {"payload": dict, "extensions": dict, **dict.fromkeys(IDS, str | None)}

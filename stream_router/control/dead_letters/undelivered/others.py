@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.errors import code_of
+from stream_router.errors import DENIED, THROTTLING, code_of
 from stream_router.settings.consumer import Consumer
 
 V2 = "every subscriber of the v2 bus that matches these events gets them again"
@@ -66,7 +66,7 @@ def _matches(events: Any, pattern: str, event: str) -> bool:
     try:
         answer = events.test_event_pattern(EventPattern=pattern, Event=event)
     except ClientError as error:
-        if code_of(error) in ("AccessDenied", "AccessDeniedException", "ThrottlingException"):
+        if code_of(error) in DENIED | THROTTLING:
             raise
         return _sources(pattern) is None or json.loads(event).get("source") in (_sources(pattern) or ())
     return bool(answer.get("Result", True))

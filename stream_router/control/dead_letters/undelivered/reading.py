@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from stream_router import limits
+from stream_router.control.dead_letters.json_members import member_texts
 from stream_router.control.republish.republisher import Again, unedited
-from stream_router.envelope import member_texts
 from stream_router.model import SOURCE, Entry, Event
 from stream_router.pipeline.mapping.timestamps import to_utc
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA

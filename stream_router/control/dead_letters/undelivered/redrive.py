@@ -21,9 +21,9 @@ from stream_router.control.lines import count_of
 from stream_router.control.republish.republisher import Again, token_of, unedited
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.model import DeadLetter, Entry, Event, Made
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.process import iso
 
 MOST_SEEN_AFTER = 1_000
 """Messages that the last look takes in hand: with --limit the queue may hold any number that nobody asked for."""

@@ -7,11 +7,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.endpoints import is_aws
-from stream_router.checks.finding import Finding, Question, ask
+from stream_router.checks.finding import Finding, Question, ask, refused
 from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.errors import SettingsError, code_of, served_s
+from stream_router.errors import CREDENTIALS_OVER, SettingsError, code_of, served_s
 from stream_router.settings.environment import in_force
 
 EXPIRES_SOON_S = 15 * 60
@@ -41,21 +41,9 @@ def found(world: World) -> Finding:
 ALWAYS = frozenset({"SR010", "SR011", "SR012", "SR013", "SR190"})
 """Codes that are asked also where AWS does not know us."""
 
-_KEYS = ("these credentials are not valid", "correct AWS_PROFILE, AWS_ACCESS_KEY_ID and its secret, or the role")
-_KEYS_OR_REGION = (
-    f"{_KEYS[0]} here",
-    f"{_KEYS[1]}; where AWS_REGION is one to opt in to, enable it for the account",
+_NO_IDENTITY = refused(
+    "AWS does not take these credentials", (*CREDENTIALS_OVER, "RequestExpired", "RegionDisabledException")
 )
-_NO_IDENTITY = {
-    "SignatureDoesNotMatch": _KEYS,
-    **dict.fromkeys(
-        ("InvalidClientTokenId", "UnrecognizedClientException", "RegionDisabledException"), _KEYS_OR_REGION
-    ),
-    **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException"), ("these credentials have expired", "get new ones, or use a role")
-    ),
-    "RequestExpired": ("the signature's time is refused", "set this host's clock (SR013)"),
-}
 
 
 def stands_in_the_way(world: World) -> str:
@@ -79,8 +67,8 @@ def identity(world: World) -> Finding:
     """SR011: AWS knows the credentials."""
     if stands_in_the_way(world) == "SR010":
         return skipped("SR011", "waits for SR010")
-    refused, answer = ask(Question("SR011", "AWS credentials", "who we are", world.identity, _NO_IDENTITY))
-    return refused or ok("SR011", f"account {answer['Account']}, {answer['Arn']}")
+    no, answer = ask(Question("SR011", "AWS credentials", "who we are", world.identity, _NO_IDENTITY))
+    return no or ok("SR011", f"account {answer['Account']}, {answer['Arn']}")
 
 
 def region(world: World) -> Finding:

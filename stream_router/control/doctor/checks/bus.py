@@ -8,11 +8,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.checks.finding import NOT_SPOKEN, Finding, Question, ask
+from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, NOT_SPOKEN, code_of
 from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.common import NO_RULE
@@ -37,7 +37,7 @@ def is_v2(world: World) -> bool:
 def there(world: World) -> Finding:
     """SR120: the bus exists. PutEvents to one that does not answers success."""
     look = (lambda: v2_bus(world)) if is_v2(world) else world.bus
-    no = dict.fromkeys(("ResourceNotFoundException", "ResourceNotFound"), NO_BUS)
+    no = dict.fromkeys(ABSENT, NO_BUS)
     refused, answer = ask(Question("SR120", BUS, "the event bus", look, no))
     if refused:
         return refused
@@ -56,7 +56,7 @@ def key(world: World) -> Finding:
     if not named:
         return ok("SR121", "AWS's own key")
     kms = world.client("kms")
-    no = {"NotFoundException": ("its key is gone", "give the bus another key")}
+    no = dict.fromkeys(ABSENT, ("its key is gone", "give the bus another key"))
     refused, answer = ask(Question("SR121", BUS, "the bus's key", lambda: kms.describe_key(KeyId=named), no))
     if refused:
         return refused
@@ -90,7 +90,7 @@ def _is_gone(world: World) -> bool:
     try:
         world.bus()
     except ClientError as error:
-        return code_of(error) == "ResourceNotFoundException"
+        return code_of(error) in ABSENT
     except BotoCoreError:
         return False
     return False
@@ -101,7 +101,7 @@ def rule(world: World) -> Finding:
     if none := _no_rule(world, "SR130"):
         return none
     name, bus = world.settings.rule, world.settings.event_bus
-    no = {"ResourceNotFoundException": (f"there is no rule {name} on bus {bus}: events go nowhere", SETUP)}
+    no = dict.fromkeys(ABSENT, (f"there is no rule {name} on bus {bus}: events go nowhere", SETUP))
     refused, answer = ask(Question("SR130", RULE, "the rule", world.rule, no))
     if refused:
         return refused

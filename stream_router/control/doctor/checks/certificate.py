@@ -1,11 +1,10 @@
 """Check of the receiver's certificate: a sender refuses one that has ended, and the receiver serves on with it."""
 
-from datetime import UTC, datetime
-
 from stream_router.checks.finding import Finding
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
+from stream_router.process import iso
 from stream_router.receiver.http import certificate, tls
 
 CERT = "STREAM_ROUTER_TLS_CERT"
@@ -41,4 +40,4 @@ def _judge(begins_s: float, ends_s: float, now_s: float) -> Finding:
 
 
 def _at(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(epoch_s * 1000)

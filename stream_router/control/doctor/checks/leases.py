@@ -18,6 +18,7 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
 )
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.errors import ABSENT
 
 APPLICATION, STREAM = "STREAM_ROUTER_APPLICATION", "STREAM_ROUTER_STREAM"
 LOOKS_AFTER_S = (1.0, 2.0, 4.0)
@@ -50,14 +51,14 @@ def _older_than_its_shard(world: World) -> str:
 
 def owners(world: World) -> Finding:
     """SR160: every shard that is to be read now has a lease with an owner."""
-    none = {"ResourceNotFoundException": ("there is none yet", "")}
+    none = dict.fromkeys(ABSENT, ("there is none yet", ""))
     refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
     if refused:
         if refused.says.startswith("there is none"):
             says = "there is no lease table: `consume` was never started under this name, or the table was deleted"
             return warn("SR160", APPLICATION, says, "start `stream-router consume`; one that runs has to be restarted")
         return refused
-    gone = {"ResourceNotFoundException": ("there is no such stream", "")}
+    gone = dict.fromkeys(ABSENT, ("there is no such stream", ""))
     refused, _ = ask(Question("SR160", STREAM, "its shards", world.shards, gone))
     if refused:
         return refused if refused.cure else skipped("SR160", "waits for SR101")

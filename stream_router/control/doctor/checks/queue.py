@@ -13,7 +13,7 @@ from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import queues
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, code_of
 
 QUEUE = "SQS_DLQ_URL"
 DAY_S = 24 * 3600
@@ -192,7 +192,7 @@ def bucket_keeps(world: World) -> Finding:
     return ok("SR155", f"nothing is deleted within {days} days")
 
 
-_NO_BUCKET = dict.fromkeys(("NoSuchBucket", "404"), ("gone", ""))
+_NO_BUCKET = dict.fromkeys({*ABSENT, "404"}, ("gone", ""))
 
 
 def _takes_ours(rule: Any) -> bool:

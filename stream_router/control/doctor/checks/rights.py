@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask
+from stream_router.checks.finding import MAY_NOT_ASK, Finding, Question, Verdict, ask
 from stream_router.control.doctor.checks.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
 from stream_router.control.doctor.world import World
@@ -55,7 +55,7 @@ def _simulated(world: World, code: str, program: str) -> Finding:
 
 def _unasked(code: str, error: ClientError | BotoCoreError) -> Finding:
     said = code_of(error)
-    if isinstance(error, ClientError) and said in DENIED:
+    if isinstance(error, ClientError) and said in MAY_NOT_ASK:
         return skipped(code, f"not asked: it needs iam:{error.operation_name}")
     return Finding(code, "IAM", Verdict.UNKNOWN, f"the rights could not be asked for ({said})", "ask again later")
 

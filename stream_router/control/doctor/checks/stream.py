@@ -7,13 +7,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stream_router.checks import aws_checks
-from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
+from stream_router.checks.finding import MAY_NOT_ASK, Finding, Question, Verdict, ask, refused, well
 from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.control.shards.reshard import buckets_for
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, UNUSABLE_KEY, code_of
 
 STREAM = "STREAM_ROUTER_STREAM"
 LATE_S = 300.0
@@ -39,9 +39,8 @@ def writable(world: World) -> Finding:
 
 
 _NO_GET = {
-    **dict.fromkeys(DENIED, ("these credentials may not read it", "grant kinesis:GetRecords")),
-    "KMSAccessDeniedException": ("its key may not be used", "grant kms:Decrypt on the stream's key"),
-    "KMSDisabledException": ("its key is disabled", "enable the stream's key"),
+    **dict.fromkeys(MAY_NOT_ASK, ("these credentials may not read it", "grant kinesis:GetRecords")),
+    **refused("its key cannot be used", UNUSABLE_KEY),
 }
 
 
@@ -151,7 +150,7 @@ def _late(world: World, rows: list[Any]) -> tuple[dict[str, float], Finding | No
     return late, unread
 
 
-_NO_SHARD = dict.fromkeys(("ResourceNotFoundException", "InvalidArgumentException"), ("it is gone", ""))
+_NO_SHARD = dict.fromkeys((*ABSENT, "InvalidArgumentException"), ("it is gone", ""))
 """Of a lease whose shard the stream has no more, of a stream that is gone (SR101), of foreign checkpoints (SR105)."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
+from stream_router.checks.finding import MAY_NOT_ASK, Finding, Verdict, silence
 from stream_router.control import arns
 from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.checks.bus import is_v2
@@ -17,7 +17,7 @@ from stream_router.control.setup.queues import held
 from stream_router.control.setup.rules import RETRY_POLICY
 from stream_router.control.setup.targets import is_foreign
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.errors import code_of
+from stream_router.errors import ABSENT, NOT_SPOKEN, code_of
 from stream_router.settings.common import NO_RULE
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
@@ -25,13 +25,6 @@ DENIES = "statement {} of its policy denies EventBridge"
 EXCEPT = (
     'take it out, or add "BoolIfExists": {"aws:PrincipalIsAWSService": "false"} to its condition; `setup` adds an '
     "Allow only, which a Deny outweighs"
-)
-
-_ABSENT = frozenset(
-    {
-        *("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity", "QueueDoesNotExist"),
-        "AWS.SimpleQueueService.NonExistentQueue",
-    }
 )
 
 
@@ -63,9 +56,9 @@ def _judged(world: World, code: str, judge: Callable[[World, Any], Finding | Non
 
 
 def _refused(code: str, arn: str, said: str) -> Finding:
-    if said in _ABSENT:
+    if said in ABSENT or said == "NotFound":  # SNS's
         return wrong(code, TARGET, f"{arn}: {said}, so it is not there, or lets nobody in", "make it, or let it in")
-    if said in DENIED:
+    if said in MAY_NOT_ASK:
         return warn(code, TARGET, f"{arn} may not be looked at ({said})", "grant it, or be sure of it")
     if said in NOT_SPOKEN:
         return skipped(code, "this emulator does not speak of it")
@@ -204,7 +197,7 @@ def _takes(world: World, target: Any) -> Finding | None:
     try:
         has = _queue(world, arn)
     except ClientError as error:
-        if code_of(error) not in _ABSENT:
+        if code_of(error) not in ABSENT:
             raise
         says = f"queue {arn.resource} is not there: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)

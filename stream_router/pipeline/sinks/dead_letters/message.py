@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stream_router import limits
 from stream_router.model import SOURCE, DeadLetter, Entry
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import iso
 
 SCHEMA = "stream-router.dead-letter/1"
 MINIMAL_BYTES = 200 * 1024

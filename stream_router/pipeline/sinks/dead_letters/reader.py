@@ -14,8 +14,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.process import iso
 
 MOST_DIGITS = 129
 """Of a sequence number (botocore's model `kinesis`, SequenceNumber). Python itself refuses some thousand digits."""
