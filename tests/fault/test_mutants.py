@@ -54,8 +54,8 @@ OF_THE_AUTHORS = {
     ),
     "a daemon that skips a batch goes on": Mutant(
         "consumer/supervisor/supervisor.py",
-        'they come again")\n    jvm.kill()\n',
-        'they come again")\n',
+        '"daemon-skips"}\n    )\n    jvm.kill()\n',
+        '"daemon-skips"}\n    )\n',
         ("tests/integration/test_skipped_batch.py",),
     ),
     "what failed inside an answer is passed over": Mutant(
@@ -143,8 +143,8 @@ OF_THE_AUTHORS = {
     ),
     "an outage is hammered": Mutant(
         "pipeline/delivery/circuit_breaker.py",
-        "now + PROBE_FLOOR_S + self._random() * spread",
-        "now + 0.01",
+        "now + wait_s)",
+        "now + 0.01)",
         matrix("outage_is_held"),
     ),
     "conversations overtake themselves": Mutant(
@@ -227,7 +227,7 @@ OF_THE_AUTHORS = {
         "        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
         "        return [ACCEPTED for _ in items]\n",
         ("tests/unit/test_dead_letters.py",),
-        ("import Answer, Outcome", "import ACCEPTED, Answer, Outcome"),
+        ("import Answer, Disposition", "import ACCEPTED, Answer, Disposition"),
     ),
     "the window has no bound": Mutant(
         "consumer/child/intake/window.py",

@@ -12,7 +12,6 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer import kpl
-from stream_router.consumer.child.lease_question import Ask, LEASE, of_lease
 from stream_router.errors import ABSENT, Answer, Refusal, of_read
 from stream_router.log import Seldom
 
