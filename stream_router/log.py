@@ -13,12 +13,13 @@ import os
 import re
 import select
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
 import orjson
+
+from stream_router.process import iso
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     told = {key: value for key, value in vars(record).items() if key not in _OWN}
     event = told.pop("event", None)
     line: dict[str, object] = {
-        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+        "time": iso(record.created * 1000),
         "level": "ERROR" if record.levelname == "CRITICAL" else record.levelname,
         **({"event": event} if event else {}),
         "logger": record.name,

@@ -173,7 +173,7 @@ PIPELINE = {
         "errors.py",
         "        at = _place(result, outcomes)\n        outcomes[at] = _failed_message(result)\n",
         "        at = outcomes.index(None)\n        outcomes[at] = _failed_message(result)\n",
-        ("tests/unit/test_outcomes.py", "tests/contract/test_outcomes_on_the_wire.py"),
+        ("tests/unit/test_errors.py", "tests/contract/test_outcomes_on_the_wire.py"),
     ),
 }
 

@@ -62,7 +62,7 @@ OF_THE_AUTHORS = {
         "errors.py",
         'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
         "ACCEPTED if first else _one(result, proofs) for result in results",
-        ("tests/unit/test_outcomes.py", "tests/unit/test_source_article.py"),
+        ("tests/unit/test_errors.py", "tests/unit/test_source_article.py"),
     ),
     "an answer of another length is believed": Mutant(
         "errors.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
