@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import boto3
 from botocore.config import Config
 from botocore.session import Session
 
@@ -51,6 +52,7 @@ class Clients:
         self.region = region
         self._endpoint_url = endpoint_url
         self._session = session or endpoints.session(region)
+        self._boto3 = boto3.session.Session(botocore_session=self._session)
 
     def __getattr__(self, name: str) -> Any:
         """The client of that name, made when it is first asked for."""
@@ -59,7 +61,10 @@ class Clients:
         service = {"kinesis_reads": "kinesis", "events_v2": "eventbridgev2", "service_quotas": "service-quotas"}
         config = READS if name == "kinesis_reads" else CONFIG
         credentials.find(self._session)
-        made = endpoints.client(self._session, service.get(name, name), config, endpoint_url=self._endpoint_url)
+        service_name = service.get(name, name)
+        with endpoints.refusals(service_name):
+            made = self._boto3.client(service_name, config=config, endpoint_url=self._endpoint_url)  # type: ignore[call-overload]
+            endpoints.check_url(made.meta.endpoint_url)
         setattr(self, name, made)
         return made
 
