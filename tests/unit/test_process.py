@@ -2,12 +2,10 @@
 
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +15,13 @@ import pytest
 from stream_router import process
 from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
 from stream_router.errors import SettingsError
-from stream_router.process import FAILPOINTS, FAILPOINTS_VARIABLE, Rewritten, backoff_s, iso, write_whole
+from stream_router.process import FAILPOINTS_VARIABLE, Rewritten, backoff_s, iso, write_whole
 from stream_router.settings.environment.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from tests.unit import test_settings
 from tests.unit.test_settings import RECEIVER, given
 
 empty_environment = test_settings.empty_environment
-PACKAGE = Path(process.__file__).parent
 
 
 def ended(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -235,16 +232,6 @@ def size_kb(name):
 def _disarmed() -> Iterator[None]:
     yield
     process.arm_failpoints("")
-
-
-def test_every_failpoint_is_in_the_code_once() -> None:
-    """What the page promises can be reached, and nothing else is."""
-    found = Counter(
-        name
-        for path in PACKAGE.rglob("*.py")
-        for name in re.findall(r'\bfailpoint\("([a-z_]+)"\)', path.read_text("utf-8"))
-    )
-    assert found == dict.fromkeys(FAILPOINTS, 1)
 
 
 @pytest.mark.usefixtures("_disarmed")
