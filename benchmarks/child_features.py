@@ -19,7 +19,6 @@ FEATURES: dict[str, dict[str, str]] = {
     "masking: default": {"STREAM_ROUTER_MASKING": "default"},
     "masking: strict": {"STREAM_ROUTER_MASKING": "strict"},
     "ordering: conversation": {"STREAM_ROUTER_ORDERING": "conversation"},
-    "metrics each second": {"STREAM_ROUTER_METRICS_S": "1"},
 }
 ONE_EVENT_A_RECORD = "one event a record"
 OVER_TLS = "TLS to the bus"

@@ -41,7 +41,7 @@ def timed(work: Callable[[], object]) -> Taken:
 
 def transform(masking: str) -> Transform:
     """The child's own, by its settings."""
-    settings = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", "masking": masking}
+    settings = {"aws_region": "eu-central-1", "sqs_dlq_url": "https://sqs.invalid/q", "masking": masking}
     return Transform(transform_config(Consumer.model_validate(settings)), lambda: time.time() * 1000)
 
 

@@ -70,7 +70,7 @@ def events(texts: list[bytes]) -> list[Event]:
 
 
 def transform(masking: str) -> Transform:
-    settings = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", "masking": masking}
+    settings = {"aws_region": "eu-central-1", "sqs_dlq_url": "https://sqs.invalid/q", "masking": masking}
     return Transform(transform_config(Consumer.model_validate(settings)), lambda: time.time() * 1000)
 
 

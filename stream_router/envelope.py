@@ -217,9 +217,17 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
     else:
         event = _foreign(record, line, raw, None, 0)
         if version == VERSION:
-            message = "an envelope's field has a wrong form"
-            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", message)
+            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _bent(identity, id_from))
     return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
+
+
+def _bent(identity: object, id_from: object) -> str:
+    """Which field of an envelope has a wrong form, and the right one, for whoever wrote it; it quotes nothing."""
+    if type(identity) is not str or len(identity) != 32 or identity.strip("0123456789abcdef"):
+        return "the envelope's `id` is not 32 hex digits in lower case"
+    if id_from not in ("delivery", "content"):
+        return "the envelope's `idFrom` is neither `delivery` nor `content`"
+    return "the envelope's `receivedAt` is no whole number of milliseconds since 1970"
 
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:

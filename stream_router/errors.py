@@ -27,7 +27,7 @@ EX_CONFIG = 78
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; its text is the one line that the operator sees."""
+    """Settings are missing or wrong; its text is what the operator sees, a line for each."""
 
     status = EX_CONFIG
     """How a program ends with it."""
@@ -42,36 +42,6 @@ class NotNowError(SettingsError):
 def first_error(error: "ValidationError") -> Any:
     """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]
-
-
-_IN_WORDS = {
-    "missing": "is missing",
-    "extra_forbidden": "is no key that is known here",
-    "greater_than": "is too small",
-    "greater_than_equal": "is too small",
-    "less_than": "is too large",
-    "less_than_equal": "is too large",
-    "int_parsing": "is no whole number",
-    "int_parsing_size": "is no number that can be used",
-    "int_type": "is no whole number",
-    "int_from_float": "is no whole number",
-    "float_parsing": "is no number",
-    "float_type": "is no number",
-    "finite_number": "is no number that can be used",
-    "literal_error": "is none of the words that are known here",
-    "string_pattern_mismatch": "has not the form that is needed here",
-    "string_too_short": "is too short",
-    "string_too_long": "is too long",
-    "string_type": "is no text",
-    "union_tag_not_found": "has no type",
-    "union_tag_invalid": "has a type that is not known here",
-}
-"""What is wrong by pydantic's name of it: its own words are a programmer's, with its patterns in them."""
-
-
-def in_words(first: Any) -> str:
-    """The problem of `first_error`, as a line says it behind the setting's name."""
-    return str(_IN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, "))
 
 
 def unwritable(variable: str, error: OSError) -> SettingsError:

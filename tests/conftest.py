@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests import schema_check
+from tests import environment, schema_check
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
@@ -26,3 +26,9 @@ def _what_is_emitted_conforms() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         schema_check.install(patch)
         yield
+
+
+@pytest.fixture
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of this machine reaches the test."""
+    environment.empty(monkeypatch)

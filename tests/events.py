@@ -24,7 +24,7 @@ BODY: dict[str, Any] = {
 
 def consumer(**changes: Any) -> Consumer:
     """Settings without the environment."""
-    given = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", **changes}
+    given = {"aws_region": "eu-central-1", "sqs_dlq_url": "https://sqs.invalid/q", **changes}
     return Consumer.model_validate(given)
 
 

@@ -26,6 +26,7 @@ from stream_router.receiver.batching.backlog import ROW_BYTES
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.request import Request
 from stream_router.receiver.spill.segment import Row
+from tests.constants import with_constants
 from tests.ports import free_port
 
 KEY = "a webhook secret of some length"
@@ -268,11 +269,11 @@ class ReceiverProcess:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL_KINESIS": stream_url,
             "AWS_ENDPOINT_URL_CLOUDWATCH": stream_url,
-            **{f"STREAM_ROUTER_{name}": value for name, value in given.items()},
+            **{name if name in with_constants({}) else f"STREAM_ROUTER_{name}": value for name, value in given.items()},
         }
         run = (
             "import sys; from stream_router.receiver.__main__ import run; "
-            "from stream_router.settings.environment.reading import load; "
+            "from stream_router.settings.reading import load; "
             "from stream_router.errors import SettingsError; "
             "from stream_router.settings.receiver import Receiver; "
             f"sys.exit(run(load(Receiver), {workers}))"

@@ -1,22 +1,15 @@
-"""Writes docs/configuration.md from the settings themselves: `python tools/configuration.py` (or `make docs`).
-
-What each variable takes and its default come from the code; what it is for stands here.
-"""
+"""Writes docs/configuration.md from the settings themselves: `python tools/configuration.py` (or `make docs`)."""
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
-from pydantic_settings import BaseSettings
 
-from stream_router.cxone.settings import Cxone
-from stream_router.settings.common import Common, variable
+from stream_router.settings import reading
+from stream_router.settings.common import Guarded, Settings, takes, variable
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.jars import Jars
+from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Setup
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
@@ -56,16 +49,15 @@ TEN = (
 RULES = """
 ## How settings are read
 
-Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
-and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
-that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
-nothing. Every program knows the settings of all the others, since they share an environment. A setting in two spellings
-(names are read in whatever case) is refused too. Kubernetes' own names for a Service called `stream-router` are passed
-over. An unknown `CXONE_` name is a warning. A setting that gets another name works under the old one for one minor
-version, with a warning at start (docs/upgrade.md, "Settings that get another name"). Bytes that are no UTF-8 are
-refused, except in a path. A path is used exactly as it is written. One that begins with `~` is refused: only a shell
-puts a home folder in its place, and a service has another home than you. A value in quotes is refused too, since only
-a shell takes them away; JVM options may have some.
+Every setting is an environment variable. It is read once, at start. Bad values end the program with exit status 78,
+before anything starts, and with a line for each: the variable, what is wrong with it, and the cure. An empty value is
+the same as none. A name that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a
+mistyped setting would do nothing; names are read as they are written, in capitals. Every program knows the settings of
+all the others, since they share an environment. Kubernetes' own names for a Service called `stream-router` are passed
+over. An unknown `CXONE_` name is a warning, and so are settings of scheme `hmac` that are left beside another scheme.
+Bytes that are no UTF-8 are refused, except in a path. A path is used exactly as it is written. One that begins with `~`
+is refused: only a shell puts a home folder in its place, and a service has another home than you. A value in quotes is
+refused too, since only a shell takes them away; JVM options may have some.
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
@@ -78,7 +70,9 @@ any JSON document, are refused.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
-`_S3`. The region is `AWS_REGION`, else `AWS_DEFAULT_REGION` (the one that boto3 itself reads), else the profile's.
+`_S3`. The region is `AWS_REGION`, else `AWS_DEFAULT_REGION` (the one that boto3 itself reads), else the profile's. It
+has to be one that botocore lists, unless an `AWS_ENDPOINT_URL` says where AWS is: for a region that is newer, upgrade
+botocore.
 Credentials come from the same chain: environment, profile, web identity, container, instance.
 
 The KCL's daemon is Java, and has a chain of its own. It knows the same sources, but no profile that signs in (IAM
@@ -90,110 +84,19 @@ public CAs, with `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
 This page is written by `make docs` from the settings; a test sees that it is up to date.
 """
 
-SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
-    ("Everywhere", "Read by `receive`, `consume` and `setup`.", Common),
+SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
+    ("Everywhere", "Read by `receive`, `consume` and `setup`.", Guarded),
     ("The receiver", "Read by `stream-router receive`.", Receiver),
     ("The consumer", "Read by `stream-router consume` and its children.", Consumer),
     ("Setup", "Read by `stream-router setup`.", Setup),
-    ("The daemon's jars", "Read by `stream-router jars`, once, after installing.", Jars),
     ("CXone", "Read by `stream-router cxone`.", Cxone),
 )
-
-FOR = {
-    "AWS_REGION": "the region of everything",
-    "STREAM_ROUTER_STREAM": "the Kinesis stream",
-    "STREAM_ROUTER_APPLICATION": "the KCL application, and so its lease table in DynamoDB",
-    "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
-    "STREAM_ROUTER_RULE": "the rule that `setup` makes and `consume` watches; `none`: no rule is watched",
-    "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
-    "STREAM_ROUTER_CONFIG": "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `cxone`",
-    "STREAM_ROUTER_LOG_LEVEL": "how much is logged, on stderr (docs/logs.md)",
-    "STREAM_ROUTER_LOG_FORMAT": "one JSON object a line, or lines for a person; `auto`: the latter on a terminal",
-    "STREAM_ROUTER_UNKNOWN": "a name that this version does not know: refuse it, or warn and pass over it",
-    "SQS_DLQ_URL": "the dead-letter queue",
-    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that does not match the rule",
-    "STREAM_ROUTER_DROP_TYPES": "noise such as typing events, by our names or the sender's own (docs/events.md)",
-    "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
-    "STREAM_ROUTER_MAX_REQUEST_BYTES": "size of one PutEvents call; the region's limit wins",
-    "STREAM_ROUTER_MAX_IN_FLIGHT": "ceiling of the PutEvents calls under way at once; the number in use finds itself",
-    "STREAM_ROUTER_WINDOW_BYTES": "how much one child may have under way; a full window takes nothing new",
-    "STREAM_ROUTER_WINDOW_SPAN_S": "age of the oldest record above the checkpoint: what comes again after a crash",
-    "STREAM_ROUTER_MAX_SHARD_RATE": "most that one shard publishes, so that catching up spares quota and targets",
-    "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
-    "STREAM_ROUTER_MAX_RETRIES": "of one entry that fails while others succeed, spread over at least 30 s",
-    "STREAM_ROUTER_CHECKPOINT_S": "how often a shard's progress is stored, and the event bus proven to exist",
-    "STREAM_ROUTER_BUS_PROOF": "`trust`: a bus that may not be described (another account's) is not proven to exist",
-    "STREAM_ROUTER_ON_OUTAGE": "hold the shard while AWS is down, or give events up after the budget",
-    "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
-    "STREAM_ROUTER_MASKING": "the masking policy",
-    "STREAM_ROUTER_MASKING_KEY": "key of the policy's `hmac` action",
-    "STREAM_ROUTER_MASKING_REGIONS": "countries whose phone numbers any masking policy expects (docs/masking.md)",
-    "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
-    "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
-    "STREAM_ROUTER_ADMIN_TOKEN": "on both admin ports, not for `/healthz`, `/readyz`, `/`; beyond loopback of 16 bytes",
-    "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
-    "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
-    "STREAM_ROUTER_STATE_DIR": "what must outlive a crash: the worker's name, the markers of crash isolation",
-    "STREAM_ROUTER_WORKER": "the worker's name in the lease table, where the platform gives a stable one "
-    "(else host and a random part, kept in the state folder)",
-    "STREAM_ROUTER_PROPERTIES": "the KCL daemon's properties, instead of those that come with the product",
-    "STREAM_ROUTER_JVM_OPTIONS": "further options of the JVM",
-    "STREAM_ROUTER_METRICS_S": "how often metrics are published",
-    "STREAM_ROUTER_LISTEN": "where events and health are served; a name is resolved once, at the start",
-    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "where the receiver's health, `/status` and `/metrics` are served",
-    "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
-    "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
-    "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
-    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and what only names one, as a path without `file:` does",
-    "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md)",
-    "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
-    "STREAM_ROUTER_DRAIN_DELAY_S": "how long it still serves after SIGTERM, while `/readyz` says 503",
-    "STREAM_ROUTER_TRUSTED_PROXIES": (
-        "proxies in front of it: their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours"
-    ),
-    "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
-    "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
-    "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: the hash of the signature",
-    "STREAM_ROUTER_HMAC_ENCODING": "scheme `hmac`: how the signature is written",
-    "STREAM_ROUTER_HMAC_PREFIX": "scheme `hmac`: what stands before the signature",
-    "STREAM_ROUTER_HMAC_TEMPLATE": "scheme `hmac`: what is signed",
-    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "scheme `hmac`: the header of the sender's time (epoch seconds)",
-    "STREAM_ROUTER_HMAC_ID_HEADER": "scheme `hmac`: the header of the delivery id",
-    "STREAM_ROUTER_REPLAY_WINDOW_S": "how far a signed time may be off, either way",
-    "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; the default lets every accepted event fit a dead letter",
-    "STREAM_ROUTER_MAX_HELD_BYTES": "accepted bytes in memory of one worker; over it the answer is 503",
-    "STREAM_ROUTER_MAX_HEADER_BYTES": "the largest head of a request",
-    "STREAM_ROUTER_MAX_CONNECTIONS": "connections of one worker",
-    "STREAM_ROUTER_HEADER_TIMEOUT_S": "a slower request is cut",
-    "STREAM_ROUTER_BODY_TIMEOUT_S": "a slower body is cut",
-    "STREAM_ROUTER_BUCKETS": "groups that keep their order; a conversation is always in one",
-    "STREAM_ROUTER_LINGER_MS": "most that a lone event waits for company",
-    "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
-    "STREAM_ROUTER_SPILL_DIR": "where events wait on disk while the stream is down; without it the answer is 503",
-    "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill of one worker",
-    "EVENTBRIDGE_TARGET_ARN": "what `setup` attaches to the rule",
-    "STREAM_ROUTER_TARGET_DLQ_ARN": "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
-    "STREAM_ROUTER_TARGET_ROLE_ARN": "EventBridge's role for a target that needs one, or is in another account",
-    "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
-    "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
-    "STREAM_ROUTER_KMS_KEY": "encrypts all that `setup` makes; without it AWS's own keys do",
-    "STREAM_ROUTER_JARS_FROM": "where the KCL daemon's jars come from; each is proved by its SHA-256",
-    "CXONE_CLIENT_ID": "OAuth2 client credentials",
-    "CXONE_CLIENT_SECRET": "OAuth2 client credentials",
-    "CXONE_ACCESS_KEY_ID": "a user's access key, alone or with a client (docs/cxone.md)",
-    "CXONE_ACCESS_KEY_SECRET": "a user's access key",
-    "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
-    "CXONE_ISSUER": "where the token endpoint is looked up",
-    "AWS_CA_BUNDLE": "whom `cxone` trusts instead of the public CAs; boto3 reads it too",
-    "SSL_CERT_FILE": "the same for `cxone` alone, and first",
-    "SSL_CERT_DIR": "the same as a folder, where there is no such file",
-    "CXONE_SCOPE": "the scopes of client credentials",
-}
 
 
 def page() -> str:
     """The page's text."""
-    ten = "".join(f"| `{name}` | `{example}` | {of} | {FOR[name]} |\n" for name, example, of in TEN)
+    fields = {variable(kind, name): (kind, name) for _, _, kind in SECTIONS[::-1] for name in kind.model_fields}
+    ten = "".join(f"| `{name}` | `{example}` | {of} | {purpose(*fields[name])} |\n" for name, example, of in TEN)
     parts, told = [INTRODUCTION + ten + RULES], set[str]()
     for title, note, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
@@ -203,21 +106,23 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def row(kind: type[BaseSettings], name: str) -> str:
+def row(kind: type[Settings], name: str) -> str:
     """One variable."""
-    field = kind.model_fields[name]
-    name_there = variable(kind, name)
-    takes = str(field.description).replace("|", "\\|")
-    return f"| `{name_there}` | {default(field.default)} | {takes} | {FOR.get(name_there, '')} |\n"
+    form = takes(kind, name).replace("|", "\\|")
+    return f"| `{variable(kind, name)}` | {default(kind, name)} | {form} | {purpose(kind, name)} |\n"
 
 
-def default(value: Any) -> str:
+def purpose(kind: type[Settings], name: str) -> str:
+    """What a setting is for."""
+    return str(kind.model_fields[name].description)
+
+
+def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
+    value = kind.model_fields[name].default
     if value is PydanticUndefined:
         return "**required**"
-    if value is None or (isinstance(value, SecretStr) and not value.get_secret_value()) or value == "":
-        return "-"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return f"`{shown}`" if (shown := reading.shown_default(value)) else "-"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-from configuration import FOR, SECTIONS, default
-from pydantic_settings import BaseSettings
+from configuration import SECTIONS, default, purpose
 
-from stream_router.settings.common import variable
+from stream_router.settings.common import Settings, takes, variable
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "stream-router.env"
 
@@ -27,21 +26,18 @@ def text() -> str:
     return "".join(parts)
 
 
-def _known(kind: type[BaseSettings], name: str, seen: set[str]) -> bool:
+def _known(kind: type[Settings], name: str, seen: set[str]) -> bool:
     variable_name = variable(kind, name)
     known = variable_name in seen
     seen.add(variable_name)
     return known
 
 
-def _setting(kind: type[BaseSettings], name: str) -> str:
-    field = kind.model_fields[name]
-    variable_name = variable(kind, name)
-    shown = default(field.default).strip("`*")
+def _setting(kind: type[Settings], name: str) -> str:
+    shown = default(kind, name).strip("`*")
     value = "" if shown in ("-", "required") else shown
-    note = f"{FOR.get(variable_name, '')} ({field.description})".strip()
     required = " Required." if shown == "required" else ""
-    return f"# {note}.{required}\n#{variable_name}={value}\n"
+    return f"# {purpose(kind, name)} ({takes(kind, name)}).{required}\n#{variable(kind, name)}={value}\n"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.errors import DENIED, NOT_SPOKEN, SettingsError, code_of, cure
-from stream_router.settings.environment import in_force
+from stream_router.settings import reading
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     there = urlsplit(url).netloc
     if is_aws(url):
         return f" at {there}{kind}", NO_WAY if isinstance(error, UNCONNECTED) else LATER
-    named = [row.variable for row in in_force.of_aws() if "ENDPOINT" in row.variable and there in row.value]
+    named = [row.variable for row in reading.of_aws() if "ENDPOINT" in row.variable and there in row.value]
     what_to_do = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
     return f" at {there.rpartition('@')[2]}{kind}", what_to_do
 

@@ -31,7 +31,7 @@ def find(
     Example: stream-router find 0123456789abcdef0123456789abcdef --since 2h
     """
     from stream_router.control.fates import find as control
-    from stream_router.settings.dead_letters import DeadLetters
+    from stream_router.settings.operators import DeadLetters
 
     wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
     end(control.run(settings(DeadLetters), wish))

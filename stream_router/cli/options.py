@@ -1,25 +1,29 @@
 """What several commands have in common: options of one meaning, how settings are read, how a command ends."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from pydantic_settings import BaseSettings
+    from stream_router.settings.common import Settings
 
-    S = TypeVar("S", bound=BaseSettings)
+    S = TypeVar("S", bound=Settings)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")]
 
 
-def settings(kind: "type[S]", **given: Any) -> "S":
-    """The settings of a program; `given` wins over the environment. Raises SettingsError."""
-    from stream_router.settings.environment.reading import load
+def settings(kind: "type[S]", *checks: "Callable[[S], object]", **given: Any) -> "S":
+    """The settings of a program, with `checks` of what they name; `given` wins over the environment.
 
-    return load(kind, **given)
+    Raises SettingsError with a line for all that is wrong.
+    """
+    from stream_router.settings.reading import load
+
+    return load(kind, *checks, **given)
 
 
 def end(status: int) -> NoReturn:

@@ -19,9 +19,10 @@ def receive(
 
     end_at_early_stop(through_hangups=True)
     from stream_router.receiver import __main__ as receiver
+    from stream_router.receiver.preflight import LOOKS
     from stream_router.settings.receiver import Receiver
 
-    end(receiver.run(settings(Receiver), workers))
+    end(receiver.run(settings(Receiver, *LOOKS), workers))
 
 
 def consume() -> None:
@@ -36,7 +37,7 @@ def consume() -> None:
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
 
-    end(assembly.run(settings(Consumer)))
+    end(assembly.run(settings(Consumer, *assembly.LOOKS)))
 
 
 def setup(
@@ -56,7 +57,7 @@ def setup(
     """
     from stream_router.control.policy import command as policies
     from stream_router.control.setup import setup as control
-    from stream_router.settings.setup import Setup
+    from stream_router.settings.operators import Setup
 
     if exit_code and not plan:
         raise typer.BadParameter("tells of a plan; add --plan", param_hint="--exit-code")
@@ -74,7 +75,7 @@ def teardown(
     Deletes nothing while a stream or queue of it holds events, unless --force. Example: stream-router teardown
     """
     from stream_router.control.setup import teardown as control
-    from stream_router.settings.setup import Setup
+    from stream_router.settings.operators import Setup
 
     end(control.run(settings(Setup), yes=yes, force=force))
 
@@ -124,9 +125,7 @@ def config(
 
 
 def jars(
-    source: Annotated[
-        str | None, typer.Option("--from", help="A Maven repository's URL, or a folder (STREAM_ROUTER_JARS_FROM).")
-    ] = None,
+    source: Annotated[str | None, typer.Option("--from", help="A Maven repository's URL, or a folder.")] = None,
 ) -> None:
     """Bring the KCL daemon's jars that `consume` needs, each proved by its SHA-256. Once, after installing.
 
@@ -136,11 +135,10 @@ def jars(
     import signal
 
     from stream_router.control import fetch_jars
-    from stream_router.settings.jars import Jars
 
     # Else Ctrl-C would wait, for minutes, until the threads hear from a mirror that is silent. Nothing is half written.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end(fetch_jars.run(settings(Jars), source))
+    end(fetch_jars.run(source))
 
 
 def top(
@@ -157,7 +155,7 @@ def top(
     of STREAM_ROUTER_ADMIN_TOKEN, and nothing else. Keys: s sorts, h goes to the next host, q quits.
     Example: stream-router top --url http://10.0.0.5:9464 --url http://10.0.0.6:9464
     """
-    from stream_router.settings.top import Top
+    from stream_router.settings.operators import Top
     from stream_router.top import command
 
     end(command.run(settings(Top), command.Wish(once, as_json, url or ())))
@@ -171,7 +169,7 @@ def health(
     Asks the admin ports of this host (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN) and needs no
     token. Example: stream-router health --ready
     """
-    from stream_router.settings.top import Top
+    from stream_router.settings.operators import Top
     from stream_router.top import health as probe
 
     end(probe.run(settings(Top), ready=ready))

@@ -36,6 +36,9 @@ CALL_TIMEOUT_S = 5.0
 """A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
 
 UPLOAD_TIMEOUT_S = 30.0
+MAX_IN_FLIGHT = 128
+"""PutEvents calls of one child at once, at most: the number in use finds itself below it. At 40 ms a call these are
+more than a full shard's 1,000 records a second need, in calls of ten entries."""
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
 
 OTHER_CONNECTIONS = 64
@@ -90,7 +93,7 @@ class Destinations:
             credentials,
             settings.aws_region,
             endpoints.ca_bundle(self.session),
-            settings.max_in_flight + OTHER_CONNECTIONS,
+            MAX_IN_FLIGHT + OTHER_CONNECTIONS,
             max_answer_bytes,
         )
         self.transport.credentials_refused = credentials.refused
@@ -132,7 +135,7 @@ class Destinations:
             CallLimits(settings.entries_per_call, settings.bytes_per_call),
             f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
         )
-        policy = Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        policy = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
         return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health, memory)
 
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:

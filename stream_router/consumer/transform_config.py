@@ -14,6 +14,5 @@ def transform_config(settings: Consumer) -> TransformConfig:
         drop_types=frozenset(settings.drop_type_list),
         masking=settings.masking,
         masking_key=key.encode() or None,
-        masking_regions=settings.masking_region_list,
         config_file=settings.config,
     )

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from stream_router.settings.consumer import AuditKey
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import AuditKey
+from stream_router.settings.reading import load
 from stream_router.telemetry.audit import audit_chain
 
 

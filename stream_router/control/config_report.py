@@ -3,16 +3,10 @@
 import shlex
 import sys
 
-from pydantic_settings import BaseSettings
-
-from stream_router.cxone.settings import Cxone
 from stream_router.errors import SettingsError
-from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment import in_force
-from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Setup
+from stream_router.settings import reading
 
-PROGRAMS: dict[str, type[BaseSettings]] = {"receive": Receiver, "consume": Consumer, "setup": Setup}
+NAMES = ("receive", "consume", "setup")
 
 
 def run(program: str | None) -> int:
@@ -20,32 +14,31 @@ def run(program: str | None) -> int:
 
     Raises SettingsError, after the list, where the settings of the program that is named are wrong.
     """
-    if program is not None and program not in PROGRAMS:
-        raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(PROGRAMS)}, or none")
-    every: dict[str, type[BaseSettings]] = {**PROGRAMS, "cxone": Cxone}
-    kinds = {program: every[program]} if program else every
+    if program is not None and program not in NAMES:
+        raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
+    kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
     told: set[str] = set()
-    problems: dict[str, str] = {}
+    problems: dict[str, list[str]] = {}
     for name, kind in kinds.items():
-        rows, problems[name] = in_force.rows(kind)
+        rows, problems[name] = reading.rows(kind)
         _section(name, [row for row in rows if row.variable not in told])
         told |= {row.variable for row in rows}
-    if of_aws := in_force.of_aws():
+    if of_aws := reading.of_aws():
         _section("AWS, as boto3 reads it", of_aws)
-    for line in in_force.unknown():
+    for line in (*reading.unknown(), *reading.warnings()):
         _say(f"# unknown: {line}")
     if program and problems[program]:
-        raise SettingsError(problems[program])
-    for name, problem in problems.items():
-        if problem:
-            _say(f"# `{name}` would not start: {problem}")
+        raise SettingsError("\n".join(problems[program]))
+    for name, lines in problems.items():
+        for line in lines:
+            _say(f"# `{name}` would not start: {line}")
     return 0
 
 
-def _section(name: str, rows: list[in_force.Row]) -> None:
+def _section(name: str, rows: list[reading.Row]) -> None:
     _say(f"# {name}")
     for row in rows:
-        unset = row.source.startswith(in_force.UNSET)
+        unset = row.source.startswith(reading.UNSET)
         _say(f"{'#' if unset else ''}{row.variable}={shlex.quote(row.value) if row.value else ''}  # {row.source}")
 
 

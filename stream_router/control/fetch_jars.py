@@ -18,8 +18,7 @@ from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s, write_whole
-from stream_router.settings.jars import Jars
-from stream_router.settings.urls import is_url, without_user
+from stream_router.settings.types import is_url, without_user
 
 AT_ONCE = 4
 TRIES = 4
@@ -32,12 +31,16 @@ class FetchError(Exception):
     """A jar could not be had; its text is one line."""
 
 
-def run(settings: Jars, source: str | None) -> int:
+MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
+"""What Maven's own clients ask where nothing else is configured."""
+
+
+def run(source: str | None) -> int:
     """Complete the folder of jars; 0, or 1 and one line where that cannot be.
 
     Raises SettingsError where the source is none, or no folder can be written to.
     """
-    get = _source(source or settings.jars_from)
+    get = _source(source or MAVEN_CENTRAL)
     where, cache = _folder(), _cache()
     missing = [jar for jar in jars.listed() if not _has(where / jar.name, jar)]
     if missing and not os.access(where, os.W_OK | os.X_OK):
@@ -66,7 +69,7 @@ def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -
     if not jar.is_content(content):
         raise FetchError(
             f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); nothing of it is kept: "
-            "ask who runs the mirror, or name another (STREAM_ROUTER_JARS_FROM)"
+            "ask who runs the mirror, or name another (--from)"
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -89,9 +92,7 @@ def _source(text: str) -> Callable[[Jar], bytes]:
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():
-        raise SettingsError(
-            "STREAM_ROUTER_JARS_FROM: is no URL of a Maven repository and no folder; give one, or unset it"
-        )
+        raise SettingsError("--from: is no URL of a Maven repository and no folder; give one, or leave it out")
     return lambda jar: _from_folder(folder, jar)
 
 
@@ -123,7 +124,7 @@ def _download(url: str, jar: Jar) -> bytes:
         time.sleep(backoff_s(attempt - 1, FIRST_WAIT_S, LONGEST_WAIT_S))
     raise FetchError(
         f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({problem}); check the network or its proxy, or "
-        "name a mirror or a folder (STREAM_ROUTER_JARS_FROM), then run the same command again"
+        "name a mirror or a folder (--from), then run the same command again"
     )
 
 

@@ -19,8 +19,8 @@ from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
 from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.policy import MaskingPolicy
-from stream_router.settings.consumer import Mask
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import Mask
+from stream_router.settings.reading import load
 
 _TEXT_MAX = 200
 
@@ -35,8 +35,8 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     """
     console = console or Console()
     given = load(Mask)
-    key, regions = given.secret("masking_key"), given.masking_region_list
-    compiled = _compiled(policy, key.encode() or os.urandom(32), regions)
+    key = given.secret("masking_key")
+    compiled = _compiled(policy, key.encode() or os.urandom(32), ())
     mapping = config_file.load(given.config)
     validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
     told: list[preview.Shown] = []

@@ -8,11 +8,11 @@ import httpx
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
 from stream_router.cxone.oauth import AccessToken, TokenSource
-from stream_router.cxone.settings import Cxone
 from stream_router.cxone.sources import Finding
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.log import plain
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import Cxone
+from stream_router.settings.reading import load
 
 
 def token(clock: Clock | None = None) -> int:

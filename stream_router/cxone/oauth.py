@@ -8,8 +8,8 @@ from urllib.parse import quote
 import httpx
 
 from stream_router.cxone import discovery
-from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import CxoneError, Reply, Web, check_url, read_json
+from stream_router.settings.operators import Cxone
 
 ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
 """The token endpoint that needs no registered client, of area na1: each area has its own.
@@ -97,14 +97,14 @@ class TokenSource:
         given = self._settings
         if given.client_id is None:
             url = check_url(given.auth_url or ACCESS_KEY_URL, "CXONE_AUTH_URL")
-            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": given.text_of("access_key_secret")}
+            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": given.secret("access_key_secret")}
             return httpx.Request("POST", url, json=keys)
         url = given.auth_url or discovery.token_endpoint(self._web, given.issuer)
         form = {"grant_type": "client_credentials", "scope": given.scope}
         if given.access_key_id is not None:
-            password = given.text_of("access_key_secret")
+            password = given.secret("access_key_secret")
             form = {"grant_type": "password", "username": given.access_key_id, "password": password}
-        headers = {"Authorization": _basic(given.client_id, given.text_of("client_secret"))}
+        headers = {"Authorization": _basic(given.client_id, given.secret("client_secret"))}
         return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
 
     def _hint(self) -> str:

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import parse_url
 from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.settings import types
+from stream_router.settings.operators import Cxone
 from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, Source, read, read_part
 
 __all__ = ["Finding", "check", "read", "routing"]

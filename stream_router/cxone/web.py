@@ -18,7 +18,7 @@ import httpx
 from stream_router.cxone import proxies, troubles
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s
-from stream_router.settings.urls import is_url
+from stream_router.settings.types import is_url
 
 TIMEOUT_S = 10.0
 """Of one step of an attempt: the connection, one read."""

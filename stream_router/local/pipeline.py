@@ -13,9 +13,9 @@ from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs, module
 from stream_router.send.signing import Sign, signer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Setup
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 
 TARGET_QUEUE = "demo-target"
@@ -76,7 +76,6 @@ def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, st
         "STREAM_ROUTER_STATE_DIR": str(state_dir),
         "STREAM_ROUTER_AUDIT_DIR": str(programs.folder / "audit"),
         "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
-        "STREAM_ROUTER_METRICS_S": "2",
     }
     return programs.start("consume", module("stream_router", "consume"), endpoint, variables, CONSUMER_STOP_S)
 

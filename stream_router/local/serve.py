@@ -17,8 +17,8 @@ from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, clean, enter
 from stream_router.local.pipeline import RECEIVER_SETTINGS
 from stream_router.local.programs import Program, ProgramError, Programs
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

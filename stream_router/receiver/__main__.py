@@ -16,11 +16,12 @@ from stream_router.log import start_logging
 from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
 from stream_router.receiver import admin, sources, start_line
 from stream_router.receiver.certificate_end import CertificateEnd
-from stream_router.receiver.preflight import check, claim
+from stream_router.receiver.preflight import LOOKS, check, claim
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
-from stream_router.settings.environment.reading import load, warn_of_names
+from stream_router.settings.reading import load, warn
 from stream_router.settings.receiver import Receiver
+from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.receiver import receiver_cloudwatch
 from stream_router.telemetry.receiver.receiver_board import Board
 from stream_router.telemetry.receiver.receiver_cloudwatch import ReceiverMetrics
@@ -40,7 +41,7 @@ def run(settings: Receiver, workers: int) -> int:
     leave_no_core_file()
     give_back_large_blocks()
     start_logging(settings.log_level, settings.log_format)
-    warn_of_names()
+    warn(settings)
     settings, stream = check(settings)
     aws = session(settings.aws_region)
     check_stream(settings, aws)
@@ -77,7 +78,7 @@ def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iter
     status = admin.ReceiverStatus(board, settings)
     server = admin.serve(board, settings, status)
     samplers = (
-        Sampler(settings.metrics_s, [metrics], "receiver-metrics"),
+        Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics"),
         Sampler(admin.LOOK_EVERY_S, [status.look, CertificateEnd(board.certificate_end_s)], "receiver-state"),
     )
     for sampler in samplers:
@@ -101,7 +102,7 @@ def check_stream(settings: Receiver, aws: Session) -> None:
 def main() -> int:
     """`python -m stream_router.receiver`: one worker, settings from the environment; exit 78 where they are bad."""
     try:
-        return run(load(Receiver), 1)
+        return run(load(Receiver, *LOOKS), 1)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return error.status

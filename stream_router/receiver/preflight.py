@@ -3,7 +3,7 @@
 import os
 import resource
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill.segment import OURS
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.secrets import IN_AWS
+from stream_router.settings.sources import Posted, plain, read
 from stream_router.settings.types import SENDS_ITS_SECRET, split_host_port
 
 SPARE_FILES = 256
@@ -30,6 +32,22 @@ class Stream(NamedTuple):
     ca_bundle: str
     session: Session
     """Gave credentials, and has them still."""
+
+
+def _senders(settings: Receiver) -> None:
+    """Scheme, secrets and named sources, as far as this host alone can say: no secret of AWS is asked for yet."""
+    kept = [settings.webhook_secrets.get_secret_value()]
+    kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, Posted)]
+    if not any(text.startswith(IN_AWS) for text in kept):
+        check_in_the_clear(settings, sources.of(settings))
+
+
+LOOKS: tuple[Callable[[Receiver], object], ...] = (
+    _senders,
+    tls.check,
+    lambda settings: check_spill(settings.spill_dir),
+)
+"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream]:

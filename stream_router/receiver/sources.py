@@ -13,8 +13,7 @@ from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.headers import RequestHeaders
 from stream_router.receiver.intake import Intake
 from stream_router.settings import sources
-from stream_router.settings.receiver import Receiver
-from stream_router.settings.signature import Signature
+from stream_router.settings.receiver import Receiver, Signature
 from stream_router.settings.sources import Posted
 
 EVENTS_PATH = "/v1/events"

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import version
 
 from stream_router.receiver import sources
-from stream_router.settings.environment.in_force import of_aws
+from stream_router.settings.reading import of_aws
 from stream_router.settings.receiver import Receiver
 
 

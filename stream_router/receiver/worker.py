@@ -47,6 +47,11 @@ YOUNG_OBJECTS = 50_000
 of looks a second at objects that are all in use."""
 
 
+LINGER_S = 0.005
+"""Most that a lone event waits for company while calls are in flight: a call takes about as long, and of the sender's
+second it is nothing."""
+
+
 class Worker:
     """One process's receiver of `workers`. `row` is where its numbers are shown, answers by the sources `names`.
 
@@ -144,7 +149,7 @@ class Worker:
             send if self._settings.spill_dir else LateCalls(loop, send).start,
             self._settings.stream,
             self._settings.buckets,
-            self._settings.linger_ms / 1000,
+            LINGER_S,
             self._stats,
         )
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from stream_router.errors import SettingsError
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.urls import is_url
+from stream_router.settings.types import is_url
 
 
 def own_url(settings: Receiver) -> str:

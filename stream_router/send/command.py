@@ -20,7 +20,7 @@ from stream_router.send.samples import bodies
 from stream_router.send.signing import signer
 from stream_router.send.tally import Tally
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.urls import without_user
+from stream_router.settings.types import without_user
 
 GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""

@@ -6,10 +6,10 @@ import hmac
 from collections.abc import Callable
 
 from stream_router.errors import SettingsError
+from stream_router.settings import secrets as kept
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import kept_secrets
-from stream_router.settings.secrets.secret_strength import IN_AWS, IN_FILE
+from stream_router.settings.secrets import IN_AWS, IN_FILE
 
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
 
@@ -54,7 +54,7 @@ def first_secret(setting: str) -> str:
     if setting.startswith(IN_AWS):
         raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
     in_file = setting.startswith(IN_FILE)
-    found = kept_secrets.lines(kept_secrets.in_file(setting, SECRETS)) if in_file else types.items(setting)
+    found = kept.lines(kept.in_file(setting, SECRETS)) if in_file else types.items(setting)
     if not found:
         raise SettingsError(f"{SECRETS}: is not set; set the receiver's secret, or file:PATH")
     return found[0]

@@ -1,112 +1,126 @@
-"""What `stream-router consume` and its children read; keys that operators' commands read alone."""
+"""What `stream-router consume` and its children read."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import SecretStr, ValidationInfo, field_validator
 
 from stream_router import limits
 from stream_router.model import DeadLetterShare
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, variable
-from stream_router.settings.types import (
-    HostPort,
-    LimitText,
-    QueueUrl,
-    Secret,
-    dead_letter_limit,
-)
-
-MIB = 1024 * 1024
+from stream_router.settings.common import ADMIN_TOKEN, Guarded, setting, variable
+from stream_router.settings.types import DropTypes, HostPort, LimitText, QueueUrl, Secret, dead_letter_limit
 
 
-class MaskingParts(Environment):
-    """What a masking policy is given beside its file."""
-
-    masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
-    masking_regions: str = Field("", description="a comma-separated list of countries (ISO 3166), for example DE,FR")
-
-    @property
-    def masking_region_list(self) -> tuple[str, ...]:
-        """The countries whose national phone numbers the policy is to expect, besides those that it names itself."""
-        return types.items(self.masking_regions)
-
-
-class AuditKey(Environment):
-    """The audit chain's key alone: an auditor needs no other setting, and takes the key as it was."""
-
-    audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
-
-
-class Mask(ConfigFile, MaskingParts):
-    """What `mask` needs: key, countries and shapes alone, so that a policy can be tried on any machine."""
-
-
-class Consumer(Common, AdminToken, Metrics, MaskingParts, AuditKey):
+class Consumer(Guarded):
     """What `consume` and its children need."""
 
     admin_at = "admin_listen"
 
-    sqs_dlq_url: QueueUrl = Field(
-        validation_alias="SQS_DLQ_URL",
-        description="the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+    sqs_dlq_url: QueueUrl = setting(
+        ...,
+        "the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+        "the dead-letter queue",
+        variable="SQS_DLQ_URL",
     )
-    unroutable: Literal["dead-letter", "publish", "drop"] = Field(
-        "dead-letter", description="dead-letter, publish or drop"
+    unroutable: Literal["dead-letter", "publish", "drop"] = setting(
+        "dead-letter", "dead-letter, publish or drop", "what becomes of an event type that does not match the rule"
     )
-    drop_types: str = Field(
-        "", description="a comma-separated list of event types that are settled unsent, and counted"
+    drop_types: DropTypes = setting(
+        "",
+        "a comma-separated list of event types that are settled unsent, and counted",
+        "noise such as typing events, by our names or the sender's own (docs/events.md)",
     )
-    max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES, description="entries a PutEvents call, 1 to 100")
-    max_request_bytes: int | None = Field(None, ge=1024, description="bytes of one PutEvents call, at least 1024")
-    max_in_flight: int = Field(128, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
-    # 64 MiB: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of ordinary events carry, and yet
-    # a small host holds ten such children. At least a Kinesis record's own ceiling, 1 MiB.
-    window_bytes: int = Field(64 * MIB, ge=MIB, description="bytes held by one child, at least 1048576")
-    # Below 5 s (the checkpoint's own default) the window would wait for each checkpoint; above a day nothing is bound.
-    window_span_s: float = Field(120.0, ge=5, le=86_400, description="seconds of work above the checkpoint, 5 to 86400")
-    max_shard_rate: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="events a second, above 0 (default: no bound)"
+    max_entries: int = setting(
+        25,
+        "entries a PutEvents call, 1 to 100",
+        "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
+        ge=1,
+        le=limits.V2_MAX_ENTRIES,
     )
-    dead_letter_limit: LimitText = Field(
-        "90%/1000/300s", description="SHARE%/EVENTS/SECONDSs, for example 90%/1000/300s, or off"
+    max_shard_rate: float | None = setting(
+        None,
+        "events a second, above 0 (default: no bound)",
+        "most that one shard publishes, so that catching up spares quota and targets",
+        gt=0,
+        allow_inf_nan=False,
     )
-    max_retries: int = Field(4, ge=0, le=100, description="retries of an entry that fails on its own, 0 to 100")
-    checkpoint_s: float = Field(5.0, ge=0.1, le=600, description="seconds between checkpoints, 0.1 to 600")
-    bus_proof: Literal["describe", "trust"] = Field("describe", description="describe or trust")
-    on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
-    ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
-    masking: str = Field("off", min_length=1, description="off, default, strict, or the path of a policy file")
-    offload_bucket: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name, 3 to 63 of a-z 0-9 . -"
+    dead_letter_limit: LimitText = setting(
+        "90%/1000/300s",
+        "SHARE%/EVENTS/SECONDSs, for example 90%/1000/300s, or off",
+        "the share of dead letters for reasons of data at which a shard holds",
+    )
+    max_retries: int = setting(
+        4,
+        "retries of an entry that fails on its own, 0 to 100",
+        "of one entry that fails while others succeed, spread over at least 30 s",
+        ge=0,
+        le=100,
+    )
+    checkpoint_s: float = setting(
+        5.0,
+        "seconds between checkpoints, 0.1 to 600",
+        "how often a shard's progress is stored, and the event bus proven to exist",
+        ge=0.1,
+        le=600,
+    )
+    bus_proof: Literal["describe", "trust"] = setting(
+        "describe",
+        "describe or trust",
+        "`trust`: a bus that may not be described (another account's) is not proven to exist",
+    )
+    on_outage: Literal["hold", "dead-letter"] = setting(
+        "hold", "hold or dead-letter", "hold the shard while AWS is down, or give events up after the budget"
+    )
+    ordering: Literal["none", "conversation"] = setting(
+        "none", "none or conversation", "whether events of a conversation are accepted in the stream's order"
+    )
+    masking: str = setting("off", "off, default, strict, or the path of a policy file", "the masking policy")
+    masking_key: Secret | None = setting(
+        None, "the secret key of the policy's hmac action", "key of the policy's `hmac` action"
+    )
+    offload_bucket: str | None = setting(
+        None,
+        "an S3 bucket's name, 3 to 63 of a-z 0-9 . -",
+        "where payloads go that no call and no message can carry",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
     )
     # The Helm chart sets a port by itself (deploy/helm/templates/common.yaml, consumer.yaml).
-    admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
-    audit_dir: Path | None = Field(None, description="a writable folder")
-    state_dir: Path | None = Field(
+    admin_listen: HostPort = setting(
+        "127.0.0.1:9464", "HOST:PORT", "where the consumer's web page, health, `/status` and `/metrics` are served"
+    )
+    admin_token: Secret | None = ADMIN_TOKEN
+    audit_dir: Path | None = setting(None, "a writable folder", "where audit files go, one a shard")
+    audit_key: Secret | None = setting(None, "the key of the audit chain's HMAC", "makes the audit chain an HMAC")
+    state_dir: Path | None = setting(
         None,
-        description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
+        "a writable folder for crash markers and rendered properties (default: a private temporary one)",
+        "what must outlive a crash: the worker's name, the markers of crash isolation",
     )
-    worker: str | None = Field(
-        None, pattern=r"^[a-zA-Z0-9_.:-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 _ . : -, one for each worker"
+    worker: str | None = setting(
+        None,
+        "1 to 128 of A-Z a-z 0-9 _ . : -, one for each worker",
+        "the worker's name in the lease table, where the platform gives a stable one "
+        "(else host and a random part, kept in the state folder)",
+        pattern=r"^[a-zA-Z0-9_.:-]{1,128}$",
     )
-    properties: Path | None = Field(None, description="path of the KCL properties file to start from")
-    jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
+    properties: Path | None = setting(
+        None,
+        "path of the KCL properties file to start from",
+        "the KCL daemon's properties, instead of those that come with the product",
+    )
+    jvm_options: str = setting("", "options of the daemon's JVM, for example -Xmx1g", "further options of the JVM")
 
-    def refusal(self) -> str:
-        """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
-        if line := self.unguarded():
-            return line
-        masks, audits = self.masking != "off", self.audit_dir is not None
-        for name, given, used, use in (
-            ("masking_key", self.masking_key, masks, "STREAM_ROUTER_MASKING"),
-            ("masking_regions", self.masking_region_list, masks, "STREAM_ROUTER_MASKING"),
-            ("audit_key", self.audit_key, audits, "STREAM_ROUTER_AUDIT_DIR"),
-        ):
-            if given and not used:
-                named = variable(type(self), name)
-                return f"{named}: is set, but {use} is not, so it would do nothing; set both, or none"
-        return self.weakness_of("masking_key") or self.weakness_of("audit_key") or super().refusal()
+    @field_validator("masking_key", "audit_key")
+    @classmethod
+    def _has_a_use(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A key without what it is for: who set it believes in masking, or in audit."""
+        use = "masking" if info.field_name == "masking_key" else "audit_dir"
+        if key is None or info.context is None:
+            return key
+        if info.data.get(use, "wrong itself") in ("off", None):
+            raise ValueError(f"is set, but {variable(cls, use)} is not, so it would do nothing; set both, or none")
+        return cls.strong(key, info)
 
     @property
     def drop_type_list(self) -> tuple[str, ...]:
@@ -120,9 +134,8 @@ class Consumer(Common, AdminToken, Metrics, MaskingParts, AuditKey):
 
     @property
     def bytes_per_call(self) -> int:
-        """Bytes of one call: as the setting asks, or the region's limit where that is lower."""
-        limit = limits.request_bytes(self.aws_region)
-        return min(self.max_request_bytes or limit, limit)
+        """Bytes of one call: the region's limit."""
+        return limits.request_bytes(self.aws_region)
 
     @property
     def dead_letter_share(self) -> DeadLetterShare | None:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from stream_router.errors import SettingsError, first_error, in_words
-from stream_router.settings import regular_file, toml_file
-from stream_router.settings.signature import Signature
+from stream_router.settings import files
+from stream_router.settings.receiver import Signature
 from stream_router.settings.types import Scheme, Secret
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
@@ -84,6 +83,14 @@ class Sources(BaseModel):
 
     sources: tuple[Source, ...] = ()
 
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        names = [source.name for source in sources]
+        if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+            raise ValueError(f"{len(twice)} of them have the name of an earlier one; give each its own name")
+        return sources
+
 
 class Document(BaseModel):
     """The file's keys: a mistyped name would leave the receiver without its sources.
@@ -102,33 +109,13 @@ class Document(BaseModel):
 
 
 def read(path: Path | None) -> tuple[Source, ...]:
-    """The configured sources. Raises SettingsError, naming the failing key, where the file or the table is wrong."""
-    found = read_part(path, Document).cxone.sources
-    names = [source.name for source in found]
-    for at, name in enumerate(names):
-        if name in names[:at]:
-            raise SettingsError(
-                f"{VARIABLE}: cxone.sources.{at}.name: an earlier source has it; give each its own name"
-            )
-    return found
+    """The configured sources. Raises SettingsError, a line for each failing key, where file or table is wrong."""
+    return read_part(path, Document).cxone.sources
 
 
 def read_part(path: Path | None, model: type[M]) -> M:
     """The part of the file that `model` knows; all defaults where there is no file. Raises as `read` does."""
-    if path is None:
-        return model()
-    try:
-        return model.model_validate(toml_file.parse(regular_file.text(path)))
-    except (OSError, UnicodeDecodeError) as error:
-        why = regular_file.why_no_text(error)
-        raise SettingsError(f"{VARIABLE}: cannot be read ({why}); name a readable TOML file") from None
-    except ValidationError as error:
-        first = first_error(error)
-        key = ".".join(str(step) for step in first["loc"])
-        page = "docs/cxone.md" if first["loc"][0] == "cxone" else "docs/events.md"
-        raise SettingsError(f"{VARIABLE}: {key}: {in_words(first)}; see {page}") from None
-    except toml_file.NoTomlError as error:
-        raise SettingsError(f"{VARIABLE}: is no TOML: {error}; correct the file") from None
+    return files.read_toml(path, VARIABLE, model) if path else model()
 
 
 def plain(secret: SecretStr | None) -> str:

@@ -1,27 +1,23 @@
-"""The forms of text that settings take: addresses, queues, secrets, lists of event types, paths into an event."""
+"""The forms of text that settings take: addresses, queues, lists of event types, paths into an event.
+
+A form that is not met raises ValueError, whose text is the problem, or `problem; cure`; `reading` puts the setting's
+name before it. It quotes no value, since some values are secrets.
+"""
 
 import ipaddress
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, SecretStr
 
 from stream_router import limits
 from stream_router.model import LEAST_JUDGED, PROBE_TYPE, DeadLetterShare
-from stream_router.settings.urls import is_url
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    """Without the line break that a variable has whose text comes from a file.
-
-    The environment may hold any bytes; those that are no UTF-8 would fail only where the secret is used.
-    """
-    text = value.get_secret_value()
-    if not is_utf8(text):
-        raise ValueError("is not UTF-8")
-    if text and not text.strip():
-        raise ValueError("is blank")
-    return SecretStr(text.rstrip("\r\n"))
+def items(text: str) -> tuple[str, ...]:
+    """The items of a comma-separated list, in order, without what is empty."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def is_utf8(text: str) -> bool:
@@ -33,18 +29,49 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def is_quoted(text: str) -> bool:
+    """Whether a text begins and ends with the same quote."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+# --- secrets, and how a sender proves who it is
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    """Without the line break that a variable has whose text comes from a file."""
+    text = value.get_secret_value()
+    if not is_utf8(text):
+        raise ValueError("is not UTF-8")
+    if text and not text.strip():
+        raise ValueError("is blank")
+    return SecretStr(text.rstrip("\r\n"))
+
+
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
 """How a sender proves who it is. `receiver/auth/schemes.py` checks each, `send/signing.py` signs as each."""
 
 SENDS_ITS_SECRET = ("bearer", "basic")
 """Schemes whose secret goes over the wire as it is, so never over plain HTTP."""
 
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
+_PLACEHOLDER = re.compile(r"\{\w*\}")
+_SIGNED_FIELDS = {"{id}", "{timestamp}", "{body}"}
 
 
-def items(text: str) -> tuple[str, ...]:
-    """The items of a comma-separated list, in order, without what is empty."""
-    return tuple(item.strip() for item in text.split(",") if item.strip())
+def _template(value: str) -> str:
+    """Another placeholder would be signed as it is written, so no signature would ever fit."""
+    if set(_PLACEHOLDER.findall(value)) - _SIGNED_FIELDS:
+        raise ValueError("has a placeholder other than {id}, {timestamp}, {body}")
+    if re.search(r"[${]\{\w+\}", value):
+        raise ValueError("has a $ or a second { before a placeholder, which would be signed too")
+    return value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+
+
+# --- event types, and paths into an event
 
 
 def _event_types(value: str) -> str:
@@ -52,16 +79,28 @@ def _event_types(value: str) -> str:
     types = items(value)
     if not types:
         raise ValueError("names no event type")
+    if value.strip()[0] in "[{" or set(value) & set("\"'"):
+        raise ValueError(
+            "is a list in brackets or quotes, which would be a part of a type's name; "
+            "write the bare types with commas between, for example interaction.created,conversation.updated"
+        )
     if any(len(name) > limits.DETAIL_TYPE_MAX_CHARS for name in types):
         raise ValueError(f"has an event type of more than {limits.DETAIL_TYPE_MAX_CHARS} characters")
     if not all(name.isprintable() for name in types):
         raise ValueError("has an event type with a character that cannot be printed")
     if PROBE_TYPE in types:
-        raise ValueError(f"has {PROBE_TYPE}, which is doctor's own and comes out at no target")
+        raise ValueError(f"has {PROBE_TYPE}, which is doctor's own and comes out at no target; leave it out")
     return value
 
 
 EventTypes = Annotated[str, AfterValidator(_event_types)]
+
+
+def _drop_types(value: str) -> str:
+    return _event_types(value) if items(value) else value
+
+
+DropTypes = Annotated[str, AfterValidator(_drop_types)]
 
 
 def paths(text: str) -> list[list[str]]:
@@ -82,6 +121,9 @@ def _paths(value: str) -> str:
 
 
 Paths = Annotated[str, AfterValidator(_paths)]
+
+
+# --- addresses
 
 
 def _host_port(value: str) -> str:
@@ -135,28 +177,41 @@ def _networks(value: str) -> str:
 
 Networks = Annotated[str, AfterValidator(_networks)]
 
-SIGNED_FIELDS = ("{id}", "{timestamp}", "{body}")
+
+def is_url(text: str) -> bool:
+    """Whether a text has the form of an http or https URL, with a host and a port as there can be one.
+
+    Clients find out at their first call only, and say so in words that name no setting.
+    """
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises for a port that is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
 
 
-def _template(value: str) -> str:
-    """Another placeholder would be signed as it is written, so no signature would ever fit."""
-    if set(re.findall(r"\{\w*\}", value)) - set(SIGNED_FIELDS):
-        raise ValueError("has a placeholder other than {id}, {timestamp}, {body}")
-    if re.search(r"[${]\{\w+\}", value):
-        raise ValueError("has a $ or a second { before a placeholder, which would be signed too")
-    return value
+def without_user(url: str) -> str:
+    """A URL without the user and the password that may stand in it, so that it can be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-Template = Annotated[str, AfterValidator(_template)]
+def _url_for_credentials(url: str) -> str:
+    parts = urlsplit(url) if is_url(url) else None
+    if parts is None or parts.username or (parts.scheme == "http" and not is_loopback_host(parts.hostname or "")):
+        raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
+    return url
 
-_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+
+UrlForCredentials = Annotated[str, AfterValidator(_url_for_credentials)]
+"""HTTPS, without a user in it; plain HTTP on loopback alone."""
+
+
+# --- names and addresses in AWS
+
 _BUS_NAME = re.compile(r"[/.\-_A-Za-z0-9]{1,256}")
 _BUS_ARN = re.compile(r"arn:aws[a-z-]*:events:([a-z0-9-]+):\d+:event-bus(?:v2)?/[/.\-_A-Za-z0-9]+")
-
-
-def is_region(name: str) -> bool:
-    """Whether a name has the form of a region's: AWS makes new ones faster than we could list them."""
-    return bool(_REGION.fullmatch(name))
 
 
 def _bus(value: str) -> str:
@@ -186,8 +241,7 @@ def _standard_queue(url: str) -> str:
     return url
 
 
-QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_standard_queue)]
-
+QueueUrl = Annotated[str, AfterValidator(_standard_queue)]
 
 _TAG_KEY = re.compile(r"(?!aws:)[\w .:/+@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/+@-]{0,256}")
@@ -217,6 +271,8 @@ def _tags(value: str) -> str:
 
 Tags = Annotated[str, AfterValidator(_tags)]
 
+
+# --- the dead-letter limit
 
 MOST_JUDGED = 1_000_000
 """A child remembers each judged event's outcome and time: a million are some 16 MB."""

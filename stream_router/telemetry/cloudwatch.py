@@ -30,6 +30,10 @@ REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParame
 """How a code of CloudWatch's begins that blames the request itself: the same would be refused for ever."""
 
 
+EVERY_S = 60.0
+"""How often metrics are published: CloudWatch keeps no finer datum, and the alarms count minutes."""
+
+
 class Whose(NamedTuple):
     """Whose metrics they are: the values of the dimensions."""
 

@@ -15,7 +15,7 @@ from rich.live import Live
 
 from stream_router.errors import SettingsError
 from stream_router.process import heard_by, iso, now_ms
-from stream_router.settings.top import Top
+from stream_router.settings.operators import Top
 from stream_router.top.hosts import Host, Hosts
 from stream_router.top.keys import Keys
 from stream_router.top.screen import Looks, screen

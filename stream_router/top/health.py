@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import httpx
 
-from stream_router.settings.top import Top
+from stream_router.settings.operators import Top
 
 PATIENCE_S = 3.0
 

@@ -282,13 +282,13 @@ OPERATOR = {
         ("tests/unit/test_doctor_report.py",),
     ),
     "a setting that nobody knows is passed over": Mutant(
-        "settings/environment/names.py",
-        '    if environment.get(UNKNOWN) == "warn":\n        return\n',
-        "    return\n",
-        ("tests/unit/test_settings_names.py",),
+        "settings/reading.py",
+        "[*unknown(), *_wrong_failpoints()]",
+        "[*_wrong_failpoints()]",
+        ("tests/unit/test_wrong_settings.py",),
     ),
     "a short secret is taken": Mutant(
-        "settings/secrets/secret_strength.py",
+        "settings/secrets.py",
         "if len(_key(secret, scheme)) < LEAST_BYTES:",
         "if False:",
         ("tests/unit/test_settings_secrets.py",),

@@ -306,10 +306,10 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_envelope.py",),
     ),
     "a bad setting is quoted": Mutant(
-        "settings/environment/reading.py",
-        "    first = first_error(error)\n    problem",
-        "    first = error.errors()[0]\n    first['msg'] += str(first['input'])\n    problem",
-        ("tests/unit/test_settings.py",),
+        "settings/reading.py",
+        'return f"{variable(kind, name)}: {problem}"',
+        "return f\"{variable(kind, name)}: {problem} {error['input']}\"",
+        ("tests/unit/test_wrong_settings.py",),
     ),
     "CXone's token is never renewed": Mutant(
         "cxone/oauth.py", "now >= self._current.renew_at", "now < 0", ("tests/integration/test_cxone.py",)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, REGION, World, until, webhook
 
@@ -107,7 +108,7 @@ def test_a_hold_of_a_minute_shows_everywhere_and_the_time_to_catch_up_is_right(
         rate = {
             "STREAM_ROUTER_MAX_SHARD_RATE": str(DRAINED_PER_S),
             "STREAM_ROUTER_SHARDS": "1",
-            "STREAM_ROUTER_METRICS_S": "10",
+            **with_constants({METRICS_EVERY_S: 10}),
         }
         world = make(**rate)
         world.start_stack()

@@ -19,10 +19,10 @@ import trustme
 
 from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
-from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, check_url, open_client, retry_after_s
 from stream_router.errors import SettingsError
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import Cxone
+from stream_router.settings.reading import load
 from tests.raw_server import RESET, RawServer, Seen, answer
 
 CANARY = "s3cr3t-c4n4ry"

@@ -13,6 +13,7 @@ import pytest
 
 from stream_router.model import Reason, event_id
 from tests import dead_letters as dlq
+from tests.constants import CALL_BYTES, with_constants
 from tests.dead_letters import Letters
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -220,7 +221,7 @@ def test_what_no_call_can_carry_is_skipped_until_there_is_a_bucket(fake_aws: Fak
     letters.put(3, ("base64",), payload={"text": "x" * 2_000})
     _, (killer,) = letters._one("base64", {"payload": {"text": "x" * 2_000}})
     letters.send([killer._replace(body=killer.body.replace('"reason":"outage"', '"reason":"crashed"'))])
-    small = {"STREAM_ROUTER_MAX_REQUEST_BYTES": "2000"}
+    small = with_constants({CALL_BYTES: 2000})
     for words in (("--dry-run",), ()):
         done = dlq.run(fake_aws, "redrive", *words, **small)
         assert done.returncode == 0, done.stderr

@@ -27,8 +27,8 @@ from stream_router.control.doctor.world import World
 from stream_router.control.setup import quotas, setup
 from stream_router.local import leases
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
 JAVA = {"SR006", "SR007", "SR106"}
 OF_AWS = {"SR102", "SR110", "SR170", "SR171", "SR180"}

@@ -10,6 +10,7 @@ from typing import Any
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.daemon import Child, envelope, prove_bus
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -58,7 +59,7 @@ def inside(disk: Path) -> dict[str, Any]:
     prove_bus(state)
     own = {"STREAM_ROUTER_STATE_DIR": str(state), "STREAM_ROUTER_AUDIT_DIR": str(files)}
     with FakeAwsProcess(disk.parent / "ledger", None, 0, "--payloads") as fake_aws:
-        with Child(fake_aws.url, None, **own, STREAM_ROUTER_METRICS_S="0.5") as child:
+        with Child(fake_aws.url, None, **own, **with_constants({METRICS_EVERY_S: 0.5})) as child:
             child.initialize()
             sent = batches = 0
 

@@ -25,6 +25,7 @@ from stream_router.local import product
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.daemon import Child, envelope
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
@@ -71,7 +72,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         vitals.daemon_runs(1)
         status = Status(state, vitals, WHO)
         status.seen()
-        with Child(fake_aws.url, state.path, STREAM_ROUTER_METRICS_S="1") as child:
+        with Child(fake_aws.url, state.path, **with_constants({METRICS_EVERY_S: 1})) as child:
             child.initialize()
             for batch in range(EVENTS // 1000):
                 datas = []

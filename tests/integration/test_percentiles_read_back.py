@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.telemetry.cloudwatch import NAMESPACE, Whose
 from stream_router.telemetry.shards.shard_metrics import ChildMetrics
 from tests.system.world import REGION, World

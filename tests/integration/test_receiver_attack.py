@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.constants import BODY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.integration.test_receiver_process import make_certificates
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver, stored_ids
@@ -68,7 +69,7 @@ def test_silent_tls_connections_cost_nobody_else_a_connection(fake_aws: FakeAwsP
 
 def test_who_never_reads_its_answers_loses_its_connection(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Pipelined requests whose answers nobody reads hold no place beyond the write time-out."""
-    with hmac_receiver(fake_aws, tmp_path, MAX_CONNECTIONS="20", BODY_TIMEOUT_S="0.5") as running:
+    with hmac_receiver(fake_aws, tmp_path, MAX_CONNECTIONS="20", **with_constants({BODY_S: 0.5})) as running:
         held = [connect(running.address) for _ in range(20)]
         for connection in held:
             connection.settimeout(0.3)

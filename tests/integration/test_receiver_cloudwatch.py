@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, receiver, stored_ids
 
@@ -37,7 +38,9 @@ def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProce
     """Answers, events, refusals of two workers, through an outage with a spill, to the last before the end."""
     spill = tmp_path / "spill"
     spill.mkdir()
-    with receiver(fake_aws.url, tmp_path, workers="2", METRICS_S="0.5", SPILL_DIR=str(spill)) as running:
+    with receiver(
+        fake_aws.url, tmp_path, workers="2", SPILL_DIR=str(spill), **with_constants({METRICS_EVERY_S: 0.5})
+    ) as running:
         for number in range(30):
             assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
         assert httpx.post(f"{running.url}/v1/events", content=b"{").status_code == 400
@@ -67,7 +70,7 @@ def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProce
 def test_a_cloudwatch_that_hangs_holds_up_no_sender_and_no_stop(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Each request stalls for 30 s: events are answered as ever, and a stop ends within its ten seconds."""
     fake_aws.plan({"rules": [{"fault": "stall", "operation": "PutMetricData", "stall_s": 30.0, "accept": False}]})
-    with receiver(fake_aws.url, tmp_path, METRICS_S="0.1") as running:
+    with receiver(fake_aws.url, tmp_path, **with_constants({METRICS_EVERY_S: 0.1})) as running:
         for number in range(40):
             answer = httpx.post(f"{running.url}/v1/events", content=event(number), timeout=5.0)
             assert answer.status_code == 202
@@ -79,7 +82,7 @@ def test_a_role_that_may_not_send_metrics_is_said_and_serves_on(fake_aws: FakeAw
     """After an upgrade a role may lack the permission: a line says what to allow, events go on."""
     rule = {"fault": "call_error", "operation": "PutMetricData", "code": "AccessDenied", "status": 403}
     fake_aws.plan({"rules": [rule]})
-    with receiver(fake_aws.url, tmp_path, METRICS_S="0.2") as running:
+    with receiver(fake_aws.url, tmp_path, **with_constants({METRICS_EVERY_S: 0.2})) as running:
         until = time.monotonic() + 10
         while "CloudWatch does not take the receiver's metrics: AccessDenied" not in running.log.read_text():
             assert time.monotonic() < until, running.log.read_text()

@@ -9,6 +9,7 @@ import httpx
 import orjson
 import trustme
 
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.raw_server import RawServer, Seen, answer
 from tests.receiver_kit import receiver
 
@@ -40,7 +41,7 @@ def test_without_a_spill_a_connection_that_opens_late_is_there_for_the_next_even
     bundle = f"AWS_CA_BUNDLE={tmp_path / 'ca.pem'}"
     with (
         FarStream(taken, context) as stream,
-        receiver(stream.url, tmp_path, around=["env", bundle], METRICS_S="3600") as running,
+        receiver(stream.url, tmp_path, around=["env", bundle], **with_constants({METRICS_EVERY_S: 3600})) as running,
         httpx.Client() as sender,
     ):
         found: list[int] = []

@@ -25,10 +25,11 @@ from stream_router.receiver import admin, preflight
 from stream_router.receiver.preflight import free_port
 from stream_router.receiver.spill.lock import lock
 from stream_router.receiver.worker import Worker
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver.receiver_board import Board
+from tests.constants import BODY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
@@ -45,7 +46,7 @@ def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
 
 @pytest.fixture
 def running(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
-    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", BODY_TIMEOUT_S="0.5") as made:
+    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", **with_constants({BODY_S: 0.5})) as made:
         yield made
 
 
@@ -453,7 +454,7 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     """A spill that another receiver holds is found by the workers: the operator sees their line, once."""
     held = lock(tmp_path, 1)
     run = (
-        "from stream_router.receiver.__main__ import run; from stream_router.settings.environment.reading import load; "
+        "from stream_router.receiver.__main__ import run; from stream_router.settings.reading import load; "
         "from stream_router.errors import SettingsError; "
         "from stream_router.settings.receiver import Receiver; "
         "from stream_router.cli import _complain\n"

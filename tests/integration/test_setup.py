@@ -17,8 +17,8 @@ from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.control.arns import Home
 from stream_router.control.setup import rule_match, setup
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
 TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
 

@@ -10,8 +10,8 @@ from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup, teardown
 from stream_router.errors import SettingsError
 from stream_router.local.environment import ACCOUNT, REGION
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
 

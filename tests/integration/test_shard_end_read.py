@@ -9,7 +9,7 @@ import pytest
 from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.wiring import Wiring
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from tests.raw_server import RawServer, Seen, answer
 
 LARGEST_RECORD_BYTES = 10 * 1024 * 1024

@@ -8,8 +8,8 @@ import pytest
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup, teardown
 from stream_router.local.environment import ACCOUNT, REGION
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
 TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
 TAGS = {"stream-router-setup": "s", "team": "cx"}

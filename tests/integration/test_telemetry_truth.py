@@ -12,6 +12,7 @@ import pytest
 
 from stream_router.telemetry.shards.merged_shards import ShardMerger, Totals
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.daemon import Child, envelope, prove_bus
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -107,7 +108,7 @@ def test_a_cloudwatch_that_hangs_and_a_folder_that_takes_nothing_hold_up_no_even
     fake_aws.plan({"rules": rules})
     state = host(tmp_path, "one")
     (state / "metrics").write_text("a file where the folder of snapshots should be")
-    with Child(fake_aws.url, state, STREAM_ROUTER_METRICS_S="0.1") as child:
+    with Child(fake_aws.url, state, **with_constants({METRICS_EVERY_S: 0.1})) as child:
         child.initialize()
         child.process_batch(batch(0, 10))
         child.settle()

@@ -14,6 +14,7 @@ import pytest
 from stream_router.control.arns import Home
 from stream_router.control.policy import command
 from stream_router.control.policy.needs import document
+from tests.constants import CALL_BYTES, METRICS_EVERY_S, with_constants
 from tests.system.world import PROGRAM, REGION, World, until, webhook
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -23,8 +24,7 @@ SETTINGS = {
     "STREAM_ROUTER_EVENT_BUS": "cx",
     "STREAM_ROUTER_TAGS": "team=cx",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "claims",
-    "STREAM_ROUTER_MAX_REQUEST_BYTES": "20000",
-    "STREAM_ROUTER_METRICS_S": "1",
+    **with_constants({CALL_BYTES: 20_000, METRICS_EVERY_S: 1}),
 }
 FREE = {"sts:GetCallerIdentity"}
 """AWS asks for no right for these."""

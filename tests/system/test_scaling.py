@@ -16,6 +16,7 @@ import boto3
 import httpx
 import pytest
 
+from tests.constants import CALLS_IN_FLIGHT, with_constants
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
@@ -59,8 +60,8 @@ class Fleet:
             STREAM_ROUTER_STATE_DIR=str(self.world.folder / f"state-{name}"),
             STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{self.ports[name]}",
             STREAM_ROUTER_WORKER=name,
-            STREAM_ROUTER_MAX_IN_FLIGHT="1",
             STREAM_ROUTER_MAX_ENTRIES="1",
+            **with_constants({CALLS_IN_FLIGHT: 1}),
         )
 
     def start_two(self) -> None:

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
+from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until
 
@@ -69,7 +70,7 @@ def test_a_hold_of_a_minute_is_seen_in_every_view(
     make_world: Callable[..., World], bus: FakeAwsProcess, tmp_path: Path
 ) -> None:
     """Lag grows with the clock, headroom shrinks, the reason is named, it stays ready; the alert fires; it ends."""
-    world = make_world(STREAM_ROUTER_METRICS_S="5")
+    world = make_world(**with_constants({METRICS_EVERY_S: 5}))
     world.start_stack()
     world.run_setup()
     own = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url, "STREAM_ROUTER_RULE": "none"}

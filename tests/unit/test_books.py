@@ -17,7 +17,7 @@ from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards import shard_metrics
 from stream_router.telemetry.shards.shard_metrics import read_snapshots

@@ -24,7 +24,7 @@ from stream_router.consumer.supervisor.watches.bus_prober import (
 )
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 
 
 class World:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shards.shard_metrics import WAITING_BYTES, WAITING_MAX, ChildMetrics, read_snapshots
 

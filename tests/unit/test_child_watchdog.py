@@ -13,7 +13,7 @@ from stream_router.consumer.child import __main__ as program
 from stream_router.consumer.child.daemon.protocol import DaemonInput
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 
 
 def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,10 @@ import pytest
 
 from stream_router.control import config_report
 from stream_router.errors import SettingsError
-from stream_router.settings.environment import in_force
-from stream_router.settings.secrets import kept_secrets
-from tests.unit import test_settings
-from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, given
+from stream_router.settings import reading, secrets
+from tests.environment import CONSUMER, CXONE, RECEIVER, given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 ALL = {**CONSUMER, **RECEIVER, **CXONE}
 
@@ -44,7 +42,6 @@ def test_what_the_bus_and_the_region_decide_is_told(
     config_report.run("consume")
     told = lines(capsys)
     assert "STREAM_ROUTER_MAX_ENTRIES=25  # default; the bus takes 10" in told
-    assert "#STREAM_ROUTER_MAX_REQUEST_BYTES=  # not set; the region takes 1000000" in told
 
 
 def test_secrets_are_hidden_and_their_places_are_not(
@@ -71,7 +68,7 @@ def test_a_secret_behind_the_place_of_another_is_hidden(
     assert "c4n4ry" not in "".join(told)
     assert "STREAM_ROUTER_WEBHOOK_SECRETS='file:/run/secrets,(hidden)'  # environment" in told
     with pytest.raises(SettingsError, match=r"cannot be read .*; name one place, and nothing behind it$"):
-        kept_secrets.in_file("file:/run/secrets,c4n4ry, and some more", "STREAM_ROUTER_WEBHOOK_SECRETS")
+        secrets.in_file("file:/run/secrets,c4n4ry, and some more", "STREAM_ROUTER_WEBHOOK_SECRETS")
 
 
 def test_a_password_in_a_url_is_hidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +79,7 @@ def test_a_password_in_a_url_is_hidden(monkeypatch: pytest.MonkeyPatch, capsys: 
     told = "\n".join(lines(capsys))
     assert "c4n4ry@" not in told
     assert "AWS_ENDPOINT_URL_SQS='http://(hidden)@127.0.0.1:9/a@b'" in told
-    assert {row.variable: row.value for row in in_force.of_aws()} == {
+    assert {row.variable: row.value for row in reading.of_aws()} == {
         "AWS_CA_BUNDLE": "/ca.pem",
         "AWS_ENDPOINT_URL_SQS": "http://(hidden)@127.0.0.1:9/a@b",
     }

@@ -34,7 +34,7 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import iso
-from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.operators import DeadLetters
 from tests.sqs_in_time import Sqs
 
 

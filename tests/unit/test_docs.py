@@ -14,9 +14,9 @@ import typer
 from stream_router.cli import app
 from stream_router.model import Reason
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Setup
 from stream_router.telemetry.metrics_catalogue import STAGES
 
 ROOT = Path(__file__).parents[2]

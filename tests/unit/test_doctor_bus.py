@@ -9,10 +9,9 @@ from botocore.exceptions import ClientError
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor.checks import bus
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 OURS = "cxone-webhook-router"
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/cxone-events"

@@ -16,10 +16,9 @@ from stream_router.control.doctor import command, runner
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 class Chain:

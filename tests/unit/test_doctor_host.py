@@ -9,10 +9,9 @@ from stream_router.aws import credentials, secret_store
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor.checks import cxone_check, host
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 CONSUME = {"AWS_REGION": "eu-west-1", "SQS_DLQ_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/dead"}
 

@@ -7,10 +7,9 @@ import pytest
 
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor.checks import bus, target
-from tests.unit import test_settings
 from tests.unit.test_doctor_on_aws import ACCOUNT, FUNCTION, REGION, ROLE, RULE, Aws, _with_target, judged
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/cx"

@@ -8,10 +8,9 @@ from botocore.exceptions import ClientError
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor.checks import leases
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 def row(shard: str, checkpoint: str = "123", owner: str = "worker-1", counter: int = 1) -> dict[str, Any]:

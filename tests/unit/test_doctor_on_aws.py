@@ -18,10 +18,9 @@ from stream_router.control.doctor.checks import account, queue, rights, stream, 
 from stream_router.control.doctor.checks.bus import may_match
 from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"

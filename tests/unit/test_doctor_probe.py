@@ -10,10 +10,9 @@ from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import probe
 from stream_router.control.doctor.say import ok
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 ENDPOINT = "https://events.eu-west-1.amazonaws.com/"
 SILENT = EndpointConnectionError(endpoint_url=ENDPOINT)

@@ -21,11 +21,11 @@ from stream_router.control.doctor.catalogue import CHECKS, RUNBOOKS, Check, runb
 from stream_router.control.doctor.checks import cxone_check
 from stream_router.control.doctor.runner import Result
 from stream_router.control.doctor.world import World
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
 ROOT = Path(__file__).parents[2]
-empty_environment = test_settings.empty_environment
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 def result(verdict: Verdict, code: str = "SR199") -> Result:
@@ -159,7 +159,7 @@ def test_bad_settings_are_findings_and_never_78() -> None:
     assert done.returncode == 1
     checks: list[Any] = json.loads(done.stdout)["checks"]
     wrong = {check["code"]: check["setting"] for check in checks if check["verdict"] == "wrong"}
-    assert wrong == {"SR001": "AWS_REGION", "SR002": "SQS_DLQ_URL", "SR003": "AWS_REGION"}
+    assert wrong == {"SR001": "AWS_REGION", "SR002": "AWS_REGION", "SR003": "AWS_REGION"}
 
 
 def test_a_host_that_only_receives_is_judged_by_that() -> None:

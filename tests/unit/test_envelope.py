@@ -205,10 +205,11 @@ def test_an_envelope_whose_body_cannot_be_read_keeps_its_identity(body: bytes, c
     ],
 )
 def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
-    """Its fields are ours: a wrong form is never worked around. It is JSON all the same; the message quotes nothing."""
+    """Its fields are ours: a wrong form is never worked around. The message names the field, and quotes nothing."""
     fields = {"v": 1, "id": ID, "idFrom": "delivery", "receivedAt": NOW_MS, "body": {"s": "secret"}, name: value}
     found = letters(orjson.dumps(fields))
     assert [(letter.reason, letter.code) for letter in found] == [(Reason.SCHEMA_MISMATCH, "MalformedEnvelope")]
+    assert found[0].message.startswith(f"the envelope's `{name}` is ")
     assert "secret" not in found[0].message
 
 

@@ -26,8 +26,8 @@ from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.transform import Transform
-from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import DeadLetters
+from stream_router.settings.reading import load
 
 SHARD, STREAM = "shard-1", "cxone-events"
 ID = "0123456789abcdef0123456789abcdef"

@@ -28,8 +28,8 @@ from stream_router.control.stream.sightings import of_record
 from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import DeadLetters
+from stream_router.settings.reading import load
 from tests import broken_off
 
 ID = "0123456789abcdef0123456789abcdef"

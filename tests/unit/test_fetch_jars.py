@@ -17,8 +17,6 @@ from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.control import fetch_jars
 from stream_router.errors import SettingsError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.jars import MAVEN_CENTRAL, Jars
 
 CONTENTS = {f"part-{number}": f"jar number {number}".encode() * 100 for number in range(6)}
 LIST = tuple(
@@ -75,12 +73,11 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "prefix" / "jars", tmp_path / "user" / "jars"]))
     monkeypatch.setattr(fetch_jars, "FIRST_WAIT_S", 0.01)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("STREAM_ROUTER_JARS_FROM", raising=False)
     return tmp_path / "prefix" / "jars"
 
 
 def fetch(source: str) -> int:
-    return fetch_jars.run(load(Jars), source)
+    return fetch_jars.run(source)
 
 
 def test_every_jar_comes_whole(repository: str, installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +158,7 @@ def test_a_jar_that_is_not_there_is_one_line(repository: str, capsys: pytest.Cap
     assert fetch(repository) == 1
     said = capsys.readouterr().err
     assert "(HTTP 404); check the network" in said
-    assert "STREAM_ROUTER_JARS_FROM" in said
+    assert "--from" in said
     assert len(Repository.asked) <= len(LIST)
 
 
@@ -209,8 +206,7 @@ def test_a_folder_does_as_well(tmp_path: Path, layout: str, monkeypatch: pytest.
         path = tmp_path / "media" / (jar.path if layout == "maven" else jar.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENTS[jar.artifact])
-    monkeypatch.setenv("STREAM_ROUTER_JARS_FROM", str(tmp_path / "media"))
-    assert fetch_jars.run(load(Jars), None) == 0
+    assert fetch_jars.run(str(tmp_path / "media")) == 0
     jars.prove_whole()
 
 
@@ -223,9 +219,7 @@ def test_a_folder_that_lacks_one_names_it(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("source", ["ftp://mirror.example/maven", "https://[::1"])
 def test_a_source_that_is_none_is_refused(source: str) -> None:
     """By the setting's name."""
-    with pytest.raises(
-        SettingsError, match=r"^STREAM_ROUTER_JARS_FROM: is no URL of a Maven repository and no folder; "
-    ):
+    with pytest.raises(SettingsError, match=r"^--from: is no URL of a Maven repository and no folder; "):
         fetch(source)
 
 
@@ -286,4 +280,3 @@ def test_the_list_is_whole_and_names_what_the_daemon_needs(monkeypatch: pytest.M
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 1000 for jar in real)
     assert jars.version_of("amazon-kinesis-client") == "3.5.1"
     assert jars.version_of("amazon-kinesis-client-multilang") == "3.1.3"
-    assert load(Jars).jars_from == MAVEN_CENTRAL

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from stream_router.settings.top import Top
+from stream_router.settings.operators import Top
 from stream_router.top import health
 
 

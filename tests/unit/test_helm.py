@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_router.settings.environment.names import settings
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load, names
 from stream_router.settings.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -172,13 +171,6 @@ def test_a_pod_that_is_not_well_holds_up_no_drain_of_its_node(program: str) -> N
     assert "unhealthyPodEvictionPolicy" in template, "what the committed render was made by"
 
 
-def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_it() -> None:
-    """An ALB and ingress-nginx keep theirs for 60 s: closed by us as it is used, a delivery would be their 502."""
-    assert float(variables(PODS["receive"])["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > 60.0
-    template = (CHART / "templates" / "receiver.yaml").read_text("utf-8")
-    assert "STREAM_ROUTER_HEADER_TIMEOUT_S" in template, "what the committed render was made by"
-
-
 def secret_of(rendered: dict[tuple[str, str], Any], kind: str, program: str) -> tuple[str, str]:
     """The Secret that a pod reads, and the one in which Prometheus finds its token."""
     (container,) = rendered[kind, f"cx-{program}"]["spec"]["template"]["spec"]["containers"]
@@ -304,8 +296,8 @@ def test_alerts_are_made_where_they_are_asked_for_and_have_something_to_look_at(
 
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
-    names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
-    assert {name for name in names if name.startswith("STREAM_ROUTER_")} <= settings()
+    given = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
+    assert {name for name in given if name.startswith("STREAM_ROUTER_")} <= names()
 
 
 def test_a_consumer_keeps_its_name_and_its_volume_and_scales_on_our_lag() -> None:

@@ -57,9 +57,9 @@ def test_a_record_whose_events_go_out_one_after_the_other_is_back_pressure(caplo
 @pytest.mark.parametrize(
     ("full_by", "means"),
     [
-        ("bytes", "STREAM_ROUTER_WINDOW_BYTES"),
+        ("bytes", "as many bytes are under way as one child may hold"),
         ("calls", "see the line on the destination"),
-        ("span", "STREAM_ROUTER_WINDOW_SPAN_S"),
+        ("span", "as much work is above it as may be"),
         ("records", "a million records"),
         ("dead letters", "STREAM_ROUTER_DEAD_LETTER_LIMIT=off"),
     ],

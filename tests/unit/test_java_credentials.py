@@ -16,11 +16,10 @@ from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from stream_router.settings.reading import load
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 CONFIG = """
 [profile center]

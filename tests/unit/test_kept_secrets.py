@@ -11,15 +11,14 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.arns import Home
 from stream_router.control.policy import command, programs
 from stream_router.control.policy.needs import document
-from stream_router.cxone.settings import Cxone
 from stream_router.errors import SettingsError
 from stream_router.receiver.auth.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
-from stream_router.settings.consumer import AuditKey, Consumer, Mask
-from stream_router.settings.environment.reading import load
-from stream_router.settings.secrets import kept_secrets
-from stream_router.settings.top import Top
-from tests.unit.test_settings import CONSUMER
+from stream_router.settings import secrets
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.operators import AuditKey, Cxone, Mask, Top
+from stream_router.settings.reading import load
+from tests.environment import CONSUMER
 
 SECRET = "0123456789abcdef-of-a-file"
 
@@ -33,18 +32,18 @@ def kept(tmp_path: Path) -> str:
 
 def test_each_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
     """No program takes the words `file:PATH` themselves for the key: whoever reads the configuration would know it."""
-    secrets = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
+    keys = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
     for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"}.items():
         monkeypatch.setenv(name, value)
-    for name in (*(f"STREAM_ROUTER_{secret}" for secret in secrets), "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
+    for name in (*(f"STREAM_ROUTER_{secret}" for secret in keys), "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
         monkeypatch.setenv(name, kept)
     monkeypatch.setenv("CXONE_CLIENT_ID", "id")
     monkeypatch.setenv("CXONE_ACCESS_KEY_ID", "id")
     consumer, cxone = load(Consumer), load(Cxone)
-    assert [consumer.secret(secret.lower()) for secret in secrets] == [SECRET] * 3
+    assert [consumer.secret(secret.lower()) for secret in keys] == [SECRET] * 3
     assert transform_config(consumer).masking_key == SECRET.encode()
     assert load(Mask).secret("masking_key") == load(AuditKey).secret("audit_key") == load(Top).token == SECRET
-    assert cxone.text_of("client_secret") == cxone.text_of("access_key_secret") == SECRET
+    assert cxone.secret("client_secret") == cxone.secret("access_key_secret") == SECRET
     given = jvm_command.environment(consumer, Path("/tmp"))
     assert given["STREAM_ROUTER_MASKING_KEY"] == given["STREAM_ROUTER_AUDIT_KEY"] == SECRET, "the children ask nobody"
 
@@ -59,8 +58,8 @@ def test_a_secret_of_aws_is_asked_for_where_it_stands(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(secret_store, "fetch", fetch)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    assert kept_secrets.text(SecretStr("ssm:/key"), "KEY") == SECRET
-    assert kept_secrets.text(SecretStr("secretsmanager:key"), "KEY", region="eu-west-1") == SECRET
+    assert secrets.text(SecretStr("ssm:/key"), "KEY") == SECRET
+    assert secrets.text(SecretStr("secretsmanager:key"), "KEY", region="eu-west-1") == SECRET
     assert asked == [("ssm:/key", "eu-central-1"), ("secretsmanager:key", "eu-west-1")]
 
 
@@ -78,7 +77,7 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(tmp_path: Path, text: 
     """None or several, a weak one, a file of something else: one line that names the variable and quotes nothing."""
     (tmp_path / "secret").write_text(text)
     with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_MASKING_KEY: .*{problem}") as refused:
-        kept_secrets.text(SecretStr(f"file:{tmp_path / 'secret'}"), "STREAM_ROUTER_MASKING_KEY", weak=False)
+        secrets.text(SecretStr(f"file:{tmp_path / 'secret'}"), "STREAM_ROUTER_MASKING_KEY", weak=False)
     assert "\n" not in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -88,7 +87,7 @@ def test_a_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(
         SettingsError, match=r"^KEY: its file cannot be read \(No such file or directory\); give a readable"
     ):
-        kept_secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
+        secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
 
 
 @pytest.mark.parametrize("url", ["http://host:99999", "not-a-url"])
@@ -101,7 +100,7 @@ def test_an_endpoint_of_a_store_that_is_no_url_is_told_by_its_name(
         monkeypatch.setenv(credential, "x")
     monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", url)
     with pytest.raises(SettingsError, match=rf"^AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL"):
-        kept_secrets.text(SecretStr(reference), "KEY", region="eu-west-1")
+        secrets.text(SecretStr(reference), "KEY", region="eu-west-1")
 
 
 PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-another"}'
@@ -118,7 +117,7 @@ def test_key_value_pairs_are_no_secret(
     monkeypatch.setattr(secret_store, "fetch", lambda *_: document)
     (tmp_path / "pairs").write_text(document)
     where = f"{where}{tmp_path / 'pairs'}" if where == "file:" else where
-    for read in (lambda: kept_secrets.text(SecretStr(where), "KEY", region="eu-west-1"), lambda: Secrets(where, plain)):
+    for read in (lambda: secrets.text(SecretStr(where), "KEY", region="eu-west-1"), lambda: Secrets(where, plain)):
         with pytest.raises(SettingsError, match=r"where it points stands a JSON document, not .*Plaintext") as refused:
             read()
         assert "\n" not in str(refused.value)
@@ -132,7 +131,7 @@ def test_key_value_pairs_are_no_secret(
 def test_what_only_looks_like_json_is_a_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     """Braces and brackets are as good as letters."""
     monkeypatch.setattr(secret_store, "fetch", lambda *_: secret)
-    assert kept_secrets.text(SecretStr("ssm:/key"), "KEY", region="eu-west-1") == secret
+    assert secrets.text(SecretStr("ssm:/key"), "KEY", region="eu-west-1") == secret
 
 
 def test_one_key_may_hold_a_comma(monkeypatch: pytest.MonkeyPatch) -> None:

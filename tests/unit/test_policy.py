@@ -13,10 +13,9 @@ from stream_router.control.arns import Home
 from stream_router.control.policy import command
 from stream_router.control.policy.needs import document
 from stream_router.errors import SettingsError
-from tests.unit import test_settings
-from tests.unit.test_settings import given
+from tests.environment import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 HOME = Home("aws", "eu-central-1", "123456789012")
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"

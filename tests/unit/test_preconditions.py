@@ -8,10 +8,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.control.republish import preconditions
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
-from tests.unit import test_settings
+from stream_router.settings.reading import load
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 V2 = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 

@@ -16,12 +16,11 @@ from stream_router import process
 from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
 from stream_router.errors import SettingsError
 from stream_router.process import FAILPOINTS_VARIABLE, Rewritten, backoff_s, iso, write_whole
-from stream_router.settings.environment.reading import load, warn_of_names
+from stream_router.settings.reading import load, warn
 from stream_router.settings.receiver import Receiver
-from tests.unit import test_settings
-from tests.unit.test_settings import RECEIVER, given
+from tests.environment import RECEIVER, given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 def ended(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -276,11 +275,11 @@ def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     """Read with the settings, of which it is none; then a warning with the places. Nothing while it is not set."""
     given(monkeypatch, RECEIVER)
     load(Receiver)
-    warn_of_names()
+    warn(load(Receiver))
     assert not caplog.records
     given(monkeypatch, {**RECEIVER, FAILPOINTS_VARIABLE: "in_shard_end=kill;event=segfault:x"})
     load(Receiver)
     assert process.deadly_text() == b"x"
-    warn_of_names()
+    warn(load(Receiver))
     assert "failpoints are armed" in caplog.text
     assert caplog.text.rstrip().endswith("in_shard_end, event")

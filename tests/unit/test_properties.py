@@ -10,7 +10,7 @@ from stream_router.consumer.supervisor.daemon import jvm_command, properties
 from stream_router.consumer.supervisor.daemon.properties import Endpoints
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 
 AWS = Endpoints("", "")
 LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")

@@ -59,7 +59,7 @@ async def serving(
     """A server, what answers in it, and what makes a client."""
     port, loop, handler = free_port(), asyncio.get_running_loop(), AtOnce()
     listen = f"127.0.0.1:{port}"
-    settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)  # type: ignore[arg-type]
+    settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)
     clock = LoopClock(loop)
     running = HttpServer(settings, handler, Tls(settings), Stats(), clock, shared=False)  # type: ignore[arg-type]
     with contextlib.ExitStack() as stack:

@@ -11,22 +11,21 @@ from pydantic import SecretStr
 from stream_router.consumer.supervisor.daemon import properties
 from stream_router.errors import SettingsError
 from stream_router.receiver.http import tls
-from stream_router.settings import sources, toml_file
+from stream_router.settings import files, secrets, sources
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import kept_secrets
 
 SECRET = "0123456789abcdef-of-a-file"
 
 Read = Callable[[Path], object]
 
 
-class Table(toml_file.Checked):
+class Table(files.Checked):
     """A file's content."""
 
 
 def as_a_secret(path: Path) -> object:
-    return kept_secrets.text(SecretStr(f"file:{path}"), "VARIABLE")
+    return secrets.text(SecretStr(f"file:{path}"), "VARIABLE")
 
 
 def as_a_certificate(path: Path) -> object:
@@ -45,7 +44,7 @@ def as_a_config(path: Path) -> object:
 
 
 def as_a_table(path: Path) -> object:
-    return toml_file.read(path, "VARIABLE", Table)
+    return files.read_toml(path, "VARIABLE", Table)
 
 
 def as_properties(path: Path) -> object:

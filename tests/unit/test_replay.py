@@ -22,7 +22,7 @@ from stream_router.model import PROBE_TYPE, Entry
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.process import iso
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 
 SHARD = Shard("shardId-000000000000", (), 0, 1, is_open=True)
 NOW_MS = int(time.time() * 1000)

@@ -13,7 +13,7 @@ from stream_router.consumer.supervisor.watches import rule_watch
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.consumer.supervisor.watches.rule_watch import RuleWatch
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from tests.scripted import ACCOUNT, REGION, Script
 
 TYPES = ("interaction.created", "agent.status.changed")

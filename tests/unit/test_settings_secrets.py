@@ -7,13 +7,12 @@ import pytest
 
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets.secret_strength import weakness
-from tests.unit import test_settings
-from tests.unit.test_settings import CONSUMER, RECEIVER, given
+from stream_router.settings.secrets import weakness
+from tests.environment import CONSUMER, RECEIVER, given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 STRONG = "0123456789abcdef"
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
@@ -156,15 +155,6 @@ def test_a_line_break_at_the_end_is_no_part_of_a_secret(monkeypatch: pytest.Monk
     given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"})
     given(monkeypatch, {f"STREAM_ROUTER_{key}": STRONG + end for key in keys})
     assert [load(Consumer).secret(key.lower()) for key in keys] == [STRONG] * 3
-
-
-def test_countries_to_expect_have_a_policy_that_expects_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set alone they would do nothing while their owner believes in masking."""
-    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MASKING_REGIONS": "NO, PL"})
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_MASKING_REGIONS: is set, but STREAM_ROUTER_MASKING"):
-        load(Consumer)
-    given(monkeypatch, {"STREAM_ROUTER_MASKING": "default"})
-    assert load(Consumer).masking_region_list == ("NO", "PL")
 
 
 @pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])

@@ -7,11 +7,10 @@ import pytest
 from stream_router.control.arns import Home
 from stream_router.control.setup import at_odds, setup
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
-from tests.unit import test_settings
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 HOME = Home("aws", "eu-west-1", "123456789012")
 ROLE = "arn:aws:iam::123456789012:role/r"

@@ -6,8 +6,8 @@ import pytest
 
 from stream_router.control.setup import quotas, rules
 from stream_router.control.setup_error import SetupError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 from tests.scripted import REGION, Script
 
 PATTERN = rules.pattern_text(("interaction.created",))

@@ -11,8 +11,8 @@ from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.streams import ensure_stream, tell_buckets
 from stream_router.control.setup_error import SetupError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
 from tests.scripted import ACCOUNT, REGION, Script
 
 NAME = {"StreamName": "events"}

@@ -6,13 +6,12 @@ from botocore.exceptions import ClientError
 from stream_router.control.setup import setup
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
+from tests.environment import given
 from tests.scripted import REGION, Script
-from tests.unit import test_settings
-from tests.unit.test_settings import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 BUS = f"arn:aws:events:{REGION}:123456789012:event-busv2/b"
 

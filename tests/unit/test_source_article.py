@@ -21,7 +21,7 @@ from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import STAGES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.settings.environment.names import settings
+from stream_router.settings.reading import names
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -28,9 +28,9 @@ def test_the_environment_file_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_sets_only_what_is_a_setting(unit: Path) -> None:
     """What a unit sets by itself is a setting's name: a mistyped one would end the program with 78."""
-    names = {value.partition("=")[0] for value in _values(unit, "Environment")}
-    assert names
-    assert names <= settings()
+    given = {value.partition("=")[0] for value in _values(unit, "Environment")}
+    assert given
+    assert given <= names()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -7,13 +7,12 @@ import pytest
 from stream_router.control.setup import teardown
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.teardown import Left, Thing
-from stream_router.settings.environment.reading import load
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
+from tests.environment import given
 from tests.scripted import ACCOUNT, REGION, Script
-from tests.unit import test_settings
-from tests.unit.test_settings import given
 
-empty_environment = test_settings.empty_environment
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 MARKS = Marks("s", {})
 OURS, THEIRS = [{"Key": "stream-router-setup", "Value": "s"}], [{"Key": "team", "Value": "x"}]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from stream_router.errors import SettingsError
-from stream_router.settings.environment.reading import load
-from stream_router.settings.top import Top
+from stream_router.settings.operators import Top
+from stream_router.settings.reading import load
 from stream_router.top import command, words
 from stream_router.top.hosts import Host, Hosts, Program
 from stream_router.top.screen import Looks, screen

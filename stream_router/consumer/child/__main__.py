@@ -20,7 +20,7 @@ from stream_router.errors import EX_CONFIG, SettingsError
 from stream_router.log import start_logging
 from stream_router.process import give_back_now, keep_large_blocks, write_whole
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load, warn_of_failpoints
+from stream_router.settings.reading import load, warn_of_failpoints
 
 log = logging.getLogger("stream_router.shard")
 

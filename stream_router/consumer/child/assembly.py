@@ -30,6 +30,15 @@ from stream_router.settings.consumer import Consumer
 log = logging.getLogger(__name__)
 
 
+WINDOW_BYTES = 64 * 1024 * 1024
+"""What one child may have under way: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of
+ordinary events carry, and yet a small host holds ten such children. Above a Kinesis record's own ceiling, 10 MiB."""
+
+WINDOW_SPAN_S = 120.0
+"""Seconds of work above the checkpoint, which come again after a crash. Well above the checkpoint's own interval, or
+the window would wait for each of them."""
+
+
 class Child:
     """What this process has before it knows its shard. Raises SettingsError or CredentialsError.
 
@@ -83,7 +92,7 @@ class Child:
             guard,
             tell_others,
         )
-        window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
+        window = Window(WINDOW_BYTES, WINDOW_SPAN_S, clock, telemetry.batch_closed)
         router = self._wiring.router(shard_id, self._transform, telemetry, health, memory)
         began = start.partition(":")[0]
         end = ShardEnd(self._wiring.ask, settings.stream, settings.application, shard_id, began, clock)

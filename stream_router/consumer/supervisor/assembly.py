@@ -31,10 +31,13 @@ from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.log import start_logging
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.transform import Transform
 from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import warn_of_names
+from stream_router.settings.reading import warn
+from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.shards.merged_shards import Merged
@@ -51,9 +54,16 @@ def run(settings: Consumer) -> int:
     share_one_heap()
     leave_no_core_file()
     start_logging(settings.log_level, settings.log_format)
-    warn_of_names()
+    warn(settings)
     with StateDir(settings.state_dir) as state:
         return _run(settings, state)
+
+
+LOOKS: tuple[Callable[[Consumer], object], ...] = (
+    lambda settings: config_file.load(settings.config),
+    lambda settings: asked_for(settings.masking, b"any" if settings.masking_key else None),
+)
+"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
@@ -169,7 +179,7 @@ def _beside(
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
-        Sampler(settings.metrics_s, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
+        Sampler(cloudwatch.EVERY_S, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
     )
 
 

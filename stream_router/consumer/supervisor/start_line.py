@@ -10,7 +10,7 @@ from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.consumer.supervisor.daemon.properties import Rendered
 from stream_router.process import failpoints_in_force
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.in_force import of_aws, users_hidden
+from stream_router.settings.reading import of_aws, users_hidden
 
 
 def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered) -> dict[str, object]:

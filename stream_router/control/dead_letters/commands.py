@@ -14,8 +14,8 @@ from stream_router.control.dead_letters.telling import Interrupt, warn
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive
 from stream_router.process import iso, now_ms
-from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.environment.reading import load
+from stream_router.settings.operators import DeadLetters
+from stream_router.settings.reading import load
 
 
 class Options(NamedTuple):

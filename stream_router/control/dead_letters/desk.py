@@ -25,7 +25,7 @@ from stream_router.log import start_logging
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from stream_router.process import iso
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.operators import DeadLetters
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """Ten messages of 1 MiB whose text is escaped once more in the answer."""

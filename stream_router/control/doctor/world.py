@@ -9,21 +9,20 @@ from typing import Any, TypeVar
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
-from pydantic_settings import BaseSettings
 
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import shards_of
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
 from stream_router.errors import SettingsError
-from stream_router.settings.common import Common
+from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import read
+from stream_router.settings.operators import Queue, Setup
+from stream_router.settings.reading import read
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Queue, Setup
 
 T = TypeVar("T")
-S = TypeVar("S", bound=BaseSettings)
+S = TypeVar("S", bound=Settings)
 
 PATIENT = ONCE.merge(Config(retries={"mode": "standard", "total_max_attempts": 4}))
 """For IAM, which answers an account few simulations a second and throttles the next."""

@@ -28,7 +28,7 @@ from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from stream_router.pipeline.transform import Transform
 from stream_router.process import now_ms
-from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.operators import DeadLetters
 
 FOUND, NOT_FOUND, CANNOT_JUDGE = 0, 1, 2
 

@@ -9,7 +9,7 @@ from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.stream.session import Stops, say
 from stream_router.settings.common import NO_RULE
-from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.operators import DeadLetters
 
 MOST_BYTES = 512 * 1024 * 1024
 """Messages of one queue that are kept in memory."""

@@ -16,15 +16,13 @@ from stream_router.control.policy import hands, operate, programs
 from stream_router.control.policy.needs import Need, document
 from stream_router.control.policy.programs import Kcl
 from stream_router.control.setup.setup import dead_letters_name
-from stream_router.cxone.settings import Cxone
 from stream_router.errors import SettingsError
+from stream_router.settings import reading
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.environment import in_force
-from stream_router.settings.environment.reading import load, read
+from stream_router.settings.operators import Cxone, DeadLetters, Queue, Setup
+from stream_router.settings.reading import load, read
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Queue, Setup
 
 C = TypeVar("C", bound=Consumer)
 
@@ -71,7 +69,7 @@ def _operate(home: Home) -> Iterator[Need]:
     yield from operate.doctor(load(Receiver), consumer, setup, queue, home)
     yield from operate.dead_letters(consumer, setup, queue, home)
     yield from operate.stream(consumer, home)
-    if in_force.is_set("CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
+    if reading.is_set("CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
         cxone = read(Cxone)  # which `doctor` tries
         yield from programs.kept((cxone.client_secret, cxone.access_key_secret), home)
 

@@ -8,7 +8,7 @@ from stream_router.control.arns import Home
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import targets
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
 
 _SET_UP_QUEUE = "GetQueueUrl GetQueueAttributes SetQueueAttributes ListQueueTags CreateQueue TagQueue"
 

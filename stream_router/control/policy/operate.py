@@ -11,9 +11,8 @@ from stream_router.control.setup.setup import dead_letters_name, undelivered_nam
 from stream_router.control.stream.session import READER
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.operators import DeadLetters, Queue, Setup
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.setup import Queue, Setup
 
 PROBE_PREFIX = "stream-router-probe-"
 """What the rule and the queue of `doctor --end-to-end` begin with: the operator's rights name them by it."""

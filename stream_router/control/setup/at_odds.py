@@ -9,7 +9,7 @@ from stream_router.control.arns import Home
 from stream_router.control.setup import targets
 from stream_router.control.setup.marks import TAG
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
     from stream_router.aws.clients import Clients
-    from stream_router.settings.setup import Setup
+    from stream_router.settings.operators import Setup
 
 SERVICE = "events"
 

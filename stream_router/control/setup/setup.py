@@ -21,7 +21,7 @@ from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
 from stream_router.errors import ABSENT, SettingsError, code_of
 from stream_router.pipeline.sample_events import sample_entries
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

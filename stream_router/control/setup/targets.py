@@ -18,8 +18,7 @@ class Kind(NamedTuple):
 
 _LET_IN = "its resource policy must let events.amazonaws.com in, with this rule as aws:SourceArn"
 _SMALL = (
-    "it takes events of at most 262,144 bytes{}, the bus takes larger ones: set STREAM_ROUTER_MAX_REQUEST_BYTES=260000 "
-    "and STREAM_ROUTER_OFFLOAD_BUCKET for `consume`, or these end in the target's dead-letter queue"
+    "it takes events of at most 262,144 bytes{}, the bus takes larger ones: these end in the target's dead-letter queue"
 )
 """Source: docs/facts.md, "EventBridge". What a target gets is some 200 bytes longer than its entry counts."""
 _KEEPS_NOTHING = (

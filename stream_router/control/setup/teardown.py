@@ -19,7 +19,7 @@ from stream_router.control.setup import queues, quotas, rules, streams
 from stream_router.control.setup.marks import TAG, Marks
 from stream_router.control.setup.setup import dead_letters_name, marks_of, undelivered_name
 from stream_router.control.stream.session import READER
-from stream_router.settings.setup import Setup
+from stream_router.settings.operators import Setup
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -23,8 +23,8 @@ from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping import constants
 from stream_router.pipeline.mapping.added import EXPERT, EXPERT_SHAPE
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source
-from stream_router.settings import toml_file
-from stream_router.settings.toml_file import Checked
+from stream_router.settings import files
+from stream_router.settings.files import Checked
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 RECEIVED_AT = "receivedAt"
@@ -158,7 +158,7 @@ class Configured:
 
 def load(path: Path | None) -> Configured:
     """Read the file, or the presets alone where there is none. Raises SettingsError, naming the failing key."""
-    document = toml_file.read(path, VARIABLE, MappingFile) if path else MappingFile()
+    document = files.read_toml(path, VARIABLE, MappingFile) if path else MappingFile()
     if clash := OWN_METADATA.intersection(document.metadata):
         raise _wrong(path, f"metadata.{min(clash)}", "is set by the pipeline itself; choose another name")
     own, presets = [], {shape.name: shape for shape in PRESETS}

@@ -14,8 +14,8 @@ from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, t
 from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.masking.rules import MaskRule
 from stream_router.pipeline.masking.trace import Find
-from stream_router.settings import toml_file
-from stream_router.settings.toml_file import Checked
+from stream_router.settings import files
+from stream_router.settings.files import Checked
 
 VARIABLE = "STREAM_ROUTER_MASKING"
 KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"
@@ -112,7 +112,7 @@ def load(name: str, key: bytes | None, regions: Sequence[str] = ()) -> MaskingPo
     SettingsError, naming the failing key.
     """
     path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
-    document = _expecting(toml_file.read(path, VARIABLE, PolicyFile, "default, strict or "), regions)
+    document = _expecting(files.read_toml(path, VARIABLE, PolicyFile, "default, strict or "), regions)
     rules = [
         rule
         for at, table in enumerate(_with_then(document))
@@ -174,7 +174,7 @@ def _with_then(document: PolicyFile) -> tuple[RuleTable, ...]:
     if document.then is None:
         return document.rules
     let_pass = ("keep", "pass", "detect") if document.unknown == "redact" else ("keep", "pass")
-    shipped = toml_file.read(SHIPPED / f"{document.then}.toml", VARIABLE, PolicyFile)
+    shipped = files.read_toml(SHIPPED / f"{document.then}.toml", VARIABLE, PolicyFile)
     return document.rules + tuple(table for table in shipped.rules if table.action not in let_pass)
 
 

@@ -18,7 +18,7 @@ from stream_router.receiver.auth.mac import Mac
 from stream_router.receiver.auth.secrets import Decode, Secrets
 from stream_router.receiver.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import SENDS_ITS_SECRET, is_loopback
+from stream_router.settings.types import is_loopback
 
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
@@ -168,20 +168,7 @@ def make(settings: Receiver) -> Made:
     maker = SCHEMES.get(settings.webhook_scheme or "")
     if maker is None:
         raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: is not set; choose one of {', '.join(SCHEMES)}")
-    _refuse_unused(settings)
     return maker(settings)
-
-
-def _refuse_unused(settings: Receiver) -> None:
-    """A setting of scheme `hmac` beside another scheme would be passed over in silence."""
-    if settings.webhook_scheme == "hmac":
-        return
-    takes_id = settings.webhook_scheme in (*SENDS_ITS_SECRET, "none")
-    for name in sorted(settings.model_fields_set):
-        if name.startswith("hmac_") and not (takes_id and name == "hmac_id_header"):
-            raise SettingsError(
-                f"STREAM_ROUTER_{name.upper()}: is for scheme hmac, and the scheme is another; unset it"
-            )
 
 
 def _signed(layout_of: Callable[[Receiver], Layout], decode: Decode) -> Callable[[Receiver], Made]:
@@ -226,7 +213,7 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
 * where its signature stands in the headers, and its algorithm where that is an HMAC that hashlib knows: a `Layout` in
   `layouts.py`. Any other algorithm is a `Verifier` of its own, here;
 * only where the secret is not its own text (base64, say): how it is read, `secrets.py`, and when it is too weak,
-  `settings/secrets/secret_strength.py`;
+  `settings/secrets.py`;
 * how `send` signs: `send/signing.py`; that the template offers it: `deploy/cloudformation/stream-router.yaml`;
-* settings of its own, where it has some: `settings/signature.py`, for the environment and each named source.
+* settings of its own, where it has some: `Signature` in `settings/receiver.py`, for environment and named sources.
 """

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
+from stream_router.settings import secrets as kept
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import kept_secrets
-from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +89,11 @@ class Secrets:
     def _read(self) -> str:
         """What stands there now. Raises SettingsError."""
         if self._where.startswith(IN_FILE):
-            return kept_secrets.in_file(self._where, VARIABLE)
-        return kept_secrets.in_aws(self._where, VARIABLE, self._region).replace(",", "\n")
+            return kept.in_file(self._where, VARIABLE)
+        return kept.in_aws(self._where, VARIABLE, self._region).replace(",", "\n")
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        found = kept_secrets.lines(text)
+        found = kept.lines(text)
         if not found and self._where:
             raise SettingsError(f"{VARIABLE}: no secret stands, as text, where it points; keep one there, on a line")
         if not found:

@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         self.client = self.sender = client
         self.reading_bytes = self._beside_bytes = 0
         self.accepted_s = loop.time()
-        self.deadline_s = self.accepted_s + limits.header_timeout_s
+        self.deadline_s = self.accepted_s + limits.body_timeout_s
         self.opening: asyncio.Task[Any] | None = None
         self._loop, self._connections, self._handler, self._limits = loop, connections, handler, limits
         self._transport: asyncio.Transport | None = None

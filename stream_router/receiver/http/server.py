@@ -26,6 +26,20 @@ HANDSHAKE_S = 3.0
 """What it then waits for a TLS handshake: before that no request can come. A thousand at once take half a second."""
 
 
+HEADER_BYTES = 16_384
+"""The largest head of a request: what nginx and most load balancers take, and more than any webhook's."""
+
+IDLE_S = 75.0
+"""What a connection may wait for its next request, or its head take. Longer than AWS's load balancers keep an idle one
+(60 s): else one would send on a connection that is just being closed, and answer 502."""
+
+BODY_S = 10.0
+"""What a body, an answer, a handshake or a connection's first head may take: ten times as long as a sender waits."""
+
+UNKNOWN_S = 30.0
+"""How long a connection may be open that never carried a request of a known sender."""
+
+
 class HttpServer:
     """Serves from its construction on. Raises OSError where nothing can listen there."""
 
@@ -43,12 +57,12 @@ class HttpServer:
             stats,
         )
         limits = Limits(
-            settings.max_header_bytes,
+            HEADER_BYTES,
             settings.max_body_bytes,
-            settings.header_timeout_s,
-            settings.body_timeout_s,
-            write_timeout_s=settings.body_timeout_s,
-            unknown_for_s=2 * settings.header_timeout_s + settings.body_timeout_s,
+            IDLE_S,
+            BODY_S,
+            write_timeout_s=BODY_S,
+            unknown_for_s=UNKNOWN_S,
         )
 
         turns = Turns(loop, clock)
@@ -56,7 +70,7 @@ class HttpServer:
         def make(client: str, sock: socket.socket) -> Connection:
             return Connection(client, sock, loop, self._connections, app, limits, turns)
 
-        self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, settings.header_timeout_s)
+        self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, BODY_S)
 
     async def drain(self, within_s: float) -> bool:
         """Take no more connections, answer what is in and comes soon, at most so long; whether all of it was."""

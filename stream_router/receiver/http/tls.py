@@ -10,7 +10,7 @@ from pathlib import Path
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.receiver.http import certificate
-from stream_router.settings import regular_file
+from stream_router.settings import files
 from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ def _check_is_file(path: Path | None, variable: str) -> None:
     """OpenSSL would wait for the writer of a pipe, and read a device without end."""
     try:
         if path:
-            regular_file.check(path)
-    except regular_file.NoRegularFileError:
+            files.check(path)
+    except files.NoRegularFileError:
         raise SettingsError(f"{variable}: is no regular file; give a readable PEM file") from None
     except OSError:
         pass  # said better where it is read
@@ -74,15 +74,29 @@ def _load_pair(made: ssl.SSLContext, cert: Path, key: Path) -> None:
 
     try:
         made.load_cert_chain(cert, key, passphrase)
-        good = True
-    except (OSError, ValueError):
-        good = False
+        trouble: Exception | None = None
+    except (OSError, ValueError) as error:
+        trouble = error
     if asked:
         raise SettingsError("STREAM_ROUTER_TLS_KEY: is encrypted; give a PEM file without a passphrase")
-    if not good:
-        raise SettingsError(
-            "STREAM_ROUTER_TLS_CERT: it and STREAM_ROUTER_TLS_KEY are no readable pair of PEM files; check both"
-        )
+    if trouble:
+        raise SettingsError(_bad_half(cert, key, trouble))
+
+
+def _bad_half(cert: Path, key: Path, trouble: Exception) -> str:
+    """Which of the two files is wrong, and how: OpenSSL tells the same of both."""
+    for path, name in ((cert, "CERT"), (key, "KEY")):
+        try:
+            files.read(path)
+        except (OSError, ValueError) as error:
+            return f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.why(error)}); give a readable PEM file"
+    if getattr(trouble, "reason", "") == "KEY_VALUES_MISMATCH":
+        return "STREAM_ROUTER_TLS_KEY: is not the key of STREAM_ROUTER_TLS_CERT; give the two that belong together"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cert)
+    except (OSError, ValueError):
+        return "STREAM_ROUTER_TLS_CERT: holds no certificate in PEM; give the certificate, with its chain behind it"
+    return "STREAM_ROUTER_TLS_KEY: holds no private key in PEM; give the key of STREAM_ROUTER_TLS_CERT"
 
 
 class Tls:

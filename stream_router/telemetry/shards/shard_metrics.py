@@ -50,7 +50,7 @@ class ChildMetrics:
         self._shard_id = shard_id
         self._whose = cloudwatch.Whose(settings.aws_region, settings.application)
         self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
-        self._every_s = settings.metrics_s
+        self._every_s = cloudwatch.EVERY_S
         self._clock = clock
         self._now_s = now_s
         self._due = clock() + self._every_s

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 
 from stream_router.local.leases import seed as seed_leases
+from tests.constants import LINGER_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.chaos import rules_at_rest
 from tests.fault.lane.clock import Clock
@@ -50,9 +51,9 @@ class LaneWorld:
             folder,
             STREAM_ROUTER_SHARDS=str(shards),
             STREAM_ROUTER_BUCKETS="16",
-            STREAM_ROUTER_LINGER_MS="250" if reshards else "5",
             STREAM_ROUTER_ORDERING="conversation" if in_order else "none",
             **({"STREAM_ROUTER_SPILL_DIR": str(folder / "spill")} if spills else {}),
+            **(with_constants({LINGER_S: 0.25}) if reshards else {}),
         )
         (folder / "spill").mkdir()
         if shards > ONE_WORKERS_SHARDS:

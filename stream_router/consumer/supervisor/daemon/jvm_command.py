@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.process import tied_to_us
-from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
 
@@ -48,9 +47,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
         **{name: key for name, key in keys.items() if key},
     }
-    # Else an old name, or one in lower case, would stand beside what is set here.
-    given = renamed.under_new_names(os.environ)
-    return {**{name: value for name, value in given.items() if name.upper() not in ours}, **ours}
+    return {**os.environ, **ours}
 
 
 def roomier(settings: Consumer, command: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from botocore.session import Session
 from stream_router.aws.endpoints import client
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.errors import SettingsError
-from stream_router.settings import regular_file
+from stream_router.settings import files
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import is_loopback_host
 
@@ -156,9 +156,9 @@ def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        return parse(regular_file.text(file))
+        return parse(files.text(file))
     except (OSError, UnicodeDecodeError) as error:
-        why = regular_file.why_no_text(error)
+        why = files.why(error)
         raise SettingsError(
             f"STREAM_ROUTER_PROPERTIES: {file} cannot be read ({why}); name a properties file"
         ) from None

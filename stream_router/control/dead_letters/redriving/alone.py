@@ -22,7 +22,7 @@ from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.reading import load
+from stream_router.settings.reading import load
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.errors import CREDENTIALS_OVER, SettingsError, code_of, served_s
-from stream_router.settings.environment import in_force
+from stream_router.settings import reading
 
 EXPIRES_SOON_S = 15 * 60
 SKEW_WARN_S, SKEW_WRONG_S = 60.0, 240.0
@@ -83,7 +83,7 @@ def region(world: World) -> Finding:
         says = f"{name} is no region that this SDK knows"
         return warn("SR012", "AWS_REGION", says, "correct it; a region newer than the SDK works all the same")
     elsewhere = [
-        row.variable for row in in_force.of_aws() if row.value and not is_aws(row.value) and "URL" in row.variable
+        row.variable for row in reading.of_aws() if row.value and not is_aws(row.value) and "URL" in row.variable
     ]
     return ok("SR012", name + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else ""))
 

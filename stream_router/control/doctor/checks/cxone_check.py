@@ -5,11 +5,11 @@ from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.say import ok, skipped, wrong
 from stream_router.control.doctor.world import World
 from stream_router.cxone.oauth import TokenSource
-from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.errors import NotNowError, SettingsError
-from stream_router.settings.environment import in_force
-from stream_router.settings.environment.reading import read
+from stream_router.settings import reading
+from stream_router.settings.operators import Cxone
+from stream_router.settings.reading import read
 
 DEADLINE_S = 6.0
 """Of each exchange. There are two, the discovery and the token, and together they take less than all checks may."""
@@ -19,7 +19,7 @@ VARIABLES = ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_ID", "C
 
 def credentials(_world: World) -> Finding:
     """SR190: CXone gives a token for them."""
-    if not in_force.is_set(*VARIABLES):
+    if not reading.is_set(*VARIABLES):
         return skipped("SR190", "no CXone credentials are set; events come without them")
     try:
         settings = read(Cxone)

@@ -25,9 +25,9 @@ from stream_router.errors import NotNowError, SettingsError, unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import preflight, sources
 from stream_router.receiver.http import tls
+from stream_router.settings import reading
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment import in_force
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.sources import Posted, plain, read
 
@@ -40,13 +40,15 @@ LITTLE_BYTES, LEAST_BYTES = 1024 * MIB, 100 * MIB
 
 def _said(code: str, error: Exception) -> Finding:
     """A SettingsError's line as a finding: setting, problem, cure; AWS that is silent says no to no setting."""
-    setting, _, rest = str(error).partition(": ")
+    first, *others = str(error).splitlines()
+    setting, _, rest = first.partition(": ")
     problem, _, cure = rest.partition("; ")
     if isinstance(error, CredentialsError):
         return skipped(code, "waits for SR010")
     if isinstance(error, NotNowError):
         return Finding(code, setting, Verdict.UNKNOWN, problem, cure)
-    return wrong(code, setting, problem, cure)
+    more = f" (and {len(others)} more: `stream-router config` says all)" if others else ""
+    return wrong(code, setting, problem + more, cure)
 
 
 def receive_settings(world: World) -> Finding:
@@ -134,18 +136,14 @@ def setup_settings(world: World) -> Finding:
     return ok("SR003", f"target {world.setup.target_arn or 'none'}")
 
 
-def names(_: World) -> Finding:
-    """SR004: no setting that nobody knows, or that is there twice: one would do nothing."""
-    in_force.refuse_twice()
-    if not (lines := in_force.unknown()):
-        if old := in_force.old_names():
-            return warn("SR004", old[0].old, old[0].says, old[0].cure)
+def names(world: World) -> Finding:
+    """SR004: no setting that nobody knows, and none that does nothing."""
+    if not (lines := [*reading.unknown(), *reading.warnings(world.receive)]):
         return ok("SR004", "every name is known")
     finding = _said("SR004", SettingsError(lines[0]))
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     says = finding.says + more
-    # A program refuses a name with our prefix; one of CXone's it only tells of.
-    make = warn if lines[0].startswith("CXONE_") else wrong
+    make = wrong if any(reading.unknown()) else warn  # a program refuses those; of the others it only tells
     return make("SR004", finding.setting, says, finding.cure)
 
 

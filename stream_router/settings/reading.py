@@ -1,0 +1,281 @@
+"""How the environment is read, which names of it are settings, and what is in force. Nothing else reads settings.
+
+What is wrong raises SettingsError, whose text is a line for each wrong setting: the variable, what is wrong with its
+value, the cure. Values are never quoted, since some are secrets.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar, cast
+
+from pydantic import SecretStr, ValidationError
+from pydantic_core import PydanticUndefined
+
+from stream_router.errors import NotNowError, SettingsError
+from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
+from stream_router.settings.common import PREFIX, Settings, is_secret, takes, variable
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.files import in_words, near
+from stream_router.settings.operators import Cxone, Setup
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.secrets import READ_ELSEWHERE
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Settings)
+
+PROGRAMS: dict[str, type[Settings]] = {"receive": Receiver, "consume": Consumer, "setup": Setup, "cxone": Cxone}
+"""Whose settings are every one that there is: other commands read some of these."""
+
+
+def load(kind: type[S], *checks: Callable[[S], object], **given: Any) -> S:
+    """Read and check the environment for one program; `given` wins over it (by field name).
+
+    `checks` are of what the settings name, files for example; each raises SettingsError. All that is wrong is said at
+    once: where a setting is wrong, they look at the others. Raises SettingsError with the lines to show, and exit 78.
+    """
+    return _read(kind, checks, given, [*unknown(), *_wrong_failpoints()])
+
+
+def read(kind: type[S], **given: Any) -> S:
+    """The same, whatever names of settings there are that nobody knows."""
+    return _read(kind, (), given, [])
+
+
+def _read(kind: type[S], checks: tuple[Callable[[S], object], ...], given: dict[str, Any], lines: list[str]) -> S:
+    values: dict[str, Any] = {
+        name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))
+    }
+    values |= given
+    faults: dict[str, str] = {}
+    unset = " ".join(lines)  # what is there under a mistyped name is not missing
+    if "aws_region" in kind.model_fields:
+        try:
+            values["aws_region"] = _known_region(values.get("aws_region") or region_of_environment())
+        except SettingsError as error:
+            faults["aws_region"] = str(error)
+    good: dict[str, Any] = {}
+    try:
+        made = kind.model_validate(values, context=good)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]): one for one in reversed(error.errors(include_url=False))}
+        for name, one in reversed(wrong.items()):
+            if one["type"] != "missing" or variable(kind, name) not in unset:
+                faults.setdefault(name, _line(kind, name, one))
+        made = _with_defaults(kind, good, {*wrong, *faults})
+    lines += faults.values()
+    named = [variable(kind, name) for name in faults]
+    not_now = not lines
+    for check in checks:
+        try:
+            check(made)
+        except SettingsError as error:
+            not_now = not_now and isinstance(error, NotNowError)
+            lines += [line for line in str(error).splitlines() if not any(name in line for name in named)]
+    if lines:
+        raise (NotNowError if not_now else SettingsError)("\n".join(dict.fromkeys(lines)))
+    return made
+
+
+def _with_defaults(kind: type[S], good: dict[str, Any], wrong: set[str]) -> S:
+    """The settings as far as they are right, so that what they name can be looked at too."""
+    defaults = {name: kind.model_fields[name].default for name in wrong if name in kind.model_fields}
+    blank = {name: "" if value is PydanticUndefined else value for name, value in defaults.items()}
+    return cast("S", kind.model_construct(**{**good, **blank}))
+
+
+def _line(kind: type[Settings], name: str, error: Any) -> str:
+    """`VARIABLE: problem; cure`. Where the problem brings no cure of its own, it is what the setting takes."""
+    said = {"missing": "is not set", "literal_error": "is none of the words that are known here"}
+    problem = said.get(error["type"]) or in_words(error)
+    return f"{variable(kind, name)}: {problem}" + ("" if "; " in problem else f"; give {takes(kind, name)}")
+
+
+# --- the region: AWS's own variable, but every program needs it, and wrong it makes each call fail
+
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+
+
+def region_of_environment() -> str:
+    """The region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raises SettingsError."""
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        return region
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        region = str(Session().get_config_variable("region") or "")
+    except BotoCoreError as error:
+        raise SettingsError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
+    if not region:
+        raise SettingsError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
+    return region
+
+
+def _known_region(name: str) -> str:
+    """The region, where botocore lists it, or where an endpoint is set and the name has a region's form.
+
+    botocore's own pattern of names takes eu-centrall-1 as well, and no line would name what every call fails of.
+    """
+    from botocore import __version__
+    from botocore.loaders import create_loader
+
+    partitions = create_loader().load_data("partitions")["partitions"]
+    known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
+    elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
+    if name in known or (elsewhere and _REGION.fullmatch(name)):
+        return name
+    meant = f"did you mean {found}?" if (found := near(name, known)) else "give one, for example us-east-1"
+    raise SettingsError(
+        f"AWS_REGION: is no region that botocore {__version__} knows; {meant} (one that is newer: upgrade botocore, "
+        "or set AWS_ENDPOINT_URL)"
+    )
+
+
+# --- names: one that no program knows is refused, since a typo would be ignored
+
+OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", FAILPOINTS_VARIABLE})
+"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py),
+and the one that is for tests alone (docs/failpoints.md).
+"""
+
+OF_KUBERNETES = re.compile(r"STREAM_ROUTER_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_.*)?)")
+"""Kubernetes puts such names into every container beside a Service called stream-router, or stream-router-anything."""
+
+
+def names() -> frozenset[str]:
+    """Every setting. Known to one program is known to all: they share environments."""
+    return frozenset(variable(kind, name) for kind in PROGRAMS.values() for name in kind.model_fields)
+
+
+def unknown() -> Iterator[str]:
+    """A line for each name that looks like one of ours and is none; what is empty is not set."""
+    known = names()
+    for name in sorted(name for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)):
+        if name not in known | OURS and not OF_KUBERNETES.fullmatch(name):
+            yield _not_known(name, known)
+
+
+def warnings(settings: Settings | None = None) -> list[str]:
+    """A line for each setting that does nothing and is not refused: other tools' CXone names, another scheme's."""
+    known = names()
+    cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
+    return [
+        *(_not_known(name, {one for one in known if one.startswith("CXONE_")}) for name in cxone if name not in known),
+        *(settings.left_over() if isinstance(settings, Receiver) else ()),
+    ]
+
+
+def warn(settings: Settings) -> None:
+    """Log at start what `warnings` finds, and that failpoints are armed, which nobody may miss."""
+    for line in warnings(settings):
+        log.warning("%s", line, extra={"event": "setting-unknown"})
+    warn_of_failpoints()
+
+
+def warn_of_failpoints() -> None:
+    """Log that failpoints are armed: of a child, whose supervisor has said the rest."""
+    if told := failpoints_in_force():
+        log.warning(
+            "failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s",
+            told,
+            extra={"event": "failpoints-armed"},
+        )
+
+
+def _wrong_failpoints() -> Iterator[str]:
+    try:
+        arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
+    except SettingsError as error:
+        yield str(error)
+
+
+def _not_known(name: str, known: frozenset[str] | set[str]) -> str:
+    """The problem and the cure: the nearest known name, compared without the beginning that many names share."""
+    ends = {_end(setting): setting for setting in sorted(known)}
+    found = near(_end(name.upper()), ends)
+    cure = f"did you mean {ends[found]}?" if found else "unset it; `stream-router config` lists those that are known"
+    return f"{name}: is no setting that this version knows, so it would do nothing; {cure}"
+
+
+def _end(name: str) -> str:
+    return re.sub("^(?:STREAM_ROUTER|EVENTBRIDGE|CXONE)_", "", name)
+
+
+# --- what is in force: every setting of a program, its value and where it came from
+
+ENVIRONMENT, DEFAULT, UNSET = "environment", "default", "not set"
+
+OF_AWS = ("AWS_PROFILE", "AWS_CA_BUNDLE")
+"""Shown as well, with the endpoints: boto3 reads them, and they decide where everything goes."""
+
+_USER_IN_A_URL = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+class Row(NamedTuple):
+    """One setting; the value of a secret is hidden."""
+
+    variable: str
+    value: str
+    source: str
+
+
+def rows(kind: type[Settings]) -> tuple[list[Row], list[str]]:
+    """Every setting of `kind`, and the lines that say what is wrong."""
+    problems: list[str] = []
+    made = None
+    try:
+        made = load(kind)
+    except SettingsError as error:
+        problems = str(error).splitlines()
+    return [_row(kind, name, made) for name in kind.model_fields], problems
+
+
+def of_aws() -> list[Row]:
+    """What of boto3's own settings the environment holds; no credentials."""
+    shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
+    return [Row(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
+
+
+def is_set(*variables: str) -> bool:
+    """Whether the environment holds any of these, not empty."""
+    return any(os.environ.get(name) for name in variables)
+
+
+def users_hidden(text: str) -> str:
+    """The text with each user (and so each password) in its URLs hidden: no setting has a use for one."""
+    return _USER_IN_A_URL.sub("(hidden)@", text)
+
+
+def shown_default(value: Any) -> str:
+    """A default as text; "" where there is none."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if value is None or value is PydanticUndefined:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _row(kind: type[Settings], name: str, made: Settings | None) -> Row:
+    field, shown = kind.model_fields[name], variable(kind, name)
+    ceiling = ""
+    if isinstance(made, Consumer) and name == "max_entries" and made.entries_per_call != made.max_entries:
+        ceiling = f"; the bus takes {made.entries_per_call}"  # something stronger than the setting decides
+    if given := os.environ.get(shown, ""):
+        return Row(shown, _hidden(given) if is_secret(kind, name) else users_hidden(given), ENVIRONMENT + ceiling)
+    if name == "aws_region":
+        default = os.environ.get("AWS_DEFAULT_REGION", "")
+        found = default or str(getattr(made, name, ""))
+        return Row(shown, found, f"{ENVIRONMENT}, AWS_DEFAULT_REGION" if default else "the profile" if found else UNSET)
+    text = shown_default(field.default)
+    return Row(shown, text, (DEFAULT if text else UNSET) + ceiling)
+
+
+def _hidden(secret: str) -> str:
+    """Where it stands is shown; what was written behind that, after a comma, may be another secret."""
+    if not secret.startswith(READ_ELSEWHERE):
+        return "(hidden)"
+    where, comma, _ = secret.partition(",")
+    return where + comma + "(hidden)" * len(comma)

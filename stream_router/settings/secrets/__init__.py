@@ -1,1 +1,0 @@
-"""Secrets that stand elsewhere, and what is too weak to be one."""

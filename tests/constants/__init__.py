@@ -1,0 +1,24 @@
+"""Other constants of the product in the programs that a test starts, and in all that these start.
+
+What nobody can choose rightly is no setting, and yet a test cannot wait a minute for metrics: `with_constants` gives
+variables by which Python, as it starts (`sitecustomize.py` beside this file), sets them.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+METRICS_EVERY_S = "stream_router.telemetry.cloudwatch:EVERY_S"
+CALL_BYTES = "stream_router.limits:REQUEST_BYTES_1MB"
+CALLS_IN_FLIGHT = "stream_router.consumer.destinations:MAX_IN_FLIGHT"
+LINGER_S = "stream_router.receiver.worker:LINGER_S"
+IDLE_S = "stream_router.receiver.http.server:IDLE_S"
+BODY_S = "stream_router.receiver.http.server:BODY_S"
+UNKNOWN_S = "stream_router.receiver.http.server:UNKNOWN_S"
+
+
+def with_constants(values: Mapping[str, float]) -> dict[str, str]:
+    """The variables of a process in which these constants (`module:NAME`) have these values."""
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    told = ",".join(f"{place}={value}" for place, value in values.items())
+    return {"PYTHONPATH": os.pathsep.join(path), "TESTED_WITH_CONSTANTS": told}
