@@ -10,9 +10,6 @@ from stream_router.cli.options import end, settings
 ArrivedSince = Annotated[
     str, typer.Option("--since", help="From when on, by arrival in the stream: 2026-11-24T09:30:00Z, or 2h ago.")
 ]
-FanOut = Annotated[
-    bool, typer.Option("--fan-out", help="Read by enhanced fan-out: faster, at a price that is said first.")
-]
 
 
 def find(
@@ -23,7 +20,6 @@ def find(
     everything: Annotated[
         bool, typer.Option("--all", help="Look for later copies too, and for events that are dead letters.")
     ] = False,
-    fan_out: FanOut = False,
 ) -> None:
     """Say what became of an event: in the stream, behind or past the checkpoint, dead letter, undelivered, or nowhere.
 
@@ -33,7 +29,7 @@ def find(
     from stream_router.control.fates import find as control
     from stream_router.settings.operators import DeadLetters
 
-    wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
+    wish = control.Wish(ids or [], interaction, conversation, since, everything)
     end(control.run(settings(DeadLetters), wish))
 
 
@@ -56,7 +52,6 @@ def replay(
     replay_id: Annotated[
         str, typer.Option("--replay-id", help="Go on with this replay: its id, as it was printed.")
     ] = "",
-    fan_out: FanOut = False,
 ) -> None:
     """Publish events of the stream again, through the present mapping, masking and settings, with the same ids.
 
@@ -67,7 +62,7 @@ def replay(
     from stream_router.control.replay.wish import Wish
     from stream_router.settings.consumer import Consumer
 
-    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
+    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, yes, replay_id)
     end(control.run(settings(Consumer), wish))
 
 

@@ -12,9 +12,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws.clients import Clients
 from stream_router.control.stream import leases
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import Means, Source
-from stream_router.control.stream.fan_out import FanOut
-from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.polite_reads import Means, PoliteReads
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Span, StreamReader
 from tests import kpl
@@ -52,12 +50,12 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def read(clients: Clients, since_ms: int, source: Source | None = None, stream: str = "s") -> list[tuple[str, bytes]]:
+def read(clients: Clients, since_ms: int, stream: str = "s") -> list[tuple[str, bytes]]:
     """Everything since then, with the shard that it is in."""
     stop = threading.Event()
-    made = source or PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5))
+    source = PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5))
     shards = shards_.describe(clients.kinesis, stream, since_ms, now_ms()).shards
-    reader = StreamReader(made, shards, Span(since_ms, now_ms()), now_ms, stop)
+    reader = StreamReader(source.batches, shards, Span(since_ms, now_ms()), now_ms, stop)
     return [(piece.shard.shard_id, record.data) for piece in reader.pieces() for record in piece.records]
 
 
@@ -138,25 +136,6 @@ def test_the_fake_kinesis_enforces_the_limits_of_reading(kept: FakeAwsProcess, c
         kinesis.get_records(ShardIterator=latest)
 
 
-def fan_out(clients: Clients, arn: str, stream: str = "s") -> FanOut:
-    wait = threading.Event().wait
-    return FanOut(Means(clients.kinesis_reads, stream, time.monotonic, wait, lambda: 0.5), arn, "reader-1")
-
-
-def test_fan_out_reads_the_same(kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]) -> None:
-    """By subscriptions; the consumer is registered before and taken away after."""
-    kinesis = client("kinesis")
-    put(kinesis, [b"a%d" % n for n in range(40)])
-    kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**126))
-    put(kinesis, [b"b%d" % n for n in range(40)])
-    arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
-    with fan_out(clients(kept.url), arn) as source:
-        assert len(read(clients(kept.url), now_ms() - HOUR_MS, source)) == 80
-    calls = kept.stats()["calls"]
-    assert calls["RegisterStreamConsumer"] == calls["DeregisterStreamConsumer"] == 1
-    assert calls["SubscribeToShard"] == 4
-
-
 @pytest.fixture
 def ministack_stream(ministack_client: Client) -> Iterator[Any]:
     kinesis = ministack_client("kinesis")
@@ -165,7 +144,7 @@ def ministack_stream(ministack_client: Client) -> Iterator[Any]:
     kinesis.delete_stream(StreamName="read-me")
 
 
-def test_both_ways_read_ministack(ministack_stream: Any, ministack_url: str, clients: Callable[[str], Clients]) -> None:
+def test_ministack_is_read(ministack_stream: Any, ministack_url: str, clients: Callable[[str], Clients]) -> None:
     """What `stream-router local` serves; an aggregated record as the KCL takes it apart."""
     datas = [b"%d" % n for n in range(30)]
     put(ministack_stream, datas, "read-me")
@@ -176,12 +155,7 @@ def test_both_ways_read_ministack(ministack_stream: Any, ministack_url: str, cli
         Data=kpl.aggregated([("k", b"u"), ("k", b"v")], hash_keys=["0", "1"]),
     )
     wanted = sorted([*datas, b"u", b"v"])
-    made = clients(ministack_url)
-    assert sorted(data for _, data in read(made, now_ms() - HOUR_MS, stream="read-me")) == wanted
-    arn = ministack_stream.describe_stream_summary(StreamName="read-me")["StreamDescriptionSummary"]["StreamARN"]
-    with fan_out(made, arn, "read-me") as source:
-        assert sorted(data for _, data in read(made, now_ms() - HOUR_MS, source, "read-me")) == wanted
-    assert not ministack_stream.list_stream_consumers(StreamARN=arn)["Consumers"]
+    assert sorted(data for _, data in read(clients(ministack_url), now_ms() - HOUR_MS, "read-me")) == wanted
 
 
 def test_leases_are_read_page_by_page(kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]) -> None:

@@ -18,7 +18,6 @@ class Wire(enum.Enum):
     JSON_1_1 = "application/x-amz-json-1.1"
     CBOR = "application/cbor"
     S3 = "application/xml"
-    EVENTS = "application/vnd.amazon.eventstream"
 
 
 _STATUS = {
@@ -75,15 +74,13 @@ def success(wire: Wire, body: Any) -> Reply:
     """A 200 with `body` in the operation's form; None is an empty body."""
     if body is None:
         return Reply(200, b"", _headers(wire))
-    if wire is Wire.EVENTS:
-        return Reply(200, body, _headers(wire))
     content = cbor2.dumps(body) if wire is Wire.CBOR else orjson.dumps(body)
     return Reply(200, content, _headers(wire))
 
 
 def refused(wire: Wire, refusal: Refusal, namespace: str, retry_after: str = "") -> Reply:
     """A refusal of the whole call as AWS writes it for this wire form; `namespace` is the service's shape namespace."""
-    headers = _headers(Wire.JSON_1_1 if wire is Wire.EVENTS else wire)
+    headers = _headers(wire)
     if retry_after:
         headers = (*headers, ("Retry-After", retry_after))
     query_code = _QUERY_CODES.get(refusal.code)

@@ -1,10 +1,9 @@
 """A replay over shards that split and merge: broken off anywhere and gone on with, it publishes what was asked for."""
 
-import contextlib
 import random
 import shlex
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -17,8 +16,7 @@ from stream_router.control.replay.wish import Wish
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream import estimate, session
-from stream_router.control.stream.batches import Means
-from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.polite_reads import Means, PoliteReads
 from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Stops
@@ -169,11 +167,10 @@ class Part:
         self._now = 0.0
         self.stops = Stops()
 
-    @contextlib.contextmanager
-    def source(self, _clients: object, _stream: object, stop: threading.Event, **_: object) -> Iterator[PoliteReads]:
+    def reads(self, _clients: object, _stream: object, stop: threading.Event) -> PoliteReads:
         """In place of `session`'s own."""
         kinesis: Any = self._kinesis
-        yield PoliteReads(Means(kinesis, "s", lambda: self._now, lambda s: self._wait(s, stop), self._dice.random))
+        return PoliteReads(Means(kinesis, "s", lambda: self._now, lambda s: self._wait(s, stop), self._dice.random))
 
     def _wait(self, seconds: float, stop: threading.Event) -> bool:
         self._now += seconds
@@ -213,7 +210,7 @@ def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
     clients: Any = SimpleNamespace(cloudwatch=None)
     for breaks_at in [*(dice.randint(1, 60) for _ in range(8)), 0]:
         part, kinesis.refuses = Part(kinesis, dice, breaks_at), False
-        monkeypatch.setattr(session, "_source", part.source)
+        monkeypatch.setattr(session, "_reads", part.reads)
         status = replay.Replay(settings, wish, span, stream, "replay/1").run(clients, part.stops, dict(bounds))
         if (more := gone_on_with(capsys.readouterr().out)) is None:
             break

@@ -23,7 +23,7 @@ from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRe
 from stream_router.control.dead_letters.undelivered.stream import Found
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.shards import Shard, TooOldError
@@ -122,7 +122,7 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     assert not any(event.record.data for event in kept)
     rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda: None, lambda _: None)
     assert (len(rest.events), rest.unread) == (4, False)
-    assert {source._means.kinesis for source in sources} == {clients.kinesis_reads}
+    assert {source.__self__._means.kinesis for source in sources} == {clients.kinesis_reads}
 
 
 @pytest.mark.parametrize(("ages_h", "found"), [((8 * 24, 1), 1), ((8 * 24, 7 * 24), 0)])

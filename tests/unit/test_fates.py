@@ -15,7 +15,7 @@ from stream_router.control.fates.books import Letters, Look, Message, Undelivere
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
 from stream_router.control.fates.wanted import Wanted
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import LATEST, Position
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Checkpoints

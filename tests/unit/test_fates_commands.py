@@ -18,8 +18,8 @@ from stream_router.control.fates.books import Letters, Look, Message, Undelivere
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream import leases, session, shards
-from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.leases import Lease
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import SHARD_END, Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
@@ -33,7 +33,7 @@ from stream_router.settings.reading import load
 from tests import broken_off
 
 ID = "0123456789abcdef0123456789abcdef"
-FIND = find.Wish([ID], None, None, "1h", fan_out=False, everything=False)
+FIND = find.Wish([ID], None, None, "1h", everything=False)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from stream_router.control.replay.wish import Wish
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream import session
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import LATEST, SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.reader import Piece
 from stream_router.control.stream.session import Checkpoints, Stops
@@ -27,7 +27,7 @@ from stream_router.settings.reading import load
 SHARD = Shard("shardId-000000000000", (), 0, 1, is_open=True)
 NOW_MS = int(time.time() * 1000)
 HOUR_AGO_MS = NOW_MS - 3_600_000
-WISH = Wish("2h", None, [], [], 0.0, dry_run=False, fan_out=False, yes=False, replay_id="")
+WISH = Wish("2h", None, [], [], 0.0, dry_run=False, yes=False, replay_id="")
 FAULT = UnreadableError("stream s could not be read for 120 s (ThrottlingException); try again later")
 
 

@@ -13,7 +13,7 @@ from stream_router.control.shards import command, load, reshard
 from stream_router.control.shards.load import Load
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Stops

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from stream_router.control.stream import estimate
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.progress import LINE_EVERY_S, Progress
 from stream_router.control.stream.reader import Piece, Span
@@ -19,15 +19,15 @@ SHARD = Shard("a", (), 0, 9, is_open=True)
 
 def test_an_estimate_is_by_what_came_in() -> None:
     """400 MB over two shards, at 0.6 MB a second each: some 340 s."""
-    made = estimate.estimate(400_000_000, 2, HOUR, fan_out=False)
-    assert estimate.text(made, 2, fan_out=False) == (
+    made = estimate.estimate(400_000_000, 2, HOUR)
+    assert estimate.text(made, 2) == (
         "reading 2 shards, one read of at most about 1 MB a second each: about 6 min (400.0 MB by CloudWatch)"
     )
 
 
 def test_without_cloudwatch_it_is_a_bound() -> None:
     """A shard takes 1 MB a second and is read at 0.6: at most somewhat longer than the span."""
-    text = estimate.text(estimate.estimate(None, 1, HOUR, fan_out=False), 1, fan_out=False)
+    text = estimate.text(estimate.estimate(None, 1, HOUR), 1)
     assert text == (
         "reading 1 shard, one read of at most about 1 MB a second each: at most 100 min, less where there is "
         "less than 1 MB a second"
@@ -37,21 +37,14 @@ def test_without_cloudwatch_it_is_a_bound() -> None:
 def test_more_shards_than_are_read_at_once_take_as_much_longer() -> None:
     """64 shards of 60 MB are read in 106 s; 1,000 of them 64 at a time, in 16 such turns."""
     of_shard = 60_000_000
-    few, many = (estimate.estimate(of_shard * shards, shards, HOUR, fan_out=False) for shards in (64, 1_000))
+    few, many = (estimate.estimate(of_shard * shards, shards, HOUR) for shards in (64, 1_000))
     assert few.seconds == pytest.approx(106)
     assert many.seconds == pytest.approx(16 * 106)
-    unknown = estimate.estimate(None, 1_000, Span(0, 60_000), fan_out=False)
-    assert estimate.text(unknown, 1_000, fan_out=False) == (
+    unknown = estimate.estimate(None, 1_000, Span(0, 60_000))
+    assert estimate.text(unknown, 1_000) == (
         "reading 1000 shards, one read of at most about 1 MB a second each, 64 shards at a time: at most 28 min, less "
         "where there is less than 1 MB a second"
     )
-
-
-def test_fan_out_says_what_it_costs() -> None:
-    """Each begun hour of each shard, and each GB."""
-    made = estimate.estimate(10_000_000_000, 2, HOUR, fan_out=True)
-    assert made.cost_usd == pytest.approx(2 * 0.015 + 10 * 0.013)
-    assert "it costs about 0.16 USD" in estimate.text(made, 2, fan_out=True)
 
 
 def test_cloudwatch_is_asked_in_whole_minutes_and_need_not_answer() -> None:

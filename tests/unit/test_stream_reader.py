@@ -11,8 +11,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router.control.stream import estimate
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Batch, Means, UserRecord
-from stream_router.control.stream.polite_reads import READ_BYTES, PoliteReads
+from stream_router.control.stream.polite_reads import (
+    GIVEN_UP_AFTER_S,
+    READ_BYTES,
+    Batch,
+    Means,
+    PoliteReads,
+    UserRecord,
+)
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import FORGOTTEN_MS, LATE_MS, Piece, Span, StreamReader, bounded
 from stream_router.control.stream.shards import Shard, TooOldError, UnreadableError
@@ -98,7 +104,7 @@ def test_a_reading_takes_no_longer_than_was_said(sizes: list[int]) -> None:
     """It is said "at most" of a full shard: a read keeps a margin below 1 MB, since the next records may be larger."""
     kinesis = Kinesis([size for _ in range(40_000_000 // sum(sizes)) for size in sizes])
     kinesis.all()
-    said = estimate.estimate(sum(kinesis.sizes), 1, Span(0, HOUR_MS), fan_out=False)
+    said = estimate.estimate(sum(kinesis.sizes), 1, Span(0, HOUR_MS))
     assert 0.7 * said.seconds < kinesis.now <= said.seconds
 
 
@@ -218,9 +224,7 @@ def test_a_reading_that_retention_overtakes_is_not_whole() -> None:
     """Kinesis then goes on at the oldest that is left, and says nothing: what is between would be called never sent."""
     assert overtaken(3_540_000, 3_540_000, 3_540_000) == 3
     for behind, began_ms in (((3_540_000, 3_700_000, 3_600_000), HOUR_MS), ((1_000,), HOUR_MS + FORGOTTEN_MS + 1)):
-        with pytest.raises(
-            UnreadableError, match=r"shard-1: .* overtook the reading.* give a later --since, or --fan-"
-        ):
+        with pytest.raises(UnreadableError, match=r"shard-1: .* overtook the reading.* give a later --since$"):
             overtaken(*behind, began_ms=began_ms)
 
 
@@ -277,7 +281,7 @@ def lineage() -> dict[str, Shard]:
 
 
 def reader(shelf: Shelf, shards: dict[str, Shard], stop: threading.Event | None = None) -> StreamReader:
-    return StreamReader(shelf, shards, Span(0, 200), lambda: 10**9, stop or threading.Event())
+    return StreamReader(shelf.batches, shards, Span(0, 200), lambda: 10**9, stop or threading.Event())
 
 
 def numbers(pieces: Iterator[Piece]) -> list[tuple[str, int]]:

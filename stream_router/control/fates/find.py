@@ -43,7 +43,6 @@ class Wish(NamedTuple):
     interaction: str | None
     conversation: str | None
     since: str
-    fan_out: bool
     everything: bool
 
 
@@ -152,7 +151,7 @@ def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, s
     try:
         stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
         left = set(wanted.ids)
-        with session.reading(clients, stream, span, stops, fan_out=wish.fan_out) as pieces:
+        with session.reading(clients, stream, span, stops) as pieces:
             for piece in pieces:
                 new = [one for one in sightings(piece) if wanted.takes(one.found)]
                 met += new

@@ -8,7 +8,6 @@ from stream_router.control.arns import Home
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.policy.programs import keys_of, secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
-from stream_router.control.stream.session import READER
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import DeadLetters, Queue, Setup
@@ -61,10 +60,7 @@ def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
     """`find`, `replay`, `shards`. For a reshard AWS knows no resource."""
     there = home.stream(consumer.stream)
     yield need("kinesis", "DescribeStreamSummary ListShards GetShardIterator GetRecords", there)
-    yield need("kinesis", "RegisterStreamConsumer", there)
     yield need("kinesis", "UpdateShardCount", "*")
-    by_fan_out = f"{there}/consumer/{READER}*"
-    yield need("kinesis", "DescribeStreamConsumer DeregisterStreamConsumer SubscribeToShard", by_fan_out)
     yield need("dynamodb", "Scan", home.table(consumer.application))
     yield need("cloudwatch", "GetMetricStatistics", "*")
 

@@ -182,7 +182,6 @@ class Replay:
             self._stream,
             self._span,
             stops,
-            fan_out=self._wish.fan_out,
             bounds=bounds,
             progress=progress,
             meanwhile=meanwhile,

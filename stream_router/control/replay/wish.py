@@ -16,7 +16,6 @@ class Wish(NamedTuple):
     ids: Sequence[str]
     rate: float
     dry_run: bool
-    fan_out: bool
     yes: bool
     replay_id: str
 
@@ -25,5 +24,5 @@ class Wish(NamedTuple):
         words = ["stream-router", "replay", "--since", iso(since_ms), "--until", iso(until_ms)]
         words += [word for name in self.event_types for word in ("--event-type", name)]
         words += [word for event_id in self.ids for word in ("--id", event_id)]
-        words += ["--rate", f"{self.rate:g}"] * bool(self.rate) + ["--fan-out"] * self.fan_out + ["--yes"] * self.yes
+        words += ["--rate", f"{self.rate:g}"] * bool(self.rate) + ["--yes"] * self.yes
         return shlex.join([*words, "--replay-id", replay_id])

@@ -18,7 +18,6 @@ from stream_router.control.arns import Home
 from stream_router.control.setup import queues, quotas, rules, streams
 from stream_router.control.setup.marks import TAG, Marks
 from stream_router.control.setup.setup import dead_letters_name, marks_of, undelivered_name
-from stream_router.control.stream.session import READER
 from stream_router.settings.operators import Setup
 
 if TYPE_CHECKING:
@@ -198,8 +197,8 @@ def _stream(kinesis: "KinesisClient", settings: Setup, marks: Marks) -> Iterator
     if not marks.ours(streams.tags_of(kinesis, name)):
         yield _not_ours(what)
         return
-    consumers = _consumers(kinesis, summary["StreamARN"])
-    others = [one for one, status in consumers if status != "DELETING" and not _is_our_consumer(one, settings)]
+    consumers = _consumers(kinesis, summary["StreamARN"])  # with FANOUT the KCL registers one by the application's name
+    others = [one for one, status in consumers if status != "DELETING" and one != settings.application]
     held = [_held(kinesis, name), f"{len(others)} consumers of others ({', '.join(others[:3])})" if others else ""]
     # A stream with registered consumers is deleted together with them, or not at all.
     along: Any = {"EnforceConsumerDeletion": True} if consumers else {}
@@ -211,11 +210,6 @@ def _consumers(kinesis: "KinesisClient", arn: str) -> list[tuple[str, str]]:
     """Name and status of each fan-out consumer that is registered on the stream."""
     pages = kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=arn)
     return [(one["ConsumerName"], one["ConsumerStatus"]) for page in pages for one in page["Consumers"]]
-
-
-def _is_our_consumer(name: str, settings: Setup) -> bool:
-    """The KCL registers one by the application's name, `--fan-out` one by a name of its own."""
-    return name == settings.application or name.startswith(READER)
 
 
 def _held(kinesis: "KinesisClient", name: str) -> str:

@@ -45,7 +45,7 @@ def _show(settings: Receiver, seconds: int, clients: Clients, stops: Stops) -> i
     now_ms = int(time.time() * 1000)
     span = Span(now_ms - seconds * 1000, now_ms)
     stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
-    with session.reading(clients, stream, span, stops, fan_out=False) as pieces:
+    with session.reading(clients, stream, span, stops) as pieces:
         loads = load.measure(pieces, stream.shards, span)
     if stops.asked.is_set():
         say("broken off: nothing is measured")

@@ -1,4 +1,4 @@
-"""How long a reading will take, worked out before it starts, and what fan-out will cost."""
+"""How long a reading will take, worked out before it starts."""
 
 from datetime import UTC, datetime
 from math import ceil
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.control.stream.fan_out import FAN_OUT_BYTES_PER_S, GB_USD, SHARD_HOUR_USD
 from stream_router.control.stream.polite_reads import PACE_BYTES_PER_S, READ_BYTES
 from stream_router.control.stream.reader import MOST_AT_ONCE, Span
 
@@ -25,18 +24,15 @@ class Estimate(NamedTuple):
 
     seconds: float
     size_bytes: int | None
-    cost_usd: float
 
 
-def estimate(size_bytes: int | None, shards: int, span: Span, *, fan_out: bool) -> Estimate:
+def estimate(size_bytes: int | None, shards: int, span: Span) -> Estimate:
     """By what came into the stream; where that is not known, by what can have come: a shard takes 1 MB a second."""
     most_bytes = (span.until_ms - span.since_ms) / 1000 * READ_BYTES
     of_shard = most_bytes if size_bytes is None else size_bytes / max(1, shards)
     turns = max(1, ceil(shards / MOST_AT_ONCE))
-    seconds = turns * (_FIRST_READS_S + of_shard / (FAN_OUT_BYTES_PER_S if fan_out else PACE_BYTES_PER_S))
-    gb = of_shard * shards / 1e9
-    cost = shards * ceil(seconds / 3600) * SHARD_HOUR_USD + gb * GB_USD if fan_out else 0.0
-    return Estimate(seconds, size_bytes, cost)
+    seconds = turns * (_FIRST_READS_S + of_shard / PACE_BYTES_PER_S)
+    return Estimate(seconds, size_bytes)
 
 
 def incoming_bytes(cloudwatch: "CloudWatchClient", stream: str, span: Span) -> int | None:
@@ -58,7 +54,7 @@ def incoming_bytes(cloudwatch: "CloudWatchClient", stream: str, span: Span) -> i
     return round(sum(point["Sum"] for point in points)) if points else None
 
 
-def text(made: Estimate, shards: int, *, fan_out: bool) -> str:
+def text(made: Estimate, shards: int) -> str:
     """The estimate as one sentence for an operator."""
     many = "1 shard" if shards == 1 else f"{shards} shards"
     pace = f", {MOST_AT_ONCE} shards at a time" if shards > MOST_AT_ONCE else ""
@@ -66,11 +62,6 @@ def text(made: Estimate, shards: int, *, fan_out: bool) -> str:
         how_long = f"at most {duration(made.seconds)}, less where there is less than 1 MB a second"
     else:
         how_long = f"about {duration(made.seconds)} ({made.size_bytes / 1e6:,.1f} MB by CloudWatch)"
-    if fan_out:
-        return (
-            f"reading {many} by enhanced fan-out{pace}: {how_long}; it costs about {made.cost_usd:.2f} USD "
-            "(us-east-1: 0.015 USD a shard and hour, 0.013 USD a GB)"
-        )
     return f"reading {many}, one read of at most about 1 MB a second each{pace}: {how_long}"
 
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import Batch, Source, UserRecord
+from stream_router.control.stream.polite_reads import Batch, UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError
 
@@ -17,9 +17,7 @@ LATE_MS = 10_000
 FORGOTTEN_MS = 60_000
 """At the edge of what the stream keeps, what goes within a minute is not missed: a `--since` may name that edge."""
 
-OVERTAKEN = (
-    "the stream's retention overtook the reading, so records may have gone unread; give a later --since, or --fan-out"
-)
+OVERTAKEN = "the stream's retention overtook the reading, so records may have gone unread; give a later --since"
 
 MOST_AT_ONCE = 64
 _QUEUED = 8
@@ -100,13 +98,14 @@ def bounded(
 class StreamReader:
     """Reads one span once. `bounds` gives the last position wanted of a shard, where there is a bound.
 
-    `stop` ends the reading early. `meanwhile` is called again and again while nothing is read. Shards are read at the
-    same time, each by a thread of its own. `keeps_ms` is how long the stream keeps a record.
+    `batches_of` reads a shard from a time (epoch ms) on, as `PoliteReads.batches` does. `stop` ends the reading early.
+    `meanwhile` is called again and again while nothing is read. Shards are read at the same time, each by a thread of
+    its own. `keeps_ms` is how long the stream keeps a record.
     """
 
     def __init__(
         self,
-        source: Source,
+        batches_of: Callable[[Shard, int], Iterator[Batch]],
         shards: Mapping[str, Shard],
         span: Span,
         now_ms: Callable[[], int],
@@ -115,7 +114,7 @@ class StreamReader:
         meanwhile: Callable[[], None] | None = None,
         keeps_ms: float = inf,
     ) -> None:
-        self._source = source
+        self._batches_of = batches_of
         self._shards = shards
         self._span = span
         self._now_ms = now_ms
@@ -179,7 +178,7 @@ class StreamReader:
         self._put(_Ended(shard, whole, error))
 
     def _hand_over(self, shard: Shard) -> bool:
-        batches = self._source.batches(shard, self._span.since_ms)
+        batches = self._batches_of(shard, self._span.since_ms)
         last = self._bounds.get(shard.shard_id)
         pieces = bounded(batches, shard, self._span, last, self._now_ms, self._keeps_ms)
         while True:

@@ -12,18 +12,13 @@ from stream_router.aws.clients import Clients
 from stream_router.control.lines import write_line
 from stream_router.control.moments import check_span, moment_ms
 from stream_router.control.stream import estimate, leases
-from stream_router.control.stream.batches import Means, Source
-from stream_router.control.stream.fan_out import FanOut
-from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.polite_reads import Means, PoliteReads
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
 from stream_router.process import heard_by, iso, of_a_stop
 from stream_router.settings.common import Common
-
-READER = "stream-router-read-"
-"""How the name of our fan-out consumer begins."""
 
 
 def say(text: str) -> None:
@@ -93,7 +88,6 @@ def reading(
     span: Span,
     stops: Stops,
     *,
-    fan_out: bool,
     bounds: Mapping[str, Position] | None = None,
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
@@ -103,19 +97,20 @@ def reading(
     `progress` is the caller's own, which has more to say. `meanwhile` is called while nothing is read.
     """
     size_bytes = estimate.incoming_bytes(clients.cloudwatch, stream.name, span)
-    made = estimate.estimate(size_bytes, len(stream.shards), span, fan_out=fan_out)
-    say(estimate.text(made, len(stream.shards), fan_out=fan_out))
+    made = estimate.estimate(size_bytes, len(stream.shards), span)
+    say(estimate.text(made, len(stream.shards)))
     stop = threading.Event()
     stops.also(stop)
     progress = progress or Progress(span, len(stream.shards), time.monotonic)
-    with _source(clients, stream, stop, fan_out=fan_out) as source:
-        reader = StreamReader(source, stream.shards, span, _now_ms, stop, bounds, meanwhile, stream.keeps_ms)
-        pieces = _noted(reader.pieces(), progress)
-        try:
-            yield pieces
-        finally:
-            pieces.close()
-            progress.end()
+    reader = StreamReader(
+        _reads(clients, stream, stop).batches, stream.shards, span, _now_ms, stop, bounds, meanwhile, stream.keeps_ms
+    )
+    pieces = _noted(reader.pieces(), progress)
+    try:
+        yield pieces
+    finally:
+        pieces.close()
+        progress.end()
 
 
 def _noted(pieces: Iterator[Piece], progress: Progress) -> Any:
@@ -126,20 +121,9 @@ def _noted(pieces: Iterator[Piece], progress: Progress) -> Any:
             yield piece
 
 
-@contextlib.contextmanager
-def _source(clients: Clients, stream: Stream, stop: threading.Event, *, fan_out: bool) -> Iterator[Source]:
+def _reads(clients: Clients, stream: Stream, stop: threading.Event) -> PoliteReads:
     chance = random.Random().random  # noqa: S311 - jitter
-    means = Means(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance)
-    if not fan_out:
-        yield PoliteReads(means)
-        return
-    fans_out = FanOut(means, stream.arn, f"{READER}{_now_ms()}")
-    try:
-        with fans_out as source:
-            yield source
-    finally:
-        if fans_out.left:
-            say(f"note: {fans_out.left}")
+    return PoliteReads(Means(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance))
 
 
 def _now_ms() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.polite_reads import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece
 from stream_router.envelope import open_record

@@ -1,14 +1,12 @@
-"""Reading the stream: its shards, closed ones too, GetRecords with its limits, and enhanced fan-out.
+"""Reading the stream: its shards, closed ones too, and GetRecords with its limits.
 
-Records are there to be read where the plan says `keep_records`. A subscription ends once it is at the shard's tip (on
-AWS it goes on, for 5 minutes). Sources: botocore model `kinesis`; Kinesis developer guide, quotas.
+Records are there to be read where the plan says `keep_records`. Sources: botocore model `kinesis`; Kinesis developer
+guide, quotas.
 """
 
 import base64
 import json
-import struct
 import time
-import zlib
 from typing import Any
 
 from tests.fakeaws import detail
@@ -18,7 +16,6 @@ from tests.fakeaws.state.shards import Kept, Shard, Shards, rate_exceeded
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/"
 MOST_RECORDS = 10_000
 MOST_BYTES = 10 * 1024 * 1024
-EVENT_BYTES = 1_000_000
 ITERATOR_LIVES_S = 300.0
 PAGE = 100
 
@@ -187,62 +184,3 @@ def _record(one: Kept) -> Document:
         "PartitionKey": one.partition_key,
         "EncryptionType": "KMS",
     }
-
-
-def consumer(document: Document, status: str) -> Document:
-    """A fan-out consumer, whose ARN says all that there is to know."""
-    arn = (
-        document.get("ConsumerARN") or f"{document.get('StreamARN')}/consumer/{document.get('ConsumerName')}:1764000000"
-    )
-    return {
-        "ConsumerName": str(arn).rsplit("/", 1)[-1].partition(":")[0],
-        "ConsumerARN": arn,
-        "ConsumerStatus": status,
-        "ConsumerCreationTimestamp": 1_764_000_000,
-        "StreamARN": str(arn).partition("/consumer/")[0],
-    }
-
-
-def subscribe(document: Document, shards: Shards) -> Call:
-    """SubscribeToShard: from the start asked for to the shard's tip."""
-    shard, position = shards.named(str(document.get("ShardId"))), document.get("StartingPosition") or {}
-    if shard is None:
-        return Call([], Refusal("ResourceNotFoundException", "The shard does not exist."))
-    at = start(shard, str(position.get("Type")), position)
-    if isinstance(at, Refusal):
-        return Call([], at)
-    item = Item((shard, at), b"", 0)
-    item.key = shard.name
-    return Call([item])
-
-
-def pushed(call: Call) -> None:
-    """What the subscription brings, as an event stream."""
-    for item in call.items:
-        shard, at = item.raw
-        messages = [_message("initial-response", {})]
-        while True:
-            found, size = _taken(shard, at, MOST_RECORDS, EVENT_BYTES)
-            at += len(found)
-            item.size += size
-            event = {"Records": [_record(one) for one in found], "MillisBehindLatest": _behind_ms(shard, at)}
-            is_end = at >= len(shard.records)
-            if not (is_end and shard.closed_s is not None):
-                event["ContinuationSequenceNumber"] = str(found[-1].sequence_number if found else shard.begun)
-            messages.append(_message("SubscribeToShardEvent", event))
-            if is_end:
-                break
-        item.content = b"".join(messages)
-
-
-def _message(event_type: str, payload: Document) -> bytes:
-    """One message of `application/vnd.amazon.eventstream`."""
-    given = {":event-type": event_type, ":content-type": "application/x-amz-json-1.1", ":message-type": "event"}
-    headers = b"".join(
-        struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for name, value in given.items()
-    )
-    body = json.dumps(payload).encode()
-    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
-    head = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + body
-    return head + struct.pack(">I", zlib.crc32(head))

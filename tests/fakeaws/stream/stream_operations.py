@@ -49,14 +49,6 @@ def _merge(document: dict[str, Any], _settings: Settings, shop: Shop) -> Call:
     return Call([], shop.shards.merge(one, other))
 
 
-def _register(document: dict[str, Any], _settings: Settings, _shop: Shop) -> Call:
-    return Call([], None, "", {"Consumer": kinesis_reads.consumer(document, "CREATING")})
-
-
-def _describe_consumer(document: dict[str, Any], _settings: Settings, _shop: Shop) -> Call:
-    return Call([], None, "", {"ConsumerDescription": kinesis_reads.consumer(document, "ACTIVE")})
-
-
 _READS: tuple[Operation, ...] = (
     _of(
         "DescribeStreamSummary", lambda document, settings, shop: kinesis_reads.summary(document, settings, shop.shards)
@@ -68,14 +60,6 @@ _READS: tuple[Operation, ...] = (
     ),
     _of("SplitShard", _split),
     _of("MergeShards", _merge),
-    _of("RegisterStreamConsumer", _register),
-    _of("DescribeStreamConsumer", _describe_consumer),
-    _of("DeregisterStreamConsumer", lambda _document, _settings, _shop: Call([])),
-    _of("SubscribeToShard", lambda document, _settings, shop: kinesis_reads.subscribe(document, shop.shards))._replace(
-        wire=Wire.EVENTS,
-        accept=lambda call, _shop, _settings: kinesis_reads.pushed(call),
-        answer=lambda call: call.items[0].content,
-    ),
 )
 
 BY_TARGET = {f"Kinesis_20131202.{operation.name}": operation for operation in _READS} | {

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.control.republish.republisher import Again, token_of
-from stream_router.control.stream.batches import Means, UserRecord
-from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.polite_reads import Means, PoliteReads, UserRecord
 from stream_router.control.stream.reader import Span, StreamReader
 from stream_router.control.stream.shards import TooOldError, describe
 from stream_router.envelope import open_record
@@ -76,7 +75,7 @@ def find(
     chance = random.Random().random  # noqa: S311 - jitter
     source = PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, wait, chance))
     reader = StreamReader(
-        source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop, None, meanwhile
+        source.batches, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop, None, meanwhile
     )
     return _read(reader, tokens, asked, meanwhile)
 
