@@ -48,12 +48,24 @@ def test_an_encrypted_key_is_refused_without_a_question(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith(f"{KEY}: is encrypted")
 
 
-@pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
-def test_a_file_that_is_no_pem_is_refused(tmp_path: Path, name: str) -> None:
-    """The pair is named, whichever of it is broken."""
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("cert.pem", f"{CERT}: holds no certificate in PEM"), ("key.pem", f"{KEY}: holds no private key in PEM")],
+)
+def test_the_half_of_a_pair_that_is_no_pem_is_named(tmp_path: Path, name: str, says: str) -> None:
+    """OpenSSL tells the same of both."""
     make(tmp_path, f"{CURVE}P-256")
     (tmp_path / name).write_text("no PEM")
-    assert refused(tmp_path).startswith(f"{CERT}: it and {KEY} are no readable pair")
+    assert refused(tmp_path).startswith(says)
+
+
+def test_a_key_of_another_certificate_is_named(tmp_path: Path) -> None:
+    """Both are good, and do not belong together."""
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        make(folder, f"{CURVE}P-256")
+    (tmp_path / "other" / "key.pem").rename(tmp_path / "key.pem")
+    assert refused(tmp_path).startswith(f"{KEY}: is not the key of {CERT}")
 
 
 def test_a_client_ca_that_is_no_pem_is_refused(tmp_path: Path) -> None:
