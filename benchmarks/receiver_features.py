@@ -1,4 +1,4 @@
-"""What does a webhook cost under each scheme, with a spill folder, over TLS, with two workers, at 1,000 a second?
+"""What does a webhook cost under each scheme, with a spill folder, over TLS, at 1,000 a second?
 
 Open loop, the stream answers after 15 ms. Each run opens its 256 connections: over TLS as many handshakes are in it.
 """
@@ -59,7 +59,6 @@ WAYS: dict[str, tuple[Mapping[str, str], Requests]] = {
     ),
     "hmac, with a spill folder": ({**HMAC, "SPILL_DIR": "spill"}, signed),
     "hmac, over TLS": ({**HMAC, "TLS_CERT": "server.pem", "TLS_KEY": "server.pem"}, signed),
-    "hmac, two workers": ({**HMAC, "workers": "2"}, signed),
 }
 IN_THE_FOLDER = ("SPILL_DIR", "TLS_CERT", "TLS_KEY")
 

@@ -22,9 +22,9 @@ import httpx
 import orjson
 
 from stream_router.errors import Answer
+from stream_router.receiver.answers import Response
 from stream_router.receiver.batching.backlog import ROW_BYTES
-from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.request import Request
+from stream_router.receiver.request import Request
 from stream_router.receiver.spill.segment import Row
 from tests.constants import with_constants
 from tests.ports import free_port
@@ -35,7 +35,8 @@ KEY = "a webhook secret of some length"
 class AtOnce:
     """Answers everything at once."""
 
-    closing = False
+    draining = False
+    max_body_bytes = 716_800
 
     def begin(self, request: Request) -> Response | None:
         return None
@@ -45,6 +46,21 @@ class AtOnce:
 
     def answered(self, request: Request, answer: Response) -> None:
         """Nobody counts."""
+
+
+class Health:
+    """What readiness says of a batcher."""
+
+    def __init__(self, batcher: Any) -> None:
+        self._batcher = batcher
+
+    @property
+    def ready(self) -> bool:
+        return bool(not self._batcher.stream.down or self._batcher.spill_takes)
+
+    @property
+    def stream_up(self) -> bool:
+        return not self._batcher.stream.down
 
 
 def refuse(requests: Iterable[Any]) -> None:
@@ -248,13 +264,12 @@ class ReceiverProcess:
 
     def __init__(self, stream_url: str, folder: Path, around: Sequence[str] = (), **settings: str) -> None:
         """`around`: a command that runs the receiver's, given behind it."""
-        port, admin = free_port(), free_port()
+        port, admin = int(settings.get("LISTEN", ":0").rpartition(":")[2]) or free_port(), free_port()
         scheme = "https" if "TLS_CERT" in settings else "http"
         self.address = ("127.0.0.1", port)
         self.url = f"{scheme}://127.0.0.1:{port}"
         self.admin_url = f"http://127.0.0.1:{admin}"
         self.log = folder / "receiver.log"
-        workers = settings.pop("workers", "1")
         given = {
             "LISTEN": f"127.0.0.1:{port}",
             "RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{admin}",
@@ -276,7 +291,7 @@ class ReceiverProcess:
             "from stream_router.settings.reading import load; "
             "from stream_router.errors import SettingsError; "
             "from stream_router.settings.receiver import Receiver; "
-            f"sys.exit(run(load(Receiver), {workers}))"
+            "sys.exit(run(load(Receiver)))"
         )
         self._command = [*around, sys.executable, "-c", run]
         self._verify = False

@@ -18,7 +18,7 @@ from stream_router.consumer.supervisor.admin.history import History
 from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
-from stream_router.receiver.admin import ReceiverStatus
+from stream_router.receiver.status import Status as ReceiverStatus
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.audit.audit_chain import AuditLog
 from tests.fakeaws.process import FakeAwsProcess
@@ -117,7 +117,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         _wrap(patch, LetterWriter, name, _letters)
     _wrap(patch, AuditLog, "_write", _audit_record)
     _wrap(patch, status, "status", lambda made, _: conforms("consumer-status", made))
-    _wrap(patch, ReceiverStatus, "_status", lambda made, _: conforms("receiver-status", made))
+    _wrap(patch, ReceiverStatus, "page", lambda made, _: _text_conforms("receiver-status", made))
     _wrap(patch, History, "_made", lambda made, _: _text_conforms("history", made))
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)

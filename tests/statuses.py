@@ -169,13 +169,12 @@ def receiver(**changes: Any) -> dict[str, Any]:
     """A receiver that is well."""
     fast = {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2}
     return {
-        "schema": "stream-router.receiver-status/1",
+        "schema": "stream-router.receiver-status/2",
         "at": "2026-11-25T09:30:02.456Z",
         "version": "0.1.0",
         "state": "ready",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
-        "workers": 2,
         "stream": {
             "name": "cxone-events",
             "up": True,
@@ -187,10 +186,10 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "latencyMs": fast | {"count": 100_003, "p99": 24.5},
         "recent": {"seconds": 60, "latencyMs": fast},
         "connections": 17,
+        "heldBytes": 120_000,
         "tlsCertificateEndsAt": "2027-01-20T12:00:00.000Z",
         "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
         "answers": {"202 stored": 100_000, "401 bad_signature": 3},
         "failures": {"ProvisionedThroughputExceededException": 12},
-        "counters": {"events_stored": 100_000},
         **changes,
     }

@@ -39,7 +39,7 @@ SAYS = {
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",
     "CertificateRemainingSeconds": "Time until the certificate in force ends; absent where there is none",
-    "StreamDown": "1 while the stream takes no events, 0 while it does; absent before a worker serves",
+    "StreamDown": "1 while the stream takes no events, 0 while it does; absent before the receiver serves",
 }
 """The meaning, where CloudWatch's metric is not the same as Prometheus's."""
 
@@ -48,25 +48,23 @@ def tables() -> dict[str, str]:
     """Each table's text, by what its first line says of it."""
     sys.path.insert(0, str(ROOT))
     from stream_router.telemetry import metrics_catalogue
-    from stream_router.telemetry.receiver.receiver_metrics_catalogue import RECEIVER
 
     stages = [f"| `{name}` | {metric.text} |" for name, metric in metrics_catalogue.STAGES.items()]
     return {
         "CloudWatch": "\n".join(["| metric | unit | statistic | meaning |", "|---|---|---|---|", *_cloudwatch()]),
         "the consumer's /metrics": _prometheus(metrics_catalogue.CONSUMER),
         "the stages": "\n".join(["| stage | meaning |", "|---|---|", *stages]),
-        "the receiver's /metrics": _prometheus(RECEIVER),
+        "the receiver's /metrics": _prometheus(metrics_catalogue.RECEIVER),
     }
 
 
 def _cloudwatch() -> Iterable[str]:
     from stream_router.telemetry import metrics_catalogue
-    from stream_router.telemetry.receiver import receiver_metrics_catalogue
 
     for metric in (
         *metrics_catalogue.CONSUMER,
         *metrics_catalogue.STAGES.values(),
-        *receiver_metrics_catalogue.IN_CLOUDWATCH,
+        *metrics_catalogue.RECEIVER_IN_CLOUDWATCH,
     ):
         if told := metric.cloudwatch:
             statistic = HELD_TO.get(told.name) or ("p50 to p99.9" if metric.kind == "histogram" else "Sum")

@@ -62,23 +62,22 @@ class ConsumerStatus(Model):
 class ReceiverStatus(Model):
     """`GET /status` of the receiver's admin port."""
 
-    schema_: Literal["stream-router.receiver-status/1"] = Field(alias="schema")
+    schema_: Literal["stream-router.receiver-status/2"] = Field(alias="schema")
     at: Moment
     version: str
     state: Literal["starting", "ready", "not ready", "stream down", "stream partly down", "spill failing", "draining"]
     since: Moment
     reason: str | None
-    workers: Count
     stream: dict[str, Any]
     rates: dict[str, float | None]
     latency_ms: Percentiles = Field(description="since the receiver began")
     recent: RecentAnswers
     connections: Count
+    held_bytes: Count
     tls_certificate_ends_at: Moment | None
     spill: dict[str, Any]
     answers: dict[str, Count]
     failures: dict[str, Count]
-    counters: dict[str, Count]
 
 
 HISTORY_COLUMNS = (

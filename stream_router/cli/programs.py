@@ -7,13 +7,11 @@ import typer
 from stream_router.cli.options import AsJson, Ca, Url, end, settings
 
 
-def receive(
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
-) -> None:
+def receive() -> None:
     """Serve the webhook receiver until SIGTERM, then answer what is in, flush, and end.
 
     Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
-    answers 202 only once the Kinesis stream has them. Example: stream-router receive --workers 2
+    answers 202 only once the Kinesis stream has them. Example: stream-router receive
     """
     from stream_router.process import end_at_early_stop
 
@@ -22,7 +20,7 @@ def receive(
     from stream_router.receiver.preflight import LOOKS
     from stream_router.settings.receiver import Receiver
 
-    end(receiver.run(settings(Receiver, *LOOKS), workers))
+    end(receiver.run(settings(Receiver, *LOOKS)))
 
 
 def consume() -> None:

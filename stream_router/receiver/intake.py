@@ -4,11 +4,10 @@ The body is parsed once, which answers whether it is valid, finds the conversati
 """
 
 import hashlib
-import itertools
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,8 +23,6 @@ MAX_KEYS = 100_000
 KEYS_COUNTED_FROM_BYTES = 4 * MAX_KEYS
 """A shorter body cannot hold that many keys (`"":0,` is 5 bytes)."""
 MAX_ARRAY_EVENTS = 5_000
-SLICE_BYTES = 64 * 1024
-"""An array is sealed in slices of about so many bytes (half a millisecond), so that others are served in between."""
 ENVELOPE_BYTES = 128
 """More than an envelope adds to its body: 32 of id, 13 of time, the names and signs."""
 MAX_EVENT_BYTES = limits.KINESIS_RECORD_BYTES - 256 - ENVELOPE_BYTES
@@ -75,57 +72,24 @@ class Intake:
         self._paths = types.paths(settings.partition_path)
         self._clock = clock
 
-    def seal(self, body: bytes, delivery_id: str | None) -> list[Sealed]:
-        """The events of a body, in order. Raises ProblemError for what is no JSON object or array of them."""
-        return self.events(Body(body, delivery_id))
-
     def events(self, body: Body) -> list[Sealed]:
-        """The same, of a body with what its headers say: all of it at once, so for a small one."""
+        """The events of a body, in order. Raises ProblemError for what is no JSON object or array of them."""
         received_at_ms = int(self._clock() * 1000)
-        value = self._value(body)
-        if type(value) is dict:
-            return [self._sealer(body, received_at_ms)(value, body.text, 0)]
-        return list(itertools.chain.from_iterable(self._in_slices(body, value, received_at_ms)))
-
-    def slices(self, body: Body) -> Iterator[list[Sealed]]:
-        """The same, some events at a time: between two slices the caller may do something else.
-
-        What is refused is refused before the last slice, so nothing may be stored until all are there.
-        """
-        received_at_ms = int(self._clock() * 1000)
-        yield from self._in_slices(body, self._value(body), received_at_ms)
-
-    def _value(self, body: Body) -> object:
-        """Its JSON value, or NOT_JSON where it may go on as a text. Raises ProblemError."""
         try:
-            return parse(body.text)
+            value = parse(body.text)
         except ProblemError as problem:
             if problem.code != "malformed_json" or "xml" not in body.content_type:
                 raise
-            return _NOT_JSON
-
-    def _in_slices(self, body: Body, value: object, received_at_ms: int) -> Iterator[list[Sealed]]:
-        text = body.text
-        if value is _NOT_JSON:
-            yield [self._not_json(body, received_at_ms)]
-            return
+            return [self._not_json(body, received_at_ms)]
         seal = self._sealer(body, received_at_ms)
         if type(value) is dict:
-            yield [seal(value, text, 0)]
-            return
+            return [seal(value, body.text, 0)]
         if type(value) is not list or not all(type(item) is dict for item in value):
             raise ProblemError(400, "not_an_object", "the body is neither a JSON object nor an array of objects")
         if len(value) > MAX_ARRAY_EVENTS:
             raise ProblemError(413, "too_large", "the array holds too many events; send it in parts")
-        yield []
-        events, size_bytes = [], 0
-        for index, (item, part) in enumerate(zip(value, envelope.cut_array(text), strict=True)):
-            events.append(seal(item, part, index))
-            size_bytes += len(part) + ENVELOPE_BYTES
-            if size_bytes > SLICE_BYTES:
-                yield events
-                events, size_bytes = [], 0
-        yield events
+        parts = zip(value, envelope.cut_array(body.text), strict=True)
+        return [seal(item, part, index) for index, (item, part) in enumerate(parts)]
 
     def _sealer(self, body: Body, received_at_ms: int) -> Callable[[dict[str, Any], bytes, int], Sealed]:
         """A function that seals an element of this body by its value, its bytes and its place."""
@@ -208,9 +172,6 @@ def parse(body: bytes) -> object:
         raise ProblemError(400, "malformed_json", message) from None
     except ValueError:
         raise ProblemError(400, "malformed_json", "the body is not valid JSON (UTF-8, no byte order mark)") from None
-
-
-_NOT_JSON = object()
 
 
 class TooDeepError(ValueError):

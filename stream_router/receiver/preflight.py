@@ -1,9 +1,11 @@
 """What is checked before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
 
 import os
+import platform
 import resource
 import socket
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,21 +14,22 @@ from botocore.session import Session
 from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, session, target
 from stream_router.errors import SettingsError
-from stream_router.receiver import sources
-from stream_router.receiver.http import tls
+from stream_router.receiver import sources, tls
+from stream_router.receiver.auth import Token
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill.segment import OURS
+from stream_router.settings.reading import of_aws
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import Posted, plain, read
 from stream_router.settings.types import SENDS_ITS_SECRET, split_host_port
 
 SPARE_FILES = 256
-"""Open files that a worker needs beside its senders' connections."""
+"""Open files that the receiver needs beside its senders' connections."""
 
 
 class Stream(NamedTuple):
-    """How the stream is reached: worked out once, before workers start."""
+    """How the stream is reached: worked out once, before anything starts."""
 
     target: Target
     ca_bundle: str
@@ -50,8 +53,8 @@ LOOKS: tuple[Callable[[Receiver], object], ...] = (
 """What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 
 
-def check(settings: Receiver) -> tuple[Receiver, Stream]:
-    """The settings, with hosts by number, free ports for 0 and connections that fit; and the stream.
+def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
+    """The settings, with hosts by number, free ports for 0 and connections that fit; the stream; the sources by path.
 
     Raises SettingsError.
     """
@@ -60,26 +63,29 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
     tls.check(settings)
     check_spill(settings.spill_dir)
     changes = {
-        "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN"),
+        "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN", shared=settings.reuse_port == "on"),
         "receiver_admin_listen": free_port(settings.receiver_admin_listen, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
         "max_connections": _connections(settings.max_connections),
     }
     settings = settings.model_copy(update=changes)
     check_apart(settings)
-    return settings, find_stream(settings)
+    return settings, find_stream(settings), served
 
 
 def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None:
     """Raises SettingsError where a secret would come over the network as it is, for anyone to read."""
-    if settings.in_the_clear and any(source.scheme in SENDS_ITS_SECRET for source in served.values()):
+    if settings.in_the_clear and any(isinstance(source.scheme, Token) for source in served.values()):
         raise SettingsError(
             f"STREAM_ROUTER_TLS_CERT: is not set, and {' and '.join(SENDS_ITS_SECRET)} send their secret as it is; set "
             "TLS, or STREAM_ROUTER_TRUSTED_PROXIES where a proxy in front of the receiver ends it"
         )
 
 
-def free_port(listen: str, variable: str) -> str:
-    """The address by number, a port of 0 made a free one. Raises SettingsError where nothing can listen there."""
+def free_port(listen: str, variable: str, *, shared: bool = False) -> str:
+    """The address by number, a port of 0 made a free one. Raises SettingsError where nothing can listen there.
+
+    `shared`: other receivers that say so too may listen there.
+    """
     host, port = split_host_port(listen)
     try:
         # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
@@ -87,28 +93,13 @@ def free_port(listen: str, variable: str) -> str:
     except (OSError, UnicodeError):
         raise cannot_listen(variable, "no such address") from None
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
             raise cannot_listen(variable, error.strerror or "no such address") from None
         host, bound = probe.getsockname()[:2]
     return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
-
-
-def claim(listen: str) -> socket.socket:
-    """An address for one receiver alone while what this gives is open. Raises SettingsError where it is another's.
-
-    Workers share their port, and the kernel would share it with those of a second receiver as well: one that looked
-    (`free_port`) at the same moment as this one.
-    """
-    held = socket.socket(socket.AF_UNIX)
-    try:
-        held.bind(f"\0stream-router receive {listen}")
-    except OSError as error:
-        held.close()
-        raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "taken") from None
-    return held
 
 
 def cannot_listen(variable: str, reason: str) -> SettingsError:
@@ -150,9 +141,33 @@ def find_stream(settings: Receiver) -> Stream:
 
 
 def _connections(wanted: int) -> int:
-    """How many connections one worker may have: what was asked for, or what the limit of open files allows."""
+    """How many connections there may be: what was asked for, or what the limit of open files allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = hard if hard != resource.RLIM_INFINITY else max(soft, wanted + SPARE_FILES)
     raised = max(soft, min(most, wanted + SPARE_FILES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
     return max(1, min(wanted, raised - SPARE_FILES))
+
+
+def in_force(settings: Receiver) -> dict[str, object]:
+    """What the first line of the log says, so that a log alone tells how the receiver was run. No secrets."""
+    return {
+        "version": version("stream_router"),
+        "python": platform.python_version(),
+        "region": settings.aws_region,
+        "aws": {row.variable: row.value for row in of_aws()},
+        "stream": settings.stream,
+        "buckets": settings.buckets,
+        "scheme": settings.webhook_scheme or "",
+        "sources": [name for name in sources.names(settings) if name],
+        "listen": settings.listen,
+        "admin": settings.receiver_admin_listen,
+        "connections": settings.max_connections,
+        "tls": str(settings.tls_cert or ""),
+        "clientCa": str(settings.tls_client_ca or ""),
+        "trustedProxies": settings.trusted_proxies,
+        "spill": str(settings.spill_dir or ""),
+        "spillMaxBytes": settings.spill_max_bytes,
+        "bodyMaxBytes": settings.max_body_bytes,
+        "config": str(settings.config or ""),
+    }

@@ -1,4 +1,4 @@
-"""What a worker does again and again beside its requests: a failure is told, and ends nothing."""
+"""What the receiver does again and again beside its requests: a failure is told, and ends nothing."""
 
 import asyncio
 import inspect
@@ -17,7 +17,7 @@ async def every(period_s: float, what: Callable[[], object]) -> None:
     """Call `what` (and wait for it, where it can be awaited) until cancelled, so long after each time.
 
     One that fails is told once a minute, and called again. Ending the process would break off its requests for what is
-    no part of them; a worker that cannot even show its numbers any more counts as ill (`/healthz`) after half a minute.
+    no part of them; one that cannot even show its numbers any more counts as ill (`/healthz`) after half a minute.
     """
     said = Seldom(time.monotonic)
     while True:
@@ -29,8 +29,8 @@ async def every(period_s: float, what: Callable[[], object]) -> None:
         except Exception:
             if said():
                 log.exception(
-                    "a worker's task failed in an unforeseen way, and is tried again",
-                    extra={"event": "worker-task-failed"},
+                    "a task of the receiver failed in an unforeseen way, and is tried again",
+                    extra={"event": "receiver-task-failed"},
                 )
 
 

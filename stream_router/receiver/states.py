@@ -8,11 +8,8 @@ from stream_router.errors import cure
 from stream_router.log import Seldom
 from stream_router.receiver.batching.backlog import HANGS
 from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.refusals import Refusals
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.spill.spill import DEFECT
-from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -130,17 +127,16 @@ class Drain:
 
 
 class States:
-    """All that can be wrong with a worker."""
+    """All that can be wrong with stream and spill."""
 
     def __init__(
-        self, batcher: Batcher, clock: LoopClock, stats: Stats, now_s: Callable[[], float], settings: Receiver
+        self, batcher: Batcher, stats: Stats, now_s: Callable[[], float], stream: str, buckets: int, folder: str
     ) -> None:
         self._batcher = batcher
-        self._clock = clock
         self._stats = stats
-        self._stream_name = settings.stream
-        self._buckets = settings.buckets
-        self._folder = str(settings.spill_dir)
+        self._stream_name = stream
+        self._buckets = buckets
+        self._folder = folder
         self._stream = State(
             "the stream takes no events", now_s, SAID_AFTER_S, lambda: stats.events_refused + stats.events_spilled
         )
@@ -148,11 +144,7 @@ class States:
             "a part of the stream takes no events", now_s, 0.0, lambda: stats.events_refused + stats.events_spilled
         )
         self._spill = State("the spill takes no events", now_s, 0.0, lambda: stats.events_refused)
-        self._lag = State(
-            *("the receiver has too much to do", now_s, SAID_AFTER_S),
-            lambda: sum(answers[503, "overload"] for answers in stats.answers.values()),
-        )
-        self._drain, self._refusals = Drain(stats, now_s), Refusals(stats, now_s)
+        self._drain = Drain(stats, now_s)
         if stats.spill_damaged:
             log.error(
                 "events of the spill are missing: its files were damaged, cut or deleted; what is there is sent on",
@@ -162,13 +154,10 @@ class States:
 
     def look(self) -> None:
         """Called a few times a second."""
-        self._refusals.look()
         self._drain.look()
         self._stream.look(self._of_stream())
         self._part.look(self._of_part())
         self._spill.look(self._of_spill())
-        shed = _Now("lag", "it comes late to what arrives", "CPU", "give it another worker, or a larger machine")
-        self._lag.look(shed if self._clock.overloaded else None)
         if self._stats.spill_damaged > self._damaged:
             missing = self._stats.spill_damaged - self._damaged
             log.error(

@@ -141,6 +141,7 @@ class Receiver(Signature, Entrance):
         ge=1,
         le=1_000_000,
     )
+    reuse_port: Literal["on", "off"] = setting("off", "on or off", "several receivers of one host share the port")
     drain_delay_s: float = setting(
         0.0, "seconds, 0 to 300", "how long it still serves after SIGTERM, while `/readyz` says 503", ge=0, le=300
     )

@@ -6,7 +6,7 @@ percentiles are right; a mean would not be. One request takes at most 150 distin
 distribution goes over several requests, not coarser.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,6 +16,7 @@ from botocore.session import Session
 from stream_router.aws import endpoints
 from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.telemetry.metrics_catalogue import Metric
+from stream_router.telemetry.snapshot import Labels, Snapshot
 
 NAMESPACE: Final = "CXoneEventRouter"
 """Alarms and dashboard name it too, in `deploy/observability/cloudwatch/observability.yaml`; a test compares."""
@@ -53,6 +54,32 @@ class Series(NamedTuple):
     metric: Metric
     values: Sequence[float]
     counts: Sequence[int]
+
+
+def series(now: Snapshot, before: Snapshot, metrics: Iterable[Metric]) -> Iterator[Series]:
+    """What happened between two snapshots of a program, and how it is now.
+
+    A zero is a datum too, so that an alarm can tell "none" from "no program"; of what is not known nothing is claimed.
+    """
+    fresh = now.since(before)
+    for metric in metrics:
+        told = metric.cloudwatch
+        if told is None:
+            continue
+        if metric.kind == "histogram":
+            yield Series(metric, *fresh.histogram(metric.name).values_counts())
+        elif metric.kind == "counter":
+            value = _added(metric, fresh.counts.get(metric.name, {}), told.where)
+            if value or not told.seldom:
+                yield Series(metric, [value], [1])
+        elif (gauge := now.gauge(metric.name)) is not None:
+            yield Series(metric, [round(float(told.told(gauge, now.at_s)), 3)], [1])
+
+
+def _added(metric: Metric, series: Mapping[Labels, float], where: str) -> float:
+    """All of a counter's series, or those whose code begins so."""
+    at = metric.labels.index("code") if where else 0
+    return float(sum(value for labels, value in series.items() if not where or labels[at].startswith(where)))
 
 
 def client(session: Session) -> Any:

@@ -1,12 +1,13 @@
 """The catalogue: every number that the programs tell of themselves, once, with its meaning.
 
-Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it; mypy refuses any other name.
-Who fills a number in, for the consumer: a count of a child `consumer/child/telling/shard_telemetry.py`; a gauge of a
-shard, or a count that a dispatcher keeps, `consumer/child/telling/shard_vitals.py`; a number with a label also
-`shard_metrics.py`, `merged_shards.py` and `consumer_page.py` of `telemetry/shards`, the last of which also fills in one
-of the supervisor's own.
+Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The receiver fills its numbers
+in in `receiver/stats.py` and `receiver/status.py`. Who fills a number in, for the consumer: a count of a child
+`consumer/child/telling/shard_telemetry.py`; a gauge of a shard, or a count that a dispatcher keeps,
+`consumer/child/telling/shard_vitals.py`; a number with a label also `shard_metrics.py`, `merged_shards.py` and
+`consumer_page.py` of `telemetry/shards`, the last of which also fills in one of the supervisor's own.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 PREFIX: Final = "stream_router_"
@@ -15,12 +16,25 @@ PREFIX: Final = "stream_router_"
 Kind = Literal["counter", "gauge", "histogram"]
 
 
+Unit = Literal["count", "seconds", "bytes"]
+
+
+def as_it_is(value: float, now_s: float) -> float:  # noqa: ARG001 - others look at the time
+    """What CloudWatch is told of a gauge, mostly."""
+    return value
+
+
 class CloudWatch(NamedTuple):
-    """A metric as CloudWatch knows it. `seldom`: most deployments never send it, and so do not pay for it."""
+    """A metric as CloudWatch knows it. `seldom`: most deployments never send it, and so do not pay for it.
+
+    `where`: only series whose label `code` begins so, added up. `told` makes the datum of a gauge and the time.
+    """
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
     seldom: bool = False
+    where: str = ""
+    told: Callable[[float, float], float] = as_it_is
 
 
 class Metric(NamedTuple):
@@ -36,6 +50,12 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = ()
     cloudwatch: CloudWatch | None = None
     scale: float = 1.0
+
+    @property
+    def unit(self) -> Unit:
+        """The base unit that its name carries, as Prometheus wants it."""
+        last = self.name.rpartition("_")[2]
+        return "seconds" if last == "seconds" else "bytes" if last == "bytes" else "count"
 
     @property
     def full_name(self) -> str:
@@ -248,3 +268,103 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     BUILD,
 )
 """Every family of the consumer's `/metrics`, in its order."""
+
+REQUESTS: Final = Metric(
+    "receiver_requests", "counter", "Requests by source, status and reason", ("source", "code", "reason")
+)
+RECORDS_FAILED: Final = Metric(
+    "receiver_records_failed",
+    "counter",
+    "Kinesis records refused, by AWS's code (TimedOut, NoAnswer where there is none)",
+    ("code",),
+    CloudWatch("RecordsFailedCount"),
+)
+DURATION: Final = Metric(
+    "receiver_request_duration_seconds",
+    "histogram",
+    "Time from a request's head to its answer",
+    (),
+    CloudWatch("ReceiverLatencyMilliseconds", "Milliseconds"),
+    0.001,
+)
+CERTIFICATE_END: Final = Metric(
+    "receiver_tls_certificate_end_timestamp_seconds",
+    "gauge",
+    "When the certificate in force ends; absent without one",
+    (),
+    # An alarm compares with a number, and knows no time of day.
+    CloudWatch("CertificateRemainingSeconds", "Seconds", seldom=True, told=lambda end_s, now_s: end_s - now_s),
+)
+STREAM_UP: Final = Metric(
+    "receiver_stream_up",
+    "gauge",
+    "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
+    (),
+    CloudWatch("StreamDown", told=lambda up, _: 1 - up),
+)
+
+
+def _receiver(name: str, kind: Kind, text: str, cloudwatch: CloudWatch | None = None) -> Metric:
+    return Metric(f"receiver_{name}", kind, text, (), cloudwatch)
+
+
+RECEIVER: Final[tuple[Metric, ...]] = (
+    REQUESTS,
+    RECORDS_FAILED,
+    _receiver("events_stored", "counter", "Events that the stream took"),
+    _receiver("events_spilled", "counter", "Events that went to the spill on disk"),
+    _receiver("events_refused", "counter", "Events of requests answered 503, since they could not be stored in time"),
+    _receiver("calls", "counter", "PutRecords calls (events a call: events_stored by calls)"),
+    _receiver("records", "counter", "Kinesis records sent (events a record: events_stored by records)"),
+    _receiver(
+        "spill_damaged",
+        "counter",
+        "Spilled events that were damaged or missing when they were looked for",
+        CloudWatch("SpillDamagedCount"),
+    ),
+    STREAM_UP,
+    _receiver("buckets_refusing", "gauge", "Buckets that the stream refuses while it takes others"),
+    _receiver("spilled_events", "gauge", "Events that wait in the spill", CloudWatch("SpilledEvents")),
+    _receiver("spill_bytes", "gauge", "Bytes of the spill's files", CloudWatch("SpillBytes", "Bytes")),
+    _receiver(
+        "spill_oldest_age_seconds",
+        "gauge",
+        "Age of the oldest event in the spill",
+        CloudWatch("SpillOldestAgeSeconds", "Seconds"),
+    ),
+    _receiver(
+        "spill_failing",
+        "gauge",
+        "1 where the spill takes nothing, or cannot be read, for whatever reason",
+        CloudWatch("SpillFailing"),
+    ),
+    _receiver("connections", "gauge", "Connections that are open, counted from accept"),
+    _receiver("held_bytes", "gauge", "Bytes of requests and events in memory (STREAM_ROUTER_MAX_HELD_BYTES)"),
+    CERTIFICATE_END,
+    _receiver("up", "gauge", "1 while the receiver serves"),
+    _receiver("ready", "gauge", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),
+    _receiver("heartbeat_timestamp_seconds", "gauge", "When its event loop last came round"),
+    DURATION,
+    BUILD,
+)
+"""Every family of the receiver's `/metrics`, in its order."""
+
+ANSWERED: Final[tuple[Metric, ...]] = (
+    *(
+        REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{digit}xxCount", where=digit))
+        for digit, text in (
+            ("2", "Requests whose events are stored, or were before"),
+            ("4", "Requests that were refused for what they are: no known sender, no event, too large, too slow"),
+            ("5", "Requests whose events could not be stored in time: the sender has to send them again"),
+        )
+    ),
+    REQUESTS._replace(
+        text="Requests whose sender was not verified (401), which are of the 4xx too; absent while none is",
+        cloudwatch=CloudWatch("Answered401Count", seldom=True, where="401"),
+    ),
+)
+"""What CloudWatch gets of the requests, by class of status: there each code would be a metric to pay. 401 stands apart,
+since a sender may take it as final, and strangers who find the address get any number of the others."""
+
+RECEIVER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (*ANSWERED, *(metric for metric in RECEIVER if metric.cloudwatch))
+"""Everything that the receiver sends to CloudWatch."""

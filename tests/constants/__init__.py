@@ -11,10 +11,11 @@ from pathlib import Path
 METRICS_EVERY_S = "stream_router.telemetry.cloudwatch:EVERY_S"
 CALL_BYTES = "stream_router.limits:REQUEST_BYTES_1MB"
 CALLS_IN_FLIGHT = "stream_router.consumer.destinations:MAX_IN_FLIGHT"
-LINGER_S = "stream_router.receiver.worker:LINGER_S"
-IDLE_S = "stream_router.receiver.http.server:IDLE_S"
-BODY_S = "stream_router.receiver.http.server:BODY_S"
-UNKNOWN_S = "stream_router.receiver.http.server:UNKNOWN_S"
+LINGER_S = "stream_router.receiver.batcher:LINGER_S"
+IDLE_S = "stream_router.receiver.connection:IDLE_S"
+BODY_S = "stream_router.receiver.connection:BODY_S"
+HEAD_S = "stream_router.receiver.connection:HEAD_S"
+UNKNOWN_S = "stream_router.receiver.connection:UNKNOWN_S"
 
 
 def with_constants(values: Mapping[str, float]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.constants import BODY_S, IDLE_S, UNKNOWN_S, with_constants
+from tests.constants import BODY_S, HEAD_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, receiver, stored_ids
 from tests.receiver_load import Outcome, percentile_s, post, send
@@ -116,7 +116,7 @@ def test_slow_connections_do_not_harm_good_ones(tmp_path: Path, shape: dict[str,
     _raise_open_files()
     with (
         FakeAwsProcess(tmp_path / "ledger") as fake_aws,
-        receiver(fake_aws.url, tmp_path, **with_constants({IDLE_S: 5, BODY_S: 5, UNKNOWN_S: 15})) as running,
+        receiver(fake_aws.url, tmp_path, **with_constants({HEAD_S: 5, BODY_S: 5})) as running,
     ):
         stop, refused = SPAWN.Event(), SPAWN.Value("i", 0)
         requests = [post(event(number, conversation=number % 50)) for number in range(shape["rate"] * shape["seconds"])]

@@ -69,7 +69,7 @@ def test_silent_tls_connections_cost_nobody_else_a_connection(fake_aws: FakeAwsP
 
 def test_who_never_reads_its_answers_loses_its_connection(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Pipelined requests whose answers nobody reads hold no place beyond the write time-out."""
-    with hmac_receiver(fake_aws, tmp_path, MAX_CONNECTIONS="20", **with_constants({BODY_S: 0.5})) as running:
+    with hmac_receiver(fake_aws, tmp_path, **with_constants({BODY_S: 0.5}), MAX_CONNECTIONS="20") as running:
         held = [connect(running.address) for _ in range(20)]
         for connection in held:
             connection.settimeout(0.3)
@@ -202,7 +202,7 @@ def test_the_log_says_why_the_stream_refuses(fake_aws: FakeAwsProcess, tmp_path:
         said = [json.loads(line) for line in running.log.read_text().splitlines()]
     about = [line for line in said if line["message"].startswith("the stream takes no events")]
     assert [line.get("code") for line in about] == ["AccessDeniedException", None]
-    assert "kinesis:PutRecords" in about[0]["message"]
+    assert "stream-router setup --policy" in about[0]["message"]
     assert about[0]["resource"] == "cxone-events"
     assert about[1]["message"].endswith("over")
 

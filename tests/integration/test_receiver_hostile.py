@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import receiver_corpus as corpus
-from tests.constants import BODY_S, IDLE_S, UNKNOWN_S, with_constants
+from tests.constants import BODY_S, HEAD_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, raw, receiver, stored_ids
 
@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("hostile")
     with (
         FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws,
-        receiver(fake_aws.url, folder, **with_constants({IDLE_S: 0.3, BODY_S: 0.3, UNKNOWN_S: 0.9})) as running,
+        receiver(fake_aws.url, folder, **with_constants({HEAD_S: 0.3, BODY_S: 0.3})) as running,
     ):
         made = World(fake_aws, running)
         yield made

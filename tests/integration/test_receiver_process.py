@@ -21,14 +21,13 @@ import httpx
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.receiver import admin, preflight
+from stream_router.receiver import preflight
 from stream_router.receiver.preflight import free_port
-from stream_router.receiver.spill.lock import lock
-from stream_router.receiver.worker import Worker
+from stream_router.receiver.stats import Stats
+from stream_router.receiver.status import Status, serve
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
-from stream_router.telemetry.receiver.receiver_board import Board
 from tests.constants import BODY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
@@ -46,7 +45,8 @@ def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
 
 @pytest.fixture
 def running(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
-    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", **with_constants({BODY_S: 0.5})) as made:
+    settings = {"HMAC_ID_HEADER": "x-delivery-id", **with_constants({BODY_S: 0.5})}
+    with receiver(fake_aws.url, tmp_path, **settings) as made:
         yield made
 
 
@@ -227,9 +227,9 @@ def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
     assert found['requests_total{code="202",reason="stored",source="default"}'] == 5
     assert found['requests_total{code="400",reason="malformed_json",source="default"}'] == 1
     assert found["events_stored_total"] == 5
-    assert found["duplicates_total"] == 1
+    assert found['requests_total{code="202",reason="seen_before",source="default"}'] == 1
     assert found["request_duration_seconds_count"] == 7
-    assert found["events_in_flight"] == found["bytes_in_flight"] == 0
+    assert found["held_bytes"] == 0
     assert found["up"] == 1
 
 
@@ -265,8 +265,8 @@ def test_metrics_are_served_on_either_kind_of_address(host: str, monkeypatch: py
     listen = free_port(f"{host}:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
     monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    board, settings = Board(1), load(Receiver)
-    server = admin.serve(board, settings, admin.ReceiverStatus(board, settings))
+    settings = load(Receiver)
+    server = serve(settings, Status(settings, Stats()))
     try:
         assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
     finally:
@@ -334,106 +334,49 @@ def test_a_comment_in_the_secrets_file_lets_nobody_in(fake_aws: FakeAwsProcess, 
         assert [status(KEY), status("# rotated 2026-11-25")] == [202, 401]
 
 
-def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """Two workers are one receiver: merged metrics, a killed one comes back, SIGTERM ends both with 0."""
-    with receiver(fake_aws.url, tmp_path, workers="2") as running:
-        for number in range(40):
-            assert post(running, event(number)).status_code == 202
-        found = running.metrics_once(lambda found: found["events_stored_total"] >= 40 and found["up"] >= 2)
-        assert found["events_stored_total"] == 40
-        assert found["up"] == 2
-        children = _children(running.process.pid)
-        assert len(children) == 2
-        subprocess.run(["kill", "-9", str(children[0])], check=True)
-        deadline_s = time.monotonic() + 10
-        while len(set(_children(running.process.pid)) - set(children)) < 1:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-        _post_until_taken(running)
-        assert running.stop() == 0
+def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """With REUSE_PORT=on the kernel divides connections among them; one that ends leaves them to the other."""
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    with receiver(fake_aws.url, first, REUSE_PORT="on") as one:
+        listen = f"127.0.0.1:{one.address[1]}"
+        with receiver(fake_aws.url, second, REUSE_PORT="on", LISTEN=listen) as other:
+            stored = [post(one, event(number)).status_code for number in range(40)]
+            assert set(stored) == {202}
+            counts = [
+                running.metrics_once(lambda found: found["events_stored_total"] > 0)["events_stored_total"]
+                for running in (one, other)
+            ]
+            assert sum(counts) <= 40
+            assert one.stop() == 0
+            assert {post(one, event(number)).status_code for number in range(10)} == {202}
+            assert other.stop() == 0
 
 
-SOONER = "import sys; from stream_router.receiver import pulses, worker; pulses.HUNG_S, worker.BEAT_EVERY_S = 1.5, 0.1"
-
-
-def test_a_worker_that_is_stopped_is_replaced_and_what_it_spilled_is_taken_over(
-    fake_aws: FakeAwsProcess, tmp_path: Path
-) -> None:
-    """Its parent sees that its loop stands still: as after a crash all that was answered comes to the stream."""
-    (tmp_path / "spill").mkdir()
-    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
-    sooner = (sys.executable, "-c", f"{SOONER}; exec(sys.argv[3])")
-    with receiver(fake_aws.url, tmp_path, sooner, workers="2", SPILL_DIR=str(tmp_path / "spill")) as running:
-        accepted: list[str] = []
-        while len({path.name[:7] for path in (tmp_path / "spill").glob("spill-*.seg")}) < 2:
-            answer = post(running, event(len(accepted)))
-            assert answer.status_code == 202
-            accepted += answer.json()["ids"]
-        stopped, _ = _children(running.process.pid)
-        os.kill(stopped, signal.SIGSTOP)
-        fake_aws.plan({})
-        deadline_s = time.monotonic() + 15
-        while (now := _children(running.process.pid)) and (stopped in now or len(now) < 2):
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-        while not set(accepted) <= set(stored_ids(fake_aws.lines("PutRecords"))):
-            assert time.monotonic() < deadline_s
-            time.sleep(0.1)
-        assert running.stop() == 0
-        assert running.log.read_text().count("a worker stands still and is killed") == 1
-
-
-def test_up_is_right_within_a_second(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """Of three workers two die one behind the other: 1; they are replaced: 3; told to stop while a body comes: 0."""
-    with receiver(fake_aws.url, tmp_path, workers="3") as served:
-
-        def within(seconds: float, up: int) -> None:
-            deadline_s = time.monotonic() + seconds
-            while (found := served.metrics()["up"]) != up:
-                assert time.monotonic() < deadline_s, (found, up)
-                time.sleep(0.02)
-
-        within(5.0, 3)
-        first, second, _ = _children(served.process.pid)
-        os.kill(first, signal.SIGKILL)
-        within(1.0, 2)
-        os.kill(second, signal.SIGKILL)
-        within(1.0, 1)
-        within(5.0, 3)
-        with socket.create_connection(served.address) as slow:
-            slow.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
-            time.sleep(0.1)
-            served.process.send_signal(signal.SIGTERM)
-            within(1.0, 0)
-            assert served.process.poll() is None
-        assert served.process.wait(10) == 0
-
-
-def _post_until_taken(running: ReceiverProcess) -> None:
-    deadline_s = time.monotonic() + 10
-    while time.monotonic() < deadline_s:
-        try:
-            assert post(running, event(99)).status_code == 202
-        except httpx.TransportError:
-            time.sleep(0.05)
-            continue
-        return
-    raise AssertionError("no worker took an event")
-
-
-def test_a_killed_parent_takes_its_workers_along(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """A worker without its parent would serve on unseen and hold the spill."""
-    with receiver(fake_aws.url, tmp_path, workers="2") as running:
-        children = _children(running.process.pid)
-        running.kill()
-        deadline_s = time.monotonic() + 5
-        while any(Path(f"/proc/{pid}/stat").exists() for pid in children):
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def test_systemd_is_told(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """READY once it serves, WATCHDOG while its loop goes round, STOPPING when it drains."""
+    way = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(way))
+        heard.settimeout(5)
+        around = ("env", f"NOTIFY_SOCKET={way}", "WATCHDOG_USEC=1000000")
+        with receiver(fake_aws.url, tmp_path, around) as running:
+            told = {heard.recv(100), heard.recv(100)}
+            assert told == {b"READY=1", b"WATCHDOG=1"}
+            os.kill(running.process.pid, signal.SIGSTOP)
+            heard.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while heard.recv(100):
+                    pass
+            time.sleep(0.6)
+            with pytest.raises(BlockingIOError):
+                heard.recv(100)
+            os.kill(running.process.pid, signal.SIGCONT)
+            assert running.stop() == 0
+            heard.settimeout(5)
+            while heard.recv(100) != b"STOPPING=1":
+                pass
 
 
 def ended_receiver(settings: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
@@ -448,24 +391,6 @@ def ended_receiver(settings: dict[str, str], *command: str) -> subprocess.Comple
         timeout=30,
         check=False,
     )
-
-
-def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) -> None:
-    """A spill that another receiver holds is found by the workers: the operator sees their line, once."""
-    held = lock(tmp_path, 1)
-    run = (
-        "from stream_router.receiver.__main__ import run; from stream_router.settings.reading import load; "
-        "from stream_router.errors import SettingsError; "
-        "from stream_router.settings.receiver import Receiver; "
-        "from stream_router.cli import _complain\n"
-        "try: run(load(Receiver), 3)\n"
-        "except SettingsError as error: _complain(error, 78)"
-    )
-    given = {"WEBHOOK_SCHEME": "none", "LISTEN": "127.0.0.1:0", "RECEIVER_ADMIN_LISTEN": "127.0.0.1:0"}
-    ended = ended_receiver({**given, "SPILL_DIR": str(tmp_path), "LOG_LEVEL": "ERROR"}, "-c", run)
-    os.close(held)
-    line = "stream-router: STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own\n"
-    assert (ended.returncode, ended.stderr) == (78, line)
 
 
 @pytest.mark.parametrize("name", ["spill-0.sqlite", f"spill-0-{1:020d}.seg2", "spill-0-1.seg", "spill-index"])
@@ -492,7 +417,6 @@ def test_a_spill_of_another_version_is_named_and_not_passed_over(tmp_path: Path,
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "short"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "/a/path/of/a/file"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "ü" * 20}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
-        ({"WEBHOOK_SCHEME": "expert", "WEBHOOK_SECRETS": KEY, "HMAC_HEADER": "x"}, "STREAM_ROUTER_HMAC_HEADER"),
         ({"WEBHOOK_SCHEME": "hmac"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
         ({"TLS_CERT": "/no/such.pem"}, "STREAM_ROUTER_TLS_KEY"),
         ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
@@ -522,22 +446,6 @@ def test_two_equal_addresses_are_a_setting_s_error(host: str, admin: str) -> Non
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_server_that_cannot_listen_ends_the_receiver_with_an_error(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A port that was taken since the check is a line for the operator; nothing says that it serves."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-    caplog.set_level("INFO")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        settings = Receiver(aws_region="us-east-1", webhook_scheme="none", listen=address)
-        with pytest.raises(SettingsError) as caught:
-            Worker(settings, preflight.find_stream(settings), Board(1).row(0), [""]).run()
-    assert "STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)
-    assert "serves" not in caplog.text
-
-
 def test_a_port_that_is_taken_is_a_setting_s_error(running: ReceiverProcess) -> None:
     """A second receiver on one port would take every other connection unseen: it does not start."""
     ended = subprocess.run(
@@ -549,18 +457,6 @@ def test_a_port_that_is_taken_is_a_setting_s_error(running: ReceiverProcess) -> 
         check=False,
     )
     assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_LISTEN")
-
-
-def test_of_two_receivers_that_start_together_one_has_the_port(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """Each of them looks before the other listens, and workers share a port: the kernel would share it with both."""
-    with receiver(fake_aws.url, tmp_path, workers="2") as running:
-        host, port = running.address
-        with pytest.raises(
-            SettingsError, match=r"^STREAM_ROUTER_LISTEN: cannot listen there \(Address already in use\)"
-        ):
-            preflight.claim(f"{host}:{port}")
-        running.kill()
-        preflight.claim(f"{host}:{port}").close()
 
 
 def make_certificates(folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.receiver.http import tls
+from stream_router.receiver import tls
 from stream_router.settings.receiver import Receiver
 
 CERT = "STREAM_ROUTER_TLS_CERT"

@@ -39,7 +39,6 @@ class Wrong(NamedTuple):
 
 ROWS = {
     "receive: stream absent": Wrong("receive", {**RECEIVE, "STREAM": "nosuch"}, "STREAM_ROUTER_STREAM: "),
-    "receive --workers 0": Wrong("receive --workers 0", RECEIVE, "", 2),
     "demo --events -1": Wrong("demo --events -1", {}, "", 2),
     "demo --poison 200": Wrong("demo --poison 200", {}, "", 2),
     "consume: DLQ absent": Wrong("consume", {**CONSUME, "SQS_DLQ_URL": "QUEUE-nosuch"}, "SQS_DLQ_URL: "),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.receiver.headers import RefusedError
+from stream_router.receiver.auth import RefusedError
 from tests.receiver_kit import KEY, Headers
 from tests.unit import test_receiver_auth as known
 

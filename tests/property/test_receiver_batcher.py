@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from stream_router.receiver.batching.batcher import BACKOFF_MOST_S, Batcher
 from stream_router.receiver.batching.putrecords_calls import PATIENT_TIMEOUT_S
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.intake import Sealed
-from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 BUCKETS = 2

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import socket
 from collections.abc import Callable
 from random import Random
 from typing import Any, cast
@@ -10,15 +9,12 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.connection import Connection
-from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.http.request import Limits, Request
-from stream_router.receiver.http.turns import Turns
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.receiver.answers import Response
+from stream_router.receiver.connection import Connection
+from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import Request
+from stream_router.receiver.stats import Stats
 
-LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
 UNREAD_BYTES = 2_000
 STEPS_AT_THE_END = 200
 
@@ -26,7 +22,8 @@ STEPS_AT_THE_END = 200
 class Handler:
     """Of a known sender: answers some requests at once, the others when told to, in any order."""
 
-    closing = False
+    draining = False
+    max_body_bytes = 1_000_000
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -37,7 +34,7 @@ class Handler:
         return None
 
     def complete(self, request: Request) -> Response | None:
-        request.known()
+        request.connection.known()
         self.taken.append((request.path, len(request.body)))
         if self._random.random() < 0.3:
             return Response(202, "", (), b"")
@@ -104,11 +101,12 @@ def request_of(random: Random, number: int) -> tuple[bytes, int]:
 @settings(max_examples=60, deadline=None)
 def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: Random) -> None:
     """In order; at the end it is read from again; and at no moment has what is not there yet all the time there is."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop, LoopClock(loop))
+    loop = asyncio.new_event_loop()
+    stats = Stats()
+    connections, turns = Connections(loop, 10, 10, (), stats), Turns(loop)
     handler, busy = Handler(random), random.random() * 0.6
-    cast("Any", turns).have_time = lambda **_: random.random() > busy and not turns._known
-    connection = Connection("1.2.3.4", ours, loop, connections, handler, LIMITS, turns)
+    cast("Any", turns).have_time = lambda: random.random() > busy and not turns._queue
+    connection = Connection("1.2.3.4", loop, connections, handler, turns)
     assert connections.admit(connection)
     wire = Wire(connection, slow=random.random() < 0.3)
     connection.connection_made(cast("asyncio.Transport", wire))
@@ -120,12 +118,11 @@ def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: 
         assert wire.answers == len(requests)
         assert wire.reads
         assert connection.deadline_s < math.inf
+        assert stats.read_bytes == connection.held_bytes == 0
     finally:
         connection.connection_lost(None)
         connections.stop()
         loop.close()
-        ours.close()
-        theirs.close()
 
 
 def sent(
@@ -147,7 +144,7 @@ def sent(
                 lambda: one_round(loop),
             ]
             random.choice(meanwhile)()
-        assert connection.deadline_s < math.inf or connection._waiting or connection._rest or connection._turn._queued
+        assert connection.deadline_s < math.inf or connection._waiting or connection._unparsed
     for _ in range(STEPS_AT_THE_END):
         one_round(loop)
         handler.answer(100)

@@ -15,8 +15,8 @@ from stream_router.control.arns import Home
 from stream_router.control.policy.command import needs_of
 from stream_router.control.policy.needs import document
 from stream_router.control.setup import queues, rules, streams
-from stream_router.receiver.auth import schemes
-from stream_router.receiver.http.server import IDLE_S
+from stream_router.receiver import auth
+from stream_router.receiver.connection import IDLE_S
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load, names
 from stream_router.settings.receiver import Receiver, Signature
@@ -208,7 +208,7 @@ def test_a_receiver_starts_with_each_scheme_on_offer(scheme: str, monkeypatch: p
     secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": "user:a password of some length"}
     monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SECRETS", secret.get(scheme, "a secret of some length"))
     assert TEMPLATE["Conditions"]["SignsByHmac"] == {"Fn::Equals": [{"Ref": "WebhookScheme"}, "hmac"]}
-    assert schemes.make(load(Receiver))
+    assert auth.make(load(Receiver))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +14,7 @@ from botocore.exceptions import (
 
 from stream_router.aws import credentials
 from stream_router.aws.credentials import Credentials, CredentialsError, CredentialSource
-from stream_router.receiver import worker
-from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_board import Board
+from stream_router.receiver import __main__ as program
 
 ENDED = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
 TROUBLE = [
@@ -144,17 +141,16 @@ def test_a_start_waits_half_a_minute_for_what_time_can_cure(chain: Any, asked: i
 @pytest.mark.parametrize(
     ("chain", "starts"), [(Chain(misses=1), True), (Chain(SILENT), True), (Chain(TROUBLE[0]), False)]
 )
-def test_a_worker_has_the_credentials_of_the_start_where_the_chain_is_silent_for_a_moment(
+def test_a_receiver_has_the_credentials_of_the_start_where_the_chain_is_silent_for_a_moment(
     monkeypatch: pytest.MonkeyPatch, chain: Any, starts: bool
 ) -> None:
     """Its metadata service was asked a second ago, perhaps by a dozen others too: that is no reason to end with 78."""
-    monkeypatch.setattr(worker, "session", lambda _: chain)
-    stream: Any = SimpleNamespace(session=Chain())
-    receiver = worker.Worker(Receiver(aws_region="us-east-1", webhook_scheme="none"), stream, Board(1).row(0), [""])
+    monkeypatch.setattr(program, "session", lambda _: chain)
+    at_start: Any = Chain()
     if not starts:
         with pytest.raises(CredentialsError):
-            receiver.credentials()
+            program.credentials_of("us-east-1", at_start)
         return
-    source = receiver.credentials()
+    source = program.credentials_of("us-east-1", at_start)
     source.close()
     assert source().access_key == "AK2"

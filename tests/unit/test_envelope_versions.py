@@ -51,7 +51,7 @@ def sealed(body: bytes, content_type: str = "application/json") -> bytes:
     settings = Receiver(aws_region="x", webhook_scheme="none")
     intake = Intake(settings, lambda: NOW_MS / 1000, ADDED["source"], takes_xml=True)
     request = Body(body, "d-1", content_type, ADDED["eventTypeHeader"], ADDED["traceparent"])
-    ((event,),) = [events for events in intake.slices(request) if events]
+    (event,) = intake.events(request)
     return event.line
 
 

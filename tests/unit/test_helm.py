@@ -131,6 +131,24 @@ def test_metrics_can_be_had_without_the_prometheus_operator() -> None:
 
 
 @needs_helm
+def test_with_a_spill_each_receiver_has_a_volume_that_lasts() -> None:
+    """A StatefulSet that nothing scales: what waits on the volume of a pod that is gone waits until it is back."""
+    done = subprocess.run(
+        [*COMMAND, "--set", "receiver.spill.enabled=true"], capture_output=True, text=True, check=True
+    )
+    rendered = parsed(done.stdout)
+    of_receiver = rendered["StatefulSet", "cx-receive"]["spec"]
+    (claim,) = of_receiver["volumeClaimTemplates"]
+    pod = of_receiver["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (claim["metadata"]["name"], "volumes" in pod) == (mount["name"], False)
+    assert variables(pod)["STREAM_ROUTER_SPILL_DIR"] == mount["mountPath"]
+    assert of_receiver["replicas"] == 2
+    assert ("HorizontalPodAutoscaler", "cx-receive") not in rendered
+    assert ("Deployment", "cx-receive") not in rendered
+
+
+@needs_helm
 def test_a_spill_that_goes_with_its_pod_is_refused() -> None:
     """The pod's only folder to write to is an `emptyDir`: what was answered 202 would be lost with the pod."""
     given = ("--set", "settings.STREAM_ROUTER_SPILL_DIR=/var/lib/stream-router/spill")

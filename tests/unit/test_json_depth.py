@@ -8,7 +8,7 @@ from stream_router.envelope import is_too_deep, json_levels
 from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
-from stream_router.receiver.intake import ProblemError
+from stream_router.receiver.intake import Body, ProblemError
 from tests.unit.test_receiver_intake import intake
 
 DEEPER = EVENT_MAX_DEPTH + 1
@@ -21,9 +21,9 @@ def _nested(levels: int, core: bytes = b"1") -> bytes:
 @pytest.mark.parametrize("core", [b"1", b'"\\ud83d"', b"1e999"])
 def test_an_event_of_just_the_depth_is_taken_and_one_deeper_is_not(core: bytes) -> None:
     """Whichever of the two parsers reads it; the message says the bound."""
-    assert len(intake().seal(_nested(EVENT_MAX_DEPTH, core), "d")) == 1
+    assert len(intake().events(Body(_nested(EVENT_MAX_DEPTH, core), "d"))) == 1
     with pytest.raises(ProblemError, match="malformed_json") as refused:
-        intake().seal(_nested(DEEPER, core), "d")
+        intake().events(Body(_nested(DEEPER, core), "d"))
     assert (refused.value.status, refused.value.message) == (400, "the body nests deeper than 800 levels")
 
 
@@ -31,9 +31,12 @@ def test_an_event_of_just_the_depth_is_taken_and_one_deeper_is_not(core: bytes) 
 def test_an_array_counts_as_a_level(core: bytes) -> None:
     """Its elements are cut at every depth that is taken."""
     deep = _nested(EVENT_MAX_DEPTH - 1, core)
-    assert [sealed.line.endswith(deep + b"}") for sealed in intake().seal(b"[{}, " + deep + b"]", "d")] == [False, True]
+    assert [sealed.line.endswith(deep + b"}") for sealed in intake().events(Body(b"[{}, " + deep + b"]", "d"))] == [
+        False,
+        True,
+    ]
     with pytest.raises(ProblemError, match="malformed_json"):
-        intake().seal(b"[" + _nested(EVENT_MAX_DEPTH, core) + b"]", "d")
+        intake().events(Body(b"[" + _nested(EVENT_MAX_DEPTH, core) + b"]", "d"))
 
 
 @pytest.mark.parametrize("levels", [10_000, 90_000])
@@ -41,7 +44,7 @@ def test_an_array_counts_as_a_level(core: bytes) -> None:
 def test_what_no_parser_follows_is_the_same_400(levels: int, core: bytes) -> None:
     """Nothing but the answer comes of it."""
     with pytest.raises(ProblemError, match="malformed_json"):
-        intake().seal(_nested(levels, core), "d")
+        intake().events(Body(_nested(levels, core), "d"))
 
 
 def test_an_array_of_others_that_nests_too_deep_is_one_dead_letter() -> None:

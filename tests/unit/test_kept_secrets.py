@@ -12,7 +12,7 @@ from stream_router.control.arns import Home
 from stream_router.control.policy import command, programs
 from stream_router.control.policy.needs import document
 from stream_router.errors import SettingsError
-from stream_router.receiver.auth.secrets import Secrets, plain
+from stream_router.receiver.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
 from stream_router.settings import secrets
 from stream_router.settings.consumer import Consumer

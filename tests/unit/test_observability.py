@@ -25,13 +25,14 @@ from stream_router.telemetry.metrics_catalogue import (
     ENTRIES_PER_CALL,
     HANGING,
     HOLDING,
+    RECEIVER,
+    RECEIVER_IN_CLOUDWATCH,
     RULE_MATCHED,
     SHARD,
     STAGES,
     UNREAD,
     Metric,
 )
-from stream_router.telemetry.receiver.receiver_metrics_catalogue import IN_CLOUDWATCH, RECEIVER
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/observability"
@@ -225,7 +226,17 @@ def kept(wanted: Any, found: Any) -> Any:
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
     kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
-    told = (*kinds, HOLDING, HANGING, UNREAD, RULE_MATCHED, DAEMON_UP, DAEMON_RESTARTS, BUS_UNASKED, *IN_CLOUDWATCH)
+    told = (
+        *kinds,
+        HOLDING,
+        HANGING,
+        UNREAD,
+        RULE_MATCHED,
+        DAEMON_UP,
+        DAEMON_RESTARTS,
+        BUS_UNASKED,
+        *RECEIVER_IN_CLOUDWATCH,
+    )
     return {metric.cloudwatch.name for metric in told if metric.cloudwatch}
 
 

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.receiver import headers
-from stream_router.receiver.auth import schemes
-from stream_router.receiver.headers import RefusedError, RequestHeaders
+from stream_router.receiver import auth, request
+from stream_router.receiver.auth import RefusedError
+from stream_router.receiver.request import Headers as RequestHeaders
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 from tests.receiver_kit import KEY, Headers
@@ -22,8 +22,8 @@ BODY = b'{"a":1}'
 WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
 
-def verifier(**settings: Any) -> schemes.Verifier:
-    made, _ = schemes.make(
+def verifier(**settings: Any) -> auth.Scheme:
+    made, _ = auth.make(
         Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, "weak_secrets": "allow", **settings})
     )
     return made
@@ -48,7 +48,7 @@ def standard(body: bytes = BODY, stamp: str = STAMP, identity: str = "msg_1") ->
     return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"}
 
 
-def refusal(made: schemes.Verifier, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
+def refusal(made: auth.Scheme, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
     with pytest.raises(RefusedError) as caught:
         made.verify(Headers(headers), body, now_s)
     return caught.value.code
@@ -266,7 +266,7 @@ def test_a_secrets_file_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "secrets"
     path.write_text(f"{KEY}\n")
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}")
-    made, live = schemes.make(settings)
+    made, live = auth.make(settings)
     assert live is not None
     path.write_text("another secret of some length\n")
     assert not live.refresh()
@@ -283,7 +283,7 @@ def test_a_secrets_file_that_cannot_be_used_changes_nothing(tmp_path: Path, brok
     """A file that is gone or empty for a moment (it is being replaced) locks nobody out, and lets nobody in."""
     path = tmp_path / "secrets"
     path.write_text(KEY)
-    made, live = schemes.make(Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}"))
+    made, live = auth.make(Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}"))
     assert live is not None
     if broken is None:
         path.unlink()
@@ -296,7 +296,7 @@ def test_a_secrets_file_that_cannot_be_used_changes_nothing(tmp_path: Path, brok
 def test_no_repr_shows_a_secret() -> None:
     """Whatever prints a verifier, its secrets or the settings shows none of them."""
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=KEY)
-    made, live = schemes.make(settings)
+    made, live = auth.make(settings)
     shown = f"{made!r} {live!r} {settings!r} {settings}"
     assert KEY not in shown
     assert hashlib.sha256(KEY.encode()).hexdigest() not in shown
@@ -304,14 +304,14 @@ def test_no_repr_shows_a_secret() -> None:
 
 def test_every_scheme_of_the_settings_is_in_the_one_table() -> None:
     """A scheme that only the settings know would else be checked in some other scheme's way."""
-    assert set(schemes.SCHEMES) == set(get_args(Scheme))
+    assert set(auth.SCHEMES) == set(get_args(Scheme))
 
 
 def test_a_scheme_that_is_in_no_table_is_refused() -> None:
     """Unknown means refuse."""
     settings = Receiver(aws_region="x", webhook_scheme="hmac", webhook_secrets=KEY)
     with pytest.raises(SettingsError, match="STREAM_ROUTER_WEBHOOK_SCHEME"):
-        schemes.make(settings.model_copy(update={"webhook_scheme": "another"}))
+        auth.make(settings.model_copy(update={"webhook_scheme": "another"}))
 
 
 def test_a_second_copy_of_a_header_is_seen_whatever_is_in_it() -> None:
@@ -327,7 +327,7 @@ def test_a_long_name_of_a_header_is_read_and_not_remembered() -> None:
     """Anybody may send a thousand of 16 KiB each, which would stay in memory for as long as the receiver runs."""
     name = b"X-" + b"a" * 5_000
     assert RequestHeaders([(name, b"1")]).get(name.decode().lower()) == "1"
-    assert max(map(len, headers._KEYS)) < 100
+    assert max(map(len, request._KEYS)) < 100
 
 
 @pytest.mark.parametrize("space", [b" ", b"\t", b" \t "])

@@ -16,8 +16,8 @@ from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.putrecords import HASH_SPACE, MAX_CALL_BYTES, MAX_RECORD_BYTES, Address
 from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.intake import Sealed
-from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, refuse
 
 

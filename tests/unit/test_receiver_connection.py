@@ -3,29 +3,24 @@
 import asyncio
 import contextlib
 import gc
-import itertools
-import socket
-import sys
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.http import answers
-from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.connection import Connection
-from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.http.request import Limits, Request
-from stream_router.receiver.http.turns import WORK_S, Turns
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.receiver import answers
+from stream_router.receiver import connection as connection_module
+from stream_router.receiver import connections as connections_module
+from stream_router.receiver.answers import Response
+from stream_router.receiver.connection import Connection
+from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import Request
+from stream_router.receiver.stats import Stats
 from tests.receiver_kit import AtOnce
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"
-LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
 
 
 class Transport:
@@ -33,6 +28,12 @@ class Transport:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: False
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round has time, however loaded the machine is."""
+    monkeypatch.setattr(connections_module, "WORK_S", 60.0)
 
 
 @pytest.fixture
@@ -46,20 +47,18 @@ def uncollected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(
-    transport: Transport, handler: AtOnce | None = None, now_s: Callable[[], float] = time.monotonic
+    transport: Transport, handler: AtOnce | None = None
 ) -> Iterator[tuple[Connection, Turns, asyncio.AbstractEventLoop]]:
     """A connection of 1.2.3.4 over a transport, the turns that it waits for, and its loop; all closed afterwards."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop, LoopClock(loop), now_s)
-    connection = Connection("1.2.3.4", ours, loop, connections, handler or AtOnce(), LIMITS, turns)
+    loop = asyncio.new_event_loop()
+    connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop)
+    connection = Connection("1.2.3.4", loop, connections, handler or AtOnce(), turns)
     assert connections.admit(connection)
     connection.connection_made(cast("asyncio.Transport", transport))
     yield connection, turns, loop
     connection.connection_lost(None)
     connections.stop()
     loop.close()
-    ours.close()
-    theirs.close()
 
 
 class Reading(Transport):
@@ -78,8 +77,9 @@ class Reading(Transport):
 def test_a_body_that_waits_for_its_turn_is_read_no_further() -> None:
     """A client that sends and sends fills the kernel's buffer, not the receiver's memory; at its turn it is read on."""
     transport = Reading()
-    with opened(transport, now_s=itertools.count(0.0, 2 * WORK_S).__next__) as (connection, _, loop):
+    with opened(transport) as (connection, turns, loop):
         connection.data_received(POST)
+        turns._until_s = 0.0  # this round has no time left
         assert transport.reads
         connection.data_received(b"x" * 64 * 1024)
         assert not transport.reads
@@ -108,11 +108,11 @@ def test_a_body_that_does_not_come_is_408_and_one_that_waits_for_us_503(
     transport = Written()
     with opened(transport) as (connection, turns, loop):
         connection.data_received(POST)
-        monkeypatch.setattr(turns, "have_time", lambda **_: waits == "nothing")
+        monkeypatch.setattr(turns, "have_time", lambda: waits == "nothing")
         if waits == "read":
             connection.data_received(b"x")
         elif waits == "unread":
-            connection._flow.pause()
+            connection._pause()
         connection.overdue(loop.time())
         assert transport.answers[0][9:12] == status
 
@@ -129,17 +129,15 @@ def test_a_sender_that_nobody_knows_has_only_so_many_answers(known: bool) -> Non
         assert closes == ([False] * 20 if known else [False] * 15 + [True])
 
 
-@pytest.mark.parametrize(("timeout_s", "told"), [(10.0, b"keep-alive: timeout=9\r\n"), (1.5, b"")])
-def test_an_answer_says_for_how_long_its_connection_is_kept(
-    timeout_s: float, told: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("known", "told"), [(True, b"timeout=74\r\n"), (False, b"timeout=9\r\n")])
+def test_an_answer_says_for_how_long_its_connection_is_kept(known: bool, told: bytes) -> None:
     """A sender that sends as it is closed would have no answer: one that reads this opens another in time."""
-    monkeypatch.setattr(sys.modules[__name__], "LIMITS", LIMITS._replace(header_timeout_s=timeout_s))
     transport = Written()
     with opened(transport) as (connection, _, _):
+        if known:
+            connection.known()
         connection.data_received(GET)
         assert told in transport.answers[0]
-        assert (b"keep-alive" in transport.answers[0]) == bool(told)
         connection.data_received(GET.replace(b"Host", b"Connection: close\r\nHost"))
         assert b"keep-alive" not in transport.answers[1]
 
@@ -155,22 +153,6 @@ def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
         for _ in range(3):
             loop.run_until_complete(asyncio.sleep(0))
         assert len(transport.answers) == 300
-
-
-@pytest.mark.parametrize("knows", [False, True])
-def test_who_is_refused_on_a_new_connection_waits_with_strangers_from_then_on(knows: bool) -> None:
-    """Its address has brought it one request before theirs, and no more; a connection of a known sender stays one."""
-
-    class Refuses(AtOnce):
-        def complete(self, request: Request) -> Response | None:
-            if knows:
-                request.known()
-            return answers.REFUSED["bad_signature"]
-
-    with opened(Written(), Refuses()) as (connection, _, _):
-        connection._turn.known = True
-        connection.data_received(GET)
-        assert connection._turn.known == knows
 
 
 class Early(AtOnce):
@@ -253,7 +235,7 @@ class Later(Bodies):
 
     def complete(self, request: Request) -> Response | None:
         super().complete(request)
-        request.known()
+        request.connection.known()
         self._waiting.append(request)
         return None
 
@@ -286,12 +268,12 @@ def test_what_came_in_part_behind_requests_that_waited_is_read_on(cut: int) -> N
         assert len(transport.answers) == len(later.taken) == 17
 
 
-@pytest.mark.parametrize(("cut", "timeout_s"), [(1, 5.0), (30, 5.0), (len(POST), 7.0), (len(POST) + 9, 7.0)])
+@pytest.mark.parametrize(("cut", "timeout_s"), [(1, 10.0), (30, 10.0), (len(POST), 7.0), (len(POST) + 9, 7.0)])
 def test_what_came_in_part_behind_a_request_that_waited_has_its_time(
     cut: int, timeout_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A head that never ends, or a body: its sender would have the connection for as long as it likes."""
-    monkeypatch.setattr(sys.modules[__name__], "LIMITS", LIMITS._replace(body_timeout_s=timeout_s))
+    monkeypatch.setattr(connection_module, "BODY_S", 7.0)
     later = Later()
     with opened(Live(), later) as (connection, _, loop):
         connection.data_received(GET + (POST + b"x" * 20)[:cut])
@@ -359,9 +341,9 @@ def test_a_target_with_scheme_and_host_is_its_path(target: bytes, path: str) -> 
 @pytest.mark.parametrize("data", [None, b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
 def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:
     """It is freed at once, whatever it had read: what waits for the collector grows for half an hour."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    loop = asyncio.new_event_loop()
     connections = Connections(loop, 10, 10, (), Stats())
-    connection = Connection("1.2.3.4", ours, loop, connections, AtOnce(), LIMITS, Turns(loop, LoopClock(loop)))
+    connection = Connection("1.2.3.4", loop, connections, AtOnce(), Turns(loop))
     assert connections.admit(connection)
     if data is None:  # its TLS handshake fails
         connection.gone()
@@ -375,6 +357,4 @@ def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:
     loop.run_until_complete(asyncio.sleep(0))
     connections.stop()
     loop.close()
-    ours.close()
-    theirs.close()
     assert left() is None

@@ -13,12 +13,11 @@ import pytest
 import trustme
 import uvloop
 
-from stream_router.receiver.http import connection, server
-from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.http.server import HttpServer
-from stream_router.receiver.http.tls import Tls
+from stream_router.receiver import connection, server
+from stream_router.receiver.server import HttpServer
+from stream_router.receiver.stats import Stats
+from stream_router.receiver.tls import Tls
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.ports import free_port
 from tests.receiver_kit import AtOnce
 
@@ -57,14 +56,13 @@ async def serving(
     drain_delay_s: float = 0.0, tls: Mapping[str, Path] = NO_TLS
 ) -> AsyncIterator[tuple[HttpServer, AtOnce, Callable[[], Client]]]:
     """A server, what answers in it, and what makes a client."""
-    port, loop, handler = free_port(), asyncio.get_running_loop(), AtOnce()
+    port, handler = free_port(), AtOnce()
     listen = f"127.0.0.1:{port}"
     settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)
-    clock = LoopClock(loop)
-    running = HttpServer(settings, handler, Tls(settings), Stats(), clock, shared=False)  # type: ignore[arg-type]
+    tls_files = Tls(settings)
+    running = HttpServer(settings, handler, lambda: tls_files.context, Stats())
     with contextlib.ExitStack() as stack:
         yield running, handler, lambda: stack.enter_context(contextlib.closing(Client(port)))
-    clock.stop()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -81,7 +79,7 @@ def test_connections_that_the_kernel_has_taken_are_served() -> None:
     async def test() -> None:
         async with serving() as (running, handler, connect):
             clients = [connect() for _ in range(300)]
-            handler.closing = True
+            handler.draining = True
             answers, drained = [asyncio.create_task(client.post()) for client in clients], running.drain(WITHIN_S)
             assert await drained
             assert await asyncio.gather(*answers) == ["202 close"] * 300
@@ -96,7 +94,7 @@ def test_a_sender_between_two_requests_has_its_next_one_answered() -> None:
         async with serving() as (running, handler, connect):
             client, new = connect(), connect()
             assert await client.post() == "202"
-            handler.closing = True
+            handler.draining = True
             drained = asyncio.create_task(running.drain(WITHIN_S))
             await asyncio.sleep(0.05)
             assert [await client.post(), await new.post()] == ["202 close"] * 2
@@ -113,10 +111,11 @@ def test_a_connection_that_stays_idle_is_closed(drain_delay_s: float, monkeypatc
     async def test() -> None:
         async with serving(drain_delay_s) as (running, handler, connect):
             client, loop, ahead_s = connect(), asyncio.get_running_loop(), [0.0]
-            cast("Any", running)._loop = SimpleNamespace(time=lambda: loop.time() + ahead_s[0])
             assert await client.post() == "202"
+            moved = SimpleNamespace(time=lambda: loop.time() + ahead_s[0], remove_reader=loop.remove_reader)
+            cast("Any", running)._loop = moved
             ahead_s[0] += server.LAST_REQUEST_S
-            handler.closing = True
+            handler.draining = True
             drained, ends = asyncio.create_task(running.drain(100.0)), asyncio.create_task(client.ends())
             await asyncio.wait([ends], timeout=WITHIN_S if drain_delay_s else 0.1)
             assert ends.done() == (drain_delay_s > 0.0)
@@ -154,9 +153,28 @@ def test_a_tls_client_that_does_nothing_holds_up_no_stop(
             client, secured = connect(), None
             if does == "posts once":
                 secured = await asyncio.to_thread(post, client)
-            handler.closing = True
+            handler.draining = True
             assert await running.drain(WITHIN_S)
             if secured:
                 secured.close()
+
+    run(test)
+
+
+def test_a_connection_that_is_cut_before_it_began_to_open_is_closed() -> None:
+    """Many come in one round of the loop, and others need the room: its socket waits for no garbage collector."""
+
+    async def test() -> None:
+        async with serving() as (running, _, _connect):
+            ours, theirs = socket.socketpair()
+            running._take(ours, "1.2.3.4")
+            (opening,) = running._connections.all
+            opening.cut()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert ours.fileno() == -1
+            assert not running._connections.all
+            theirs.close()
+            assert await running.drain(WITHIN_S)
 
     run(test)

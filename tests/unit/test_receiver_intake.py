@@ -27,7 +27,7 @@ def intake(**settings: Any) -> Intake:
 
 def problem(body: bytes, **settings: Any) -> tuple[int, str]:
     with pytest.raises(ProblemError) as caught:
-        intake(**settings).seal(body, None)
+        intake(**settings).events(Body(body, None))
     assert body.decode("utf-8", "replace")[:40] not in caught.value.message or len(body) < 4
     return caught.value.status, caught.value.code
 
@@ -35,7 +35,7 @@ def problem(body: bytes, **settings: Any) -> tuple[int, str]:
 def test_an_object_is_one_event_with_its_own_bytes() -> None:
     """The envelope carries the contract's identity, the time of receipt and the sender's very bytes."""
     body = '{"conversationId": "c",\t"name":"José", "n":1.0}'.encode()
-    (event,) = intake().seal(body, "d-1")
+    (event,) = intake().events(Body(body, "d-1"))
     assert event.identity == expected_id("hmac", "d-1", 0, body)
     head = f'{{"v":1,"id":"{event.identity}","idFrom":"delivery","receivedAt":1780000000123,"body":'
     assert event.line == head.encode() + body + b"}"
@@ -43,7 +43,7 @@ def test_an_object_is_one_event_with_its_own_bytes() -> None:
 
 def test_without_a_delivery_id_the_identity_is_the_content() -> None:
     """Such an event says so, and so is never taken for a repeat."""
-    (event,) = intake().seal(b'{"a":1}', None)
+    (event,) = intake().events(Body(b'{"a":1}', None))
     assert orjson.loads(event.line)["idFrom"] == "content"
     assert event.identity == expected_id("hmac", "", 0, b'{"a":1}')
 
@@ -51,20 +51,20 @@ def test_without_a_delivery_id_the_identity_is_the_content() -> None:
 def test_an_array_is_its_elements_each_with_an_identity_of_its_own() -> None:
     """The identity covers the whole body and the place in it; each element keeps its bytes."""
     body = b'[ {"a": 1} ,\r\n{"a": 1}, {"b":[1,2]}]'
-    events = intake().seal(body, "d")
+    events = intake().events(Body(body, "d"))
     assert [event.identity for event in events] == [expected_id("hmac", "d", index, body) for index in range(3)]
     assert [event.line.partition(b'"body":')[2][:-1] for event in events] == [b'{"a": 1}', b'{"a": 1}', b'{"b":[1,2]}']
 
 
 def test_an_empty_array_is_no_event() -> None:
     """Nothing to store, and nothing wrong."""
-    assert intake().seal(b"[]", "d") == []
+    assert intake().events(Body(b"[]", "d")) == []
 
 
 def test_line_breaks_between_tokens_become_spaces() -> None:
     """A pretty-printed body is one line of a record; its value stays the same."""
     body = json.dumps({"a": [1, 2], "b": "x\ny"}, indent=2).replace("\n", "\r\n").encode()
-    (event,) = intake().seal(body, None)
+    (event,) = intake().events(Body(body, None))
     assert b"\n" not in event.line
     assert b"\r" not in event.line
     assert orjson.loads(event.line)["body"] == {"a": [1, 2], "b": "x\ny"}
@@ -115,10 +115,10 @@ UNREADABLE = [
 @pytest.mark.parametrize("body", UNREADABLE)
 def test_json_that_the_consumer_cannot_read_is_taken_and_buried_as_it_came(body: bytes) -> None:
     """A 4xx is final for a sender: the consumer buries the sender's own bytes, and its neighbours pass."""
-    (event,) = intake().seal(body, "d")
-    (good,) = intake().seal(b'{"conversationId":"c"}', "d")
+    (event,) = intake().events(Body(body, "d"))
+    (good,) = intake().events(Body(b'{"conversationId":"c"}', "d"))
     assert event.conversation == good.conversation
-    assert intake().conversation_of_line(event.line) == intake().seal(body, "d")[0].conversation
+    assert intake().conversation_of_line(event.line) == intake().events(Body(body, "d"))[0].conversation
     data = b"\n".join([good.line, event.line, good.line])
     first, letter, last = open_record(Record(data, 1))
     assert isinstance(first, Event)
@@ -135,8 +135,8 @@ def test_an_event_as_deep_as_is_taken_finds_its_conversation_again(inside: bytes
     """An envelope nests one level deeper than its body: the body alone is read, as it was when it was taken."""
     levels = EVENT_MAX_DEPTH - 1
     body = b'{"conversationId":"c",' + inside + b'"payload":' + b"[" * levels + b"]" * levels + b"}"
-    (event,) = intake().seal(body, None)
-    assert intake().conversation_of_line(event.line) == intake().seal(body, None)[0].conversation
+    (event,) = intake().events(Body(body, None))
+    assert intake().conversation_of_line(event.line) == intake().events(Body(body, None))[0].conversation
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_line_that_cannot_be_read_has_a_conversation_too(line: bytes) -> None:
 def test_an_array_with_such_an_element_is_cut_as_any_other(body: bytes) -> None:
     """Only that element is the consumer's to bury."""
     good = b'{"conversationId":"c","n":1.50}'
-    events = intake().seal(b"[" + good + b", " + body + b"]", "d")
+    events = intake().events(Body(b"[" + good + b", " + body + b"]", "d"))
     parts = [event.line.partition(b'"body":')[2][:-1] for event in events]
     assert parts == [good, body.replace(b"\r\n", b"  ")]
     assert len({event.conversation for event in events}) == 1
@@ -177,15 +177,15 @@ def test_an_array_with_such_an_element_is_cut_as_any_other(body: bytes) -> None:
 )
 def test_numbers_name_the_same_conversation_either_way(body: bytes, like: bytes) -> None:
     """An event goes into the bucket of its conversation's other events."""
-    assert [event.conversation for event in intake().seal(body, "d")] == [
-        event.conversation for event in intake().seal(like, "d")
+    assert [event.conversation for event in intake().events(Body(body, "d"))] == [
+        event.conversation for event in intake().events(Body(like, "d"))
     ]
 
 
 def test_a_conversation_s_name_may_be_cut() -> None:
     """A surrogate alone has no UTF-8: it still picks a bucket, always the same."""
     body = b'{"conversationId":"\\ud83d"}'
-    assert intake().seal(body, "1")[0].conversation == intake().seal(body, "2")[0].conversation
+    assert intake().events(Body(body, "1"))[0].conversation == intake().events(Body(body, "2"))[0].conversation
 
 
 @pytest.mark.parametrize("body", [b"1", b'"text"', b"null", b"true", b"[1]", b'[{"a":1},2]', b"[[]]", b"[null]"])
@@ -223,22 +223,28 @@ def test_an_event_beyond_a_kinesis_record_is_too_large() -> None:
 def test_one_conversation_is_one_bucket(one: dict[str, Any], other: dict[str, Any]) -> None:
     """conversationId decides, else interactionId, where they are a text or a number."""
     made = intake()
-    assert made.seal(orjson.dumps(one), None)[0].conversation == made.seal(orjson.dumps(other), None)[0].conversation
+    assert (
+        made.events(Body(orjson.dumps(one), None))[0].conversation
+        == made.events(Body(orjson.dumps(other), None))[0].conversation
+    )
 
 
 def test_the_partition_path_is_a_setting() -> None:
     """A path leads into the event; where it leads nowhere the id decides."""
     made = intake(partition_path="data.case.id")
-    keys = {made.seal(orjson.dumps({"data": {"case": {"id": "k"}}, "n": n}), None)[0].conversation for n in range(20)}
+    keys = {
+        made.events(Body(orjson.dumps({"data": {"case": {"id": "k"}}, "n": n}), None))[0].conversation
+        for n in range(20)
+    }
     assert len(keys) == 1
-    scattered = {made.seal(orjson.dumps({"data": [], "n": n}), None)[0].conversation for n in range(20)}
+    scattered = {made.events(Body(orjson.dumps({"data": [], "n": n}), None))[0].conversation for n in range(20)}
     assert len(scattered) > 10
 
 
 def test_many_conversations_fill_every_bucket() -> None:
     """The hash spreads them."""
     made = intake()
-    found = [made.seal(orjson.dumps({"conversationId": f"c-{n}"}), None)[0].conversation for n in range(2000)]
+    found = [made.events(Body(orjson.dumps({"conversationId": f"c-{n}"}), None))[0].conversation for n in range(2000)]
     found = [key % 16 for key in found]
     assert sorted(set(found)) == list(range(16))
     assert max(found.count(bucket) for bucket in range(16)) < 250

@@ -1,19 +1,22 @@
-"""The receiver's bounds: connections, half-read bodies, whose they are, and who goes where room is needed."""
+"""The receiver's bounds: connections, what was read of requests, one round's work, and its own lateness."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.http import answers, connections, listener
-from stream_router.receiver.http.app import App
-from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.loop_clock import TICK_S, LoopClock
-from stream_router.receiver.http.request import Request
+from stream_router.receiver import answers, connections
+from stream_router.receiver.app import LATE_S, App
+from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import Headers, Request
+from stream_router.receiver.server import AT_ONCE, AT_ONCE_OF_TLS, HttpServer
+from stream_router.receiver.stats import Stats
 from stream_router.settings import types
-from stream_router.telemetry.receiver.receiver_stats import Stats
-from tests.receiver_kit import FakeLoop, Headers
+from stream_router.settings.receiver import Receiver
+from tests.receiver_kit import AtOnce, FakeLoop
 
 
 class Fake:
@@ -22,15 +25,15 @@ class Fake:
     deadline_s = float("inf")
 
     def __init__(self, client: str) -> None:
-        self.client = self.sender = client
-        self.reading_bytes = 0
-        self.was_cut = self.body_was_cut = False
+        self.client = client
+        self.held_bytes = 0
+        self.was_cut = self.made_room = False
 
     def cut(self) -> None:
         self.was_cut = True
 
-    def cut_body(self) -> None:
-        self.body_was_cut = True
+    def make_room(self) -> None:
+        self.made_room = True
 
     def overdue(self, now_s: float) -> None:
         self.was_cut = True
@@ -63,42 +66,6 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
     assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
-def test_the_connections_that_are_open_are_shown(bench: Bench) -> None:
-    """Whoever is attacked sees how many: those that came and are there, not one that was closed or sent away."""
-    assert bench.stats.connections == 0
-    connections = bench.admit("a", "a", "a", "b")
-    assert bench.stats.connections == 4
-    bench.admit("a")  # in the place of its oldest
-    assert bench.stats.connections == 4
-    for connection in connections:
-        bench.connections.gone(connection)
-    assert bench.stats.connections == 1
-
-
-def test_an_address_stands_from_a_known_sender_until_a_stranger_came_of_it(bench: Bench) -> None:
-    """Its next connection is served before strangers' own; one that never showed who it is ends that for the next."""
-    known, stranger = bench.admit("1.1.1.1", "1.1.1.1")
-    assert not bench.connections.stands("1.1.1.1")
-    bench.connections.known(known)
-    assert bench.connections.stands("1.1.1.1")
-    bench.connections.gone(known)
-    assert bench.connections.stands("1.1.1.1")
-    assert not bench.connections.stands("2.2.2.2")
-    bench.connections.gone(stranger)
-    assert not bench.connections.stands("1.1.1.1")
-
-
-def test_so_many_addresses_stand_and_no_proxy_s_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of them is bounded; behind a proxy's address is everybody."""
-    monkeypatch.setattr(connections, "MOST_STANDING", 2)
-    bench = Bench(proxies="10.0.0.0/8")
-    for connection in bench.admit("10.0.0.1", "1.1.1.1", "2.2.2.2", "1.1.1.1", "3.3.3.3"):
-        bench.connections.known(connection)
-    stand = [name for name in ("10.0.0.1", "1.1.1.1", "2.2.2.2", "3.3.3.3") if bench.connections.stands(name)]
-    assert stand == ["1.1.1.1", "3.3.3.3"]
-    bench.loop.close()
-
-
 def test_a_host_with_many_addresses_of_ipv6_is_one_client(bench: Bench) -> None:
     """A /64 is the least that a network gives, and each address in it may be the same host's; another /64 is not."""
     addresses = "2001:db8:1:1::1", "2001:db8:1:1::2", "2001:db8:1:1:ffff::3%eth0", "2001:db8:1:1:a:b:c:d"
@@ -123,41 +90,6 @@ def test_a_host_with_many_addresses_of_ipv6_is_one_client(bench: Bench) -> None:
 def test_whose_an_address_is(address: str, client: str) -> None:
     """What is no address stands for itself."""
     assert connections.whose(address) == client
-
-
-def test_who_says_nothing_in_its_time_is_counted_and_who_is_idle_is_not(bench: Bench) -> None:
-    """A silent client and a half-sent body are; a sender that is known and has nothing to send is not."""
-    silent, half, idle = bench.admit("a", "b", "c")
-    for one in (half, idle):
-        bench.connections.known(one)
-    bench.connections.reading(half, 100)
-    for one in (silent, half, idle):
-        one.deadline_s = 1.0
-    bench.loop.move(0.9)
-    assert not silent.was_cut
-    bench.loop.move(0.2)
-    assert all(one.was_cut for one in (silent, half, idle))
-    assert bench.stats.connections_cut == 2
-
-
-def test_a_client_that_is_told_408_and_stays_is_counted_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told that its time is over, hangs on, and is closed a while later: one connection that took too long."""
-    silent, greedy = bench.admit("a", "b")
-
-    def overdue(now_s: float) -> None:
-        silent.deadline_s = now_s + 1.0
-
-    monkeypatch.setattr(silent, "overdue", overdue)
-    silent.deadline_s = 1.0
-    bench.loop.move(3.0)
-    assert bench.stats.connections_cut == 1
-    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
-    bench.connections.reading(greedy, 600)
-    assert greedy.body_was_cut
-    greedy.deadline_s = 1.0
-    bench.loop.move(1.0)
-    assert greedy.was_cut
-    assert bench.stats.connections_cut == 2
 
 
 def test_nobodys_time_is_over_while_the_receiver_stood_still(bench: Bench) -> None:
@@ -210,39 +142,9 @@ def test_where_all_places_are_taken_the_oldest_unknown_goes(bench: Bench) -> Non
     for one in (*held[2:], newest):
         bench.connections.known(one)
     assert not bench.connections.admit(Fake("h"))
-    assert bench.stats.connections_refused == 1
+    assert bench.stats.connections == 6
     bench.connections.gone(held[2])
     bench.admit("h")
-
-
-def test_half_read_bodies_of_one_client_cost_no_other_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client has half of the room; beyond it its own oldest body is cut. Beyond all, the oldest of all."""
-    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
-    good, *slow = bench.admit("b", "a", "a", "a")
-    bench.connections.reading(good, 400)
-    for one in slow:
-        bench.connections.reading(one, 200)
-    assert [one.body_was_cut for one in (good, *slow)] == [False, True, False, False]
-    (third,) = bench.admit("c")
-    bench.connections.reading(third, 300)
-    assert (good.body_was_cut, third.body_was_cut) == (True, False)
-    for one in (*slow[1:], third):
-        bench.connections.read_no_more(one)
-    assert bench.connections._reading_bytes == 0
-    assert not bench.connections._reading_of
-
-
-@pytest.mark.parametrize(("clients", "most"), [("aaaaaaaa", 500), ("abcdefgh", 1_000)], ids=["one", "several"])
-def test_bodies_of_a_byte_make_no_room_for_large_ones(monkeypatch: pytest.MonkeyPatch, clients: str, most: int) -> None:
-    """However many oldest bodies have to go for one that grows: the bound holds, of one client and of all."""
-    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
-    bench = Bench(most=100, most_of_client=100)
-    for tiny in bench.admit(*clients):
-        bench.connections.reading(tiny, 1)
-    for large in bench.admit(*clients):
-        bench.connections.reading(large, 200)
-        assert bench.connections._reading_bytes <= most
-    bench.loop.close()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +163,9 @@ def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_cou
 ) -> None:
     """What stands left of it anyone could have written; who is no proxy of ours is believed nothing."""
     bench = Bench(proxies="10.0.0.0/8, fd00::/8")
-    assert bench.connections.client_of(peer, Headers({"x-forwarded-for": forwarded})) == client
+    assert (
+        bench.connections.client_of(peer, Headers([(b"X-Forwarded-For", one.encode()) for one in forwarded])) == client
+    )
     bench.loop.close()
 
 
@@ -272,65 +176,144 @@ def test_connections_of_a_trusted_proxy_are_many_clients(bench: Bench) -> None:
     bench.loop.close()
 
 
-@pytest.mark.parametrize(("held", "refused"), [(1_000, False), (1_001, True)])
-def test_more_held_than_allowed_is_503_before_the_body_is_read(held: int, refused: bool) -> None:
-    """While too much waits for the stream nothing more is taken into memory; at the bound itself it still is."""
+def test_who_holds_the_most_of_too_much_loses_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest go until a quarter is free: however many small ones there are, none of them does."""
+    monkeypatch.setattr(connections, "MAX_READ_BYTES", 1_000)
+    small, large, larger, last = bench.admit("a", "b", "c", "d")
+    for one, size in ((small, 100), (large, 300), (larger, 400), (last, 200)):
+        bench.connections.hold(one, size)
+    assert not any(one.made_room for one in (small, large, larger, last))
+    bench.connections.hold(small, 101)
+    assert [one.made_room for one in (small, large, larger, last)] == [False, False, True, False]
+    assert bench.stats.read_bytes == 601
+    for one in (small, large, last):
+        bench.connections.gone(one)
+    assert bench.stats.read_bytes == 0
+
+
+class Batcher:
+    """Holds so many bytes, and keeps what it is given."""
+
+    ready = True
+
+    def __init__(self, held_bytes: int = 0) -> None:
+        self.held_bytes = held_bytes
+        self.taken: list[object] = []
+
+    def submit(self, events: object, *_: object, **__: object) -> None:
+        self.taken.append(events)
+
+
+def requested(app: App, waited_s: float = 0.0) -> tuple[Request, answers.Response | None]:
+    """A request whose last bytes were read so long ago, and what the app says of it."""
+    request = Request(cast("Any", SimpleNamespace(known=lambda: None, flush=lambda: None)))
+    request.method, request.path, request.body = "POST", "/v1/events", b"{}"
+    request.read_s = time.monotonic() - waited_s
+    return request, app.begin(request) or app.complete(request)
+
+
+def app_of(batcher: Batcher, stats: Stats) -> App:
+    source: Any = SimpleNamespace(
+        name="",
+        scheme=SimpleNamespace(verify=lambda *_: None),
+        says=lambda _: ("", "", ""),
+        intake=SimpleNamespace(events=lambda _: []),
+    )
+    return App({"/v1/events": source}, cast("Any", batcher), stats, 1_000, 1_000)
+
+
+@pytest.mark.parametrize(("waits", "read", "refused"), [(400, 600, False), (401, 600, True), (1_001, 0, True)])
+def test_more_held_than_allowed_is_503_before_the_body_is_read(waits: int, read: int, refused: bool) -> None:
+    """Events that wait and requests that are half there count alike; at the bound itself nothing is refused."""
     stats = Stats()
-    stats.bytes_in_flight = held
-    parts: Any = SimpleNamespace(name="")
-    app = App({"/v1/events": parts}, parts, parts, stats, parts, 1_000)
-    request = Request(lambda: None, lambda: None)
-    request.method, request.path = "POST", "/v1/events"
-    assert app.begin(request) == (answers.BUSY if refused else None)
+    stats.read_bytes = read
+    batcher = Batcher(waits)
+    _, answer = requested(app_of(batcher, stats))
+    assert (answer, len(batcher.taken)) == ((answers.BUSY, 0) if refused else (None, 1))
 
 
-def test_the_lag_of_the_loop_is_measured() -> None:
-    """What arrives behind 300 ms of work may have waited as long; two such rounds are an overload, one is none."""
-
-    loop, now = FakeLoop(), [0.0]
-    clock = LoopClock(cast("Any", loop), lambda: now[0], lambda: 0.0)
-    found = []
-
-    def takes(seconds: float) -> None:
-        """A round of the loop, whose timers ring as late."""
-        now[0] += seconds
-        found.append((clock.lag_s >= 0.27, clock.overloaded))
-        loop.move(TICK_S)
-
-    for seconds in (TICK_S, 0.3, 0.3, TICK_S, TICK_S, TICK_S):
-        takes(seconds)
-    assert found == [(False, False), (True, False), (True, True), (True, True), (False, False), (False, False)]
-    clock.stop()
-    loop.close()
+@pytest.mark.parametrize(("waited_s", "shed"), [(LATE_S - 0.1, False), (LATE_S + 0.1, True)])
+def test_what_waited_too_long_to_be_parsed_is_503_before_it_is_looked_at(waited_s: float, shed: bool) -> None:
+    """What waits for the stream is parsed already, so a slow stream never looks like this."""
+    batcher = Batcher()
+    _, answer = requested(app_of(batcher, Stats()), waited_s)
+    assert (answer, len(batcher.taken)) == ((answers.OVERLOAD, 0) if shed else (None, 1))
 
 
-@pytest.mark.parametrize(("share", "for_s", "busy"), [(0.95, 0.6, True), (0.95, 0.4, False), (0.8, 0.6, False)])
-def test_a_thread_that_is_hardly_idle_for_half_a_second_is_busy(share: float, for_s: float, busy: bool) -> None:
-    """Though its loop comes round in time: then what it took in waits for it elsewhere. A shorter burst is none."""
-    now, ticks = [100.0], [lambda: None]
+@pytest.mark.parametrize(
+    ("outcome", "age_s", "status"),
+    [
+        ("stored", 0.8, 202),
+        ("spilled", 0.8, 202),
+        ("seen_before", 0.8, 202),
+        ("not_stored", 0.1, 503),
+        ("stored", 0.89, 503),
+    ],
+)
+def test_a_request_is_answered_as_its_events_fared_and_never_late(outcome: str, age_s: float, status: int) -> None:
+    """A 202 that would come after its time is a 503: the sender has given up, and sends it again."""
+    app = app_of(Batcher(), Stats())
+    request, _ = requested(app, 0.0)
+    request.read_s = time.monotonic() - age_s
+    app._told(request, ["id"], outcome)
+    assert request.answer is not None
+    assert request.answer.status == status
 
-    def call_later(delay_s: float, tick: Callable[[], None]) -> None:
-        now[0] += delay_s
-        ticks[0] = tick
 
-    loop: Any = SimpleNamespace(call_later=call_later)
-    clock = LoopClock(loop, lambda: now[0], lambda: now[0] * share)
-    while now[0] < 100.0 + for_s:
-        ticks[0]()
-    assert clock.lag_s < 0.001
-    assert clock.busy is busy
+class Worker:
+    """Works for as long as the whole of a round's time, or fails."""
+
+    def __init__(self, turns: Turns, done: list[str], name: str, again: int = 0) -> None:
+        self._turns, self._done, self._name, self._again = turns, done, name, again
+
+    def work(self) -> None:
+        self._done.append(self._name)
+        time.sleep(connections.WORK_S)
+        if self._name == "fails":
+            raise RuntimeError
+        if self._again:
+            self._again -= 1
+            self._turns.add(self)
 
 
-@pytest.mark.parametrize(("context", "taken"), [(None, listener.AT_ONCE), (object(), listener.AT_ONCE_OF_TLS)])
-def test_a_round_takes_as_many_connections_as_it_can_open(context: Any, taken: int) -> None:
+def test_what_fits_no_round_waits_in_its_order_and_others_come_in_between() -> None:
+    """Who has more to do goes on behind all who wait; a failure keeps nobody from his turn."""
+
+    async def test() -> None:
+        loop, done = asyncio.get_running_loop(), list[str]()
+        loop.set_exception_handler(lambda *_: None)
+        turns = Turns(loop)
+        assert turns.have_time()
+        for name, again in (("much", 2), ("fails", 0), ("last", 0)):
+            turns.add(Worker(turns, done, name, again))
+        assert not turns.have_time()
+        for rounds in range(1, 6):
+            await asyncio.sleep(0)
+            assert len(done) <= rounds
+        assert done == ["much", "fails", "last", "much", "much"]
+        await asyncio.sleep(0)
+        assert turns.have_time()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(("context", "taken"), [(None, AT_ONCE), (object(), AT_ONCE_OF_TLS)])
+def test_a_round_takes_as_many_connections_as_it_can_open(
+    context: Any, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The handshakes of six hundred that come at once are not one round: who is served already waits for it."""
     accepted: list[object] = []
     client: Any = SimpleNamespace(close=lambda: accepted.append(client))
-    sock: Any = SimpleNamespace(fileno=lambda: 0, accept=lambda: (client, ("1.1.1.1", 1)))
-    readers: list[Callable[[], None]] = []
-    loop: Any = SimpleNamespace(add_reader=lambda _, what: readers.append(what), time=lambda: 0.0)
-    full: Any = SimpleNamespace(admit=lambda _: False)
-    nothing: Any = None
-    listener.Listener(loop, sock, full, lambda *_: nothing, lambda: context, 1.0)
-    readers[0]()
+
+    async def test() -> None:
+        settings = Receiver(aws_region="x", webhook_scheme="none", listen="127.0.0.1:0")
+        server = HttpServer(settings, AtOnce(), lambda: context, Stats())
+        monkeypatch.setattr(server._connections, "admit", lambda _: False)
+        asyncio.get_running_loop().remove_reader(server._socket.fileno())
+        listening, server._socket = server._socket, SimpleNamespace(accept=lambda: (client, ("1.1.1.1", 1)))  # type: ignore[assignment]
+        server._accept()
+        listening.close()
+        server._connections.stop()
+
+    asyncio.run(test())
     assert len(accepted) == taken

@@ -8,10 +8,9 @@ import pytest
 from stream_router.errors import Answer
 from stream_router.receiver.batching.backlog import PROBE_BYTES, WINDOW_BYTES
 from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.http.health import Health
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.intake import Sealed
-from stream_router.telemetry.receiver.receiver_stats import Stats
-from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
+from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, Health
 
 SICK, WELL = 0, 1
 """Conversations, each in a bucket of its own."""

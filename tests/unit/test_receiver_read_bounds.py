@@ -1,23 +1,18 @@
 """What a connection may send around a body, or instead of one: all of it is bounded, without a socket or a clock."""
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.connection import Connection
-from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.http.parse import BODY_PIECE_BYTES
-from stream_router.receiver.http.request import Limits, Request
-from stream_router.receiver.http.turns import Turns
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.receiver.answers import Response
+from stream_router.receiver.connection import BODY_PIECE_BYTES, HEAD_PIECE_BYTES, Connection
+from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import MAX_HEAD_BYTES, Request
+from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop
 
-HEADER_BYTES, BODY_BYTES = 16_384, 100_000
-LIMITS = Limits(HEADER_BYTES, BODY_BYTES, 5.0, 5.0, 5.0, 60.0)
+HEADER_BYTES, BODY_BYTES = MAX_HEAD_BYTES + HEAD_PIECE_BYTES, 100_000
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -41,17 +36,15 @@ class Transport:
 class Bench:
     """One connection whose handler takes every body."""
 
-    closing = False
+    draining = False
+    max_body_bytes = BODY_BYTES
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.loop = FakeLoop()
         loop: Any = self.loop
         self.connections = Connections(loop, 10, 10, (), Stats())
-        # A round that never ends in which there is always time: everything is parsed as it comes.
-        turns = Turns(loop, LoopClock(loop, loop.time, lambda: 0.0), loop.time)
-        sock: Any = SimpleNamespace(getsockopt=lambda *_: b"")
-        self.connection = Connection("1.2.3.4", sock, loop, self.connections, self, LIMITS, turns)
+        self.connection = Connection("1.2.3.4", loop, self.connections, self, Turns(loop))
         self.connections.admit(self.connection)
         self.transport = Transport()
         self.connection.connection_made(cast("Any", self.transport))
@@ -191,5 +184,4 @@ def test_what_comes_behind_a_refusal_is_not_held(bench: Bench, large: bytes) -> 
     assert bench.status == 413
     for _ in range(10):
         bench.send(b"a" * 10_000)
-    assert len(bench.connection._rest) == len(bench.connection._body) == 0
-    assert bench.connections._reading_bytes == 0
+    assert len(bench.connection._unparsed) == len(bench.connection._body) == bench.connection.held_bytes == 0

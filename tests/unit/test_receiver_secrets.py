@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from stream_router.aws import endpoints, secret_store
 from stream_router.errors import SettingsError
-from stream_router.receiver.auth.secrets import Secrets
+from stream_router.receiver.secrets import Secrets
 
 FIRST, SECOND = b"first secret of 16", b"second secret of 16"
 

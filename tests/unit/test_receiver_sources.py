@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping.config_file import MappingFile
-from stream_router.receiver import sources
-from stream_router.receiver.auth import layouts, schemes
+from stream_router.receiver import auth, sources
 from stream_router.settings.receiver import Receiver, Signature
 from stream_router.settings.sources import Document, Posted, read
 
@@ -27,13 +27,13 @@ secrets = "a webhook secret of some length"
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Receiver]:
     """With these lines in the file and these settings beside it: by which the source's sender is known."""
     made: list[Receiver] = []
-    make = schemes.make
+    make = auth.make
 
-    def noted(settings: Receiver) -> schemes.Made:
+    def noted(settings: Receiver) -> Any:
         made.append(settings)
         return make(settings)
 
-    monkeypatch.setattr(schemes, "make", noted)
+    monkeypatch.setattr(auth, "make", noted)
 
     def one(given: str, source: str = SOURCE, **environment: object) -> Receiver:
         config = tmp_path / "config.toml"
@@ -90,7 +90,7 @@ def test_a_source_that_gives_nothing_has_the_defaults_and_not_the_environment_s(
 ) -> None:
     """The environment's are its own sender's."""
     own = served("", hmac_header="x-other", hmac_template="{timestamp}.{body}", hmac_timestamp_header="x-t")
-    assert layouts.own(own) == layouts.own(Receiver.model_validate({"aws_region": "x"}))
+    assert auth.own_layout(own) == auth.own_layout(Receiver.model_validate({"aws_region": "x"}))
 
 
 def test_a_table_that_is_mistyped_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from stream_router.errors import Answer
 from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.backlog import HANGS, HANGS_AFTER_S, PROBE_BYTES, ROW_BYTES
-from stream_router.receiver.http.health import Health
+from tests.receiver_kit import Health
 from tests.unit import test_receiver_backlog
 from tests.unit.test_receiver_backlog import Bench
 from tests.unit.test_receiver_batcher import Bench as Plain

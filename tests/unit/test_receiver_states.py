@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from stream_router.errors import CODES
 from stream_router.receiver.batching.backlog import NO_SPILL
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, KNOWN_FOR_S, StreamState
 from stream_router.receiver.states import States
-from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_stats import FAILURES, Stats
 
 BUCKET, OTHER = 0, 7
 
@@ -22,9 +22,7 @@ class Watched:
         self.stats = Stats()
         self.stream = StreamState(lambda: self.now_s)
         batcher: Any = SimpleNamespace(stream=self.stream, spill_takes=False, spill_state=NO_SPILL)
-        clock: Any = SimpleNamespace(overloaded=False)
-        settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
-        self._states = States(batcher, clock, self.stats, lambda: self.now_s, settings)
+        self._states = States(batcher, self.stats, lambda: self.now_s, "cxone-events", 8, "")
 
     def refuse(self) -> None:
         """A sender's event is refused."""
@@ -168,7 +166,7 @@ def test_a_refusal_after_a_silence_is_the_same_outage(watched: Watched, caplog: 
     assert [": still: " in record.getMessage() for record in caplog.records] == [False, True]
 
 
-@pytest.mark.parametrize("code", [code for code in FAILURES if code.startswith("KMS")])
+@pytest.mark.parametrize("code", [code for code in CODES if code.startswith("KMS")])
 def test_of_the_stream_s_key_each_trouble_has_its_cure(
     watched: Watched, caplog: pytest.LogCaptureFixture, code: str
 ) -> None:

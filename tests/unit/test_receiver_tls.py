@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from stream_router.errors import SettingsError
-from stream_router.receiver.http import certificate, tls
-from stream_router.receiver.http.tls import Tls
+from stream_router.receiver import tls
+from stream_router.receiver.tls import Tls
 from stream_router.settings.receiver import Receiver
 
 
@@ -92,7 +92,7 @@ def test_the_dates_are_read_over_either_version(tmp_path: Path, newest: ssl.TLSV
     ends_s = renew(tmp_path, 90)
     context = tls.context(tmp_path / "cert.pem", tmp_path / "key.pem", None)
     context.maximum_version = newest
-    assert certificate.dates(context, tmp_path / "cert.pem")[1] == ends_s
+    assert tls.dates(context, tmp_path / "cert.pem")[1] == ends_s
 
 
 def test_without_tls_there_is_no_end() -> None:
@@ -111,7 +111,7 @@ def test_a_certificate_whose_dates_cannot_be_read_is_in_force(
     def dates(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(certificate, "dates", dates)
+    monkeypatch.setattr(tls, "dates", dates)
     before = followed.context
     renew(tmp_path, 120)
     followed.refresh()

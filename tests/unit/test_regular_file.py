@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from stream_router.consumer.supervisor.daemon import properties
 from stream_router.errors import SettingsError
-from stream_router.receiver.http import tls
+from stream_router.receiver import tls
 from stream_router.settings import files, secrets, sources
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver

@@ -15,8 +15,8 @@ from stream_router.envelope import open_record, seal
 from stream_router.errors import SettingsError
 from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from stream_router.receiver.auth import schemes
-from stream_router.receiver.headers import RefusedError
+from stream_router.receiver import auth
+from stream_router.receiver.auth import RefusedError
 from stream_router.send import address, command, poster
 from stream_router.send.command import Wish
 from stream_router.send.poster import ANSWER_KEPT_BYTES, TRY_AGAIN_S, Answered, Poster, Webhook
@@ -83,7 +83,7 @@ def settings(**given: Any) -> Receiver:
 def test_the_receiver_takes_what_is_signed(given: dict[str, Any]) -> None:
     """Of every scheme, with the delivery id in it; and refuses the same for another body."""
     receiver = settings(**given)
-    verifier, _ = schemes.make(receiver)
+    verifier, _ = auth.make(receiver)
     headers = Headers(dict(signer(receiver)(ID, BODY, NOW_S).items()))
     assert verifier.verify(headers, BODY, NOW_S) == ID
     if given["webhook_scheme"] not in ("bearer", "basic", "none"):

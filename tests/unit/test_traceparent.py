@@ -54,7 +54,7 @@ def detail(line: bytes, masking: str = "off") -> dict[str, Any]:
 
 def sealed(trace: str, **fields: str) -> bytes:
     intake = Intake(Receiver(aws_region="x", webhook_scheme="none"), source="crm")
-    ((one,),) = intake.slices(Body(BODY, "d-1", traceparent=trace, **fields))
+    (one,) = intake.events(Body(BODY, "d-1", traceparent=trace, **fields))
     return one.line
 
 

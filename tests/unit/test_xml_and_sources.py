@@ -33,7 +33,7 @@ def sealed(
     """The line that the receiver writes for this body, of scheme `expert`."""
     made = Receiver(aws_region="x", webhook_scheme="expert", **settings)
     intake = Intake(made, lambda: NOW_S, source, takes_xml=True)
-    (events,) = intake.slices(Body(text, "d-1", content_type, event_type))
+    events = intake.events(Body(text, "d-1", content_type, event_type))
     assert events[0].identity == event_id(f"source/{source}" if source else "expert", "d-1", 0, text)
     return events[0].line
 
@@ -178,7 +178,7 @@ def test_xml_where_the_source_takes_none_is_415() -> None:
     intake = Intake(Receiver(aws_region="x", webhook_scheme="hmac"), lambda: NOW_S)
     for content_type, status in (("text/xml", 415), ("application/json", 400)):
         with pytest.raises(ProblemError) as caught:
-            list(intake.slices(Body(XML, None, content_type)))
+            intake.events(Body(XML, None, content_type))
         assert caught.value.status == status
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from stream_router.receiver.batching.lanes import NO_ROW, PENDING, Lane, Lanes, Part, Request
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Line, Spill
-from stream_router.telemetry.receiver.receiver_stats import Stats
 
 ROW_BYTES = 28
 """What a row takes on disk beside its line."""

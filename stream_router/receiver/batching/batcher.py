@@ -14,11 +14,11 @@ from stream_router.receiver.batching.backlog import NO_SPILL, Backlog, SpillStat
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, next_call
 from stream_router.receiver.batching.putrecords_calls import TIMED_OUT, PutRecordsCalls, Send
+from stream_router.receiver.batching.stats import Stats
 from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill.spill import Spill
-from stream_router.telemetry.receiver.receiver_stats import Stats
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
 IDLE_CALLS = 2

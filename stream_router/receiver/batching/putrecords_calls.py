@@ -8,7 +8,7 @@ from stream_router.errors import THROTTLING, Answer, Disposition, Outcome, Refus
 from stream_router.process import failpoint
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.receiver.batching.stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -3,16 +3,14 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
 
 from stream_router.model import Reason
-from stream_router.telemetry import metrics_catalogue
-from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
+from stream_router.telemetry import metrics_catalogue, prometheus
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD, STAGES
+from stream_router.telemetry.prometheus import build, counter, cumulative, gauge, latency
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 from stream_router.telemetry.shards.recent import ACTIVITIES
 
@@ -44,18 +42,7 @@ class Facts(NamedTuple):
 
 def page(merged: Merged, facts: Facts, now_s: float) -> bytes:
     """The text of the page."""
-    registry = CollectorRegistry()
-    families = [*_totals(merged.totals), *_shards(merged.shards, facts, now_s), *_facts(facts)]
-    registry.register(_Families(families))
-    return generate_latest(registry)
-
-
-class _Families(Collector):
-    def __init__(self, families: list[Family]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Family]:
-        return self._families
+    return prometheus.text([*_totals(merged.totals), *_shards(merged.shards, facts, now_s), *_facts(facts)])
 
 
 def _totals(totals: Totals) -> Iterable[Family]:

@@ -23,8 +23,7 @@ from stream_router.control.doctor.world import World
 from stream_router.control.setup import setup as control_setup
 from stream_router.errors import NotNowError, SettingsError, unwritable
 from stream_router.pipeline.transform import Transform
-from stream_router.receiver import preflight, sources
-from stream_router.receiver.http import tls
+from stream_router.receiver import preflight, sources, tls
 from stream_router.settings import reading
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer

@@ -64,7 +64,7 @@ def accepted(identities: list[str], reason: str = "stored") -> Response:
 UNAVAILABLE = error(503, "unavailable", "the events could not be stored in time; send them again", reason="not_stored")
 OVERLOAD = error(503, "unavailable", "the receiver has too much to do; send it again", reason="overload")
 BUSY = error(503, "unavailable", "too much is waiting to be stored; send it again", reason="busy", close=True)
-TROUBLE = error(503, "unavailable", "the receiver is in trouble; send it again", reason="trouble")
+TROUBLE = error(503, "unavailable", "the receiver is in trouble; send it again", reason="trouble", close=True)
 NOT_READY = error(503, "unavailable", "neither the stream nor the spill takes events", reason="health")
 TOO_LARGE = error(413, "too_large", "the body is larger than the receiver takes", close=True)
 HEADERS_TOO_LARGE = error(431, "headers_too_large", "the headers are larger than the receiver takes", close=True)

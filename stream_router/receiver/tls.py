@@ -1,4 +1,7 @@
-"""TLS: 1.2 or newer, client certificates where a CA is given, files that are read again when they change."""
+"""TLS: 1.2 or newer, client certificates where a CA is given, files that are read again when they change.
+
+TLS serves on with a certificate that has ended, and senders refuse it: so its end is said while there is time.
+"""
 
 import logging
 import os
@@ -9,13 +12,19 @@ from pathlib import Path
 
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
-from stream_router.receiver.http import certificate
+from stream_router.process import iso
 from stream_router.settings import files
 from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 2.0
+DAY_S = 24 * 3600
+SOON_DAYS = 7
+"""What renews certificates by itself does so weeks before: one with so little left is one that nobody renews."""
+
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` does not name: the dates are to be read, whatever they are."""
 
 
 def check(settings: Receiver) -> None:
@@ -99,11 +108,16 @@ def _bad_half(cert: Path, key: Path, trouble: Exception) -> str:
     return "STREAM_ROUTER_TLS_KEY: holds no private key in PEM; give the key of STREAM_ROUTER_TLS_CERT"
 
 
+class _Daily(Seldom):
+    EVERY_S = DAY_S
+
+
 class Tls:
     """The context for new connections; `refresh` looks whether a file changed."""
 
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
-        self._said = Seldom(clock)
+        self._said, self._end_said = Seldom(clock), _Daily(clock)
+        self._ended = False
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         self._seen = self._look()
         self.context: ssl.SSLContext | None = None
@@ -137,15 +151,57 @@ class Tls:
         self._seen = seen
         log.info("the TLS files changed and are in force for new connections", extra={"event": "tls-changed"})
 
+    def say_end(self, now_s: float) -> None:
+        """Say that the certificate ends soon: once a day, and at once when it has ended. `now_s` is epoch seconds."""
+        if self.ends_s is None:
+            return
+        left_s = self.ends_s - now_s
+        is_new = self._ended != (left_s <= 0) or left_s >= SOON_DAYS * DAY_S
+        self._ended = left_s <= 0
+        if is_new:
+            self._end_said.over()
+        if left_s >= SOON_DAYS * DAY_S or not self._end_said():
+            return
+        at = iso(self.ends_s * 1000)
+        if self._ended:
+            log.error(
+                "the TLS certificate ended at %s: senders refuse the connection; renew it",
+                at,
+                extra={"event": "tls-certificate-ended"},
+            )
+        else:
+            log.warning("the TLS certificate ends at %s; renew it", at, extra={"event": "tls-certificate-ends"})
+
     def _look(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._files)
 
 
 def _ends_s(serving: ssl.SSLContext, cert: Path) -> float | None:
     try:
-        return certificate.dates(serving, cert)[1]
+        return dates(serving, cert)[1]
     except (OSError, ValueError):
         return None  # it serves all the same
+
+
+def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
+    """When the certificate of a server's context begins and ends, epoch seconds.
+
+    As a client of our own hears it, in memory. `cert` is the certificate's file; raises OSError where it is not that.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
+    client.load_verify_locations(cert)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    serving = context.wrap_bio(to_server, to_client, server_side=True)
+    asking = client.wrap_bio(to_client, to_server)
+    for side in (asking, serving, asking, serving, asking):  # TLS 1.2, where it is the most that may be, takes them all
+        try:
+            side.do_handshake()
+        except ssl.SSLError:  # it wants more, or a certificate of ours, which comes after the one that is looked at
+            continue
+    seen = asking.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(seen["notBefore"])), ssl.cert_time_to_seconds(str(seen["notAfter"]))
 
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:

@@ -1,0 +1,107 @@
+"""What becomes of a request, from its head to its answer."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from stream_router.receiver import answers
+from stream_router.receiver.answers import Response
+from stream_router.receiver.auth import RefusedError
+from stream_router.receiver.batcher import ACCEPTED, Batcher
+from stream_router.receiver.intake import Body, ProblemError
+from stream_router.receiver.refusals import CURES, Refusals
+from stream_router.receiver.request import Request
+from stream_router.receiver.sources import Source
+from stream_router.receiver.stats import Stats
+
+LATE_S = 0.3
+"""A request whose bytes were read and waited so long to be parsed is answered 503 before anything else is done for it:
+the receiver has more to do than it can, and what it took in beside would be checked, sealed, and late. It says nothing
+of the stream: what waits for that is parsed already."""
+
+LATEST_202_S = 0.88
+"""An event that was stored later than this is answered 503: the answer has a way to go, and its time ends at 0.9 s."""
+
+
+class App:
+    """Answers every request, of the `sources` by path. Belongs to one event loop; `wall_clock` gives epoch seconds."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        batcher: Batcher,
+        stats: Stats,
+        max_body_bytes: int,
+        max_held_bytes: int,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.sources = sources
+        self.max_body_bytes = max_body_bytes
+        self.draining = False
+        """Once it is to stop: answers close their connections, and it is not ready."""
+        self.refusals = Refusals(stats)
+        self._batcher = batcher
+        self._stats = stats
+        self._max_held_bytes = max_held_bytes
+        self._wall_clock = wall_clock
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can take events: what `/readyz` says."""
+        return not self.draining and self._batcher.ready
+
+    def begin(self, request: Request) -> Response | None:
+        """What can be said by the head alone; None where the body is wanted."""
+        source = self.sources.get(request.path)
+        if source is None:
+            return self._other(request)
+        request.source = source.name
+        if request.method != "POST":
+            return answers.POST_ONLY
+        encoding = request.headers.get_all("content-encoding")
+        if encoding and [value.strip().lower() for value in encoding] != ["identity"]:
+            return answers.ENCODED
+        held_bytes = self._batcher.held_bytes + self._stats.read_bytes
+        return answers.BUSY if held_bytes > self._max_held_bytes else None
+
+    def _other(self, request: Request) -> Response:
+        if request.path not in ("/healthz", "/readyz"):
+            return answers.NOT_FOUND
+        if request.method not in ("GET", "HEAD"):
+            return answers.GET_ONLY
+        return answers.HEALTHY if request.path == "/healthz" or self.ready else answers.NOT_READY
+
+    def complete(self, request: Request) -> Response | None:
+        """The answer to a request whose body is there; None where it comes later."""
+        if time.monotonic() - request.read_s > LATE_S:
+            return answers.OVERLOAD
+        source = self.sources[request.path]
+        try:
+            delivery_id = source.scheme.verify(request.headers, request.body, self._wall_clock())
+            request.connection.known()
+            text, request.body = request.body, b""  # what is made of it is kept instead
+            events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))
+        except RefusedError as error:
+            return answers.REFUSED[error.code]
+        except ProblemError as error:
+            return answers.error(error.status, error.code, error.message)
+        identities = [event.identity for event in events]
+        told = partial(self._told, request, identities)
+        self._batcher.submit(events, request.read_s, told, has_delivery_id=delivery_id is not None)
+        return None
+
+    def _told(self, request: Request, identities: list[str], outcome: str) -> None:
+        """What became of a request's events."""
+        if outcome in ACCEPTED and time.monotonic() - request.read_s < LATEST_202_S:
+            request.finish(answers.accepted(identities, outcome))
+        else:
+            request.finish(answers.UNAVAILABLE)
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Count an answer that goes out."""
+        counted = (request.source, answer.status, answer.reason)
+        if counted in self._stats.answers:
+            self._stats.answers[counted] += 1
+            self._stats.latencies_s.append(time.monotonic() - request.started_s)
+            if answer.reason in CURES:
+                self.refusals.answered(request, answer)

@@ -1,1 +1,0 @@
-"""Who may send: the schemes and their secrets."""

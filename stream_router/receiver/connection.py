@@ -1,0 +1,407 @@
+"""One HTTP/1.1 connection: what a request may cost, how long it may take, and its answers in order.
+
+llhttp (by httptools) parses; everything that a client could hold or delay is bounded here, from accept to the last byte
+that it reads.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections import deque
+from typing import Any, Protocol, cast
+
+import httptools
+
+from stream_router.receiver import answers
+from stream_router.receiver.answers import Response
+from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import MAX_FIELDS, MAX_HEAD_BYTES, Headers, Request
+
+log = logging.getLogger(__name__)
+
+HEAD_S = 10.0
+"""For a request's head, for a TLS handshake, and for a connection that nobody has shown himself on to be used."""
+BODY_S = 10.0
+"""For its body; and for a client to read what was written."""
+IDLE_S = 75.0
+"""For a known sender's next request: load balancers (an ALB: 60 s) and nginx (60 s) must be the ones that close."""
+UNKNOWN_S = 2 * HEAD_S + BODY_S
+"""How long a connection may be open that never carried a request of a known sender."""
+ANSWERS_TO_THE_UNKNOWN = 16
+"""How many answers such a connection may carry, health checks too: with the last it is closed."""
+WAITING_ANSWERS = 16
+"""Requests of one connection that may wait for theirs before nothing more is read."""
+LINGER_S = 1.0
+"""How long a connection that was told to close may still send, unread, until it is cut."""
+
+HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
+"""What is parsed at a turn of requests sent one behind the other; and what of a body, and read before it is paused."""
+UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
+"""Written and not read by the client: beyond the first its time runs, beyond the second it is cut."""
+
+
+class Handler(Protocol):
+    """What answers requests."""
+
+    max_body_bytes: int
+    draining: bool
+
+    def begin(self, request: Request) -> Response | None: ...
+    def complete(self, request: Request) -> Response | None: ...
+    def answered(self, request: Request, answer: Response) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """A connection from accept to its end."""
+
+    def __init__(
+        self, client: str, loop: asyncio.AbstractEventLoop, connections: Connections, handler: Handler, turns: Turns
+    ) -> None:
+        self.client = client
+        self.held_bytes = self._beside_bytes = 0
+        self.accepted_s = loop.time()
+        self.deadline_s = self.accepted_s + HEAD_S
+        self.opening: asyncio.Task[Any] | None = None
+        self._loop, self._connections, self._handler, self._turns = loop, connections, handler, turns
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._unparsed, self._body = b"", cast("bytes | bytearray", b"")
+        self._read_s = 0.0
+        """When the first of the bytes that are not parsed were read."""
+        self._early: Response | None = None
+        self._in_head, self._known = True, False
+        self._discarding = self._queued = self._working = self._paused = self._stalled = self._ended = False
+        self._left_of_the_unknown = ANSWERS_TO_THE_UNKNOWN
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
+        self.opening = None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gone()
+
+    def gone(self) -> None:
+        """It is closed, or never opened: no circle holds it, which would wait half an hour for the collector."""
+        self._transport, self._parser, self._request = None, None, None
+        self._unparsed, self._body, self._discarding = b"", b"", True
+        self._connections.gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        if not self._unparsed:
+            self._read_s = time.monotonic()
+            self._unparsed = data
+        else:
+            self._unparsed += data
+        if self._queued:
+            if len(self._unparsed) >= BODY_PIECE_BYTES:
+                self._pause()
+            self._connections.hold(self, len(self._unparsed) + len(self._body))
+        elif self._turns.have_time():
+            self.work()
+        else:
+            self._wait_for_turn()
+
+    def eof_received(self) -> bool:
+        """Half closed: what is in is answered all the same."""
+        self._ended = True
+        if not self._unparsed:
+            self._end_of_input()
+        return self._half_closes and bool(self._waiting or self._unparsed)
+
+    def _end_of_input(self) -> None:
+        if self._request is not None:
+            self._refuse(answers.BAD_REQUEST)
+        elif self._waiting:
+            self._waiting[-1].keep_alive = False
+        elif self._transport is not None:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: nothing more is read from it, and its time runs."""
+        self._stalled = True
+        self.deadline_s = self._loop.time() + BODY_S
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._stalled = False
+        self._deadline(math.inf if self._waiting else self._loop.time() + self._idle_s)
+        self._go_on()
+
+    @property
+    def _half_closes(self) -> bool:
+        """Whether one direction can end before the other: not with TLS."""
+        return self._transport is not None and self._transport.can_write_eof()
+
+    def _pause(self) -> None:
+        """Read nothing more for now: what the client sends waits with the kernel."""
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """There may be room again: work on what was read, and read on."""
+        if self._discarding or self._working or self._queued or self._must_wait:
+            return
+        if self._unparsed:
+            self._read_s = time.monotonic()  # it waited for its own client, or for the stream, and not for us
+            self._wait_for_turn()
+        elif self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether its client has to take answers first, or answers have to come."""
+        return self._stalled or len(self._waiting) >= WAITING_ANSWERS
+
+    # --- the parser's side
+
+    def _wait_for_turn(self) -> None:
+        self._queued = True
+        self._turns.add(self)
+        self._connections.hold(self, len(self._unparsed) + len(self._body))
+        if len(self._unparsed) >= BODY_PIECE_BYTES:
+            self._pause()
+
+    def work(self) -> None:
+        """Its turn: parse what was read; of requests one behind the other a little, so that others come in between."""
+        self._queued, self._working = False, True
+        while self._unparsed and not self._discarding and not self._must_wait:
+            self._parse_piece()
+            if self._unparsed and self._in_head:
+                break
+        self._working = False
+        held_bytes = len(self._unparsed) + len(self._body)
+        if held_bytes or self.held_bytes:
+            self._connections.hold(self, held_bytes)
+        if self._discarding:
+            return
+        if self._must_wait:
+            self._pause()
+        elif self._unparsed:
+            self._pause()
+            self._wait_for_turn()
+        elif self._ended:
+            self._end_of_input()
+        elif self._paused:
+            self._go_on()
+
+    def _parse_piece(self) -> None:
+        data, size = self._unparsed, HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
+        piece, self._unparsed = (data, b"") if len(data) <= size else (data[:size], data[size:])
+        self._beside_bytes += len(piece)  # also trailers: httptools holds one, and joins it anew for each packet
+        self._feed(piece)
+        many = self._request is not None and len(self._request.fields) > MAX_FIELDS
+        if many or self._beside_bytes > MAX_HEAD_BYTES + HEAD_PIECE_BYTES:
+            self._refuse(answers.HEADERS_TOO_LARGE)
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nobody here speaks another protocol, so the request is what its head says; llhttp would take its body for
+            # one of its own. Another parser is told of it what the head says of the body, and nothing else.
+            if self._request is not None and not self._discarding:
+                self._parser = httptools.HttpRequestParser(_BodyAlone(self))
+                self._feed(_head_of_body(self._request.headers) + piece[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
+            self._refuse(answers.TROUBLE)
+        except httptools.HttpParserError:
+            self._refuse(answers.BAD_REQUEST)
+
+    def on_message_begin(self) -> None:
+        if self._discarding:
+            return
+        self._in_head, self._early = True, None
+        self._request = Request(self)
+        if not self._waiting:
+            self._deadline(self._loop.time() + HEAD_S)
+
+    def on_url(self, url: bytes) -> None:
+        if self._request is not None:
+            self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._request is not None and self._in_head:
+            self._request.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        request = self._request
+        if request is None or self._discarding:
+            return
+        self._in_head, self._body, self._beside_bytes = False, b"", 0
+        request.method = self._parser.get_method().decode("latin-1")
+        self._deadline(self._loop.time() + BODY_S)
+        self._early = request.read_head(self._parser.get_http_version()) or self._handler.begin(request)
+        if self._early is None and (request.announced_bytes or 0) > self._handler.max_body_bytes:
+            self._early = answers.TOO_LARGE
+        if self._early is not None:
+            if self._early.close or request.is_long or request.expects:
+                self._refuse(self._early)
+        elif request.expects and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._beside_bytes = 0
+        if self._request is None or self._early is not None:
+            return
+        if not self._body:
+            self._body = body  # most come whole: those are never copied
+        elif isinstance(self._body, bytearray):
+            self._body += body
+        else:
+            self._body = bytearray(self._body) + body
+        if len(self._body) > self._handler.max_body_bytes:
+            self._refuse(answers.TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # only its head is here
+        request = self._request
+        if request is None or self._discarding:
+            return
+        self._beside_bytes, self._in_head = 0, True
+        request.keep_alive = self._parser.should_keep_alive()
+        request.read_s = self._read_s
+        self._waiting.append(request)
+        self._deadline(math.inf)
+        request.body, self._body, self._request = bytes(self._body), b"", None
+        try:
+            answer = self._early or self._handler.complete(request)
+        except Exception:
+            # Whatever we did not foresee is our trouble, so the sender is told to come again.
+            log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
+            answer = answers.TROUBLE
+        if answer is not None:
+            request.finish(answer)
+
+    # --- answers, and the end
+
+    def known(self) -> None:
+        """A sender that is known uses this connection."""
+        if not self._known:
+            self._known = True
+            self._connections.known(self)
+
+    def sender(self, headers: Headers) -> str:
+        """The address that a request came from, behind our own proxies too."""
+        return self._connections.client_of(self.client, headers)
+
+    def flush(self) -> None:
+        """Write the answers that are there, in the order of their requests."""
+        waiting, transport = self._waiting, self._transport
+        while waiting and (answer := waiting[0].answer) is not None:
+            request = waiting.popleft()
+            self._handler.answered(request, answer)
+            if transport is None:
+                continue
+            self._left_of_the_unknown -= not self._known
+            close = answer.close or not request.keep_alive or self._handler.draining or not self._left_of_the_unknown
+            kept_s = int(self._idle_s) - 1  # a second less than it is, for the way
+            transport.write(answer.wire(close=close, head_only=request.method == "HEAD", kept_s=kept_s))
+            if close:
+                self._end()
+                return
+            if transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+                self.cut()
+                return
+        if transport is not None and not waiting:
+            # What is here of the next request, if anything, may have been parsed no further while these waited.
+            begun = self._request is not None or self._unparsed
+            timeout_s = (HEAD_S if self._in_head else BODY_S) if begun else self._idle_s
+            self._deadline(self._loop.time() + timeout_s)
+        if self._paused:
+            self._go_on()
+
+    @property
+    def _idle_s(self) -> float:
+        return IDLE_S if self._known else HEAD_S
+
+    def _deadline(self, deadline_s: float) -> None:
+        """When its time is over; who is not known has a last one from accept on, between requests."""
+        if self._stalled:
+            return
+        if not self._known and not self._waiting:
+            deadline_s = min(deadline_s, self.accepted_s + UNKNOWN_S)
+        self.deadline_s = deadline_s
+
+    def overdue(self, now_s: float) -> None:
+        """Its time is over: a body gets its 408, or 503 where it waits for us; everything else is closed."""
+        if self._request is not None and not self._in_head and not self._discarding and not self._stalled:
+            self._refuse(answers.BUSY if self._unparsed or self._paused else answers.CUT)
+        else:
+            self.cut()
+
+    def make_room(self) -> None:
+        """It holds the most of too much: what it has sent is let go."""
+        self._refuse(answers.BUSY)
+
+    def cut(self) -> None:
+        """End it now, whatever is under way."""
+        if self.opening is not None:
+            self.opening.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """End it where nobody waits for an answer on it; with TLS its client has a moment to say so as well."""
+        if self._transport is not None and not self._waiting and self._request is None and not self._unparsed:
+            self._transport.close()
+            self.deadline_s = min(self.deadline_s, self._loop.time() + LINGER_S)
+
+    def _refuse(self, answer: Response) -> None:
+        """Answer behind what is still waiting, read nothing more, and end."""
+        if self._discarding:
+            return
+        request, self._request = self._request or Request(self), None
+        self._discarding, request.keep_alive = True, False
+        self._unparsed, self._body = b"", b""
+        self._connections.hold(self, 0)
+        if request not in self._waiting:
+            self._waiting.append(request)
+        request.finish(answer)
+
+    def _end(self) -> None:
+        """Write no more, and read on for a while where that can be: closing on unread bytes would reset the answer."""
+        self._discarding, self._unparsed, self._body = True, b"", b""
+        self._waiting.clear()
+        self._connections.hold(self, 0)
+        self.deadline_s = self._loop.time() + LINGER_S
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not self._half_closes:
+            transport.close()
+            return
+        # asyncio's own loop raises where the client has reset the connection; that it is lost is told in a moment.
+        with contextlib.suppress(OSError):
+            transport.write_eof()
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+
+
+class _BodyAlone:
+    """Tells `owner` of a body and its end: of its head `owner` was told before."""
+
+    def __init__(self, owner: Connection) -> None:
+        self.on_body, self.on_message_complete = owner.on_body, owner.on_message_complete
+
+
+def _head_of_body(headers: Headers) -> bytes:
+    """A head that says of its body what these headers say, and nothing else; what follows the body is no request."""
+    length = headers.get("content-length").encode()
+    framing = (
+        b"Transfer-Encoding: chunked" if "transfer-encoding" in headers else b"Content-Length: " + (length or b"0")
+    )
+    return b"POST / HTTP/1.1\r\nConnection: close\r\n" + framing + b"\r\n\r\n"

@@ -1,1 +1,0 @@
-"""HTTP: what CXone talks to. Bodies, headers, answers, TLS."""

@@ -1,0 +1,57 @@
+"""What the receiver's front counts, cheaply, on its event loop; a snapshot gives all of it the catalogue's names."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import DURATION, RECEIVER, RECORDS_FAILED, REQUESTS
+from stream_router.telemetry.snapshot import Numbers, Snapshot
+
+DEFAULT_SOURCE = "default"
+"""What the label `source` says of the path without a name; a source may have this name too."""
+
+REASONS = (
+    *((202, "stored"), (202, "spilled"), (202, "seen_before")),
+    *((400, "malformed_json"), (400, "not_an_object"), (400, "bad_request")),
+    *((401, "bad_signature"), (401, "stale"), (404, "not_found"), (405, "method_not_allowed"), (408, "timeout")),
+    *((413, "too_large"), (415, "unsupported_encoding"), (431, "headers_too_large")),
+    *((503, "not_stored"), (503, "overload"), (503, "busy"), (503, "trouble")),
+)
+"""Every status that is counted, and why. A series that begins with its first request would hide it from `rate`."""
+MOST_CODES = 64
+"""AWS's codes that are told apart: an endpoint that makes up new ones fills no page."""
+
+
+class Stats:
+    """The counts of one process, of the event loop alone. `names` are those of its sources, "" the one without."""
+
+    def __init__(self, names: Sequence[str] = ("",)) -> None:
+        self.answers: Counter[tuple[str, int, str]] = Counter(
+            {(name, status, reason): 0 for name in names for status, reason in REASONS}
+        )
+        """Requests by source, status and reason."""
+        self.connections = self.read_bytes = 0
+        """`read_bytes`: of requests that are half there, or were read and not parsed."""
+        self.latencies_s: list[float] = []
+        self._latency = Histogram()
+
+    def snapshot(self, known: Mapping[str, float | None], failures: Mapping[str, int]) -> Snapshot:
+        """All of it now, with what others know: `known` by name, None where it is not, and records refused by code."""
+        if self.latencies_s:
+            seen, self.latencies_s = self.latencies_s, []
+            self._latency.record([1000 * one for one in seen])
+        latency = Histogram.of_counts(self._latency.counts.copy(), self._latency.largest_ms)
+        requests: Counter[tuple[str, ...]] = Counter()
+        for (source, status, reason), count in self.answers.items():
+            requests[source or DEFAULT_SOURCE, str(status), reason] += count
+        codes: Counter[tuple[str, ...]] = Counter()
+        for code, count in failures.items():
+            codes[code if len(codes) < MOST_CODES else "other",] += count
+        counts: Numbers = {REQUESTS.name: dict(requests), RECORDS_FAILED.name: dict(codes)}
+        gauges: Numbers = {}
+        for metric in RECEIVER:
+            value = known.get(metric.name.removeprefix("receiver_"))
+            if value is not None:
+                (counts if metric.kind == "counter" else gauges)[metric.name] = {(): value}
+        return Snapshot(time.time(), counts, gauges, {DURATION.name: {(): latency}})

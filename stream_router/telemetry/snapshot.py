@@ -1,0 +1,96 @@
+"""What a program knows of itself at a moment: one type for both programs.
+
+A process keeps one, a supervisor adds those of its children up, and `/status`, `/metrics`, the page, `top` and
+CloudWatch are views of it. Names are the catalogue's (`metrics_catalogue.py`); labels are the values of a metric's
+labels, in order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from stream_router.telemetry.histogram import Histogram
+
+Labels = tuple[str, ...]
+Numbers = dict[str, dict[Labels, float]]
+
+
+@dataclass
+class Snapshot:
+    """Counts and histograms since the program began; gauges and states as they are at `at_s` (epoch seconds).
+
+    A gauge that is not known is not there. `states` are words: what is so, since when, and why.
+    """
+
+    at_s: float = 0.0
+    counts: Numbers = field(default_factory=dict)
+    gauges: Numbers = field(default_factory=dict)
+    histograms: dict[str, dict[Labels, Histogram]] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, name: str, labels: Labels = ()) -> float:
+        """What a counter stands at; 0 where nothing was counted."""
+        return self.counts.get(name, {}).get(labels, 0)
+
+    def gauge(self, name: str, labels: Labels = ()) -> float | None:
+        """What a gauge says; None where that is not known."""
+        return self.gauges.get(name, {}).get(labels)
+
+    def histogram(self, name: str, labels: Labels = ()) -> Histogram:
+        """A metric's histogram; an empty one where nothing was recorded."""
+        return self.histograms.get(name, {}).get(labels) or Histogram()
+
+    def add(self, other: "Snapshot") -> None:
+        """Add what `other` has counted. Its gauges and states are its own program's, and are not added."""
+        for name, series in other.counts.items():
+            mine = self.counts.setdefault(name, {})
+            for labels, value in series.items():
+                mine[labels] = mine.get(labels, 0) + value
+        for name, histograms in other.histograms.items():
+            kept = self.histograms.setdefault(name, {})
+            for labels, histogram in histograms.items():
+                kept.setdefault(labels, Histogram()).merge(histogram)
+
+    def since(self, base: "Snapshot") -> "Snapshot":
+        """What was counted after `base`, an earlier one of the same program; gauges and states as they are now."""
+        counts = {
+            name: {labels: value - base.count(name, labels) for labels, value in series.items()}
+            for name, series in self.counts.items()
+        }
+        histograms = {
+            name: {labels: one.since(base.histogram(name, labels)) for labels, one in series.items()}
+            for name, series in self.histograms.items()
+        }
+        return Snapshot(self.at_s, counts, self.gauges, histograms, self.states)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data: of each metric a list of rows, the values of its labels and then its number."""
+        return {
+            "at": self.at_s,
+            "counts": _rows(self.counts),
+            "gauges": _rows(self.gauges),
+            "histograms": {
+                name: [[*labels, one.to_dict()] for labels, one in series.items()]
+                for name, series in self.histograms.items()
+            },
+            "states": self.states,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave. Raises KeyError, TypeError, ValueError or IndexError where `data` is something else."""
+        histograms = {
+            name: {tuple(labels): Histogram.from_dict(one) for *labels, one in rows}
+            for name, rows in data["histograms"].items()
+        }
+        return cls(
+            float(data["at"]), _numbers(data["counts"]), _numbers(data["gauges"]), histograms, dict(data["states"])
+        )
+
+
+def _rows(numbers: Numbers) -> dict[str, list[list[Any]]]:
+    return {name: [[*labels, value] for labels, value in series.items()] for name, series in numbers.items()}
+
+
+def _numbers(rows: Mapping[str, Any]) -> Numbers:
+    return {name: {tuple(labels): value for *labels, value in series} for name, series in rows.items()}
