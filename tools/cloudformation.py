@@ -12,12 +12,13 @@ from typing import Any
 
 from settings_alone import set_alone
 
-from stream_router.control.arns import Home
-from stream_router.control.policy.command import needs_of
-from stream_router.control.policy.needs import document
+from stream_router.operate.arns import Home
+from stream_router.operate.policy import document
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "cloudformation" / "stream-router.yaml"
-PART = re.compile(r"^( *)# (\w+): written by `make docs` from control/policy\n.*?^ *# end\n", re.MULTILINE | re.DOTALL)
+PART = re.compile(
+    r"^( *)# (\w+): written by `make docs` from operate/policies\n.*?^ *# end\n", re.MULTILINE | re.DOTALL
+)
 HOME = Home("aws", "eu-central-1", "123456789012")
 SECRET = f"arn:aws:secretsmanager:{HOME.region}:{HOME.account}:secret:cx-AbCdEf"
 TARGET = f"arn:aws:lambda:{HOME.region}:{HOME.account}:function:target"
@@ -59,9 +60,9 @@ def text() -> str:
 
 def _part(found: re.Match[str]) -> str:
     space, name = found[1], found[2]
-    statements = document(needs_of(name, HOME))["Statement"]
+    statements = document(name, HOME)["Statement"]
     lines = [f"{space}  - {json.dumps(_conditional(statement))}\n" for statement in statements]
-    begin = f"{space}# {name}: written by `make docs` from control/policy\n"
+    begin = f"{space}# {name}: written by `make docs` from operate/policies\n"
     return f"{begin}{space}Statement:\n{''.join(lines)}{space}# end\n"
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from marked import filled
 from settings_alone import set_alone
 
-from stream_router.control.arns import Home
-from stream_router.control.policy.command import NAMES, needs_of
-from stream_router.control.policy.needs import document
+from stream_router.operate.arns import Home
+from stream_router.operate.policy import NAMES, document
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
-BEGIN = "<!-- written by `make docs` from control/policy -->"
+BEGIN = "<!-- written by `make docs` from operate/policies -->"
 HOME = Home("aws", "eu-central-1", "123456789012")
 SETTINGS = {
     "AWS_REGION": HOME.region,
@@ -22,7 +21,7 @@ SETTINGS = {
 
 def examples() -> str:
     """Each policy under its name, as `setup --policy` prints it but for the line breaks."""
-    return "\n".join(f"`{name}`:\n\n```json\n{_short(document(needs_of(name, HOME)))}\n```\n" for name in NAMES)
+    return "\n".join(f"`{name}`:\n\n```json\n{_short(document(name, HOME))}\n```\n" for name in NAMES)
 
 
 def _short(policy: dict[str, object]) -> str:

@@ -47,21 +47,25 @@ def setup(
         str | None,
         typer.Option("--policy", help="Print an IAM policy: of receive, consume, setup, operate or teardown."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Make also what stops events: a narrower pattern, a target taken away.")
+    ] = False,
 ) -> None:
     """Create or verify what runs in AWS: stream, event bus, rule, target, queues. Repeatable.
 
-    Set EVENTBRIDGE_TARGET_ARN to attach a target to the rule. Proves that an event as we emit it matches the rule, and
-    prints the SQS_DLQ_URL line that `consume` needs. Example: stream-router setup --plan
+    Set EVENTBRIDGE_TARGET_ARN to attach a target to the rule, EVENTBRIDGE_TARGET_FILE for its further fields. Proves
+    that an event as we emit it matches the rule, and prints the SQS_DLQ_URL line that `consume` needs.
+    Example: stream-router setup --plan
     """
-    from stream_router.control.policy import command as policies
-    from stream_router.control.setup import setup as control
+    from stream_router.operate import policy as policies
+    from stream_router.operate import setup as control
     from stream_router.settings.operators import Setup
 
     if exit_code and not plan:
         raise typer.BadParameter("tells of a plan; add --plan", param_hint="--exit-code")
     if policy is not None:
         end(policies.run(policy))
-    end(control.run(settings(Setup), plan=plan, exit_code=exit_code))
+    end(control.run(settings(Setup), plan=plan, exit_code=exit_code, yes=yes))
 
 
 def teardown(
@@ -70,12 +74,13 @@ def teardown(
 ) -> None:
     """Show, and with --yes delete, what `setup` made: all that carries its tag for this stream.
 
-    Deletes nothing while a stream or queue of it holds events, unless --force. Example: stream-router teardown
+    Deletes nothing while a stream or queue of it holds events, unless --force: what it holds is then lost for good.
+    Example: stream-router teardown
     """
-    from stream_router.control.setup import teardown as control
+    from stream_router.operate import setup as control
     from stream_router.settings.operators import Setup
 
-    end(control.run(settings(Setup), yes=yes, force=force))
+    end(control.teardown(settings(Setup), yes=yes, force=force))
 
 
 def doctor(

@@ -3,15 +3,15 @@
 import secrets
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
-from stream_router.control.setup import setup
-from stream_router.control.setup.steps import Say
 from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs, module
+from stream_router.operate import setup
 from stream_router.send.signing import Sign, signer
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -48,25 +48,24 @@ class Pipeline(NamedTuple):
     state_dir: Path
 
 
-def start(programs: Programs, say: Say) -> Pipeline:
+def start(programs: Programs, say: Callable[[str], None]) -> Pipeline:
     """Start everything and return when events can flow. Raises ProgramError or SettingsError with one line."""
     _, endpoint = stack.start(programs)
     say(f"the embedded stack serves at {endpoint}")
     clients = Clients(REGION, endpoint)
     target = clients.sqs.create_queue(QueueName=TARGET_QUEUE)["QueueUrl"]
     wanted = load(Setup, target_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}", shards=SHARDS)
-    made = setup.ensure(wanted, clients, lambda line: say(f"  {line}"), plan=False)
-    assert made.dead_letters_url is not None, "only a plan makes nothing"
+    dead_letters_url = setup.ensure(wanted, clients, lambda line: say(f"  {line}"))
     leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     state_dir = programs.folder / "state"
-    consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
+    consumer = _start_consumer(programs, endpoint, dead_letters_url, state_dir)
     receiver, url, sign = _start_receiver(programs, endpoint)
     say(f"the receiver serves at {url}")
     # A child writes its first snapshot of metrics when the daemon calls it for the first time, records or none.
     consumer.wait_ready(lambda: len(read_snapshots(state_dir)) >= SHARDS, CONSUMER_START_S)
     say(f"the KCL daemon runs {SHARDS} children, one a shard")
     return Pipeline(
-        endpoint, clients, receiver, consumer, url, sign, target, made.dead_letters_url, wanted.stream, state_dir
+        endpoint, clients, receiver, consumer, url, sign, target, dead_letters_url, wanted.stream, state_dir
     )
 
 

@@ -12,11 +12,11 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.control.setup import setup
 from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, clean, enter
 from stream_router.local.pipeline import RECEIVER_SETTINGS
 from stream_router.local.programs import Program, ProgramError, Programs
+from stream_router.operate import setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 
@@ -51,11 +51,11 @@ def _serve(programs: Programs, port: int, asked: threading.Event, *, quiet: bool
     clients = Clients(REGION, endpoint)
     queue_url = clients.sqs.create_queue(QueueName=TARGET_QUEUE)["QueueUrl"]
     wanted = load(Setup, target_arn=TARGET_ARN)
-    made = setup.ensure(wanted, clients, lambda _: None, plan=False)
+    dead_letters_url = setup.ensure(wanted, clients, lambda _: None)
     leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     exports |= {
         "EVENTBRIDGE_TARGET_ARN": TARGET_ARN,
-        "SQS_DLQ_URL": str(made.dead_letters_url),
+        "SQS_DLQ_URL": dead_letters_url,
         **RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
     }

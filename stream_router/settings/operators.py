@@ -42,11 +42,11 @@ class Setup(Queue, Common):
         "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
         pattern=r"^arn:\S+$",
     )
-    target_role_arn: str | None = setting(
+    target_file: Path | None = setting(
         None,
-        "the ARN of the role with which EventBridge reaches the target",
-        "EventBridge's role for a target that needs one, or is in another account",
-        pattern=r"^arn:\S+$",
+        "path of a JSON file with a target as PutTargets takes it",
+        "the target's further fields: `RetryPolicy`, `RoleArn`, `InputTransformer` …; its ARN may stand there too",
+        variable="EVENTBRIDGE_TARGET_FILE",
     )
     buckets: int = as_in(Receiver, "buckets")
     shards: int = setting(2, "shards of a new stream, 1 to 10000", "of a stream that `setup` makes", ge=1, le=10_000)

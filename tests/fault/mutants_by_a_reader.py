@@ -264,10 +264,10 @@ OPERATOR = {
         ("tests/integration/test_dlq_desk.py",),
     ),
     "a teardown deletes what holds events": Mutant(
-        "control/setup/teardown.py",
-        "        elif holding and not force:\n",
-        "        elif holding and not (force or yes):\n",
-        ("tests/integration/test_teardown.py",),
+        "operate/setup.py",
+        "    elif lost and not force:\n",
+        "    elif lost and not (force or yes):\n",
+        ("tests/integration/test_setup.py",),
     ),
     "a replay counts what failed as published": Mutant(
         "control/replay/publishing.py",

@@ -22,11 +22,12 @@ from stream_router.checks import jvm
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.control.doctor import catalogue, report, runner
+from stream_router.control.doctor.checks import rights as quotas
 from stream_router.control.doctor.checks import stream
 from stream_router.control.doctor.world import World
-from stream_router.control.setup import quotas, setup
 from stream_router.local import leases
 from stream_router.local.environment import ACCOUNT, REGION, clean
+from stream_router.operate import setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 
@@ -64,8 +65,8 @@ class Place:
             STREAM_ROUTER_WEBHOOK_SCHEME="hmac",
             STREAM_ROUTER_WEBHOOK_SECRETS="s" * 32,
         )
-        made = setup.ensure(load(Setup), self.clients, lambda _: None, plan=False)
-        self.set(SQS_DLQ_URL=str(made.dead_letters_url))
+        dead_letters_url = setup.ensure(load(Setup), self.clients, lambda _: None)
+        self.set(SQS_DLQ_URL=dead_letters_url)
         leases.seed(self.clients.kinesis, self.clients.dynamodb, self.name, f"{self.name}-app")
         self.renew(1.0, owner="worker-1")
         self.on: Any = {"EventBusName": self.name}
@@ -323,11 +324,6 @@ def _role_not_ours(place: Place) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     role = boto3.client("iam", REGION).create_role(RoleName=f"{place.name}-role", AssumeRolePolicyDocument=text)
     place.put_target(RoleArn=role["Role"]["Arn"])
-
-
-@world("SR142", Verdict.WARNING)
-def _no_retry_policy(place: Place) -> None:
-    place.put_target(RetryPolicy=None)
 
 
 @world("SR143", Verdict.WRONG)

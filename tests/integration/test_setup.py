@@ -1,160 +1,428 @@
-"""`setup` against ministack, which really keeps what it is told; and `local`, which serves it."""
+"""`setup` and `teardown` as commands, against the embedded stack: what is there afterwards, and what was said."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
-from stream_router.control.arns import Home
-from stream_router.control.setup import rule_match, setup
-from stream_router.local.environment import ACCOUNT, REGION, clean
+from stream_router.errors import SettingsError
+from stream_router.local.environment import ACCOUNT, REGION
+from stream_router.operate import resources, setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 
-TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
+QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mine"
+TYPES = ["interaction.created", "conversation.updated", "agent.status.changed"]
+PATTERN = {"source": ["nice.cxone.webhook"], "detail-type": TYPES, "detail": {"eventSource": [{"prefix": "cxone"}]}}
+NOTHING = "nothing to change"
+
+Said = Callable[[], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def _one_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator has one server, which knows its messages at once."""
+    monkeypatch.setattr(resources, "QUEUE_LOOK_S", 0)
 
 
 @pytest.fixture
-def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for key, value in clean(endpoint, "test").items():
-        monkeypatch.setenv(key, value)
-    for key in list(os.environ):
-        if key.startswith(("STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")) and key not in clean(endpoint, "test"):
-            monkeypatch.delenv(key)
-    return Clients(REGION)
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    return lambda: capsys.readouterr().out.splitlines()  # noqa: PLW0108 - each time what was said since
 
 
-def _setup(clients: Clients, *, plan: bool = False, **given: Any) -> tuple[setup.Made, list[str]]:
-    said: list[str] = []
-    made = setup.ensure(load(Setup, **given), clients, said.append, plan=plan)
-    return made, said
+def run(name: str, *, plan: bool = False, exit_code: bool = False, yes: bool = False, **given: Any) -> int:
+    """`setup` of a deployment whose stream and rule have this name."""
+    return setup.run(load(Setup, stream=name, rule=name, **given), plan=plan, exit_code=exit_code, yes=yes)
 
 
-def test_setup_makes_everything_once(clients: Clients) -> None:
-    """What is there afterwards is what the contract says, and a second run changes nothing."""
+def teardown(name: str, *, yes: bool = False, force: bool = False, **given: Any) -> int:
+    return setup.teardown(load(Setup, stream=name, rule=name, **given), yes=yes, force=force)
+
+
+def rule_of(clients: Clients, name: str, bus: str = "default") -> dict[str, Any]:
+    """Pattern, state and targets of a rule; empty where there is none."""
+    try:
+        has = clients.events.describe_rule(Name=name, EventBusName=bus)
+    except clients.events.exceptions.ResourceNotFoundException:
+        return {}
+    targets = clients.events.list_targets_by_rule(Rule=name, EventBusName=bus)["Targets"]
+    return {"pattern": json.loads(has["EventPattern"]), "state": has["State"], "targets": targets}
+
+
+def queue_of(clients: Clients, name: str) -> Any:
+    url = clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    return clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+
+def present(clients: Clients, name: str) -> list[str]:
+    """Streams, queues and rules of whose names this one is a part."""
+    queues = [url.rsplit("/", 1)[-1] for url in clients.sqs.list_queues().get("QueueUrls", [])]
+    rules = [rule["Name"] for rule in clients.events.list_rules()["Rules"]]
+    return sorted(one for one in (*clients.kinesis.list_streams()["StreamNames"], *queues, *rules) if name in one)
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, error: BaseException) -> None:
+    """From now on this operation of AWS ends so, before it does anything."""
+    make_call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: Any, name: str, arguments: Any) -> Any:
+        if name == operation:
+            raise error
+        return make_call(client, name, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+
+
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutRule")
+
+
+def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clients: Clients, said: Said) -> None:
+    """Stream, both queues, bus, rule and target; tags on all; the target keeps AWS's own retry policy."""
     clients.sqs.create_queue(QueueName="out")
-    made, _ = _setup(clients, stream="one", rule="one", target_arn=TARGET)
-    assert made.steps.changes == 8
-    summary = clients.kinesis.describe_stream_summary(StreamName="one")["StreamDescriptionSummary"]
-    assert (summary["RetentionPeriodHours"], summary["EncryptionType"], summary["OpenShardCount"]) == (168, "KMS", 2)
-    rule = clients.events.describe_rule(Name="one")
-    assert json.loads(rule["EventPattern"])["source"] == ["nice.cxone.webhook"]
-    (target,) = clients.events.list_targets_by_rule(Rule="one")["Targets"]
-    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
-    assert target["DeadLetterConfig"]["Arn"].endswith(":one-undelivered")
-    assert made.dead_letters_url
-    assert made.dead_letters_url.endswith("/one-dead-letters")
-    again, said = _setup(clients, stream="one", rule="one", target_arn=TARGET)
-    assert again.steps.changes == 0, said
+    given: dict[str, Any] = {"event_bus": "cx", "target_arn": f"{QUEUES}:out", "tags": "team=cx"}
+    assert run("whole", **given) == 0
+    assert said()[-1] == f"SQS_DLQ_URL={clients.sqs.get_queue_url(QueueName='whole-dead-letters')['QueueUrl']}"
+
+    stream = clients.kinesis.describe_stream_summary(StreamName="whole")["StreamDescriptionSummary"]
+    assert (stream["OpenShardCount"], stream["RetentionPeriodHours"], stream["EncryptionType"]) == (2, 168, "KMS")
+    for name in ("whole-dead-letters", "whole-undelivered"):
+        has = queue_of(clients, name)
+        assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
+    rule_arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/cx/whole"
+    for name in ("whole-undelivered", "out"):
+        (statement,) = json.loads(queue_of(clients, name)["Policy"])["Statement"]
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule_arn}}
+    rule = rule_of(clients, "whole", "cx")
+    assert (rule["pattern"], rule["state"]) == (PATTERN, "ENABLED")
+    (target,) = rule["targets"]
+    assert target.keys() == {"Id", "Arn", "DeadLetterConfig"}
+    assert target["DeadLetterConfig"] == {"Arn": f"{QUEUES}:whole-undelivered"}
+    tags = [{"Key": "stream-router-setup", "Value": "whole"}, {"Key": "team", "Value": "cx"}]
+    for arn in (rule_arn, f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/cx"):
+        listed = clients.events.list_tags_for_resource(ResourceARN=arn)["Tags"]
+        assert sorted(listed, key=lambda tag: tag["Key"]) == tags
+
+    assert run("whole", **given) == run("whole", **given, plan=True, exit_code=True) == 0
+    assert said().count(NOTHING) == 2
+    assert rule_of(clients, "whole", "cx") == rule
 
 
-def test_a_second_target_takes_nothing_from_the_first(clients: Clients) -> None:
-    """Set up again for another queue: both are targets of the rule, and both runs find all right afterwards."""
-    queues = [f"{TARGET}-{name}" for name in ("first", "second")]
-    for queue in queues:
-        clients.sqs.create_queue(QueueName=queue.rsplit(":", 1)[-1])
-        _setup(clients, stream="pair", rule="pair", target_arn=queue)
-    targets = clients.events.list_targets_by_rule(Rule="pair")["Targets"]
-    assert sorted(target["Arn"] for target in targets) == queues
-    for queue in queues:
-        again, said = _setup(clients, stream="pair", rule="pair", target_arn=queue)
-        assert again.steps.changes == 0, said
+def test_what_others_have_is_completed_and_what_they_chose_stays(clients: Clients) -> None:
+    """A queue that keeps messages for 4 days, a policy with a statement of theirs, a stream of theirs."""
+    theirs = {"Sid": "theirs", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": theirs})
+    attributes: Any = {"MessageRetentionPeriod": "345600", "Policy": policy}
+    url = clients.sqs.create_queue(QueueName="theirs-undelivered", Attributes=attributes)["QueueUrl"]
+    clients.kinesis.create_stream(StreamName="theirs", ShardCount=1)
+    assert run("theirs", tags="team=cx") == 0
+    has = queue_of(clients, "theirs-undelivered")
+    assert has["MessageRetentionPeriod"] == "1209600"
+    assert [one["Sid"].split("-")[0] for one in json.loads(has["Policy"])["Statement"]] == ["theirs", "EventBridge"]
+    stream = clients.kinesis.describe_stream_summary(StreamName="theirs")["StreamDescriptionSummary"]
+    assert (stream["OpenShardCount"], stream["RetentionPeriodHours"]) == (1, 168)
+    assert not clients.sqs.list_queue_tags(QueueUrl=url).get("Tags"), "what is not ours gets no tags of ours"
 
 
-def test_a_rule_that_is_called_otherwise_leaves_the_old_one_told(clients: Clients) -> None:
-    """Both let each event through; the first run has nothing to tell."""
-    _, said = _setup(clients, stream="renamed", rule="before", event_bus="names")
-    assert not [line for line in said if "gets our events too" in line]
-    _, said = _setup(clients, stream="renamed", rule="after", event_bus="names")
-    (line,) = [line for line in said if "gets our events too" in line]
-    assert "rule before " in line
+def articles_rule(clients: Clients, name: str, **more: Any) -> None:
+    """What the script of the article leaves: a rule with a Lambda target that has HttpParameters, and one beside it."""
+    clients.events.put_rule(Name=name, EventPattern=json.dumps({**PATTERN, **more}), State="ENABLED")
+    target: Any = {
+        "Id": "1",
+        "Arn": FUNCTION,
+        "HttpParameters": {"HeaderParameters": {"x-correlation": "a"}},
+        "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+    }
+    beside: Any = {"Id": "2", "Arn": f"{QUEUES}:billing"}
+    clients.events.put_targets(Rule=name, Targets=[target, beside])
 
 
-def test_a_plan_leaves_everything_as_it_is(clients: Clients) -> None:
-    """--plan says as many changes as a run then makes, and makes none."""
-    planned, said = _setup(clients, plan=True, stream="two", rule="two", event_bus="cx")
-    assert planned.dead_letters_url is None
-    assert said[0] == "+ stream two: 2 shards (stream-router-setup=two)"
-    assert "two" not in clients.kinesis.list_streams()["StreamNames"]
-    assert "cx" not in [bus["Name"] for bus in clients.events.list_event_buses()["EventBuses"]]
-    made, _ = _setup(clients, stream="two", rule="two", event_bus="cx")
-    assert made.steps.changes == planned.steps.changes
+def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) -> None:
+    """Its targets stay, with what was chosen on ours; only the dead-letter queue that was missing is added."""
+    articles_rule(clients, "article")
+    before = rule_of(clients, "article")
+    assert run("article", target_arn=FUNCTION) == 0
+    after = rule_of(clients, "article")
+    ours, beside = sorted(after["targets"], key=lambda target: target["Id"])
+    was, also = sorted(before["targets"], key=lambda target: target["Id"])
+    assert ours == {**was, "DeadLetterConfig": {"Arn": f"{QUEUES}:article-undelivered"}}
+    assert (beside, after["pattern"]) == (also, before["pattern"])
+    permission = (
+        f"aws lambda add-permission --function-name {FUNCTION} --statement-id stream-router-article "
+        "--action lambda:InvokeFunction --principal events.amazonaws.com "
+        f"--source-arn arn:aws:events:{REGION}:{ACCOUNT}:rule/article"
+    )
+    assert any(line.endswith(permission) for line in said())
+    assert run("article", target_arn=FUNCTION) == 0
+    assert NOTHING in said()
+    assert teardown("article", yes=True, target_arn=FUNCTION) == 0
+    assert rule_of(clients, "article") == after, "it is not ours to take away"
 
 
-def test_without_testeventpattern_real_events_prove_the_rule(clients: Clients) -> None:
-    """They go over the bus to a queue of their own, and nothing of the proof is left."""
-
-    def lacking(**_: Any) -> Any:
-        raise ClientError({"Error": {"Code": "UnknownOperationException", "Message": ""}}, "TestEventPattern")
-
-    clients.events.test_event_pattern = lacking  # type: ignore[method-assign]
-    queues = clients.sqs.list_queues().get("QueueUrls", [])
-    made, said = _setup(clients, stream="three", rule="three")
-    assert [line for line in said if "real events" in line]
-    assert made.steps.problems == 0
-    left = set(clients.sqs.list_queues()["QueueUrls"]) - set(queues)
-    assert not [url for url in left if "proof" in url]
-    assert not [rule for rule in clients.events.list_rules()["Rules"] if "proof" in rule["Name"]]
-    home = Home("aws", REGION, ACCOUNT)
-    with pytest.raises(rule_match.NothingProvedError):
-        rule_match.prove(clients, home, "default", "{}", ["interaction.created"], may_send=False)
+def test_a_further_filter_of_a_rule_for_our_events_stays(clients: Clients, said: Said) -> None:
+    """A team may let less through to its own target; `consume` judges the other three fields alone."""
+    articles_rule(clients, "filtered", detail={"eventSource": ["cxone.webhook"], "payload": {"queue": ["sales"]}})
+    assert run("filtered", target_arn=FUNCTION) == 0
+    detail = rule_of(clients, "filtered")["pattern"]["detail"]
+    assert detail == {"eventSource": [{"prefix": "cxone"}], "payload": {"queue": ["sales"]}}
+    assert run("filtered", target_arn=FUNCTION) == 0
+    assert NOTHING in said()
 
 
-def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clients) -> None:
-    """What setup made is right; changed, disabled, without its target, deleted: each is found at the next look."""
-    clients.sqs.create_queue(QueueName="out")
-    made = load(Setup, stream="four", rule="four", target_arn=TARGET)
-    setup.ensure(made, clients, lambda _: None, plan=False)
-    look = RuleCheck(clients.events, "four", "default", REGION, made.event_type_list)
-    assert look() == []
-    other = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
-    clients.events.put_rule(Name="four", EventPattern=other, State="DISABLED")
-    (target,) = clients.events.list_targets_by_rule(Rule="four")["Targets"]
-    clients.events.remove_targets(Rule="four", Ids=[target["Id"]])
-    assert [fault.problem for fault in look() or []] == [
-        "rule four is disabled",
-        "rule four has no target",
-        "rule four does not match our events of type interaction.created, conversation.updated",
+def test_a_shell_without_the_event_types_narrows_no_live_rule(clients: Clients, said: Said) -> None:
+    """Without --yes the difference is said, and nothing at all is changed; more types need no word."""
+    wide = ",".join([*TYPES, "order.created"])
+    assert run("live", event_types=wide, target_arn=FUNCTION) == 0
+    before = rule_of(clients, "live")
+    said()
+    clients.sqs.create_queue(QueueName="new")
+    assert run("live", target_arn=f"{QUEUES}:new") == 1
+    lines = said()
+    assert any(line.startswith("~ rule live on bus default: pattern ") for line in lines)
+    assert any(line.startswith("  needs --yes: the new pattern lets less through") for line in lines)
+    assert lines[-1] == "nothing was changed; if what needs --yes is meant, run `stream-router setup --yes`"
+    assert rule_of(clients, "live") == before
+    assert run("live", target_arn=FUNCTION, plan=True, exit_code=True) == 2
+    assert run("live", target_arn=FUNCTION, yes=True) == 0
+    assert rule_of(clients, "live")["pattern"] == PATTERN
+    assert run("live", event_types=wide, target_arn=FUNCTION) == 0
+
+
+def test_a_rule_that_somebody_disabled_is_enabled_only_with_yes(clients: Clients, said: Said) -> None:
+    """It may have been meant; and while it is so the command does not end as if all were well."""
+    assert run("off") == 0
+    clients.events.disable_rule(Name="off")
+    assert run("off") == 1
+    assert any(line.startswith("  needs --yes: somebody disabled it") for line in said())
+    assert rule_of(clients, "off")["state"] == "DISABLED"
+    assert run("off", yes=True) == 0
+    assert rule_of(clients, "off")["state"] == "ENABLED"
+
+
+def test_the_target_file_says_every_field(clients: Clients, tmp_path: Path) -> None:
+    """It wins over what is there, a null takes a field away, and what it does not name stays."""
+    articles_rule(clients, "filed")
+    retry = {"MaximumRetryAttempts": 20, "MaximumEventAgeInSeconds": 7200}
+    file = tmp_path / "target.json"
+    file.write_text(json.dumps({"RetryPolicy": retry, "HttpParameters": None, "InputPath": "$.detail"}))
+    assert run("filed", target_arn=FUNCTION, target_file=file) == 0
+    (target,) = [one for one in rule_of(clients, "filed")["targets"] if one["Arn"] == FUNCTION]
+    dead_letters = {"Arn": f"{QUEUES}:filed-undelivered"}
+    wanted = {"Id": "1", "Arn": FUNCTION, "RetryPolicy": retry, "InputPath": "$.detail"}
+    assert target == {**wanted, "DeadLetterConfig": dead_letters}
+
+
+def test_an_id_of_the_file_takes_no_target_away_unasked(clients: Clients, tmp_path: Path, said: Said) -> None:
+    """PutTargets replaces what has the same id: the events of another target would end."""
+    articles_rule(clients, "stolen")
+    clients.sqs.create_queue(QueueName="stolen-out")
+    before = rule_of(clients, "stolen")
+    file = tmp_path / "target.json"
+    file.write_text(json.dumps({"Id": "2", "Arn": f"{QUEUES}:stolen-out"}))
+    assert run("stolen", target_file=file) == 1
+    assert any(f"target {QUEUES}:billing has the id 2 " in line for line in said())
+    assert rule_of(clients, "stolen") == before
+    assert run("stolen", target_file=file, yes=True) == 0
+    assert [one["Arn"] for one in rule_of(clients, "stolen")["targets"]] == [FUNCTION, f"{QUEUES}:stolen-out"]
+
+
+def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients, said: Said) -> None:
+    """Both get every event; the command that ends the first is said, and not run."""
+    for name in ("one", "two"):
+        clients.sqs.create_queue(QueueName=name)
+        assert run("both", target_arn=f"{QUEUES}:{name}") == 0
+    assert {one["Arn"] for one in rule_of(clients, "both")["targets"]} == {f"{QUEUES}:one", f"{QUEUES}:two"}
+    assert any("of an earlier setup gets every event too; to end that: aws events remove-t" in line for line in said())
+
+
+def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: Said) -> None:
+    """`+`, `~` and `=`, from what to what; 2 with --exit-code, 0 without."""
+    clients.sqs.create_queue(QueueName="planned-dead-letters", Attributes={"MessageRetentionPeriod": "345600"})
+    assert run("planned", plan=True, exit_code=True) == 2
+    lines = said()
+    assert lines[0].startswith("+ stream planned: shards 2, retention (hours) 168, ")
+    assert lines[1].startswith("~ queue planned-dead-letters: retention (s) 345600 -> 1209600")
+    assert "= event bus default" in lines
+    assert "plan: 3 to make, 1 to change; run `stream-router setup` to do it" in lines
+    assert run("planned", plan=True) == 0
+    assert present(clients, "planned") == ["planned-dead-letters"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:q.fifo"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:x"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:nowhere"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/untouched"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:untouched-dead-letters"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:untouched-undelivered"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_arn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:s"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_arn": f"arn:aws:sqs:{REGION}:210987654321:out"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": "nowhere"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": "[]"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": "{"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": "{}"}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": '{"Arn": "arn:aws:sqs:x:1:a"}', "target_arn": FUNCTION}),
+        ("EVENTBRIDGE_TARGET_FILE", {"target_file": '{"RetryPolicies": {}}', "target_arn": FUNCTION}),
+        ("STREAM_ROUTER_TARGET_DLQ_ARN", {"target_dlq_arn": f"{QUEUES}:q.fifo"}),
+        ("STREAM_ROUTER_TARGET_DLQ_ARN", {"target_dlq_arn": f"{QUEUES}:nowhere"}),
+        (
+            "STREAM_ROUTER_TARGET_DLQ_ARN",
+            {"target_arn": FUNCTION, "target_dlq_arn": f"{QUEUES}:untouched-dead-letters"},
+        ),
+        ("SQS_DLQ_URL", {"sqs_dlq_url": f"http://127.0.0.1/{ACCOUNT}/nowhere"}),
+        ("SQS_DLQ_URL", {"stream": "untouched.events"}),
+        ("STREAM_ROUTER_TAGS", {"tags": "stream-router-setup=mine"}),
+        ("STREAM_ROUTER_EVENT_BUS", {"event_bus": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/nowhere"}),
+        ("STREAM_ROUTER_EVENT_TYPES", {"event_types": ",".join(f"type.number.{n}" for n in range(400))}),
+    ],
+)
+def test_a_setting_at_fault_is_78_and_nothing_was_made(
+    clients: Clients, tmp_path: Path, said: Said, name: str, given: dict[str, Any]
+) -> None:
+    """The line names the setting and the cure; the stream, which would be made first, is not there."""
+    if text := given.get("target_file"):
+        file = tmp_path / "target.json"
+        if text != "nowhere":
+            file.write_text(text)
+        given = {**given, "target_file": file}
+    with pytest.raises(SettingsError, match=f"^{name}: .*; "):
+        setup.run(load(Setup, **{"stream": "untouched", "rule": "untouched", **given}), plan=False)
+    assert present(clients, "untouched") == []
+    assert said() == []
+
+
+def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
+    """A second deployment that names its own stream alone: the first one's rule stays as it is."""
+    assert run("first", event_types="order.created") == 0
+    before = rule_of(clients, "first")
+    second = load(Setup, stream="second", rule="first")
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_RULE: rule first on bus default is of stream first; ") as no:
+        setup.run(second, plan=False)
+    assert rule_of(clients, "first") == before
+    assert present(clients, "second") == []
+    assert "--tags Key=stream-router-setup,Value=second" in str(no.value)
+    assert setup.teardown(second, yes=True, force=True) == 0
+    assert rule_of(clients, "first") == before
+
+
+@pytest.mark.parametrize("ends", [DENIED, KeyboardInterrupt()], ids=["a right is missing", "Ctrl-C"])
+def test_a_run_that_is_broken_off_says_what_is_done_and_the_next_goes_on(
+    clients: Clients, said: Said, ends: BaseException
+) -> None:
+    """Stream and queues are there, the rule is not: neither is left without a word."""
+    name = f"half-{type(ends).__name__.lower()}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "PutRule", ends)
+        if isinstance(ends, KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):
+                run(name)
+        else:
+            assert run(name) == 1
+    lines = said()
+    assert any(line.startswith(f"+ queue {name}-dead-letters") for line in lines)
+    assert lines[-2] == f"! rule {name} on bus default: not finished"
+    assert lines[-1].startswith("  note: broken off: what stands above with + or ~ is done; run `stream-router setup`")
+    assert run(name) == run(name, plan=True) == 0
+    assert NOTHING in said()
+
+
+def test_a_right_that_is_missing_to_look_is_told_before_anything_is_made(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is half done; the line says which policy to print."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "DescribeRule", DENIED)
+        assert run("unseen") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "setup --policy setup" in captured.err
+    assert present(clients, "unseen") == []
+
+
+def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else(clients: Clients, said: Said) -> None:
+    """Backwards, the rule first; the target's queue was there before, and another deployment's things are another's."""
+    clients.sqs.create_queue(QueueName="torn-out")
+    given: dict[str, Any] = {"event_bus": "torn-bus", "target_arn": f"{QUEUES}:torn-out"}
+    assert run("torn", **given) == run("torn-other") == 0
+    others = [one for one in present(clients, "torn") if one.startswith("torn-other")]
+    before = present(clients, "torn")
+    said()
+    assert teardown("torn", **given) == 0
+    lines = said()
+    assert [line for line in lines if line.startswith("- ")] == [
+        "- rule torn on bus torn-bus",
+        "- event bus torn-bus",
+        "- queue torn-undelivered",
+        "- queue torn-dead-letters",
+        "- stream torn",
     ]
-    clients.events.delete_rule(Name="four")
-    assert [fault.problem for fault in look() or []] == ["rule four does not exist on bus default"]
+    assert lines[-1].endswith("then run it again with --yes")
+    assert present(clients, "torn") == before
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "DeleteQueue", DENIED)
+        assert teardown("torn", yes=True, **given) == 1
+    assert said()[-1] == "broken off at queue torn-undelivered: 3 of 5 still there; run the same command again"
+    assert teardown("torn", yes=True, **given) == teardown("torn", yes=True, **given) == 0
+    assert said()[-1].startswith("nothing of setup's is here under the names that are set (stream torn, ")
+    assert present(clients, "torn") == sorted([*others, "torn-out"])
 
 
-def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
-    """Prints the exports that point a shell at it, and the line that reads them; ends with 0, leaves nothing behind."""
-    program = Path(sys.executable).parent / "stream-router"
-    (folder := tmp_path / "a folder").mkdir()
-    with (tmp_path / "err").open("w") as errors:
-        local = subprocess.Popen(
-            [program, "local", "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "TMPDIR": str(folder)},
-        )
-    with local:
-        try:
-            assert local.stdout
-            lines = [local.stdout.readline() for _ in range(6)]
-            (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
-            assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
-            session = boto3.Session("test", "test", region_name=REGION)
-            assert session.client("sqs", endpoint_url=url).list_queues()
-            reads = lines[0].partition("first: ")[2].strip()
-            shell = subprocess.run(
-                ["sh", "-c", f"{reads} && echo $AWS_ENDPOINT_URL"], check=True, stdout=subprocess.PIPE, text=True
-            )
-            assert shell.stdout.strip() == url, "also where the folder's name has a space"
-        finally:
-            local.send_signal(signal.SIGTERM)
-        assert local.wait(20) == 0
-    assert not list(folder.iterdir())
+@pytest.mark.parametrize("holder", ["stream", "dead letters", "targets of others", "consumers of others"])
+def test_while_something_holds_events_nothing_is_deleted_and_the_loss_is_said(
+    clients: Clients, said: Said, holder: str
+) -> None:
+    """A record that was read counts too: replay needs it. Nobody is told to add --force (FINDINGS F22)."""
+    name = f"full-{holder.partition(' ')[0]}"
+    assert run(name) == 0
+    if holder == "stream":
+        clients.kinesis.put_record(StreamName=name, Data=b"{}", PartitionKey="x")
+    elif holder == "dead letters":
+        url = clients.sqs.get_queue_url(QueueName=f"{name}-dead-letters")["QueueUrl"]
+        clients.sqs.send_message(QueueUrl=url, MessageBody="{}")
+    elif holder == "targets of others":
+        clients.events.put_targets(Rule=name, Targets=[{"Id": "theirs", "Arn": f"{QUEUES}:billing"}])
+    else:
+        stream = clients.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
+        for consumer in ("billing", "cxone-event-router"):
+            clients.kinesis.register_stream_consumer(StreamARN=stream, ConsumerName=consumer)
+    before = present(clients, name)
+    said()
+    assert teardown(name, yes=True) == 1
+    lines = said()
+    lost = {
+        "stream": f"stream {name}: events since ",
+        "dead letters": f"queue {name}-dead-letters: 1 messages",
+        "targets of others": f"rule {name} on bus default: 1 targets of others",
+        "consumers of others": f"stream {name}: 1 registered consumers of others (billing)",
+    }
+    assert any(
+        line.startswith(f"nothing was deleted, since this would be lost for good: {lost[holder]}") for line in lines
+    )
+    assert not any("--yes --force" in line for line in lines)
+    assert teardown(name, force=True) == 0
+    assert any(line.startswith(f"with --yes this is lost for good: {lost[holder]}") for line in said())
+    assert present(clients, name) == before
+    assert teardown(name, yes=True, force=True) == 0
+    assert present(clients, name) == []
+
+
+def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, said: Said) -> None:
+    """Somebody made the stream by hand, or put a rule of his own on the bus."""
+    assert run("kept", event_bus="kept-bus") == 0
+    clients.kinesis.remove_tags_from_stream(StreamName="kept", TagKeys=["stream-router-setup"])
+    clients.events.put_rule(Name="theirs", EventBusName="kept-bus", EventPattern='{"source":["x"]}')
+    assert teardown("kept", yes=True, force=True, event_bus="kept-bus") == 0
+    lines = said()
+    assert "= stream kept stays: it does not carry the tag stream-router-setup of this stream" in lines
+    assert "= event bus kept-bus stays: it has rules that stay (theirs)" in lines
+    assert "kept" in clients.kinesis.list_streams()["StreamNames"]
+    assert clients.events.describe_event_bus(Name="kept-bus")

@@ -54,20 +54,10 @@ ROWS = {
     ),
     "consume: heap too big": Wrong("consume", {**CONSUME, "JVM_OPTIONS": "-Xms900000g"}, "STREAM_ROUTER_JVM_OPTIONS: "),
     "consume: bus absent": Wrong("consume", {**CONSUME, "EVENT_BUS": "nosuch"}, "STREAM_ROUTER_EVENT_BUS: "),
-    "setup: target unsupported": Wrong(
-        "setup",
-        {**SETUP, "EVENTBRIDGE_TARGET_ARN": "arn:aws:dynamodb:us-east-1:123456789012:table/t"},
-        "EVENTBRIDGE_TARGET_ARN: ",
-    ),
     "setup: target of another region": Wrong(
         "setup",
         {**SETUP, "EVENTBRIDGE_TARGET_ARN": FUNCTION.replace("us-east-1", "eu-central-1")},
         "EVENTBRIDGE_TARGET_ARN: ",
-    ),
-    "setup: states without role": Wrong(
-        "setup",
-        {**SETUP, "EVENTBRIDGE_TARGET_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:s"},
-        "STREAM_ROUTER_TARGET_ROLE_ARN: ",
     ),
     "setup: FIFO": Wrong(
         "setup",

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.arns import Home
-from stream_router.control.policy import command
-from stream_router.control.policy.needs import document
+from stream_router.operate import policy as command
+from stream_router.operate.arns import Home
 from tests.constants import CALL_BYTES, METRICS_EVERY_S, with_constants
 from tests.system.world import PROGRAM, REGION, World, until, webhook
 
@@ -49,7 +48,6 @@ ONLY_ON_AWS: dict[str, dict[str, str]] = {
     },
     "setup": {
         "kms:DescribeKey": "asked for by Kinesis itself",
-        "servicequotas:GetServiceQuota": "no emulator has quotas, so none is asked",
     },
     "teardown": {"kms:Decrypt": "asked for by Kinesis and SQS themselves"},
 }
@@ -61,7 +59,7 @@ def policy(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPat
     for variable, value in environment.items():
         if variable.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")):
             monkeypatch.setenv(variable, value)
-    made = document(command.needs_of(name, Home("aws", REGION, ACCOUNT)))
+    made = command.document(name, Home("aws", REGION, ACCOUNT))
     found = set()
     for statement in made["Statement"]:
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]

@@ -13,8 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 from stream_router import cli
-from stream_router.control.setup import setup
 from stream_router.errors import EX_CONFIG, SettingsError
+from stream_router.operate import setup
 
 ROOT = str(Path(__file__).parents[2])
 

@@ -11,10 +11,10 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from stream_router.control.arns import Home
-from stream_router.control.policy.command import needs_of
-from stream_router.control.policy.needs import document
-from stream_router.control.setup import queues, rules, streams
+from stream_router import limits
+from stream_router.operate import resources
+from stream_router.operate.arns import Home
+from stream_router.operate.policy import document
 from stream_router.receiver import auth
 from stream_router.receiver.connection import IDLE_S
 from stream_router.settings.consumer import Consumer
@@ -100,7 +100,7 @@ def test_a_role_has_exactly_the_statements_of_setup_policy(
     for variable, value in [*SAME_AS_SETTINGS.items(), *(OPTIONAL[condition] for condition in true)]:
         monkeypatch.setenv(variable, value)
     home = Home("aws", GIVEN["AWS::Region"], GIVEN["AWS::AccountId"])
-    assert resolved(policy["PolicyDocument"], set(true)) == document(needs_of(name, home))
+    assert resolved(policy["PolicyDocument"], set(true)) == document(name, home)
 
 
 def test_roles_have_nothing_besides() -> None:
@@ -139,16 +139,17 @@ def test_an_outage_of_the_stream_replaces_no_receiver() -> None:
 def test_what_holds_events_is_as_setup_makes_it_and_stays() -> None:
     """The same retention, size, pattern and retries; deleted with the stack is none of it."""
     parameters = TEMPLATE["Parameters"]
-    assert parameters["RetentionHours"]["Default"] == streams.RETENTION_HOURS
+    assert parameters["RetentionHours"]["Default"] == resources.RETENTION_HOURS
     for name in ("DeadLetterQueue", "UndeliveredQueue"):
         made = RESOURCES[name]["Properties"]
-        assert {key: str(made[key]) for key in queues.WANTED} == queues.WANTED
+        assert made["MessageRetentionPeriod"] == resources.QUEUE_RETENTION_S
+        assert made["MaximumMessageSize"] == limits.SQS_MESSAGE_BYTES
         assert resolved(made, set())["SqsManagedSseEnabled"] is True
     types = parameters["EventTypes"]["Default"].split(",")
     pattern = RESOURCES["EventRule"]["Properties"]["EventPattern"]
-    assert pattern == {**rules.pattern(types), "detail-type": {"Ref": "EventTypes"}}
+    assert pattern == {**resources.pattern(types), "detail-type": {"Ref": "EventTypes"}}
     (target,) = RESOURCES["EventRule"]["Properties"]["Targets"]
-    assert target["RetryPolicy"] == rules.RETRY_POLICY
+    assert "RetryPolicy" not in target, "AWS's own tries 185 times in 24 hours"
     for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "Bucket"):
         # A first deployment that fails is rolled back: what it leaves would stand in the second one's way, empty.
         assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
@@ -179,7 +180,7 @@ def test_a_key_of_yours_encrypts_all_that_setup_would_encrypt_with_it() -> None:
     )
     key = {"Ref": "KmsKeyArn"}
     assert own["EventStream"]["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": key}
-    assert none["EventStream"]["StreamEncryption"]["KeyId"] == streams.KEY
+    assert none["EventStream"]["StreamEncryption"]["KeyId"] == resources.AWS_KINESIS_KEY
     assert own["Bus"]["KmsKeyIdentifier"] == key
     assert "KmsKeyIdentifier" not in none["Bus"]
     for name in ("DeadLetterQueue", "UndeliveredQueue"):

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from stream_router.control.setup.queues import RETENTION_S
-from stream_router.control.setup.streams import RETENTION_HOURS
+from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
@@ -36,4 +35,4 @@ def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
 def test_tutorials_function_remembers_an_event_for_as_long_as_a_copy_may_come() -> None:
     """An event is in the stream, and then in a dead-letter queue, which a redrive may empty on its last day."""
     (days,) = re.findall(r"^KEEP_S = (\d+) \* 24 \* 3600\b", (DOCS / "tutorial.md").read_text(), re.MULTILINE)
-    assert int(days) * 24 * 3600 > RETENTION_HOURS * 3600 + RETENTION_S
+    assert int(days) * 24 * 3600 > RETENTION_HOURS * 3600 + QUEUE_RETENTION_S

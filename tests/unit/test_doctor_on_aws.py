@@ -360,7 +360,7 @@ def test_undelivered_events_that_someone_holds_wait_too(monkeypatch: pytest.Monk
         ("mine", {}, Verdict.WARNING),
         ("mine", {"STREAM_ROUTER_TARGET_DLQ_ARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:mine"}, Verdict.WELL),
         ("cxone-events-undelivered", {"STREAM_ROUTER_TARGET_DLQ_ARN": f"arn:aws:sqs:{REGION}:1:q"}, Verdict.WARNING),
-        ("mine", {"STREAM_ROUTER_TARGET_ROLE_ARN": "no role"}, Verdict.WELL),
+        ("mine", {"EVENTBRIDGE_TARGET_FILE": "/nonexistent"}, Verdict.WELL),
     ],
 )
 def test_undelivered_events_are_where_the_commands_look(

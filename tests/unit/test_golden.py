@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.control.setup.rules import pattern
 from stream_router.envelope import open_record, seal
 from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Event, Record
+from stream_router.operate.resources import pattern
 from stream_router.pipeline.transform import Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of, consumer
 

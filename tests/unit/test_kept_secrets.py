@@ -8,10 +8,9 @@ from pydantic import SecretStr
 from stream_router.aws import secret_store
 from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.arns import Home
-from stream_router.control.policy import command, programs
-from stream_router.control.policy.needs import document
 from stream_router.errors import SettingsError
+from stream_router.operate import policy as policies
+from stream_router.operate.arns import Home
 from stream_router.receiver.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
 from stream_router.settings import secrets
@@ -149,12 +148,12 @@ def test_the_policy_of_consume_reads_its_keys_in_aws(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("STREAM_ROUTER_MASKING_KEY", "ssm:/router/masking")
     monkeypatch.setenv("STREAM_ROUTER_ADMIN_TOKEN", "secretsmanager:token")
-    policy = document(programs.keys_of(load(Consumer), Home("aws", "us-east-1", "123456789012")))
-    assert [statement["Action"] for statement in policy["Statement"]] == [
-        ["ssm:GetParameter"],
-        ["secretsmanager:GetSecretValue"],
-    ]
-    assert policy["Statement"][0]["Resource"] == "arn:aws:ssm:us-east-1:123456789012:parameter/router/masking"
+    policy = policies.document("consume", Home("aws", "us-east-1", "123456789012"))
+    granted = {one["Action"][0]: one["Resource"] for one in policy["Statement"]}
+    assert granted["ssm:GetParameter"] == "arn:aws:ssm:us-east-1:123456789012:parameter/router/masking"
+    assert (
+        granted["secretsmanager:GetSecretValue"] == "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-??????"
+    )
 
 
 def test_send_and_the_receiver_read_a_file_of_secrets_alike(tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_an_operator_may_read_cxone_s_secrets(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SCHEME", "none")
     home = Home("aws", "eu-central-1", "123456789012")
     secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cxone-??????"
-    assert secret not in str(document(command.needs_of("operate", home)))
+    assert secret not in str(policies.document("operate", home))
     monkeypatch.setenv("CXONE_CLIENT_ID", "id")
     monkeypatch.setenv("CXONE_CLIENT_SECRET", "secretsmanager:cxone")
-    assert secret in str(document(command.needs_of("operate", home)))
+    assert secret in str(policies.document("operate", home))

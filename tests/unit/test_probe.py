@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.control.setup.rules import pattern
 from stream_router.model import Batch, DeadLetter, Entry, Reason, Record
+from stream_router.operate.resources import pattern
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.pipeline.transform import Transform
 from tests import events, fakes

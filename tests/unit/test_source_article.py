@@ -13,9 +13,9 @@ from botocore.validate import ParamValidator
 
 from stream_router import envelope, limits
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.setup import rules
 from stream_router.errors import Disposition, call_disposition, entry_disposition, of_put_events
 from stream_router.model import Entry, Event, Reason, Record, correlation_id, event_id
+from stream_router.operate.resources import pattern as pattern_of
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.sample_events import sample_entries
@@ -159,7 +159,7 @@ def test_the_region_is_the_one_that_was_set(consumer: Consumer) -> None:
 def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: Consumer) -> None:
     """The article's rule asked for a `detail` field that its events did not have."""
     types = consumer.event_type_list
-    pattern = rules.pattern(types)
+    pattern = pattern_of(types)
     for made in sample_entries("eu-central-1", types, 0):
         detail = orjson.loads(made.detail)
         assert pattern["source"] == ["nice.cxone.webhook"]

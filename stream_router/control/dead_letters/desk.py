@@ -13,15 +13,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.checks.finding import said
-from stream_router.control import arns
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
-from stream_router.control.setup.setup import undelivered_name
 from stream_router.errors import ABSENT, DENIED, code_of, served_s
 from stream_router.log import start_logging
+from stream_router.operate import arns
+from stream_router.operate.arns import undelivered_name
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from stream_router.process import iso
 from stream_router.settings.consumer import Consumer

@@ -92,7 +92,6 @@ CHECKS = (
     Check("SR134", "no loop", bus.no_loop, CONSUME),
     Check("SR140", "target lets in", target.lets_eventbridge_in, CONSUME),
     Check("SR141", "target's role", target.role, CONSUME),
-    Check("SR142", "target's retries", target.retries, CONSUME),
     Check("SR143", "target's dead letters", target.dead_letters, CONSUME),
     Check("SR144", "their queue", target.takes_dead_letters, CONSUME),
     Check("SR145", "undelivered events", target.waiting, CONSUME),

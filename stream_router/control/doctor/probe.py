@@ -17,10 +17,10 @@ from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.checks import bus
 from stream_router.control.doctor.say import broken, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.policy.operate import PROBE_PREFIX
-from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
+from stream_router.operate.policy import PROBE_PREFIX
+from stream_router.operate.resources import let_in
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.process import iso, now_ms
 from stream_router.send import address
@@ -73,7 +73,8 @@ class Way:
         events, sqs, home = self._world.client("events"), self._world.client("sqs"), self._world.home()
         on = {"EventBusName": self._world.settings.event_bus}
         rule_arn = home.rule(self._world.settings.event_bus, self.name)
-        policy = json.dumps(eventbridge_policy(home.queue(self.name), rule_arn))
+        statement = let_in(home.queue(self.name), rule_arn)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         queue = str(sqs.create_queue(QueueName=self.name, Attributes={"Policy": policy})["QueueUrl"])
         try:
             events.put_rule(Name=self.name, EventPattern=self.pattern(), **on)

@@ -13,8 +13,8 @@ from botocore.session import Session
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import shards_of
 from stream_router.checks.aws_checks import ONCE
-from stream_router.control.arns import Home
 from stream_router.errors import SettingsError
+from stream_router.operate.arns import Home
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Queue, Setup

@@ -15,6 +15,7 @@ from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import UnreadableError
+from stream_router.operate.resources import buckets_for
 from stream_router.settings.receiver import Receiver
 
 DONE, NOT_DONE = 0, 1
@@ -76,7 +77,7 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
         return DONE
     for line in reshard.RULES:
         _write(line)
-    why = reshard.refusal(summary, wanted, reshard.buckets_for(wanted) if yes else settings.buckets)
+    why = reshard.refusal(summary, wanted, buckets_for(wanted) if yes else settings.buckets)
     if why:
         say(f"stream-router shards: {why}")
         return NOT_DONE

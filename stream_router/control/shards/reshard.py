@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from stream_router.operate.resources import buckets_for
+
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
-
-BUCKETS_PER_SHARD, MOST_BUCKETS = 4, 4_096
-"""Wanted for each shard; the bound of STREAM_ROUTER_BUCKETS (docs/configuration.md)."""
 
 LEAST_SHARDS = 2
 """Fewer are advised nowhere: with one, a second consumer has nothing to do, and one child's trouble is everybody's."""
@@ -29,11 +28,6 @@ RULES = (
     "where a template owns the stream (CloudFormation, Terraform): change the number of shards there instead, or its",
     "next deployment may set the old number again",
 )
-
-
-def buckets_for(shards: int) -> int:
-    """STREAM_ROUTER_BUCKETS for so many shards; beyond 1,024 of them some have to do with fewer than four."""
-    return min(MOST_BUCKETS, BUCKETS_PER_SHARD * shards)
 
 
 def refusal(summary: Any, wanted: int, buckets: int) -> str:

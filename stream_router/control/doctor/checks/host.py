@@ -20,8 +20,8 @@ from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.setup import setup as control_setup
 from stream_router.errors import NotNowError, SettingsError, unwritable
+from stream_router.operate import setup as control_setup
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import preflight, sources, tls
 from stream_router.settings import reading

@@ -12,8 +12,8 @@ from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.setup import queues
 from stream_router.errors import ABSENT, code_of
+from stream_router.operate.resources import held
 
 QUEUE = "SQS_DLQ_URL"
 DAY_S = 24 * 3600
@@ -84,7 +84,7 @@ def letters(world: World) -> Finding:
     has = _attributes(world)
     if has is None:
         return skipped("SR153", "waits for SR103")
-    if not (count := queues.held(has)):
+    if not (count := held(has)):
         return ok("SR153", "none")
     kept_s, age_s = int(has.get("MessageRetentionPeriod", 14 * DAY_S)), _oldest_s(world)
     hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))

@@ -1,7 +1,7 @@
 """Checks of rights and quotas: the policies of `setup --policy`, simulated for whoever runs this; Service Quotas."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -9,14 +9,24 @@ from stream_router.checks.finding import MAY_NOT_ASK, Finding, Question, Verdict
 from stream_router.control.doctor.checks.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
 from stream_router.control.doctor.world import World
-from stream_router.control.policy import command
-from stream_router.control.policy.needs import Need, need
-from stream_router.control.setup import quotas
-from stream_router.control.setup.quotas import Quota
-from stream_router.control.setup.rules import pattern_text
 from stream_router.errors import SettingsError, code_of
+from stream_router.operate import policy
+from stream_router.operate.resources import pattern_text
 from stream_router.settings.common import NO_RULE
 
+SERVICE = "events"
+
+
+class Quota(NamedTuple):
+    """A quota of EventBridge: its code in Service Quotas, and what it is where nobody raised it."""
+
+    code: str
+    default: int
+
+
+RULES_A_BUS = Quota("L-244521F2", 300)
+PATTERN_CHARS = Quota("L-664C5505", 2048)
+"""Source: EventBridge quotas page, 2026-11-25. Some regions begin with 100 rules; Service Quotas tells."""
 PUT_EVENTS = Quota("L-9B653E91", 400)
 RECORDS_A_SHARD = 1000
 """Of a second. docs/facts.md, "Kinesis and SQS"."""
@@ -62,15 +72,16 @@ def _unasked(code: str, error: ClientError | BotoCoreError) -> Finding:
 
 def _all_denied(world: World, program: str) -> list[str]:
     who = _principal(world)
-    needs = [*command.needs_of(program, world.home()), *(_of_v2_key(world) if program == "consume" else ())]
-    return [name for one in needs for name in _denied(world, who, one)]
+    asked = policy.document(program, world.home())["Statement"]
+    further = _of_v2_key(world) if program == "consume" else ()
+    return [name for one in (*asked, *further) for name in _denied(world, who, one)]
 
 
-def _of_v2_key(world: World) -> Iterator[Need]:
+def _of_v2_key(world: World) -> Iterator[dict[str, Any]]:
     """On a v2 bus under a customer's key every publisher has to decrypt; without the right each call is refused."""
     found = world.maybe(lambda: v2_bus(world)) if is_v2(world) else None
     if found and (key := found.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")):
-        yield need("kms", "Decrypt", key)
+        yield {"Action": ["kms:Decrypt"], "Resource": key}
 
 
 def _principal(world: World) -> str:
@@ -81,21 +92,20 @@ def _principal(world: World) -> str:
     return str(world.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"])
 
 
-def _denied(world: World, who: str, asked_for: Need) -> Iterator[str]:
+def _denied(world: World, who: str, statement: dict[str, Any]) -> Iterator[str]:
     context = [{"key": "aws:RequestedRegion", "value": world.settings.aws_region}]
-    if asked_for.condition:
-        _, key, values = asked_for.condition
-        context.append({"key": key, "value": values[0]})
+    for key, values in statement.get("Condition", {}).get("StringEquals", {}).items():
+        context.append({"key": key, "value": values if isinstance(values, str) else values[0]})
     asked: dict[str, Any] = {
         "PolicySourceArn": who,
-        "ActionNames": list(asked_for.actions),
+        "ActionNames": statement["Action"],
         "ContextEntries": [
             {"ContextKeyName": one["key"], "ContextKeyValues": [one["value"]], "ContextKeyType": "string"}
             for one in context
         ],
     }
-    if asked_for.resources != ("*",):
-        asked["ResourceArns"] = list(asked_for.resources)
+    if (resources := statement["Resource"]) != "*":
+        asked["ResourceArns"] = [resources] if isinstance(resources, str) else resources
     refused = _refused(world, asked)
     if not refused:
         return
@@ -114,7 +124,7 @@ def _refused(world: World, asked: dict[str, Any]) -> list[str]:
 def _quota(world: World, quota: Quota) -> int:
     """The value in force; raises what AWS refuses with."""
     ask_it = world.client("service-quotas").get_service_quota
-    return int(ask_it(ServiceCode=quotas.SERVICE, QuotaCode=quota.code)["Quota"]["Value"])
+    return int(ask_it(ServiceCode=SERVICE, QuotaCode=quota.code)["Quota"]["Value"])
 
 
 def _in_force(world: World, quota: Quota) -> int:
@@ -146,10 +156,10 @@ def rules_on_bus(world: World) -> Finding:
     """SR181: the bus has room for rules."""
     if is_v2(world) or (rules := world.maybe(world.rules)) is None:
         return skipped("SR181", "waits for SR133")
-    most = _in_force(world, quotas.RULES_A_BUS)
+    most = _in_force(world, RULES_A_BUS)
     if len(rules) >= NEARLY * most:
         says = f"{len(rules)} of {most} rules are on the bus"
-        return warn("SR181", "quota", says, f"delete some, or have {quotas.RULES_A_BUS.code} raised")
+        return warn("SR181", "quota", says, f"delete some, or have {RULES_A_BUS.code} raised")
     return ok("SR181", f"{len(rules)} of {most} rules")
 
 
@@ -161,9 +171,9 @@ def pattern(world: World) -> Finding:
         size = len(pattern_text(world.settings.event_type_list))
     except SettingsError:
         return skipped("SR182", "waits for SR003")
-    most = _in_force(world, quotas.PATTERN_CHARS)
+    most = _in_force(world, PATTERN_CHARS)
     if size > NEARLY * most:
         says = f"the pattern has {size} of {most} characters"
-        cure = f"name fewer event types, or have {quotas.PATTERN_CHARS.code} raised"
+        cure = f"name fewer event types, or have {PATTERN_CHARS.code} raised"
         return warn("SR182", "STREAM_ROUTER_EVENT_TYPES", says, cure)
     return ok("SR182", f"{size} of {most} characters")

@@ -11,9 +11,8 @@ from stream_router.checks.finding import MAY_NOT_ASK, Finding, Question, Verdict
 from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.setup.streams import RETENTION_HOURS
-from stream_router.control.shards.reshard import buckets_for
 from stream_router.errors import ABSENT, UNUSABLE_KEY, code_of
+from stream_router.operate.resources import RETENTION_HOURS, buckets_for
 
 STREAM = "STREAM_ROUTER_STREAM"
 LATE_S = 300.0

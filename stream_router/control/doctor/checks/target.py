@@ -6,21 +6,17 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.checks.finding import MAY_NOT_ASK, Finding, Verdict, silence
-from stream_router.control import arns
 from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.checks.bus import is_v2
 from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.control.setup import setup
-from stream_router.control.setup.queues import held
-from stream_router.control.setup.rules import RETRY_POLICY
-from stream_router.control.setup.targets import is_foreign
-from stream_router.control.setup_error import WrongSettingError
-from stream_router.errors import ABSENT, NOT_SPOKEN, code_of
+from stream_router.errors import ABSENT, NOT_SPOKEN, SettingsError, code_of
+from stream_router.operate import arns, setup
+from stream_router.operate.resources import held
 from stream_router.settings.common import NO_RULE
 
-TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
+TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "EVENTBRIDGE_TARGET_FILE", "STREAM_ROUTER_TARGET_DLQ_ARN"
 DENIES = "statement {} of its policy denies EventBridge"
 EXCEPT = (
     'take it out, or add "BoolIfExists": {"aws:PrincipalIsAWSService": "false"} to its condition; `setup` adds an '
@@ -46,7 +42,7 @@ def each(world: World, code: str, judge: Callable[[World, Any], Finding | None],
 def _judged(world: World, code: str, judge: Callable[[World, Any], Finding | None], target: Any) -> Finding | None:
     try:
         return judge(world, target)
-    except WrongSettingError as error:
+    except SettingsError as error:
         return wrong(code, TARGET, str(error), "correct it")
     except ClientError as error:
         return _refused(code, target["Arn"], code_of(error))
@@ -76,7 +72,7 @@ def lets_eventbridge_in(world: World) -> Finding:
 
 def _lets_in(world: World, target: Any) -> Finding | None:
     arn = arns.parse(target["Arn"], TARGET)
-    if target.get("RoleArn") and (arn.service != "sqs" or is_foreign(target["Arn"], _rule_arn(world))):
+    if target.get("RoleArn") and (arn.service != "sqs" or arn.account != _rule_arn(world).split(":")[4]):
         return None  # by its role: SR141
     looks: dict[str, tuple[Callable[[], Iterator[Any]], str]] = {
         "sqs": (lambda: _queue_policies(world, arn), "sqs:SendMessage"),
@@ -148,19 +144,6 @@ def _role(world: World, target: Any) -> Finding | None:
     return wrong("SR141", ROLE, f"{arn} cannot be taken by EventBridge", "let events.amazonaws.com assume it")
 
 
-def retries(world: World) -> Finding:
-    """SR142: each target's retry policy is the contract's, read back."""
-    return each(world, "SR142", _retries, "3 retries within an hour")
-
-
-def _retries(_: World, target: Any) -> Finding | None:
-    has = target.get("RetryPolicy") or {}
-    if has == RETRY_POLICY:
-        return None
-    said = f"{has['MaximumRetryAttempts']} retries" if "MaximumRetryAttempts" in has else "EventBridge's own (24 hours)"
-    return warn("SR142", TARGET, f"{target['Arn']}: its retry policy is {said}, not 3 within an hour", SETUP)
-
-
 def dead_letters(world: World) -> Finding:
     """SR143: each target has a dead-letter queue, without which what it refuses is lost, and commands look at it."""
     return each(world, "SR143", _has_queue, "each has one")
@@ -181,7 +164,7 @@ def _looked_at(world: World) -> str:
     if (settings := world.setup) is None or not world.stream():
         return ""
     setup.look(settings)
-    return settings.target_dlq_arn or world.home().queue(setup.undelivered_name(settings.stream))
+    return settings.target_dlq_arn or world.home().queue(arns.undelivered_name(settings.stream))
 
 
 def takes_dead_letters(world: World) -> Finding:

@@ -1,8 +1,8 @@
-"""ARNs: taken apart, and built for what setup makes."""
+"""ARNs: taken apart, and built for what `setup` makes; and how it calls the queues that it makes."""
 
 from typing import NamedTuple
 
-from stream_router.control.setup_error import WrongSettingError
+from stream_router.errors import SettingsError
 
 
 class Arn(NamedTuple):
@@ -16,10 +16,10 @@ class Arn(NamedTuple):
 
 
 def parse(text: str, variable: str) -> Arn:
-    """Take apart the ARN that a setting holds. Raises WrongSettingError where it is none."""
+    """Take apart the ARN that a setting holds. Raises SettingsError where it is none."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
-        raise WrongSettingError(f"{variable}: is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
+        raise SettingsError(f"{variable}: is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
     return Arn(*parts[1:])
 
 
@@ -65,6 +65,10 @@ class Home(NamedTuple):
         head, _, of = self.bus(bus).rpartition(":event-bus/")
         return f"{head}:rule/{name if of == 'default' else f'{of}/{name}'}"
 
+    def subscriber(self, bus: str, name: str) -> str:
+        """The ARNs of the subscribers of that name on a v2 bus; each has an id of its own at the end."""
+        return f"{bus.partition(':event-busv2/')[0]}:subscriber/{name}/*"
+
     def is_elsewhere(self, arn: str) -> bool:
         """Whether something is another account's; not where either account is no number, as with an emulator."""
         account = arn.split(":")[4]
@@ -73,3 +77,13 @@ class Home(NamedTuple):
     def owns(self, arn: Arn) -> bool:
         """Whether a resource is in this account and region."""
         return (arn.region, arn.account) == (self.region, self.account)
+
+
+def dead_letters_name(stream: str) -> str:
+    """How `setup` calls our dead-letter queue."""
+    return f"{stream}-dead-letters"
+
+
+def undelivered_name(stream: str) -> str:
+    """How it calls EventBridge's own dead-letter queue of the target."""
+    return f"{stream}-undelivered"

@@ -1,1 +1,0 @@
-"""stream-router setup: creates or verifies what runs in AWS."""

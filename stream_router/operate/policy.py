@@ -1,0 +1,241 @@
+"""`stream-router setup --policy NAME`: the least IAM policy of a program, for the settings at hand.
+
+The policies are templates (`policies/NAME.json`). `${name}` in a `Resource` stands for the ARNs that the settings give:
+none, one or several. A statement that has no resource then is left out. So a template says all that its program may
+ever do, and a deployment without bucket, key or rule of its own gets nothing for them. Asks nobody but STS, and that
+only for the account's number.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
+
+from stream_router import limits
+from stream_router.aws import endpoints
+from stream_router.aws.secret_store import PREFIXES
+from stream_router.consumer.supervisor.daemon import properties
+from stream_router.errors import SettingsError
+from stream_router.operate import arns
+from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
+from stream_router.operate.setup import TARGET, look, target_of
+from stream_router.settings import reading
+from stream_router.settings.common import NO_RULE, Common
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.operators import Cxone, DeadLetters, Queue, Setup
+from stream_router.settings.reading import load, read
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.sources import Posted, plain
+from stream_router.settings.sources import read as sources_of
+from stream_router.telemetry.cloudwatch import NAMESPACE
+
+C = TypeVar("C", bound=Consumer)
+
+NAMES = ("receive", "consume", "setup", "operate", "teardown")
+
+PROBE_PREFIX = "stream-router-probe-"
+"""What the rule and the queue of `doctor --end-to-end` begin with: the operator's rights name them by it."""
+
+ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+PLACEHOLDER = "ACCOUNT"
+ANY = ["*"]
+"""Where AWS knows no resource for an action."""
+
+Values = dict[str, list[str]]
+"""The ARNs behind each name of a template."""
+
+
+def run(name: str) -> int:
+    """Print the policy as JSON on stdout. 0. Raises SettingsError where the name or a setting is wrong."""
+    home = home_of(load(Common))
+    sys.stdout.write(json.dumps(document(name, home), indent=2) + "\n")
+    if home.account == PLACEHOLDER:
+        sys.stderr.write(f"stream-router setup: no credentials tell the account; replace {PLACEHOLDER} by its number\n")
+    return 0
+
+
+def document(name: str, home: Home) -> dict[str, Any]:
+    """The policy of a program, with the settings of the environment. Raises SettingsError."""
+    if name not in NAMES:
+        raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
+    template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
+    values = {"receive": _receive, "consume": _consume, "setup": _setup, "operate": _operate, "teardown": _setup}
+    given = _common(load(Common), load(Queue), home) | values[name](home)
+    filled = [_filled(statement, given) for statement in template["Statement"]]
+    return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
+
+
+def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
+    """The statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
+    listed = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+    made = {**statement, "Resource": _one([arn for text in listed for arn in _each(text, values)])}
+    if "Condition" in statement:
+        ((operator, ((key, text),)),) = ((name, test.items()) for name, test in statement["Condition"].items())
+        made["Condition"] = {operator: {key: _one(_each(text, values))}}
+    return made
+
+
+def _each(text: str, values: Values) -> list[str]:
+    found = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
+    return [value + found[2] for value in values[found[1]]] if found else [text]
+
+
+def _one(values: list[str]) -> list[str] | str:
+    return values[0] if len(values) == 1 else values
+
+
+def _common(settings: Common, queue: Queue, home: Home) -> Values:
+    """What all programs call by the same names."""
+    classic = not limits.is_v2_bus(settings.event_bus)
+    rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
+    return {
+        "stream": [home.stream(settings.stream)],
+        "table": [home.table(settings.application)],
+        "dead_letters": [home.queue_of(queue.sqs_dlq_url or dead_letters_name(settings.stream))],
+        "bus": [home.bus(settings.event_bus)],
+        "rule": rule,
+        "any_of_rule": ANY * bool(rule),
+        "key": _if(queue.kms_key),
+        "namespaces": [NAMESPACE],
+    }
+
+
+def _if(value: str | None) -> list[str]:
+    return [value] if value else []
+
+
+def _receive(home: Home) -> Values:
+    return _kept(_of_senders(load(Receiver)), home)
+
+
+def _of_senders(settings: Receiver) -> list[SecretStr | None]:
+    """The receiver's secrets: of its senders, and of its admin port."""
+    posted = [source for source in sources_of(settings.config) if isinstance(source, Posted)]
+    return [settings.webhook_secrets, settings.admin_token, *(source.secrets for source in posted)]
+
+
+def _consumer(kind: type[C], home: Home) -> C:
+    """Before `setup` has run nobody knows the queue's URL, but its name is known."""
+    queue = load(Queue).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
+    return load(kind, sqs_dlq_url=queue)
+
+
+def _consume(home: Home) -> Values:
+    settings = _consumer(Consumer, home)
+    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    told = properties.render(settings, found, "any").properties
+    fan_out = [home.stream(settings.stream)] if told.get("retrievalMode", "").upper() == "FANOUT" else []
+    daemons = [settings.application] if told.get("metricsLevel", "").upper() != "NONE" else []
+    return {
+        "fan_out_stream": fan_out,
+        "fan_out_consumers": [f"{arn}/consumer/{settings.application}:*" for arn in fan_out],
+        "proved_bus": [] if settings.bus_proof == "trust" else [home.bus(settings.event_bus)],
+        "namespaces": [NAMESPACE, *daemons],
+        "bucket": _buckets(settings, home),
+        **_kept((settings.masking_key, settings.audit_key, settings.admin_token), home),
+    }
+
+
+def _buckets(settings: Consumer, home: Home) -> list[str]:
+    return [f"arn:{home.partition}:s3:::{settings.offload_bucket}"] if settings.offload_bucket else []
+
+
+def _setup(home: Home) -> Values:
+    """Of `setup` and of `teardown`: which of the things that they look at are theirs to make or to change."""
+    settings = load(Setup)
+    look(settings)
+    classic = not limits.is_v2_bus(settings.event_bus)
+    bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
+    dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
+    undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
+    own = [queue for queue in (dead_letters, *undelivered) if not home.is_elsewhere(queue)]
+    by_url = [dead_letters] if settings.sqs_dlq_url else []
+    named = [*by_url, *_if(settings.target_dlq_arn)]
+    own_bus = [bus] * (classic and not bus.endswith("/default"))
+    return {
+        "stream_key": [settings.kms_key or home.arn("kms", "key/*")],  # which is alias/aws/kinesis nobody knows before
+        "own_queues": own,
+        "made_queues": [queue for queue in own if queue not in named],
+        "queues_by_name": [queue for queue in own if queue not in by_url],
+        "queues_of_others": [queue for queue in by_url if queue not in own],
+        "own_bus": own_bus,
+        "any_of_own_bus": ANY * bool(own_bus),
+        "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
+        "bus_with_key": own_bus * bool(settings.kms_key),
+        "rule_with_target": [rule] * bool(classic and target_of(settings)),
+        "any_of_v2_bus": ANY * (not classic),
+        "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * (not classic),
+        **_target(settings, home),
+    }
+
+
+def _target(settings: Setup | None, home: Home) -> Values:
+    """The rule's target by its kind, and the role by which EventBridge reaches it."""
+    names = {"sqs": "target_queue", "lambda": "target_function", "sns": "target_topic", "logs": "any_of_log_group"}
+    values: Values = {name: [] for name in (*names.values(), "role")}
+    if settings is None or limits.is_v2_bus(settings.event_bus) or not (target := target_of(settings)):
+        return values
+    arn = arns.parse(target["Arn"], TARGET)
+    if arn.service in names and (arn.service != "sqs" or home.owns(arn)):
+        values[names[arn.service]] = ANY if arn.service == "logs" else [target["Arn"]]
+    return {**values, "role": _if(target.get("RoleArn"))}
+
+
+def _operate(home: Home) -> Values:
+    setup = load(Setup) if load(Common).rule != NO_RULE else None
+    receiver, consumer = load(Receiver), _consumer(DeadLetters, home)
+    bus = consumer.event_bus
+    classic = not limits.is_v2_bus(bus)
+    kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
+    if reading.is_set("CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
+        cxone = read(Cxone)  # which `doctor` tries
+        kept += [cxone.client_secret, cxone.access_key_secret]
+    return {
+        "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
+        "any_of_classic_bus": ANY * classic,
+        "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
+        "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
+        "rules_of_bus": [home.rule(bus, "*")] * bool(classic and setup),
+        "bucket": _buckets(consumer, home),
+        **_target(setup, home),
+        **_kept(kept, home),
+    }
+
+
+def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
+    """Of the secrets of a program those that AWS keeps, each once."""
+    found: Values = {"secrets": [], "parameters": []}
+    for reference in dict.fromkeys(map(plain, secrets)):
+        store, _, name = reference.partition(":")
+        if not reference.startswith(PREFIXES):
+            continue
+        if store == "ssm":
+            # One that another account shares is named by its ARN. Behind either may stand a version or a label, as in
+            # NAME:3, which is no part of the ARN.
+            whole = name if name.startswith("arn:") else home.arn("ssm", f"parameter/{name.removeprefix('/')}")
+            found["parameters"].append(":".join(whole.split(":")[:6]))
+        else:
+            # A secret's ARN ends with six characters that its name does not have.
+            found["secrets"].append(
+                name if name.startswith("arn:") else home.arn("secretsmanager", f"secret:{name}-??????")
+            )
+    return found
+
+
+def home_of(settings: Common) -> Home:
+    """Partition, region and account. Where STS does not tell the account, the bus's; else a placeholder."""
+    session = endpoints.session(settings.aws_region)
+    partition = session.get_partition_for_region(settings.aws_region)
+    try:
+        account = endpoints.client(session, "sts", ONCE).get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError):
+        account = PLACEHOLDER
+        if settings.event_bus.startswith("arn:"):
+            account = arns.parse(settings.event_bus, "STREAM_ROUTER_EVENT_BUS").account
+    return Home(partition, settings.aws_region, account)

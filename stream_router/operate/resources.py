@@ -1,0 +1,779 @@
+"""What a deployment has in AWS: of each resource what is there, what should be there, and the calls that make it so.
+
+A resource's state is a mapping, field by field, of all that `setup` judges (`found`). `wanted` is the same mapping as
+it should be. It is made from what was found, since what others chose stays: a longer retention, a key of their own, a
+rule's further filters, a target's retry policy. What differs is the difference, and `apply` makes the calls for it.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from stream_router import limits
+from stream_router.aws.clients import Clients, shards_of
+from stream_router.errors import ABSENT, SettingsError, code_of
+from stream_router.model import SOURCE
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+State = dict[str, Any]
+"""A resource, field by field."""
+
+TAG = "stream-router-setup"
+"""The tag by which `teardown` knows its own. Its value is the stream, so that two deployments are told apart."""
+
+OURS = "stream-router"
+"""What the ids of our targets begin with."""
+
+RETENTION_HOURS = 168
+"""How long the stream keeps what the consumer has not taken: the product holds through outages of up to a week."""
+
+QUEUE_RETENTION_S = 14 * 24 * 3600
+"""The longest that SQS keeps a message (its default is 4 days). Source: API of SetQueueAttributes, 2026-11."""
+
+AWS_KINESIS_KEY = "alias/aws/kinesis"
+"""The key that AWS keeps for Kinesis."""
+
+SSE_SQS = "SSE-SQS"
+"""How we call SQS's own encryption, beside a key's ARN."""
+
+LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
+"""How often, and how long, a stream that is made or changed is looked at."""
+
+QUEUE_LOOK_S = 2
+"""How long SQS looks for a message; more than 0 makes it ask all of its servers."""
+
+READS_A_SHARD = 20
+"""An old shard may answer some reads without a record before it comes to one."""
+
+
+NEEDS_ROLE = frozenset({"batch", "ecs", "events", "execute-api", "firehose", "kinesis", "states"})
+"""Services that EventBridge reaches with a role. Queues, functions, topics and log groups of the rule's account let it
+in by their own policy. Source: EventBridge user guide, "Targets", 2026-11."""
+
+BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
+"""How many STREAM_ROUTER_BUCKETS fill all shards, and the most that a receiver has (docs/shards.md)."""
+
+
+class SetupError(Exception):
+    """`setup` or `teardown` cannot go on; its text is the one line that the operator sees, the cure in it."""
+
+
+class Resource:
+    """One thing in AWS. `what` is its name in every line."""
+
+    what: str
+    others = False
+    """Whether somebody else makes it and keeps it right: what is wrong with it is said, and nothing is changed."""
+
+    goes = True
+    """Whether `teardown` looks at it: it takes away what carries our tags, `tags`."""
+
+    tags: dict[str, str]
+
+    def found(self) -> State | None:
+        """Its state, None where it is not there. Raises SettingsError where a setting names what cannot be had."""
+        raise NotImplementedError
+
+    def wanted(self, found: State | None) -> State:
+        """The state that it should have, given what was found."""
+        raise NotImplementedError
+
+    def stops(self, found: State | None, changes: State) -> str:
+        """Why these changes would stop events, or undo what somebody meant; "" where they do neither."""
+        del found, changes
+        return ""
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """Make the resource, or the changes. Raises botocore's errors, or SetupError."""
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """What the operator should know of it that no call can set right."""
+        return []
+
+    def made_by_setup(self, found: State) -> bool:
+        """Whether this deployment's `setup` made it, so that `teardown` may take it away."""
+        return bool(found["tags"].get(TAG) == self.tags[TAG])
+
+    def holds(self, found: State) -> str:
+        """What would be lost with it; "" where nothing would."""
+        del found
+        return ""
+
+    def stays(self, found: State) -> str:
+        """Why it is left though it is ours; "" where nothing speaks for that."""
+        del found
+        return ""
+
+    def delete(self) -> None:
+        """Take it away. Raises botocore's errors."""
+        raise NotImplementedError
+
+    def wanted_tags(self, found: State | None) -> dict[str, str]:
+        """All of our tags on what we make, the operator's on what we made; what others made keeps its own."""
+        if found is None:
+            return dict(self.tags)
+        has = dict(found["tags"])
+        return has | self.tags if self.made_by_setup(found) else has
+
+
+def difference(wanted: State, found: State | None) -> State:
+    """The fields of `wanted` that are not so yet; all where nothing is there."""
+    return {name: value for name, value in wanted.items() if found is None or found.get(name) != value}
+
+
+def further_tags(found: State, changes: State) -> dict[str, str]:
+    """The tags to set: AWS refuses to set its own (`aws:…`), which are there too."""
+    return dict(changes["tags"].items() - found["tags"].items())
+
+
+def buckets_for(shards: int) -> int:
+    """STREAM_ROUTER_BUCKETS for so many shards; beyond 1,024 of them some have to do with fewer than four."""
+    return min(MOST_BUCKETS, BUCKETS_A_SHARD * shards)
+
+
+def as_mapping(listed: Any) -> dict[str, str]:
+    """Tags as EventBridge and Kinesis list them, as a mapping."""
+    return {tag["Key"]: tag.get("Value", "") for tag in listed}
+
+
+def as_list(tags: dict[str, str]) -> Any:
+    """The same the other way."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+class Stream(Resource):
+    """The Kinesis stream: a week's retention, encrypted at rest."""
+
+    def __init__(
+        self, clients: Clients, name: str, shards: int, key: str | None, tags: dict[str, str], application: str
+    ) -> None:
+        self.what = f"stream {name}"
+        self.tags = tags
+        self._kinesis = clients.kinesis
+        self._name, self._new_shards, self._key = name, shards, key
+        self._application = application
+        self._is_going = False
+        self._consumers: list[str] = []
+
+    def found(self) -> State | None:
+        """Shards, retention, key and tags. One that is in the making is waited for by `apply`."""
+        summary = self._summary()
+        if summary is None:
+            return None
+        if summary["StreamStatus"] == "DELETING":  # still described, and takes no change
+            self._is_going = True
+            return None
+        key = summary.get("KeyId") or AWS_KINESIS_KEY
+        return {
+            "shards": summary["OpenShardCount"],
+            "retention (hours)": summary["RetentionPeriodHours"],
+            "encryption": key if summary.get("EncryptionType") == "KMS" else "none",
+            "tags": self._tags(),
+        }
+
+    def wanted(self, found: State | None) -> State:
+        """Shards are set when it is made, and never after: `shards --to` does that."""
+        if self._is_going:
+            raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run `stream-router setup` then")
+        if found is None:
+            new = {"shards": self._new_shards, "retention (hours)": RETENTION_HOURS}
+            return {**new, "encryption": self._key or AWS_KINESIS_KEY, "tags": self.wanted_tags(None)}
+        own = self._key if self.made_by_setup(found) else None
+        return {
+            **found,
+            "retention (hours)": max(RETENTION_HOURS, found["retention (hours)"]),
+            "encryption": own or (AWS_KINESIS_KEY if found["encryption"] == "none" else found["encryption"]),
+            "tags": self.wanted_tags(found),
+        }
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """One change after the other: Kinesis takes the next only when the stream is ACTIVE again."""
+        kinesis, name = self._kinesis, self._name
+        if found is None:
+            how: Any = {"ShardCount": changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+            kinesis.create_stream(StreamName=name, Tags=changes["tags"], **how)
+        self._until_active()
+        if further := dict(changes.get("tags", {}).items() - self._tags().items()):  # an emulator may pass over them
+            kinesis.add_tags_to_stream(StreamName=name, Tags=further)
+        if hours := changes.get("retention (hours)"):
+            kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
+            self._until_active()
+        if key := changes.get("encryption"):
+            kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
+            self._until_active()
+
+    def holds(self, found: State) -> str:
+        """Records, read or not, since a replay needs them; and registered consumers of others."""
+        del found
+        listed = self._kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=self._arn)
+        consumers = [(one["ConsumerName"], one["ConsumerStatus"]) for page in listed for one in page["Consumers"]]
+        self._consumers = [name for name, _ in consumers]
+        # With FANOUT the KCL registers one by the application's name.
+        others = [name for name, status in consumers if status != "DELETING" and name != self._application]
+        told = f"{len(others)} registered consumers of others ({', '.join(others[:3])})" if others else ""
+        return " and ".join(filter(None, [self._records(), told]))
+
+    def delete(self) -> None:
+        """With the consumers that were seen on it: AWS deletes it with them, or not at all."""
+        along: Any = {"EnforceConsumerDeletion": True} if self._consumers else {}
+        self._kinesis.delete_stream(StreamName=self._name, **along)
+
+    def _records(self) -> str:
+        """Since when there are events in the stream, by the oldest record of each shard; "" where there is none."""
+        oldest, unknown = [], False
+        for shard in shards_of(self._kinesis, self._name):
+            start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+            iterator: Any = self._kinesis.get_shard_iterator(StreamName=self._name, **start).get("ShardIterator")
+            for _ in range(READS_A_SHARD):
+                if not iterator:
+                    break
+                answer: Any = self._kinesis.get_records(ShardIterator=iterator, Limit=1)
+                iterator = answer.get("NextShardIterator") if answer.get("MillisBehindLatest") else None
+                if answer["Records"]:
+                    oldest.append(answer["Records"][0]["ApproximateArrivalTimestamp"].timestamp())
+                    break
+            else:
+                unknown = True
+        if oldest:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(oldest)))
+            return f"events since {since}, {(time.time() - min(oldest)) / 3600:.1f} hours of them"
+        return "perhaps events (too many reads did not come to one)" if unknown else ""
+
+    def _summary(self) -> Any:
+        try:
+            summary: Any = self._kinesis.describe_stream_summary(StreamName=self._name)["StreamDescriptionSummary"]
+        except self._kinesis.exceptions.ResourceNotFoundException:
+            return None
+        self._arn = summary["StreamARN"]
+        return summary
+
+    def _tags(self) -> dict[str, str]:
+        """Page by page: how many tags one answer holds AWS does not say."""
+        tags: dict[str, str] = {}
+        further: dict[str, Any] = {}
+        while True:
+            page: Any = self._kinesis.list_tags_for_stream(StreamName=self._name, **further)
+            tags |= as_mapping(listed := page.get("Tags", []))
+            if not (listed and page.get("HasMoreTags")):
+                return tags
+            further = {"ExclusiveStartTagKey": listed[-1]["Key"]}
+
+    def _until_active(self) -> None:
+        """Not with botocore's waiter: it asks with another right, and says the same of a refusal and of a time-out."""
+        until = time.monotonic() + LOOK_FOR_S
+        while (status := (self._summary() or {}).get("StreamStatus", "not to be seen")) != "ACTIVE":
+            if time.monotonic() >= until:
+                raise SetupError(f"{self.what} is {status} still; when it is ACTIVE, run `stream-router setup` again")
+            time.sleep(LOOK_EVERY_S)
+
+
+LETS_IN = "open to EventBridge for this rule"
+
+
+class Queue(Resource):
+    """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge where `rule_arn` may send to it.
+
+    `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target
+    (`complete` false) only the policy is looked at. One of another account (`others`) is judged and left to its owner.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        arn: str,
+        tags: dict[str, str],
+        *,
+        key: str | None = None,
+        variable: str = "",
+        url: str | None = None,
+        rule_arn: str = "",
+        complete: bool = True,
+        others: bool = False,
+    ) -> None:
+        self._sqs = clients.sqs
+        self._arn, self._key, self._variable = arn, key, variable
+        self.name = arn.rsplit(":", 1)[-1]
+        self.what = f"queue {self.name}"
+        self.tags = tags
+        self.url = url
+        self.others, self.goes = others, complete and not others
+        self._complete = complete
+        self._statement = let_in(arn, rule_arn) if rule_arn else None
+        self._policy: dict[str, Any] = {}
+
+    def found(self) -> State | None:
+        """Retention, size, encryption, policy, tags; SQS shows the tags to the owner alone."""
+        try:
+            self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+            has: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+            tags = {} if not self.goes else dict(self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {}))
+        except self._sqs.exceptions.QueueDoesNotExist:
+            return None
+        self._policy = json.loads(has.get("Policy") or "{}")
+        encryption = SSE_SQS if has.get("SqsManagedSseEnabled") == "true" else "none"
+        return {
+            "retention (s)": int(has.get("MessageRetentionPeriod", 0)),
+            "largest message (bytes)": int(has.get("MaximumMessageSize", 0)),
+            "encryption": has.get("KmsMasterKeyId") or encryption,
+            LETS_IN: self._statement is not None and merged(self._policy, self._statement) == self._policy,
+            "tags": tags,
+            "holds": held(has),
+        }
+
+    def wanted(self, found: State | None) -> State:
+        """At least what the contract says; a key of ours only on what we made.
+
+        Raises SettingsError where a setting names the queue, and it is not there.
+        """
+        if found is None and self._variable:
+            cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
+            raise SettingsError(f"{self._variable}: queue {self.name} does not exist; {cure}")
+        lets_in = {LETS_IN: True} if self._statement else {}
+        if not self._complete:
+            return lets_in
+        if found is None:
+            found = {"retention (s)": 0, "largest message (bytes)": 0, "encryption": "none", "tags": dict(self.tags)}
+        own = self._key if self.made_by_setup(found) else None
+        return {
+            "retention (s)": max(QUEUE_RETENTION_S, found["retention (s)"]),
+            "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, found["largest message (bytes)"]),
+            "encryption": own or (SSE_SQS if found["encryption"] == "none" else found["encryption"]),
+            **lets_in,
+            "tags": self.wanted_tags(found),
+        }
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """All attributes in one call."""
+        attributes: dict[str, str] = {}
+        if retention := changes.get("retention (s)"):
+            attributes["MessageRetentionPeriod"] = str(retention)
+        if size := changes.get("largest message (bytes)"):
+            attributes["MaximumMessageSize"] = str(size)
+        if key := changes.get("encryption"):
+            attributes |= {"SqsManagedSseEnabled": "true"} if key == SSE_SQS else {"KmsMasterKeyId": key}
+        if LETS_IN in changes and self._statement:
+            attributes["Policy"] = json.dumps(merged(self._policy, self._statement))
+        if found is None:
+            asked: Any = {"Attributes": attributes, "tags": changes["tags"]}
+            made = self._sqs.create_queue(QueueName=self.name, **asked)
+            self.url = made["QueueUrl"]
+            return
+        assert self.url
+        if attributes:
+            self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes=attributes)  # type: ignore[arg-type]
+        if "tags" in changes:
+            self._sqs.tag_queue(QueueUrl=self.url, Tags=further_tags(found, changes))
+
+    def notes(self) -> list[str]:
+        """Who sets it right where it is not ours."""
+        return ["it is another account's: what it lacks its owner has to set"] if self.others else []
+
+    def holds(self, found: State) -> str:
+        """Its messages, hidden and delayed ones as well. The counts may be a minute old, so none is looked for too."""
+        assert self.url
+        if found["holds"]:
+            return f"{found['holds']} messages"
+        look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
+        return "messages" if self._sqs.receive_message(QueueUrl=self.url, **look).get("Messages") else ""
+
+    def delete(self) -> None:
+        """The queue, with what it holds."""
+        assert self.url
+        self._sqs.delete_queue(QueueUrl=self.url)
+
+
+def held(attributes: Mapping[str, str]) -> int:
+    """How many messages a queue has by its attributes: those that somebody reads, or that are delayed, as well."""
+    return sum(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
+
+
+def let_in(queue_arn: str, rule_arn: str) -> dict[str, Any]:
+    """The statement that lets EventBridge send to a queue, for this rule only.
+
+    The Sid's hash keeps apart rules whose names look alike, and a queue may have a statement for each.
+    """
+    name = "".join(c if c.isalnum() else "-" for c in rule_arn.rsplit(":", 1)[-1])
+    return {
+        "Sid": f"EventBridge-{name}-{hashlib.sha256(rule_arn.encode()).hexdigest()[:8]}",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+    }
+
+
+def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+    """A queue's policy with our statement in it, once; what others wrote stays as it is."""
+    has = policy.get("Statement") or []
+    listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
+    if statement in listed:
+        return policy
+    kept = [one for one in listed if one.get("Sid") != statement["Sid"]]
+    return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}
+
+
+class _OnBus(Resource):
+    """What stands on a classic bus."""
+
+    def __init__(self, clients: Clients, bus: str, tags: dict[str, str]) -> None:
+        self._events: EventBridgeClient = clients.events
+        self._bus = bus
+        self.tags = tags
+        self._has: dict[str, Any] = {}
+
+    def _tags_of(self, arn: str) -> dict[str, str]:
+        return as_mapping(self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", []))
+
+    def rules_of(self) -> list[str]:
+        """The names of all rules on the bus."""
+        pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
+        return [rule["Name"] for page in pages for rule in page.get("Rules", [])]
+
+    def targets_of(self, rule: str) -> list[dict[str, Any]]:
+        """All targets of a rule; none where there is no such rule."""
+        try:
+            pages = self._events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=self._bus)
+            return [dict(target) for page in pages for target in page.get("Targets", [])]
+        except self._events.exceptions.ResourceNotFoundException:
+            return []
+
+
+class Bus(_OnBus):
+    """The classic event bus. The default bus is everybody's, and a bus that is named by its ARN is not made."""
+
+    def __init__(
+        self, clients: Clients, bus: str, key: str | None, tags: dict[str, str], goes_with: "Rule | None" = None
+    ) -> None:
+        super().__init__(clients, bus, tags)
+        self.what = f"event bus {bus}"
+        self.goes = not f"/{bus}".endswith("/default")
+        self._key = key
+        self._goes_with = goes_with
+
+    def found(self) -> State | None:
+        """Key and tags; neither of the default bus."""
+        try:
+            self._has = dict(self._events.describe_event_bus(Name=self._bus))
+        except self._events.exceptions.ResourceNotFoundException:
+            return None
+        if not self.goes:
+            return {"encryption": "AWS's own", "tags": {}}
+        return {
+            "encryption": self._has.get("KmsKeyIdentifier") or "AWS's own",
+            "tags": self._tags_of(self._has["Arn"]),
+        }
+
+    def wanted(self, found: State | None) -> State:
+        """A key of ours only on a bus that we made. Raises SettingsError where there is none, and none can be made."""
+        if found is None and (self._bus.startswith("arn:") or self._bus == "default"):
+            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
+        has = found["encryption"] if found else "AWS's own"
+        own = self._key if found is None or self.made_by_setup(found) else None
+        return {"encryption": own or has, "tags": self.wanted_tags(found)}
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """UpdateEventBus may take away what it is not told of, as PutRule does: what the bus has else is sent again."""
+        if found is None:
+            own: Any = {"KmsKeyIdentifier": self._key} if self._key else {}
+            self._events.create_event_bus(Name=self._bus, Tags=as_list(changes["tags"]), **own)
+            return
+        if "tags" in changes:
+            self._events.tag_resource(ResourceARN=self._has["Arn"], Tags=as_list(further_tags(found, changes)))
+        if key := changes.get("encryption"):
+            kept = ("Description", "DeadLetterConfig", "LogConfig")
+            keep: Any = {name: self._has[name] for name in kept if self._has.get(name)}
+            self._events.update_event_bus(Name=self._bus, KmsKeyIdentifier=key, **keep)
+
+    def stays(self, found: State) -> str:
+        """AWS deletes no bus that has a rule."""
+        del found
+        goes = self._goes_with.name if self._goes_with and self._goes_with.is_ours else ""
+        others = [name for name in self.rules_of() if name != goes]
+        return f"it has rules that stay ({', '.join(others[:3])})" if others else ""
+
+    def delete(self) -> None:
+        """The bus, once its rules are gone."""
+        self._events.delete_event_bus(Name=self._bus)
+
+
+def pattern(event_types: Any) -> dict[str, Any]:
+    """The rule's event pattern, as docs/contract.md, "The rule", has it."""
+    return {
+        "source": [SOURCE],
+        "detail-type": list(event_types),
+        "detail": {"eventSource": [{"prefix": "cxone"}]},
+    }
+
+
+def pattern_text(event_types: Any) -> str:
+    """The pattern as it is sent. Raises SettingsError where it is longer than EventBridge takes."""
+    text = json.dumps(pattern(event_types), separators=(",", ":"))
+    if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
+        raise SettingsError(
+            f"STREAM_ROUTER_EVENT_TYPES: the pattern has {len(text)} characters, {limits.EVENT_PATTERN_MAX_CHARS} are "
+            "allowed; name fewer event types, or make a second rule"
+        )
+    return text
+
+
+def covers(wide: Any, narrow: Any) -> bool:
+    """Whether the pattern `wide` lets through all that `narrow` does. False where that is not plain to see."""
+    if isinstance(wide, dict) and isinstance(narrow, dict):
+        return all(name in narrow and covers(value, narrow[name]) for name, value in wide.items())
+    if isinstance(wide, list) and isinstance(narrow, list):
+        return all(any(_takes(matcher, one) for matcher in wide) for one in narrow)
+    return False
+
+
+def _takes(matcher: Any, one: Any) -> bool:
+    prefix = matcher.get("prefix") if isinstance(matcher, dict) else None
+    begins = one.get("prefix") if isinstance(one, dict) else one
+    is_prefix = isinstance(prefix, str) and isinstance(begins, str) and begins.startswith(prefix)
+    return bool(matcher == one or is_prefix)
+
+
+class Rule(_OnBus):
+    """The rule with our pattern. One that somebody else made for our events keeps its further filters and targets."""
+
+    def __init__(self, clients: Clients, bus: str, name: str, arn: str, event_types: Any, tags: dict[str, str]) -> None:
+        super().__init__(clients, bus, tags)
+        self.name = name
+        self.what = f"rule {name} on bus {bus}"
+        self.is_ours = False
+        self.arn, self._types = arn, event_types
+        self._targets: list[dict[str, Any]] = []
+
+    def found(self) -> State | None:
+        """Pattern, state and tags."""
+        try:
+            self._has = dict(self._events.describe_rule(Name=self.name, EventBusName=self._bus))
+        except self._events.exceptions.ResourceNotFoundException:
+            return None
+        tags = self._tags_of(self.arn)
+        self.is_ours = tags.get(TAG) == self.tags.get(TAG)
+        self._targets = self.targets_of(self.name)
+        has = json.loads(self._has.get("EventPattern") or "null")
+        return {"pattern": has, "state": self._has.get("State", "ENABLED"), "tags": tags}
+
+    def wanted(self, found: State | None) -> State:
+        """Ours for source, detail-type and eventSource; a filter beside them on a rule for our events stays.
+
+        Raises SettingsError where it is another stream's: pattern and dead-letter queue would change their owner.
+        """
+        ours = pattern(self._types)
+        if found is None:
+            return {"pattern": ours, "state": "ENABLED", "tags": self.wanted_tags(None)}
+        if (stream := found["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
+            raise SettingsError(
+                f"STREAM_ROUTER_RULE: {self.what} is of stream {stream}; name another rule, or hand it over: aws "
+                f"events tag-resource --resource-arn {self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
+            )
+        has = found["pattern"]
+        if has and SOURCE in has.get("source", ()):
+            ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
+        state = "ENABLED" if found["state"] == "DISABLED" else found["state"]
+        return {"pattern": ours, "state": state, "tags": self.wanted_tags(found)}
+
+    def stops(self, found: State | None, changes: State) -> str:
+        """A pattern that lets less through; and a rule that somebody disabled is enabled only where that is meant."""
+        if found is None:
+            return ""
+        why = []
+        if found["pattern"] and "pattern" in changes and not covers(changes["pattern"], found["pattern"]):
+            why.append("the new pattern lets less through than the old one (see STREAM_ROUTER_EVENT_TYPES)")
+        if "state" in changes:
+            why.append("somebody disabled it, so nothing is delivered")
+        return "; ".join(why)
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """PutRule replaces all of a rule: what else it has is sent again."""
+        if found is None or {"pattern", "state"} & changes.keys():
+            kept = ("Description", "RoleArn", "ScheduleExpression")
+            keep: Any = {name: self._has[name] for name in kept if self._has.get(name)}
+            if found is None:
+                keep = {"Description": "CXone events, routed by stream_router", "Tags": as_list(changes["tags"])}
+            state = {**(found or {}), **changes}
+            self._events.put_rule(
+                Name=self.name,
+                EventBusName=self._bus,
+                EventPattern=json.dumps(state["pattern"], separators=(",", ":")),
+                State=state["state"],
+                **keep,
+            )
+        if found is not None and "tags" in changes:
+            self._events.tag_resource(ResourceARN=self.arn, Tags=as_list(further_tags(found, changes)))
+
+    def holds(self, found: State) -> str:
+        """Targets of others, whose events would end."""
+        del found
+        others = [target for target in self._targets if not target["Id"].startswith(OURS)]
+        return f"{len(others)} targets of others" if others else ""
+
+    def delete(self) -> None:
+        """The rule with all of its targets."""
+        if ids := [target["Id"] for target in self.targets_of(self.name)]:
+            self._events.remove_targets(Rule=self.name, EventBusName=self._bus, Ids=ids)
+        self._events.delete_rule(Name=self.name, EventBusName=self._bus)
+
+
+class Target(_OnBus):
+    """The rule's target, in the fields of PutTargets: those that are given, else what is there, else AWS's defaults.
+
+    `given` are the fields of EVENTBRIDGE_TARGET_FILE with the ARN; a null takes a field away. `undelivered` is the
+    queue for what the target does not take; `named` whether a setting names that queue. A target goes with its rule.
+    """
+
+    goes = False
+
+    def __init__(
+        self, clients: Clients, bus: str, rule: "Rule", given: dict[str, Any], undelivered: str, *, named: bool
+    ) -> None:
+        super().__init__(clients, bus, rule.tags)
+        self._given, self._arn = given, str(given["Arn"])
+        self.what = f"target {self._arn}"
+        self._rule = rule
+        self._undelivered, self._named = undelivered, named
+        self._targets: list[dict[str, Any]] = []
+
+    def found(self) -> State | None:
+        """The target of this ARN, under whatever id: a second one would deliver every event twice."""
+        self._targets = self.targets_of(self._rule.name)
+        return next((target for target in self._targets if target["Arn"] == self._arn), None)
+
+    def wanted(self, found: State | None) -> State:
+        """AWS's own retry policy (185 tries in 24 hours) where nobody chose another.
+
+        Raises SettingsError where EventBridge needs a role, and there is none.
+        """
+        made = {"Id": f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}", **(found or {}), **self._given}
+        if found:
+            made["Id"] = found["Id"]
+        if not self._given.get("DeadLetterConfig") and (self._named or not made.get("DeadLetterConfig")):
+            made["DeadLetterConfig"] = {"Arn": self._undelivered}
+        self._queue = made["DeadLetterConfig"].get("Arn")
+        service, account, own = self._arn.split(":")[2], self._arn.split(":")[4], self._rule.arn.split(":")[4]
+        if not made.get("RoleArn") and (service in NEEDS_ROLE or account != own):
+            raise SettingsError(
+                f"EVENTBRIDGE_TARGET_FILE: has no RoleArn, and EventBridge reaches {self._arn} with a role only; give "
+                'a file with {"RoleArn": "arn:…"}'
+            )
+        return made
+
+    def stops(self, found: State | None, changes: State) -> str:
+        """PutTargets replaces the target that has the same id, whatever its ARN is."""
+        identity = {**(found or {}), **changes}["Id"]
+        gone = next((one["Arn"] for one in self._targets if one["Id"] == identity and one["Arn"] != self._arn), "")
+        return (
+            f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be taken away" if gone else ""
+        )
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
+        target = {name: value for name, value in {**(found or {}), **changes}.items() if value is not None}
+        at: Any = {"Rule": self._rule.name, "EventBusName": self._bus, "Targets": [target]}
+        answer = self._events.put_targets(**at)
+        if answer.get("FailedEntryCount"):
+            failed = answer["FailedEntries"][0]
+            raise SetupError(
+                f"EventBridge refused the target ({failed.get('ErrorCode')}: {failed.get('ErrorMessage')}); correct "
+                "EVENTBRIDGE_TARGET_ARN or EVENTBRIDGE_TARGET_FILE"
+            )
+
+    def notes(self) -> list[str]:
+        """Who has to let EventBridge in, a second target of ours, another queue for what the target does not take."""
+        told = []
+        for one in self._targets:
+            if one["Arn"] != self._arn and one["Id"].startswith(OURS):
+                rule = f"--rule {self._rule.name} --event-bus-name {self._bus}"
+                command = f"aws events remove-targets {rule} --ids {one['Id']}"
+                told.append(f"target {one['Arn']} of an earlier setup gets every event too; to end that: {command}")
+        if self._queue != self._undelivered:
+            told.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
+        service = self._arn.split(":")[2]
+        if service in ("lambda", "sns", "logs"):
+            told.append("its policy must let events.amazonaws.com in, with this rule as aws:SourceArn")
+        if service == "lambda":
+            told.append(
+                f"unless it does already, run: aws lambda add-permission --function-name {self._arn} --statement-id "
+                f"{OURS}-{self._rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
+                f"events.amazonaws.com --source-arn {self._rule.arn}"
+            )
+            told.append(
+                "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "
+                "give the function an on-failure destination (docs/tutorial.md)"
+            )
+        return told
+
+
+class V2Bus(Resource):
+    """A v2 bus, whose owner makes it (docs/operations.md has the command)."""
+
+    others, goes = True, False
+
+    def __init__(self, clients: Clients, arn: str) -> None:
+        self._events = clients.events_v2
+        self._arn = arn
+        self.what = f"event bus {arn} (v2)"
+
+    def found(self) -> State | None:
+        """That it is there. Raises SettingsError where it is not; whatever else AWS refuses with says nothing of it."""
+        try:
+            self._events.describe_event_bus(EventBusArn=self._arn)
+        except ClientError as error:
+            if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
+                raise
+            why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
+            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
+        return {}
+
+    def wanted(self, found: State | None) -> State:
+        """Nothing but to be there."""
+        del found
+        return {}
+
+
+class Subscriber(Resource):
+    """The subscriber of a v2 bus, which is there rule and target in one; its owner makes it."""
+
+    others, goes = True, False
+
+    def __init__(self, clients: Clients, bus: str, name: str, event_types: Any) -> None:
+        self._events = clients.events_v2
+        self._bus, self._name, self._types = bus, name, event_types
+        self.what = f"subscriber {name}"
+        self._missing = False
+
+    def found(self) -> State | None:
+        """Whether it runs, and where what it cannot deliver goes."""
+        page = self._events.list_subscribers(EventBusArn=self._bus, NamePrefix=self._name)
+        listed = [*page["Subscribers"]]
+        while token := page.get("NextToken"):
+            page = self._events.list_subscribers(EventBusArn=self._bus, NamePrefix=self._name, NextToken=token)
+            listed += page["Subscribers"]
+        arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._name), None)
+        self._missing = arn is None
+        if arn is None:
+            return None
+        has = self._events.describe_subscriber(SubscriberArn=arn)
+        return {
+            "state": "REVOKED" if has.get("Revoked") else has.get("State"),
+            "has a dead-letter queue": bool(has.get("OnFailureConfiguration", {}).get("Arn")),
+        }
+
+    def wanted(self, found: State | None) -> State:
+        """Running, and nothing lost that its target does not take."""
+        del found
+        return {"state": "RUNNING", "has a dead-letter queue": True}
+
+    def notes(self) -> list[str]:
+        """What it has to let through."""
+        how = f"its filters have to let through {pattern_text(self._types)}"
+        return [f"{how}; docs/operations.md has the command that makes it"] if self._missing else [how]

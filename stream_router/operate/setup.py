@@ -1,0 +1,386 @@
+"""`stream-router setup` and `teardown`: the resources of a deployment, made or verified in order, taken away backwards.
+
+`setup` looks at everything before it makes anything, and a second run changes nothing. What would stop events (a
+narrower pattern, a target taken away) it does only with `--yes`. `teardown` takes away what carries the deployment's
+tag, all of it or nothing: a rule that is gone while the consumer still publishes would lose events.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+
+from stream_router import limits
+from stream_router.aws.clients import Clients
+from stream_router.checks.finding import said
+from stream_router.errors import NOT_SPOKEN, SettingsError, code_of
+from stream_router.operate import arns
+from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
+from stream_router.operate.resources import (
+    TAG,
+    Bus,
+    Queue,
+    Resource,
+    Rule,
+    SetupError,
+    State,
+    Stream,
+    Subscriber,
+    Target,
+    V2Bus,
+    buckets_for,
+    difference,
+    pattern_text,
+)
+from stream_router.pipeline.sample_events import as_delivered, sample_entries
+from stream_router.settings.operators import Setup
+
+TARGET, FILE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "EVENTBRIDGE_TARGET_FILE", "STREAM_ROUTER_TARGET_DLQ_ARN"
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+"""Source: SQS API reference, CreateQueue."""
+
+WOULD_CHANGE = 2
+"""Exit status of `--plan --exit-code` where something would be made or changed."""
+
+
+class Step(NamedTuple):
+    """What one resource needs: nothing where `changes` is empty. `stops` says why the changes need `--yes`."""
+
+    resource: Resource
+    found: State | None
+    changes: State
+    stops: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing has to be done."""
+        return self.found is not None and not self.changes
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether something is wrong that its owner has to mend."""
+        return self.resource.others and not self.is_right
+
+    def line(self) -> str:
+        """`+` is made, `~` changed, `=` right as it is, `!` for somebody else to mend."""
+        sign = "!" if self.is_problem else "=" if self.is_right else "+" if self.found is None else "~"
+        if self.is_problem and self.found is None:
+            return f"! {self.resource.what}: is not there"
+        has = self.found
+        told = [
+            f"{name} {_shown(value)}" if has is None else f"{name} {_shown(has.get(name))} -> {_shown(value)}"
+            for name, value in self.changes.items()
+        ]
+        return f"{sign} {self.resource.what}" + (f": {', '.join(told)}" if told else "")
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else str(value)
+
+
+def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
+    """The command: one line for each resource, the lines to set last. 0, or 1 where something needs the operator.
+
+    With `plan` and `exit_code`: 2 where something would change. Raises SettingsError where a setting is at fault.
+    """
+    try:
+        deployment = Deployment(settings, Clients(settings.aws_region))
+        steps = deployment.look()
+        todo = [step for step in steps if not step.is_right and not step.is_problem]
+        held = [step for step in todo if step.stops]
+        if plan or (held and not yes):
+            for step in steps:
+                _tell(step)
+            for note in deployment.further:
+                _say(f"  note: {note}")
+        else:
+            deployment.make(steps, _say)
+    except (SetupError, BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
+        return 1
+    again = "stream-router setup" + " --yes" * bool(held)
+    if held and not plan and not yes:
+        _say(f"nothing was changed; if what needs --yes is meant, run `{again}`")
+        return 1
+    if not todo:
+        _say("nothing to change")
+    elif plan:
+        made = sum(step.found is None for step in todo)
+        _say(f"plan: {made} to make, {len(todo) - made} to change; run `{again}` to do it")
+    if url := deployment.dead_letters.url:
+        _say(f"SQS_DLQ_URL={url}")
+    if any(step.is_problem for step in steps):
+        return 1
+    return WOULD_CHANGE if plan and exit_code and todo else 0
+
+
+def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
+    """Make or complete everything, for who sets up by code; the dead-letter queue's URL. Raises as `run` tells."""
+    deployment = Deployment(settings, clients)
+    deployment.make(deployment.look(), say)
+    assert deployment.dead_letters.url is not None, "it was made, or is there"
+    return deployment.dead_letters.url
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _tell(step: Step, say: Callable[[str], None] = _say) -> None:
+    say(step.line())
+    if step.stops:
+        say(f"  needs --yes: {step.stops}")
+    for note in step.resource.notes():
+        say(f"  note: {note}")
+
+
+class Deployment:
+    """Everything that `setup` makes or verifies with these settings: the stream first, the target last."""
+
+    def __init__(self, settings: Setup, clients: Clients) -> None:
+        look(settings)
+        self.settings = settings
+        self._clients = clients
+        home = self._home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
+        tags = {TAG: settings.stream, **settings.tag_map}
+        key, bus = settings.kms_key, settings.event_bus
+        rule_arn = home.rule(bus, settings.rule)
+        own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
+        undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
+        self.dead_letters = Queue(
+            clients,
+            own,
+            tags,
+            key=key,
+            variable="SQS_DLQ_URL" if settings.sqs_dlq_url else "",
+            url=settings.sqs_dlq_url,
+            others=home.is_elsewhere(own),
+        )
+        stream = Stream(clients, settings.stream, settings.shards, key, tags, settings.application)
+        self.resources: list[Resource] = [stream, self.dead_letters]
+        self.further: list[str] = []
+        if limits.is_v2_bus(bus):
+            self.resources += [
+                V2Bus(clients, bus),
+                Subscriber(clients, bus, settings.rule, settings.event_type_list),
+            ]
+            return
+        named = bool(settings.target_dlq_arn)
+        if home.is_elsewhere(undelivered):
+            self.further.append(
+                f"{undelivered} is another account's: its policy must let EventBridge in for {rule_arn}"
+            )
+        else:
+            variable = UNDELIVERED if named else ""
+            self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn))
+        rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
+        self.resources += [Bus(clients, bus, key, tags, rule), rule]
+        if not (target := target_of(settings)):
+            self.further.append(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
+            return
+        self._refuse_loops(target, {own: "our dead-letter queue", undelivered: "its own dead-letter queue"})
+        if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
+            self.resources.append(Queue(clients, target["Arn"], {}, variable=TARGET, rule_arn=rule_arn, complete=False))
+        self.resources.append(Target(clients, bus, rule, target, undelivered, named=named))
+
+    def _refuse_loops(self, target: dict[str, Any], queues: dict[str, str]) -> None:
+        """Raises SettingsError where an event would come round again, or could not be told from a dead letter."""
+        home, settings = self._home, self.settings
+        if len(queues) == 1:
+            name = UNDELIVERED if settings.target_dlq_arn else "SQS_DLQ_URL"
+            what = "is one queue for dead letters and for what the target does not take"
+            raise SettingsError(f"{name}: {what}; unset it, and setup makes two")
+        own = {home.stream(settings.stream): "the stream itself", home.bus(settings.event_bus): "the rule's own bus"}
+        if what := {**own, **queues}.get(target["Arn"], ""):
+            raise SettingsError(f"{TARGET}: is {what}; name another target")
+
+    def look(self) -> list[Step]:
+        """What each resource needs. Changes nothing, and proves that the rule takes our events."""
+        steps = []
+        for resource in self.resources:
+            found = resource.found()
+            changes = difference(resource.wanted(found), found)
+            steps.append(Step(resource, found, changes, resource.stops(found, changes)))
+        if not limits.is_v2_bus(self.settings.event_bus):
+            self.further.insert(0, self._proved())
+        if self.settings.kms_key:
+            rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
+            self.further.append(
+                f"the policy of {self.settings.kms_key} must let the service events.amazonaws.com use {rights}"
+            )
+        self.further += self.too_few_buckets(steps[0])
+        return steps
+
+    def make(self, steps: list[Step], say: Callable[[str], None]) -> None:
+        """Apply what is not right, each with its line. What is done when something ends it stays, and is said."""
+        done = False
+        for step in steps:
+            try:
+                if not step.is_right and not step.is_problem:
+                    step.resource.apply(step.found, step.changes)
+                    done = True
+            except BaseException:  # Ctrl-C in the middle of it as well: it may be done, or half done
+                say(f"! {step.resource.what}: not finished")
+                if done:
+                    say("  note: broken off: what stands above with + or ~ is done; run `stream-router setup` again")
+                raise
+            _tell(step._replace(stops=""), say)
+        for note in self.further:
+            say(f"  note: {note}")
+
+    def too_few_buckets(self, stream: Step) -> Iterator[str]:
+        """The receivers' buckets fill the shards only where there are enough; no call can set them."""
+        shards = {**(stream.found or {}), **stream.changes}["shards"]
+        least = buckets_for(shards)
+        if self.settings.buckets < least:
+            yield (
+                f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
+                "set it in all receivers, or shards stay empty"
+            )
+
+    def _proved(self) -> str:
+        """That EventBridge itself says yes to an event of each type as the pipeline makes it. Raises SetupError."""
+        settings, home = self.settings, self._home
+        text = pattern_text(settings.event_type_list)
+        for entry in sample_entries(home.region, settings.event_type_list, int(time.time() * 1000)):
+            event = json.dumps(as_delivered(entry, home.account, home.region))
+            try:
+                answer = self._clients.events.test_event_pattern(EventPattern=text, Event=event)
+            except ClientError as error:
+                if code_of(error) not in NOT_SPOKEN:
+                    raise
+                answer = {}  # type: ignore[typeddict-item]
+            if "Result" not in answer:  # an emulator may say yes to what it does not speak
+                return "that our events match the rule was not proved: this endpoint has no TestEventPattern"
+            if not answer["Result"]:
+                raise SetupError(f"the rule's pattern would not match our own event of type {entry.detail_type}")
+        return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
+
+
+def look(settings: Setup) -> None:
+    """Everything that the settings alone can tell. Raises SettingsError."""
+    pattern_text(settings.event_type_list)
+    sample_entries(settings.aws_region, settings.event_type_list, 0)
+    if TAG in settings.tag_map:
+        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` knows its own; take it out")
+    target_of(settings)
+    if settings.target_dlq_arn:
+        given = arns.parse(settings.target_dlq_arn, UNDELIVERED)
+        if given.service != "sqs" or given.resource.endswith(".fifo") or given.region != settings.aws_region:
+            raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
+    made = {"SQS_DLQ_URL": "" if settings.sqs_dlq_url else dead_letters_name(settings.stream)}
+    if not (settings.target_dlq_arn or limits.is_v2_bus(settings.event_bus)):
+        made[UNDELIVERED] = undelivered_name(settings.stream)
+    for variable, name in made.items():
+        if name and not QUEUE_NAME.fullmatch(name):  # a stream's name takes more characters, and other ones
+            raise SettingsError(
+                f"{variable}: is not set, and {name} is no queue's name; name one that is there, or have "
+                "STREAM_ROUTER_STREAM of at most 67 of A-Z a-z 0-9 _ -"
+            )
+
+
+def target_of(settings: Setup) -> dict[str, Any]:
+    """The fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
+
+    Raises SettingsError where the file is not there, or is not what PutTargets takes.
+    """
+    given: dict[str, Any] = {}
+    if settings.target_file:
+        try:
+            given = json.loads(settings.target_file.read_text("utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a file that can") from None
+        except ValueError as error:
+            raise SettingsError(f"{FILE}: is no JSON ({error}); {_EXAMPLE}") from None
+        if not isinstance(given, dict):
+            raise SettingsError(f"{FILE}: is no JSON object; {_EXAMPLE}")
+        fields = {"Id": "id", "Arn": "arn:aws:", **{name: one for name, one in given.items() if one is not None}}
+        model = ServiceModel(Loader().load_service_model("events", "service-2"))
+        report = ParamValidator().validate(fields, model.shape_for("Target"))
+        if report.has_errors():
+            why = report.generate_report().splitlines()[0].rstrip(":")
+            raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
+    if (arn := given.get("Arn") or settings.target_arn) is None:
+        if settings.target_file:
+            raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
+        return {}
+    if settings.target_arn not in (None, arn):
+        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
+    parsed = arns.parse(arn, TARGET)
+    if parsed.region != settings.aws_region and parsed.service != "events":
+        why = f"is in {parsed.region}, the rule in {settings.aws_region}"
+        raise SettingsError(f"{TARGET}: {why}; name one there, only a bus may be elsewhere")
+    if parsed.resource.endswith(".fifo") and not given.get("SqsParameters"):
+        why = f"{parsed.resource} is FIFO and needs a message group"
+        raise SettingsError(f"{TARGET}: {why}; give a standard one, or SqsParameters in {FILE}")
+    return {**given, "Arn": arn}
+
+
+_EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumEventAgeInSeconds": 7200}}'
+
+
+def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
+    """The command: a line for each resource. 0, or 1 where something holds events, or AWS refuses."""
+    try:
+        return _teardown(settings, yes=yes, force=force)
+    except (SetupError, BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"stream-router teardown: {said(error, 'teardown')}\n")
+        return 1
+
+
+def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
+    resources = [one for one in reversed(Deployment(settings, Clients(settings.aws_region)).resources) if one.goes]
+    found = [(resource, state) for resource in resources if (state := resource.found()) is not None]
+    goes: list[Resource] = []
+    lost: list[str] = []
+    for resource, state in found:
+        ours = resource.made_by_setup(state)
+        if why := resource.stays(state) if ours else f"it does not carry the tag {TAG} of this stream":
+            _say(f"= {resource.what} stays: {why}")
+            continue
+        goes.append(resource)
+        holds = resource.holds(state)
+        _say(f"- {resource.what}" + (f": holds {holds}" if holds else ""))
+        lost += [f"{resource.what}: {holds}"] * bool(holds)
+    table = settings.application
+    _say(f"= lease table {table} stays: it is the KCL's; later `aws dynamodb delete-table --table-name {table}`")
+    if not goes:
+        names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
+        _say(f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for")
+    elif lost and not force:
+        _say(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
+        _say(
+            "keep dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
+            "`consume` read the stream to its end (`stream-router top`); nothing of it can be replayed afterwards. "
+            "What --force does says `stream-router teardown --help`"
+        )
+        return 1
+    elif not yes:
+        _say(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
+        _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
+    else:
+        _delete(goes)
+    return 0
+
+
+def _delete(goes: list[Resource]) -> None:
+    """One after the other; where one fails, what is left is said."""
+    for number, resource in enumerate(goes):
+        try:
+            resource.delete()
+        except BaseException:  # Ctrl-C too
+            left = f"{len(goes) - number} of {len(goes)} still there"
+            _say(f"broken off at {resource.what}: {left}; run the same command again")
+            raise
+        _say(f"deleted {resource.what}")

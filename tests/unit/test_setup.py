@@ -1,0 +1,326 @@
+"""What `setup` asks of AWS where no emulator shows it: v2 buses, queues of others, keys, what a change keeps."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stream_router.errors import SettingsError
+from stream_router.operate import resources
+from stream_router.operate.arns import Home
+from stream_router.operate.resources import (
+    Bus,
+    Queue,
+    Resource,
+    Rule,
+    SetupError,
+    State,
+    Stream,
+    Target,
+    buckets_for,
+    covers,
+    difference,
+)
+from stream_router.operate.setup import Deployment, Step, run
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
+from tests.environment import given
+from tests.scripted import ACCOUNT, REGION, Script
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
+
+HOME = Home("aws", REGION, ACCOUNT)
+TYPES = ("interaction.created",)
+PATTERN = resources.pattern_text(TYPES)
+RULE_ARN, TARGET = HOME.rule("cx", "r"), f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+V2 = f"arn:aws:events:{REGION}:{ACCOUNT}:event-busv2/b/0123456789012345678901234"
+SUBSCRIBER = f"arn:aws:events:{REGION}:{ACCOUNT}:subscriber/r/0123456789012345678901234"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+OURS, TEAM = {"stream-router-setup": "s"}, {"stream-router-setup": "s", "team": "cx"}
+URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/q"
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+def step(resource: Resource) -> Step:
+    """What `setup` finds out about a resource."""
+    found = resource.found()
+    changes = difference(resource.wanted(found), found)
+    return Step(resource, found, changes, resource.stops(found, changes))
+
+
+def made_right(resource: Resource) -> State:
+    """Look at a resource, and apply what is not right; the changes."""
+    found = step(resource)
+    if not found.is_right:
+        resource.apply(found.found, found.changes)
+    return found.changes
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ResourceNotFoundException", SettingsError),
+        ("InvalidInputException", SettingsError),
+        ("AccessDeniedException", ClientError),
+        ("ThrottlingException", ClientError),
+    ],
+)
+def test_only_a_v2_bus_that_is_not_there_is_a_wrong_setting(script: Script, code: str, expected: Any) -> None:
+    """The ARN is right where AWS lets nobody look, or is asked too often: exit 78 would send its reader astray."""
+    script.refuse("events_v2", "describe_event_bus", {"EventBusArn": V2}, code)
+    with pytest.raises(expected):
+        resources.V2Bus(script.clients, V2).found()
+
+
+@pytest.mark.parametrize(
+    ("has", "lines", "status"),
+    [
+        ({"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}, ["= subscriber r"], 0),
+        (
+            {"State": "STOPPED"},
+            ["! subscriber r: state STOPPED -> RUNNING, has a dead-letter queue no -> yes"],
+            1,
+        ),
+        (
+            {"State": "RUNNING", "Revoked": True, "OnFailureConfiguration": {"Arn": HOME.queue("u")}},
+            ["! subscriber r: state REVOKED -> RUNNING"],
+            1,
+        ),
+        (None, ["! subscriber r: is not there"], 1),
+    ],
+)
+def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    script: Script,
+    has: dict[str, Any] | None,
+    lines: list[str],
+    status: int,
+) -> None:
+    """What its owner has to mend is said, with what its filters have to let through; and `setup` ends with 1."""
+    given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
+    monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
+    for name in ("Stream", "Queue"):
+        monkeypatch.setattr(f"stream_router.operate.setup.{name}", _Right)
+    script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
+    script.expect("events_v2", "describe_event_bus", {"EventBusArn": V2}, {"EventBusArn": V2})
+    listed = {"Name": "r", "SubscriberArn": SUBSCRIBER, "State": "RUNNING"}
+    asked = {"EventBusArn": V2, "NamePrefix": "r"}
+    script.expect("events_v2", "list_subscribers", asked, {"Subscribers": [listed] * bool(has)})
+    if has:
+        script.expect("events_v2", "describe_subscriber", {"SubscriberArn": SUBSCRIBER}, has)
+    assert run(load(Setup), plan=False) == status
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if "subscriber r" in line] == lines
+    assert any("let through" in line and "interaction.created" in line for line in said)
+    script.done()
+
+
+class _Right(Resource):
+    """Anything that is as it should be."""
+
+    what, url = "it", None
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def found(self) -> State:
+        return {"shards": 2}
+
+    def wanted(self, found: State | None) -> State:
+        return found or {}
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ({}, {"source": ["a"]}, True),
+        ({"source": ["a", "b"]}, {"source": ["a"]}, True),
+        ({"source": ["a"]}, {"source": ["a", "b"]}, False),
+        ({"source": ["a"]}, {}, False),
+        ({"detail": {"x": [{"prefix": "cx"}]}}, {"detail": {"x": ["cxone", {"prefix": "cxone."}]}}, True),
+        ({"detail": {"x": [{"prefix": "cxone"}]}}, {"detail": {"x": [{"prefix": "cx"}]}}, False),
+        ({"detail": {"x": ["a"]}}, {"detail": ["a"]}, False),
+        ({"detail": {"x": [{"exists": True}]}}, {"detail": {"x": ["a"]}}, False),
+    ],
+)
+def test_a_pattern_covers_another_only_where_that_is_plain(wide: Any, narrow: Any, expected: bool) -> None:
+    """What cannot be told counts as narrower, and asks for --yes."""
+    assert covers(wide, narrow) is expected
+
+
+def test_a_change_of_the_pattern_keeps_what_else_a_rule_has(script: Script) -> None:
+    """PutRule replaces everything: what is not sent again would be gone. Tags of AWS's own are never sent."""
+    at = {"Name": "r", "EventBusName": "cx"}
+    kept = {"Description": "mine", "RoleArn": "arn:aws:iam::123456789012:role/x"}
+    has = {"EventPattern": '{"source":["nice.cxone.webhook"],"detail-type":[]}', "State": "ENABLED", **kept}
+    script.expect("events", "describe_rule", at, has)
+    tags = [{"Key": "stream-router-setup", "Value": "s"}, {"Key": "aws:owner", "Value": "x"}]
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": RULE_ARN}, {"Tags": tags})
+    script.expect("events", "list_targets_by_rule", {"Rule": "r", "EventBusName": "cx"}, {})
+    script.expect("events", "put_rule", {**at, **kept, "EventPattern": PATTERN, "State": "ENABLED"}, {})
+    new = {"ResourceARN": RULE_ARN, "Tags": [{"Key": "team", "Value": "cx"}]}
+    script.expect("events", "tag_resource", new)
+    made_right(Rule(script.clients, "cx", "r", RULE_ARN, TYPES, TEAM))
+    script.done()
+
+
+def test_a_target_that_eventbridge_refuses_is_an_error(script: Script) -> None:
+    """PutTargets answers 200 all the same."""
+    asked = {"Rule": "r", "EventBusName": "cx"}
+    script.expect("events", "list_targets_by_rule", asked, {})
+    rule = Rule(script.clients, "cx", "r", RULE_ARN, TYPES, OURS)
+    target = Target(script.clients, "cx", rule, {"Arn": TARGET}, HOME.queue("u"), named=False)
+    found = step(target)
+    refused = {"FailedEntryCount": 1, "FailedEntries": [{"TargetId": "x", "ErrorCode": "Odd", "ErrorMessage": "no"}]}
+    script.expect("events", "put_targets", {**asked, "Targets": [found.changes]}, refused)
+    with pytest.raises(SetupError, match=r"^EventBridge refused the target \(Odd: no\); correct EVENTBRIDGE_TARGET"):
+        target.apply(found.found, found.changes)
+
+
+@pytest.mark.parametrize(("named", "queue"), [(True, "u"), (False, "theirs")])
+def test_another_queue_of_the_target_stays_unless_a_setting_names_ours(script: Script, named: bool, queue: str) -> None:
+    """Who chose it keeps it, and is told that `dlq --undelivered` looks elsewhere."""
+    has = {"Id": "1", "Arn": TARGET, "DeadLetterConfig": {"Arn": HOME.queue("theirs")}}
+    script.expect("events", "list_targets_by_rule", {"Rule": "r", "EventBusName": "cx"}, {"Targets": [has]})
+    rule = Rule(script.clients, "cx", "r", RULE_ARN, TYPES, OURS)
+    target = Target(script.clients, "cx", rule, {"Arn": TARGET}, HOME.queue("u"), named=named)
+    assert target.wanted(target.found())["DeadLetterConfig"] == {"Arn": HOME.queue(queue)}
+    assert any("set STREAM_ROUTER_TARGET_DLQ_ARN" in note for note in target.notes()) is not named
+
+
+def queue(script: Script, attributes: dict[str, str], tags: dict[str, str] | None, **more: Any) -> Queue:
+    """A queue that is there; `tags` None where nobody may see them."""
+    asked = {"QueueUrl": URL, "AttributeNames": ["All"]}
+    script.expect("sqs", "get_queue_attributes", asked, {"Attributes": attributes})
+    if tags is not None:
+        script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": tags})
+    return Queue(script.clients, HOME.queue("q"), OURS, url=URL, **more)
+
+
+def test_a_queue_of_another_account_is_judged_and_left_to_its_owner(script: Script) -> None:
+    """SQS lets its owner alone see tags and set anything."""
+    theirs = queue(script, {"MessageRetentionPeriod": "345600", "MaximumMessageSize": "1048576"}, None, others=True)
+    found = step(theirs)
+    assert found.is_problem
+    assert found.line() == "! queue q: retention (s) 345600 -> 1209600, encryption none -> SSE-SQS"
+    assert theirs.notes() == ["it is another account's: what it lacks its owner has to set"]
+    script.done()
+
+
+@pytest.mark.parametrize(("messages", "holds"), [([{"MessageId": "1"}], "messages"), ([], "")])
+def test_a_queue_is_asked_before_it_is_believed_empty(script: Script, messages: list[Any], holds: str) -> None:
+    """Its count of 0 may be a minute old. What is received for this is visible again at once."""
+    ours = queue(script, {"ApproximateNumberOfMessages": "0"}, OURS)
+    found = ours.found()
+    assert found is not None
+    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": resources.QUEUE_LOOK_S}
+    script.expect("sqs", "receive_message", asked, {"Messages": messages})
+    assert ours.holds(found) == holds
+    script.done()
+
+
+def test_rules_that_share_a_queue_both_keep_their_statement() -> None:
+    """Bus cxone-prod with rule router and bus cxone with rule prod-router have names that look alike."""
+    policy: dict[str, Any] = {}
+    for path in ("cxone-prod/router", "cxone/prod-router") * 2:
+        policy = resources.merged(policy, resources.let_in(HOME.queue("q"), HOME.arn("events", f"rule/{path}")))
+    assert len({statement["Sid"] for statement in policy["Statement"]}) == len(policy["Statement"]) == 2
+
+
+@pytest.mark.parametrize(("tags", "changed"), [(OURS, True), ({"team": "x"}, False)])
+def test_a_key_of_ours_is_set_on_what_we_made_alone(script: Script, tags: dict[str, str], changed: bool) -> None:
+    """Queue, stream and bus; a bus keeps the dead-letter queue that its owner gave it."""
+    attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576", "SqsManagedSseEnabled": "true"}
+    ours = queue(script, attributes, tags, key=KEY)
+    if changed:
+        asked = {"QueueUrl": URL, "Attributes": {"KmsMasterKeyId": KEY}}
+        script.expect("sqs", "set_queue_attributes", asked)
+    made_right(ours)
+
+    summary = {**SUMMARY, "RetentionPeriodHours": 168, "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    stream(script, summary, tags)
+    if changed:
+        stream(script, summary, None)
+        stream(script, summary, tags, described=False)
+        how = {"StreamName": "s", "EncryptionType": "KMS", "KeyId": KEY}
+        script.expect("kinesis", "start_stream_encryption", how)
+        stream(script, summary, None)
+    made_right(Stream(script.clients, "s", 2, KEY, OURS, "app"))
+
+    arn, letters = HOME.bus("cx"), {"Arn": HOME.queue("bus-letters")}
+    has = {"Name": "cx", "Arn": arn, "DeadLetterConfig": letters}
+    script.expect("events", "describe_event_bus", {"Name": "cx"}, has)
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": arn}, {"Tags": resources.as_list(tags)})
+    if changed:
+        asked = {"Name": "cx", "KmsKeyIdentifier": KEY, "DeadLetterConfig": letters}
+        script.expect("events", "update_event_bus", asked)
+    made_right(Bus(script.clients, "cx", KEY, OURS))
+    script.done()
+
+
+SUMMARY = {
+    "StreamName": "s",
+    "StreamARN": HOME.stream("s"),
+    "StreamStatus": "ACTIVE",
+    "RetentionPeriodHours": 24,
+    "StreamCreationTimestamp": 0,
+    "EnhancedMonitoring": [],
+    "OpenShardCount": 2,
+}
+
+
+def stream(script: Script, summary: dict[str, Any], tags: dict[str, str] | None, *, described: bool = True) -> None:
+    """The stream is described, and its tags are asked for."""
+    if described:
+        answer = {"StreamDescriptionSummary": summary}
+        script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, answer)
+    if tags is not None:
+        listed = {"Tags": resources.as_list(tags), "HasMoreTags": False}
+        script.expect("kinesis", "list_tags_for_stream", {"StreamName": "s"}, listed)
+
+
+def test_a_stream_in_the_making_is_waited_for(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `setup` that was broken off may have left it so; and a wait that ends in vain names the cure."""
+    monkeypatch.setattr(resources, "LOOK_EVERY_S", 0)
+    making = {**SUMMARY, "StreamStatus": "CREATING"}
+    stream(script, making, OURS)
+    one = Stream(script.clients, "s", 2, None, OURS, "app")
+    found = step(one)
+    monkeypatch.setattr(resources, "LOOK_FOR_S", 0)
+    stream(script, making, None)
+    with pytest.raises(SetupError, match="stream s is CREATING still; when it is ACTIVE, run `stream-router setup`"):
+        one.apply(found.found, found.changes)
+
+
+def test_a_stream_that_is_being_deleted_is_left_to_go(script: Script) -> None:
+    """`setup` says to wait; `teardown` finds nothing more to do."""
+    stream(script, {**SUMMARY, "StreamStatus": "DELETING"}, None)
+    one = Stream(script.clients, "s", 2, None, OURS, "app")
+    assert one.found() is None
+    with pytest.raises(SetupError, match="stream s is being deleted; in a minute it is gone"):
+        one.wanted(None)
+
+
+@pytest.mark.parametrize(("shards", "buckets"), [(2, 8), (3, 12), (2_000, 4_096)])
+@pytest.mark.parametrize("too_few", [True, False])
+def test_too_few_buckets_for_the_shards_are_told(
+    monkeypatch: pytest.MonkeyPatch, script: Script, shards: int, buckets: int, too_few: bool
+) -> None:
+    """Four for each shard; a note, for no call can set it."""
+    given(monkeypatch, {"AWS_REGION": REGION})
+    assert buckets_for(shards) == buckets
+    script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
+    deployment = Deployment(load(Setup, buckets=buckets - too_few), script.clients)
+    new = Step(deployment.resources[0], None, {"shards": shards}, "")
+    assert bool(list(deployment.too_few_buckets(new))) is too_few
+
+
+def test_a_rule_is_in_the_account_of_its_bus() -> None:
+    """Where that is shared with us."""
+    theirs = f"arn:aws:events:{REGION}:999999999999:event-bus/cx"
+    assert HOME.rule(theirs, "r") == f"arn:aws:events:{REGION}:999999999999:rule/cx/r"
