@@ -17,7 +17,6 @@ FEATURES: dict[str, dict[str, str]] = {
     "v2 bus, 25 entries a call": {"STREAM_ROUTER_EVENT_BUS": V2_BUS},
     "v2 bus, 100 entries a call": {"STREAM_ROUTER_EVENT_BUS": V2_BUS, "STREAM_ROUTER_MAX_ENTRIES": "100"},
     "masking: default": {"STREAM_ROUTER_MASKING": "default"},
-    "masking: strict": {"STREAM_ROUTER_MASKING": "strict"},
     "ordering: conversation": {"STREAM_ROUTER_ORDERING": "conversation"},
 }
 ONE_EVENT_A_RECORD = "one event a record"

@@ -42,18 +42,15 @@ def mask(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE…", help="Samples: events as JSON, one a line or a file.")
     ],
-    policy: Annotated[str, typer.Option("--policy", help="`default`, `strict`, or the path of a policy file.")],
-    coverage: Annotated[
-        bool, typer.Option("--coverage", help="Which paths it masks, lets pass on purpose, does not know.")
-    ] = False,
+    policy: Annotated[str, typer.Option("--policy", help="`default`, or the path of a policy file.")],
 ) -> None:
-    """Show what a masking policy does to sample events: value by value, side by side, or path by path.
+    """Show what a masking policy does to sample events, path by path, and the lines that would let more pass.
 
     Example: stream-router mask --policy default event.json
     """
     from stream_router.control import mask_report
 
-    end(mask_report.run(policy, *files, coverage=coverage))
+    end(mask_report.run(policy, *files))
 
 
 def local(

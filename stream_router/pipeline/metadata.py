@@ -1,4 +1,4 @@
-"""The `metadata` of a Detail: what was done to the event on its way, the same for all events of one tag."""
+"""The `metadata` of a Detail: what was done to the event on its way, the same for all events of one transform."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,23 +8,20 @@ from stream_router.model import PIPELINE_ID
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy
 
-UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
-"""What an entry's `complianceTag` says: whether a masking policy ran, and decided on every field."""
+UNMASKED = "unmasked"
+"""The `complianceTag` where no policy runs; a policy has its own (`masking/policy.py`)."""
 
 
-def metadata_by_tag(region: str, masking: "MaskingPolicy | None", given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The metadata for each tag; `given` are the config file's own fields."""
-    return {tag: _metadata(region, tag, masking) | given for tag in (UNMASKED, MASKED, PARTLY)}
+def metadata_of(region: str, masking: "MaskingPolicy | None", given: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of what this policy masks (None: of what none does); `given` are the config file's own fields."""
+    tag = UNMASKED if masking is None else masking.tag
+    metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
+    if masking is not None:
+        metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
+    return metadata | given
 
 
 def traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
     """The metadata, with the trace context that the envelope carries where it is one."""
     trace = valid_traceparent(added_fields(raw).get("traceparent"))
     return {**metadata, "traceparent": trace} if trace else metadata
-
-
-def _metadata(region: str, tag: str, masking: "MaskingPolicy | None") -> dict[str, Any]:
-    metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
-    if masking is not None:
-        metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
-    return metadata

@@ -30,10 +30,7 @@ from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
-from stream_router.pipeline.masking.asked_for import asked_for
-from stream_router.pipeline.masking.trace import HitCounts, Trace
-from stream_router.pipeline.masking.unknown_fields import UnknownFields
-from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag, traced
+from stream_router.pipeline.metadata import metadata_of, traced
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ def _fixed_bytes(event_type: str) -> int:
 class TransformConfig(NamedTuple):
     """What the transform is told.
 
-    `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default, strict or a file's path;
+    `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
     `config_file` a TOML file's.
     """
 
@@ -58,7 +55,6 @@ class TransformConfig(NamedTuple):
     drop_types: frozenset[str] = frozenset()
     masking: str = "off"
     masking_key: bytes | None = None
-    masking_regions: tuple[str, ...] = ()
     config_file: Path | None = None
 
 
@@ -70,8 +66,8 @@ class Transform:
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
-        self.policy = asked_for(config.masking, config.masking_key, config.masking_regions)
-        self._hits = HitCounts()
+        self.policy = policy_of(config.masking, config.masking_key)
+        self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
         self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
@@ -80,18 +76,18 @@ class Transform:
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
-        self._unknown = UnknownFields(self.policy) if self.policy else None
-        self.take_metadata(metadata_by_tag(config.region, self.policy, dict(mapping.metadata)))
+        given = dict(mapping.metadata)
+        self.take_metadata(metadata_of(config.region, self.policy, given), metadata_of(config.region, None, given))
 
-    def take_metadata(self, metadata: dict[str, dict[str, Any]]) -> None:
-        """What each event says from now on, by its tag."""
-        self._metadata = metadata
-        self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in metadata.items()}
+    def take_metadata(self, metadata: dict[str, Any], of_probes: dict[str, Any]) -> None:
+        """What each event says from now on, and what a probe does, which is never masked."""
+        self._metadata, self._of_probes = metadata, of_probes
+        self._fragment = orjson.Fragment(orjson.dumps(metadata))
 
     def marked(self, replayed: str) -> "Transform":
         """The same for what is published again: each event says so (docs/contract.md, "The EventBridge entry")."""
         made = copy.copy(self)
-        made.take_metadata({tag: {**metadata, "replayed": replayed} for tag, metadata in self._metadata.items()})
+        made.take_metadata({**self._metadata, "replayed": replayed}, {**self._of_probes, "replayed": replayed})
         return made
 
     def __call__(self, event: Event) -> Made:
@@ -115,7 +111,7 @@ class Transform:
     def _probe(self, event: Event) -> Entry:
         """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping."""
         received, processed = self._received_iso(event.received_at_ms), self._processed_iso(int(self._now_ms()))
-        return probe.entry(event, received, processed, self._fragments[UNMASKED])
+        return probe.entry(event, received, processed, self._of_probes)
 
     def _unrouted(self, event: Event, valid: Valid) -> Made:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
@@ -140,11 +136,13 @@ class Transform:
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = valid
-        tag, lane = UNMASKED, ""
+        lane = ""
         if self.policy is not None:
             lane = conversation_id or ""
             try:
-                tag, interaction_id, conversation_id, payload, extensions = self._masked(self.policy, valid)
+                masked = self.policy.mask(_parts(valid), self._masked_counts)
+                interaction_id, conversation_id = masked.get("originalEventId"), masked.get("conversationId")
+                payload, extensions = masked["payload"], masked.get("extensions")
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
@@ -163,9 +161,9 @@ class Transform:
             "sourceSystem": "nice.cxone",
             "routingVersion": "1.0",
             "payload": payload,
-            "metadata": self._fragments[tag],
+            "metadata": self._fragment,
         }
-        metadata = self._metadata[tag]
+        metadata = self._metadata
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if raw[-2:] == b'"}' and b'"traceparent"' in raw:
             detail["metadata"] = metadata = traced(metadata, raw)
@@ -183,30 +181,15 @@ class Transform:
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             return deep_json.dumps({**detail, "metadata": metadata})
 
-    def _masked(
-        self, masking: "MaskingPolicy", valid: Valid
-    ) -> tuple[str, Any, Any, dict[str, Any], dict[str, Any] | None]:
-        """The tag, interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
-        parts, trace, tag = _parts(valid), Trace(self._hits.hits()), MASKED
-        masked = masking.mask_event(parts, trace)
-        if trace.unknown and self._unknown is not None:
-            self._unknown.note(parts, trace.keys)
-            tag = PARTLY
-        ids = masked.get("originalEventId"), masked.get("conversationId")
-        return tag, *ids, masked["payload"], masked.get("extensions")
-
-    def unknown_fields(self) -> list[str]:
-        """Paths of the fields that passed, up to now, because the masking policy knows no rule for them."""
-        return [] if self._unknown is None else self._unknown.paths()
-
     @property
     def masking(self) -> str:
         """What logs and audit say of masking: `off`, or the policy's id and version."""
         return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
-        """How often each masking action ran since the last call."""
-        return self._hits.take()
+        """How often each masking action ran, and what was found in searched texts, since the last call."""
+        counts, self._masked_counts = self._masked_counts, Counter()
+        return counts
 
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
@@ -228,7 +211,7 @@ class Transform:
         try:
             whole = event if event.body is not None else _read_again(event)
             valid = self._read(whole)
-            unmapped, said = self._validator.unmapped(whole, valid, self.policy.mask(_parts(valid), []))
+            unmapped, said = self._validator.unmapped(whole, valid, self.policy.mask(_parts(valid), Counter()))
             body = deep_json.write(unmapped)
         except MemoryError:
             raise
@@ -237,8 +220,17 @@ class Transform:
         return seal(event.event_id, event.id_from, event.received_at_ms, body, added_text(said))
 
 
+def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
+    """The masking policy of this name or file; None where masking is `off`. Raises SettingsError."""
+    if name == "off":
+        return None
+    from stream_router.pipeline.masking import policy_file  # who masks nothing loads nothing of it
+
+    return policy_file.load(name, key)
+
+
 def _withheld(code: str) -> bytes:
-    return orjson.dumps({"withheld": "mask_dead_letters is set and this event could not be masked", "code": code})
+    return orjson.dumps({"withheld": "the policy masks dead letters, and this event could not be masked", "code": code})
 
 
 def _read_again(event: Event) -> Event:

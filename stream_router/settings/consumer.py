@@ -75,9 +75,9 @@ class Consumer(Guarded):
     ordering: Literal["none", "conversation"] = setting(
         "none", "none or conversation", "whether events of a conversation are accepted in the stream's order"
     )
-    masking: str = setting("off", "off, default, strict, or the path of a policy file", "the masking policy")
+    masking: str = setting("off", "off, default, or the path of a policy file", "the masking policy")
     masking_key: Secret | None = setting(
-        None, "the secret key of the policy's hmac action", "key of the policy's `hmac` action"
+        None, "the secret key of the policy's hashes", "key of the hashes by which masked events can be joined"
     )
     offload_bucket: str | None = setting(
         None,

@@ -155,7 +155,7 @@ PIPELINE = {
         "pipeline/transform.py",
         "                raise _masking_failed(self._told(event_type), error) from None\n",
         "                str(error)\n",
-        ("tests/unit/test_mask.py",),
+        ("tests/unit/test_masking_policy.py",),
     ),
     "a time without an offset is not in its zone": Mutant(
         "pipeline/mapping/timestamps.py",

@@ -124,7 +124,7 @@ def event_of(terminal: Terminal, identity: str) -> dict[str, Any]:
 
 def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
     """Within five commands of `local` an event is seen at the target; the one by hand is answered and seen as well."""
-    assert [name[-1] for name, _ in reader.blocks] == ["1", "2", "3", "4", "4"]
+    assert [name[-1] for name, _ in reader.blocks] == ["1", "2", "3", "4", "4", "4", "4"]
     stack = reader.type_next()
     reader.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
     receiver = reader.type_next()
@@ -139,6 +139,10 @@ def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
     sender = reader.type_next()
     (by_hand,) = json.loads(sender.wait_for(r'^\{"accepted":1,"ids":.*\}')[0])["ids"]
     assert event_of(stack, by_hand)["detail"]["payload"] == {"text": "by hand"}
+    sender = reader.type_next()
+    sender.wait_for(r'^  "payload\.tier",$')
+    sender = reader.type_next()
+    sender.wait_for("searched")
 
 
 def test_the_function_drops_repeats_and_loses_nothing(

@@ -18,17 +18,10 @@ from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of
 from tests.fakes import Rig, rig
 
-POLICY = """
-id = "p"
-version = "1"
-mask_dead_letters = true
-[[rules]]
-action = "redact"
-paths = ["**.email"]
-"""
+POLICY = 'base = "default"\ndead_letters = true\n'
 
 
-WITHHELD = {"withheld": "mask_dead_letters is set and this event could not be masked", "code": "ProcessKilled"}
+WITHHELD = {"withheld": "the policy masks dead letters, and this event could not be masked", "code": "ProcessKilled"}
 
 
 class KilledError(BaseException):

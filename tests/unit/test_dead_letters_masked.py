@@ -10,20 +10,19 @@ from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.unit.test_xml_and_sources import NOW_S, TYPE, sealed
 
-POLICY = 'id = "x"\nversion = "1"\nmask_dead_letters = true\n[[rules]]\naction = "redact"\npaths = ["**.email"]\n'
-OF_IDS = (
-    POLICY
-    + """
-[hmac]
-key_id = "k1"
-[[rules]]
-action = "hmac"
-paths = ["conversationId", "originalEventId"]
-[[rules]]
-action = "{action}"
-paths = ["payload.**.id", "payload.id", "payload.**.@id", "payload.conversationId"]
-"""
-)
+POLICY = 'unknown = "pass"\ndead_letters = true\ndrop = ["**.email", "payload.marker"]\n'
+REACHING = 'dead_letters = true\nallow = ["payload.**.nothing", "extensions.**.nothing"]\n'
+OF_IDS = 'hash = ["conversationId", "originalEventId"]\n'
+HIDDEN = '["payload.**.id", "payload.id", "payload.conversationId"]\n'
+IDS_HIDDEN = {
+    "redacted": REACHING + OF_IDS,
+    "dropped": f'dead_letters = true\nunknown = "pass"\n{OF_IDS}drop = {HIDDEN}',
+}
+TOLD = '["payload.**.datetime", "payload.datetime", "payload.createdAtWithMilliseconds", "payload.{at,kind}"]\n'
+TIME_HIDDEN = {
+    "redacted": f'{REACHING}allow_ids = ["conversationId", "originalEventId"]\n',
+    "dropped": f'dead_letters = true\nunknown = "pass"\ndrop = {TOLD}',
+}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 EXPERT_JSON = b'{"id":"e-1","conversationId":"42","email":"anna@example.com","datetime":"2026-11-24T09:30:00Z"}'
@@ -163,7 +162,7 @@ DIGITAL = {
 }
 
 
-@pytest.mark.parametrize("action", ["redact", "remove"])
+@pytest.mark.parametrize("how", ["redacted", "dropped"])
 @pytest.mark.parametrize(
     ("shapes", "line"),
     [
@@ -175,23 +174,15 @@ DIGITAL = {
     ids=["a preset", "JSON of Expert", "XML of Expert", "a shape of one's own"],
 )
 def test_an_event_is_told_by_the_same_ids_again_though_its_payload_hides_them(
-    tmp_path: Path, shapes: str, line: bytes, action: str
+    tmp_path: Path, shapes: str, line: bytes, how: str
 ) -> None:
     """Hashed ids join events; in the payload, where they are read from, another rule takes them away."""
-    transform = transform_of(tmp_path, shapes, OF_IDS.replace("{action}", action))
+    transform = transform_of(tmp_path, shapes, IDS_HIDDEN[how])
     sent, again = sent_and_again(transform, line)
     assert orjson.loads(again.detail) == orjson.loads(sent.detail)
-    assert orjson.loads(sent.detail)["conversationId"].startswith("hmac:k1:")
+    assert orjson.loads(sent.detail)["conversationId"].startswith("hmac:")
 
 
-HIDING = """
-id = "x"
-version = "1"
-mask_dead_letters = true
-[[rules]]
-action = "{action}"
-paths = ["payload.**.@datetime", "payload.createdAtWithMilliseconds", "payload.at", "payload.kind", "payload.datetime"]
-"""
 LATE = """
 [[shapes]]
 name = "late"
@@ -205,7 +196,7 @@ LATE_BODY = {"data": {"id": "7", "kind": TYPE, "at": "2026-11-24T09:30:00.123Z"}
 MILLISECONDS = {**DIGITAL, "createdAtWithMilliseconds": "2026-11-24T09:30:00.123Z"}
 
 
-@pytest.mark.parametrize("action", ["redact", "remove"])
+@pytest.mark.parametrize("how", ["redacted", "dropped"])
 @pytest.mark.parametrize(
     ("shapes", "line"),
     [
@@ -217,10 +208,10 @@ MILLISECONDS = {**DIGITAL, "createdAtWithMilliseconds": "2026-11-24T09:30:00.123
     ids=["XML of Expert", "JSON of Expert", "a preset with a second time", "a shape that can do without"],
 )
 def test_an_event_has_the_same_time_and_type_again_though_its_payload_hides_them(
-    tmp_path: Path, shapes: str, line: bytes, action: str
+    tmp_path: Path, shapes: str, line: bytes, how: str
 ) -> None:
     """The entry shows both, so its masked copy does: it is never told by when it was received, or by a default."""
-    transform = transform_of(tmp_path, shapes, HIDING.replace("{action}", action))
+    transform = transform_of(tmp_path, shapes, TIME_HIDDEN[how])
     sent, again = sent_and_again(transform, line)
     assert orjson.loads(again.detail) == orjson.loads(sent.detail)
     assert (again.time_s, again.detail_type) == (sent.time_s, sent.detail_type)

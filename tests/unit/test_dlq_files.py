@@ -619,7 +619,7 @@ def test_show_says_of_an_event_that_cannot_be_masked_that_it_is_not_shown(
     assert showing.run(desk, f"{7:032x}", payload=True) == 1
     told = capsys.readouterr()
     assert "its event cannot be masked, so it is not shown" in told.err
-    assert "mask_dead_letters" not in told.out
+    assert "dead letters" not in told.out
 
 
 def test_show_opens_no_event_that_killed_a_process_to_mask_it(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

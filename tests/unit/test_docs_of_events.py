@@ -1,4 +1,4 @@
-"""The examples in docs/events.md and docs/masking.md are files that the program takes, and the tutorial's is right."""
+"""The example in docs/events.md is a file that the program takes, and the tutorial's is right."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.shapes import PRESETS
-from stream_router.pipeline.masking import policy_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)
@@ -23,13 +22,6 @@ def test_example_of_a_mapping_is_taken(tmp_path: Path) -> None:
     """Its own shape comes before the presets, of which none is lost."""
     shapes = config_file.load(example("events.md", tmp_path)).shapes
     assert [shape.name for shape in shapes] == ["acd", *(preset.name for preset in PRESETS)]
-
-
-def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
-    """It compiles with a key, under its own id and version."""
-    made = policy_file.load(str(example("masking.md", tmp_path)), b"0123456789abcdef")
-    assert made is not None
-    assert (made.id, made.version) == ("support", "2026-11")
 
 
 def test_tutorials_function_remembers_an_event_for_as_long_as_a_copy_may_come() -> None:

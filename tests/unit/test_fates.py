@@ -335,7 +335,7 @@ def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_cannot_be_compa
 def kept(conversation: str | None) -> bytes:
     """A letter's line, as masking leaves it; without a conversation, where it withheld all of it."""
     if conversation is None:
-        return b'{"withheld":"mask_dead_letters is set","code":"UnknownShape"}'
+        return b'{"withheld":"the policy masks dead letters","code":"UnknownShape"}'
     times = {"eventType": "t", "timestamp": "2026-11-24T09:30:00Z"}
     return json.dumps({"interactionId": "i", "conversationId": conversation, "payload": {}, **times}).encode()
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import orjson
 import pytest
@@ -73,12 +74,14 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
     assert (reference["size"], reference["sha256"]) == (len(payload), hashlib.sha256(payload).hexdigest())
 
 
-def test_a_replay_under_another_policy_keeps_what_was_stored_before() -> None:
+def test_a_replay_under_another_policy_keeps_what_was_stored_before(tmp_path: Path) -> None:
     """The key holds the payload's SHA-256, so each entry's reference leads to the bytes that it vouches for."""
     stored: dict[str, bytes] = {}
     body = HEAD + b',"payload":{"note":"hello","big":' + LONG + b"}}"
-    for policy in ("off", "default"):
-        transform = Transform(config_of(masking=policy), lambda: NOW_MS)
+    policy = tmp_path / "policy.toml"
+    policy.write_text('base = "default"\nallow = ["payload.big"]\n')
+    for masking in ("off", str(policy)):
+        transform = Transform(config_of(masking=masking), lambda: NOW_MS)
         made, objects = with_bucket(transform)
         through(made, body)
         (entry,) = made.books.delivered

@@ -27,7 +27,7 @@ def detail(entry: Entry) -> dict[str, Any]:
         {"STREAM_ROUTER_UNROUTABLE": "drop"},
         {"STREAM_ROUTER_UNROUTABLE": "publish"},
         {"STREAM_ROUTER_DROP_TYPES": "stream_router.probe"},
-        {"STREAM_ROUTER_MASKING": "strict"},
+        {"STREAM_ROUTER_MASKING": "default"},
     ],
     ids=lambda changes: next(iter(changes.values()), "defaults"),
 )

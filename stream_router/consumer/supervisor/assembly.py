@@ -32,8 +32,7 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.masking.asked_for import asked_for
-from stream_router.pipeline.transform import Transform
+from stream_router.pipeline.transform import Transform, policy_of
 from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import warn
@@ -61,7 +60,7 @@ def run(settings: Consumer) -> int:
 
 LOOKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: config_file.load(settings.config),
-    lambda settings: asked_for(settings.masking, b"any" if settings.masking_key else None),
+    lambda settings: policy_of(settings.masking, None),
 )
 """What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 

@@ -130,10 +130,12 @@ def find(value: Any, path: Path) -> Any:
 def put(root: dict[str, Any], path: Path, value: Any) -> None:
     """Make `path` lead to `value`; where it led through an array, through an object with the place as key.
 
-    Raises ValueError where a value is in the way.
+    A text in the way is what masking left of an object, and makes room; for any other value it raises ValueError.
     """
     at = root
     for step in path[:-1]:
+        if type(at.get(str(step))) is str:
+            at[str(step)] = {}
         at = at.setdefault(str(step), {})
         if type(at) is not dict:
             raise ValueError("the path leads through no object")

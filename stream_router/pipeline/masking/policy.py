@@ -1,250 +1,262 @@
-"""Masks what is private in an event, by a policy compiled at start. It either masks all that the policy says or raises.
+"""A masking policy, compiled: what no rule of it allows does not leave.
 
-A policy's paths begin at the parts of an entry's Detail that come from the sender: `payload`, `extensions`,
-`conversationId`, `originalEventId`. The first rule of the policy that a value's path fits decides about it.
+Its paths begin at the parts of an entry's Detail that come from the sender: `payload`, `extensions`, `conversationId`,
+`originalEventId`. A rule holds for plain values (texts, numbers, true and false) at its path; `drop` for all that is
+there. An object or an array is looked into where some path goes on in it; else it is redacted whole, with its keys. In
+one that is looked into, a key that no path names stays only where it has the form of a field's name.
 """
 
-from collections.abc import Sequence
-from operator import is_
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from stream_router.pipeline.masking import ids_in_clear, pruning
-from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
-from stream_router.pipeline.masking.detectors.prefilter import may_hold_an_address, suspicious
-from stream_router.pipeline.masking.occurrences import all_texts, passing, replacer
-from stream_router.pipeline.masking.path_patterns import ELEMENT, Automaton, Learned, State, Step, Token
-from stream_router.pipeline.masking.rules import (
-    BOOLEANS_STAY,
-    KEPT,
-    LOOKED_INTO,
-    NULLS_STAY,
-    OPEN,
-    PASSED,
-    REDACT,
-    REDACT_TEXTS,
-    TYPED,
-    UNTOUCHED,
-    MaskRule,
-    deciding,
-    meaning,
-)
-from stream_router.pipeline.masking.second_look import SecondLook
-from stream_router.pipeline.masking.trace import LONG_CHARS, Find, Hits, Trace
+from stream_router.pipeline.masking import actions
+from stream_router.pipeline.masking.actions import REDACTED, Action, Form, Plain, text_of
+from stream_router.pipeline.masking.paths import Automaton, State, Step, Token
 
-ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
+OBJECTS, IDS = ("payload", "extensions"), ("conversationId", "originalEventId")
+ROOTS = OBJECTS + IDS
+"""The parts that are objects, and those that are texts or null."""
+
 Parts = dict[str, Any]
+Counts = dict[str, int]
+"""How often each action ran, and what was found in texts."""
+
+MASKED, PARTLY = "pii-masked", "pii-masked-partly"
+"""What `complianceTag` says of a policy that redacts what it does not allow, and of one that lets unknown fields or
+searched texts pass (docs/contract.md)."""
+
+TAKEN_MIN_CHARS = 8
+"""A shorter value may be that of another field by chance: agents and queues have small numbers."""
+
+_FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
+_KEY_DIGITS_MAX = 5
+"""A key with more digits is an id or a phone number rather than a field's name."""
+
+
+class Rule(NamedTuple):
+    """What is done at one path: `action`, or nothing to what has the `form`. `name` is the policy file's word."""
+
+    name: str
+    path: tuple[Token, ...]
+    action: Action | None = None
+    form: Form | None = None
+
+
+DROP, HASH, FORM, ACT, PASS, UNKNOWN, ODD_KEY = (object() for _ in range(7))
+"""What a step means: all that is there goes; a value is private; it passes in a form, else it is private; an action is
+done; it passes; no rule is known; the key is redacted with all that it holds."""
+
+
+class Notes:
+    """What was done to one event: how often, and which values a rule took away."""
+
+    __slots__ = ("counts", "hidden", "redacted", "taken")
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+        self.redacted = self.hidden = 0
+        self.taken: list[Any] = []
 
 
 class MaskingPolicy:
-    """A compiled policy. `allow`: where given, what no allowed path covers is left out, whatever the rules say.
+    """A compiled policy: of its rules the first that fits decides.
 
-    `closed`: what no rule names is redacted. `search_unknown`: what no rule names is searched, if it looks suspicious.
+    `private` is done to identities and to what lacks its form; `closed`: unknown values are redacted, else they pass.
+    `begin` is called before each event.
     """
 
     def __init__(
         self,
         policy_id: str,
         version: str,
-        rules: Sequence[MaskRule],
+        rules: Sequence[Rule],
         *,
-        allow: Sequence[tuple[Token, ...]] | None = None,
+        private: Action = actions.redact,
         mask_dead_letters: bool = False,
-        closed: bool = False,
-        search_unknown: Find | None = None,
+        closed: bool = True,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         self.id = policy_id
         self.version = version
         self.mask_dead_letters = mask_dead_letters
-        self.closed = closed
-        self._search_unknown = search_unknown
+        self.tag = MASKED if closed and all(rule.name != "search" for rule in rules) else PARTLY
         self._rules = tuple(rules)
+        self._private = private
+        self._private_name = "redact" if private is actions.redact else "hash"
+        self._closed = closed
+        self._begin = begin
+        self.start = Automaton([rule.path for rule in rules], self._meaning).start
+        self._roots = {root: self.start.of_key(root) for root in ROOTS}
 
-        def said_by(ends: tuple[int, ...]) -> Any:
-            return meaning([self._rules[at] for at in ends])
+    def _meaning(self, ends: tuple[int, ...], unnamed_key: str | None) -> tuple[Any, Rule | None]:
+        """What a step means at which these rules end, and the rule that decides."""
+        if not ends:
+            odd = unnamed_key is not None and self._closed and not is_field_name(unnamed_key)
+            return (ODD_KEY if odd else UNKNOWN), None
+        rule = self._rules[ends[0]]
+        if rule.form is not None:
+            return FORM, rule
+        return {"drop": DROP, "hash": HASH, "allow": PASS}.get(rule.name, ACT), rule
 
-        self.start = Automaton([rule.path for rule in rules], said_by).start
-        self.allowed = None if allow is None else Automaton(allow, attributes=False).start
-        self.nothing = Automaton([], said_by).start
-        steps = {root: self.start.keys[root] for root in ROOTS}
-        self._payload_state = steps["payload"].below or self.nothing
-        said = [steps[root].meaning for root in ("payload", "originalEventId", "conversationId")]
-        self._ids_pass = said == [OPEN, PASSED, PASSED]
-        """Whether the policy says nothing of the parts but that the ids pass: then the payload alone is walked."""
-
-    def mask(self, parts: Parts, hits: Hits) -> Parts:
-        """The parts, masked; the given ones are not touched. Adds to `hits` each action that ran.
+    def mask(self, parts: Parts, counts: Counts) -> Parts:
+        """The parts, masked; the given ones are not touched. Adds to `counts` each action that ran.
 
         Raises whatever goes wrong: the caller then sends nothing of the event.
         """
-        return self.mask_event(parts, Trace(hits))
+        if self._begin is not None:
+            self._begin()
+        notes = Notes(counts)
+        masked: Parts = {}
+        for name in OBJECTS:
+            if name in parts:
+                masked[name] = self._part(parts[name], self._roots[name][1], notes)
+        for name in IDS:
+            if (value := parts.get(name)) is None:
+                if name in parts:
+                    masked[name] = None
+            elif (step := self._roots[name])[0] is not DROP:
+                masked[name] = self._id(value, step, notes)
+        if notes.redacted:
+            counts["redact"] += notes.redacted
+        if notes.hidden:
+            counts[self._private_name] += notes.hidden
+        return masked
 
-    def mask_event(self, parts: Parts, trace: Trace) -> Parts:
-        """`mask`, with notes on what passed."""
-        if self._ids_pass and len(parts) == 3:
-            ids = interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
-            trace.known += ids if interaction_id and conversation_id else filter(None, ids)
-            payload = self._object(parts["payload"], self._payload_state, trace)
-            masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
-        else:
-            masked = self._object(parts, self.start, trace)
-        trace.hits += ["redact"] * len(trace.redacted)
-        look = self._look(trace)
-        if look is not None:
-            masked = look.object(masked, self.start, None, trace.hits)
-        if self.allowed is not None:
-            masked = pruning.parts(masked, self.allowed, trace.hits)
-        return ids_in_clear.kept(parts, masked) if look is not None and self._ids_pass else masked
+    def _id(self, value: str, step: Step, notes: Notes) -> Any:
+        """An id of the entry. It was read from the payload, where it may stand as what is taken away there."""
+        masked = self.plain(value, step, notes)
+        if masked == value and len(value) >= TAKEN_MIN_CHARS and value in map(text_of, notes.taken):
+            return self._hide(value, notes)
+        return masked
 
-    def look_for(self, parts: Parts) -> SecondLook | None:
-        """The second look that masking these parts takes, for who shows what masking does."""
-        trace = Trace([])
-        trace.known += all_texts(self._object(parts, self.start, trace))
-        return self._look(trace)
+    def _part(self, value: dict[str, Any], state: State | None, notes: Notes) -> dict[str, Any]:
+        """Payload and extensions stay objects whatever becomes of what is in them."""
+        if state is not None:
+            return self._object(value, state, notes)
+        if not self._closed or not value:
+            return value
+        notes.redacted += 1
+        return {REDACTED: REDACTED}
 
-    def _look(self, trace: Trace) -> SecondLook | None:
-        joined = passing(trace) if trace.known or trace.typed or trace.unknown else ""
-        replace = replacer(trace, joined) if joined else None
-        search = self._search_unknown if trace.unknown and suspicious(trace.unknown) else None
-        if replace is None and search is None and not (may_hold_an_address(joined) or suspicious(trace.typed)):
-            return None
-        return SecondLook(self.rule_for, self.nothing, replace, search, trace if len(joined) > LONG_CHARS else None)
-
-    def top_step(self, part: str) -> list[MaskRule]:
-        """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
-        return [self._rules[at] for at in self.start.keys[part].ends]
-
-    def _object(self, value: dict[str, Any], state: State, trace: Trace) -> dict[str, Any]:
-        """The hot loop, in one piece: most fields of most events are kept, and most masks are `redact`."""
-        quick, masked = state.quick, None
+    def _object(self, value: dict[str, Any], state: State, notes: Notes) -> dict[str, Any]:
+        """The hot loop, in one piece: one call a level, and most fields of most events pass or are redacted."""
+        steps, closed = state.steps, self._closed
+        masked: dict[str, Any] | None = None
         new: Any
         for key, item in value.items():
             try:
-                learned = quick[key]
+                step = steps[key]
             except KeyError:
-                learned = state.learn(key)
-            said, kind = learned[0], type(item)
-            if kind is str:
-                if said is KEPT:
+                step = state.learn(key)
+            said, kind = step[0], type(item)
+            # One frame a level: what nests deep is masked as far as the stack goes.
+            if (kind is dict or kind is list) and said is not DROP and said is not ODD_KEY:
+                if not item:  # as null, an empty one says only that there is nothing
                     continue
-                if said is REDACT or said is REDACT_TEXTS:
-                    trace.redacted.append(item)
-                    if masked is None:
-                        masked = value.copy()
-                    masked[key] = REDACTED
+                if step[1] is None:
+                    new = self._whole(item, notes)
+                else:
+                    new = (self._object if kind is dict else self._array)(item, step[1], notes)
+            elif said is PASS:
+                continue
+            elif said is UNKNOWN:
+                if item is None or not closed:
                     continue
-                new = self._other(item, learned, trace, key)
-            elif kind is bool or item is None:
-                if said is OPEN or said is KEPT or said in (NULLS_STAY if item is None else BOOLEANS_STAY):
+                notes.redacted += 1
+                new = REDACTED
+            elif said is FORM:
+                if kind is not str or step[2].form(item):
                     continue
-                new = self._other(item, learned, trace, key)
-            elif kind is dict and said in LOOKED_INTO:
-                new = self._object(item, learned[1] or self.nothing, trace)
-            elif kind is list and said in LOOKED_INTO:
-                new = self._array(item, learned[1] or self.nothing, None, trace, key) if item else item
-            elif said is KEPT:
+                new = self._hide(item, notes)
+            elif said is DROP or said is ODD_KEY:
+                masked = value.copy() if masked is None else masked
+                self._remove(key, masked, said, notes)
+                continue
+            elif item is None:
                 continue
             else:
-                new = self._other(item, learned, trace, key)
-            if new is not item:
-                if masked is None:
-                    masked = value.copy()
-                if new is GONE:
-                    del masked[key]
-                else:
-                    masked[key] = new
+                new = self._hide(item, notes) if said is HASH else self.plain(item, step, notes)
+            if masked is None:
+                masked = value.copy()
+            masked[key] = new
         return value if masked is None else masked
 
-    def _other(self, value: Any, learned: Learned, trace: Trace, key: str) -> Any:
-        """What is rarer than what the loop does itself."""
-        said = learned[0]
-        if type(said) is tuple:
-            return self._acted(said[0], said[1], value, trace)
-        if said is OPEN:
-            return self._unknown(value, trace, key)
-        if said is PASSED or said is TYPED:
-            (trace.typed if said is TYPED else trace.known).append(value)
-            return value
-        return value if said is UNTOUCHED else self._act(value, learned[2], None, trace, key)
+    def _remove(self, key: str, masked: dict[str, Any], said: Any, notes: Notes) -> None:
+        """A key goes, with all that it holds; of one that is no field's name it shows that it was there."""
+        item = masked.pop(key)
+        if said is DROP:
+            self._drop(item, notes)
+        else:
+            notes.redacted += 1
+            masked[REDACTED] = REDACTED
 
-    def _searched(self, value: dict[str, Any], state: State, find: Find, trace: Trace) -> dict[str, Any]:
-        """An object under a rule that searches; the rules that fit below it are asked for each field."""
-        masked = {key: self._act(item, state.keys[key], find, trace, key) for key, item in value.items()}
-        if all(map(is_, masked.values(), value.values())):
-            return value
-        return {key: item for key, item in masked.items() if item is not GONE}
-
-    def _array(self, value: list[Any], state: State, find: Find | None, trace: Trace, key: str) -> list[Any]:
-        if not value:
-            return value
-        step = state.keys[ELEMENT]
-        if find is None and (step[2] is PASSED or step[2] is TYPED) and set(map(type, value)) == {str}:
-            (trace.typed if step[2] is TYPED else trace.known).extend(value)
-            return value
+    def _array(self, value: list[Any], state: State, notes: Notes) -> list[Any]:
+        step = state.of_element()
+        if step[0] is DROP:
+            for item in value:
+                self._drop(item, notes)
+            return []
         masked: list[Any] = []
-        look_into = find is None and step[2] in LOOKED_INTO
         for item in value:
             kind = type(item)
-            # One frame a level: what nests deep is masked as far as the stack goes.
-            if look_into and kind is dict:
-                masked.append(self._object(item, step[1] or self.nothing, trace))
-            elif look_into and kind is list:
-                masked.append(self._array(item, step[1] or self.nothing, None, trace, key))
+            if item is None or ((kind is dict or kind is list) and not item):
+                masked.append(item)
+            elif kind is not dict and kind is not list:
+                masked.append(self.plain(item, step, notes))
+            elif step[1] is None:
+                masked.append(self._whole(item, notes))
             else:
-                masked.append(self._act(item, step, find, trace, key))
-        for new, old in zip(masked, value, strict=True):
-            if new is not old:
-                return [item for item in masked if item is not GONE]
-        return value
+                masked.append((self._object if kind is dict else self._array)(item, step[1], notes))
+        return masked
 
-    def _acted(self, name: str, action: Action, value: Any, trace: Trace) -> Any:
-        new = action(value)
-        if new is not value:
-            trace.hits.append(name)
-            trace.secrets.append((value, new))
-        return new
-
-    def _act(self, value: Any, step: Step, find: Find | None, trace: Trace, key: str) -> Any:
-        """Does what the first fitting rule says, or goes on below it."""
-        rule = self.rule_for(value, step)
-        if rule is None:
-            return self._rest(value, step[1], find, trace, key)
-        if rule.action is not None:
-            return self._acted(rule.name, rule.action, value, trace)
-        if rule.passes:
-            (trace.typed if rule.find is not None else trace.known).append(value)
-        elif rule.find is not None:
-            return self._rest(value, step[1], rule.find, trace, key)
-        return value
-
-    def _rest(self, value: Any, state: State | None, find: Find | None, trace: Trace, key: str) -> Any:
-        """What no rule acts on: looked into, and searched where a rule above says so."""
-        kind = type(value)
-        if kind is dict:
-            below = state or self.nothing
-            return self._object(value, below, trace) if find is None else self._searched(value, below, find, trace)
-        if kind is list:
-            return self._array(value, state or self.nothing, find, trace, key)
-        if find is None:
-            return self._unknown(value, trace, key)
-        if kind is not str and kind is not int:
+    def _whole(self, value: Any, notes: Notes) -> Any:
+        """An object or an array in which no path goes on."""
+        if not self._closed:
             return value
-        text = value if kind is str else str(value)
-        found = trace.searched(find, text)
-        trace.known.append(found)
-        return value if found == text else found
+        notes.redacted += 1
+        return REDACTED
 
-    def _unknown(self, value: Any, trace: Trace, key: str) -> Any:
-        """A plain value of a field that no rule names. What can hold nothing private passes as it is."""
-        if not value or value is True:
+    def plain(self, value: Any, step: Step, notes: Notes) -> Any:
+        """What becomes of a plain value at a step."""
+        said, _, rule = step
+        if said is HASH:
+            return self._hide(value, notes)
+        if said is FORM:
+            return value if type(value) is not str or rule.form(value) else self._hide(value, notes)
+        if said is PASS or (said is UNKNOWN and not self._closed):
             return value
-        if self.closed:
-            if not is_mask(value):
-                trace.hits.append("unknown")
+        if said is not ACT:
+            notes.redacted += 1
             return REDACTED
-        trace.unknown.append(value)
-        trace.keys.append(key)
-        return value
+        if rule.name == "search":
+            return _searched(value, rule.action, notes.counts)
+        notes.counts[rule.name] += 1
+        notes.taken.append(value)
+        return rule.action(value)
 
-    def rule_for(self, value: Any, step: Step) -> MaskRule | None:
-        """The rule that decides about a value to which `step` led."""
-        return deciding(self._rules, step[0], value)
+    def _hide(self, value: Plain, notes: Notes) -> Any:
+        """What joins, and may not be read: its hash, or nothing of it where there is no key."""
+        notes.hidden += 1
+        notes.taken.append(value)
+        return self._private(value)
+
+    def _drop(self, value: Any, notes: Notes) -> None:
+        notes.counts["drop"] += 1
+        if value is not None and type(value) is not dict and type(value) is not list:
+            notes.taken.append(value)
+
+
+def _searched(value: Plain, search: Action, counts: Counts) -> Any:
+    """A text, or a number, which may be a phone's, without what is found in it."""
+    if value is True or value is False:
+        return value
+    masked, found = search(text_of(value))
+    for kind in found:
+        counts[kind] += 1
+    return masked if found else value
+
+
+def is_field_name(key: str) -> bool:
+    """Whether a key looks like the name of a field, not like a value: senders may use people's ids as keys."""
+    return _FIELD_NAME.fullmatch(key) is not None and sum(map(str.isdigit, key)) <= _KEY_DIGITS_MAX

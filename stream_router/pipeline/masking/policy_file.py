@@ -1,230 +1,198 @@
-"""Reads a masking policy (TOML) and compiles it. What is wrong with it is found at start, with the key named."""
+"""Reads a masking policy (TOML) and compiles it. The grammar, and the order of its rules, stand in docs/masking.md.
 
-from collections.abc import Mapping, Sequence
+What is wrong with a policy is found at start: one line says what is wrong, what is allowed, and how an example looks.
+"""
+
+import hashlib
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+import orjson
 
 from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
-from stream_router.pipeline.masking.detectors import finder
-from stream_router.pipeline.masking.detectors.phones.regions import is_country
-from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
-from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
-from stream_router.pipeline.masking.rules import MaskRule
-from stream_router.pipeline.masking.trace import Find
+from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, tokens
+from stream_router.pipeline.masking.policy import IDS, OBJECTS, ROOTS, MaskingPolicy, Rule
 from stream_router.settings import files
-from stream_router.settings.files import Checked
 
 VARIABLE = "STREAM_ROUTER_MASKING"
-KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"
-REGIONS_VARIABLE = "STREAM_ROUTER_MASKING_REGIONS"
-KEY_MIN_BYTES = 16
-"""A key that can be guessed makes the hash of a phone number readable again."""
+DEFAULT = Path(__file__).with_name("default.toml")
 
-OBJECTS = ("payload", "extensions")
-"""The parts that are objects; the others are texts, or null."""
+_EXAMPLES = {
+    "base": 'base = "default"',
+    "drop": 'drop = ["payload.data.message.attachments"]',
+    "hash": 'hash = ["payload.customer.email"]',
+    "keep_last": 'keep_last = [["payload.customer.phone", 4]]',
+    "search": 'search = ["payload.transcript[].text"]',
+    "regions": 'regions = ["DE", "GB"]',
+    "allow_uuids": 'allow_uuids = ["payload.data.thread.id"]',
+    "allow_ids": 'allow_ids = ["payload.ticketId"]',
+    "allow": 'allow = ["payload.queueName", "payload.tags[]", "payload.counts.**"]',
+    "unknown": 'unknown = "redact"',
+    "dead_letters": "dead_letters = true",
+}
+"""Every key that a policy may have, each with an example."""
 
-SHIPPED = Path(__file__).parent / "policies"
-SHIPPED_NAMES = ("default", "strict")
+_ONE_OF: dict[str, tuple[tuple[Any, ...], str]] = {
+    "base": (("default",), 'is no policy that ships; "default" is the only one, or leave the line out'),
+    "unknown": (("redact", "pass"), 'is neither "redact" nor "pass"'),
+    "dead_letters": ((True, False), "is neither true nor false"),
+}
+"""Keys with few values, and what is wrong with any other."""
 
+ORDER = ("drop", "hash", "keep_last", "search", "allow_uuids", "allow_ids", "allow")
+"""The order in which the rules of a file are tried, whatever their order in it; those of its base come after them."""
 
-def _pattern(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("is no path pattern")  # noqa: TRY004 - pydantic's way
-    steps = tokens(value)
-    if isinstance(steps[0], str) and steps[0] not in {root.lower() for root in ROOTS}:
-        raise ValueError(f"begins with none of {', '.join(ROOTS)}, * or **")
-    return steps
-
-
-Pattern = Annotated[Any, BeforeValidator(_pattern)]
-
-
-_NO_COUNTRY = "is no country that libphonenumber knows (two capitals, as DE; the United Kingdom is GB)"
-
-
-def _region(value: str) -> str:
-    """In a country that libphonenumber does not know no number is valid, so a slip would find nothing, unsaid."""
-    if not is_country(value):
-        raise ValueError(_NO_COUNTRY)
-    return value
+_FORMS = {"allow_ids": actions.IDS_FORM, "allow_uuids": actions.MADE_OF_UUIDS}
+_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_QUOTED_MAX = 60
 
 
-Region = Annotated[str, AfterValidator(_region)]
+def load(name: str, key: bytes | None) -> MaskingPolicy:
+    """The policy that the setting names: `default`, or a file's path. `key` is the hashes', where there is one.
 
-
-class RuleTable(Checked):
-    """`paths` and what is done to what they lead to."""
-
-    paths: tuple[Pattern, ...] = Field(min_length=1)
-    action: Literal["keep", "pass", "remove", "redact", "keep_last", "hmac", "truncate", "detect"]
-    plain_only: bool = False
-    booleans: bool = True
-    numbers_only: bool = False
-    n: int | None = Field(None, ge=1, le=10_000)
-    detectors: tuple[str, ...] = tuple(finder.DETECTORS)
-    engine: Literal["builtin", "presidio"] = "builtin"
-    language: str = Field("en", pattern=r"^[a-z]{2}$")
-
-    @model_validator(mode="after")
-    def _complete(self) -> "RuleTable":
-        if (self.n is not None) != (self.action in ("keep_last", "truncate")):
-            raise ValueError("`n` goes with keep_last and truncate, and they need it")
-        if self.numbers_only and self.action != "keep_last":
-            raise ValueError("`numbers_only` goes with keep_last")
-        if self.action != "detect" and self.model_fields_set & {"engine", "language"}:
-            raise ValueError("`engine` and `language` go with detect")
-        if self.action not in ("detect", "pass") and "detectors" in self.model_fields_set:
-            raise ValueError("`detectors` go with detect and pass")
-        if self.engine == "builtin" and not self.detectors:
-            raise ValueError("`detectors` is empty, so nothing would be found")
-        if self.engine == "builtin" and (unknown := set(self.detectors) - set(finder.DETECTORS)):
-            raise ValueError(f"{len(unknown)} of `detectors` are none of {', '.join(finder.DETECTORS)}")
-        return self
-
-
-class HmacTable(Checked):
-    """Which key `hmac` uses; the key itself is in STREAM_ROUTER_MASKING_KEY."""
-
-    key_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
-
-
-class PolicyFile(Checked):
-    """The whole file. `then` names a shipped policy whose masking rules come after this one's own."""
-
-    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    version: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
-    allow: tuple[Pattern, ...] | None = None
-    mask_dead_letters: bool = False
-    unknown: Literal["pass", "detect", "redact"] = "pass"
-    then: Literal["default", "strict"] | None = None
-    regions: tuple[Region, ...] = ()
-    hmac: HmacTable | None = None
-    rules: tuple[RuleTable, ...] = ()
-
-
-def load(name: str, key: bytes | None, regions: Sequence[str] = ()) -> MaskingPolicy:
-    """The policy that the setting names: `default`, `strict`, or a file's path.
-
-    `key` is the HMAC's, where there is one; `regions` are expected besides those that the policy names. Raises
-    SettingsError, naming the failing key.
+    Its id is the file's name, its version a digest of what the file says: another decision has another version.
+    Raises SettingsError.
     """
-    path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
-    document = _expecting(files.read_toml(path, VARIABLE, PolicyFile, "default, strict or "), regions)
-    rules = [
-        rule
-        for at, table in enumerate(_with_then(document))
-        for rule in _rules(table, document, key, f"{VARIABLE}: {path}: rules[{at}]")
-    ]
-    for at, allowed in enumerate(document.allow or ()):
-        _check_reach(allowed, f"{VARIABLE}: {path}: allow[{at}]")
-    policy = MaskingPolicy(
-        document.id,
-        document.version,
+    text, path = _text(name)
+    file = _File(path)
+    document = file.document(text)
+    sources = [(file, document)]
+    if document.get("base") is not None:
+        base_text, base_path = _text("default")
+        sources.append((base := _File(base_path), base.document(base_text)))
+    private = actions.keyed_hash(key) if key else actions.redact
+    search = _search(file, document)
+    rules = [rule for source, said in sources for rule in source.rules(said, search.text if search else None)]
+    closed = document.get("unknown", "redact") == "redact"
+    if not closed and all(rule.name.startswith("allow") for rule in rules):
+        raise file.wrong("unknown", 'lets everything pass, and no rule masks anything; set "redact", or add a rule')
+    return MaskingPolicy(
+        _NAME.sub("_", path.stem)[:64],
+        hashlib.sha256(orjson.dumps([said for _, said in sources])).hexdigest()[:12],
         rules,
-        allow=document.allow,
-        mask_dead_letters=document.mask_dead_letters,
-        closed=document.unknown == "redact",
-        search_unknown=finder.finder(tuple(finder.DETECTORS), document.regions)
-        if document.unknown == "detect"
-        else None,
+        private=private,
+        mask_dead_letters=document.get("dead_letters", False),
+        closed=closed,
+        begin=search.begin if search else None,
     )
-    passes = document.unknown == "pass" and document.then is None
-    if passes and all(table.action in ("keep", "pass") for table in document.rules) and _all_pass(policy.allowed):
-        raise SettingsError(f"{VARIABLE}: {path}: rules: none masks anything; add one that does, or set off")
-    for part in OBJECTS:
-        if any(rule.action is not None and not rule.plain_only for rule in policy.top_step(part)):
-            problem = f"a path covers {part} as a whole, which must stay an object; write {part}.** instead"
-            raise SettingsError(f"{VARIABLE}: {path}: rules: {problem}")
-    return policy
 
 
-def _expecting(document: PolicyFile, regions: Sequence[str]) -> PolicyFile:
-    """The file with further regions. Raises SettingsError where one is none."""
-    if not all(map(is_country, regions)):
-        raise SettingsError(f"{REGIONS_VARIABLE}: one of them {_NO_COUNTRY}; correct it")
-    return document.model_copy(update={"regions": tuple(dict.fromkeys((*document.regions, *regions)))})
+def _text(name: str) -> tuple[str, Path]:
+    path = DEFAULT if name == "default" else Path(name)
+    try:
+        return files.text(path), path
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read ({files.why(error)}); name default, or a policy file that can be (docs/masking.md)"
+        raise SettingsError(f"{VARIABLE}: {path}: {problem}") from None
 
 
-def _check_reach(path: tuple[object, ...], where: str, *, plain_only: bool = False) -> None:
-    """Raises SettingsError for a path that leads to nothing in any event: no part is an array, some are texts."""
+def _search(file: "_File", document: dict[str, Any]) -> Any:
+    """The search that the file asks for, else None: its libraries are loaded only for a policy that has one."""
+    if not document.get("search"):
+        if document.get("regions"):
+            raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
+        return None
+    from stream_router.pipeline.masking import search
+
+    for region in document.get("regions", ()):
+        if not search.is_region(region):
+            problem = (
+                f"{_shown(region)} is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
+            )
+            raise file.wrong("regions", problem)
+    return search.Search(document.get("regions", ()))
+
+
+class _File:
+    """One file's rules, and the words for what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def wrong(self, key: str, problem: str, at: str = "") -> SettingsError:
+        """The one line about a key of the file."""
+        return SettingsError(f"{VARIABLE}: {self._path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
+
+    def document(self, text: str) -> dict[str, Any]:
+        """The file's keys, each of the right kind."""
+        try:
+            found = files.parse_toml(text)
+        except files.NoTomlError as error:
+            problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
+            raise SettingsError(f"{VARIABLE}: {self._path}: {problem}") from None
+        for key, value in found.items():
+            if key not in _EXAMPLES:
+                near = files.near(key, _EXAMPLES)
+                hint = f"did you mean {near}? " if near else ""
+                example = _EXAMPLES[near or "allow"]
+                problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
+                raise SettingsError(f"{VARIABLE}: {self._path}: {problem}; for example {example}")
+            self._check_kind(key, value)
+        return found
+
+    def _check_kind(self, key: str, value: Any) -> None:
+        if key in _ONE_OF:
+            values, words = _ONE_OF[key]
+            if value not in values or type(value) is not type(values[0]):
+                raise self.wrong(key, words)
+            return
+        if type(value) is not list:
+            raise self.wrong(key, "is no list")
+        for at, item in enumerate(value):
+            if key != "keep_last":
+                if type(item) is not str:
+                    raise self.wrong(key, "is no text in quotes", f"[{at}]")
+            elif not (type(item) is list and list(map(type, item)) == [str, int]):
+                raise self.wrong(key, "is no pair of a path and how many characters stay", f"[{at}]")
+            elif not 1 <= item[1] <= actions.KEEP_LAST_MAX:
+                raise self.wrong(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", f"[{at}]")
+
+    def rules(self, document: dict[str, Any], search: Any) -> list[Rule]:
+        """The file's rules, in the order in which they are tried."""
+        found: list[Rule] = []
+        for name in ORDER:
+            for at, item in enumerate(document.get(name, ())):
+                text, count = item if name == "keep_last" else (item, 0)
+                action = {"search": search, "keep_last": actions.keep_last(count)}.get(name)
+                action = actions.redact if name in ("drop", "hash") else action  # `hash` is the policy's own `private`
+                found += [Rule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
+        return found
+
+    def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:
+        try:
+            found = tokens(text)
+        except ValueError as error:
+            raise self.wrong(name, f"{_shown(text)} {error}: a path is steps joined by dots", f"[{at}]") from None
+        for path in found:
+            if problem := _unreachable(path) or (_allows_all(path) if name == "allow" else ""):
+                raise self.wrong(name, f"{_shown(text)} {problem}", f"[{at}]")
+        return found
+
+
+def _unreachable(path: tuple[Token, ...]) -> str:
+    """What is wrong with a path that leads to nothing in any event, or to what has to stay an object."""
     first, below = path[0], path[1:]
-    into_array = first is ELEMENT or (first is not DEEP and below[:1] == (ELEMENT,))
-    into_text = isinstance(first, str) and first not in OBJECTS and below
-    if into_array or into_text or (plain_only and path in {(part,) for part in OBJECTS}):
-        problem = f"can lead to nothing: {' and '.join(OBJECTS)} are objects, the ids texts"
-        raise SettingsError(f"{where}: {problem}; correct this path")
+    if isinstance(first, str) and first not in {root.lower() for root in ROOTS}:
+        return f"begins with none of {', '.join(ROOTS)}, * or **"
+    if first is ELEMENT or (first is not DEEP and below[:1] == (ELEMENT,)):
+        return f"can lead to nothing: {' and '.join(OBJECTS)} are objects"
+    if first in OBJECTS and not below:
+        return f"is the whole of {first}, which stays an object; write {first}.** for all that is in it"
+    if isinstance(first, str) and first not in OBJECTS and below:
+        return f"can lead to nothing: {' and '.join(IDS)} are texts"
+    return ""
 
 
-def _all_pass(allowed: State | None) -> bool:
-    """Whether a list of what may pass, if there is one, leaves nothing out of any event."""
-    if allowed is None:
-        return True
-    steps = [allowed.keys[part] for part in OBJECTS]
-    return all(step.ends or (step.below and step.below.unnamed.ends) for step in steps)
+def _allows_all(path: tuple[Token, ...]) -> str:
+    """What is wrong with a path that leaves nothing to mask."""
+    if path[-1] is ANYTHING and all(step is ANY_KEY or step is DEEP or step == "payload" for step in path[:-1]):
+        return 'lets everything pass; for a policy that masks only what it names write unknown = "pass"'
+    return ""
 
 
-def _with_then(document: PolicyFile) -> tuple[RuleTable, ...]:
-    """The file's rules, and behind them those of the shipped policy that it names, but for what lets pass.
-
-    A search lets pass what it does not find: more than where what no rule names is redacted, else less.
-    """
-    if document.then is None:
-        return document.rules
-    let_pass = ("keep", "pass", "detect") if document.unknown == "redact" else ("keep", "pass")
-    shipped = files.read_toml(SHIPPED / f"{document.then}.toml", VARIABLE, PolicyFile)
-    return document.rules + tuple(table for table in shipped.rules if table.action not in let_pass)
-
-
-def _rules(table: RuleTable, document: PolicyFile, key: bytes | None, where: str) -> list[MaskRule]:
-    searches = table.action == "detect"
-    paths = tuple(map(_without_trailing_deep, table.paths)) if searches and not table.plain_only else table.paths
-    for at, path in enumerate(paths):
-        _check_reach(path, f"{where}.paths[{at}]", plain_only=table.plain_only)
-    find = _find(table, document.regions, where) if searches or _is_searched(table) else None
-    action = None if searches else _action(table, document.hmac, key, where)
-    if action is not None and not table.booleans:
-        action = actions.redact_texts if action is actions.redact else actions.but_for_booleans(action)
-    plain_only = table.plain_only or table.action == "pass"
-    return [MaskRule(table.action, path, action, find, plain_only) for path in paths]
-
-
-def _is_searched(table: RuleTable) -> bool:
-    """Whether what passes by a rule is searched for more than addresses."""
-    return table.action == "pass" and "detectors" in table.model_fields_set
-
-
-def _without_trailing_deep(path: tuple[object, ...]) -> tuple[object, ...]:
-    """A search covers all that is below its path anyhow; so `payload.**` is `payload`."""
-    return path[:-2] if path[-2:] == tokens("**") and len(path) > 2 else path
-
-
-def _action(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> actions.Action | None:
-    if table.action == "hmac":
-        if hmac is None:
-            raise SettingsError(f"{where}.action: hmac needs a key's name; add [hmac] with key_id")
-        if key is None:
-            raise SettingsError(f"{KEY_VARIABLE}: is not set, but the policy hashes values; set it to a secret key")
-        if len(key) < KEY_MIN_BYTES:
-            raise SettingsError(f"{KEY_VARIABLE}: is shorter than {KEY_MIN_BYTES} bytes; choose a longer key")
-        return actions.keyed_hash(key, hmac.key_id)
-    count = table.n or 0
-    made: Mapping[str, actions.Action | None] = {
-        "keep": None,
-        "pass": None,
-        "remove": actions.remove,
-        "redact": actions.redact,
-        "keep_last": actions.keep_last_of_numbers(count) if table.numbers_only else actions.keep_last(count),
-        "truncate": actions.truncate(count),
-    }
-    return made[table.action]
-
-
-def _find(table: RuleTable, regions: Sequence[str], where: str) -> Find:
-    if table.engine == "presidio":
-        from stream_router.pipeline.masking.detectors import presidio
-
-        return presidio.finder(table.detectors if "detectors" in table.model_fields_set else (), table.language, where)
-    return finder.finder(table.detectors, regions)
+def _shown(value: Any) -> str:
+    """A part of the file as an error quotes it."""
+    text = ascii(value)
+    return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"

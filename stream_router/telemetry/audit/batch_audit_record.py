@@ -12,14 +12,11 @@ from stream_router.process import iso
 RETENTION = "90days"
 
 
-def of_batch(
-    batch: Batch, masking: str, unknown_fields: Sequence[str] | None, unclosed: Sequence[int], now_s: float
-) -> dict[str, Any]:
+def of_batch(batch: Batch, masking: str, unclosed: Sequence[int], now_s: float) -> dict[str, Any]:
     """The record of a batch whose every event is settled, from its own events alone. `now_s` is epoch seconds.
 
-    `unknown_fields` are paths, never values, of the process so far, since no batch alone is walked for them; None where
-    nothing is masked. `unclosed` are the batches of which the processes before this one left no record: their
-    events came again in later batches, or are settled and the file could not be written.
+    `masking` names the policy, or is `off`. `unclosed` are the batches of which the processes before this one left no
+    record: their events came again in later batches, or are settled and the file could not be written.
     """
     dead = batch.dead_letters.total()
     metrics: dict[str, Any] = {
@@ -32,9 +29,8 @@ def of_batch(
         "retried": batch.retried,
         "records": batch.records,
     }
-    if unknown_fields is not None:
+    if masking != "off":
         metrics["masked"] = dict(batch.masked)
-        metrics["unknownFields"] = unknown_fields
     if batch.probes:
         metrics["probes"] = batch.probes
     if unclosed:

@@ -164,9 +164,8 @@ class ShardTelemetry:
         if self._audit is None:
             self._guard.batch_closed(batch.number)
             return
-        unknown = self._transform.unknown_fields() if self._transform.policy else None
         unclosed = self._guard.unclosed if self._audit.flush() else []  # a record that waits names them
-        record = batch_audit_record.of_batch(batch, self._transform.masking, unknown, unclosed, self._now_s())
+        record = batch_audit_record.of_batch(batch, self._transform.masking, unclosed, self._now_s())
         if not self._audit.append(record):
             self._metrics.count("audit_failed")
 

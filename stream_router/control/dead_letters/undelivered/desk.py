@@ -1,6 +1,7 @@
 """`stream-router dlq list | show | export | import --undelivered`."""
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from stream_router.control.lines import count_of
 from stream_router.log import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
-from stream_router.pipeline.masking.ids_in_clear import IDS
-from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
+from stream_router.pipeline.masking.policy import IDS, ROOTS, MaskingPolicy
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import iso
@@ -120,10 +120,10 @@ def masked_detail(policy: MaskingPolicy, letter: Undelivered, detail: dict[str, 
     """The Detail with all that came from the sender masked; of an event that is not ours, all of it."""
     parts = {name: detail[name] for name in ROOTS if name in detail}
     if not letter.is_ours or not all(isinstance(part, _OURS[name]) for name, part in parts.items()):
-        whole: dict[str, Any] = policy.mask({"payload": detail}, [])["payload"]
+        whole: dict[str, Any] = policy.mask({"payload": detail}, Counter())["payload"]
         return whole
     # In the payload's place there may be `payloadRef`, and a policy of before may have taken an id away.
-    masked = policy.mask({"payload": {}, **dict.fromkeys(IDS), **parts}, [])
+    masked = policy.mask({"payload": {}, **dict.fromkeys(IDS), **parts}, Counter())
     own = {name: value for name, value in detail.items() if name not in parts}
     return own | {name: value for name, value in masked.items() if name in parts}
 

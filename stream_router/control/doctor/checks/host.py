@@ -152,7 +152,7 @@ def masking(world: World) -> Finding:
         return skipped("SR005", "waits for SR002")
     if world.consume.masking == "off":
         says = "is off: names, addresses and numbers in events go to every consumer as they came"
-        return warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, strict, or a policy file (docs/masking.md)")
+        return warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
     return ok("SR005", f"policy {world.consume.masking}")
 
 

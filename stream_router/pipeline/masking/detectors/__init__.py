@@ -1,1 +1,0 @@
-"""Private values in free text: e-mail, phones, cards, IBANs, social security numbers, IP addresses."""

@@ -1,0 +1,171 @@
+"""Paths over JSON, compiled into one automaton: a key of an event is looked up once for all paths.
+
+A path is steps joined by dots: a key (in any case), `*` any key of an object, `[]` any element of an array (also as in
+`fields[]`), `**` any number of levels (at the end: one or more), `{a,b}` either. A key that holds one of these signs
+stands in double quotes. A key `name` also fits `@name`, the key of an attribute in XML.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+DEEP, ANY_KEY, ELEMENT = object(), object(), object()
+ANYTHING = object()
+"""One level of any kind: what `**` at the end of a path needs at least."""
+
+Token = object
+Positions = int
+"""A set of bits: each path has one for every token of it that may come next, and one behind the last."""
+
+_STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*<>{},]+))?((?:\[\])*)(?:\.(?=.)|$)')
+_CHOICE = re.compile(r"\{([^{}]*)\}")
+_SPECIAL = {"**": DEEP, "*": ANY_KEY}
+CHOICES_MAX = 1000
+"""Paths that one path with choices may stand for."""
+
+MEMO_MAX = 4096
+"""Keys that one state remembers; senders choose the keys, so the number is bounded."""
+STATES_MAX = 1024
+"""States that are kept: policies have some hundred, but with several `**` senders may combine them level by level."""
+MEMO_KEY_CHARS = 128
+"""A longer key is worked out anew each time: as long as a body, some thousands of them would fill the memory."""
+
+
+def tokens(path: str) -> list[tuple[Token, ...]]:
+    """The tokens of each path that `path` stands for. Raises ValueError where it cannot be read."""
+    return [_tokens(plain) for plain in _chosen([path])]
+
+
+def _chosen(paths: list[str]) -> list[str]:
+    while choices := next((found for path in paths if (found := _CHOICE.search(path))), None):
+        text = choices[0]
+        paths = [path.replace(text, one, 1) for path in paths for one in choices[1].split(",")]
+        if len(paths) > CHOICES_MAX:
+            raise ValueError(f"stands for more than {CHOICES_MAX} paths")
+    return paths
+
+
+def _tokens(path: str) -> tuple[Token, ...]:
+    found: list[Token] = []
+    at = 0
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None or step.end() == at or not any(step.groups()):
+            raise ValueError("is no path")
+        quoted, deep, any_key, key, elements = step.groups()
+        if name := quoted or key:
+            found.append(name.lower())
+        elif (special := deep or any_key) and not (deep and found[-1:] == [DEEP]):  # twice any number is any number
+            found.append(_SPECIAL[special])
+        found.extend([ELEMENT] * (len(elements) // 2))
+        at = step.end()
+    if not found:
+        raise ValueError("is empty")
+    if found[-1] is DEEP:
+        found.append(ANYTHING)
+    return tuple(found)
+
+
+Step = tuple[Any, "State | None", Any]
+"""What a key or an element leads to. A plain tuple, which is taken apart fastest: the first and the last are what the
+automaton's owner made of the paths that end there, between them is the state below (None: no path goes on)."""
+
+
+class State:
+    """Where the walk stands in all paths at once. `steps` is what was learned by key: who walks looks there first."""
+
+    __slots__ = ("_automaton", "_positions", "element", "is_kept", "steps")
+
+    def __init__(self, automaton: "Automaton", positions: Positions, *, is_kept: bool) -> None:
+        self._automaton = automaton
+        self._positions = positions
+        self.is_kept = is_kept
+        self.steps: dict[str, Step] = {}
+        self.element: Step | None = None
+
+    def learn(self, key: str) -> Step:
+        """The step for a key that `steps` lacks."""
+        step = self._automaton.step(self._positions, key)
+        # A state that is not kept is gone with its event; whoever remembered it would keep it.
+        if len(self.steps) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS and (step[1] is None or step[1].is_kept):
+            self.steps[key] = step
+        return step
+
+    def of_key(self, key: str) -> Step:
+        """The step that a key leads to."""
+        return self.steps.get(key) or self.learn(key)
+
+    def of_element(self) -> Step:
+        """The step that any element of an array leads to."""
+        if self.element is None:
+            self.element = self._automaton.step(self._positions, ELEMENT)
+        return self.element
+
+
+class Automaton:
+    """Several paths as one. `start` is the state at the root.
+
+    `meaning_of(ends, key)` gives the two things that a step carries: `ends` are the paths that end there, in their
+    order, `key` is the event's own key where no path names it, by itself or by `*`, else None. Where the walk stands is
+    one integer: a key is matched with all paths at once, since senders choose keys and may choose ever others.
+    """
+
+    def __init__(
+        self, paths: Sequence[tuple[Token, ...]], meaning_of: Callable[[tuple[int, ...], str | None], tuple[Any, Any]]
+    ) -> None:
+        self._meaning_of = meaning_of
+        self._states: dict[Positions, State] = {}
+        self._before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, ANYTHING: 0}
+        self._ends: Positions = 0
+        self._path_at: dict[int, int] = {}
+        first: Positions = 0
+        place = 0
+        for at, path in enumerate(paths):
+            first |= 1 << place
+            for token in path:
+                self._before[token] = self._before.get(token, 0) | 1 << place
+                place += 1
+            self._ends |= 1 << place
+            self._path_at[place] = at
+            place += 1
+        self.start = self._state(self._closed(first))
+
+    def step(self, positions: Positions, key: object) -> Step:
+        """Where `key` (or ELEMENT) leads from `positions`."""
+        moved = (positions & self._matching(key)) << 1
+        after = self._closed(moved | (positions & self._before[DEEP]))
+        live = after & ~self._ends
+        unnamed = key if isinstance(key, str) and not moved else None
+        said, rule = self._meaning_of(tuple(self._ended(after & self._ends)), unnamed)
+        return said, self._state(live) if live else None, rule
+
+    def _matching(self, key: object) -> Positions:
+        """Before which tokens the walk must stand for `key` to be one of them."""
+        before = self._before
+        if not isinstance(key, str):
+            return before[ELEMENT] | before[ANYTHING]
+        folded = key.lower()
+        # The name of the attribute that a key (`@name`, `@2:name`) stands for.
+        of_attribute = folded[1:].rpartition(":")[2] if folded[:1] == "@" else folded
+        return before[ANY_KEY] | before[ANYTHING] | before.get(folded, 0) | before.get(of_attribute, 0)
+
+    def _closed(self, positions: Positions) -> Positions:
+        """With what `**` may skip."""
+        while skipped := (positions & self._before[DEEP]) << 1 & ~positions:
+            positions |= skipped
+        return positions
+
+    def _ended(self, ends: Positions) -> Iterator[int]:
+        """The paths that end at these places, in order."""
+        while ends:
+            lowest = ends & -ends
+            yield self._path_at[lowest.bit_length() - 1]
+            ends ^= lowest
+
+    def _state(self, positions: Positions) -> State:
+        state = self._states.get(positions)
+        if state is None:
+            state = State(self, positions, is_kept=len(self._states) < STATES_MAX)
+            if state.is_kept:
+                self._states[positions] = state
+        return state

@@ -1,0 +1,235 @@
+"""Masking, by drawn policies and drawn events: what leaves is allowed by a rule, or is a mask."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_router.envelope import open_record
+from stream_router.model import Entry, Event, Record
+from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.shapes import PRESETS
+from stream_router.pipeline.masking import policy_file, preview
+from stream_router.pipeline.masking.policy import MaskingPolicy
+from stream_router.pipeline.transform import Transform
+from tests.events import BODY, NOW_MS, config_of, dead_of, event
+
+KEYS = st.sampled_from(["a", "b", "id", "email", "@id", "newField", "anna@example.com", "+4915112345678", "A", "[x]"])
+PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=12),
+    st.sampled_from(["e-1", "anna@example.com", "+49 30 901820", "4111 1111 1111 1111", "x" * 129, "[REDACTED]"]),
+)
+JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=20
+)
+STEPS = st.lists(st.sampled_from(["a", "b", "id", "email", "*", "**", "{a,b}", "newField"]), min_size=1, max_size=4)
+PATHS = st.builds(
+    lambda steps, element: "payload." + ".".join(steps) + element, STEPS, st.sampled_from(["", "", "[]", "[].a"])
+).filter(lambda path: not re.fullmatch(r"payload(\.\*)*(\.\*\*)+(\.\*)*(\.\*\*)*", path))
+LISTS = st.lists(PATHS, max_size=3)
+POLICIES = st.fixed_dictionaries(
+    dict.fromkeys(("allow", "allow_ids", "hash", "search", "drop"), LISTS),
+    optional={"keep_last": st.lists(st.tuples(PATHS, st.integers(1, 16)), max_size=2), "base": st.just("default")},
+)
+MASK = re.compile(
+    r"\[REDACTED\]|hmac:[0-9a-f]{32}|\*{4}.{0,16}|[^@]*\[(EMAIL|IBAN|CARD|IP|SSN|PHONE)\][^@]*", re.DOTALL
+)
+FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
+IDS_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
+drawn = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def compiled(folder: Path, said: dict[str, Any], more: str = "", key: bytes | None = None) -> MaskingPolicy:
+    """The policy that a drawn one says, as a file; JSON's texts and lists are TOML's too."""
+    file = folder / "policy.toml"
+    lines = [f"{name} = {orjson.dumps(value).decode()}" for name, value in said.items() if value != []]
+    file.write_text("\n".join([*lines, more]))
+    return policy_file.load(str(file), key)
+
+
+def fits(path: str, where: tuple[str | None, ...]) -> bool:
+    """Whether a path of a policy leads to a place (None: an element), worked out by trying: the plain way."""
+    steps = path.lower().replace("[]", ".[]").split(".")
+
+    def leads(steps: list[str], where: tuple[str | None, ...]) -> bool:
+        if not steps:
+            return not where
+        first, rest = steps[0], steps[1:]
+        if first == "**":
+            if not rest:
+                return bool(where)
+            return leads(rest, where) or (bool(where) and leads(steps, where[1:]))
+        if not where:
+            return False
+        here = where[0]
+        names = first.strip("{}").split(",")
+        named = here is not None and (first == "*" or here.lower() in names or here.lower().lstrip("@") in names)
+        return (named or (first == "[]" and here is None)) and leads(rest, where[1:])
+
+    return leads(steps, where)
+
+
+def leaves(value: Any, where: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, (*where, key))
+    elif isinstance(value, list) and value:
+        for item in value:
+            yield from leaves(item, (*where, None))
+    else:
+        yield where, value
+
+
+@given(payload=st.dictionaries(KEYS, JSON, max_size=5), said=POLICIES, key=st.sampled_from([None, b"0123456789abcdef"]))
+@drawn
+def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
+    tmp_path: Path, payload: dict[str, Any], said: dict[str, Any], key: bytes | None
+) -> None:
+    """For any JSON and any policy that redacts what it does not know; null and what is empty hold nothing."""
+    said.pop("base", None)
+    before = orjson.dumps(payload)
+    masked = compiled(tmp_path, said, key=key).mask({"payload": payload}, Counter())["payload"]
+    assert orjson.dumps(payload) == before, "the event itself is not touched"
+    for where, value in leaves(masked, ("payload",)):
+        allowed = any(fits(path, where) for path in said["allow"] + said["search"])
+        as_id = any(fits(path, where) for path in said["allow_ids"])
+        mask = isinstance(value, str) and MASK.fullmatch(value) is not None
+        form = not isinstance(value, str) or IDS_FORM.fullmatch(value) is not None
+        assert value in (None, {}, []) or mask or allowed or (as_id and form), (where, value)
+        assert not any(fits(path, where) for path in said["drop"]), where
+
+
+@given(payload=st.dictionaries(KEYS, JSON, max_size=5), said=POLICIES)
+@drawn
+def test_a_key_stays_only_if_a_path_names_it_or_a_field_may_be_called_so(
+    tmp_path: Path, payload: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """No address and no phone number leaves as a key, unless a path says `*` there."""
+    said.pop("base", None)
+    masked = compiled(tmp_path, said).mask({"payload": payload}, Counter())["payload"]
+    starred = any("*" in path for name in POLICIES_LISTS for path in said[name]) or "keep_last" in said
+    for where, _ in leaves(masked):
+        for key in where:
+            assert key is None or starred or key == "[REDACTED]" or FIELD_NAME.fullmatch(key), key
+
+
+POLICIES_LISTS = ("allow", "allow_ids", "hash", "search", "drop")
+
+
+@given(payload=st.dictionaries(KEYS, JSON, max_size=5), said=POLICIES, unknown=st.sampled_from(["redact", "pass"]))
+@drawn
+def test_masking_twice_is_masking_once(
+    tmp_path: Path, payload: dict[str, Any], said: dict[str, Any], unknown: str
+) -> None:
+    """For any policy that does not search: a masked dead letter that is driven again is not masked otherwise."""
+    said["search"] = []
+    policy = compiled(
+        tmp_path, said, f'hash = ["payload.x"]\nunknown = "{unknown}"' if not said["hash"] else "", b"k" * 16
+    )
+    once = policy.mask({"payload": payload}, Counter())
+    assert policy.mask(once, Counter()) == once
+
+
+@given(payload=st.dictionaries(KEYS, JSON, min_size=1, max_size=5), said=POLICIES)
+@drawn
+def test_what_mask_shows_to_pass_is_what_leaves(tmp_path: Path, payload: dict[str, Any], said: dict[str, Any]) -> None:
+    """Whatever the command says that passes leaves as it is, and it lets nothing out of what masking makes."""
+    policy = compiled(tmp_path, said)
+    masked = policy.mask({"payload": payload}, Counter())["payload"]
+    left = Counter(orjson.dumps(value) for _, value in leaves(masked))
+    shown = preview.show(policy, Validator(PRESETS), orjson.dumps(payload))
+    passed = Counter(orjson.dumps(line.after) for line in shown if line.verdict == "passed")
+    assert not passed - left
+
+
+OWN_SHAPES = """
+[[shapes]]
+name = "below-the-payload"
+when = ["data.case.id", "meta"]
+event_types = {"cAnArY-kind" = "conversation.updated"}
+[shapes.fields]
+interactionId = "meta.contact"
+conversationId = "data.case.id"
+eventType = "data.kind"
+timestamp = "data.at"
+payload = "data"
+
+[[shapes]]
+name = "beside-the-payload"
+when = ["what", "conv"]
+[shapes.fields]
+interactionId = "what.id"
+conversationId = "conv"
+eventType = {value = "x"}
+timestamp = "at"
+payload = "what.more"
+"""
+AT = "2026-11-24T10:30:00.123+01:00"
+CASE, EMAIL = {"id": "cAnArY-case"}, {"email": "cAnArY-email", "text": ["cAnArY-text"]}
+BODIES = st.sampled_from(
+    [
+        {**BODY, "interactionId": "cAnArY-int", "conversationId": "cAnArY-conv", "payload": EMAIL, "who": EMAIL},
+        {**BODY, "interactionId": "cAnArY-int", "conversationId": None, "payload": {"case": CASE}},
+        {
+            "eventId": "cAnArY-int",
+            "eventObject": "cAnArY-object",
+            "eventType": "MessageCreated",
+            "createdAt": AT,
+            "data": {"case": CASE, **EMAIL},
+        },
+        {"eventTime": AT, "contactId": "cAnArY-int", "masterContactId": "cAnArY-conv", **EMAIL},
+        {
+            "meta": {"contact": "cAnArY-int", **EMAIL},
+            "data": {"case": CASE, "kind": "cAnArY-kind", "at": AT, **EMAIL},
+            "who": "cAnArY-who",
+        },
+        {"what": {"id": "cAnArY-int", "more": EMAIL}, "conv": "cAnArY-conv", "at": AT, "who": "cAnArY-who"},
+    ]
+)
+REACHED = st.sampled_from(
+    [
+        *("conversationId", "originalEventId", "payload.case.id", "payload.kind", "payload.at", "payload.*", "**.id"),
+        *("payload.data.case.id", "extensions.who", "extensions.who.email", "**.email", "**.text[]", "*"),
+    ]
+)
+REACHING = st.fixed_dictionaries({name: st.lists(REACHED, max_size=2) for name in ("allow", "hash", "drop")})
+
+
+@pytest.mark.parametrize("unknown", ["redact", "pass"])
+@given(body=BODIES, said=REACHING)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_masked_dead_letter_shows_nothing_that_the_entry_hides_and_gives_it_again(
+    tmp_path: Path, unknown: str, body: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """In every shape, whatever the policy."""
+    (tmp_path / "shapes.toml").write_text(OWN_SHAPES)
+    said["drop"] = [path for path in said["drop"] if path not in ("*", "payload.*")]  # what a shape is known by
+    said["hash"] = said["hash"] or ["payload.none"]
+    compiled(tmp_path, said, f'dead_letters = true\nunknown = "{unknown}"')
+    where = {"masking": str(tmp_path / "policy.toml"), "config": str(tmp_path / "shapes.toml")}
+    transform = Transform(config_of(**where, unroutable="publish"), lambda: NOW_MS)
+    before = orjson.dumps(body)
+    sent = transform(event(body))
+    assert isinstance(sent, Entry)
+    kept = transform.dead_letter_raw(dead_of(event(body)))
+    assert b"withheld" not in kept
+    for value in re.findall(rb'"(cAnArY-[a-z]+)"', before):
+        assert value in sent.detail or value not in kept
+    assert orjson.dumps(body) == before, "the event itself is not touched"
+    (again,) = open_record(Record(kept, 1))
+    assert isinstance(again, Event)
+    assert again.event_id == event(body).event_id
+    repeated = transform(again)
+    known = unknown == "pass" and orjson.loads(sent.detail)["originalEventId"] is not None
+    assert isinstance(repeated, Entry) or not known, "what its shape is known by is still there"
+    assert not isinstance(repeated, Entry) or repeated.detail == sent.detail

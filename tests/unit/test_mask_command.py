@@ -1,0 +1,219 @@
+"""`stream-router mask`: what a policy does path by path, and the lines with which a user makes one."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from rich.console import Console
+
+from stream_router.control import mask_report
+from stream_router.envelope import added_text, seal, text_body
+from stream_router.errors import SettingsError
+from stream_router.model import Entry
+from stream_router.pipeline.transform import Transform
+from tests.events import BODY, IDENTITY, NOW_MS, config_of, event
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return tmp_path / "sample.json"
+
+
+def told(policy: str, *samples: Path, status: int = 0) -> str:
+    """What the command prints, on a terminal as wide as need be."""
+    console = Console(width=300)
+    with console.capture() as captured:
+        assert mask_report.run(policy, *samples, console=console) == status
+    return captured.get()
+
+
+def verdicts(text: str) -> dict[str, str]:
+    """By path, the verdict that the table says."""
+    rows = (re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in text.splitlines() if "│" in line)
+    return {row[0]: row[1] for row in rows}
+
+
+PAYLOAD: dict[str, Any] = {
+    "contactId": 40938475,
+    "ani": "+4930901820",
+    "tier": "gold",
+    "note": "call anna@example.com",
+    "loyalty": {"card": {"no": 4711, "name": "Anna"}, "points": [1, 2]},
+    "by": {"anna@example.com": {"x": "y"}},
+    "secret": "s",
+    "phone2": "4930901820",
+}
+POLICY = """
+base = "default"
+search = ["payload.note"]
+drop = ["payload.secret"]
+keep_last = [["payload.phone2", 4]]
+"""
+
+
+def test_each_path_has_its_verdict(sample: Path, tmp_path: Path) -> None:
+    """Passed, hashed, redacted, searched, dropped, cut; also each path in what is redacted whole."""
+    sample.write_bytes(orjson.dumps({**BODY, "payload": PAYLOAD}))
+    policy = tmp_path / "mine.toml"
+    policy.write_text(POLICY)
+    text = told(str(policy), sample)
+    assert verdicts(text) == {
+        "conversationId": "passed",
+        "originalEventId": "passed",
+        "payload.contactId": "passed",
+        "payload.ani": "hashed",
+        "payload.tier": "redacted",
+        "payload.note": "searched",
+        "payload.loyalty.card.no": "redacted",
+        "payload.loyalty.card.name": "redacted",
+        "payload.loyalty.points[]": "redacted",
+        "payload.by.*.x": "redacted",
+        "payload.secret": "dropped",
+        "payload.phone2": "keeps its last characters",
+    }
+    assert "policy mine" in text
+    assert "entries are tagged pii-masked-partly" in text
+    assert "call [EMAIL]" in text
+    assert "****1820" in text
+    assert "STREAM_ROUTER_MASKING_KEY is not set" in text
+
+
+def test_the_last_lines_make_what_is_redacted_pass(sample: Path, tmp_path: Path) -> None:
+    """Pasted into a file they are a policy: under it every path that was redacted passes, and no other changes."""
+    body = {**BODY, "payload": {**PAYLOAD, "by": None}, "who": {"motto": "x"}}
+    sample.write_bytes(orjson.dumps(body))
+    text = told("default", sample)
+    lines = text[text.index('base = "default"') :]
+    assert "payload.loyalty.points[]" in tomllib.loads(lines)["allow"]
+    policy = tmp_path / "pasted.toml"
+    policy.write_text(lines)
+    before, after = verdicts(text), verdicts(told(str(policy), sample))
+    assert {path: verdict for path, verdict in after.items() if verdict != before[path]} == {
+        path: "passed" for path, verdict in before.items() if verdict == "redacted"
+    }
+    assert "Nothing is redacted." in told(str(policy), sample)
+    sent = Transform(config_of(masking=str(policy)), lambda: NOW_MS)(event(body))
+    assert isinstance(sent, Entry)
+    detail = orjson.loads(sent.detail)
+    assert detail["payload"] == {**PAYLOAD, "by": None, "ani": "[REDACTED]"}
+    assert detail["extensions"] == {"who": {"motto": "x"}}
+
+
+CUSTOMER = {
+    "contactId": "40938475",
+    "skillName": "Billing",
+    "customFields": {"tier": "gold", "contract": "K-4711", "branch": "Freiburg", "birthday": "1990-02-01"},
+    "customer": {"name": "Anna Meyer", "email": "anna@example.com"},
+    "transcript": [
+        {"by": "Anna Meyer", "text": "My card is 4111 1111 1111 1111, ring 0761 4567890 or 020 7946 0018."},
+        {"by": "agent", "text": "Invoice 2026-11 is settled."},
+    ],
+}
+
+
+def test_a_policy_for_a_customer_is_made_by_following_the_page(tmp_path: Path) -> None:
+    """Three custom fields allowed, the transcript searched for Germany and the UK: the page's own example."""
+    (text,) = re.findall(r"```toml\n(.*?)```", (DOCS / "masking.md").read_text(), re.DOTALL)
+    policy = tmp_path / "support.toml"
+    policy.write_text(text)
+    transform = Transform(config_of(masking=str(policy), masking_key="0123456789abcdef"), lambda: NOW_MS)
+    sent = transform(event({**BODY, "payload": CUSTOMER}))
+    assert isinstance(sent, Entry)
+    detail = orjson.loads(sent.detail)
+    email = detail["payload"]["customer"].pop("email")
+    assert email.startswith("hmac:")
+    assert detail["payload"] == {
+        "contactId": "40938475",
+        "skillName": "Billing",
+        "customFields": {"tier": "gold", "contract": "K-4711", "branch": "Freiburg", "birthday": "[REDACTED]"},
+        "customer": {"name": "[REDACTED]"},
+        "transcript": [
+            {"by": "[REDACTED]", "text": "My card is [CARD], ring [PHONE] or [PHONE]."},
+            {"by": "[REDACTED]", "text": "Invoice 2026-11 is settled."},
+        ],
+    }
+    assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
+    assert detail["metadata"]["maskingPolicy"]["id"] == "support"
+
+
+def test_a_broken_sample_ends_1(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says on standard error, in one line, which line of the file is wrong, and quotes nothing."""
+    sample.write_text('{"a":1}\n{secret\n')
+    assert not told("default", sample, status=1)
+    assert capsys.readouterr().err == f"stream-router mask: {sample}: line 2: the line is not valid JSON\n"
+    sample.write_text(" \n")
+    told("default", sample, status=1)
+    assert capsys.readouterr().err == f"stream-router mask: {sample}: holds no event\n"
+
+
+def test_a_sample_that_nests_deep_is_shown_or_refused(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As deep as an event may nest it is shown; what the stack does not reach is refused, and nothing of it shown."""
+    sample.write_bytes(b'{"a":' + b"[" * 600 + b'{"email":"x"}' + b"]" * 600 + b"}")
+    assert "redacted" in told("default", sample)
+    sample.write_bytes(b'{"a":' + b"[" * 1000 + b'{"email":"canary"}' + b"]" * 1000 + b"}")
+    assert "canary" not in told("default", sample, status=1) + capsys.readouterr().err
+
+
+def test_a_sample_drives_no_terminal(sample: Path) -> None:
+    """What a customer typed is shown without control characters, keys too."""
+    sample.write_bytes(orjson.dumps({**BODY, "payload": {"skillName": "x\x9b31m\x85y\u202ez", "a\x1bb": "x"}}))
+    text = told("default", sample)
+    assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(text)
+
+
+OWN_SHAPE = """
+[[shapes]]
+name = "acd"
+when = ["acd.id", "kind"]
+[shapes.fields]
+interactionId = "acd.id"
+eventType = "kind"
+timestamp = "when"
+payload = "acd"
+"""
+
+
+def test_a_sample_is_read_by_the_shapes_of_the_settings(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paths are those of what the consumer sends; a config that cannot be read is refused, as there."""
+    body = {"acd": {"id": "1", "motto": "x"}, "kind": "interaction.created", "when": "2026-11-24T09:30:00Z"}
+    sample.write_bytes(orjson.dumps(body))
+    shapes = tmp_path / "shapes.toml"
+    shapes.write_text(OWN_SHAPE)
+    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(shapes))
+    assert verdicts(told("default", sample)) == {
+        "originalEventId": "passed",
+        "payload.id": "passed",
+        "payload.motto": "redacted",
+    }
+    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: .* cannot be read"):
+        told("default", sample)
+
+
+def test_lines_of_the_stream_are_read_as_the_consumer_reads_them(sample: Path) -> None:
+    """What stands beside the body decides its shape, and its ids: of XML, and of a source that has a preset."""
+    body, encoding = text_body(b'<event id="e-1"><page id="page-42"/><email>anna@example.com</email></event>')
+    said = added_text({"contentType": "text/xml", "bodyEncoding": encoding, "eventTypeHeader": "page:edit"})
+    json = b'{"id":"e-2","conversationId":"page-43"}'
+    lines = [
+        seal(IDENTITY, "delivery", 0, body, said),
+        seal(IDENTITY, "delivery", 0, json, added_text({"eventTypeHeader": "page:edit"})),
+    ]
+    sample.write_bytes(b"\n".join(lines))
+    text = told("default", sample)
+    for shown in ("conversationId", "page-42", "payload.event.email", "originalEventId", "e-1"):
+        assert shown in text
+
+
+@pytest.mark.parametrize(("policy", "said"), [("off", "--policy: off masks nothing"), ("on", "--policy: on: cannot")])
+def test_a_policy_that_is_none_is_told_by_the_options_name(policy: str, said: str, sample: Path) -> None:
+    """As a setting would be, in one line."""
+    with pytest.raises(SettingsError, match=f"^{said}"):
+        mask_report.run(policy, sample)
