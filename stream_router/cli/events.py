@@ -80,7 +80,6 @@ Undelivered = Annotated[
     bool, typer.Option("--undelivered", help="EventBridge's own dead letters: what the rule's target did not take.")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Only of this reason (--undelivered: error code).")]
-Code = Annotated[str, typer.Option("--code", help="Only of this error code.")]
 EventType = Annotated[str, typer.Option("--event-type", help="Only of this event type.")]
 SentSince = Annotated[
     str, typer.Option("--since", help="Only those sent to the queue since: 2026-11-24T09:30Z, or 2h ago.")
@@ -92,12 +91,10 @@ Id = Annotated[str, typer.Option("--id", help="Only of the event with this event
 @dlq.command("list")
 def list_(
     reason: Reason = "",
-    code: Code = "",
     event_type: EventType = "",
     since: SentSince = "",
     until: SentUntil = "",
     id: Id = "",  # noqa: A002 - the option's name
-    sample: Annotated[int, typer.Option(min=1, max=100_000, help="Look at so many messages at most.")] = 1000,
     undelivered: Undelivered = False,
 ) -> None:
     """Count dead letters by reason, code, event type, age, shard and size. Looking hides them for a moment only.
@@ -106,8 +103,8 @@ def list_(
     """
     from stream_router.control.dead_letters import commands
 
-    chosen = commands.Options(reason, code, event_type, since, until, id)
-    end(commands.list_(chosen, sample, undelivered=undelivered))
+    chosen = commands.Options(reason, event_type, since, until, id)
+    end(commands.list_(chosen, undelivered=undelivered))
 
 
 @dlq.command()
@@ -130,7 +127,6 @@ def show(
 @dlq.command()
 def redrive(
     reason: Reason = "",
-    code: Code = "",
     event_type: EventType = "",
     since: SentSince = "",
     until: SentUntil = "",
@@ -140,8 +136,7 @@ def redrive(
     ] = 100.0,
     limit: Annotated[int, typer.Option(min=0, help="At most so many dead letters; 0 for all.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try them on the present settings; send nothing.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Publish, and delete nothing: a rehearsal.")] = False,
-    parked: Annotated[bool, typer.Option("--parked", help="Also those that failed five redrives.")] = False,
+    take_all: Annotated[bool, typer.Option("--all", help="Also those that came back from five redrives.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Go on where something cannot be judged, or others get them too.")
     ] = False,
@@ -155,8 +150,8 @@ def redrive(
     from stream_router.control.dead_letters import commands
     from stream_router.control.dead_letters.redriving.summary import How
 
-    chosen = commands.Options(reason, code, event_type, since, until, id)
-    how = How(rate=rate, limit=limit, dry_run=dry_run, keep=keep, parked=parked, yes=yes)
+    chosen = commands.Options(reason, event_type, since, until, id)
+    how = How(rate=rate, limit=limit, dry_run=dry_run, take_all=take_all, yes=yes)
     end(commands.redrive(chosen, how, undelivered=undelivered))
 
 
@@ -165,7 +160,6 @@ def export_(
     file: Annotated[Path, typer.Argument(help="A new file: JSON lines, with the events. Readable by you alone.")],
     take: Annotated[bool, typer.Option("--take", help="Delete them from the queue once the file is on disk.")] = False,
     reason: Reason = "",
-    code: Code = "",
     event_type: EventType = "",
     since: SentSince = "",
     until: SentUntil = "",
@@ -178,7 +172,7 @@ def export_(
     """
     from stream_router.control.dead_letters import commands
 
-    chosen = commands.Options(reason, code, event_type, since, until, id)
+    chosen = commands.Options(reason, event_type, since, until, id)
     end(commands.export(file, chosen, take=take, undelivered=undelivered))
 
 

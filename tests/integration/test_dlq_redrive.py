@@ -176,7 +176,7 @@ def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess
     assert "hidden" not in after.stdout
 
 
-def test_what_fails_again_goes_back_with_its_history_and_is_parked_after_five(fake_aws: FakeAwsProcess) -> None:
+def test_what_fails_again_goes_back_with_its_history_and_is_passed_over_after_five(fake_aws: FakeAwsProcess) -> None:
     """A generation older each time; the sixth redrive passes it over, unless told otherwise."""
     made = Letters(fake_aws).put(9, ("base64", "s3", "parts"))
     refuse = {"operation": "PutEvents", "fault": "entry_error", "code": "MalformedDetail"}
@@ -192,8 +192,8 @@ def test_what_fails_again_goes_back_with_its_history_and_is_parked_after_five(fa
     assert bodies[0]["reason"] == "refused"
     assert [past["reason"] for past in bodies[0]["history"]] == ["outage", *["refused"] * 4]
     fake_aws.plan(plan())
-    assert "9  parked: failed 5 redrives" in dlq.run(fake_aws, "redrive").stdout
-    assert dlq.run(fake_aws, "redrive", "--parked", "--rate", "0").returncode == 0
+    assert "9  came back from 5 redrives" in dlq.run(fake_aws, "redrive").stdout
+    assert dlq.run(fake_aws, "redrive", "--all", "--rate", "0").returncode == 0
     assert dlq.left(fake_aws) == []
     assert dlq.accepted(fake_aws).keys() == {one.event_id for one in made}
 
@@ -247,13 +247,13 @@ def test_present_settings_decide(fake_aws: FakeAwsProcess) -> None:
     assert {line["detailType"] for line in fake_aws.lines("PutEvents")} == {"now.known"}
 
 
-def test_a_rehearsal_publishes_and_deletes_nothing(fake_aws: FakeAwsProcess) -> None:
-    """`--keep`; and `--limit` bounds it."""
+def test_a_limit_bounds_a_redrive(fake_aws: FakeAwsProcess) -> None:
+    """So many are published and deleted, the rest stays."""
     Letters(fake_aws).put(30, ("base64",))
-    done = dlq.run(fake_aws, "redrive", "--keep", "--limit", "10")
-    assert "redriven 10, all kept in the queue (--keep)" in done.stdout
+    done = dlq.run(fake_aws, "redrive", "--limit", "10")
+    assert "redriven 10\n" in done.stdout
     assert sum(dlq.accepted(fake_aws).values()) == 10
-    assert len(dlq.left(fake_aws)) == 30
+    assert len(dlq.left(fake_aws)) == 20
 
 
 def test_a_conversation_comes_out_oldest_first(fake_aws: FakeAwsProcess) -> None:

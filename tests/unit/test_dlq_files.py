@@ -482,10 +482,10 @@ def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.C
 
     sqs.judge = judge
     desk = cast("Desk", DeskInTime(sqs))
-    assert listing.run(desk, Selection(), 1_000) == 1
+    assert listing.run(desk, Selection()) == 1
     assert "sampled " in capsys.readouterr().out
     sqs.judge = lambda *_: None
-    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection()) == 0
 
 
 @pytest.mark.parametrize(
@@ -503,7 +503,7 @@ def test_a_message_that_cannot_be_read_is_of_no_event_and_of_its_time(
 ) -> None:
     """Who asks for one event is told how many there are of it; when a message was sent SQS says of each."""
     sqs.sent_ms, sqs.bodies = 9_000, [body(1), "no letter"]
-    assert run(DeskInTime(sqs), selection, 1_000) == 0
+    assert run(DeskInTime(sqs), selection) == 0
     assert f"{meant} of them are meant, {2 - meant} are not" in capsys.readouterr().out
 
 
@@ -518,7 +518,7 @@ def test_a_message_that_cannot_be_read_fails_no_export_of_another_time(sqs: Sqs,
 @pytest.mark.parametrize(
     "command",
     [
-        lambda desk, _: listing.run(desk, Selection(), 1_000),
+        lambda desk, _: listing.run(desk, Selection()),
         lambda desk, folder: exporting.run(desk, folder / "letters.jsonl", Selection(), take=False),
     ],
     ids=["list", "export"],
@@ -569,12 +569,12 @@ def test_a_second_ctrl_c_says_of_an_export_what_the_file_holds_alone(
 def test_messages_that_could_not_be_given_back_are_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """A look disturbs nothing, it is promised: where it did, for five minutes, the operator hears why."""
     sqs.judge = lambda name, _: DENIED if name == "ChangeMessageVisibilityBatch" else None
-    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection()) == 0
     told = capsys.readouterr().out
     assert "note: 3 messages could not be given back (AccessDenied): hidden from every reader until" in told
     assert "allow sqs:ChangeMessageVisibility" in told
     sqs.judge, sqs.bodies = lambda *_: None, [ours(1)]
-    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection()) == 0
     assert "note" not in capsys.readouterr().out
 
 
@@ -641,7 +641,7 @@ def test_what_a_strangers_message_holds_makes_no_line_of_ours(sqs: Sqs, capsys: 
     """Its reason and its type are others' text: in a listing they are one line each, without what drives a terminal."""
     content = orjson.loads(ours(1)) | {"reason": "x\nredriven 99", "entry": {"DetailType": "\x9b31m"}}
     sqs.bodies = [orjson.dumps(content).decode()]
-    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection()) == 0
     told = capsys.readouterr().out
     assert "\nredriven" not in told
     assert "\x9b" not in told

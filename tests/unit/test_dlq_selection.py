@@ -13,7 +13,7 @@ ID = "0123456789abcdef0123456789abcdef"
 def test_a_span_that_is_none_is_refused(since: str, until: str) -> None:
     """Else a redrive says "selected 0" and ends with 0, as if there were nothing to do."""
     with pytest.raises(SettingsError, match="--since"):
-        selection("", "", "", since, until, "", NOW_MS)
+        selection("", "", since, until, "", NOW_MS)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_span_that_is_none_is_refused(since: str, until: str) -> None:
 )
 def test_a_span_may_be_open_at_either_end(since: str, until: str) -> None:
     """Each filter is a choice."""
-    assert selection("", "", "", since, until, "", NOW_MS).since_ms < NOW_MS
+    assert selection("", "", since, until, "", NOW_MS).since_ms < NOW_MS
 
 
 @pytest.mark.parametrize("typed", [ID, ID.upper(), f" {ID}", "01234567-89ab-cdef-0123-456789abcdef"])

@@ -211,7 +211,7 @@ def redrive(sqs: Sqs, then: Callable[[Entry], None], **how: Any) -> int:
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=connection, fetch=None, depth=lambda: Depth(3, 0)
     )
-    wish = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)._replace(**how)
+    wish = How(rate=0.0, limit=0, dry_run=False, take_all=False, yes=False)._replace(**how)
     return UndeliveredRedrive(desk, Selection(), wish, lambda: False, "2026-11-26T00:00:00.000Z").run()
 
 
@@ -226,10 +226,7 @@ def test_what_is_published_again_is_not_said_to_be_delivered(sqs: Sqs, capsys: p
     assert len(sqs.named("DeleteMessageBatch")) == 3
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_what_comes_back_at_once_is_told_and_no_success(
-    sqs: Sqs, capsys: pytest.CaptureFixture[str], keep: bool
-) -> None:
+def test_what_comes_back_at_once_is_told_and_no_success(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """In one round: the queue is looked at once more, and none of it is published a second time."""
     published: list[str] = []
 
@@ -240,7 +237,7 @@ def test_what_comes_back_at_once_is_told_and_no_success(
         sqs.bodies.append(of_event(int(identity, 16), message=1))
         sqs.bodies.append(of_event(int(identity, 16) + 100))  # others' events may come meanwhile
 
-    assert redrive(sqs, then, keep=keep) == 1
+    assert redrive(sqs, then) == 1
     told = capsys.readouterr()
     assert "published again 3" in told.out
     assert "3 of them came back: the target still does not take them" in told.err

@@ -19,7 +19,7 @@ from stream_router.control.republish import preconditions
 from stream_router.model import Entry, Reason
 from tests.unit.test_settling import Bench, trial
 
-HOW = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)
+HOW = How(rate=0.0, limit=0, dry_run=False, take_all=False, yes=False)
 ALL = Selection()
 NOTHING: Mapping[str, preconditions.Verdict] = {}
 

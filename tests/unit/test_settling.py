@@ -32,7 +32,7 @@ class Bench:
     unproven = in_flight = 0
     seen_through_s = 0.0
 
-    def __init__(self, *, keep: bool = False, sends_back: bool = True) -> None:
+    def __init__(self, *, sends_back: bool = True) -> None:
         self.now = 1_000.0
         self.events = 1
         self.fails: dict[int, Reason] = {}
@@ -46,7 +46,7 @@ class Bench:
         self.waits: list[Outcome] = []
         self.given_back = 0
         self.dispatcher = self
-        means = Means(*cast("tuple[Any, ...]", (self, self, self, self if sends_back else None, keep)))
+        means = Means(*cast("tuple[Any, ...]", (self, self, self, self if sends_back else None)))
         self.seen: list[int] = []
         self.redriving = Redriving(means, lambda: self.asked, self._progress, lambda: self.now)
 
@@ -143,21 +143,13 @@ def test_a_letter_goes_back_whole_where_one_of_its_events_failed() -> None:
     assert bench.deleted == ["1.0"]
 
 
-@pytest.mark.parametrize("bench", [Bench(keep=True), Bench(sends_back=False)], ids=["keep", "nothing sends back"])
-def test_where_nothing_may_go_back_what_failed_again_stays(bench: Bench) -> None:
+def test_where_nothing_may_go_back_what_failed_again_stays() -> None:
     """It is counted, and its message is touched by nobody."""
+    bench = Bench(sends_back=False)
     bench.fails = {1: Reason.REFUSED}
     bench.redriving.round([trial(1, bench)])
     assert bench.redriving.tally.failed_again == {"refused (Code)": 1}
     assert (bench.deleted, bench.back) == ([], [])
-
-
-def test_with_keep_what_is_settled_stays_too() -> None:
-    """It is a rehearsal on the real bus: the letters are for the next time."""
-    bench = Bench(keep=True)
-    bench.redriving.round([trial(1, bench)])
-    assert bench.redriving.tally.redriven == 1
-    assert bench.deleted == []
 
 
 @pytest.mark.parametrize(("hidden_s", "left"), [(MARGIN_S - 0.01, 1), (MARGIN_S, 0)])

@@ -22,7 +22,6 @@ class Options(NamedTuple):
     """The filters, as typed; "" where one is not given."""
 
     reason: str
-    code: str
     event_type: str
     since: str
     until: str
@@ -42,13 +41,13 @@ def redrive(options: Options, how: How, *, undelivered: bool) -> int:
     return _told(lambda: kind(_desk(settings, undelivered), chosen, how, Interrupt(), started_at).run())
 
 
-def list_(options: Options, sample: int, *, undelivered: bool) -> int:
+def list_(options: Options, *, undelivered: bool) -> int:
     """`dlq list`."""
     settings = load(DeadLetters)
     chosen = options.selection()
     if undelivered:
-        return _told(lambda: of_eventbridge.show_list(_desk(settings, True), chosen, sample))
-    return _told(lambda: listing.run(_desk(settings, False), chosen, sample))
+        return _told(lambda: of_eventbridge.show_list(_desk(settings, True), chosen))
+    return _told(lambda: listing.run(_desk(settings, False), chosen))
 
 
 def show(identity: str, *, payload: bool, undelivered: bool) -> int:

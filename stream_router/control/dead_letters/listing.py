@@ -22,6 +22,9 @@ AGES = ((60, "under a minute"), (3600, "under an hour"), (86_400, "under a day")
 SIZES = ((1024, "under 1 KiB"), (65_536, "under 64 KiB"), (1_048_577, "up to 1 MiB"))
 GIVE_BACK_WITHIN_S = 30.0
 
+SAMPLE = 1_000
+"""Messages that `list` looks at: a thousand dead letters are mostly one mistake, and a look hides them from others."""
+
 
 class Counts:
     """The counts of a look; `oldest_ms` and `newest_ms` are when the message was sent (epoch ms)."""
@@ -94,10 +97,13 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
     return Seen(seen, depth)
 
 
-def look_and_tell(desk: Desk, most: int, take: Callable[[Held], bool], counts: Counts, selection: Selection) -> int:
-    """Look at the queue, and say what `take` has counted. 0, or 1 if it was broken off. Raises QueueUnreadableError."""
+def look_and_tell(desk: Desk, take: Callable[[Held], bool], counts: Counts, selection: Selection) -> int:
+    """Look at a sample of the queue, and say what `take` has counted. 0, or 1 if it was broken off.
+
+    Raises QueueUnreadableError.
+    """
     asked = Interrupt()
-    look(desk, most, take, asked).tell(desk.messages.name)
+    look(desk, SAMPLE, take, asked).tell(desk.messages.name)
     counts.tell(selection)
     return 1 if asked() else 0
 
@@ -123,7 +129,7 @@ def give_back(messages: Messages) -> None:
     messages.see_through(GIVE_BACK_WITHIN_S)
 
 
-def run(desk: Desk, selection: Selection, sample: int) -> int:
+def run(desk: Desk, selection: Selection) -> int:
     """The command. 0, or 1 where the queue cannot be read."""
     counts = Counts()
 
@@ -139,7 +145,7 @@ def run(desk: Desk, selection: Selection, sample: int) -> int:
             counts.unselected += 1
         return False
 
-    return look_and_tell(desk, sample, take, counts, selection)
+    return look_and_tell(desk, take, counts, selection)
 
 
 def _count(counts: Counts, letter: Letter, held: Held) -> None:

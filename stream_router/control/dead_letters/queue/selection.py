@@ -14,7 +14,6 @@ class Selection(NamedTuple):
     """
 
     reason: str = ""
-    code: str = ""
     event_type: str = ""
     since_ms: int = 0
     until_ms: int = 0
@@ -23,9 +22,8 @@ class Selection(NamedTuple):
 
     def takes(self, letter: Letter, sent_ms: int) -> bool:
         """Whether the letter is meant, as far as it tells without being opened."""
-        wanted = ((self.reason, letter.reason), (self.code, letter.error.code))
         return (
-            all(want in ("", is_so) for want, is_so in wanted)
+            self.reason in ("", letter.reason)
             and (not self.id or is_meant(self.id, letter.origin.event_id))
             and ((self.maps_first and not letter.event_type) or self.takes_type(letter.event_type))
             and self.takes_time(sent_ms)
@@ -33,7 +31,7 @@ class Selection(NamedTuple):
 
     def takes_unread(self, sent_ms: int) -> bool:
         """Whether a message that tells nothing but its time is meant."""
-        return not (self.reason or self.code or self.event_type or self.id) and self.takes_time(sent_ms)
+        return not (self.reason or self.event_type or self.id) and self.takes_time(sent_ms)
 
     def takes_time(self, sent_ms: int) -> bool:
         """Whether one is meant that was sent then."""
@@ -49,9 +47,9 @@ def is_meant(identity: str, event_id: str) -> bool:
     return event_id in (identity, event_id_as_typed(identity))
 
 
-def selection(reason: str, code: str, event_type: str, since: str, until: str, identity: str, now_ms: int) -> Selection:
+def selection(reason: str, event_type: str, since: str, until: str, identity: str, now_ms: int) -> Selection:
     """From the options of the command line. Raises SettingsError for a time that is none, or a span that is none."""
     since_ms = moment_ms(since, "--since", now_ms) if since else 0
     until_ms = moment_ms(until, "--until", now_ms) if until else 0
     check_span(since_ms, until_ms or now_ms)
-    return Selection(reason, code, event_type, since_ms, until_ms, identity)
+    return Selection(reason, event_type, since_ms, until_ms, identity)

@@ -61,7 +61,7 @@ class Redrive:
         self._eligible = 0
 
     def _tries(self) -> Tries:
-        return Trials(self._transform, self._desk.fetch, parked=self._how.parked)
+        return Trials(self._transform, self._desk.fetch, take_all=self._how.take_all)
 
     def _gathers(self) -> Gathering:
         return Gathering(self._desk.messages, self._selection, self._started_at)
@@ -78,13 +78,7 @@ class Redrive:
         """Everything, to the summary."""
         desk, how = self._desk, self._how
         depth = desk.depth()
-        means = Means(
-            desk.messages,
-            self._trials,
-            desk.connection.republisher(how.rate),
-            self._sends_back(),
-            how.keep,
-        )
+        means = Means(desk.messages, self._trials, desk.connection.republisher(how.rate), self._sends_back())
         say(f"{desk.messages.name} holds about {count_of(depth.visible, 'message')}")
         tell_hidden(depth)
         if limits.is_v2_bus(desk.settings.event_bus):

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from stream_router.control.dead_letters.queue import put_back
-from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.republish.patience import PATIENCE_S
@@ -47,16 +46,12 @@ class _Job:
 
 
 class Means(NamedTuple):
-    """With what letters are redriven. `keep`: nothing is deleted, nothing goes back.
-
-    `again` sends letters back; where it is None a letter that failed again stays as it is.
-    """
+    """With what letters are redriven. `again` sends letters back; without it one that failed again stays as it is."""
 
     messages: Messages
     trials: Tries
     republisher: Republisher
     again: DeadLetters | None
-    keep: bool
 
 
 class Redriving:
@@ -176,7 +171,7 @@ class Redriving:
         if job.failure is None:
             self.tally.redriven += 1
             failpoint("redrive_settled_before_deleted")
-            self._delete(job.trial.whole.messages)
+            self._to.messages.delete(job.trial.whole.messages)
         elif job.failure.reason is Reason.OUTAGE:
             self.tally.left += 1
             if not self.ended:
@@ -185,7 +180,7 @@ class Redriving:
             self._failed_again(job, job.failure)
 
     def _failed_again(self, job: _Job, failure: DeadLetter) -> None:
-        if self._to.keep or self._to.again is None:
+        if self._to.again is None:
             self.tally.failed_again[_why(failure)] += 1
             return
         trial = job.trial
@@ -200,13 +195,9 @@ class Redriving:
             job = self._going_back.pop(stored.event.record.sequence_number)
             assert job.failure
             self.tally.failed_again[_why(job.failure)] += 1
-            self._delete(job.trial.whole.messages)
+            self._to.messages.delete(job.trial.whole.messages)
             self._moved_at = self._clock()
         self._to.messages.advance()
-
-    def _delete(self, messages: list[Held]) -> None:
-        if not self._to.keep:
-            self._to.messages.delete(messages)
 
 
 def _why(failure: DeadLetter) -> str:

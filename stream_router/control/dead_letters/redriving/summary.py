@@ -14,14 +14,14 @@ from stream_router.control.lines import count_of
 class How(NamedTuple):
     """How to redrive, an option each; `--undelivered` gets the same.
 
-    `rate` is events a second, 0 for no bound; `limit` letters, 0 for all.
+    `rate` is events a second, 0 for no bound; `limit` letters, 0 for no limit; `take_all`: those too that came back
+    from five redrives.
     """
 
     rate: float
     limit: int
     dry_run: bool
-    keep: bool
-    parked: bool
+    take_all: bool
     yes: bool
 
 
@@ -55,11 +55,11 @@ class Summary(NamedTuple):
         if self.unavailable:
             telling.counted("could not be tried", self.unavailable)
         if not how.dry_run:
-            say(f"{self.words.done} {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
+            say(f"{self.words.done} {tally.redriven:,}")
         if self.types is not None:
             telling.counted(f"would be {self.words.done}", self.types)
         if tally.failed_again:
-            telling.counted("failed again" if how.keep else self.words.failed, tally.failed_again)
+            telling.counted(self.words.failed, tally.failed_again)
         if self.left:
             say(f"left in the queue {self.left:,}")
         if self.ended:
@@ -71,7 +71,7 @@ class Summary(NamedTuple):
             )
         self._warn_of_undeleted(messages)
         undone = tally.failed_again or self.left or self.ended or self.unavailable or self._warn_of_unmet(asked_for)
-        undone = self._warn_of_others(Counter() if how.keep else tally.failed_again) or undone
+        undone = self._warn_of_others(tally.failed_again) or undone
         return 1 if undone or messages.undeleted or messages.unanswered else 0
 
     def _warn_of_unmet(self, asked_for: str) -> bool:

@@ -16,8 +16,8 @@ from stream_router.control.dead_letters.redriving.reopening import LetterRecord
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Reason
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnavailableLetterError, UnreadableLetterError
 
-PARKED_AFTER = 5
-"""Generations after which a letter is passed over: what failed so often wants a person, not another try."""
+PASSED_OVER_AFTER = 5
+"""Redrives from which a letter came back: what failed so often wants a person, not another try."""
 
 ALONE_WITHIN_S = 30.0
 _AS_MADE_ALONE = ("time_s", "size_bytes", "order_key", "lane")
@@ -67,19 +67,19 @@ class Trials:
         transform: Callable[[Letter, bytes], Callable[[Event], Made]],
         fetch: Callable[[str], bytes] | None,
         *,
-        parked: bool,
+        take_all: bool,
     ) -> None:
         self._transform = transform
         self._fetch = fetch
-        self._parked = parked
+        self._take_all = take_all
         self._number = 0
 
     def __call__(self, whole: Whole) -> Trial:
         """Try one letter."""
         self._number += 1
         number, letter = self._number, whole.letter
-        if letter.generation >= PARKED_AFTER and not self._parked:
-            return Trial(whole, number, b"", skipped=f"parked: failed {letter.generation} redrives (--parked takes it)")
+        if letter.generation >= PASSED_OVER_AFTER and not self._take_all:
+            return Trial(whole, number, b"", skipped=f"came back from {letter.generation} redrives (--all takes it)")
         try:
             raw = reopening.original(letter, self._fetch)
         except UnreadableLetterError as error:

@@ -33,7 +33,7 @@ _OURS = {"payload": dict, "extensions": dict, **dict.fromkeys(IDS, str | None)}
 """What kind each part of an event of ours is. Others may write our source into theirs."""
 
 
-def show_list(desk: Desk, selection: Selection, sample: int) -> int:
+def show_list(desk: Desk, selection: Selection) -> int:
     """Count them by error code, rule, target and so on."""
     counts = Counts()
 
@@ -57,7 +57,7 @@ def show_list(desk: Desk, selection: Selection, sample: int) -> int:
         )
         return False
 
-    return listing.look_and_tell(desk, sample, take, counts, selection)
+    return listing.look_and_tell(desk, take, counts, selection)
 
 
 def _short(arn: str) -> str:
