@@ -17,9 +17,6 @@ def find(
     interaction: Annotated[str | None, typer.Option("--interaction", help="All events of this interaction.")] = None,
     conversation: Annotated[str | None, typer.Option("--conversation", help="All of this conversation.")] = None,
     since: ArrivedSince = "24h",
-    everything: Annotated[
-        bool, typer.Option("--all", help="Look for later copies too, and for events that are dead letters.")
-    ] = False,
 ) -> None:
     """Say what became of an event: in the stream, behind or past the checkpoint, dead letter, undelivered, or nowhere.
 
@@ -29,7 +26,7 @@ def find(
     from stream_router.control.fates import find as control
     from stream_router.settings.operators import DeadLetters
 
-    wish = control.Wish(ids or [], interaction, conversation, since, everything)
+    wish = control.Wish(ids or [], interaction, conversation, since)
     end(control.run(settings(DeadLetters), wish))
 
 
@@ -49,9 +46,6 @@ def replay(
     ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Publish although a rule or the bus cannot be judged.")] = False,
-    replay_id: Annotated[
-        str, typer.Option("--replay-id", help="Go on with this replay: its id, as it was printed.")
-    ] = "",
 ) -> None:
     """Publish events of the stream again, through the present mapping, masking and settings, with the same ids.
 
@@ -62,7 +56,7 @@ def replay(
     from stream_router.control.replay.wish import Wish
     from stream_router.settings.consumer import Consumer
 
-    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, yes, replay_id)
+    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, yes)
     end(control.run(settings(Consumer), wish))
 
 

@@ -96,21 +96,18 @@ def doctor(
     ] = False,
     url: Url = None,
     ca: Ca = None,
-    fail_on: Annotated[
-        Literal["failure", "warning"], typer.Option("--fail-on", help="The least that ends it with 1.")
-    ] = "failure",
 ) -> None:
     """Check everything that can be wrong: settings, this host, AWS. One line each with a code and the cure.
 
     Changes nothing, takes at most 15 s, says its verdict last. Ends with 0 if all is well, 1 if something is wrong, 2
     if it cannot judge; bad settings are findings too, never 78. --url and --ca are the receiver's, for --end-to-end.
-    Example: stream-router doctor --fail-on warning
+    Example: stream-router doctor --end-to-end
     """
     from stream_router.control.doctor import command
 
     if offline and end_to_end:
         raise typer.BadParameter("there is no way to go offline", param_hint="--end-to-end")
-    wish = command.Wish(program, as_json, offline, fail_on == "warning", end_to_end, url, str(ca or ""))
+    wish = command.Wish(program, as_json, offline, end_to_end, url, str(ca or ""))
     end(command.run(wish))
 
 
@@ -180,8 +177,6 @@ def health(
 
 def shards(
     to: Annotated[int | None, typer.Option("--to", min=1, help="Reshard to so many, and follow it to the end.")] = None,
-    seconds: Annotated[int, typer.Option("--seconds", min=10, max=3600, help="Measure over the last so many.")] = 60,
-    yes: Annotated[bool, typer.Option("--yes", help="Reshard although there are too few buckets.")] = False,
 ) -> None:
     """Show the load of each shard against its limits, and what to do; with --to, reshard by AWS's rules.
 
@@ -191,7 +186,7 @@ def shards(
     from stream_router.control.shards import command
     from stream_router.settings.receiver import Receiver
 
-    end(command.run(settings(Receiver), command.Wish(to, seconds, yes)))
+    end(command.run(settings(Receiver), to))
 
 
 COMMANDS = (receive, consume, setup, doctor, teardown, config, jars, top, health, shards)

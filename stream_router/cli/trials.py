@@ -22,9 +22,6 @@ def send(
     file: Annotated[Path | None, typer.Option("--file", help="This file's bytes as they are, JSON or XML.")] = None,
     url: Url = None,
     ca: Ca = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Let the secret of bearer or basic go over a network unencrypted.")
-    ] = False,
 ) -> None:
     """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
 
@@ -34,7 +31,7 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    wish = command.Wish(count, rate, preset, event_type, file, url, ca, plain_http)
+    wish = command.Wish(count, rate, preset, event_type, file, url, ca)
     end(command.run(settings(Receiver, aws_region="us-east-1"), wish))  # the region is of no matter: none need be set
 
 

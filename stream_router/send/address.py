@@ -15,12 +15,12 @@ def own_url(settings: Receiver) -> str:
     return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
 
 
-def check(settings: Receiver, url: str, *, plain_http: bool = False) -> None:
-    """Raises SettingsError where `url` is none, or one to which the secret would go as it is; `plain_http` lets it."""
+def check(settings: Receiver, url: str) -> None:
+    """Raises SettingsError where `url` is none, or one to which the secret would go as it is."""
     if not (is_url(url) and url.isascii()):
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
-    if in_the_clear(settings, url) and not plain_http:
-        scheme, cure = settings.webhook_scheme, "give https:// (`send --plain-http` sends it all the same)"
+    if in_the_clear(settings, url):
+        scheme, cure = settings.webhook_scheme, "give https://, or go through a tunnel to this host"
         raise SettingsError(f"--url: {scheme} would send the secret itself over plain HTTP; {cure}")
 
 

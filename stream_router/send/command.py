@@ -38,7 +38,6 @@ class Wish(NamedTuple):
     file: Path | None
     url: str | None
     ca: Path | None
-    plain_http: bool = False
 
 
 class Stop:
@@ -58,7 +57,7 @@ class Stop:
 def run(settings: Receiver, wish: Wish) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError."""
     url = wish.url or address.own_url(settings)
-    address.check(settings, url, plain_http=wish.plain_http)
+    address.check(settings, url)
     address.check_ca(wish.ca)
     ca = str(wish.ca) if wish.ca else ""
     tally = Tally(wish.rate)

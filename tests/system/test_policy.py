@@ -144,7 +144,8 @@ def _use(world: Recorded) -> None:
     for program in (receiver, consumer):
         program.terminate()
         assert program.wait(60) == 0
-    world.run("operate", "shards", "--to", "4", "--yes")
+    world.environment["STREAM_ROUTER_BUCKETS"] = "16"
+    world.run("operate", "shards", "--to", "4")
 
 
 def _mend(world: Recorded) -> None:
@@ -170,7 +171,7 @@ def _mend(world: Recorded) -> None:
 
 def _read_the_stream(world: Recorded) -> None:
     """Every command that reads it. Whether they agree is another test's matter: here it is who is called."""
-    for words in (["find", "0" * 32, "--since", "10m"], ["find", "0" * 32], ["shards", "--seconds", "10"]):
+    for words in (["find", "0" * 32, "--since", "10m"], ["find", "0" * 32], ["shards"]):
         world.as_("operate")
         assert world.start("stream", PROGRAM, *words).wait(60) in (0, 1)
     types = ["--event-type", "interaction.created"]

@@ -34,25 +34,23 @@ def result(verdict: Verdict, code: str = "SR199") -> Result:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "fail_on_warning", "code", "last"),
+    ("verdicts", "code", "last"),
     [
-        ([Verdict.WELL, Verdict.SKIPPED], False, 0, "well: 1 ok, 1 not asked"),
-        ([Verdict.WELL, Verdict.WARNING], False, 0, "well: 1 warning, 1 ok"),
-        ([Verdict.WELL, Verdict.WARNING], True, 1, "something is wrong: 1 warning, 1 ok"),
-        ([Verdict.UNKNOWN, Verdict.WARNING], False, 2, "cannot judge: 1 warning, 1 unknown, 0 ok"),
-        ([Verdict.WRONG, Verdict.WRONG, Verdict.UNKNOWN], False, 1, "something is wrong: 2 failures, 1 unknown, 0 ok"),
+        ([Verdict.WELL, Verdict.SKIPPED], 0, "well: 1 ok, 1 not asked"),
+        ([Verdict.WELL, Verdict.WARNING], 0, "well: 1 warning, 1 ok"),
+        ([Verdict.UNKNOWN, Verdict.WARNING], 2, "cannot judge: 1 warning, 1 unknown, 0 ok"),
+        ([Verdict.WRONG, Verdict.WRONG, Verdict.UNKNOWN], 1, "something is wrong: 2 failures, 1 unknown, 0 ok"),
     ],
 )
 def test_the_verdict_is_the_last_line_and_the_exit_status(
     verdicts: Sequence[Verdict],
-    fail_on_warning: bool,
     code: int,
     last: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A known failure weighs more than what is not known; piped, each check is one line."""
     results = [result(verdict) for verdict in verdicts]
-    assert report.status(results, fail_on_warning=fail_on_warning) == code
+    assert report.status(results) == code
     report.show(results, code)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(results) + 1
@@ -178,7 +176,6 @@ def test_a_host_that_only_receives_is_judged_by_that() -> None:
 def test_an_unknown_word_is_refused() -> None:
     """As every command line error: 2, with what there is."""
     assert doctor("everything").returncode == 2
-    assert doctor("--fail-on", "nothing").returncode == 2
 
 
 def test_a_narrow_terminal_shows_whole_lines() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router import limits
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.fates import find, found_report
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
@@ -87,9 +88,12 @@ def judge(
 
 
 @pytest.mark.parametrize(("bucket", "fate"), [(None, Fate.LETTER_GONE), ("a-bucket", Fate.ACCEPTED)])
-def test_what_no_call_can_carry_was_not_accepted(bucket: str | None, fate: Fate) -> None:
+def test_what_no_call_can_carry_was_not_accepted(
+    monkeypatch: pytest.MonkeyPatch, bucket: str | None, fate: Fate
+) -> None:
     """Without a bucket it is a dead letter `oversize`, whatever the mapping makes of it."""
-    settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", max_request_bytes=1_024)
+    monkeypatch.setattr(limits, "REQUEST_BYTES_1MB", 1_024)
+    settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
     settings = settings.model_copy(update={"offload_bucket": bucket})
     transform, letters = Transform(transform_config(settings), lambda: 0.0), Letters(NOTHING, STREAM)
     made = find.judge_of(settings, transform, Checkpoints({SHARD: AT_10}), letters, UndeliveredBook(NOTHING))
@@ -246,7 +250,7 @@ def test_one_question_at_a_time(ids: tuple[str, ...], more: dict[str, str]) -> N
 
 
 def answered(
-    *seen: Sighting, letters: Look = NOTHING, target: Look = NOTHING, missing: str = "", everything: bool = False
+    *seen: Sighting, letters: Look = NOTHING, target: Look = NOTHING, missing: str = ""
 ) -> tuple[int, list[str]]:
     """The exit status and the lines for a search of ID."""
     book, lost = Letters(letters, STREAM), UndeliveredBook(target)
@@ -254,7 +258,7 @@ def answered(
     unseen = "; ".join(filter(None, (book.missing, lost.missing)))
     answer = Answer(wanted(ID), Span(0, 9_000), seen, buried, lost, missing, unseen)
     made = judge(letters=letters, target=target)
-    return find.status(answer, made, book, everything=everything), list(found_report.lines(answer, made, to_entry))
+    return find.status(answer, made, book), list(found_report.lines(answer, made, to_entry))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +281,7 @@ def test_an_event_that_is_not_in_the_stream(given: dict[str, Any], status: int, 
 
 
 def test_a_search_that_was_broken_off_says_that_there_may_be_more() -> None:
-    """An event may be in the stream more than once, and `--all` asks for each of them."""
+    """An event may be in the stream more than once, and each of them is asked for."""
     _, lines = answered(sighting(), missing="the reading was broken off")
     assert lines[-1] == "there may be more: the reading was broken off"
     _, lines = answered(sighting(), target=Look((), "no such queue"))
@@ -297,11 +301,11 @@ def test_an_event_that_is_in_the_stream_is_shown_with_its_place() -> None:
     assert "  checkpoint  past it" in lines
 
 
-def test_an_event_of_which_a_letter_was_found_is_found() -> None:
-    """The queue was not wholly seen, so of another copy in the stream nothing is certain: only `--all` asks for it."""
+def test_each_copy_of_an_event_has_a_fate_of_its_own() -> None:
+    """The queue was not wholly seen, so of the copy in the stream nothing is certain, though one is a dead letter."""
     half = Look([letter(99)], "half of it")
     status, lines = answered(sighting(), letters=half)
-    assert status == 0
+    assert status == 2
     assert "  fate        cannot be judged" in lines
     assert lines[-4:] == [
         "  stream      was at shard shard-1",
@@ -309,7 +313,6 @@ def test_an_event_of_which_a_letter_was_found_is_found() -> None:
         "  fate        in the dead-letter queue",
         "              refused (MalformedDetail): no; since 2026-11-24T09:30:00.000Z",
     ]
-    assert answered(sighting(), letters=half, everything=True)[0] == 2
     assert answered(sighting(), letters=Look((), "half of it"))[0] == 2
 
 

@@ -33,7 +33,7 @@ from stream_router.settings.reading import load
 from tests import broken_off
 
 ID = "0123456789abcdef0123456789abcdef"
-FIND = find.Wish([ID], None, None, "1h", everything=False)
+FIND = find.Wish([ID], None, None, "1h")
 
 
 @pytest.fixture
@@ -262,8 +262,7 @@ def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatc
     mapping = config_file.load(None)
     wanted = Wanted([], None, "c", Validator(mapping.shapes, mapping.sources))
     clients: Any = SimpleNamespace(kinesis=None)
-    wish = FIND._replace(ids=[], conversation="c")
-    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops(), wish)
+    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops())
     assert scan.missing == "more than 2 events were met, and the reading ended there; give a later --since"
     answer = Answer(wanted, Span(0, 9_000), scan.sightings, [], UndeliveredBook(Look(())), scan.missing, "")
     assert not answer.is_complete
@@ -359,5 +358,5 @@ def test_a_shard_that_was_resharded_while_it_was_read_is_judged_by_its_children(
     mapping = config_file.load(None)
     wanted = Wanted([ID], None, None, Validator(mapping.shapes, mapping.sources))
     clients: Any = SimpleNamespace(kinesis=None, dynamodb=None)
-    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops(), FIND)
+    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops())
     assert scan.checkpoints.of_shard == {"parent": SHARD_END, "child": Position(5, 0)}

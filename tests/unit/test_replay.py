@@ -28,7 +28,7 @@ from stream_router.settings.reading import load
 SHARD = Shard("shardId-000000000000", (), 0, 1, is_open=True)
 NOW_MS = int(time.time() * 1000)
 HOUR_AGO_MS = NOW_MS - 3_600_000
-WISH = Wish("2h", None, [], [], 0.0, dry_run=False, yes=False, replay_id="")
+WISH = Wish("2h", None, [], [], 0.0, dry_run=False, yes=False)
 FAULT = UnreadableError("stream s could not be read for 120 s (ThrottlingException); try again later")
 
 
@@ -134,7 +134,7 @@ def test_a_reading_that_fails_ends_a_replay_that_can_be_gone_on_with(
     assert said[-2] == f"not all: {FAULT}"
     since = iso(HOUR_AGO_MS + 2 * 60_000 - 10_000)
     assert said[-1].startswith(f"go on with: stream-router replay --since {since} --until ")
-    assert said[-1].endswith(" --replay-id replay/1")
+    assert said[-1].endswith(f" --until {iso(NOW_MS)}")
 
 
 def test_a_replay_that_was_stopped_after_its_last_event_is_whole(
@@ -187,7 +187,7 @@ def test_what_was_published_by_its_id_is_not_asked_for_again(
     one, other = "0" * 31 + "1", "0" * 31 + "2"
     told = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1764000000000,"body":%b}' % (one.encode(), event())
     assert replayed(monkeypatch, settings, [told, FAULT], WISH._replace(ids=[one, other])) == 1
-    assert f" --until {iso(NOW_MS)} --id {other} --replay-id" in capsys.readouterr().out
+    assert f" --until {iso(NOW_MS)} --id {other}\n" in capsys.readouterr().out
     assert replayed(monkeypatch, settings, [told, FAULT], WISH._replace(ids=[one])) == 0
     assert "not all" not in capsys.readouterr().out
 
@@ -218,17 +218,17 @@ def test_a_shard_without_a_checkpoint_is_named(
     )
 
 
-def test_a_replay_says_first_how_it_is_gone_on_with_after_a_kill(
+def test_a_replay_says_first_what_to_say_again_after_a_kill(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whom kill -9, or the host's end, meets prints nothing more: under another id its events would come twice."""
+    """Whom kill -9 meets prints nothing more: so the span, which `2h` names no longer, and the choice come first."""
     wish = WISH._replace(event_types=["interaction.created"])
     assert replayed(monkeypatch, settings, [event()], wish) == 0
     said = capsys.readouterr().err.splitlines()[1]
     since, until = iso(NOW_MS - 7_200_000), iso(NOW_MS)
     assert said == (
-        f"this is replay/1; if it is killed, go on with: stream-router replay --since {since} --until {until} "
-        "--event-type interaction.created --replay-id replay/1"
+        f"this is replay/1; if it is killed, say again: stream-router replay --since {since} --until {until} "
+        "--event-type interaction.created"
     )
     assert replayed(monkeypatch, settings, [event()], wish._replace(dry_run=True)) == 0
     assert "this is" not in capsys.readouterr().err

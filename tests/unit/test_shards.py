@@ -160,7 +160,7 @@ def test_ctrl_c_before_the_reshard_is_asked_for_leaves_the_stream_as_it_is(capsy
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
     stops.asked.set()
     settings: Any = SimpleNamespace(stream="s", buckets=64)
-    assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
+    assert command._reshard(settings, 4, script.clients, stops) == command.NOT_DONE
     script.done()
     told = capsys.readouterr()
     assert told.err == "broken off: the stream is as it was\n"
@@ -183,7 +183,7 @@ def test_a_reshard_that_is_not_followed_to_its_end_is_not_said_to_be_done(
 
     monkeypatch.setattr(stops.asked, "wait", wait)
     settings: Any = SimpleNamespace(stream="s", buckets=64)
-    assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
+    assert command._reshard(settings, 4, script.clients, stops) == command.NOT_DONE
     told = capsys.readouterr()
     assert told.err == f"broken off: {reshard.GOES_ON}\n"
     assert "done" not in told.out
@@ -198,7 +198,7 @@ def test_a_measurement_that_is_broken_off_shows_no_load(
     monkeypatch.setattr(shards_, "describe", lambda *_: Stream("s", "arn", {}, 0))
     settings: Any = SimpleNamespace(stream="s", buckets=64)
     clients: Any = SimpleNamespace(kinesis=None)
-    assert command._show(settings, 60, clients, stops) == command.NOT_DONE
+    assert command._show(settings, clients, stops) == command.NOT_DONE
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "broken off: nothing is measured\n")
 
@@ -214,5 +214,5 @@ def test_a_reshard_that_nobody_reads_of_any_more_is_followed(monkeypatch: pytest
     settings: Any = SimpleNamespace(stream="s", buckets=64)
     with os.fdopen(here, "w") as unread:
         monkeypatch.setattr(sys, "stdout", unread)
-        assert command._reshard(settings, 4, script.clients, Stops(), yes=False) == command.DONE
+        assert command._reshard(settings, 4, script.clients, Stops()) == command.DONE
     script.done()

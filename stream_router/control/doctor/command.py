@@ -20,7 +20,6 @@ class Wish(NamedTuple):
     program: str | None = None
     as_json: bool = False
     offline: bool = False
-    fail_on_warning: bool = False
     end_to_end: bool = False
     url: str | None = None
     ca: str = ""
@@ -37,7 +36,7 @@ def run(wish: Wish) -> int:
         results = runner.run(checks, world, told=lambda count: waiting.update(f"{count} of {len(checks)} looked at"))
     if wish.end_to_end:
         results += _end_to_end(wish, world, console)
-    code = report.status(results, fail_on_warning=wish.fail_on_warning)
+    code = report.status(results)
     if wish.as_json:
         sys.stdout.write(report.as_json(results, code) + "\n")
     else:

@@ -25,10 +25,10 @@ SIGNS = {
 }
 
 
-def status(results: Sequence[Result], *, fail_on_warning: bool) -> int:
+def status(results: Sequence[Result]) -> int:
     """0 all is well, 1 something is wrong, 2 it cannot be judged."""
     seen = {result.finding.verdict for result in results}
-    if Verdict.WRONG in seen or (fail_on_warning and Verdict.WARNING in seen):
+    if Verdict.WRONG in seen:
         return WRONG
     return UNJUDGED if Verdict.UNKNOWN in seen else WELL
 

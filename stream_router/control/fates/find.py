@@ -1,6 +1,7 @@
 """`stream-router find`: what became of an event, or of all events of an interaction or a conversation."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from stream_router.control.lines import write_line
 from stream_router.control.republish.fitting import fitting
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
+from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Checkpoints, Stops, say
 from stream_router.control.stream.shards import UnreadableError
@@ -37,13 +39,12 @@ MOST_FOUND = 100_000
 
 
 class Wish(NamedTuple):
-    """What the operator typed. `everything`: look for later copies of an event too."""
+    """What the operator typed."""
 
     ids: Sequence[str]
     interaction: str | None
     conversation: str | None
     since: str
-    everything: bool
 
 
 class Scan(NamedTuple):
@@ -79,22 +80,18 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
     with stops.listening():
         keep = keeping(wanted.ids)
         letters, undelivered = looks.both(settings, stops, keep)
+        scan = _scan(settings, clients, span, wanted, stops)
+        if scan.sightings:  # a letter may have been written, or undelivered, since
+            now_there, now_undelivered = looks.both(settings, stops, keep)
+            letters, undelivered = now_there.after(letters), now_undelivered.after(undelivered)
         buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
-        if wanted.by_id and not wish.everything and _all_buried(wanted, buried):
-            scan = Scan([], Checkpoints(None), "")
-        else:
-            scan = _scan(settings, clients, span, wanted, stops, wish)
-            if scan.sightings:  # a letter may have been written, or undelivered, since
-                now_there, now_undelivered = looks.both(settings, stops, keep)
-                letters, undelivered = now_there.after(letters), now_undelivered.after(undelivered)
-                buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
     judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
     apart = uncompared(letters, wanted)
     unseen = "; ".join(filter(None, (letters.missing, apart, undelivered.missing)))
     answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen, apart)
     for line in found_report.lines(answer, judge, transform):
         write_line(sys.stdout, line)
-    return status(answer, judge, letters, everything=wish.everything)
+    return status(answer, judge, letters)
 
 
 def keeping(ids: Sequence[str]) -> looks.Keep:
@@ -125,39 +122,24 @@ def judge_of(
     return Judge(made, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
 
 
-def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters, *, everything: bool = False) -> int:
-    """0 where everything that was asked for was found and judged, 2 where something cannot be judged, else 1.
-
-    An event that was asked for by its id is judged by one certain fate, but where `everything` asks for each copy.
-    """
-    unsure = {one.event.event_id for one in answer.sightings if _is_unsure(judge(one))}
-    if answer.wanted.by_id and not everything:
-        unsure -= {one.event.event_id for one in answer.sightings if not _is_unsure(judge(one))}
-        unsure -= {letter.origin.event_id for letter in answer.buried}
-    if unsure:
+def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters) -> int:
+    """0 where everything that was asked for was found and each copy judged, 2 where one cannot be judged, else 1."""
+    if any(getattr(judge(one), "fate", None) is Fate.UNKNOWN for one in answer.sightings):
         return CANNOT_JUDGE
     if answer.is_complete:
         return FOUND
     return CANNOT_JUDGE if answer.missing or letters.missing or answer.uncompared else NOT_FOUND
 
 
-def _is_unsure(verdict: object) -> bool:
-    return getattr(verdict, "fate", None) is Fate.UNKNOWN
-
-
-def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, stops: Stops, wish: Wish) -> Scan:
+def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, stops: Stops) -> Scan:
     met: list[Sighting] = []
     missing = ""
     try:
         stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
-        left = set(wanted.ids)
-        with session.reading(clients, stream, span, stops) as pieces:
+        progress = Progress(span, len(stream.shards), time.monotonic, more=lambda: f", {len(met):,} met")
+        with session.reading(clients, stream, span, stops, progress=progress) as pieces:
             for piece in pieces:
-                new = [one for one in sightings(piece) if wanted.takes(one.found)]
-                met += new
-                left -= {one.event.event_id for one in new}
-                if wanted.by_id and not left and not wish.everything:
-                    break
+                met += [one for one in sightings(piece) if wanted.takes(one.found)]
                 if len(met) > MOST_FOUND:
                     missing = (
                         f"more than {MOST_FOUND:,} events were met, and the reading ended there; give a later --since"
@@ -172,10 +154,6 @@ def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, s
     except UnreadableError as error:
         say(str(error))
         return Scan(met, Checkpoints(None, str(error)), str(error))
-
-
-def _all_buried(wanted: Wanted, buried: Sequence[Letter]) -> bool:
-    return set(wanted.ids) <= {letter.origin.event_id for letter in buried}
 
 
 def _is_wanted(letter: Letter, wanted: Wanted) -> bool | None:

@@ -35,7 +35,7 @@ class Wanted:
 
     @property
     def by_id(self) -> bool:
-        """Whether each event is known by name, so that the search can end with the last of them."""
+        """Whether each event is known by name."""
         return bool(self._ids)
 
     def takes(self, found: Event | DeadLetter) -> bool:

@@ -46,7 +46,7 @@ def run(settings: Consumer, wish: Wish) -> int:
         try:
             stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, begun_ms)
             bounds = bounds_of(settings, clients, stream)
-            replay = Replay(settings, wish, span, stream, wish.replay_id or f"replay/{iso(begun_ms)}")
+            replay = Replay(settings, wish, span, stream, f"replay/{iso(begun_ms)}")
             return replay.run(clients, stops, bounds)
         except (UnreadableError, RefusedError) as error:
             say(f"stream-router replay: {error}")
@@ -85,8 +85,7 @@ class Replay:
         self._see_first()
         if self._wish.dry_run:
             return self._tried(clients, stops, bounds, choice)
-        again = self._wish.again(*self._span, self._replay_id)
-        say(f"this is {self._replay_id}; if it is killed, go on with: {again}")
+        say(f"this is {self._replay_id}; if it is killed, say again: {self._wish.again(*self._span)}")
         progress = Progress(
             self._span, len(self._stream.shards), time.monotonic, more=lambda: f", {publishing.published:,} published"
         )
@@ -207,7 +206,7 @@ class Replay:
         since_ms, until_ms = self._span
         unread = () if self._is_read else self._stream.shards
         found = min([*map(self._surely_ms, unread), open_ms or until_ms])
-        return self._wish._replace(ids=left).again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
+        return self._wish._replace(ids=left).again(max(since_ms, found - LATE_MS), until_ms)
 
     def _surely_ms(self, shard_id: str) -> int:
         """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""

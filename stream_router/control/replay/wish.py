@@ -8,7 +8,7 @@ from stream_router.process import iso
 
 
 class Wish(NamedTuple):
-    """What the operator typed. `replay_id` is "" for a new replay; `rate` events a second, 0 for no bound."""
+    """What the operator typed. `rate` is events a second, 0 for no bound."""
 
     since: str
     until: str | None
@@ -17,12 +17,11 @@ class Wish(NamedTuple):
     rate: float
     dry_run: bool
     yes: bool
-    replay_id: str
 
-    def again(self, since_ms: int, until_ms: int, replay_id: str) -> str:
-        """The command that goes on with this replay over another span, to be pasted into a shell."""
+    def again(self, since_ms: int, until_ms: int) -> str:
+        """The command that replays the same over another span, to be pasted into a shell."""
         words = ["stream-router", "replay", "--since", iso(since_ms), "--until", iso(until_ms)]
         words += [word for name in self.event_types for word in ("--event-type", name)]
         words += [word for event_id in self.ids for word in ("--id", event_id)]
         words += ["--rate", f"{self.rate:g}"] * bool(self.rate) + ["--yes"] * self.yes
-        return shlex.join([*words, "--replay-id", replay_id])
+        return shlex.join(words)

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,43 +14,38 @@ from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import UnreadableError
-from stream_router.operate.resources import buckets_for
 from stream_router.settings.receiver import Receiver
 
 DONE, NOT_DONE = 0, 1
 
-
-class Wish(NamedTuple):
-    """What the operator typed. `to` is None where the load is to be shown alone."""
-
-    to: int | None
-    seconds: int
-    yes: bool
+MEASURED_S = 60
+"""Long enough for a mean of what comes in bursts, and read in about as long."""
 
 
-def run(settings: Receiver, wish: Wish) -> int:
-    """The command. 0, or 1 where something stands against it. Raises SettingsError."""
+def run(settings: Receiver, to: int | None) -> int:
+    """The command: shows the load, or reshards `to` so many. 0, or 1 where something stands against it.
+
+    Raises SettingsError.
+    """
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
         try:
-            if wish.to is not None:
-                return _reshard(settings, wish.to, clients, stops, yes=wish.yes)
-            return _show(settings, wish.seconds, clients, stops)
+            return _show(settings, clients, stops) if to is None else _reshard(settings, to, clients, stops)
         except (UnreadableError, ClientError, BotoCoreError, TimeoutError) as error:
             say(f"stream-router shards: {error}")
             return NOT_DONE
 
 
-def _show(settings: Receiver, seconds: int, clients: Clients, stops: Stops) -> int:
+def _show(settings: Receiver, clients: Clients, stops: Stops) -> int:
     now_ms = int(time.time() * 1000)
-    span = Span(now_ms - seconds * 1000, now_ms)
+    span = Span(now_ms - MEASURED_S * 1000, now_ms)
     stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
     with session.reading(clients, stream, span, stops) as pieces:
         loads = load.measure(pieces, stream.shards, span)
     if stops.asked.is_set():
         say("broken off: nothing is measured")
         return NOT_DONE
-    for line in table(loads, seconds):
+    for line in table(loads, MEASURED_S):
         _write(line)
     _write(load.advice(loads, on_demand=stream.on_demand))
     return DONE
@@ -69,7 +63,7 @@ def table(loads: list[Load], seconds: int) -> list[str]:
     return made
 
 
-def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *, yes: bool) -> int:
+def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops) -> int:
     summary = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
     now = summary["OpenShardCount"]
     if wanted == now:
@@ -77,7 +71,7 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
         return DONE
     for line in reshard.RULES:
         _write(line)
-    why = reshard.refusal(summary, wanted, buckets_for(wanted) if yes else settings.buckets)
+    why = reshard.refusal(summary, wanted, settings.buckets)
     if why:
         say(f"stream-router shards: {why}")
         return NOT_DONE

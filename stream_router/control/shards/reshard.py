@@ -50,7 +50,7 @@ def _refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:
     if buckets < least:
         yield (
             f"{wanted} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {buckets}): set it in all "
-            "receivers first, or shards stay empty; --yes goes on all the same"
+            "receivers first, and here, or shards stay empty"
         )
 
 
