@@ -1,6 +1,5 @@
 """What the receiver's tests share: a clock that a test moves, a stream that breaks by script, the real process."""
 
-import asyncio
 import base64
 import hashlib
 import heapq
@@ -12,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +21,8 @@ import orjson
 
 from stream_router.errors import Answer
 from stream_router.receiver.answers import Response
-from stream_router.receiver.batching.backlog import ROW_BYTES
 from stream_router.receiver.request import Request
-from stream_router.receiver.spill.segment import Row
+from stream_router.receiver.spill import ROW_BYTES, Read, Row
 from tests.constants import with_constants
 from tests.ports import free_port
 
@@ -46,27 +43,6 @@ class AtOnce:
 
     def answered(self, request: Request, answer: Response) -> None:
         """Nobody counts."""
-
-
-class Health:
-    """What readiness says of a batcher."""
-
-    def __init__(self, batcher: Any) -> None:
-        self._batcher = batcher
-
-    @property
-    def ready(self) -> bool:
-        return bool(not self._batcher.stream.down or self._batcher.spill_takes)
-
-    @property
-    def stream_up(self) -> bool:
-        return not self._batcher.stream.down
-
-
-def refuse(requests: Iterable[Any]) -> None:
-    """Answer requests that they are not stored."""
-    for request in requests:
-        request.finish(stored=False)
 
 
 class Headers:
@@ -99,13 +75,9 @@ class FakeLoop:
         self._now_s = 0.0
         self._timers: list[tuple[float, int, Handle]] = []
         self._numbers = itertools.count()
-        self._futures = asyncio.new_event_loop()
 
     def time(self) -> float:
         return self._now_s
-
-    def create_future(self) -> "asyncio.Future[bool]":
-        return self._futures.create_future()
 
     def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
         handle = Handle(lambda: what(*arguments))
@@ -128,19 +100,23 @@ class FakeLoop:
                 handle.what()
         self._now_s = until_s
 
+    def close(self) -> None:
+        """Nothing of it is open."""
+
     def stand_still(self, seconds: float) -> None:
         """Let time pass in which no timer rings; those that are due ring with the next move."""
         self._now_s += seconds
 
-    def close(self) -> None:
-        self._futures.close()
+
+LATE_S = 2.5
+"""When a call of the fake stream lands that is late."""
 
 
 class FakeStream:
     """A Kinesis stream on the fake loop. `verdicts` says of each call what becomes of it; then all is accepted.
 
-    A verdict is "ok", "down" (503), "hang" (no answer within the call's time), "lost" (stored, no answer), or a list
-    with an error code, or "", for each record. Where `latency_s` is more than a call's time, "ok" lands too late.
+    A verdict is "ok", "down" (503), "hang" (no answer within the call's time, and nothing stored), "lost" (stored, no
+    answer), "late" (stored after LATE_S), or a list with an error code, or "", for each record.
     """
 
     def __init__(self, loop: FakeLoop, verdicts: Iterable[Any] = (), latency_s: float = 0.01) -> None:
@@ -150,39 +126,30 @@ class FakeStream:
         self.stored: list[tuple[str, bytes]] = []
         """Partition key and line of each event, in the order in which the stream took it."""
         self.calls: list[list[dict[str, Any]]] = []
-        self.flying: dict[str, int] = {}
-        self.most_of_one_bucket = 0
+        self.unanswered = 0
+        """Events that were stored by a call without an answer."""
 
     def send(self, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
         records = orjson.loads(body)["Records"]
         self.calls.append(records)
-        for record in records:
-            key = record["PartitionKey"]
-            self.flying[key] = self.flying.get(key, 0) + 1
-            self.most_of_one_bucket = max(self.most_of_one_bucket, self.flying[key])
         verdict = next(self._verdicts, "ok")
-        if verdict == "ok" and self.latency_s > timeout_s:
-            self._loop.call_later(self.latency_s, self._land, records)
-            verdict = "hang"
-        delay_s = timeout_s if verdict in ("hang", "lost") else self.latency_s
+        delay_s = {"hang": timeout_s, "lost": timeout_s, "late": LATE_S}.get(str(verdict), self.latency_s)
         self._loop.call_later(delay_s, self._answer, records, verdict, done)
 
     def _answer(self, records: list[dict[str, Any]], verdict: Any, done: Callable[[Answer], None]) -> None:
-        for record in records:
-            self.flying[record["PartitionKey"]] -= 1
         if verdict == "down":
             done(Answer(503, b'{"__type":"ServiceUnavailableException"}', {}, ""))
         elif verdict == "hang":
             done(Answer(0, b"", {}, "curl 28: timed out"))
         elif verdict == "lost":
+            before = len(self.stored)
             self._store(records, [""] * len(records))
+            self.unanswered += len(self.stored) - before
             done(Answer(0, b"", {}, "curl 28: timed out"))
         else:
-            codes = [""] * len(records) if verdict == "ok" else [verdict[i % len(verdict)] for i in range(len(records))]
+            well = verdict in ("ok", "late")
+            codes = [""] * len(records) if well else [verdict[i % len(verdict)] for i in range(len(records))]
             done(self._store(records, codes))
-
-    def _land(self, records: list[dict[str, Any]]) -> None:
-        self._store(records, [""] * len(records))
 
     def _store(self, records: list[dict[str, Any]], codes: list[str]) -> Answer:
         results: list[dict[str, str]] = []
@@ -203,13 +170,14 @@ class FakeDisk:
     `rows` are those that wait, by number: conversation and line. `synced` is every line that ever was.
     """
 
-    lost = 0
+    folder = Path("/spill")
     error = ""
-    oldest_s = 0.0
+    missing = 0
 
     def __init__(self, loop: FakeLoop, delay_s: float, failing: Iterable[bool] = ()) -> None:
         self.rows: dict[int, tuple[int, bytes]] = {}
         self.synced: list[bytes] = []
+        self.set_aside_lines: list[bytes] = []
         self.appends = 0
         self._loop = loop
         self._delay_s = delay_s
@@ -221,14 +189,15 @@ class FakeDisk:
     def size_bytes(self) -> int:
         return sum(len(line) + ROW_BYTES for _, line in self.rows.values())
 
+    @property
+    def unread(self) -> int:
+        return len(self.rows)
+
     def put(self, lines: Iterable[tuple[int, bytes]]) -> None:
         """What an earlier process left."""
         for key, line in lines:
             self.rows[self._next] = (key, line)
             self._next += 1
-
-    def waiting(self) -> Counter[int]:
-        return Counter(key for key, _ in self.rows.values())
 
     def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
         fails = next(self._failing, False)
@@ -246,17 +215,21 @@ class FakeDisk:
     def read(self, max_bytes: int, done: Any) -> None:
         def job() -> None:
             found: list[Row] = []
-            while self._read_to < self._next and (not found or sum(len(row.line or b"") for row in found) < max_bytes):
+            while self._read_to < self._next and (not found or sum(len(row.line) for row in found) < max_bytes):
                 key, line = self.rows[self._read_to]
                 found.append(Row(self._read_to, key, line))
                 self._read_to += 1
-            done(found)
+            done(Read(found, 0, self._read_to))
 
         self._loop.call_later(self._delay_s, job)
 
-    def settle(self, rows: list[int]) -> None:
-        for row in rows:
-            del self.rows[row]
+    def settle(self, row: int) -> None:
+        for number in [number for number in self.rows if number < row]:
+            del self.rows[number]
+
+    def set_aside(self, line: bytes, done: Any) -> None:
+        self.set_aside_lines.append(line)
+        self._loop.call_later(self._delay_s, done, True)
 
 
 class ReceiverProcess:

@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     waited_s: float = 0.0
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One HTTP/1.1 connection, one request at a time."""
 
     def __init__(self) -> None:
@@ -74,14 +74,14 @@ async def _lane(
 ) -> None:
     """Take requests from the queue, wait for each one's time, send it; connect again where the connection is gone."""
     loop = asyncio.get_running_loop()
-    connection: _Connection | None = None
+    connection: Connection | None = None
     while not slots.empty() and not ended.is_set():
         due_s, request = slots.get_nowait()
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
         status, body, sent_s = 0, b"", due_s
         try:
             if connection is None or connection.transport is None:
-                _, connection = await loop.create_connection(_Connection, *address, ssl=tls)
+                _, connection = await loop.create_connection(Connection, *address, ssl=tls)
             async with asyncio.timeout(timeout_s):
                 answered = connection.ask(request)
                 sent_s = time.perf_counter()

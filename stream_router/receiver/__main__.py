@@ -33,7 +33,7 @@ from stream_router.receiver.recurring import beside, every
 from stream_router.receiver.secrets import Secrets
 from stream_router.receiver.server import HttpServer
 from stream_router.receiver.sources import Source
-from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver.spill import Spill
 from stream_router.receiver.stats import Stats
 from stream_router.receiver.status import Status
 from stream_router.receiver.tls import Tls
@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 7.0
 """Most that a stop waits for requests that are in; a body that comes slower is cut off."""
 CALLS_END_S = 1.0
+STOPPED_WITHIN_S = 8.0
+"""What is left of it once requests are answered is for the calls in flight, and for the spill to become empty."""
 LOOK_EVERY_S = 0.25
 LAST_METRICS_S = 1.0
 """What a receiver that ends gives its last metrics."""
@@ -107,6 +109,7 @@ class _Program:
         self._settings, self._stream, self._served = settings, stream, served
         self._stats, self._shown = stats, shown
         self._up = False
+        self._drains_s = 0.0
 
     async def serve(self) -> int:
         """Until told to stop; then drain. Ends within 10 s of the signal (and the drain's delay)."""
@@ -117,8 +120,9 @@ class _Program:
         credentials, transport = self._way_to_aws(loop)
         folder = settings.spill_dir
         send = partial(transport.start, self._stream.target)
-        batcher = Batcher(loop, send, settings.stream, settings.buckets, str(folder or ""), spills=folder is not None)
-        spill = Spill(folder, 0, 1, settings.partition_path, self._key_of(), loop) if folder else None
+        ordered = settings.ordering == "conversation"
+        batcher = Batcher(loop, send, settings.stream, settings.buckets, ordered=ordered)
+        spill = Spill(folder, settings.partition_path, self._key_of(), loop) if folder else None
         if spill:
             batcher.use_spill(spill, settings.spill_max_bytes)
         app = App(self._served, batcher, self._stats, settings.max_body_bytes, settings.max_held_bytes)
@@ -132,7 +136,7 @@ class _Program:
             try:
                 await self._serve_http(batcher, app, tls, stop)
             finally:
-                left = await batcher.close(CALLS_END_S)
+                left = await batcher.close(max(CALLS_END_S, STOPPED_WITHIN_S - (loop.time() - self._drains_s)))
         finally:
             for task in tasks:
                 task.cancel()
@@ -181,6 +185,7 @@ class _Program:
         log.info("the receiver drains", extra={"event": "receiver-drains", "delay_s": settings.drain_delay_s})
         # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
         await asyncio.sleep(settings.drain_delay_s)
+        self._drains_s = asyncio.get_running_loop().time()
         self._up = False
         if not await server.drain(DRAIN_S):
             log.warning("some requests were still arriving and got no answer", extra={"event": "receiver-unanswered"})

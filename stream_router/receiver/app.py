@@ -7,7 +7,8 @@ from functools import partial
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
 from stream_router.receiver.auth import RefusedError
-from stream_router.receiver.batcher import ACCEPTED, Batcher
+from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.events import ACCEPTED
 from stream_router.receiver.intake import Body, ProblemError
 from stream_router.receiver.refusals import CURES, Refusals
 from stream_router.receiver.request import Request

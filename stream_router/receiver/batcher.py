@@ -1,116 +1,575 @@
-"""Stores events in the stream, and remembers deliveries: the door to `batching/`."""
+"""Group commit: many requests into few PutRecords calls, each request told in time what became of its events.
+
+What arrives waits in its bucket: a few milliseconds for company when calls are in flight, not at all when few are. A
+request is decided at its time: its events go to the spill from 0.6 s on, and it is answered 503 at 0.85 s. A call may
+land later than that. What it stored is remembered, so that the sender's next try is 202 and stores only what is
+missing; a copy that comes while the call is open waits for it, and is not sent beside it.
+
+Where order is asked for, one conversation has at most one record in flight; what comes meanwhile waits for that one.
+"""
 
 import asyncio
+import bisect
+import logging
+import random
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from stream_router.receiver.batching.batcher import Batcher as Inner
-from stream_router.receiver.batching.late_calls import LateCalls
-from stream_router.receiver.batching.putrecords_calls import Send
-from stream_router.receiver.batching.stats import Stats
-from stream_router.receiver.batching.storing import Storing
+from stream_router.process import backoff_s
+from stream_router.receiver.backlog import NO_SPILL, Backlog
+from stream_router.receiver.events import (
+    FLYING,
+    LANDED,
+    NO_ROW,
+    NOT_STORED,
+    NOWHERE,
+    PENDING,
+    QUEUED,
+    SEEN_BEFORE,
+    SPILLED,
+    STORED,
+    Bucket,
+    Conversation,
+    Delivery,
+    Event,
+    Record,
+    Request,
+)
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.recent_ids import RecentIds
-from stream_router.receiver.spill.spill import Spill
-from stream_router.receiver.states import States
+from stream_router.receiver.putrecords import MAX_CALL_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, Calls, Send, Verdict
+from stream_router.receiver.spill import Spill
+from stream_router.receiver.states import States, Stats, StreamState
 
-STORED, SPILLED, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "not_stored"
-ACCEPTED = frozenset({STORED, SPILLED, SEEN_BEFORE})
+log = logging.getLogger(__name__)
 
-LINGER_S = 0.005
+DECIDE_AFTER_S = 0.6
+"""Age at which a request's events that are not stored go to the spill."""
+GIVE_UP_AFTER_S = 0.85
+"""Age at which a request is answered 503 whatever is still going on: the answer must come within 0.9 s."""
+SWEEP_EVERY_S = 0.02
+OUT_OF_ORDER_S = 0.01
+"""A request that is older than one before it, by no more than this, waits for that one: it costs the sender as much."""
+LATE_FADES_TO = 0.9
+"""Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+REMEMBERED, REMEMBERED_S = 100_000, 600.0
+"""Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
+
+
+class RecentDeliveries:
+    """Deliveries that were stored lately, by key, with the sequence number of the last part ("": on disk).
+
+    One of which a part was stored is there itself. Each for ten minutes at most, and so many at most.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | Delivery] = {}
+        self._order: deque[str] = deque()
+        self._added_s: deque[float] = deque()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, key: str, what: str | Delivery, now_s: float) -> None:
+        """Remember it; the oldest go where the memory is full."""
+        while self._order and (len(self._order) >= REMEMBERED or now_s - self._added_s[0] >= REMEMBERED_S):
+            self._added_s.popleft()
+            del self._known[self._order.popleft()]
+        if key not in self._known:
+            self._order.append(key)
+            self._added_s.append(now_s)
+        self._known[key] = what
+
+    def get(self, key: str, now_s: float) -> str | Delivery | None:
+        """What is known of it."""
+        while self._order and now_s - self._added_s[0] >= REMEMBERED_S:
+            self._added_s.popleft()
+            del self._known[self._order.popleft()]
+        return self._known.get(key)
 
 
 class Batcher:
-    """Belongs to one event loop. Times are the loop's."""
+    """Stores events in the stream. Belongs to one event loop; `jitter` gives a number from 0 to 1."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, send: Send, stream: str, buckets: int, folder: str = "", *, spills: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        send: Send,
+        stream: str,
+        buckets: int,
+        *,
+        ordered: bool = False,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._stats = Stats()
-        self.failures = self._stats.failures
-        self._inner = Inner(
-            loop, send if spills else LateCalls(loop, send).start, stream, buckets, LINGER_S, self._stats
-        )
-        self._recent = RecentIds()
-        self._storing: dict[str, Storing] = {}
-        self._states = States(self._inner, self._stats, loop.time, stream, buckets, folder)
-        self._heard_of, self._heard_s = (0, 0.0), 0.0
+        """`ordered`: no event of a conversation is stored before an earlier one that was accepted."""
+        self.loop = loop
+        self.now_s = loop.time
+        self._jitter = jitter
+        self.stats = stats = Stats()
+        self.calls = Calls(send, stream, loop.time, stats, self._call_ended)
+        self.stream = StreamState(loop.time, stats)
+        self.buckets = [Bucket(index, buckets) for index in range(buckets)]
+        self._ready: dict[Bucket, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.conversations: dict[int, Conversation] | None = {} if ordered else None
+        self._flying: dict[int, list[Record]] = {}
+        self.backlog: Backlog | None = None
+        self._under_way: dict[str, Delivery] = {}
+        self._recent = RecentDeliveries()
+        self._young: deque[Request] = deque()
+        self._overdue: deque[Request] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_due_s = self._late_s = 0.0
+        self._at_rest: asyncio.Event | None = None
+        self.look = States(self, stream).look
+        """To be called a few times a second: says what is wrong with stream and disk, and refusals once a minute."""
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Let events wait on disk while the stream is down, and send what waits there already."""
-        self._inner.use_spill(spill, max_bytes)
+        self.backlog = Backlog(spill, max_bytes, self)
+        self.backlog.read_on()
+
+    # --- requests
 
     def submit(
         self, events: Sequence[Sealed], arrived_s: float, told: Callable[[str], None], *, has_delivery_id: bool
     ) -> None:
-        """Begin to store a request's events. `told` hears the outcome once, within 0.85 s of `arrived_s`.
+        """Store a request's events. `told` gets STORED, SPILLED, SEEN_BEFORE or NOT_STORED, once.
 
-        A delivery seen before is stored; a copy of one that is on its way waits for it. The first event's id stands for
-        the whole delivery: it covers the delivery id and every byte of the body.
+        Now or later, but within 0.85 s of `arrived_s`, when the request was there.
         """
         if not events:
             told(STORED)
             return
-        if not has_delivery_id:
-            self._inner.submit(events, arrived_s).then(partial(self._told, told, len(events), STORED))
-            return
-        first = events[0].identity
-        if self._recent.seen(first, arrived_s):
-            told(SEEN_BEFORE)
-        elif (on_its_way := self._storing.get(first)) is not None:
-            on_its_way.then(partial(self._told, told, len(events), SEEN_BEFORE))
+        key = events[0].identity if has_delivery_id else ""
+        delivery = self._under_way.get(key) if key else None
+        if delivery is None and key:
+            known = self._recent.get(key, self.now_s())
+            if isinstance(known, str):
+                self.stats.duplicates += 1
+                told(SEEN_BEFORE)
+                return
+            delivery = known
+        if delivery is None:
+            delivery = Delivery(key, arrived_s)
+            well = STORED
+            buckets = self.buckets
+            count = len(buckets)
+            fresh = delivery.events = [
+                Event(buckets[event.conversation % count], event.conversation, event.line, delivery) for event in events
+            ]
+            delivery.missing = len(fresh)
         else:
-            storing = self._storing[first] = self._inner.submit(events, arrived_s)
-            storing.then(partial(self._first_told, told, len(events), first))
+            self.stats.duplicates += 1
+            well = SEEN_BEFORE
+            fresh = self._what_is_nowhere(delivery, events, arrived_s)
+        if key:
+            self._under_way[key] = delivery
+        request = Request(arrived_s, delivery, told, well)
+        delivery.waiting.append(request)
+        self._watch(request)
+        backlog = self.backlog
+        at_once = backlog is not None and self.conversations is None and backlog.wants_new
+        for event in fresh:
+            self.stats.events_in_flight += 1
+            self.stats.bytes_in_flight += len(event.line)
+            event.place = QUEUED
+            if not at_once:
+                self._queue(event)
+        if at_once:
+            self._spill(fresh)
 
-    def _first_told(self, told: Callable[[str], None], count: int, first: str, stored: bool) -> None:
-        del self._storing[first]
-        if stored:
-            self._recent.add(first, self._inner.now_s())
-        self._told(told, count, STORED, stored)
+    def _what_is_nowhere(self, delivery: Delivery, events: Sequence[Sealed], arrived_s: float) -> list[Event]:
+        """Of a delivery that came before: its events that are neither stored nor on their way, from this copy."""
+        fresh: list[Event] = []
+        for at, (event, sealed) in enumerate(zip(delivery.events, events, strict=True)):
+            if event.place == NOWHERE and event.row == NO_ROW:
+                again = Event(event.bucket, event.conversation, sealed.line, delivery)
+                delivery.events[at] = again
+                fresh.append(again)
+        if fresh:
+            delivery.arrived_s = arrived_s
+        return fresh
 
-    def _told(self, told: Callable[[str], None], count: int, outcome: str, stored: bool) -> None:
-        self._stats.events_refused += 0 if stored else count
-        told(outcome if stored else NOT_STORED)
+    def stored(self, event: Event, sequence_number: str) -> None:
+        """One more event of a delivery is in the stream, or on disk (""): told to all who wait, once it is the last."""
+        event.sequence_number = sequence_number
+        delivery = event.delivery
+        assert delivery is not None
+        delivery.missing -= 1
+        delivery.spilled |= not sequence_number
+        if delivery.missing:
+            self._leave(delivery)
+            return
+        if delivery.key:
+            self._under_way.pop(delivery.key, None)
+            self._recent.add(delivery.key, sequence_number, self.now_s())
+        waiting, delivery.waiting = delivery.waiting, []
+        for request in waiting:
+            request.finish(SPILLED if delivery.spilled and request.well == STORED else request.well)
+
+    def _leave(self, delivery: Delivery) -> None:
+        """Where nobody waits and nothing is on its way, forget it; but what was stored of it is remembered."""
+        if not delivery.key or delivery.waiting or delivery.key not in self._under_way:
+            return
+        if any(event.place in (QUEUED, FLYING) or event.row == PENDING for event in delivery.events):
+            return
+        del self._under_way[delivery.key]
+        if delivery.missing < len(delivery.events):
+            self._recent.add(delivery.key, delivery, self.now_s())
+
+    def _refuse(self, request: Request) -> None:
+        """Its time is over. What nobody waits for any more, and was not sent, never will be."""
+        delivery = request.delivery
+        delivery.waiting.remove(request)
+        self.stats.events_refused += len(delivery.events)
+        if not delivery.waiting:
+            for event in delivery.events:
+                if event.place == QUEUED and event.row == NO_ROW:
+                    self.drop(event)
+            self._leave(delivery)
+        request.finish(NOT_STORED)
+
+    def drop(self, event: Event) -> None:
+        """It is nowhere in memory any more. In its queue what is left of it is passed over."""
+        if event.place in (QUEUED, FLYING):
+            self.stats.events_in_flight -= 1
+            self.stats.bytes_in_flight -= len(event.line)
+            event.place = NOWHERE
+        event.line = b""
+
+    # --- deadlines
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest request has waited that is not decided; 0.0 where there is none."""
+        young = self._young
+        while young and young[0].done:
+            young.popleft()
+        return self.now_s() - young[0].arrived_s if young else 0.0
+
+    def _watch(self, request: Request) -> None:
+        """Keep its deadlines. One that waited before it came (its body was long to seal) goes before fresher ones."""
+        young = self._young
+        if young and request.arrived_s < young[-1].arrived_s - OUT_OF_ORDER_S:
+            young.insert(bisect.bisect_right(young, request.arrived_s, key=lambda one: one.arrived_s), request)
+        else:
+            young.append(request)
+        if self._sweeper is None:
+            self._arm_sweep()
+
+    def _arm_sweep(self) -> None:
+        self._sweep_due_s = self.now_s() + SWEEP_EVERY_S
+        self._sweeper = self.loop.call_later(SWEEP_EVERY_S, self._sweep)
+
+    def _sweep(self) -> None:
+        now_s = self.now_s()
+        self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
+        # Before the next sweep would be too late; where sweeps come late so much earlier, but not before `decide`.
+        give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
+        young, overdue = self._young, self._overdue
+        try:
+            fresh = list(_older(young, now_s - DECIDE_AFTER_S))
+            overdue += fresh
+            self._decide(fresh)
+        finally:
+            # Whatever failed, now or in each sweep: who waits is answered, by this one or the next.
+            self._sweeper = None
+            for request in _older(overdue, give_up_s):
+                self._refuse(request)
+            if young or overdue:
+                self._arm_sweep()
+
+    def _decide(self, overdue: Sequence[Request]) -> None:
+        """Those that have waited enough go to the disk; with order, then, all that is in memory, for it would pass."""
+        backlog = self.backlog
+        if backlog is None or not backlog.takes:
+            return
+        if self.conversations is None:
+            self._spill([event for request in overdue for event in request.delivery.events if event.unsaved])
+        elif overdue or backlog.wants_new:
+            self._spill(self._in_memory())
+
+    def _in_memory(self) -> list[Event]:
+        """All events that somebody waits for, each conversation's in their order."""
+        flying = (event for records in self._flying.values() for _, events in records for event in events)
+        behind = (event for one in (self.conversations or {}).values() for event in one.behind)
+        queued = (event for bucket in self.buckets for event in bucket.queue)
+        return list(dict.fromkeys(event for some in (flying, behind, queued) for event in some if event.unsaved))
+
+    def _spill(self, events: Sequence[Event]) -> None:
+        assert self.backlog is not None
+        if events:
+            for event in events:
+                event.row = PENDING
+            self.backlog.append(events)
+
+    def not_spilled(self, events: Sequence[Event]) -> None:
+        """The disk took none of these: they go on in memory. With order they are refused.
+
+        Something newer of their conversations may be on its way there.
+        """
+        for event in events:
+            event.row = NO_ROW
+            delivery = event.delivery
+            assert delivery is not None
+            if event.place != QUEUED:
+                self._leave(delivery)
+            elif self.conversations is not None or not delivery.waiting:
+                for request in list(delivery.waiting):
+                    self._refuse(request)
+                self.drop(event)
+                self._leave(delivery)
+            else:
+                self._queue(event)
+
+    # --- calls
+
+    def _queue(self, event: Event) -> None:
+        bucket = event.bucket
+        bucket.queue.append(event)
+        if not bucket.resting:
+            if bucket not in self._ready:
+                self._ready[bucket] = None
+            if self._timer is None and not self.calls.full:
+                wait_s = 0.0 if self.calls.idle else self.calls.linger_s
+                self._timer = self.loop.call_later(wait_s, self.dispatch)
+
+    def _call_ended(self) -> None:
+        """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
+        if self._ready and (self._timer is None or self.calls.idle):
+            self.dispatch()
+        if self.backlog is not None:
+            self.backlog.send()
+        self.look_whether_at_rest()
+
+    def dispatch(self) -> None:
+        """Send what is ready, in as few calls as possible. With order, what is on disk and was not read goes before."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.conversations is not None and self.backlog is not None and self.backlog.unread:
+            return
+        while self._ready and not self.calls.full:
+            records = self._next_records()
+            if not records:
+                return
+            self._start(records)
+
+    def _next_records(self) -> list[Record]:
+        """The next record of as many ready buckets as a call may hold. One that has more goes behind the others."""
+        records: list[Record] = []
+        room = MAX_CALL_BYTES
+        for bucket in list(self._ready):
+            if (bucket.alone and records) or room < MAX_RECORD_BYTES:
+                continue
+            events, size_bytes = self._next_events(bucket)
+            del self._ready[bucket]
+            if bucket.queue:
+                self._ready[bucket] = None
+            if events:
+                records.append((bucket, events))
+                room -= size_bytes + len(bucket.address.partition_key)
+                if bucket.alone or len(records) == MAX_RECORDS:
+                    break
+        return records
+
+    def _next_events(self, bucket: Bucket) -> tuple[list[Event], int]:
+        """As many events as fit a record, and their bytes; what waits for its conversation is put behind that."""
+        queue, conversations = bucket.queue, self.conversations
+        room = bucket.address.max_data_bytes + 1
+        size_bytes = 0
+        events: list[Event] = []
+        taken: set[int] = set()
+        while queue:
+            event = queue[0]
+            if event.place != QUEUED or event.row != NO_ROW:
+                queue.popleft()
+                continue
+            if conversations is not None and event.conversation not in taken:
+                conversation = conversations.get(event.conversation)
+                if conversation is not None:
+                    conversation.behind.append(queue.popleft())
+                    continue
+            size_bytes += len(event.line) + 1
+            if size_bytes > room:
+                size_bytes -= len(event.line) + 1
+                break
+            if conversations is not None and event.conversation not in taken:
+                taken.add(event.conversation)
+                conversations[event.conversation] = conversation = Conversation()
+                conversation.flying = True
+            event.place = FLYING
+            events.append(queue.popleft())
+        return events, size_bytes
+
+    def _start(self, records: list[Record]) -> None:
+        number = self.stats.calls
+        self._flying[number] = records
+        oldest_s = min(events[0].delivery.arrived_s for _, events in records if events[0].delivery)
+        data = [(bucket.address, b"\n".join([event.line for event in events])) for bucket, events in records]
+
+        def settled(verdicts: list[Verdict]) -> None:
+            del self._flying[number]
+            for (bucket, events), verdict in zip(records, verdicts, strict=True):
+                self.judge(bucket, verdict)
+                if verdict.code:
+                    bucket.alone = verdict.content
+                    self._failed(events)
+                else:
+                    self._landed(events, verdict.sequence_number)
+
+        self.calls.start(data, oldest_s, settled)
+
+    def judge(self, bucket: Bucket, verdict: Verdict) -> None:
+        """The stream took a bucket's record, or let it rest: exponential backoff with full jitter, its own."""
+        if not verdict.code:
+            self.stream.took(bucket.index)
+            bucket.attempts, bucket.alone = 0, False
+            return
+        self.stream.refused(verdict.code, bucket.index)
+        if not bucket.resting:
+            wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+            bucket.attempts += 1
+            bucket.resting = True
+            self._ready.pop(bucket, None)
+            self.loop.call_later(wait_s, self._wake, bucket)
+
+    def _wake(self, bucket: Bucket) -> None:
+        bucket.resting = False
+        if bucket.queue:
+            self._ready[bucket] = None
+            self._call_ended()
+        elif self.backlog is not None:
+            self.backlog.send()
+
+    def _landed(self, events: list[Event], sequence_number: str) -> None:
+        self.stats.events_stored += len(events)
+        for event in events:
+            self.drop(event)
+            event.place = LANDED
+            if event.row in (NO_ROW, PENDING):
+                self.stored(event, sequence_number)
+            if event.row >= 0:
+                assert self.backlog is not None
+                self.backlog.landed(event.row)
+        self._free(events, [])
+
+    def _failed(self, events: list[Event]) -> None:
+        """What somebody waits for goes again before anything newer; what is on disk comes from there."""
+        again: list[Event] = []
+        for event in events:
+            event.place = QUEUED
+            delivery = event.delivery
+            assert delivery is not None
+            if event.row >= 0:
+                assert self.backlog is not None
+                self.drop(event)
+                self.backlog.call_over(event.row)
+            elif event.row == NO_ROW and delivery.waiting:
+                again.append(event)
+            elif event.row == NO_ROW:
+                self.drop(event)
+            self._leave(delivery)
+        self._free(events, again)
+
+    def _free(self, events: Iterable[Event], again: Sequence[Event]) -> None:
+        """A record is through: `again` goes in front, and behind it what waited for its conversations."""
+        conversations = self.conversations
+        if conversations is None:
+            if again:
+                self._first(again)
+            return
+        for event in reversed(again):
+            conversations[event.conversation].behind.appendleft(event)
+        for key in dict.fromkeys(event.conversation for event in events):
+            conversations[key].flying = False
+            self.release(key)
+
+    def conversation(self, key: int) -> Conversation:
+        """A conversation of which something is in a call, or read from the disk; with order alone."""
+        assert self.conversations is not None
+        return self.conversations.setdefault(key, Conversation())
+
+    def release(self, key: int) -> None:
+        """Let go what waits for a conversation, where nothing of it is in a call, or read from the disk."""
+        assert self.conversations is not None
+        conversation = self.conversations[key]
+        if not conversation.flying and not conversation.on_disk:
+            del self.conversations[key]
+            if conversation.behind:
+                self._first(conversation.behind)
+
+    def _first(self, events: Sequence[Event]) -> None:
+        """Put these in front of their bucket's queue."""
+        bucket = events[0].bucket
+        bucket.queue.extendleft(reversed(events))
+        if not bucket.resting:
+            self._ready[bucket] = None
+
+    # --- stop and state
+
+    async def close(self, timeout_s: float) -> int:
+        """Send what is in memory and on disk, at most so long; how many events are left on disk."""
+        self._at_rest = asyncio.Event()
+        self.look_whether_at_rest()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._at_rest.wait()
+        except TimeoutError:
+            pass
+        return self.backlog.close() if self.backlog is not None else 0
+
+    def look_whether_at_rest(self) -> None:
+        """Whoever waits for the end is told once nothing is in a call, in a queue or on disk."""
+        in_memory = self.calls.in_flight or self.stats.events_in_flight
+        if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.on_disk):
+            self._at_rest.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events can be stored, as far as is known: in the stream, or on disk."""
+        return not self.stream.down or self.spill_takes
+
+    @property
+    def spill_takes(self) -> bool:
+        """Whether there is a spill that can take events."""
+        return self.backlog is not None and self.backlog.takes
 
     @property
     def held_bytes(self) -> int:
         """Bytes of events in memory."""
-        return self._stats.bytes_in_flight
-
-    @property
-    def ready(self) -> bool:
-        """Whether the stream takes events as last known, or a spill does."""
-        return not self._inner.stream.down or self._inner.spill_takes
+        return self.stats.bytes_in_flight
 
     @property
     def stream_code(self) -> str:
         """AWS's code while the stream refuses, else ""."""
-        return self._inner.stream.failing_code
+        return self.stream.failing_code
 
-    async def close(self, timeout_s: float) -> int:
-        """Wait for the calls in flight, at most so long."""
-        await self._inner.close(timeout_s)
-        return 0
-
-    def look(self) -> None:
-        """Say states in words; called a few times a second."""
-        self._states.look()
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Records that the stream refused, by AWS's code; ours where there was no answer."""
+        return self.stats.failures
 
     def snapshot(self) -> dict[str, float]:
-        """All counters and gauges, by name."""
-        stats, stream, spill = self._stats, self._inner.stream, self._inner.spill_state
-        heard = (stats.events_stored, stream.last_refusal_s)
-        if heard != self._heard_of:
-            self._heard_of, self._heard_s = heard, time.time()
+        """All counters and gauges, by name (docs/metrics.md)."""
+        stream, backlog = self.stream, self.backlog
+        heard_s = time.time() - (self.now_s() - stream.heard_s) if stream.heard_s else 0.0
         return {
-            **{name: value for name, value in vars(stats).items() if isinstance(value, int)},
-            "spill_bytes": spill.size_bytes,
-            "spill_oldest_age_seconds": max(0.0, time.time() - spill.oldest_s) if spill.oldest_s else 0.0,
-            "spill_failing": int(bool(spill.error) or spill.full),
-            "spill_takes": int(self._inner.spill_takes),
-            "stream_up": int(not stream.refuses),
+            **{name: value for name, value in vars(self.stats).items() if isinstance(value, int)},
+            **(backlog.snapshot() if backlog is not None else dict.fromkeys(NO_SPILL, 0)),
+            "calls_in_flight": self.calls.in_flight,
+            "calls_allowed": self.calls.allowed,
+            "stream_up": not stream.refuses,
             "buckets_refusing": stream.apart,
-            "stream_heard_s": self._heard_s,
+            "stream_heard_s": heard_s,
         }
+
+
+def _older(requests: deque[Request], than_s: float) -> Iterable[Request]:
+    """Take those that arrived before `than_s`; those that are done go as they come to the front."""
+    while requests and (requests[0].done or requests[0].arrived_s <= than_s):
+        request = requests.popleft()
+        if not request.done:
+            yield request

@@ -17,7 +17,7 @@ from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.auth import Token
 from stream_router.receiver.sources import Source
-from stream_router.receiver.spill.segment import OURS
+from stream_router.receiver.spill import OURS
 from stream_router.settings.reading import of_aws
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS

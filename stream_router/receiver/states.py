@@ -1,22 +1,30 @@
-"""What is wrong, said once when it begins, once a minute while it is met, and once when it ends."""
+"""What is known of the stream, and what is wrong in words: said when it begins, with why and what to do, and its end.
+
+While requests are refused that is said once a minute, with their count and the reason.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream_router.errors import cure
-from stream_router.log import Seldom
-from stream_router.receiver.batching.backlog import HANGS
-from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.batching.stats import Stats
-from stream_router.receiver.spill.spill import DEFECT
+from stream_router.receiver.spill import DEFECT
+
+if TYPE_CHECKING:
+    from stream_router.receiver.backlog import Backlog
+    from stream_router.receiver.batcher import Batcher
 
 log = logging.getLogger(__name__)
 
-SAID_AFTER_S = 1.0
-"""What lasts no longer is no state: a single refusal is counted, not said."""
+DOWN_AFTER_S = 1.0
+"""The stream counts as down once it took nothing and refused for so long: longer than one event is tried."""
+BELIEVED_FOR_S = 5.0
+"""Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
+KNOWN_FOR_S = 30.0
+"""A bucket that nobody tried for so long does not count as refusing: its shard may be well by now."""
+REPEAT_S = 60.0
 
-_ONE_SHARD = "see how full each shard is (stream-router shards)"
 DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
     "EDQUOT": "the quota is used up; make room: what waits there drains without any",
@@ -26,171 +34,190 @@ DISK_CURES = {
     "EACCES": "the folder, or a file in it, may not be used; give its rights back",
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
     "EIO": "the disk fails; replace it",
-    "EBUSY": "another receiver has, or had, this folder; give each one of its own, and start this one again",
-    HANGS: "look at the kernel's log, and at the volume's own health",
+    "hangs": "its disk does not answer; look at the kernel's log, and at the volume's own health",
+    "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
 
-_NO_REFUSAL = {DEFECT: "a job of its thread failed", HANGS: "its disk does not answer"}
+
+class Stats:
+    """What batcher, calls and backlog count, on one event loop."""
+
+    def __init__(self) -> None:
+        self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
+        self.calls = self.records = self.spill_damaged = 0
+        self.events_in_flight = self.bytes_in_flight = 0
+        """Events in memory: queued, in a call however late, or on their way to the disk."""
+        self.failures: Counter[str] = Counter()
+        """Records that the stream refused, by AWS's code; ours where there was no answer."""
+
+
+class _Refusing:
+    """A bucket of which nothing was taken since `since_s`. `taken` is how much was of all by then."""
+
+    __slots__ = ("last_s", "since_s", "taken")
+
+    def __init__(self, now_s: float, taken: int) -> None:
+        self.since_s = self.last_s = now_s
+        self.taken = taken
+
+
+class StreamState:
+    """Told of every record's outcome, by its bucket's number. `now_s` is the loop's clock."""
+
+    def __init__(self, now_s: Callable[[], float], stats: Stats) -> None:
+        self._now_s = now_s
+        self._stats = stats
+        self.failing_since_s: float | None = None
+        """When the stream began to refuse; None while it takes events."""
+        self.last_failure_s = 0.0
+        self.heard_s = 0.0
+        """When it took or refused something last."""
+        self.code = ""
+        """AWS's code of the last refusal."""
+        self.taken = 0
+        self._refusing: dict[int, _Refusing] = {}
+
+    def took(self, bucket: int) -> None:
+        """It took a record."""
+        self.taken += 1
+        self.failing_since_s = None
+        self.heard_s = self._now_s()
+        if self._refusing:
+            self._refusing.pop(bucket, None)
+
+    def refused(self, code: str, bucket: int) -> None:
+        """It refused a record, or gave no answer."""
+        now_s = self.heard_s = self._now_s()
+        self._stats.failures[code] += 1
+        self.code, self.last_failure_s = code, now_s
+        if self.failing_since_s is None:
+            self.failing_since_s = now_s
+        one = self._refusing.get(bucket)
+        if one is None or now_s - one.last_s > KNOWN_FOR_S:
+            one = self._refusing[bucket] = _Refusing(now_s, self.taken)
+        one.last_s = now_s
+
+    @property
+    def failing_code(self) -> str:
+        """AWS's code of the last refusal while it refuses; "" while it takes events."""
+        return "" if self.failing_since_s is None else self.code
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it refused over a second or more, and took nothing since: as last known, however old."""
+        return self.failing_since_s is not None and self.last_failure_s - self.failing_since_s >= DOWN_AFTER_S
+
+    @property
+    def down(self) -> bool:
+        """The same while it is believed: whether to keep new traffic away."""
+        return self.refuses and self._now_s() - self.last_failure_s <= BELIEVED_FOR_S
+
+    @property
+    def apart(self) -> int:
+        """How many buckets refused over a second or more while others are taken; 0 where none is."""
+        if self.refuses:
+            return 0
+        now_s = self._now_s()
+        return sum(
+            self.taken > one.taken and one.last_s - one.since_s >= DOWN_AFTER_S and now_s - one.last_s <= KNOWN_FOR_S
+            for one in self._refusing.values()
+        )
 
 
 class _Now(NamedTuple):
-    """One state as it is now: whether it is there, and how it is said."""
+    """A state as it is: AWS's or the disk's code, what is so, where, and what to do."""
 
     code: str
     text: str
     resource: str
     cure: str
-    latest_s: float | None = None
-    """When it was met last; None where it is met at every look."""
 
 
 class State:
-    """Says when something begins, lasts and ends. `clock` tells seconds, `counted` how many events were met so far."""
+    """Says when something begins, with a WARNING, and when it is over. `counted`: how many events met it so far."""
 
-    def __init__(self, name: str, clock: Callable[[], float], after_s: float, counted: Callable[[], int]) -> None:
-        self._name = name
-        self._clock = clock
-        self._after_s = after_s
+    def __init__(self, event: str, name: str, now_s: Callable[[], float], counted: Callable[[], int]) -> None:
+        self._event, self._name = event, name
+        self._now_s = now_s
         self._counted = counted
         self._before = counted()
         self._since_s: float | None = None
-        self._latest_s = 0.0
-        self._said = Seldom(clock)
-        self._begun = False
 
-    def look(self, now: _Now | None) -> None:
-        """Told again and again what is."""
+    def look(self, now: _Now | None, *, begins: bool = False) -> None:
+        """Told again and again what is. `begins`: it may come to this, so what is met is counted from here on."""
         if now is None:
-            if self._begun and self._since_s is not None:
-                # To when it was met last: where nobody tried since, nobody knows when it ended.
-                lasted_s = round(max(0.0, self._latest_s - self._since_s), 1)
-                events = self._counted() - self._before
-                log.warning(
-                    "%s: over", self._name, extra={"event": "state-over", "after_s": lasted_s, "events": events}
-                )
-            self._since_s, self._begun, self._before = None, False, self._counted()
-            return
-        if self._since_s is None:
-            self._since_s = self._clock()
-            self._said.over()
-        comes = now.latest_s is None or now.latest_s > self._latest_s
-        self._latest_s = self._clock() if now.latest_s is None else now.latest_s
-        lasted_s = self._clock() - self._since_s
-        if (comes or not self._begun) and lasted_s >= self._after_s and self._said():
-            extra: dict[str, object] = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
-            extra["events"] = self._counted() - self._before
-            if self._begun:
-                log.error(
-                    "%s: still: %s (%s); %s",
-                    self._name,
-                    now.text,
-                    now.code,
-                    now.cure,
-                    extra={"event": "state-lasts", **extra},
-                )
-            else:
-                log.error(
-                    "%s: %s (%s); %s",
-                    self._name,
-                    now.text,
-                    now.code,
-                    now.cure,
-                    extra={"event": "state-begins", **extra},
-                )
-            self._begun = True
-
-
-class Drain:
-    """Says once that the spill is empty again, how many events it held and for how long."""
-
-    def __init__(self, stats: Stats, clock: Callable[[], float]) -> None:
-        self._stats = stats
-        self._clock = clock
-        self._since_s: float | None = None
-        self._before = 0
-        self._most = 0
-
-    def look(self) -> None:
-        """Told again and again what is."""
-        waiting = self._stats.spilled_events
-        if waiting and self._since_s is None:
-            self._since_s, self._before, self._most = self._clock(), self._stats.events_spilled - waiting, 0
-        self._most = max(self._most, waiting)
-        if self._since_s is not None and not waiting:
-            events = max(self._most, self._stats.events_spilled - self._before)
-            extra = {"events": events, "after_s": round(self._clock() - self._since_s, 1)}
-            log.info(
-                "the spill is empty again: what waited there is in the stream", extra={"event": "spill-empty", **extra}
-            )
+            if self._since_s is not None:
+                extra = {"event": f"{self._event}-over", "after_s": round(self._now_s() - self._since_s, 1)}
+                log.warning("%s: over", self._name, extra={**extra, "events": self._counted() - self._before})
             self._since_s = None
+            if not begins:
+                self._before = self._counted()
+        elif self._since_s is None:
+            self._since_s = self._now_s()
+            extra = {"event": self._event, "code": now.code, "resource": now.resource}
+            log.warning("%s: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
 
 
 class States:
-    """All that can be wrong with stream and spill."""
+    """Of stream and disk, for one batcher."""
 
-    def __init__(
-        self, batcher: Batcher, stats: Stats, now_s: Callable[[], float], stream: str, buckets: int, folder: str
-    ) -> None:
+    def __init__(self, batcher: "Batcher", stream: str) -> None:
         self._batcher = batcher
-        self._stats = stats
         self._stream_name = stream
-        self._buckets = buckets
-        self._folder = folder
-        self._stream = State(
-            "the stream takes no events", now_s, SAID_AFTER_S, lambda: stats.events_refused + stats.events_spilled
-        )
-        self._part = State(
-            "a part of the stream takes no events", now_s, 0.0, lambda: stats.events_refused + stats.events_spilled
-        )
-        self._spill = State("the spill takes no events", now_s, 0.0, lambda: stats.events_refused)
-        self._drain = Drain(stats, now_s)
-        if stats.spill_damaged:
-            log.error(
-                "events of the spill are missing: its files were damaged, cut or deleted; what is there is sent on",
-                extra={"event": "spill-events-missing", "events": stats.spill_damaged, "resource": self._folder},
-            )
-        self._damaged = stats.spill_damaged
+        met = lambda: batcher.stats.events_refused + batcher.stats.events_spilled  # noqa: E731
+        now_s = batcher.now_s
+        self._stream = State("stream-down", "the stream takes no events", now_s, met)
+        self._part = State("stream-partly-down", "a part of the stream takes no events", now_s, met)
+        self._disk = State("spill-down", "the spill takes no events", now_s, lambda: batcher.stats.events_refused)
+        self._waiting: tuple[float, int] | None = None
+        """Since when events wait on disk, and how many had been spilled before."""
+        self._said_s = float("-inf")
+        self._refused = 0
 
     def look(self) -> None:
         """Called a few times a second."""
-        self._drain.look()
-        self._stream.look(self._of_stream())
-        self._part.look(self._of_part())
-        self._spill.look(self._of_spill())
-        if self._stats.spill_damaged > self._damaged:
-            missing = self._stats.spill_damaged - self._damaged
-            log.error(
-                "events of the spill are damaged and lost",
-                extra={"event": "spill-events-lost", "events": missing, "resource": self._folder},
+        stream, backlog = self._batcher.stream, self._batcher.backlog
+        where = "events wait in the spill" if backlog is not None and backlog.takes else "senders are answered 503"
+        code, name, help_ = stream.code, self._stream_name, cure(stream.code)
+        refuses = _Now(code, where, name, help_) if stream.refuses else None
+        self._stream.look(refuses, begins=stream.failing_since_s is not None)
+        part = f"{stream.apart} of its {len(self._batcher.buckets)} buckets, while others do"
+        self._part.look(_Now(code, part, name, f"see how full each shard is; {help_}") if stream.apart else None)
+        if backlog is not None:
+            self._disk.look(self._of_disk(backlog))
+            self._tell_of_drain(backlog.on_disk)
+        self._tell_of_refusals(backlog, code)
+
+    def _of_disk(self, backlog: "Backlog") -> _Now | None:
+        code = backlog.error or ("full" if backlog.full else "")
+        return _Now(code, "it refuses", backlog.folder, DISK_CURES.get(code, DISK_CURES["EIO"])) if code else None
+
+    def _tell_of_drain(self, on_disk: int) -> None:
+        spilled, now_s = self._batcher.stats.events_spilled, self._batcher.now_s()
+        if on_disk and self._waiting is None:
+            self._waiting = now_s, spilled - on_disk
+        elif not on_disk and self._waiting is not None:
+            (since_s, before), self._waiting = self._waiting, None
+            log.info(
+                "the spill is empty again: what waited there is in the stream",
+                extra={"event": "spill-empty", "events": spilled - before, "after_s": round(now_s - since_s, 1)},
             )
-            self._damaged = self._stats.spill_damaged
 
-    def _of_stream(self) -> _Now | None:
-        stream = self._batcher.stream
-        if stream.failing_since_s is None:
-            return None
-        return _Now(stream.code, self._where_events_go, self._stream_name, cure(stream.code), stream.last_failure_s)
-
-    def _of_part(self) -> _Now | None:
-        stream = self._batcher.stream
-        if not (apart := stream.apart):
-            return None
-        text = f"{apart} of its {self._buckets} buckets, while others do; {self._where_events_go}"
-        what_to_do = f"{_ONE_SHARD}; {cure(stream.apart_code)}"
-        return _Now(stream.apart_code, text, self._stream_name, what_to_do, stream.last_refusal_s)
-
-    @property
-    def _where_events_go(self) -> str:
-        return "events wait in the spill" if self._batcher.spill_takes else "senders are answered 503"
-
-    def _of_spill(self) -> _Now | None:
-        spill = self._batcher.spill_state
-        if spill.error:
-            text = _NO_REFUSAL.get(spill.error, "its disk refuses")
-            return _Now(spill.error, text, self._folder, DISK_CURES.get(spill.error, DISK_CURES["EIO"]))
-        if spill.full:
-            return _Now(
-                "full", "STREAM_ROUTER_SPILL_MAX_BYTES is reached", self._folder, "it drains when the stream is back"
-            )
-        return None
+    def _tell_of_refusals(self, backlog: "Backlog | None", code: str) -> None:
+        refused = self._batcher.stats.events_refused - self._refused
+        now_s = self._batcher.now_s()
+        if not refused or now_s - self._said_s < REPEAT_S:
+            return
+        self._said_s, self._refused = now_s, self._batcher.stats.events_refused
+        failing = self._batcher.stream.failing_since_s is not None
+        why = "the stream answers too late; check the network"
+        if failing:
+            why = f"the stream refuses ({code}); {cure(code)}"
+        if backlog is not None and not backlog.takes:
+            why += f", and the spill takes nothing ({backlog.error or 'full'})"
+        log.warning(
+            "events were not stored in time, their requests were answered 503: %s",
+            *(why,),
+            extra={"event": "requests-refused", "events": refused, "resource": self._stream_name},
+        )

@@ -148,6 +148,9 @@ class Receiver(Signature, Entrance):
     buckets: int = setting(
         8, "ordering buckets, 1 to 4096", "groups that keep their order; a conversation is always in one", ge=1, le=4096
     )
+    ordering: Literal["none", "conversation"] = setting(
+        "none", "none or conversation", "whether events of a conversation are accepted in the stream's order"
+    )
     partition_path: Paths = setting(
         CONVERSATION_PATHS,
         "comma-separated dotted paths into the event, first found wins",

@@ -11,7 +11,7 @@ from pathlib import Path
 METRICS_EVERY_S = "stream_router.telemetry.cloudwatch:EVERY_S"
 CALL_BYTES = "stream_router.limits:REQUEST_BYTES_1MB"
 CALLS_IN_FLIGHT = "stream_router.consumer.destinations:MAX_IN_FLIGHT"
-LINGER_S = "stream_router.receiver.batcher:LINGER_S"
+LINGER_S = "stream_router.receiver.putrecords:LINGER_S"
 IDLE_S = "stream_router.receiver.connection:IDLE_S"
 BODY_S = "stream_router.receiver.connection:BODY_S"
 HEAD_S = "stream_router.receiver.connection:HEAD_S"

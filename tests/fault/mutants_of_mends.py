@@ -58,16 +58,22 @@ PIPELINE = {
 
 RECEIVER = {
     "rows are stored in a spill's file that was deleted": Mutant(
-        "receiver/spill/segments.py",
+        "receiver/spill.py",
         " or not self._is_there(segment)",
         "",
-        ("tests/unit/test_spill_segments.py",),
+        ("tests/property/test_spill_files.py",),
     ),
     "a file of the spill goes before its ledger is synced": Mutant(
-        "receiver/spill/segments.py",
-        "            self._ledger.sync()\n",
+        "receiver/spill.py",
+        "            os.fdatasync(self._ledger)  # a file's",
+        "            pass  # a file's",
+        ("tests/property/test_spill_files.py",),
+    ),
+    "what landed late is not remembered": Mutant(
+        "receiver/batcher.py",
+        "            self._recent.add(delivery.key, sequence_number, self.now_s())\n",
         "            pass\n",
-        ("tests/unit/test_spill_segments.py", "tests/property/test_spill_files.py"),
+        ("tests/unit/test_receiver_batcher.py",),
     ),
 }
 

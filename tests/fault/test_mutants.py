@@ -34,9 +34,9 @@ def matrix(keywords: str) -> tuple[str, ...]:
 
 OF_THE_AUTHORS = {
     "a request is answered before it is stored": Mutant(
-        "receiver/batching/batcher.py",
-        "        return request.storing\n",
-        "        request.finish(stored=True)\n        return request.storing\n",
+        "receiver/batcher.py",
+        "        delivery.waiting.append(request)\n",
+        "        request.finish(STORED)\n        delivery.waiting.append(request)\n",
         ("tests/unit/test_receiver_batcher.py",),
     ),
     "an exception in a callback is swallowed": Mutant(

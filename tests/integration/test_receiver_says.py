@@ -75,50 +75,59 @@ TROUBLES: dict[str, tuple[dict[str, Any], str, str]] = {
         "ExpiredTokenException",
         "renew the credentials",
     ),
-    "Kinesis hangs": (refused(fault="stall"), "TimedOut", "check the network"),
-    "connections are refused": (
-        refused(fault="outage", how="refuse"),
-        "NoAnswer",
-        "check the network, the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) and TLS",
-    ),
+    "connections are refused": (refused(fault="outage", how="refuse"), "NoAnswer", "check the network, the endpoint"),
 }
+
+
+def of_event(running: ReceiverProcess, name: str) -> list[dict[str, Any]]:
+    return [line for line in bad(running) if line.get("event") == name]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_stream_that_takes_nothing_is_one_line_with_the_cure(
     fake_aws: FakeAwsProcess, tmp_path: Path, trouble: str
 ) -> None:
-    """Code, stream, what senders are told, the cure; and one line when it is over, with how long and how many."""
+    """Code, stream, what senders are told, the cure; how many requests were refused; and one line when it is over."""
     plan, code, cure = TROUBLES[trouble]
     with receiver(fake_aws.url, tmp_path) as running:
         assert set(post_for(running, 0.3)) == {202}
         fake_aws.plan(plan)
         statuses = post_for(running, 3)
         assert 503 in statuses
-        (line,) = bad(running)
-        assert (line.get("event"), line["code"], line["resource"]) == ("state-begins", code, STREAM)
+        (line,) = of_event(running, "stream-down")
+        assert (line["level"], line["code"], line["resource"]) == ("WARNING", code, STREAM)
         assert line["message"].startswith("the stream takes no events: senders are answered 503")
         assert cure in line["message"]
+        (refusals,) = of_event(running, "requests-refused")
+        assert (refusals["events"] >= 1, code in refusals["message"]) == (True, True)
         fake_aws.plan({})
-        wait_for(lambda: post_for(running, 0.2) and len(bad(running)) > 1, "it is over")
-        _, over = bad(running)
-        assert (over.get("event"), over["message"]) == ("state-over", "the stream takes no events: over")
+        wait_for(lambda: post_for(running, 0.2) and of_event(running, "stream-down-over"), "it is over")
+        (over,) = of_event(running, "stream-down-over")
         assert over["after_s"] > 1
         assert over["events"] >= statuses.count(503)
+        assert len(bad(running)) == 3
+
+
+def test_a_stream_that_hangs_is_told_by_the_requests_that_it_costs(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Before any call of it has ended: how many, and that it answers too late."""
+    fake_aws.plan(refused(fault="stall"))
+    with receiver(fake_aws.url, tmp_path) as running:
+        assert set(post_for(running, 3)) == {503}
+        (line,) = bad(running)
+        assert (line.get("event"), line["level"]) == ("requests-refused", "WARNING")
+        assert "the stream answers too late" in line["message"]
 
 
 def test_an_endpoint_where_nobody_listens_is_one_line_too(tmp_path: Path) -> None:
     """From the start on: the receiver serves, since a restart in an outage must make nothing worse."""
     with receiver(f"http://127.0.0.1:{free_port()}", tmp_path) as running:
         assert set(post_for(running, 3)) == {503}
-        # CloudWatch is at the same closed endpoint here, and has a line of its own.
-        (line,) = [one for one in bad(running) if one.get("event") != "receiver-metrics-refused"]
-        assert (line.get("event"), line["code"]) == ("state-begins", "NoAnswer")
-        assert "AWS_ENDPOINT_URL_<SERVICE>" in line["message"]
+        (line,) = of_event(running, "stream-down")
+        assert line["code"] == "NoAnswer"
 
 
 def test_entering_and_draining_the_spill_are_told(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """An error when events begin to wait there, and how many drained when it is empty again."""
+    """Where events go while the stream is down, and how many drained when the spill is empty again."""
     (tmp_path / "spill").mkdir()
     with receiver(fake_aws.url, tmp_path, SPILL_DIR=str(tmp_path / "spill")) as running:
         assert set(post_for(running, 0.3)) == {202}
@@ -131,7 +140,7 @@ def test_entering_and_draining_the_spill_are_told(fake_aws: FakeAwsProcess, tmp_
         wait_for(lambda: "spill-empty" in {one.get("event") for one in lines(running)}, "the spill is empty")
         (empty,) = [one for one in lines(running) if one.get("event") == "spill-empty"]
         assert empty["events"] == pytest.approx(len(spilled), abs=2)
-        assert {one.get("event") for one in bad(running)} == {"state-begins", "state-over"}
+        assert {one.get("event") for one in bad(running)} == {"stream-down", "stream-down-over"}
 
 
 def signed(body: bytes, key: str, offset_s: float = 0.0) -> dict[str, str]:

@@ -15,9 +15,8 @@ import pytest
 
 from stream_router.envelope import seal
 from stream_router.errors import SettingsError
-from stream_router.receiver.spill import segments
-from stream_router.receiver.spill.segment import Row
-from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver import spill as spill_module
+from stream_router.receiver.spill import Read, Row, Spill
 from tests import small_disk
 
 PATHS = "conversationId"
@@ -30,11 +29,9 @@ def key_of(line: bytes) -> int:
     return len(line)
 
 
-def with_spill(
-    folder: Path, what: Callable[[Spill], Awaitable[Any]], worker: int = 0, workers: int = 1, paths: str = PATHS
-) -> Any:
+def with_spill(folder: Path, what: Callable[[Spill], Awaitable[Any]], paths: str = PATHS) -> Any:
     async def run() -> Any:
-        spill = Spill(folder, worker, workers, paths, key_of, asyncio.get_running_loop())
+        spill = Spill(folder, paths, key_of, asyncio.get_running_loop())
         try:
             return await what(spill)
         finally:
@@ -49,19 +46,23 @@ async def ask(method: Callable[..., None], *arguments: Any) -> Any:
     return await answer
 
 
-async def read_all(spill: Spill) -> list[Row]:
-    """Every row that waits, in order."""
-    waiting = sum(spill.waiting().values())
+async def read_all(spill: Spill) -> tuple[list[Row], int]:
+    """Every row that waits, in order, and how many are damaged or missing."""
     rows: list[Row] = []
-    while len(rows) < waiting:
-        rows += await ask(spill.read, 10_000)
-    return rows
+    waiting, damaged = spill.unread or len(LINES), 0
+    while len(rows) + damaged < waiting:
+        read: Read = await ask(spill.read, 10_000)
+        if not read.rows and not read.damaged:
+            break
+        rows += read.rows
+        damaged += read.damaged
+    return rows, damaged + spill.missing
 
 
-async def drain(spill: Spill) -> list[Row]:
-    rows = await read_all(spill)
-    spill.settle([row.number for row in rows])
-    return rows
+async def drain(spill: Spill) -> tuple[list[Row], int]:
+    rows, damaged = await read_all(spill)
+    spill.settle(1_000_000)
+    return rows, damaged
 
 
 async def fill(spill: Spill) -> None:
@@ -74,7 +75,7 @@ def segments_in(folder: Path) -> list[Path]:
 
 
 def lines(rows: list[Row]) -> list[bytes]:
-    return [row.line for row in rows if row.line is not None]
+    return [row.line for row in rows]
 
 
 def test_rows_come_back_in_order_until_settled(tmp_path: Path) -> None:
@@ -82,31 +83,31 @@ def test_rows_come_back_in_order_until_settled(tmp_path: Path) -> None:
 
     async def first(spill: Spill) -> None:
         await fill(spill)
-        rows = await ask(spill.read, 10_000)
+        rows = (await ask(spill.read, 10_000)).rows
         assert lines(rows) == LINES[: len(rows)]
         assert [row.key for row in rows] == [number % 7 for number in range(len(rows))]
-        spill.settle([row.number for row in rows[:10]])
+        spill.settle(10)
 
     with_spill(tmp_path, first)
-    assert lines(with_spill(tmp_path, drain)) == LINES[10:]
-    assert with_spill(tmp_path, read_all) == []
+    assert lines(with_spill(tmp_path, drain)[0]) == LINES[10:]
+    assert with_spill(tmp_path, drain) == ([], 0)
     assert not segments_in(tmp_path)
 
 
 def test_files_are_begun_anew_and_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drained gives its room back while the rest still waits."""
-    monkeypatch.setattr(segments, "SEGMENT_BYTES", 40_000)
+    monkeypatch.setattr(spill_module, "SEGMENT_BYTES", 40_000)
 
     async def scenario(spill: Spill) -> tuple[int, int]:
         await fill(spill)
         before = len(segments_in(tmp_path))
-        rows = await read_all(spill)
-        spill.settle([row.number for row in rows[:200]])
+        await read_all(spill)
+        spill.settle(200)
         await ask(spill.read, 1)
         return before, len(segments_in(tmp_path))
 
     assert with_spill(tmp_path, scenario) == (5, 2)
-    assert lines(with_spill(tmp_path, drain)) == LINES[200:]
+    assert lines(with_spill(tmp_path, drain)[0]) == LINES[200:]
 
 
 def modes_in(folder: Path) -> set[int]:
@@ -149,9 +150,9 @@ def test_every_group_is_synced_before_it_is_answered(tmp_path: Path, monkeypatch
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     """A process that is killed with -9 right after an answer leaves the event behind for the next."""
     program = (
-        "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill.spill import Spill\n"  # noqa: E501
+        "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill import Spill\n"
         "async def run():\n"
-        "    spill = Spill(Path(sys.argv[1]), 0, 1, 'conversationId', len, asyncio.get_running_loop())\n"
+        "    spill = Spill(Path(sys.argv[1]), 'conversationId', len, asyncio.get_running_loop())\n"
         "    for n in range(50):\n"
         "        answer = asyncio.get_running_loop().create_future()\n"
         "        spill.append([(n % 4, b'line %d' % n)], answer.set_result)\n"
@@ -162,10 +163,8 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL
 
-    async def scenario(spill: Spill) -> tuple[list[bytes], int]:
-        return lines(await read_all(spill)), spill.lost
-
-    assert with_spill(tmp_path, scenario) == ([b"line %d" % number for number in range(50)], 0)
+    rows, damaged = with_spill(tmp_path, read_all)
+    assert (lines(rows), damaged) == ([b"line %d" % number for number in range(50)], 0)
 
 
 def zero(data: bytearray, at: int) -> None:
@@ -205,9 +204,8 @@ def test_of_a_damaged_file_all_that_can_be_read_comes_and_the_rest_is_counted(
             await check(spill)
 
     async def check(spill: Spill) -> None:
-        rows = await drain(spill)
+        rows, missing = await drain(spill)
         good = lines(rows)
-        missing = spill.lost + sum(row.line is None for row in rows)
         assert len(good) + missing == len(LINES)
         assert 0 < missing <= (12 if damage is not cut else len(LINES))
         assert good == [line for line in LINES if line in set(good)]
@@ -218,21 +216,18 @@ def test_of_a_damaged_file_all_that_can_be_read_comes_and_the_rest_is_counted(
         with_spill(tmp_path, check)
     assert len(list(tmp_path.glob("*.damaged"))) == 1
     assert "set aside" in caplog.text
-    assert with_spill(tmp_path, read_all) == []
+    assert with_spill(tmp_path, drain) == ([], 0)
 
 
 @pytest.mark.parametrize("which", [0, 2, 4])
 def test_a_deleted_file_is_missed(tmp_path: Path, which: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first, one between, the last: the ledger knows how many events waited."""
-    monkeypatch.setattr(segments, "SEGMENT_BYTES", 40_000)
+    monkeypatch.setattr(spill_module, "SEGMENT_BYTES", 40_000)
     with_spill(tmp_path, fill)
     segments_in(tmp_path)[which].unlink()
 
-    async def scenario(spill: Spill) -> tuple[int, int]:
-        return len(lines(await read_all(spill))), spill.lost
-
-    good, lost = with_spill(tmp_path, scenario)
-    assert (good + lost, good < len(LINES)) == (len(LINES), True)
+    rows, lost = with_spill(tmp_path, read_all)
+    assert (len(rows) + lost, len(rows) < len(LINES)) == (len(LINES), True)
 
 
 def test_a_folder_that_was_emptied_is_noticed_where_the_ledger_is_left(tmp_path: Path) -> None:
@@ -241,37 +236,19 @@ def test_a_folder_that_was_emptied_is_noticed_where_the_ledger_is_left(tmp_path:
     for path in tmp_path.glob("*.seg"):
         path.unlink()
 
-    async def scenario(spill: Spill) -> int:
-        return spill.lost
-
-    assert with_spill(tmp_path, scenario) == len(LINES)
+    assert with_spill(tmp_path, read_all) == ([], len(LINES))
+    assert with_spill(tmp_path, read_all) == ([], 0)
 
 
 def test_another_partition_path_finds_conversations_anew(tmp_path: Path) -> None:
     """After a change of STREAM_ROUTER_PARTITION_PATH no newer event of a conversation passes one that waits."""
 
     async def keys(spill: Spill) -> set[int]:
-        return set(spill.waiting())
+        return {row.key for row in (await read_all(spill))[0]}
 
     with_spill(tmp_path, fill)
     assert with_spill(tmp_path, keys) == set(range(7))
     assert with_spill(tmp_path, keys, paths="caseId") == {len(line) for line in LINES}
-
-
-def test_fewer_workers_drain_what_the_others_left(tmp_path: Path) -> None:
-    """Each takes a share of the files of workers that do not run any more, and the files go."""
-
-    async def leave(spill: Spill) -> None:
-        assert await ask(spill.append, [(1, b"left behind")]) is not None
-
-    async def write(spill: Spill) -> list[Row]:
-        assert await ask(spill.append, [(1, b"own")]) is not None
-        return await drain(spill)
-
-    with_spill(tmp_path, leave, worker=3, workers=4)
-    assert lines(with_spill(tmp_path, read_all, worker=0, workers=2)) == []
-    assert lines(with_spill(tmp_path, write, worker=1, workers=2)) == [b"left behind", b"own"]
-    assert not segments_in(tmp_path)
 
 
 def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
@@ -279,7 +256,7 @@ def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
 
     async def scenario(spill: Spill) -> None:
         with pytest.raises(SettingsError, match="another receiver"):
-            Spill(tmp_path, 0, 1, PATHS, key_of, asyncio.get_running_loop())
+            Spill(tmp_path, PATHS, key_of, asyncio.get_running_loop())
 
     with_spill(tmp_path, scenario)
 
@@ -297,22 +274,22 @@ def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> No
 FULL = """
 import asyncio, json, sys
 from pathlib import Path
-from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver.spill import Spill
 from tests import small_disk
 from tests.integration.test_receiver_spill import LINES, ask, drain, fill, lines, read_all
 folder = Path(sys.argv[1])
 async def run():
     said = {}
-    spill = Spill(folder, 0, 1, "c", len, asyncio.get_running_loop())
+    spill = Spill(folder, "c", len, asyncio.get_running_loop())
     await fill(spill)
     small_disk.fill(folder)
     said["full"] = await ask(spill.append, [(0, LINES[0])] * 200)
     said["error"] = spill.error
     spill.close()
     # A restart on the full disk serves and drains; then there is room again.
-    spill = Spill(folder, 0, 1, "c", len, asyncio.get_running_loop())
-    said["again"] = lines(await drain(spill)) == LINES
-    said["lost"] = spill.lost
+    spill = Spill(folder, "c", len, asyncio.get_running_loop())
+    rows, said["lost"] = await drain(spill)
+    said["again"] = lines(rows) == LINES
     await ask(spill.read, 1)
     said["after"] = await ask(spill.append, [(0, b"x")]) is not None
     spill.close()

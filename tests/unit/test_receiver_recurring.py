@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from stream_router.receiver import __main__ as program
-from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.recurring import beside, every
-from tests.receiver_kit import FakeLoop, refuse
+from tests.receiver_kit import FakeLoop
 
 
 @pytest.fixture
@@ -104,31 +103,3 @@ def test_what_is_done_beside_the_loop_tells_its_failure() -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(beside(fails))
-
-
-def test_requests_are_answered_in_time_though_deciding_fails(loop: FakeLoop) -> None:
-    """Where the spill breaks while it is asked, each request is still answered, and so are those that come later."""
-    told: list[float] = []
-
-    def decide(overdue: object) -> None:
-        if overdue:
-            raise RuntimeError
-
-    watched = Deadlines(loop, decide, refuse)  # type: ignore[arg-type]
-
-    def take_in() -> None:
-        request: Any = SimpleNamespace(arrived_s=loop.time(), done=False)
-
-        def finish(*, stored: bool) -> None:
-            request.done = not stored
-            told.append(loop.time() - request.arrived_s)
-
-        request.finish = finish
-        watched.watch(request)
-
-    for _ in range(2):
-        take_in()
-        for _ in range(100):
-            with contextlib.suppress(RuntimeError):  # a real loop logs it
-                loop.move(0.01)
-    assert [age_s <= 0.9 for age_s in told] == [True, True]

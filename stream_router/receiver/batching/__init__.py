@@ -1,1 +1,0 @@
-"""Many requests into few PutRecords calls, in order."""

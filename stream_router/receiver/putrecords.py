@@ -1,0 +1,172 @@
+"""PutRecords: what a record and a call may hold, a call's bytes, and the calls in flight: as many as the stream takes.
+
+A call has five seconds, longer than any request: one that lands later than its requests' time still counts, and counts
+as in flight until it ends. What may be in flight halves at most once in 0.85 s where calls come late, never below 4,
+and grows by one where they do not. Nothing is sent again here; neither by libcurl.
+"""
+
+import binascii
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from stream_router import limits
+from stream_router.errors import Answer, Disposition, Refusal, of_put_records
+from stream_router.process import failpoint
+from stream_router.receiver.states import Stats
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 5.0
+LATE_AFTER_S = 0.85
+"""A call that ends later than this after its oldest event came has nobody left whom its answer could reach."""
+FEWEST_CALLS, MOST_CALLS = 4, 32
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of all calls in flight, as base64 a third more."""
+MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
+MAX_CALL_BYTES = 4 * 1024 * 1024
+"""Kinesis takes ten. A call is three times in memory while it is made."""
+MAX_RECORD_BYTES = limits.KINESIS_RECORD_BYTES
+HASH_SPACE = 1 << 128
+"""Size of Kinesis's hash-key space: a shard owns a range of it."""
+LINGER_S, LONGEST_LINGER_S = 0.005, 0.1
+QUICK_CALL_S = 0.03
+"""Calls that take no longer are worth no more company than what comes within 5 ms."""
+IDLE_CALLS = 2
+"""With fewer calls in flight an event leaves at once: at a few dozen events a second, waiting would group nothing.
+Where calls are not quick, it does with none."""
+NEAR_S = 0.55
+"""Where calls take about so long, waiting for company would make requests late."""
+SILENT_CALLS = 8
+"""Where nothing is answered for a while, the next call waits an eighth of it: so many are sent in the first 0.1 s, and
+some 30 in the 0.7 s in which a slow stream may still answer in time."""
+TIMED_OUT = "TimedOut"
+
+Send = Callable[[bytes, float, Callable[[Answer], None]], None]
+"""Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
+
+
+class Address:
+    """Where a bucket's records go: its partition key and a hash key fixed for good, so no reshard parts a bucket."""
+
+    __slots__ = ("max_data_bytes", "partition_key", "tail")
+
+    def __init__(self, index: int, buckets: int) -> None:
+        self.partition_key = f"bucket-{index}-of-{buckets}"
+        hash_key = HASH_SPACE * (2 * index + 1) // (2 * buckets)
+        self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
+        self.max_data_bytes = MAX_RECORD_BYTES - len(self.partition_key)
+
+
+def request_body(stream: str, records: Sequence[tuple[Address, bytes]]) -> bytes:
+    """The JSON of a PutRecords call with these records, each address and data, in order."""
+    encode = binascii.b2a_base64
+    entries = [b'{"Data":"' + encode(data, newline=False) + address.tail for address, data in records]
+    return b'{"StreamName":"' + stream.encode() + b'","Records":[' + b",".join(entries) + b"]}"
+
+
+class Verdict(NamedTuple):
+    """What became of one record: stored under `sequence_number`, or not, for AWS's `code`.
+
+    `content`: the whole call was refused for what it holds, by whichever of its records.
+    """
+
+    code: str
+    sequence_number: str = ""
+    content: bool = False
+
+
+class Calls:
+    """The calls in flight. Belongs to one event loop; `ended` is called when one is through."""
+
+    def __init__(
+        self, send: Send, stream: str, now_s: Callable[[], float], stats: Stats, ended: Callable[[], None]
+    ) -> None:
+        self._send = send
+        self._stream = stream
+        self._now_s = now_s
+        self._ended = ended
+        self.in_flight = 0
+        self.allowed = MOST_CALLS
+        self._stats = stats
+        self._bytes = 0
+        self._halved_s = float("-inf")
+        self._took_s: deque[float] = deque(maxlen=3)
+        self._heard_s = 0.0
+        """When a call ended last, or the first one of those in flight began."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no further call may start now."""
+        return self.in_flight >= self.allowed or self._bytes >= MOST_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Whether so little is in flight that what comes leaves at once."""
+        return self.in_flight < (IDLE_CALLS if min(self._took_s, default=0.0) <= QUICK_CALL_S else 1)
+
+    @property
+    def linger_s(self) -> float:
+        """How long an event waits for company while calls are in flight: 5 ms, and more where calls take long.
+
+        A stream that does one call after the other is quick only for few, full ones. One that answers too late for
+        every request anyway, or has not answered for a while, gets its calls evenly spread. One call that hangs says
+        nothing of the others.
+        """
+        took_s = min(self._took_s, default=0.0)
+        spread_s = max(took_s / self.allowed, (self._now_s() - self._heard_s) / SILENT_CALLS)
+        company_s = min(LONGEST_LINGER_S, NEAR_S - took_s) if took_s > QUICK_CALL_S else 0.0
+        return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), company_s)
+
+    def start(
+        self, records: Sequence[tuple[Address, bytes]], oldest_s: float, settled: Callable[[list[Verdict]], None]
+    ) -> None:
+        """Send these records in one call; `settled` gets each one's verdict. `oldest_s`: when its oldest event came."""
+        body = request_body(self._stream, records)
+        size_bytes, started_s = len(body), self._now_s()
+        if not self.in_flight:
+            self._heard_s = started_s
+        self.in_flight += 1
+        self._bytes += size_bytes
+        self._stats.calls += 1
+        self._stats.records += len(records)
+
+        def answered(answer: Answer) -> None:
+            self.in_flight -= 1
+            self._bytes -= size_bytes
+            now_s = self._heard_s = self._now_s()
+            self._took_s.append(now_s - started_s)
+            if now_s - oldest_s <= LATE_AFTER_S:
+                self.allowed = min(MOST_CALLS, self.allowed + 1)
+            elif now_s - self._halved_s >= LATE_AFTER_S:
+                self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
+            verdicts = self._read(answer, len(records))
+            failpoint("after_put_before_ack")
+            settled(verdicts)
+            self._ended()
+
+        self._send(body, CALL_TIMEOUT_S, answered)
+
+    def _read(self, answer: Answer, sent: int) -> list[Verdict]:
+        """The verdict on each record. Whatever is wrong with an answer, its events go on: it is as good as none."""
+        try:
+            outcomes = of_put_records(answer, sent)
+            if isinstance(outcomes, Refusal):
+                code = TIMED_OUT if answer.status == 0 and answer.error.startswith("curl 28") else outcomes.code
+                return [Verdict(code, content=outcomes.disposition is Disposition.BISECT)] * sent
+            results = orjson.loads(answer.body)["Records"]
+            return [
+                Verdict("", str(result["SequenceNumber"])) if outcome.disposition is None
+                else Verdict(outcome.code or "Unknown")
+                for outcome, result in zip(outcomes, results, strict=True)
+            ]  # fmt: skip
+        except Exception as error:  # noqa: BLE001  # events that wait for an answer for ever would be nowhere else
+            log.error(  # noqa: TRY400 (no payload)
+                "an answer of the stream cannot be read, so its events are sent again: %s",
+                *(type(error).__name__,),
+                extra={"event": "stream-answer-unreadable"},
+            )
+            return [Verdict("UnreadableAnswer")] * sent

@@ -1,1 +1,0 @@
-"""Where events wait on disk while the stream is down."""
