@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream_router.cli.options import end, settings
+from stream_router.cli.options import DryRun, Rate, end, settings
 
 ArrivedSince = Annotated[
     str, typer.Option("--since", help="From when on, by arrival in the stream: 2026-11-24T09:30:00Z, or 2h ago.")
@@ -41,10 +41,8 @@ def replay(
     id: Annotated[  # noqa: A002 - the option's name
         list[str] | None, typer.Option("--id", help="Only the event with this eventId; may be given again.")
     ] = None,
-    rate: Annotated[
-        float, typer.Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")
-    ] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
+    rate: Rate = 0.0,
+    dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Publish although a rule or the bus cannot be judged.")] = False,
 ) -> None:
     """Publish events of the stream again, through the present mapping, masking and settings, with the same ids.
@@ -125,11 +123,9 @@ def redrive(
     since: SentSince = "",
     until: SentUntil = "",
     id: Id = "",  # noqa: A002
-    rate: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Most events a second; 0 sends as fast as they are taken.")
-    ] = 100.0,
+    rate: Rate = 100.0,
     limit: Annotated[int, typer.Option(min=0, help="At most so many dead letters; 0 for all.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try them on the present settings; send nothing.")] = False,
+    dry_run: DryRun = False,
     take_all: Annotated[bool, typer.Option("--all", help="Also those that came back from five redrives.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Go on where something cannot be judged, or others get them too.")

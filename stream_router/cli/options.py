@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")]
+Rate = Annotated[float, typer.Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be published; send nothing.")]
 
 
 def settings(kind: "type[S]", *checks: "Callable[[S], object]", **given: Any) -> "S":

@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream_router.cli.options import AsJson, Ca, Url, end, settings
-
-Rate = Annotated[
-    float, typer.Option("--rate", min=0, max=1_000_000, help="Events a second; 0 sends as fast as they are answered.")
-]
+from stream_router.cli.options import AsJson, Ca, Rate, Url, end, settings
 
 
 def send(
