@@ -77,11 +77,11 @@ class Resource:
     tags: dict[str, str]
 
     def found(self) -> State | None:
-        """Its state, None where it is not there. Raises SettingsError where a setting names what cannot be had."""
+        """Its state, None where it is not there. Raises botocore's errors."""
         raise NotImplementedError
 
     def wanted(self, found: State | None) -> State:
-        """The state that it should have, given what was found."""
+        """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
         raise NotImplementedError
 
     def stops(self, found: State | None, changes: State) -> str:

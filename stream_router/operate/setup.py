@@ -213,7 +213,7 @@ class Deployment:
             changes = difference(resource.wanted(found), found)
             steps.append(Step(resource, found, changes, resource.stops(found, changes)))
         if not limits.is_v2_bus(self.settings.event_bus):
-            self.further.insert(0, self._proved())
+            self.further.insert(0, self.proved())
         if self.settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
             self.further.append(
@@ -249,7 +249,7 @@ class Deployment:
                 "set it in all receivers, or shards stay empty"
             )
 
-    def _proved(self) -> str:
+    def proved(self) -> str:
         """That EventBridge itself says yes to an event of each type as the pipeline makes it. Raises SetupError."""
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)

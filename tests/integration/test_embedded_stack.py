@@ -1,15 +1,21 @@
 """The embedded stack as the KCL meets it: one HTTP/2 connection for all that it reads."""
 
 import asyncio
+import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import boto3
 import httpx
 import pytest
 
 from stream_router.local import stack
+from stream_router.local.environment import REGION
 from stream_router.local.programs import Programs, module
 from tests.ports import free_port
 
@@ -71,3 +77,34 @@ async def _ask(url: str) -> None:
     async with httpx.AsyncClient(http1=False, http2=True, timeout=5.0, trust_env=False) as client:
         for _ in range(REQUESTS):
             assert (await client.post(url, headers=LIST_STREAMS, content=b"{}")).status_code == 200
+
+
+def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
+    """Prints the exports that point a shell at it, and the line that reads them; ends with 0, leaves nothing behind."""
+    program = Path(sys.executable).parent / "stream-router"
+    (folder := tmp_path / "a folder").mkdir()
+    with (tmp_path / "err").open("w") as errors:
+        local = subprocess.Popen(
+            [program, "local", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+        )
+    with local:
+        try:
+            assert local.stdout
+            lines = [local.stdout.readline() for _ in range(6)]
+            (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
+            assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
+            session = boto3.Session("test", "test", region_name=REGION)
+            assert session.client("sqs", endpoint_url=url).list_queues()
+            reads = lines[0].partition("first: ")[2].strip()
+            shell = subprocess.run(
+                ["sh", "-c", f"{reads} && echo $AWS_ENDPOINT_URL"], check=True, stdout=subprocess.PIPE, text=True
+            )
+            assert shell.stdout.strip() == url, "also where the folder's name has a space"
+        finally:
+            local.send_signal(signal.SIGTERM)
+        assert local.wait(20) == 0
+    assert not list(folder.iterdir())

@@ -10,6 +10,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.errors import SettingsError
 from stream_router.local.environment import ACCOUNT, REGION
 from stream_router.operate import resources, setup
@@ -426,3 +427,23 @@ def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, said: Said) 
     assert "= event bus kept-bus stays: it has rules that stay (theirs)" in lines
     assert "kept" in clients.kinesis.list_streams()["StreamNames"]
     assert clients.events.describe_event_bus(Name="kept-bus")
+
+
+def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clients) -> None:
+    """What setup made is right; changed, disabled, without its target, deleted: each is found at the next look."""
+    clients.sqs.create_queue(QueueName="looked-at")
+    made = load(Setup, stream="four", rule="four", target_arn=f"{QUEUES}:looked-at")
+    setup.ensure(made, clients, lambda _: None)
+    look = RuleCheck(clients.events, "four", "default", REGION, made.event_type_list)
+    assert look() == []
+    other = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
+    clients.events.put_rule(Name="four", EventPattern=other, State="DISABLED")
+    (target,) = clients.events.list_targets_by_rule(Rule="four")["Targets"]
+    clients.events.remove_targets(Rule="four", Ids=[target["Id"]])
+    assert [fault.problem for fault in look() or []] == [
+        "rule four is disabled",
+        "rule four has no target",
+        "rule four does not match our events of type interaction.created, conversation.updated",
+    ]
+    clients.events.delete_rule(Name="four")
+    assert [fault.problem for fault in look() or []] == ["rule four does not exist on bus default"]

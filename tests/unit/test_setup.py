@@ -1,5 +1,6 @@
 """What `setup` asks of AWS where no emulator shows it: v2 buses, queues of others, keys, what a change keeps."""
 
+import json
 from typing import Any
 
 import pytest
@@ -304,6 +305,61 @@ def test_a_stream_that_is_being_deleted_is_left_to_go(script: Script) -> None:
     assert one.found() is None
     with pytest.raises(SetupError, match="stream s is being deleted; in a minute it is gone"):
         one.wanted(None)
+
+
+def test_a_streams_tags_are_read_to_the_last_page(script: Script) -> None:
+    """How many tags one answer holds AWS does not say."""
+    described = {"StreamDescriptionSummary": SUMMARY}
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described)
+    first, last = resources.as_list({"a": "1"}), resources.as_list({"b": "2"})
+    script.expect("kinesis", "list_tags_for_stream", {"StreamName": "s"}, {"Tags": first, "HasMoreTags": True})
+    asked = {"StreamName": "s", "ExclusiveStartTagKey": "a"}
+    script.expect("kinesis", "list_tags_for_stream", asked, {"Tags": last, "HasMoreTags": False})
+    found = Stream(script.clients, "s", 2, None, OURS, "app").found()
+    assert found is not None
+    assert found["tags"] == {"a": "1", "b": "2"}
+
+
+class _Events:
+    """EventBridge's answers to TestEventPattern, in turn; an answer without `Result` is an emulator's."""
+
+    def __init__(self, *answers: dict[str, Any] | ClientError) -> None:
+        self._answers = iter(answers)
+        self.asked: list[str] = []
+
+    def test_event_pattern(self, **asked: str) -> Any:
+        self.asked.append(json.loads(asked["Event"])["detail-type"])
+        if isinstance(answer := next(self._answers), ClientError):
+            raise answer
+        return answer
+
+
+UNKNOWN = ClientError({"Error": {"Code": "UnknownOperationException", "Message": ""}}, "TestEventPattern")
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (({"Result": True}, {"Result": True}), "an event of each of our 2 types matches the rule"),
+        ((UNKNOWN,), "was not proved: this endpoint has no TestEventPattern"),
+        (({},), "was not proved: this endpoint has no TestEventPattern"),
+        (({"Result": True}, {"Result": False}), None),
+    ],
+)
+def test_the_rule_is_proved_by_a_real_event_of_each_type(
+    monkeypatch: pytest.MonkeyPatch, script: Script, answers: Any, says: str | None
+) -> None:
+    """Before anything is made: one that does not match ends the command. An emulator that says nothing proves none."""
+    given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_TYPES": "a.b,c.d"})
+    script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
+    deployment = Deployment(load(Setup), script.clients)
+    script.clients.events = events = _Events(*answers)  # type: ignore[assignment]
+    if says is None:
+        with pytest.raises(SetupError, match=r"would not match our own event of type c\.d"):
+            deployment.proved()
+    else:
+        assert says in deployment.proved()
+    assert events.asked == ["a.b", "c.d"][: len(answers)]
 
 
 @pytest.mark.parametrize(("shards", "buckets"), [(2, 8), (3, 12), (2_000, 4_096)])

@@ -130,9 +130,10 @@ def setup_settings(world: World) -> Finding:
         return _said("SR003", SettingsError(world.problems["setup"]))
     try:
         control_setup.look(world.setup)
+        target = control_setup.target_of(world.setup)
     except SettingsError as error:
         return _said("SR003", error)
-    return ok("SR003", f"target {world.setup.target_arn or 'none'}")
+    return ok("SR003", f"target {target.get('Arn', 'none')}")
 
 
 def names(world: World) -> Finding:
