@@ -94,14 +94,14 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
         if document.get("regions"):
             raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
         return None
+    from phonenumbers import SUPPORTED_REGIONS
+
     from stream_router.pipeline.masking import search
 
     for region in document.get("regions", ()):
-        if not search.is_region(region):
-            problem = (
-                f"{_shown(region)} is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
-            )
-            raise file.wrong("regions", problem)
+        if region not in SUPPORTED_REGIONS:
+            problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
+            raise file.wrong("regions", f"{_shown(region)} {problem}")
     return search.Search(document.get("regions", ()))
 
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from phonenumbers import SUPPORTED_REGIONS, PhoneNumberMatcher
+from phonenumbers import PhoneNumberMatcher
 from stdnum import iban, luhn
 
 from stream_router.pipeline.masking.actions import REDACTED
@@ -46,11 +46,6 @@ _PLUS, _ZEROS = re.compile(r"\+" + _REST), re.compile(r"(?<!\d)00(?=[ ./()-]?[1-
 
 _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
 """More groups than a date has: libphonenumber looks at nothing in which it sees one."""
-
-
-def is_region(name: str) -> bool:
-    """Whether libphonenumber knows the country."""
-    return name in SUPPORTED_REGIONS
 
 
 Spans = Iterator[tuple[int, int]]
