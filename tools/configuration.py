@@ -1,9 +1,10 @@
-"""Writes docs/configuration.md from the settings themselves: `python tools/configuration.py` (or `make docs`)."""
+"""Writes docs/configuration.md from the settings themselves: `python tools/configuration.py` (or `make docs`).
+
+What each variable takes and its default come from the code; what it is for stands here.
+"""
 
 import sys
 from pathlib import Path
-
-from pydantic_core import PydanticUndefined
 
 from stream_router.settings import reading
 from stream_router.settings.common import Guarded, Settings, takes, variable
@@ -61,12 +62,11 @@ refused too, since only a shell takes them away; JVM options may have some.
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
-holds for `STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET` and
-`CXONE_ACCESS_KEY_SECRET`. In a file each secret is a line; empty lines and lines that begin with `#` are none. A line
-break at the end of a variable is no part of its secret. There may be several webhook secrets, and the receiver follows
-their changes. Each other setting holds one secret, read at start: restart the program after a change. `send` reads
-files, but nothing in AWS. In Secrets Manager keep the secret itself (in the console: Plaintext): key/value pairs, and
-any JSON document, are refused.
+holds for `STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN` and `CXONE_CLIENT_SECRET`. In a
+file each secret is a line; empty lines and lines that begin with `#` are none. A line break at the end of a variable is
+no part of its secret. There may be several webhook secrets, and the receiver follows their changes. Each other setting
+holds one secret, read at start: restart the program after a change. `send` reads files, but nothing in AWS. In Secrets
+Manager keep the secret itself (in the console: Plaintext): key/value pairs, and any JSON document, are refused.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
@@ -93,10 +93,96 @@ SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
 )
 
 
+FOR = {
+    "AWS_REGION": "the region of everything",
+    "STREAM_ROUTER_STREAM": "the Kinesis stream",
+    "STREAM_ROUTER_APPLICATION": "the KCL application, and so its lease table in DynamoDB",
+    "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
+    "STREAM_ROUTER_RULE": "the rule that `setup` makes and `consume` watches; `none`: no rule is watched",
+    "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
+    "STREAM_ROUTER_CONFIG": (
+        "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `receive` and `cxone`"
+    ),
+    "STREAM_ROUTER_LOG_LEVEL": "how much is logged, on stderr (docs/logs.md)",
+    "STREAM_ROUTER_LOG_FORMAT": "one JSON object a line, or lines for a person; `auto`: the latter on a terminal",
+    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and what only names one, as a path without `file:` does",
+    "STREAM_ROUTER_LISTEN": "where events and health are served; a name is resolved once, at the start",
+    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "where the receiver's health, `/status` and `/metrics` are served",
+    "STREAM_ROUTER_ADMIN_TOKEN": "on both admin ports, not for `/healthz`, `/readyz`, `/`; beyond loopback of 16 bytes",
+    "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
+    "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
+    "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
+    "STREAM_ROUTER_TRUSTED_PROXIES": (
+        "proxies in front of it: their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours"
+    ),
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md); `none` on loopback only",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
+    "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
+    "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: the hash of the signature",
+    "STREAM_ROUTER_HMAC_ENCODING": "scheme `hmac`: how the signature is written",
+    "STREAM_ROUTER_HMAC_PREFIX": "scheme `hmac`: what stands before the signature, for example `sha256=`",
+    "STREAM_ROUTER_HMAC_TEMPLATE": "scheme `hmac`: what is signed",
+    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "scheme `hmac`: the header of the sender's time (epoch seconds)",
+    "STREAM_ROUTER_HMAC_ID_HEADER": "scheme `hmac`: the header of the delivery id",
+    "STREAM_ROUTER_REPLAY_WINDOW_S": "seconds that a signed time may be off, either way",
+    "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; the default lets every accepted event fit a dead letter",
+    "STREAM_ROUTER_MAX_HELD_BYTES": "accepted bytes in memory; over it the answer is 503",
+    "STREAM_ROUTER_MAX_CONNECTIONS": "connections at once",
+    "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
+    "STREAM_ROUTER_REUSE_PORT": "several receivers of one host share the port",
+    "STREAM_ROUTER_DRAIN_DELAY_S": "seconds for which it still serves after SIGTERM, while `/readyz` says 503",
+    "STREAM_ROUTER_BUCKETS": "groups that keep their order; a conversation is always in one",
+    "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
+    "STREAM_ROUTER_SPILL_DIR": "where events wait on disk while the stream is down; without it the answer is 503",
+    "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill",
+    "SQS_DLQ_URL": "the dead-letter queue",
+    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that does not match the rule",
+    "STREAM_ROUTER_DROP_TYPES": "noise, settled unsent and counted; by our names or the sender's own (docs/events.md)",
+    "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
+    "STREAM_ROUTER_MAX_SHARD_RATE": "most events a second of one shard: catching up spares quota and targets",
+    "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
+    "STREAM_ROUTER_MAX_RETRIES": "retries of one entry that fails while others succeed, spread over at least 30 s",
+    "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between proofs that the event bus exists",
+    "STREAM_ROUTER_BUS_PROOF": "`trust`: a bus that may not be described (another account's) is not proven to exist",
+    "STREAM_ROUTER_ON_OUTAGE": "hold the shard while AWS is down, or give events up after the budget",
+    "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
+    "STREAM_ROUTER_MASKING": "the masking policy",
+    "STREAM_ROUTER_MASKING_KEY": "key of the hashes by which masked events can be joined",
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
+    "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
+    "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
+    "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
+    "STREAM_ROUTER_STATE_DIR": (
+        "what must outlive a crash: the worker's name, markers of crash isolation (default: a private temporary folder)"
+    ),
+    "STREAM_ROUTER_WORKER": (
+        "the worker's name in the lease table, where the platform gives a stable one (else host and a random "
+        "part, kept in the state folder)"
+    ),
+    "STREAM_ROUTER_PROPERTIES": "KCL properties to start from, instead of those that come with the product",
+    "STREAM_ROUTER_JVM_OPTIONS": "further options of the daemon's JVM, for example `-Xmx1g`",
+    "STREAM_ROUTER_KMS_KEY": "encrypts all that `setup` makes; without it AWS's own keys do",
+    "EVENTBRIDGE_TARGET_ARN": "what `setup` attaches to the rule",
+    "STREAM_ROUTER_TARGET_DLQ_ARN": "the queue of EventBridge's own dead letters; else `<stream>-undelivered`",
+    "EVENTBRIDGE_TARGET_FILE": (
+        "the target's further fields, JSON as PutTargets takes it: `RetryPolicy`, `RoleArn`, `InputTransformer` …; "
+        "its ARN may stand there too"
+    ),
+    "STREAM_ROUTER_SHARDS": "shards of a stream that `setup` makes",
+    "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
+    "CXONE_CLIENT_ID": "OAuth2 client credentials: the client (docs/cxone.md)",
+    "CXONE_CLIENT_SECRET": "OAuth2 client credentials: its secret",
+    "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
+    "AWS_CA_BUNDLE": "whom `cxone` trusts instead of the public CAs, after the next two; boto3 reads it too",
+    "SSL_CERT_FILE": "the same for `cxone` alone, and first",
+    "SSL_CERT_DIR": "the same as a folder, by their hashes, where there is no such file",
+}
+"""What each setting is for, in the order in which its page lists them."""
+
+
 def page() -> str:
     """The page's text."""
-    fields = {variable(kind, name): (kind, name) for _, _, kind in SECTIONS[::-1] for name in kind.model_fields}
-    ten = "".join(f"| `{name}` | `{example}` | {of} | {purpose(*fields[name])} |\n" for name, example, of in TEN)
+    ten = "".join(f"| `{name}` | `{example}` | {of} | {FOR[name]} |\n" for name, example, of in TEN)
     parts, told = [INTRODUCTION + ten + RULES], set[str]()
     for title, note, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
@@ -109,20 +195,14 @@ def page() -> str:
 def row(kind: type[Settings], name: str) -> str:
     """One variable."""
     form = takes(kind, name).replace("|", "\\|")
-    return f"| `{variable(kind, name)}` | {default(kind, name)} | {form} | {purpose(kind, name)} |\n"
-
-
-def purpose(kind: type[Settings], name: str) -> str:
-    """What a setting is for."""
-    return str(kind.model_fields[name].description)
+    return f"| `{variable(kind, name)}` | {default(kind, name)} | {form} | {FOR[variable(kind, name)]} |\n"
 
 
 def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
-    value = kind.model_fields[name].default
-    if value is PydanticUndefined:
+    if kind.model_fields[name].is_required():
         return "**required**"
-    return f"`{shown}`" if (shown := reading.shown_default(value)) else "-"
+    return f"`{shown}`" if (shown := reading.default(kind, name)) else "-"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from configuration import SECTIONS, default, purpose
+from configuration import FOR, SECTIONS, default
 
 from stream_router.settings.common import Settings, takes, variable
 
@@ -37,7 +37,8 @@ def _setting(kind: type[Settings], name: str) -> str:
     shown = default(kind, name).strip("`*")
     value = "" if shown in ("-", "required") else shown
     required = " Required." if shown == "required" else ""
-    return f"# {purpose(kind, name)} ({takes(kind, name)}).{required}\n#{variable(kind, name)}={value}\n"
+    named = variable(kind, name)
+    return f"# {FOR[named]} ({takes(kind, name)}).{required}\n#{named}={value}\n"
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ cxone = typer.Typer(
 def token() -> None:
     """Get a token with the CXone credentials, and say for whom it is and how long it lasts.
 
-    Example: CXONE_ACCESS_KEY_ID=… CXONE_ACCESS_KEY_SECRET=… stream-router cxone token
+    Example: CXONE_CLIENT_ID=… CXONE_CLIENT_SECRET=… stream-router cxone token
     """
     from stream_router.cxone import commands
 

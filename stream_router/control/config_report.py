@@ -18,20 +18,22 @@ def run(program: str | None) -> int:
         raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
     kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
     told: set[str] = set()
-    problems: dict[str, list[str]] = {}
     for name, kind in kinds.items():
-        rows, problems[name] = reading.rows(kind)
+        rows = list(reading.rows(kind))
         _section(name, [row for row in rows if row.variable not in told])
         told |= {row.variable for row in rows}
     if of_aws := reading.of_aws():
         _section("AWS, as boto3 reads it", of_aws)
     for line in (*reading.unknown(), *reading.warnings()):
         _say(f"# unknown: {line}")
-    if program and problems[program]:
-        raise SettingsError("\n".join(problems[program]))
-    for name, lines in problems.items():
-        for line in lines:
-            _say(f"# `{name}` would not start: {line}")
+    for name, kind in kinds.items():
+        try:
+            reading.load(kind)
+        except SettingsError as error:
+            if program:
+                raise
+            for line in str(error).splitlines():
+                _say(f"# `{name}` would not start: {line}")
     return 0
 
 

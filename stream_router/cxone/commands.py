@@ -7,7 +7,7 @@ import httpx
 
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
-from stream_router.cxone.oauth import AccessToken, TokenSource
+from stream_router.cxone.oauth import SCOPES, AccessToken, TokenSource
 from stream_router.cxone.sources import Finding
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.log import plain
@@ -23,17 +23,17 @@ def token(clock: Clock | None = None) -> int:
             got = TokenSource(settings, Web(client, clock or Clock()))()
         except CxoneError as error:
             return _fail(error)
-    scopes = _told(settings, got)
+    scopes = _told(got)
     whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
     _say(f"the credentials work: {got.told()}, {scopes}, {whose}")
     return 0
 
 
-def _told(settings: Cxone, got: AccessToken) -> str:
+def _told(got: AccessToken) -> str:
     """The granted scopes that we asked for; of others only the number, since a server may say anything there."""
     if got.scopes is None:
         return "scopes not told"
-    ours = got.scopes & settings.scopes_asked
+    ours = got.scopes & SCOPES
     others = f" and {len(got.scopes - ours)} others" if got.scopes - ours else ""
     return f"scopes {' '.join(sorted(ours)) or 'none that were asked for'}{others}"
 
@@ -68,29 +68,25 @@ def _of_the_account(settings: Cxone, web: Web) -> Iterator[Finding]:
         yield Finding("wrong", "token", str(error))
         return
     yield Finding("ok", "token", got.told())
-    yield _scope_finding(settings, got)
-    yield _tenant_finding(settings, got, web)
+    yield _scope_finding(got)
+    yield _tenant_finding(got, web)
 
 
-def _scope_finding(settings: Cxone, got: AccessToken) -> Finding:
-    needed = settings.scopes_asked
-    if not needed:
-        text = "none are asked for with an access key, whose user's role decides; those of CXONE_SCOPE would be checked"
-        return Finding("unknown", "scopes", text)
+def _scope_finding(got: AccessToken) -> Finding:
     if got.scopes is None:
         return Finding("unknown", "scopes", "CXone does not say what it granted")
-    missing = sorted(needed - got.scopes)
+    missing = sorted(SCOPES - got.scopes)
     if missing:
-        return Finding("wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them, or set CXONE_SCOPE")
-    return Finding("ok", "scopes", f"{' '.join(sorted(needed))} granted")
+        return Finding("wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them")
+    return Finding("ok", "scopes", f"{' '.join(sorted(SCOPES))} granted")
 
 
-def _tenant_finding(settings: Cxone, got: AccessToken, web: Web) -> Finding:
+def _tenant_finding(got: AccessToken, web: Web) -> Finding:
     """Whether the tenant's API host answers at all: any answer below 500 proves it is there."""
     if not got.tenant_id:
         return Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")
     try:
-        found = discovery.tenant(web, settings.issuer, got.tenant_id)
+        found = discovery.tenant(web, got.tenant_id)
         web.send(httpx.Request("GET", found.api_endpoint), "the tenant's API host", wants_body=False)
     except CxoneError as error:
         return Finding("wrong", "tenant", str(error))

@@ -6,6 +6,9 @@ import httpx
 
 from stream_router.cxone.web import CxoneError, Web, check_url
 
+ISSUER = "https://cxone.niceincontact.com"
+"""Where the discovery documents are, of every region: NICE's developer pages (docs/facts.md, "CXone")."""
+
 
 class Tenant(NamedTuple):
     """A tenant's place: the base URL of its API, and its area (empty where the document names none)."""
@@ -14,25 +17,24 @@ class Tenant(NamedTuple):
     area: str
 
 
-def token_endpoint(web: Web, issuer: str) -> str:
-    """The token endpoint that `issuer` publishes. Raises CxoneError."""
-    url = check_url(issuer.rstrip("/"), "CXONE_ISSUER") + "/.well-known/openid-configuration"
-    document = _document(web, url, "the discovery of the token endpoint")
-    said = document.get("issuer", issuer)
-    if not isinstance(said, str) or said.rstrip("/") != issuer.rstrip("/"):
-        cure = "set CXONE_ISSUER to the issuer that CXone names, or CXONE_AUTH_URL to the token endpoint"
-        raise CxoneError(f"the discovery document is another issuer's than CXONE_ISSUER; {cure}")
+def token_endpoint(web: Web) -> str:
+    """The token endpoint that CXone publishes. Raises CxoneError."""
+    document = _document(web, f"{ISSUER}/.well-known/openid-configuration", "the discovery of the token endpoint")
+    said = document.get("issuer", ISSUER)
+    if not isinstance(said, str) or said.rstrip("/") != ISSUER:
+        raise CxoneError(
+            f"the discovery document is another issuer's than {ISSUER}; set CXONE_AUTH_URL to the endpoint"
+        )
     found = document.get("token_endpoint")
     if not isinstance(found, str):
         raise CxoneError("the discovery document names no token_endpoint; set CXONE_AUTH_URL to it")
     return check_url(found, "the discovered token_endpoint")
 
 
-def tenant(web: Web, issuer: str, tenant_id: str) -> Tenant:
+def tenant(web: Web, tenant_id: str) -> Tenant:
     """Where a tenant's API is. Raises CxoneError."""
-    base = check_url(issuer.rstrip("/"), "CXONE_ISSUER")
     try:
-        url = httpx.URL(base + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
+        url = httpx.URL(f"{ISSUER}/.well-known/cxone-configuration", params={"tenantId": tenant_id})
     except (ValueError, httpx.InvalidURL):
         raise CxoneError("the token names a tenant that no URL can name; check the tenant with NICE") from None
     found = _document(web, str(url), "the discovery of the tenant's API host")
@@ -47,5 +49,5 @@ def _document(web: Web, url: str, what: str) -> dict[str, Any]:
     answer = web.send(httpx.Request("GET", url), what)
     found = answer.document()
     if answer.status_code != 200 or not isinstance(found, dict):
-        raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_ISSUER to your CXone region")
+        raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_AUTH_URL, or try later")
     return found

@@ -1,4 +1,4 @@
-"""CXone access tokens: by client credentials or by access key, cached, renewed by one caller at a time."""
+"""CXone access tokens: by client credentials, cached, renewed by one caller at a time."""
 
 import base64
 import threading
@@ -11,11 +11,8 @@ from stream_router.cxone import discovery
 from stream_router.cxone.web import CxoneError, Reply, Web, check_url, read_json
 from stream_router.settings.operators import Cxone
 
-ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
-"""The token endpoint that needs no registered client, of area na1: each area has its own.
-
-Source: developer.niceincontact.com, UserHubGettingStarted ("You must use area specific domains").
-"""
+SCOPES = frozenset({"integration:read", "webhook:read"})
+"""What is asked for: to read what is configured. NICE grants scopes to each client."""
 
 RENEW_BEFORE_S = 60.0
 """A token is renewed this long before its end, or in the last tenth of a shorter life."""
@@ -80,7 +77,7 @@ class TokenSource:
         answer = self._web.send(self._request(), "the token endpoint")
         body = answer.document()
         if answer.status_code not in (200, 201) or _error_code(body):
-            raise CxoneError(_refusal(answer, self._hint()))
+            raise CxoneError(_refusal(answer))
         try:
             value = body["access_token"]
             life_s = _life_s(body.get("expires_in"))
@@ -93,26 +90,12 @@ class TokenSource:
         return AccessToken(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
 
     def _request(self) -> httpx.Request:
-        """The token request of the flow that the settings choose."""
+        """The token request, with client credentials."""
         given = self._settings
-        if given.client_id is None:
-            url = check_url(given.auth_url or ACCESS_KEY_URL, "CXONE_AUTH_URL")
-            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": given.secret("access_key_secret")}
-            return httpx.Request("POST", url, json=keys)
-        url = given.auth_url or discovery.token_endpoint(self._web, given.issuer)
-        form = {"grant_type": "client_credentials", "scope": given.scope}
-        if given.access_key_id is not None:
-            password = given.secret("access_key_secret")
-            form = {"grant_type": "password", "username": given.access_key_id, "password": password}
-        headers = {"Authorization": _basic(given.client_id, given.secret("client_secret"))}
-        return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
-
-    def _hint(self) -> str:
-        """Where a key of another area goes, if nobody chose the endpoint that refused it."""
-        if self._settings.client_id is not None or self._settings.auth_url:
-            return ""
-        url = ACCESS_KEY_URL.replace("na1", "AREA", 1)
-        return f" (this was area na1's: a key of another area needs CXONE_AUTH_URL={url})"
+        url = check_url(given.auth_url or discovery.token_endpoint(self._web), "CXONE_AUTH_URL")
+        form = {"grant_type": "client_credentials", "scope": " ".join(sorted(SCOPES))}
+        headers = {"Authorization": _basic(given.client_id or "", given.secret("client_secret"))}
+        return httpx.Request("POST", url, data=form, headers=headers)
 
     def _scopes(self, body: dict[str, Any], value: str) -> frozenset[str] | None:
         granted = body.get("scope") or _claims(value).get("scope")
@@ -144,20 +127,19 @@ def _error_code(body: object) -> str:
     return error if isinstance(error, str) and error in _ERROR_CODES else ""
 
 
-def _refusal(answer: Reply, hint: str) -> str:
+def _refusal(answer: Reply) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
     code = _error_code(answer.document())
     told = f"{answer.status_code} {code}".rstrip()
     if code in _MAY_PASS:
         return f"CXone is in trouble ({told}); try again later"
     if code == "invalid_scope":
-        return f"CXone refuses the scopes ({told}); set CXONE_SCOPE to what NICE granted this client"
+        return f"CXone refuses the scopes ({told}); ask NICE to grant this client {' '.join(sorted(SCOPES))}"
     if code in ("unauthorized_client", "unsupported_grant_type"):
-        return f"CXone does not give this client that grant ({told}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
+        return f"CXone gives this client no client credentials ({told}); ask NICE for a client that has that grant"
     if answer.status_code in (200, 201, 400, 401, 403):
-        cure = f"check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET{hint}"
-        return f"CXone refuses the credentials ({told}); {cure}"
-    return f"the token endpoint answers {told}; check CXONE_AUTH_URL{hint}"
+        return f"CXone refuses the credentials ({told}); check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET"
+    return f"the token endpoint answers {told}; check CXONE_AUTH_URL"
 
 
 def _claims(jwt: str) -> dict[str, Any]:

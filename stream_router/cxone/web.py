@@ -181,7 +181,7 @@ class Web:
 
 def _body(answer: httpx.Response, what: str) -> bytes:
     """The answer's body as it came. Unpacking could make any size of it, so nothing packed was asked for."""
-    cure = "check CXONE_AUTH_URL and CXONE_ISSUER"
+    cure = "check CXONE_AUTH_URL"
     if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise CxoneError(f"{what} answers with a compressed body, which was not asked for; {cure}")
     body = bytearray()

@@ -193,9 +193,8 @@ def _operate(home: Home) -> Values:
     bus = consumer.event_bus
     classic = not limits.is_v2_bus(bus)
     kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
-    if reading.is_set("CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
-        cxone = read(Cxone)  # which `doctor` tries
-        kept += [cxone.client_secret, cxone.access_key_secret]
+    if reading.is_set("CXONE_CLIENT_SECRET"):
+        kept.append(read(Cxone).client_secret)  # which `doctor` tries
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
         "any_of_classic_bus": ANY * classic,

@@ -1,30 +1,23 @@
 """What sets of settings are made of, and the settings that every program needs.
 
-Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` reads them from the environment.
+Names and defaults are promised (docs/contract.md, "Settings"). The environment gives a field as `STREAM_ROUTER_` and
+its name, or as its `validation_alias`. What a value may be is said by its type (`takes`); what a setting is for stands
+where the pages are made (tools/configuration.py).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from stream_router import limits
 from stream_router.settings import secrets, types
-from stream_router.settings.types import Bus, EventTypes
+from stream_router.settings.types import Application, Bus, EventTypes, Rule, Stream, TomlFile
 
 PREFIX = "STREAM_ROUTER_"
 
 NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
-
-
-def setting(default: Any, takes: str, purpose: str, *, variable: str = "", **rules: Any) -> Any:
-    """A field that the environment gives, as `variable`, by default `STREAM_ROUTER_` and the field's name.
-
-    `takes` is the form of its value, `purpose` what it is for: docs/configuration.md, the environment file of systemd
-    and the lines that refuse a value say both in these words. `...` as default makes it required.
-    """
-    return Field(default, description=purpose, json_schema_extra={"takes": takes, "variable": variable}, **rules)
 
 
 class Settings(BaseModel):
@@ -35,7 +28,9 @@ class Settings(BaseModel):
     is well formed; what code makes itself is held to its forms alone, not against each other.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, validate_default=True, populate_by_name=True, loc_by_alias=False
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -69,9 +64,7 @@ class Settings(BaseModel):
 
 def variable(kind: type[Settings], name: str) -> str:
     """The environment variable of a field."""
-    field = kind.model_fields.get(name)
-    extra = field.json_schema_extra if field else None
-    return str(extra.get("variable") or "") or PREFIX + name.upper() if isinstance(extra, dict) else name.upper()
+    return str(kind.model_fields[name].validation_alias or PREFIX + name.upper())
 
 
 def is_secret(kind: type[Settings], name: str) -> bool:
@@ -80,9 +73,25 @@ def is_secret(kind: type[Settings], name: str) -> bool:
 
 
 def takes(kind: type[Settings], name: str) -> str:
-    """The form of a field's value, in words."""
-    extra = kind.model_fields[name].json_schema_extra
-    return str(extra["takes"]) if isinstance(extra, dict) else ""
+    """What a field's value may be, in words: its own, else its bounds, else those of its type."""
+    field = kind.model_fields[name]
+    bounds = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le") if hasattr(part, key)}
+    if field.description:
+        return field.description
+    if "ge" in bounds:
+        return f"{bounds['ge']} to {bounds['le']}" if "le" in bounds else f"{bounds['ge']} or more"
+    if "gt" in bounds:
+        return f"a number above {bounds['gt']}"
+    words = [part for part in field.metadata if isinstance(part, str)] or list(_texts(field.annotation))
+    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "a text"
+
+
+def _texts(hint: Any) -> Iterator[str]:
+    """The texts in a type: a Literal's words, and what an Annotated type says of itself."""
+    for part in get_args(hint):
+        if isinstance(part, str):
+            yield part
+        yield from _texts(part)
 
 
 def as_in(kind: type[Settings], name: str) -> Any:
@@ -90,59 +99,31 @@ def as_in(kind: type[Settings], name: str) -> Any:
     return kind.model_fields[name]
 
 
-ADMIN_TOKEN = setting(
-    None,
-    "a bearer token; required where it listens beyond loopback",
-    "on both admin ports, not for `/healthz`, `/readyz`, `/`; beyond loopback of 16 bytes",
-)
-"""Declared by each program, behind its admin port's address."""
-
-
 class Common(Settings):
     """What every program needs: where the stream and the bus are."""
 
-    aws_region: str = setting(
-        "", "a region's name, for example us-east-1", "the region of everything", variable="AWS_REGION"
-    )
-    stream: str = setting(
-        "cxone-events", "1 to 128 of A-Z a-z 0-9 _ . -", "the Kinesis stream", pattern=r"^[a-zA-Z0-9_.-]{1,128}$"
-    )
-    application: str = setting(
-        "cxone-event-router",
-        "3 to 255 of A-Z a-z 0-9 _ . -",
-        "the KCL application, and so its lease table in DynamoDB",
-        pattern=r"^[a-zA-Z0-9_.-]{3,255}$",
-    )
-    event_bus: Bus = setting("default", "a bus's name or ARN", "the event bus; a v2 bus is known by its ARN")
-    rule: str = setting(
-        "cxone-webhook-router",
-        "1 to 64 of A-Z a-z 0-9 . - _; or none, where the rules are others'",
-        "the rule that `setup` makes and `consume` watches; `none`: no rule is watched",
-        pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
-    )
-    event_types: EventTypes = setting(
-        "interaction.created,conversation.updated,agent.status.changed",
-        "a comma-separated list of event types, each of 1 to 128 characters",
-        "what the rule lets through",
-    )
-    config: Path | None = setting(
-        None,
-        "path of a TOML file",
-        "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `receive` and `cxone`",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
-        "INFO", "DEBUG, INFO, WARNING or ERROR", "how much is logged, on stderr (docs/logs.md)"
-    )
-    log_format: Literal["auto", "json", "text"] = setting(
-        "auto", "auto, json or text", "one JSON object a line, or lines for a person; `auto`: the latter on a terminal"
-    )
+    aws_region: str = Field("", validation_alias="AWS_REGION", description="a region's name, for example us-east-1")
+    stream: Stream = "cxone-events"
+    application: Application = "cxone-event-router"
+    event_bus: Bus = "default"
+    rule: Rule = "cxone-webhook-router"
+    event_types: EventTypes = "interaction.created,conversation.updated,agent.status.changed"
+    config: TomlFile | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @field_validator("aws_region", mode="before")
+    @classmethod
+    def _is_a_region(cls, region: str, info: ValidationInfo) -> str:
+        """It may stand in the profile too; a wrong one would make each call fail."""
+        return region if info.context is None else types.known_region(region or types.region_of_environment())
 
     @field_validator("event_bus")
     @classmethod
     def _is_here(cls, bus: str, info: ValidationInfo) -> str:
         """Every call to a bus that is somewhere else would fail."""
         here = info.data.get("aws_region")
-        if here and types.region_of_bus(bus) not in ("", here):
+        if here and bus.startswith("arn:") and bus.split(":")[3] != here:
             raise ValueError(
                 "is not in AWS_REGION; name a bus of this region (a rule on it can pass events on to a bus elsewhere)"
             )
@@ -157,11 +138,7 @@ class Common(Settings):
 class Guarded(Common):
     """A program with an admin port and secrets: what can be guessed is refused, unless it is asked for."""
 
-    weak_secrets: Literal["refuse", "allow"] = setting(
-        "refuse",
-        "refuse or allow",
-        "secrets under 16 bytes, and what only names one, as a path without `file:` does",
-    )
+    weak_secrets: Literal["refuse", "allow"] = "refuse"
 
     admin_at: ClassVar[str]
     """The field with the admin port's HOST:PORT, which stands before `admin_token`."""
@@ -180,12 +157,13 @@ class Guarded(Common):
         return cls.strong(token, info)
 
     @staticmethod
-    def strong(secret: SecretStr, info: ValidationInfo) -> SecretStr:
-        """A secret that is the setting itself; raises ValueError where it can be guessed."""
-        literal = secret.get_secret_value()
-        refuses = info.context is not None and info.data.get("weak_secrets") == "refuse"
-        if refuses and not literal.startswith(secrets.READ_ELSEWHERE) and (weak := secrets.weakness_of_one(literal)):
-            raise ValueError(weak)
+    def strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
+        """The secret, or of a `scheme` the secrets, of a setting; raises ValueError where one can be guessed."""
+        text = secret.get_secret_value()
+        if info.context is not None and info.data.get("weak_secrets") == "refuse":
+            weak = secrets.weakness_of_one(text) if scheme is None else secrets.weakness(text, scheme)
+            if weak and not text.startswith(secrets.READ_ELSEWHERE):
+                raise ValueError(weak)
         return secret
 
     def key(self, name: str) -> str:

@@ -65,95 +65,53 @@ def read_toml(path: Path, variable: str, model: type[M], words: str = "") -> M:
     `words` are those that may stand in a path's place.
     """
     try:
-        parsed = parse_toml(text(path))
+        written = text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{variable}: {path}: cannot be read ({why(error)}); name {words}a readable TOML file"
         ) from None
-    except NoTomlError as error:
-        raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
     try:
-        return model.model_validate(parsed)
+        return model.model_validate(tomllib.loads(written))
     except ValidationError as error:
         found = dict.fromkeys(_problems(error, model))
         raise SettingsError("\n".join(f"{variable}: {path}: {problem}" for problem in found)) from None
-
-
-class NoTomlError(Exception):
-    """Its text is what is wrong, and where."""
-
-
-_LONG_INTEGER = re.compile(r"\d(?:_?\d){4300}")
-"""More digits than Python makes an integer of."""
-
-_NAMED_KEY = re.compile(r" (?:\(.*\)(?= twice)|'.*'(?= \(at)|\(.*\)(?= \(at))", re.DOTALL)
-"""Where the parser's reason repeats a key of the file, which may be a secret by mistake."""
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The text's tables. Raises NoTomlError with the parser's reason, line and column; it quotes nothing."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        reason = _NAMED_KEY.sub("", str(error))
-        last = f"at the end of the document, line {len(text.splitlines())}"
-        raise NoTomlError(reason.replace("at end of document", last)) from None
-    except RecursionError:
-        raise NoTomlError("it nests too deep") from None
-    except ValueError:  # Python's own bound, of which the parser knows nothing
-        line = next((n for n, line in enumerate(text.splitlines(), 1) if _LONG_INTEGER.search(line)), 1)
-        raise NoTomlError(f"an integer has too many digits (at line {line})") from None
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of deep nesting
+        raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """`key: problem; cure` of each key that is wrong."""
-    found = error.errors(include_url=False)
-    places = [_place(one["loc"], model) for one in found]
-    meant = {}
-    for one, (key, known) in zip(found, places, strict=True):
-        if one["type"] == "extra_forbidden":
-            meant[key] = near(str(one["loc"][-1]), known)
-    for one, (key, _) in zip(found, places, strict=True):
-        if key in meant:
-            yield f"{key}: is no key that is known here; " + (
-                f"did you mean {meant[key]}?" if meant[key] else "remove it, or correct its name"
-            )
-        elif any(other.startswith((f"{key}.", f"{key}[")) for other, _ in places):
-            continue  # what is in it is wrong, and told
-        elif one["type"] != "missing" or not _is_meant(key, meant):
+    """`key: problem; cure` of each key that is wrong. What is missing is not told beside its mistyped name."""
+    found, keys = error.errors(include_url=False), set(_keys(model))
+    places = [_place(one["loc"], keys) for one in found]
+    meant = {
+        place: near(place.rpartition(".")[2], keys)
+        for one, place in zip(found, places, strict=True)
+        if one["type"] == "extra_forbidden"
+    }
+    for one, place in zip(found, places, strict=True):
+        if place in meant:
+            cure = f"did you mean {meant[place]}?" if meant[place] else "remove it, or correct its name"
+            yield f"{place}: is no key that is known here; {cure}"
+        elif one["type"] != "missing" or place.rpartition(".")[2] not in meant.values():
             problem = in_words(one)
-            yield f"{key or 'the file'}: {problem}" + ("" if "; " in problem else "; correct this key")
+            yield f"{place or 'the file'}: {problem}" + ("" if "; " in problem else "; correct this key")
 
 
-def _is_meant(missing: str, meant: Mapping[str, str]) -> bool:
-    """Whether a key that is missing is there under a mistyped name, which a line of its own says."""
-    table, _, name = missing.rpartition(".")
-    return any(key.rpartition(".")[0] == table and name == right for key, right in meant.items())
+def _place(loc: tuple[int | str, ...], keys: set[str]) -> str:
+    """`shapes[0].fields.timestamp` of a place in a model; which member of a union was tried is no part of it."""
+    shown = [step for at, step in enumerate(loc) if isinstance(step, int) or step in keys or at == len(loc) - 1]
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in shown).lstrip(".")
 
 
-def _place(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, set[str]]:
-    """`shapes[0].fields.timestamp` of a place in the model, and the keys that are known beside it.
-
-    What says which member of a union was tried is no part of it.
-    """
-    key, models, beside = "", {model}, set[str]()
-    for step in loc:
-        if isinstance(step, int):
-            key += f"[{step}]"
-            continue
-        fields = [one.model_fields[step] for one in models if step in one.model_fields]
-        known = {name for one in models for name in one.model_fields}
-        if fields or step == loc[-1]:
-            key, beside = f"{key}.{step}", known
-        models = {inner for field in fields for inner in _models_in(field.annotation)} or models
-    return key.lstrip("."), beside
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
+def _keys(hint: Any) -> Iterator[str]:
+    """The names of all keys in a model and in those below it."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        yield from hint.model_fields
+        hints: Iterable[Any] = (field.annotation for field in hint.model_fields.values())
+    else:
+        hints = get_args(hint)
+    for inner in hints:
+        yield from _keys(inner)
 
 
 # --- in words
@@ -166,26 +124,8 @@ def near(name: str, known: Iterable[str]) -> str:
 
 _IN_WORDS = {
     "missing": "is missing",
-    "extra_forbidden": "is no key that is known here",
-    "greater_than": "is too small (above {gt})",
-    "greater_than_equal": "is too small (at least {ge})",
-    "less_than": "is too large (below {lt})",
-    "less_than_equal": "is too large (at most {le})",
-    "int_parsing": "is no whole number",
-    "int_parsing_size": "is no number that can be used",
-    "int_type": "is no whole number",
-    "int_from_float": "is no whole number",
-    "float_parsing": "is no number",
-    "float_type": "is no number",
-    "finite_number": "is no number that can be used",
-    "bool_type": "is neither true nor false",
-    "bool_parsing": "is neither true nor false",
-    "literal_error": "is none of the words that are known here: {expected}",
+    "string_unicode": "is not UTF-8",
     "string_pattern_mismatch": "has not the form that is needed here",
-    "string_too_short": "is too short (at least {min_length})",
-    "string_too_long": "is too long (at most {max_length})",
-    "too_short": "is too short (at least {min_length})",
-    "string_type": "is no text",
     "list_type": "is no list",
     "tuple_type": "is no list",
     "dict_type": "is no table",
@@ -194,12 +134,13 @@ _IN_WORDS = {
     "union_tag_not_found": "has no type; give one",
     "union_tag_invalid": "has a type that is not known here; give one of {expected_tags}",
 }
-"""What is wrong by pydantic's name of it: its own words are a programmer's, with its patterns in them."""
+"""What pydantic says in a programmer's words, with its patterns or the value in them. The rest it says well."""
 
 
 def in_words(error: Mapping[str, Any]) -> str:
     """The problem of one of pydantic's errors, as a line says it behind the setting's name. Never the value."""
     if error["type"] in ("list_type", "tuple_type") and isinstance(error.get("input"), dict):
         return f"is a table, and a list of tables is needed; write [[{error['loc'][-1]}]] above each of them"
-    words = _IN_WORDS.get(error["type"])
-    return words.format(**error.get("ctx", {})) if words else str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in _IN_WORDS:
+        return _IN_WORDS[error["type"]].format(**error.get("ctx", {}))
+    return re.sub("^(Value error, |Input |String )|, (unable to parse|got a number) .*", "", str(error["msg"]))

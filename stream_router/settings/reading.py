@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import SecretStr, ValidationError
-from pydantic_core import PydanticUndefined
 
 from stream_router.errors import NotNowError, SettingsError
 from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
@@ -21,6 +20,7 @@ from stream_router.settings.files import in_words, near
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import READ_ELSEWHERE
+from stream_router.settings.types import region_of_environment
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +36,31 @@ def load(kind: type[S], *checks: Callable[[S], object], **given: Any) -> S:
     `checks` are of what the settings name, files for example; each raises SettingsError. All that is wrong is said at
     once: where a setting is wrong, they look at the others. Raises SettingsError with the lines to show, and exit 78.
     """
-    return _read(kind, checks, given, [*unknown(), *_wrong_failpoints()])
+    return _read(kind, [*unknown(), *_wrong_failpoints()], checks, given)
 
 
 def read(kind: type[S], **given: Any) -> S:
     """The same, whatever names of settings there are that nobody knows."""
-    return _read(kind, (), given, [])
+    return _read(kind, [], (), given)
 
 
-def _read(kind: type[S], checks: tuple[Callable[[S], object], ...], given: dict[str, Any], lines: list[str]) -> S:
-    values: dict[str, Any] = {
-        name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))
-    }
-    values |= given
-    faults: dict[str, str] = {}
-    unset = " ".join(lines)  # what is there under a mistyped name is not missing
-    if "aws_region" in kind.model_fields:
-        try:
-            values["aws_region"] = _known_region(values.get("aws_region") or region_of_environment())
-        except SettingsError as error:
-            faults["aws_region"] = str(error)
+def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], given: dict[str, Any]) -> S:
+    values = {name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))}
     good: dict[str, Any] = {}
+    wrong: dict[str, Any] = {}
+    mistyped = " ".join(lines)  # what is there under a mistyped name is not missing
     try:
-        made = kind.model_validate(values, context=good)
+        made = kind.model_validate({**values, **given}, context=good)
     except ValidationError as error:
-        wrong = {str(one["loc"][0]): one for one in reversed(error.errors(include_url=False))}
-        for name, one in reversed(wrong.items()):
-            if one["type"] != "missing" or variable(kind, name) not in unset:
-                faults.setdefault(name, _line(kind, name, one))
-        made = _with_defaults(kind, good, {*wrong, *faults})
-    lines += faults.values()
-    named = [variable(kind, name) for name in faults]
+        for one in error.errors(include_url=False):
+            wrong.setdefault(str(one["loc"][0]), one)
+        fields = {name: kind.model_fields[name] for name in wrong}
+        defaults = {name: "" if field.is_required() else field.default for name, field in fields.items()}
+        made = cast("S", kind.model_construct(**{**good, **defaults}))
+    for name, one in wrong.items():
+        if one["type"] != "missing" or variable(kind, name) not in mistyped:
+            lines.append(_line(kind, name, one))
+    named = [variable(kind, name) for name in wrong]
     not_now = not lines
     for check in checks:
         try:
@@ -79,59 +73,11 @@ def _read(kind: type[S], checks: tuple[Callable[[S], object], ...], given: dict[
     return made
 
 
-def _with_defaults(kind: type[S], good: dict[str, Any], wrong: set[str]) -> S:
-    """The settings as far as they are right, so that what they name can be looked at too."""
-    defaults = {name: kind.model_fields[name].default for name in wrong if name in kind.model_fields}
-    blank = {name: "" if value is PydanticUndefined else value for name, value in defaults.items()}
-    return cast("S", kind.model_construct(**{**good, **blank}))
-
-
 def _line(kind: type[Settings], name: str, error: Any) -> str:
     """`VARIABLE: problem; cure`. Where the problem brings no cure of its own, it is what the setting takes."""
     said = {"missing": "is not set", "literal_error": "is none of the words that are known here"}
     problem = said.get(error["type"]) or in_words(error)
     return f"{variable(kind, name)}: {problem}" + ("" if "; " in problem else f"; give {takes(kind, name)}")
-
-
-# --- the region: AWS's own variable, but every program needs it, and wrong it makes each call fail
-
-_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
-
-
-def region_of_environment() -> str:
-    """The region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raises SettingsError."""
-    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
-        return region
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import Session
-
-    try:
-        region = str(Session().get_config_variable("region") or "")
-    except BotoCoreError as error:
-        raise SettingsError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
-    if not region:
-        raise SettingsError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
-    return region
-
-
-def _known_region(name: str) -> str:
-    """The region, where botocore lists it, or where an endpoint is set and the name has a region's form.
-
-    botocore's own pattern of names takes eu-centrall-1 as well, and no line would name what every call fails of.
-    """
-    from botocore import __version__
-    from botocore.loaders import create_loader
-
-    partitions = create_loader().load_data("partitions")["partitions"]
-    known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
-    elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
-    if name in known or (elsewhere and _REGION.fullmatch(name)):
-        return name
-    meant = f"did you mean {found}?" if (found := near(name, known)) else "give one, for example us-east-1"
-    raise SettingsError(
-        f"AWS_REGION: is no region that botocore {__version__} knows; {meant} (one that is newer: upgrade botocore, "
-        "or set AWS_ENDPOINT_URL)"
-    )
 
 
 # --- names: one that no program knows is refused, since a typo would be ignored
@@ -160,12 +106,10 @@ def unknown() -> Iterator[str]:
 
 def warnings(settings: Settings | None = None) -> list[str]:
     """A line for each setting that does nothing and is not refused: other tools' CXone names, another scheme's."""
-    known = names()
+    known = {name for name in names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
-    return [
-        *(_not_known(name, {one for one in known if one.startswith("CXONE_")}) for name in cxone if name not in known),
-        *(settings.left_over() if isinstance(settings, Receiver) else ()),
-    ]
+    left_over = settings.left_over() if isinstance(settings, Receiver) else ()
+    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over]
 
 
 def warn(settings: Settings) -> None:
@@ -222,15 +166,25 @@ class Row(NamedTuple):
     source: str
 
 
-def rows(kind: type[Settings]) -> tuple[list[Row], list[str]]:
-    """Every setting of `kind`, and the lines that say what is wrong."""
-    problems: list[str] = []
-    made = None
+def rows(kind: type[Settings]) -> Iterator[Row]:
+    """Every setting of a program, right or wrong."""
+    for name in kind.model_fields:
+        shown = variable(kind, name)
+        if given := os.environ.get(shown):
+            yield Row(shown, _hidden(given) if is_secret(kind, name) else users_hidden(given), ENVIRONMENT)
+        elif value := default(kind, name):
+            yield Row(shown, value, DEFAULT)
+        elif name == "aws_region":
+            yield _region_from_elsewhere(shown)
+        else:
+            yield Row(shown, "", UNSET)
+
+
+def _region_from_elsewhere(shown: str) -> Row:
     try:
-        made = load(kind)
-    except SettingsError as error:
-        problems = str(error).splitlines()
-    return [_row(kind, name, made) for name in kind.model_fields], problems
+        return Row(shown, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
+    except ValueError:
+        return Row(shown, "", UNSET)
 
 
 def of_aws() -> list[Row]:
@@ -249,28 +203,13 @@ def users_hidden(text: str) -> str:
     return _USER_IN_A_URL.sub("(hidden)@", text)
 
 
-def shown_default(value: Any) -> str:
-    """A default as text; "" where there is none."""
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if value is None or value is PydanticUndefined:
+def default(kind: type[Settings], name: str) -> str:
+    """A setting's default as text; "" where there is none."""
+    field = kind.model_fields[name]
+    value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    if value is None or field.is_required():
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _row(kind: type[Settings], name: str, made: Settings | None) -> Row:
-    field, shown = kind.model_fields[name], variable(kind, name)
-    ceiling = ""
-    if isinstance(made, Consumer) and name == "max_entries" and made.entries_per_call != made.max_entries:
-        ceiling = f"; the bus takes {made.entries_per_call}"  # something stronger than the setting decides
-    if given := os.environ.get(shown, ""):
-        return Row(shown, _hidden(given) if is_secret(kind, name) else users_hidden(given), ENVIRONMENT + ceiling)
-    if name == "aws_region":
-        default = os.environ.get("AWS_DEFAULT_REGION", "")
-        found = default or str(getattr(made, name, ""))
-        return Row(shown, found, f"{ENVIRONMENT}, AWS_DEFAULT_REGION" if default else "the profile" if found else UNSET)
-    text = shown_default(field.default)
-    return Row(shown, text, (DEFAULT if text else UNSET) + ceiling)
 
 
 def _hidden(secret: str) -> str:

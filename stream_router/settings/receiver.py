@@ -2,13 +2,23 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from pydantic import BaseModel, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
-from stream_router.settings import secrets, types
-from stream_router.settings.common import ADMIN_TOKEN, Guarded, setting, variable
-from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template
+from stream_router.settings import types
+from stream_router.settings.common import Guarded, variable
+from stream_router.settings.types import (
+    Folder,
+    HeaderName,
+    HostPort,
+    Networks,
+    Paths,
+    PemFile,
+    Scheme,
+    Secret,
+    Template,
+)
 
 MIB = 1024 * 1024
 
@@ -23,44 +33,26 @@ class Entrance(Guarded):
 
     admin_at = "receiver_admin_listen"
 
-    listen: HostPort = setting(
-        "127.0.0.1:8080", "HOST:PORT", "where events and health are served; a name is resolved once, at the start"
-    )
-    receiver_admin_listen: HostPort = setting(
-        "127.0.0.1:9465", "HOST:PORT", "where the receiver's health, `/status` and `/metrics` are served"
-    )
-    admin_token: Secret | None = ADMIN_TOKEN
-    tls_cert: Path | None = setting(None, "path of a PEM file", "serves TLS; the certificate")
-    tls_key: Path | None = setting(None, "path of a PEM file", "serves TLS; the key")
-    tls_client_ca: Path | None = setting(None, "path of a PEM file", "asks senders for a certificate of this CA (mTLS)")
-    trusted_proxies: Networks = setting(
-        "",
-        "comma-separated CIDRs, for example 10.0.0.0/8",
-        "proxies in front of it: their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours",
-    )
-    webhook_scheme: Scheme | None = setting(
-        None,
-        f"{', '.join(get_args(Scheme))} (on loopback only)",
-        "how a sender proves who it is (docs/receiver.md)",
-    )
-    webhook_secrets: Secret = setting(
-        SecretStr(""),
-        "comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME",
-        "all live at once, for rotation; a file's changes are followed",
+    listen: HostPort = "127.0.0.1:8080"
+    receiver_admin_listen: HostPort = "127.0.0.1:9465"
+    admin_token: Secret | None = None
+    tls_cert: PemFile | None = None
+    tls_key: PemFile | None = None
+    tls_client_ca: PemFile | None = None
+    trusted_proxies: Networks = ""
+    webhook_scheme: Scheme | None = None
+    webhook_secrets: Secret = Field(
+        SecretStr(""), description="comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME"
     )
 
     @field_validator("webhook_scheme")
     @classmethod
     def _gives_no_secret_away(cls, scheme: str | None, info: ValidationInfo) -> str | None:
         """Anyone on the way can read what is sent as it is."""
-        given = info.data
-        if (
-            info.context is None
-            or scheme not in types.SENDS_ITS_SECRET
-            or not {"listen", "tls_cert", "trusted_proxies"} <= given.keys()
-        ):
+        given = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
+        if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in given:
             return scheme
-        if in_the_clear(given["listen"], given["tls_cert"], given["trusted_proxies"]):
+        if in_the_clear(*given):
             raise ValueError(
                 f"{scheme} would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
                 f"proxies in front in {variable(cls, 'trusted_proxies')}"
@@ -72,11 +64,7 @@ class Entrance(Guarded):
     def _are_strong(cls, given: SecretStr, info: ValidationInfo) -> SecretStr:
         """Another scheme counts other bytes of a secret; `none` has no use for one."""
         scheme = info.data.get("webhook_scheme") or ""
-        if info.context is None or scheme == "none" or info.data.get("weak_secrets") != "refuse":
-            return given
-        if weak := secrets.weakness(given.get_secret_value(), scheme):
-            raise ValueError(weak)
-        return given
+        return given if scheme == "none" else cls.strong(given, info, scheme)
 
 
 def in_the_clear(listen: str, tls_cert: Path | None, trusted_proxies: str) -> bool:
@@ -90,24 +78,14 @@ class Signature(BaseModel):
     Declared once: what the environment refuses, a named source of the config file refuses.
     """
 
-    hmac_header: str = setting("x-signature", "a header's name", "scheme `hmac`: the signature's header", min_length=1)
-    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = setting(
-        "sha256", "sha1, sha256, sha384 or sha512", "scheme `hmac`: the hash of the signature"
-    )
-    hmac_encoding: Literal["hex", "base64"] = setting(
-        "hex", "hex or base64", "scheme `hmac`: how the signature is written"
-    )
-    hmac_prefix: str = setting(
-        "", "what stands before the signature, for example sha256=", "scheme `hmac`: what stands before the signature"
-    )
-    hmac_template: Template = setting("{body}", "a text of {id}, {timestamp}, {body}", "scheme `hmac`: what is signed")
-    hmac_timestamp_header: str | None = setting(
-        None, "a header's name", "scheme `hmac`: the header of the sender's time (epoch seconds)"
-    )
-    hmac_id_header: str | None = setting(None, "a header's name", "scheme `hmac`: the header of the delivery id")
-    replay_window_s: int = setting(
-        300, "seconds, 1 to 86400", "how far a signed time may be off, either way", ge=1, le=86400
-    )
+    hmac_header: HeaderName = "x-signature"
+    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    hmac_encoding: Literal["hex", "base64"] = "hex"
+    hmac_prefix: str = ""
+    hmac_template: Template = "{body}"
+    hmac_timestamp_header: HeaderName | None = None
+    hmac_id_header: HeaderName | None = None
+    replay_window_s: int = Field(300, ge=1, le=86400)
 
 
 def left_over(scheme: str, given: Collection[str]) -> list[str]:
@@ -120,48 +98,17 @@ def left_over(scheme: str, given: Collection[str]) -> list[str]:
 class Receiver(Signature, Entrance):
     """What `receive` needs. The bases stand so that the settings are listed in the order in which they are met."""
 
-    max_body_bytes: int = setting(
-        716_800,
-        "bytes, 1 to 10485760",
-        "the largest body; the default lets every accepted event fit a dead letter",
-        ge=1,
-        le=10 * MIB,
-    )
-    max_held_bytes: int = setting(
-        64 * MIB,
-        "bytes of accepted events that wait, at least 1048576",
-        "accepted bytes in memory; over it the answer is 503",
-        ge=MIB,
-    )
-    max_connections: int = setting(8_192, "connections, 1 to 1000000", "connections at once", ge=1, le=1_000_000)
-    max_client_connections: int | None = setting(
-        None,
-        "connections of one client address, at least 1",
-        "connections of one unknown address (default: half of all)",
-        ge=1,
-        le=1_000_000,
-    )
-    reuse_port: Literal["on", "off"] = setting("off", "on or off", "several receivers of one host share the port")
-    drain_delay_s: float = setting(
-        0.0, "seconds, 0 to 300", "how long it still serves after SIGTERM, while `/readyz` says 503", ge=0, le=300
-    )
-    buckets: int = setting(
-        8, "ordering buckets, 1 to 4096", "groups that keep their order; a conversation is always in one", ge=1, le=4096
-    )
-    ordering: Literal["none", "conversation"] = setting(
-        "none", "none or conversation", "whether events of a conversation are accepted in the stream's order"
-    )
-    partition_path: Paths = setting(
-        CONVERSATION_PATHS,
-        "comma-separated dotted paths into the event, first found wins",
-        "which field of an event names its conversation",
-    )
-    spill_dir: Path | None = setting(
-        None,
-        "a writable folder",
-        "where events wait on disk while the stream is down; without it the answer is 503",
-    )
-    spill_max_bytes: int = setting(1024**3, "bytes, at least 1048576", "the largest spill", ge=MIB)
+    max_body_bytes: int = Field(716_800, ge=1, le=10 * MIB)
+    max_held_bytes: int = Field(64 * MIB, ge=MIB)
+    max_connections: int = Field(8_192, ge=1, le=1_000_000)
+    max_client_connections: int | None = Field(None, ge=1, le=1_000_000)
+    reuse_port: Literal["on", "off"] = "off"
+    drain_delay_s: float = Field(0.0, ge=0, le=300)
+    buckets: int = Field(8, ge=1, le=4096)
+    ordering: Literal["none", "conversation"] = "none"
+    partition_path: Paths = CONVERSATION_PATHS
+    spill_dir: Folder | None = None
+    spill_max_bytes: int = Field(1024**3, ge=MIB)
 
     @property
     def client_connections(self) -> int:

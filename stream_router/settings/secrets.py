@@ -33,13 +33,11 @@ def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: boo
     given = secret.get_secret_value() if secret else ""
     if not given.startswith(READ_ELSEWHERE):
         return given
-    from stream_router.settings.reading import region_of_environment  # which reads settings that have secrets
-
-    found = lines(
-        in_file(given, variable)
-        if given.startswith(IN_FILE)
-        else in_aws(given, variable, region or region_of_environment())
-    )
+    try:
+        region = region or types.region_of_environment() if given.startswith(IN_AWS) else ""
+    except ValueError as error:
+        raise SettingsError(f"AWS_REGION: {error}") from None
+    found = lines(in_file(given, variable) if given.startswith(IN_FILE) else in_aws(given, variable, region))
     if len(found) != 1:
         raise SettingsError(f"{variable}: {len(found)} secrets stand where it points; leave one, on a line of its own")
     if not weak and (weakness := weakness_of_one(found[0])):
@@ -100,15 +98,15 @@ LEAST_BYTES = 16
 """128 bits, where they are random; less can be tried out by whoever holds one signed body."""
 
 ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
-_AS_READ = "set the secret, or write file:PATH, secretsmanager:ARN or ssm:NAME"
 
-_PATH = re.compile(r"(?:~|\.{0,2})/[\w.+@-]+(?:/[\w.+@-]+)*/?|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)")
-"""A path, whole. Base64 may begin with a slash too, but is longer than the names of a path are."""
-
-_LONGEST_NAME_IN_A_PATH = 40
-
-_REFERENCE = re.compile(r"arn:aws[a-z-]*:\S+|[a-z][a-z0-9+.-]*://\S+|\$[A-Z_][A-Z0-9_]*|\$\{\w+\}|\$\(.*\)")
-"""What says where a secret stands, and was put in its place: an ARN, a URL, a name that no shell has replaced."""
+_MISTAKEN = re.compile(
+    r"(?:~|\.{0,2})/[\w.+@-]{1,40}(?:/[\w.+@-]{1,40})*/?"  # a path; base64 is longer than the names of one are
+    r"|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)"
+    r"|arn:aws[a-z-]*:\S+|[a-z][a-z0-9+.-]*://\S+"
+    r"|\$[A-Z_][A-Z0-9_]*|\$\{\w+\}|\$\(.*\)"  # what no shell has replaced
+    r"|(?i:file|secretsmanager|ssm):.*"  # behind another secret, or in capitals
+)
+"""What says where a secret stands, and was put in its place."""
 
 
 def weakness(setting: str, scheme: str = "") -> str:
@@ -122,26 +120,13 @@ def weakness(setting: str, scheme: str = "") -> str:
 
 def weakness_of_one(secret: str, scheme: str = "") -> str:
     """The same of one secret, wherever it stands."""
-    if secret.lower().startswith(READ_ELSEWHERE):
-        named = secret.partition(":")[0].lower()
-        return f"has {named}: where it would itself be a part of a secret; write {named}: first and alone, {ALLOW}"
-    if mistaken := _mistaken(secret):
-        return f"{mistaken}, {ALLOW}"
+    if _MISTAKEN.fullmatch(secret) or types.is_quoted(secret) or is_json(secret):
+        return (
+            "would itself be the secret, and is a path, a reference, a JSON document or in quotes; set the secret "
+            f"alone, or write file:PATH, secretsmanager:ARN or ssm:NAME, first and alone, {ALLOW}"
+        )
     if len(_key(secret, scheme)) < LEAST_BYTES:
         return f"has a secret of less than {LEAST_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
-    return ""
-
-
-def _mistaken(secret: str) -> str:
-    """What was put in the place of a secret, and the cure; "" where it may be one."""
-    if is_json(secret):
-        return "is a JSON document, which would itself be the secret; set the secret alone"
-    if _REFERENCE.fullmatch(secret):
-        return f"names where a secret stands, and would itself be the secret; {_AS_READ}"
-    if types.is_quoted(secret):
-        return "has a secret in quotes, which would be a part of it; take the quotes away"
-    if _PATH.fullmatch(secret) and max(map(len, secret.split("/"))) <= _LONGEST_NAME_IN_A_PATH:
-        return "is a path, which would itself be the secret; write file: before it"
     return ""
 
 

@@ -1,18 +1,23 @@
 """The forms of text that settings take: addresses, queues, lists of event types, paths into an event.
 
-A form that is not met raises ValueError, whose text is the problem, or `problem; cure`; `reading` puts the setting's
-name before it. It quotes no value, since some values are secrets.
+A type says its form in words, as a text among its annotations: the lines that refuse a value and the pages say it so
+(`common.takes`). A form that is not met raises ValueError, whose text is the problem, or `problem; cure`. It quotes no
+value, since some values are secrets.
 """
 
 import ipaddress
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from stream_router import limits
-from stream_router.model import LEAST_JUDGED, PROBE_TYPE, DeadLetterShare
+from stream_router.model import LEAST_JUDGED, DeadLetterShare
+from stream_router.settings.files import near
 
 
 def items(text: str) -> tuple[str, ...]:
@@ -34,6 +39,90 @@ def is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
+def read_by(parse: Callable[[str], object]) -> AfterValidator:
+    """A text that `parse` can read, kept as it is written."""
+
+    def checked(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(checked)
+
+
+# --- names and files
+
+Stream = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$"), "1 to 128 of A-Z a-z 0-9 _ . -"]
+Application = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{3,255}$"), "3 to 255 of A-Z a-z 0-9 _ . -"]
+Rule = Annotated[
+    str,
+    Field(pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$"),
+    f"1 to {limits.RULE_NAME_MAX_CHARS} of A-Z a-z 0-9 . - _",
+]
+WorkerName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$"), "1 to 128 of A-Z a-z 0-9 _ . : -"]
+Bucket = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"), "an S3 bucket's name, 3 to 63 of a-z 0-9 . -"
+]
+Bus = Annotated[
+    str,
+    Field(pattern=r"^(arn:aws[a-z-]*:events:[a-z0-9-]+:\d+:event-bus(v2)?/[/.\-_A-Za-z0-9]+|[/.\-_A-Za-z0-9]{1,256})$"),
+    "an event bus's name or ARN",
+]
+Arn = Annotated[str, Field(pattern=r"^arn:\S+$"), "an ARN"]
+KmsKey = Annotated[
+    str,
+    Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}$"),
+    "the ARN of a KMS key: arn:aws:kms:REGION:ACCOUNT:key/ID",
+]
+HeaderName = Annotated[str, Field(min_length=1), "a header's name"]
+
+File = Annotated[Path, "path of a file"]
+Folder = Annotated[Path, "path of a folder that can be written to"]
+PemFile = Annotated[Path, "path of a PEM file"]
+TomlFile = Annotated[Path, "path of a TOML file"]
+
+
+# --- the region: AWS's own variable, but every program needs it, and wrong it makes each call fail
+
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+
+
+def region_of_environment() -> str:
+    """The region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raises ValueError."""
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        return region
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        region = str(Session().get_config_variable("region") or "")
+    except BotoCoreError as error:
+        raise ValueError(f"is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
+    if not region:
+        raise ValueError("is not set; set AWS_REGION, for example us-east-1")
+    return region
+
+
+def known_region(name: str) -> str:
+    """The region, where botocore lists it, or where an endpoint is set and the name has a region's form.
+
+    botocore's own pattern of names takes eu-centrall-1 as well, and no line would name what every call fails of.
+    Raises ValueError.
+    """
+    from botocore import __version__
+    from botocore.loaders import create_loader
+
+    partitions = create_loader().load_data("partitions")["partitions"]
+    known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
+    elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
+    if name in known or (elsewhere and _REGION.fullmatch(name)):
+        return name
+    meant = f"did you mean {found}?" if (found := near(name, known)) else "give one, for example us-east-1"
+    raise ValueError(
+        f"is no region that botocore {__version__} knows; {meant} (one that is newer: upgrade botocore, "
+        "or set AWS_ENDPOINT_URL)"
+    )
+
+
 # --- secrets, and how a sender proves who it is
 
 
@@ -47,7 +136,7 @@ def _secret(value: SecretStr) -> SecretStr:
     return SecretStr(text.rstrip("\r\n"))
 
 
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Secret = Annotated[SecretStr, AfterValidator(_secret), "the secret, file:PATH, secretsmanager:ARN", "ssm:NAME"]
 
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
 """How a sender proves who it is. `receiver/auth/schemes.py` checks each, `send/signing.py` signs as each."""
@@ -55,91 +144,66 @@ Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none
 SENDS_ITS_SECRET = ("bearer", "basic")
 """Schemes whose secret goes over the wire as it is, so never over plain HTTP."""
 
-_PLACEHOLDER = re.compile(r"\{\w*\}")
-_SIGNED_FIELDS = {"{id}", "{timestamp}", "{body}"}
-
-
-def _template(value: str) -> str:
-    """Another placeholder would be signed as it is written, so no signature would ever fit."""
-    if set(_PLACEHOLDER.findall(value)) - _SIGNED_FIELDS:
-        raise ValueError("has a placeholder other than {id}, {timestamp}, {body}")
-    if re.search(r"[${]\{\w+\}", value):
-        raise ValueError("has a $ or a second { before a placeholder, which would be signed too")
-    return value
-
-
-Template = Annotated[str, AfterValidator(_template)]
+Template = Annotated[
+    str,
+    Field(pattern=r"^([^{}$]|\{(id|timestamp|body)\})*$"),
+    "a text with {id}, {timestamp}, {body}, and no other braces or $",
+]
+"""What else looks like a placeholder would be signed as it is written, so no signature would ever fit."""
 
 
 # --- event types, and paths into an event
 
 
-def _event_types(value: str) -> str:
+def _event_types(value: str) -> None:
     """Another type could be no event's, or would be refused wherever it goes."""
-    types = items(value)
-    if not types:
-        raise ValueError("names no event type")
-    if value.strip()[0] in "[{" or set(value) & set("\"'"):
+    if set(value) & set("[]{}\"'"):
         raise ValueError(
             "is a list in brackets or quotes, which would be a part of a type's name; "
             "write the bare types with commas between, for example interaction.created,conversation.updated"
         )
-    if any(len(name) > limits.DETAIL_TYPE_MAX_CHARS for name in types):
-        raise ValueError(f"has an event type of more than {limits.DETAIL_TYPE_MAX_CHARS} characters")
-    if not all(name.isprintable() for name in types):
-        raise ValueError("has an event type with a character that cannot be printed")
-    if PROBE_TYPE in types:
-        raise ValueError(f"has {PROBE_TYPE}, which is doctor's own and comes out at no target; leave it out")
-    return value
+    if not all(len(name) <= limits.DETAIL_TYPE_MAX_CHARS and name.isprintable() for name in items(value)):
+        raise ValueError(f"has an event type of over {limits.DETAIL_TYPE_MAX_CHARS} characters, or not of plain text")
 
 
-EventTypes = Annotated[str, AfterValidator(_event_types)]
+def _some_event_types(value: str) -> None:
+    _event_types(value)
+    if not items(value):
+        raise ValueError("names no event type")
 
 
-def _drop_types(value: str) -> str:
-    return _event_types(value) if items(value) else value
-
-
-DropTypes = Annotated[str, AfterValidator(_drop_types)]
+DropTypes = Annotated[str, read_by(_event_types), "event types with commas between, each of 1 to 128 characters"]
+EventTypes = Annotated[str, read_by(_some_event_types), "event types with commas between, each of 1 to 128 characters"]
 
 
 def paths(text: str) -> list[list[str]]:
-    """A comma-separated list of dotted paths, each as its steps."""
-    return [[step.strip() for step in path.split(".")] for path in items(text)]
+    """A comma-separated list of dotted paths, each as its steps. Raises ValueError for none, or for an empty step.
 
-
-def _paths(value: str) -> str:
-    """An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer."""
-    found = paths(value)
-    if not found:
-        raise ValueError("names no path")
-    if not all(step for path in found for step in path):
-        raise ValueError("has a path with an empty step")
+    An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer.
+    """
+    found = [[step.strip() for step in path.split(".")] for path in items(text)]
+    if not found or not all(step for path in found for step in path):
+        raise ValueError("names no path, or one with an empty step")
     if any(path[0] == "$" or path[0].startswith("/") for path in found):
         raise ValueError("has a path that begins with $. or /, as those of other languages do")
-    return value
+    return found
 
 
-Paths = Annotated[str, AfterValidator(_paths)]
+Paths = Annotated[str, read_by(paths), "comma-separated dotted paths into the event, first found wins"]
 
 
 # --- addresses
 
 
-def _host_port(value: str) -> str:
+def split_host_port(value: str) -> tuple[str, int]:
+    """`HOST:PORT` (an IPv6 host in brackets) as host and port. Raises ValueError."""
     host, _, port = value.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535:
         raise ValueError("has no host, or no port from 0 to 65535")
-    return value
-
-
-HostPort = Annotated[str, AfterValidator(_host_port)]
-
-
-def split_host_port(value: str) -> tuple[str, int]:
-    """`HOST:PORT` (an IPv6 host in brackets) as host and port."""
-    host, _, port = value.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+HostPort = Annotated[str, read_by(split_host_port), "HOST:PORT"]
 
 
 def own_url(listen: str, scheme: str = "http") -> str:
@@ -164,18 +228,13 @@ def is_loopback_host(host: str) -> bool:
 
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """A comma-separated list of CIDRs. Raises ValueError where an item is none."""
-    return tuple(map(ipaddress.ip_network, items(text)))
-
-
-def _networks(value: str) -> str:
     try:
-        networks(value)
+        return tuple(map(ipaddress.ip_network, items(text)))
     except ValueError:
-        raise ValueError("has an item that is no CIDR (host bits must be 0)") from None
-    return value
+        raise ValueError("has an item that is no CIDR, or has bits set beyond its length") from None
 
 
-Networks = Annotated[str, AfterValidator(_networks)]
+Networks = Annotated[str, read_by(networks), "comma-separated CIDRs, for example 10.0.0.0/8"]
 
 
 def is_url(text: str) -> bool:
@@ -197,82 +256,45 @@ def without_user(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _url_for_credentials(url: str) -> str:
+def _for_credentials(url: str) -> None:
     parts = urlsplit(url) if is_url(url) else None
     if parts is None or parts.username or (parts.scheme == "http" and not is_loopback_host(parts.hostname or "")):
         raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
-    return url
 
 
-UrlForCredentials = Annotated[str, AfterValidator(_url_for_credentials)]
+UrlForCredentials = Annotated[str, read_by(_for_credentials), "an https:// URL"]
 """HTTPS, without a user in it; plain HTTP on loopback alone."""
 
 
-# --- names and addresses in AWS
-
-_BUS_NAME = re.compile(r"[/.\-_A-Za-z0-9]{1,256}")
-_BUS_ARN = re.compile(r"arn:aws[a-z-]*:events:([a-z0-9-]+):\d+:event-bus(?:v2)?/[/.\-_A-Za-z0-9]+")
-
-
-def _bus(value: str) -> str:
-    if value.startswith("arn:"):
-        if not _BUS_ARN.fullmatch(value):
-            raise ValueError("is no event bus's ARN")
-    elif not _BUS_NAME.fullmatch(value):
-        raise ValueError("is no event bus's name")
-    return value
-
-
-Bus = Annotated[str, AfterValidator(_bus)]
-
-
-def region_of_bus(bus: str) -> str:
-    """The region of a bus that is named by its ARN; "" where it is named otherwise."""
-    found = _BUS_ARN.fullmatch(bus)
-    return found[1] if found else ""
-
-
-def _standard_queue(url: str) -> str:
+def _standard_queue(url: str) -> None:
     """A FIFO queue refuses every message without a group: all dead letters would be held for ever."""
     if not is_url(url):
         raise ValueError("is no URL")
     if url.endswith(".fifo"):
         raise ValueError("is a FIFO queue, which takes no dead letters")
-    return url
 
 
-QueueUrl = Annotated[str, AfterValidator(_standard_queue)]
+QueueUrl = Annotated[
+    str,
+    read_by(_standard_queue),
+    "the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+]
 
-_TAG_KEY = re.compile(r"(?!aws:)[\w .:/+@-]{1,128}")
-_TAG_VALUE = re.compile(r"[\w .:/+@-]{0,256}")
-MOST_TAGS = 40
-"""AWS takes 50 of most things; some are left to ours and to the account's own."""
+
+# --- tags, and the dead-letter limit
+
+_TAG = re.compile(r"(?!aws:)([\w .:/+@-]{1,128})=([\w .:/+@-]{0,256})")
 
 
 def tags(text: str) -> dict[str, str]:
-    """`key=value,…` as a mapping. Raises ValueError for what AWS would not take as tags."""
-    pairs = [item.partition("=") for item in items(text)]
-    found = {key.strip(): value.strip() for key, _, value in pairs}
-    if not all(separator for _, separator, _ in pairs):
-        raise ValueError("has an item that is no key=value")
-    if len(found) < len(pairs):
-        raise ValueError("names a tag twice")
-    if len(found) > MOST_TAGS:
-        raise ValueError(f"has more than {MOST_TAGS} tags")
-    if not all(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value) for key, value in found.items()):
-        raise ValueError("has a key of more than 128 or a value of more than 256 characters, or one that no tag takes")
-    return found
+    """`key=value,…` as a mapping. Raises ValueError for what AWS would not take as a tag."""
+    found = [_TAG.fullmatch(item) for item in items(text)]
+    if not all(found):
+        raise ValueError("has an item that is no key=value as AWS takes it")
+    return {tag[1].strip(): tag[2].strip() for tag in found if tag}
 
 
-def _tags(value: str) -> str:
-    tags(value)
-    return value
-
-
-Tags = Annotated[str, AfterValidator(_tags)]
-
-
-# --- the dead-letter limit
+Tags = Annotated[str, read_by(tags), "key=value,…: keys to 128, values to 256 letters, digits and _ . : / + @ -"]
 
 MOST_JUDGED = 1_000_000
 """A child remembers each judged event's outcome and time: a million are some 16 MB."""
@@ -284,21 +306,15 @@ def dead_letter_limit(text: str) -> DeadLetterShare | None:
     """`SHARE%/EVENTS/SECONDSs` read, None for `off`. Raises ValueError for what is neither, or out of range."""
     if text == "off":
         return None
-    if not (found := _LIMIT.fullmatch(text)):
-        raise ValueError("is not SHARE%/EVENTS/SECONDSs")
-    limit = DeadLetterShare(float(found[1]) / 100, int(found[2]), float(found[3]))
-    if not 0 < limit.share <= 1:
-        raise ValueError("has a share that is not above 0 % and at most 100 %")
-    if not LEAST_JUDGED <= limit.events <= MOST_JUDGED:
-        raise ValueError(f"has a number of events that is not {LEAST_JUDGED} to {MOST_JUDGED}")
-    if not 1 <= limit.over_s <= 86_400:
-        raise ValueError("has a time that is not 1 to 86400 s")
-    return limit
+    if found := _LIMIT.fullmatch(text):
+        limit = DeadLetterShare(float(found[1]) / 100, int(found[2]), float(found[3]))
+        if 0 < limit.share <= 1 and LEAST_JUDGED <= limit.events <= MOST_JUDGED and 1 <= limit.over_s <= 86_400:
+            return limit
+    raise ValueError("is not SHARE%/EVENTS/SECONDSs, or one of them is out of range")
 
 
-def _dead_letter_limit(value: str) -> str:
-    dead_letter_limit(value)
-    return value
-
-
-LimitText = Annotated[str, AfterValidator(_dead_letter_limit)]
+LimitText = Annotated[
+    str,
+    read_by(dead_letter_limit),
+    f"SHARE%/EVENTS/SECONDSs (to 100 %, {LEAST_JUDGED} to {MOST_JUDGED}, 1 to 86400 s), as 90%/1000/300s, or off",
+]

@@ -414,8 +414,8 @@ def _cxone_refuses(place: Place) -> None:
 
     threading.Thread(target=serve_once, daemon=True).start()
     place.set(
-        CXONE_ACCESS_KEY_ID="id",
-        CXONE_ACCESS_KEY_SECRET="secret",
+        CXONE_CLIENT_ID="id",
+        CXONE_CLIENT_SECRET="secret",
         CXONE_AUTH_URL=f"http://127.0.0.1:{server.server_port}/token",
     )
 

@@ -34,16 +34,6 @@ def test_every_setting_is_told_once_with_its_source(
     assert not [line for line in told if "would not start" in line]
 
 
-def test_what_the_bus_and_the_region_decide_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """25 entries are asked for, a classic bus takes 10."""
-    given(monkeypatch, ALL)
-    config_report.run("consume")
-    told = lines(capsys)
-    assert "STREAM_ROUTER_MAX_ENTRIES=25  # default; the bus takes 10" in told
-
-
 def test_secrets_are_hidden_and_their_places_are_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,13 +107,13 @@ def test_the_region_may_come_from_elsewhere(
     given(monkeypatch, {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
     config_report.run("setup")
     told = lines(capsys)
-    assert "AWS_REGION=eu-west-1  # environment, AWS_DEFAULT_REGION" in told
+    assert "AWS_REGION=eu-west-1  # AWS_DEFAULT_REGION, or the profile" in told
     assert "AWS_ENDPOINT_URL_SQS=http://127.0.0.1:1  # environment" in told
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     config_report.run("setup")
-    assert "AWS_REGION=eu-west-3  # the profile" in lines(capsys)
+    assert "AWS_REGION=eu-west-3  # AWS_DEFAULT_REGION, or the profile" in lines(capsys)
 
 
 def test_a_program_that_is_none_is_refused() -> None:

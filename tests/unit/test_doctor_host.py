@@ -90,8 +90,8 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
     monkeypatch.setattr(secret_store, "fetch", fetch)
     key = {"STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_MASKING_KEY": "ssm:/key"}
     given(monkeypatch, {**CONSUME, **RECEIVE, **key, "STREAM_ROUTER_WEBHOOK_SECRETS": "ssm:/secret"})
-    access_key = {"CXONE_ACCESS_KEY_ID": "id", "CXONE_ACCESS_KEY_SECRET": "ssm:/cxone"}
-    given(monkeypatch, {**access_key, "CXONE_AUTH_URL": "http://127.0.0.1:9"})
+    client = {"CXONE_CLIENT_ID": "id", "CXONE_CLIENT_SECRET": "ssm:/cxone"}
+    given(monkeypatch, {**client, "CXONE_AUTH_URL": "http://127.0.0.1:9"})
     for look in (host.receive_settings, host.consume_settings, cxone_check.credentials):
         found = look(World(offline=False))
         assert found.verdict is verdict

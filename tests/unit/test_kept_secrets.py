@@ -34,15 +34,14 @@ def test_each_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, kept
     keys = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
     for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"}.items():
         monkeypatch.setenv(name, value)
-    for name in (*(f"STREAM_ROUTER_{secret}" for secret in keys), "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
+    for name in (*(f"STREAM_ROUTER_{secret}" for secret in keys), "CXONE_CLIENT_SECRET"):
         monkeypatch.setenv(name, kept)
     monkeypatch.setenv("CXONE_CLIENT_ID", "id")
-    monkeypatch.setenv("CXONE_ACCESS_KEY_ID", "id")
     consumer, cxone = load(Consumer), load(Cxone)
     assert [consumer.secret(secret.lower()) for secret in keys] == [SECRET] * 3
     assert transform_config(consumer).masking_key == SECRET.encode()
     assert load(Mask).secret("masking_key") == load(AuditKey).secret("audit_key") == load(Top).token == SECRET
-    assert cxone.secret("client_secret") == cxone.secret("access_key_secret") == SECRET
+    assert cxone.secret("client_secret") == SECRET
     given = jvm_command.environment(consumer, Path("/tmp"))
     assert given["STREAM_ROUTER_MASKING_KEY"] == given["STREAM_ROUTER_AUDIT_KEY"] == SECRET, "the children ask nobody"
 

@@ -40,7 +40,7 @@ def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch, scheme: str,
 )
 def test_a_path_without_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """The path, which stands in the documentation, would be the key that every event is signed with."""
-    with pytest.raises(SettingsError, match=f"^{SECRETS}: is a path, .*file:"):
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: would itself be the secret, .*file:"):
         settings(monkeypatch, "hmac", path)
 
 
@@ -58,16 +58,18 @@ def test_a_path_without_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: s
 def test_what_names_a_secret_is_none(monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
     """Task definitions and unit files show it to many, and no shell reads them."""
     for secrets in (reference, f"{STRONG},{reference}"):
-        with pytest.raises(SettingsError, match=rf"^{SECRETS}: names where a secret stands, .*secretsmanager:ARN"):
+        with pytest.raises(SettingsError, match=rf"^{SECRETS}: would itself be the secret, .*secretsmanager:ARN"):
             settings(monkeypatch, "hmac", secrets)
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: names where a secret stands, "):
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: would itself be the secret, "):
         settings(monkeypatch, "hmac", STRONG, ADMIN_TOKEN=reference, RECEIVER_ADMIN_LISTEN="0.0.0.0:9465")
 
 
 @pytest.mark.parametrize("document", [f'{{"webhook": "{STRONG}"}}', f'{{"a":"{STRONG}","b":"{STRONG}"}}'])
 def test_pairs_of_secrets_manager_are_no_secret(monkeypatch: pytest.MonkeyPatch, document: str) -> None:
     """ECS puts the whole document into the variable, and a comma in it would divide it."""
-    with pytest.raises(SettingsError, match=f"^{SECRETS}: is a JSON document, .*; set the secret alone, ") as error:
+    with pytest.raises(
+        SettingsError, match=f"^{SECRETS}: would itself be the secret, .*; set the secret alone, "
+    ) as error:
         settings(monkeypatch, "hmac", document)
     assert STRONG not in str(error.value)
 
@@ -75,7 +77,9 @@ def test_pairs_of_secrets_manager_are_no_secret(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_quotes_around_a_secret_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
     """A file of variables is read without a shell by containers: no signature would ever fit."""
-    with pytest.raises(SettingsError, match=f"^{SECRETS}: has a secret in quotes, .*; take the quotes away, ") as error:
+    with pytest.raises(
+        SettingsError, match=f"^{SECRETS}: would itself be the secret, .* in quotes; set the secret alone, "
+    ) as error:
         settings(monkeypatch, "hmac", f"{quote}{STRONG}{quote}")
     assert STRONG not in str(error.value)
 
@@ -161,7 +165,7 @@ def test_a_line_break_at_the_end_is_no_part_of_a_secret(monkeypatch: pytest.Monk
 def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     """It would pass for one, and guard nothing."""
     given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_TOKEN": blank, "STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:1"})
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; give a bearer token"):
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; give the secret, file:PATH"):
         load(Consumer)
 
 
@@ -220,5 +224,5 @@ def test_the_admin_token_is_as_strong(
 )
 def test_a_reference_that_is_not_read_is_no_secret(setting: str) -> None:
     """After a blank, in capitals or behind a comma it would be taken as the key that it names, for anyone to read."""
-    assert re.match(r"has (file|ssm): .* first and alone", weakness(setting))
+    assert re.match(r"would itself be the secret, .* first and alone", weakness(setting))
     assert not weakness(setting.strip().rpartition(",")[2].lower())

@@ -152,7 +152,7 @@ def test_after_a_full_heap_a_daemon_may_take_half_of_the_memory(
 @pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])
 def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
     """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""
-    settings = Consumer.model_construct(jvm_options="-Da=b", properties=None)
+    settings = Consumer.model_construct(sqs_dlq_url="", jvm_options="-Da=b", properties=None)
     command = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Da=b"]
     assert jvm_command.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
     assert jvm_command.roomier(settings.model_copy(update=chosen), command) == []

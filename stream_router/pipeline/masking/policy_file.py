@@ -5,6 +5,7 @@ What is wrong with a policy is found at start: one line says what is wrong, what
 
 import hashlib
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,8 @@ class _File:
     def document(self, text: str) -> dict[str, Any]:
         """The file's keys, each of the right kind."""
         try:
-            found = files.parse_toml(text)
-        except files.NoTomlError as error:
+            found = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
             problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
             raise SettingsError(f"{VARIABLE}: {self._path}: {problem}") from None
         for key, value in found.items():
