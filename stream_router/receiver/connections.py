@@ -19,8 +19,6 @@ from stream_router.receiver.stats import Stats
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 0.25
-STOOD_STILL_S = 1.0
-"""A sweep that comes so late cuts nobody: what was sent while the process stood still is read first."""
 MAX_READ_BYTES = 48 * 1024 * 1024
 """Of all requests that are half there, or read and not parsed. Where it is more, those that hold the most of it are cut
 until a quarter is free: whoever fills it loses his own, and an ordinary body is never among the largest."""
@@ -78,7 +76,6 @@ class Connections:
         self.all: set[Tracked] = set()
         self._unknown: dict[Tracked, None] = {}
         self._unknown_of: dict[str, dict[Tracked, None]] = {}
-        self._stood_still = False
         self._sweep_again()
 
     def stop(self) -> None:
@@ -164,12 +161,8 @@ class Connections:
     def _sweep(self) -> None:
         """One timer for all: a timer a request would cost more than its MAC."""
         now_s = self._loop.time()
-        # Not twice in a row: who is always that late would cut nobody.
-        self._stood_still = now_s - self._due_s > STOOD_STILL_S and not self._stood_still
         # First of all: whatever happens below, there is a next sweep.
         self._sweep_again()
-        if self._stood_still:
-            return
         for connection in [one for one in self.all if one.deadline_s <= now_s]:
             try:
                 connection.overdue(now_s)
@@ -180,7 +173,6 @@ class Connections:
                 connection.cut()
 
     def _sweep_again(self) -> None:
-        self._due_s = self._loop.time() + SWEEP_EVERY_S
         self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
 
 

@@ -3,13 +3,16 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
+
+from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. One that fails is logged.
+    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. What fails is told once a minute.
 
     With `spread` a wait is longer or shorter by chance, by so large a share at most: hosts that started together, and
     ask the same service, do not go on asking it together.
@@ -20,6 +23,7 @@ class Sampler:
     ) -> None:
         self._every_s, self._spread = every_s, spread
         self._takers = tuple(takers)
+        self._said = Seldom(time.monotonic)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -37,7 +41,8 @@ class Sampler:
                 try:
                     take()
                 except Exception:  # the next time may be well, and nobody else would go on sampling
-                    log.exception("a sample could not be taken", extra={"event": "sample-failed"})
+                    if self._said():
+                        log.exception("a sample could not be taken", extra={"event": "sample-failed"})
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
             if self._stop.wait(self._every_s * spread):
                 return

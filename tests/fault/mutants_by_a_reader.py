@@ -7,15 +7,15 @@ from tests.fault.mutant import Mutant
 
 RECEIVER = {
     "a delivery is remembered before it is stored": Mutant(
-        "receiver/http/app.py",
+        "receiver/batcher.py",
         "        if stored:\n            self._recent.add(",
         "        if True:\n            self._recent.add(",
         ("tests/integration/test_receiver_process.py", "-k", "a_delivery or copy"),
     ),
     "a receiver that drains is ready": Mutant(
-        "receiver/http/health.py",
-        "return not self.draining and (",
-        "return (",
+        "receiver/app.py",
+        "return not self.draining and self._batcher.ready",
+        "return self._batcher.ready",
         (
             "tests/integration/test_receiver_process.py",
             "tests/integration/test_receiver_attack.py",
@@ -66,7 +66,7 @@ RECEIVER = {
         ("tests/unit/test_receiver_batcher.py", "tests/property/test_receiver_batcher.py"),
     ),
     "a secret that was taken out stays live": Mutant(
-        "receiver/auth/secrets.py",
+        "receiver/secrets.py",
         "        self.live = self._parse(text)\n        self._text = text\n",
         "        self.live = (*self.live, *self._parse(text))\n        self._text = text\n",
         ("tests/unit/test_receiver_secrets.py",),

@@ -27,14 +27,14 @@ class Shape(NamedTuple):
     """Over the saturation. The machine may be another's when that is measured, so the short shape offers plenty."""
 
     least_stored: float
-    """Of the saturation, what was answered 202: work for what comes too late is work for nothing."""
+    """Share of the saturation that was answered 202: work for what comes too late is work for nothing."""
 
     slack_s: float
     """For a 503 only: where other tests have the machine for so long, it cannot come sooner."""
 
 
 SHORT = Shape(1_500, 2.0, 400, 3.0, 0.0, 1.1)
-LONG = Shape(6_000, 10.0, 150, 1.5, 0.5, 0.0)
+LONG = Shape(6_000, 20.0, 150, 1.5, 0.6, 0.05)
 
 
 @pytest.mark.parametrize("shape", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"])

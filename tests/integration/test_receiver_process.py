@@ -526,3 +526,25 @@ def test_an_interrupt_from_the_keyboard_drains_too(fake_aws: FakeAwsProcess, tmp
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(10) == 0
         assert "Traceback" not in running.log.read_text()
+
+
+HANGS = """
+import threading, time
+from stream_router.receiver.secrets import Secrets
+Secrets.refresh = lambda self: time.sleep(60)
+"""
+
+
+def test_secrets_that_cannot_be_read_for_a_while_hold_up_no_sender_and_no_stop(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """AWS, or a disk, may take its time, told to look or not: a thread of its own waits for it, and nobody for that."""
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"{KEY}\n")
+    around = (sys.executable, "-c", f"{HANGS}\nimport sys; exec(sys.argv[3])")
+    settings = {"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": f"file:{secrets}"}
+    with receiver(fake_aws.url, tmp_path, around, **settings) as running:
+        for number in range(5):
+            running.process.send_signal(signal.SIGHUP)
+            assert post(running, event(number), authorization=f"Bearer {KEY}").status_code == 202
+        assert running.stop() == 0

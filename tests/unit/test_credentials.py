@@ -14,7 +14,6 @@ from botocore.exceptions import (
 
 from stream_router.aws import credentials
 from stream_router.aws.credentials import Credentials, CredentialsError, CredentialSource
-from stream_router.receiver import __main__ as program
 
 ENDED = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
 TROUBLE = [
@@ -136,21 +135,3 @@ def test_a_start_waits_half_a_minute_for_what_time_can_cure(chain: Any, asked: i
     with contextlib.nullcontext() if given else pytest.raises(CredentialsError):
         credentials.patiently(lambda: credentials.find(chain), time.clock, time.wait)
     assert (chain.asked, time.now_s) == (asked, ends_s)
-
-
-@pytest.mark.parametrize(
-    ("chain", "starts"), [(Chain(misses=1), True), (Chain(SILENT), True), (Chain(TROUBLE[0]), False)]
-)
-def test_a_receiver_has_the_credentials_of_the_start_where_the_chain_is_silent_for_a_moment(
-    monkeypatch: pytest.MonkeyPatch, chain: Any, starts: bool
-) -> None:
-    """Its metadata service was asked a second ago, perhaps by a dozen others too: that is no reason to end with 78."""
-    monkeypatch.setattr(program, "session", lambda _: chain)
-    at_start: Any = Chain()
-    if not starts:
-        with pytest.raises(CredentialsError):
-            program.credentials_of("us-east-1", at_start)
-        return
-    source = program.credentials_of("us-east-1", at_start)
-    source.close()
-    assert source().access_key == "AK2"

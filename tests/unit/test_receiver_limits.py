@@ -92,29 +92,6 @@ def test_whose_an_address_is(address: str, client: str) -> None:
     assert connections.whose(address) == client
 
 
-def test_nobodys_time_is_over_while_the_receiver_stood_still(bench: Bench) -> None:
-    """Its machine was paused: what came meanwhile is read before it is missed; what has not come by then is."""
-    (slow,) = bench.admit("1.1.1.1")
-    slow.deadline_s = 10.0
-    bench.loop.move(1.0)
-    bench.loop.stand_still(20.0)
-    bench.loop.move(0.0)
-    assert not slow.was_cut
-    bench.loop.move(0.25)
-    assert slow.was_cut
-
-
-def test_a_receiver_that_is_always_late_cuts_all_the_same(bench: Bench) -> None:
-    """One look is left out and no second one behind it, or nobody would ever be cut."""
-    (slow,) = bench.admit("1.1.1.1")
-    slow.deadline_s = 10.0
-    bench.loop.stand_still(20.0)
-    bench.loop.move(0.0)
-    bench.loop.stand_still(20.0)
-    bench.loop.move(0.0)
-    assert slow.was_cut
-
-
 def test_a_connection_that_breaks_the_sweep_costs_no_other_its_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,3 +19,20 @@ def test_hosts_that_started_together_do_not_go_on_together(monkeypatch: pytest.M
     made._run()
     assert all(50 * (1 - spread) <= one <= 50 * (1 + spread) for one in waits)
     assert len(set(waits)) == (50 if spread else 1)
+
+
+def test_what_fails_is_called_again_and_told_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Secrets, TLS files, metrics: a failure that nobody foresaw is one line, and not the last time for anybody."""
+    called: list[str] = []
+
+    def fails() -> None:
+        called.append("fails")
+        raise RuntimeError
+
+    made = Sampler(1.0, [fails, lambda: called.append("works")])
+    monkeypatch.setattr(made._stop, "wait", lambda _: len(called) == 10)
+    made._run()
+    assert called == ["fails", "works"] * 5
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
