@@ -4,13 +4,15 @@ Each with the real process before a stand-in for Kinesis; jitter by two seeds. S
 """
 
 import random
+import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.receiver_kit import event, receiver
+from tests.receiver_kit import ReceiverProcess, event, receiver
 from tests.slow_kinesis import Delivery, Resending, SlowKinesis
 
 SEEDS = [1, 2]
@@ -100,3 +102,66 @@ def test_a_stream_that_does_one_call_after_the_other_gets_few_and_full_ones(
         assert running.stop() == 0
         assert further_copies(stream) <= 0.05 * (len(busy) + len(calm))
         check_true(stream, [*busy, *calm])
+
+
+def until_drained(running: ReceiverProcess, within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    while left := running.metrics()["spilled_events"]:
+        assert time.monotonic() < deadline_s, f"{left} events are on disk"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("share", [SHORT, LONG])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_spill_before_a_slow_stream_stores_each_event_about_once_and_empties(
+    tmp_path: Path, seed: int, share: float
+) -> None:
+    """3 s a call at 400/s: 202 from the disk, few lines twice; and empty soon after the stream's return, under load."""
+    (tmp_path / "spill").mkdir()
+    chance = jittered(3.0, seed)
+    settings = {"HMAC_ID_HEADER": "x-delivery-id", "SPILL_DIR": str(tmp_path / "spill")}
+    with SlowKinesis(lambda: chance.uniform(2.9, 3.1)) as stream, receiver(stream.url, tmp_path, **settings) as running:
+        senders = Resending(running.address)
+        slow = senders.run(bodies(24_000), [(400, 60 * share)])[0]
+        assert all(one.accepted for one in slow)
+        stream.delay_s = lambda: 0.015
+        again = [event(number) for number in range(1_000_000, 1_060_000)]
+        senders.run(again, [(1_000, 60 * share)])
+        until_drained(running, 5.0)
+        promised = {one.identity for one in slow}
+        assert promised <= set(stream.lines)
+        copies = Counter(identity for identity in stream.lines if identity in promised)
+        assert copies.total() <= 1.2 * len(slow)
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("ordering", ["none", "conversation"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_failing_entries_and_an_outage_lose_nothing_and_keep_order_where_it_is_asked_for(
+    tmp_path: Path, seed: int, ordering: str
+) -> None:
+    """5 % of entries throttled or failing, and two seconds without the stream, with a spill: none of the 202s is lost,
+    and with order each conversation stands in the stream as it was sent."""
+    (tmp_path / "spill").mkdir()
+    settings = {"HMAC_ID_HEADER": "x-delivery-id", "SPILL_DIR": str(tmp_path / "spill"), "ORDERING": ordering}
+    with (
+        SlowKinesis(lambda: 0.015, failing=0.05, seed=seed) as stream,
+        receiver(stream.url, tmp_path, **settings) as running,
+    ):
+        outage = [threading.Timer(at_s, setattr, (stream, "down", down)) for at_s, down in ((2.0, True), (4.0, False))]
+        for timer in outage:
+            timer.start()
+        deliveries = Resending(running.address).run([event(n, conversation=n % 20) for n in range(2_400)], [(300, 8)])[
+            0
+        ]
+        until_drained(running, 10.0)
+        check_true(stream, deliveries)
+        assert running.stop() == 0
+        assert sum(one.accepted for one in deliveries) >= 0.99 * len(deliveries)
+    if ordering == "conversation":
+        place = {identity: at for at, identity in reversed(list(enumerate(stream.lines)))}
+        for conversation in range(20):
+            # One that was refused and sent again later has its place by that later try.
+            first_tries = [one for one in deliveries[conversation::20] if one.statuses == (202,)]
+            places = [place[one.identity] for one in first_tries]
+            assert places == sorted(places), f"conversation {conversation} is out of order"
