@@ -8,8 +8,8 @@ from tests.fault.mutant import Mutant
 RECEIVER = {
     "a delivery is remembered before it is stored": Mutant(
         "receiver/batcher.py",
-        "        if stored:\n            self._recent.add(",
-        "        if True:\n            self._recent.add(",
+        "        if delivery.missing < len(delivery.events):\n            self._recent.add(delivery.key, delivery, ",
+        '        if True:\n            self._recent.add(delivery.key, "", ',
         ("tests/integration/test_receiver_process.py", "-k", "a_delivery or copy"),
     ),
     "a receiver that drains is ready": Mutant(
