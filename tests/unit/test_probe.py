@@ -24,10 +24,10 @@ def detail(entry: Entry) -> dict[str, Any]:
     "changes",
     [
         {},
-        {"STREAM_ROUTER_UNROUTABLE": "drop"},
-        {"STREAM_ROUTER_UNROUTABLE": "publish"},
-        {"STREAM_ROUTER_DROP_TYPES": "stream_router.probe"},
-        {"STREAM_ROUTER_MASKING": "default"},
+        {"unroutable": "drop"},
+        {"unroutable": "publish"},
+        {"drop_types": "stream_router.probe"},
+        {"masking": "default"},
     ],
     ids=lambda changes: next(iter(changes.values()), "defaults"),
 )
@@ -55,7 +55,7 @@ def test_an_event_whose_type_is_said_elsewhere_is_no_probe(unroutable: str) -> N
     """Published it would carry its sender's payload under a name that is counted apart and never replayed."""
     made = events.transform(
         {"eventId": "e-1", "postback": {"eventType": PROBE["eventType"], "text": "Zoë"}},
-        STREAM_ROUTER_UNROUTABLE=unroutable,
+        unroutable=unroutable,
     )
     assert isinstance(made, DeadLetter)
     assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "BadEventType")
