@@ -20,9 +20,6 @@ Positions = int
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*<>{},]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
-CHOICES_MAX = 1000
-"""Paths that one path with choices may stand for."""
-
 MEMO_MAX = 4096
 """Keys that one state remembers; senders choose the keys, so the number is bounded."""
 STATES_MAX = 1024
@@ -40,8 +37,6 @@ def _chosen(paths: list[str]) -> list[str]:
     while choices := next((found for path in paths if (found := _CHOICE.search(path))), None):
         text = choices[0]
         paths = [path.replace(text, one, 1) for path in paths for one in choices[1].split(",")]
-        if len(paths) > CHOICES_MAX:
-            raise ValueError(f"stands for more than {CHOICES_MAX} paths")
     return paths
 
 

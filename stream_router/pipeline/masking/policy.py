@@ -58,6 +58,11 @@ class Notes:
         self.redacted = self.hidden = 0
         self.taken: list[Any] = []
 
+    def drop(self, value: Any) -> None:
+        """All that is at a path goes."""
+        self.counts["drop"] += 1
+        self.taken.append(value)
+
 
 class MaskingPolicy:
     """A compiled policy: of its rules the first that fits decides.
@@ -134,10 +139,8 @@ class MaskingPolicy:
         """Payload and extensions stay objects whatever becomes of what is in them."""
         if state is not None:
             return self._object(value, state, notes)
-        if not self._closed or not value:
-            return value
-        notes.redacted += 1
-        return {REDACTED: REDACTED}
+        whole = self._whole(value, notes) if value else value
+        return value if whole is value else {REDACTED: REDACTED}
 
     def _object(self, value: dict[str, Any], state: State, notes: Notes) -> dict[str, Any]:
         """The hot loop, in one piece: one call a level, and most fields of most events pass or are redacted."""
@@ -186,7 +189,7 @@ class MaskingPolicy:
         """A key goes, with all that it holds; of one that is no field's name it shows that it was there."""
         item = masked.pop(key)
         if said is DROP:
-            self._drop(item, notes)
+            notes.drop(item)
         else:
             notes.redacted += 1
             masked[REDACTED] = REDACTED
@@ -195,7 +198,7 @@ class MaskingPolicy:
         step = state.of_element()
         if step[0] is DROP:
             for item in value:
-                self._drop(item, notes)
+                notes.drop(item)
             return []
         masked: list[Any] = []
         for item in value:
@@ -240,11 +243,6 @@ class MaskingPolicy:
         notes.hidden += 1
         notes.taken.append(value)
         return self._private(value)
-
-    def _drop(self, value: Any, notes: Notes) -> None:
-        notes.counts["drop"] += 1
-        if value is not None and type(value) is not dict and type(value) is not list:
-            notes.taken.append(value)
 
 
 def _searched(value: Plain, search: Action, counts: Counts) -> Any:

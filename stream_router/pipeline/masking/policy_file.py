@@ -14,7 +14,7 @@ import orjson
 from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, tokens
-from stream_router.pipeline.masking.policy import IDS, OBJECTS, ROOTS, MaskingPolicy, Rule
+from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, Rule
 from stream_router.settings import files
 
 VARIABLE = "STREAM_ROUTER_MASKING"
@@ -56,13 +56,8 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     Its id is the file's name, its version a digest of what the file says: another decision has another version.
     Raises SettingsError.
     """
-    text, path = _text(name)
-    file = _File(path)
-    document = file.document(text)
-    sources = [(file, document)]
-    if document.get("base") is not None:
-        base_text, base_path = _text("default")
-        sources.append((base := _File(base_path), base.document(base_text)))
+    file, document = _read(name)
+    sources = [(file, document), *([_read("default")] if document.get("base") is not None else [])]
     private = actions.keyed_hash(key) if key else actions.redact
     search = _search(file, document)
     rules = [rule for source, said in sources for rule in source.rules(said, search.text if search else None)]
@@ -70,7 +65,7 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     if not closed and all(rule.name.startswith("allow") for rule in rules):
         raise file.wrong("unknown", 'lets everything pass, and no rule masks anything; set "redact", or add a rule')
     return MaskingPolicy(
-        _NAME.sub("_", path.stem)[:64],
+        _NAME.sub("_", file.path.stem)[:64],
         hashlib.sha256(orjson.dumps([said for _, said in sources])).hexdigest()[:12],
         rules,
         private=private,
@@ -80,13 +75,15 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     )
 
 
-def _text(name: str) -> tuple[str, Path]:
+def _read(name: str) -> tuple["_File", dict[str, Any]]:
     path = DEFAULT if name == "default" else Path(name)
     try:
-        return files.text(path), path
+        text = files.text(path)
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({files.why(error)}); name default, or a policy file that can be (docs/masking.md)"
         raise SettingsError(f"{VARIABLE}: {path}: {problem}") from None
+    file = _File(path)
+    return file, file.document(text)
 
 
 def _search(file: "_File", document: dict[str, Any]) -> Any:
@@ -110,11 +107,11 @@ class _File:
     """One file's rules, and the words for what is wrong with them."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def wrong(self, key: str, problem: str, at: str = "") -> SettingsError:
         """The one line about a key of the file."""
-        return SettingsError(f"{VARIABLE}: {self._path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
+        return SettingsError(f"{VARIABLE}: {self.path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
 
     def document(self, text: str) -> dict[str, Any]:
         """The file's keys, each of the right kind."""
@@ -122,14 +119,14 @@ class _File:
             found = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
-            raise SettingsError(f"{VARIABLE}: {self._path}: {problem}") from None
+            raise SettingsError(f"{VARIABLE}: {self.path}: {problem}") from None
         for key, value in found.items():
             if key not in _EXAMPLES:
                 near = files.near(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
                 example = _EXAMPLES[near or "allow"]
                 problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
-                raise SettingsError(f"{VARIABLE}: {self._path}: {problem}; for example {example}")
+                raise SettingsError(f"{VARIABLE}: {self.path}: {problem}; for example {example}")
             self._check_kind(key, value)
         return found
 
@@ -175,14 +172,10 @@ class _File:
 def _unreachable(path: tuple[Token, ...]) -> str:
     """What is wrong with a path that leads to nothing in any event, or to what has to stay an object."""
     first, below = path[0], path[1:]
-    if isinstance(first, str) and first not in {root.lower() for root in ROOTS}:
+    if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
         return f"begins with none of {', '.join(ROOTS)}, * or **"
-    if first is ELEMENT or (first is not DEEP and below[:1] == (ELEMENT,)):
-        return f"can lead to nothing: {' and '.join(OBJECTS)} are objects"
-    if first in OBJECTS and not below:
-        return f"is the whole of {first}, which stays an object; write {first}.** for all that is in it"
-    if isinstance(first, str) and first not in OBJECTS and below:
-        return f"can lead to nothing: {' and '.join(IDS)} are texts"
+    if isinstance(first, str) and (first in OBJECTS) != (below[:1] not in ((), (ELEMENT,))):
+        return f"leads to nothing: {' and '.join(OBJECTS)} are objects (payload.** is all in one), the others texts"
     return ""
 
 

@@ -9,16 +9,7 @@ from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking.actions import REDACTED
 from stream_router.pipeline.masking.paths import Step
-from stream_router.pipeline.masking.policy import (
-    DROP,
-    IDS,
-    ODD_KEY,
-    UNKNOWN,
-    MaskingPolicy,
-    Notes,
-    Parts,
-    is_field_name,
-)
+from stream_router.pipeline.masking.policy import DROP, IDS, ODD_KEY, UNKNOWN, MaskingPolicy, Notes, is_field_name
 from stream_router.pipeline.rejection import Rejected
 
 _BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
@@ -62,7 +53,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
     return found
 
 
-def _parts(validator: Validator, event: Event) -> Parts:
+def _parts(validator: Validator, event: Event) -> dict[str, Any]:
     try:
         valid = validator.read(event)
     except Rejected:

@@ -5,6 +5,7 @@ Before the search the text is folded: full-width characters, digits of other scr
 ones, and what is invisible goes. Where something is found, the folded text is what is left of it.
 """
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,6 @@ _EMAIL = re.compile(rf"(?<![^@{_END}])[^@{_END}]++@[^{_END}]*[^{_END}.:!?]")
 """Whatever stands on both sides of an `@` without a blank. Nothing is tried twice, so a long text costs no more."""
 
 _IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]){11,30}")
-_IBAN_CHARS_MIN = 15
 
 _DIGITS = re.compile(r"\d(?:[ ./_-]{0,3}\d)*+")
 _GROUP = re.compile(r"\d+")
@@ -46,7 +46,6 @@ _PLUS, _ZEROS = re.compile(r"\+" + _REST), re.compile(r"(?<!\d)00(?=[ ./()-]?[1-
 
 _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
 """More groups than a date has: libphonenumber looks at nothing in which it sees one."""
-
 
 Spans = Iterator[tuple[int, int]]
 """Places in a text: where each begins and ends."""
@@ -171,7 +170,7 @@ def _ibans(text: str) -> Spans:
             value = int(char, 36)
             rest = (rest * (100 if value > 9 else 10) + value) % 97
             chars += 1
-            if chars >= _IBAN_CHARS_MIN and (rest * 10**6 + country_and_check) % 97 == 1:
+            if chars >= 15 and (rest * 10**6 + country_and_check) % 97 == 1:  # the shortest, of Norway, has 15
                 is_word = not text[place + 1 : place + 2].isalnum()
                 if is_word or iban.is_valid(text[start : place + 1], check_country=False):
                     stop = place + 1
@@ -203,13 +202,7 @@ def _ips(text: str) -> Spans:
         for match in pattern.finditer(text):
             stop = match.end() - (match[0].endswith(":") and not match[0].endswith("::"))
             address = text[match.start() : stop]
-            if address.count(":") >= colons and address.strip(":") and _is_ip(address):
-                yield match.start(), stop
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text if ":" in text else ".".join(str(int(part)) for part in text.split(".")))
-    except ValueError:
-        return False
-    return True
+            if address.count(":") >= colons and address.strip(":"):
+                with contextlib.suppress(ValueError):
+                    ip_address(address if colons else ".".join(str(int(part)) for part in address.split(".")))
+                    yield match.start(), stop
