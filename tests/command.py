@@ -5,6 +5,7 @@ the script itself starts is what `tests/unit/test_cli.py` and the tests of the w
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import subprocess
@@ -47,6 +48,7 @@ def _be(words: tuple[str, ...], environment: dict[str, str], working_folder: Pat
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(working_folder)
+    importlib.import_module("tests.constants.sitecustomize")  # what Python itself imports where it starts anew
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(file, number)

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router import limits
 from stream_router.model import Reason, event_id
 from tests import dead_letters as dlq
 from tests.constants import CALL_BYTES, with_constants
@@ -215,11 +214,8 @@ def test_a_dry_run_sends_and_deletes_nothing_and_says_what_would_be(fake_aws: Fa
     assert len(dlq.left(fake_aws)) == 10
 
 
-def test_what_no_call_can_carry_is_skipped_until_there_is_a_bucket(
-    fake_aws: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_no_call_can_carry_is_skipped_until_there_is_a_bucket(fake_aws: FakeAwsProcess) -> None:
     """A dry run does not promise it, and a redrive does not make it older in vain; with a bucket it goes out."""
-    monkeypatch.setattr(limits, "REQUEST_BYTES_1MB", 2000)  # of the command, which runs here; below, of its processes
     letters = Letters(fake_aws)
     letters.put(2, ("base64",))
     letters.put(3, ("base64",), payload={"text": "x" * 2_000})
