@@ -220,13 +220,6 @@ def tied_to_us(command: list[str]) -> list[str]:
     return [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *command]
 
 
-def tie_to(parent: int) -> None:
-    """Be killed when `parent`, which forked this process, dies. Raises SystemExit where it is dead already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 FAILPOINTS_VARIABLE = "STREAM_ROUTER_FAILPOINTS"
 
 FAILPOINTS = {

@@ -63,7 +63,8 @@ class Clients:
         credentials.find(self._session)
         service_name = service.get(name, name)
         with endpoints.refusals(service_name):
-            made = self._boto3.client(service_name, config=config, endpoint_url=self._endpoint_url)  # type: ignore[call-overload]
+            make: Any = self._boto3.client  # its overloads know literal names alone
+            made = make(service_name, config=config, endpoint_url=self._endpoint_url)
             endpoints.check_url(made.meta.endpoint_url)
         setattr(self, name, made)
         return made

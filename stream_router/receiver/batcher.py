@@ -241,14 +241,6 @@ class Batcher:
 
     # --- deadlines
 
-    @property
-    def oldest_wait_s(self) -> float:
-        """How long the oldest request has waited that is not decided; 0.0 where there is none."""
-        young = self._young
-        while young and young[0].done:
-            young.popleft()
-        return self.now_s() - young[0].arrived_s if young else 0.0
-
     def _watch(self, request: Request) -> None:
         """Keep its deadlines. One that waited before it came (its body was long to seal) goes before fresher ones."""
         young = self._young
