@@ -6,14 +6,16 @@ after the body, the last of them no object, and readers pass over those that the
 the stream is opened too (docs/contract.md, "In the stream"). One bad line kills only itself: what cannot be read is a
 dead letter of its own bytes.
 
-The parts, in this order: what the receiver writes; what both read of a line; opening a record; and JSON told by its
-text, without recursion: where a value ends, how deep it nests, why a parser does not take it.
+The parts, in this order: what the receiver writes; what both read of a line; where in the stream a line goes; opening
+a record; and JSON told by its text, without recursion: where a value ends, how deep it nests, why a parser does not
+take it.
 """
 
 import base64
 import json
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -93,6 +95,48 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 def valid_traceparent(text: object) -> str:
     """`text` where it has the form of a `traceparent` header; "" where not: a bad one is dropped, never repaired."""
     return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
+
+
+def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequence[str]]) -> str:
+    """The name of an event's conversation: what the first of `paths` that leads to a text or a whole number finds.
+
+    Where none does it is the event's id, so that such events spread over the stream. `value` is the sender's body.
+    """
+    for path in paths:
+        found: object = value
+        for name in path:
+            found = found.get(name) if type(found) is dict else None
+        if (type(found) is str and found) or type(found) is int:
+            return str(found)
+    return identity
+
+
+def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
+    """The same of an event that was sealed before. Raises nothing.
+
+    The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it cannot
+    be read the id decides, so that one event does not keep others from the stream.
+    """
+    identity, body = sealed_parts(line)
+    try:
+        value = read_json(line).get("body") if added_fields(line) else read_json(body)  # type: ignore[attr-defined]
+    except ValueError:
+        value = None
+    return conversation_of(value if type(value) is dict else {}, identity, paths)
+
+
+def conversation_hash(name: str) -> int:
+    """The number that chooses a conversation's bucket, by its remainder."""
+    return zlib.crc32(name.encode("utf-8", "surrogatepass"))
+
+
+def bucket_place(index: int, buckets: int) -> tuple[str, str]:
+    """A bucket's partition key and explicit hash key: fixed for good, so no reshard parts a bucket."""
+    return f"bucket-{index}-of-{buckets}", str(HASH_SPACE * (2 * index + 1) // (2 * buckets))
+
+
+HASH_SPACE = 1 << 128
+"""Size of Kinesis's hash-key space: a shard owns a range of it."""
 
 
 def open_record(record: Record) -> list[Event | DeadLetter]:
@@ -387,3 +431,33 @@ def _after(token: re.Match[str], wanted: str, open_marks: list[str]) -> str:
     if mark is None and wanted.startswith("value"):
         return "end"
     return "colon" if token["string"] is not None and wanted.startswith("key") else ""
+
+
+class TooDeepError(ValueError):
+    """The text may be JSON, but it nests deeper than an event may."""
+
+
+def read_json(text: bytes) -> object:
+    """The value of a JSON text. Raises ValueError where it is none: no UTF-8, a byte order mark, NaN, too deep.
+
+    orjson refuses some texts that are JSON: surrogates alone, numbers beyond a double. A 4xx is final for a sender, so
+    they are read all the same, such numbers as texts; the consumer, which cannot read them, buries them as they came.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if str(error).startswith(_TOLD_TOO_DEEP):
+            raise TooDeepError from None
+        try:
+            value = _GRAMMAR.decode(text.decode())
+        except RecursionError:
+            raise TooDeepError from None
+    # Most texts open fewer objects and arrays than may lie within each other.
+    if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and is_too_deep(value):
+        raise TooDeepError
+    return value
+
+
+_TOLD_TOO_DEEP = "depth limit exceeded"
+_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_refuse)
+"""What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""

@@ -4,16 +4,11 @@ The body is parsed once, which answers whether it is valid, finds the conversati
 """
 
 import hashlib
-import json
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import orjson
-
 from stream_router import envelope, limits
-from stream_router.envelope import is_too_deep
 from stream_router.model import event_id, event_id_of_hash
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
@@ -128,37 +123,12 @@ class Intake:
         return Sealed(identity, self.conversation({}, identity), line)
 
     def conversation(self, value: dict[str, Any], identity: str) -> int:
-        """The CRC-32 of the conversation's name, by the first path that leads to a text or a number."""
-        key: object = identity
-        for path in self._paths:
-            found = _follow(value, path)
-            if found is not None:
-                key = found
-                break
-        return zlib.crc32(str(key).encode("utf-8", "surrogatepass"))
+        """The hash of the event's conversation, which chooses its bucket."""
+        return envelope.conversation_hash(envelope.conversation_of(value, identity, self._paths))
 
     def conversation_of_line(self, line: bytes) -> int:
-        """The same of an event that was sealed before, perhaps under another partition path. Raises nothing.
-
-        The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it
-        cannot be read the id decides, so that one event does not keep others from the stream.
-        """
-        identity, body = envelope.sealed_parts(line)
-        try:
-            value = read_json(line).get("body") if envelope.added_fields(line) else read_json(body)  # type: ignore[attr-defined]
-        except ValueError:
-            value = None
-        return self.conversation(value if type(value) is dict else {}, identity)
-
-
-def _follow(value: object, path: list[str]) -> str | int | None:
-    for name in path:
-        if type(value) is not dict:
-            return None
-        value = value.get(name)
-    if (type(value) is str and value) or type(value) is int:
-        return value
-    return None
+        """The same of an event that was sealed before, perhaps under another partition path. Raises nothing."""
+        return envelope.conversation_hash(envelope.conversation_of_line(line, self._paths))
 
 
 def parse(body: bytes) -> object:
@@ -166,43 +136,9 @@ def parse(body: bytes) -> object:
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     try:
-        return read_json(body)
-    except TooDeepError:
+        return envelope.read_json(body)
+    except envelope.TooDeepError:
         message = f"the body nests deeper than {limits.EVENT_MAX_DEPTH} levels"
         raise ProblemError(400, "malformed_json", message) from None
     except ValueError:
         raise ProblemError(400, "malformed_json", "the body is not valid JSON (UTF-8, no byte order mark)") from None
-
-
-class TooDeepError(ValueError):
-    """The text may be JSON, but it nests deeper than an event may."""
-
-
-def read_json(text: bytes) -> object:
-    """The value of a JSON text. Raises ValueError where it is none: no UTF-8, a byte order mark, NaN, too deep.
-
-    orjson refuses some texts that are JSON: surrogates alone, numbers beyond a double. A 4xx is final for a sender, so
-    they are read all the same, such numbers as texts; the consumer, which cannot read them, buries them as they came.
-    """
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        if str(error).startswith(_TOO_DEEP):
-            raise TooDeepError from None
-        try:
-            value = _GRAMMAR.decode(text.decode())
-        except RecursionError:
-            raise TooDeepError from None
-    # Most texts open fewer objects and arrays than may lie within each other.
-    if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and is_too_deep(value):
-        raise TooDeepError
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_TOO_DEEP = "depth limit exceeded"
-_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_no_constant)
-"""What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""

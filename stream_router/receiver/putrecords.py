@@ -14,6 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from stream_router import limits
+from stream_router.envelope import bucket_place
 from stream_router.errors import Answer, Disposition, Refusal, of_put_records
 from stream_router.process import failpoint
 from stream_router.receiver.states import Stats
@@ -30,8 +31,6 @@ MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = 4 * 1024 * 1024
 """Kinesis takes ten. A call is three times in memory while it is made."""
 MAX_RECORD_BYTES = limits.KINESIS_RECORD_BYTES
-HASH_SPACE = 1 << 128
-"""Size of Kinesis's hash-key space: a shard owns a range of it."""
 LINGER_S, LONGEST_LINGER_S = 0.005, 0.1
 QUICK_CALL_S = 0.03
 """Calls that take no longer are worth no more company than what comes within 5 ms."""
@@ -55,8 +54,7 @@ class Address:
     __slots__ = ("max_data_bytes", "partition_key", "tail")
 
     def __init__(self, index: int, buckets: int) -> None:
-        self.partition_key = f"bucket-{index}-of-{buckets}"
-        hash_key = HASH_SPACE * (2 * index + 1) // (2 * buckets)
+        self.partition_key, hash_key = bucket_place(index, buckets)
         self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
         self.max_data_bytes = MAX_RECORD_BYTES - len(self.partition_key)
 

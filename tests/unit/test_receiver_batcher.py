@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from stream_router import limits
+from stream_router.envelope import HASH_SPACE
 from stream_router.errors import Answer
 from stream_router.receiver import batcher as batcher_module
 from stream_router.receiver.batcher import Batcher
@@ -14,7 +15,6 @@ from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STOR
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
-    HASH_SPACE,
     IDLE_CALLS,
     MAX_CALL_BYTES,
     MAX_RECORD_BYTES,
