@@ -205,6 +205,8 @@ class Batcher:
         if delivery.key:
             self._under_way.pop(delivery.key, None)
             self._recent.add(delivery.key, sequence_number, self.now_s())
+        # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
+        delivery.events = []
         waiting, delivery.waiting = delivery.waiting, []
         for request in waiting:
             request.finish(SPILLED if delivery.spilled and request.well == STORED else request.well)
