@@ -17,6 +17,7 @@ from stream_router.settings.types import (
     Folder,
     HostPort,
     KmsKey,
+    Paths,
     PemFile,
     QueueUrl,
     Secret,
@@ -64,9 +65,14 @@ class Setup(Queue, Common):
 
 
 class DeadLetters(Consumer):
-    """What `dlq` needs: what the consumer reads, and where EventBridge's own dead letters go."""
+    """What `dlq`, `replay` and `find` need: the consumer's settings, where EventBridge's own dead letters go.
+
+    And by what the receiver chooses a place in the stream, where something is put back.
+    """
 
     target_dlq_arn: Arn | None = None
+    buckets: int = as_in(Receiver, "buckets")
+    partition_path: Paths = as_in(Receiver, "partition_path")
 
 
 class Mask(Settings):

@@ -1,7 +1,6 @@
-"""The stream reader on the wire: against the fake AWS, which has Kinesis's limits, and against ministack."""
+"""The stream's reader and writer on the wire: the fake AWS, which has Kinesis's limits, and ministack."""
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,11 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.control.stream import leases
-from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.polite_reads import Means, PoliteReads
-from stream_router.control.stream.positions import Position
-from stream_router.control.stream.reader import Span, StreamReader
+from stream_router.operate import leases
+from stream_router.operate import stream as stream_module
+from stream_router.operate.console import Stop
+from stream_router.operate.stream import Position, Span
+from stream_router.operate.stream_writer import Outgoing, StreamWriter
 from tests import kpl
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -52,11 +51,9 @@ def now_ms() -> int:
 
 def read(clients: Clients, since_ms: int, stream: str = "s") -> list[tuple[str, bytes]]:
     """Everything since then, with the shard that it is in."""
-    stop = threading.Event()
-    source = PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5))
-    shards = shards_.describe(clients.kinesis, stream, since_ms, now_ms()).shards
-    reader = StreamReader(source.batches, shards, Span(since_ms, now_ms()), now_ms, stop)
-    return [(piece.shard.shard_id, record.data) for piece in reader.pieces() for record in piece.records]
+    told = stream_module.describe(clients.kinesis, stream, since_ms, now_ms())
+    found = stream_module.read(clients, told, Span(since_ms, now_ms()), Stop())
+    return [(piece.shard.shard_id, record.data) for piece in found for record in piece.records]
 
 
 def test_what_was_put_is_read_across_a_split_and_a_merge(
@@ -113,6 +110,24 @@ def test_throttling_by_other_readers_is_waited_out(
     }
     kept.plan({"keep_records": True, "shards": 2, "rules": [fault]})
     assert len(read(clients(kept.url), now_ms() - HOUR_MS)) == 20
+
+
+def test_what_is_put_back_is_in_the_stream_in_order_whatever_a_call_refuses(
+    kept: FakeAwsProcess, clients: Callable[[str], Clients]
+) -> None:
+    """2,000 lines of 20 conversations, a call throttled, single records refused: each conversation in its order."""
+    refused = {"fault": "entry_error", "operation": "PutRecords", "code": "ProvisionedThroughputExceededException"}
+    call = {"fault": "call_error", "operation": "PutRecords", "code": "ThrottlingException", "next": 2}
+    kept.plan({"keep_records": True, "shards": 2, "rules": [call, {**refused, "rate": 0.3}]})
+    writer = StreamWriter(clients(kept.url).kinesis_reads, "s", 8, 4_000, Stop())
+    lines = [Outgoing(b"%d of %d" % (n, n % 20), str(n % 20), n) for n in range(2_000)]
+    assert sorted(one.token for one, _ in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
+    order: dict[bytes, list[int]] = {}
+    for _, data in read(clients(kept.url), now_ms() - HOUR_MS):
+        for line in data.split(b"\n"):
+            number, _, conversation = line.partition(b" of ")
+            order.setdefault(conversation, []).append(int(number))
+    assert [order[b"%d" % n] for n in range(20)] == [list(range(n, 2_000, 20)) for n in range(20)]
 
 
 def test_the_fake_kinesis_enforces_the_limits_of_reading(kept: FakeAwsProcess, client: Client) -> None:

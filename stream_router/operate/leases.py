@@ -1,0 +1,82 @@
+"""The KCL's lease table: how far the consumer has come in each shard, and who reads it.
+
+Only rows of leases of one stream are read: KCL 3.5 keeps its leader, its migrations and its workers' figures in the
+same table, each with an `entityType` of its own (source: `DynamoDBLeaseSerializer` and `EntityType` of KCL 3.5.1).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.errors import ABSENT, code_of
+from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class LeasesError(Exception):
+    """The lease table cannot be read, so nothing can be said of checkpoints; its text is one line with the cure."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        """AWS's code; one of `errors.ABSENT` where there is no such table."""
+
+
+class Lease(NamedTuple):
+    """One shard's lease: how far it is settled, whose it is ("" where nobody's), how often it was renewed."""
+
+    shard_id: str
+    checkpoint: Position
+    owner: str
+    counter: int
+
+
+def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
+    """The leases of `application`, by shard. Raises LeasesError."""
+    try:
+        pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
+        found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
+    except ClientError as error:
+        code = code_of(error)
+        if code in ABSENT:
+            why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
+            raise LeasesError(f"there is no lease table {application}: {why}", code) from None
+        text = f"the lease table {application} cannot be read ({code}); these credentials need dynamodb:Scan on it"
+        raise LeasesError(text, code) from None
+    except BotoCoreError as error:
+        raise LeasesError(f"the lease table {application} cannot be read: {error}", code_of(error)) from None
+    return {lease.shard_id: lease for lease in found}
+
+
+def lease_of(row: Mapping[str, Any]) -> Lease | None:
+    """The lease that a row of the table is; None where it is another thing, or the lease of several streams' worker."""
+    kind = row.get("entityType", {}).get("S", "LEASE")
+    checkpoint = row.get("checkpoint", {}).get("S")
+    if kind != "LEASE" or checkpoint is None or "streamName" in row:
+        return None
+    try:
+        position = position_of(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
+    except ValueError:
+        return None
+    counter = int(row.get("leaseCounter", {}).get("N", "0"))
+    return Lease(row["leaseKey"]["S"], position, row.get("leaseOwner", {}).get("S", ""), counter)
+
+
+def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:
+    """How far each shard is settled.
+
+    The KCL deletes the lease of a shard that is read to its end once a child of it is under way, so such a shard
+    without a lease is settled to its end. Any other shard without a lease is one that no worker has begun.
+    """
+    at = {name: lease.checkpoint for name, lease in leases.items() if name in shards}
+    done: set[str] = set()
+    above = [parent for name, found in at.items() if found.sequence_number >= 0 for parent in shards[name].parents]
+    while above:
+        name = above.pop()
+        if name in shards and name not in at and name not in done:
+            done.add(name)
+            above += shards[name].parents
+    return {name: at.get(name, SHARD_END if name in done else TRIM_HORIZON) for name in shards}

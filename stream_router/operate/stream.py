@@ -1,0 +1,466 @@
+"""The stream as the operators' commands read it: a span of all shards, politely, beside the consumer.
+
+A shard gives 5 reads and 2 MB a second to all who read it; the consumer takes up to 4 of the reads. So a shard is read
+once a second, about 1 MB at a time (docs/facts.md, "Kinesis and SQS"), and what a read brings beyond that is paid for
+with a longer rest. Closed shards are read too, parents before their children. A reading takes only what was there when
+it began: what arrived before the span's end, which is now at the latest.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from datetime import UTC, datetime
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.clients import Clients, shards_of
+from stream_router.consumer import kpl
+from stream_router.errors import ABSENT, CREDENTIALS_OVER, THROTTLING, code_of, cure
+from stream_router.operate.console import Stop, check_span, count_of, duration, moment_ms, say, write
+from stream_router.process import backoff_s, iso
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_kinesis import KinesisClient
+
+
+class UnreadableError(Exception):
+    """The stream cannot be read, so nothing can be said of it; its text is one line with the cure."""
+
+
+class TooOldError(UnreadableError):
+    """The stream does not reach back so far, but to `oldest_ms` (epoch ms)."""
+
+    def __init__(self, text: str, oldest_ms: int) -> None:
+        super().__init__(text)
+        self.oldest_ms = oldest_ms
+
+
+# --- positions
+
+
+class Position(NamedTuple):
+    """A place in a shard, or one of the KCL's words for one. Tuples compare as the KCL's `ExtendedSequenceNumber`."""
+
+    sequence_number: int
+    sub_sequence_number: int
+
+    def __str__(self) -> str:
+        sub = f" sub-sequence {self.sub_sequence_number}" if self.sub_sequence_number else ""
+        return _NAMES.get(self) or f"{self.sequence_number}{sub}"
+
+
+AT_TIMESTAMP = Position(-3, 0)
+TRIM_HORIZON = Position(-2, 0)
+LATEST = Position(-1, 0)
+SHARD_END = Position(10**129, 0)
+"""Beyond any sequence number, which has at most 129 digits (model `kinesis`, SequenceNumber)."""
+
+_WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": LATEST, "SHARD_END": SHARD_END}
+_NAMES = {position: word for word, position in _WORDS.items()}
+
+
+def position_of(sequence_number: str, sub_sequence_number: int) -> Position:
+    """A checkpoint as a lease's row has it. Raises ValueError where it is neither a number nor one of the words."""
+    return _WORDS.get(sequence_number) or Position(int(sequence_number), sub_sequence_number)
+
+
+def has_passed(checkpoint: Position, position: Position) -> bool | None:
+    """Whether a checkpoint has passed a record; None where the checkpoint's word does not tell.
+
+    A worker that began at LATEST or AT_TIMESTAMP has passed over what was there before, but the row does not say where.
+    """
+    return None if checkpoint in (LATEST, AT_TIMESTAMP) else position <= checkpoint
+
+
+# --- the span, and the shards
+
+
+class Span(NamedTuple):
+    """From `since_ms` on, and before `until_ms` (epoch ms, by Kinesis's arrival time)."""
+
+    since_ms: int
+    until_ms: int
+
+    def holds(self, arrived_at_ms: int) -> bool:
+        """Whether a record is of this span."""
+        return self.since_ms <= arrived_at_ms < self.until_ms
+
+
+def span_of(since: str, until: str | None, now_ms: int) -> Span:
+    """The span that an operator typed, up to now at most. Raises SettingsError where it is none."""
+    since_ms = moment_ms(since, "--since", now_ms)
+    until_ms = moment_ms(until, "--until", now_ms) if until else now_ms
+    if until_ms > now_ms:
+        say(f"note: --until is in the future by this machine's clock: read up to now, {iso(now_ms)}")
+        until_ms = now_ms
+    check_span(since_ms, until_ms)
+    return Span(since_ms, until_ms)
+
+
+class Shard(NamedTuple):
+    """One shard: its parents (one after a split, two after a merge), its range of hash keys, whether it is open."""
+
+    shard_id: str
+    parents: tuple[str, ...]
+    first_hash_key: int
+    last_hash_key: int
+    is_open: bool
+
+
+class Stream(NamedTuple):
+    """A stream as it stood when it was asked for: how far back it reaches (epoch ms), how long it keeps a record."""
+
+    name: str
+    arn: str
+    shards: Mapping[str, Shard]
+    oldest_ms: int
+    on_demand: bool = False
+    keeps_ms: float = inf
+
+
+def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
+    """The stream, with the shards that can hold records of `since_ms` or later, closed ones too.
+
+    Raises TooOldError where retention does not reach back so far, else UnreadableError.
+    """
+    try:
+        summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+        hours = summary["RetentionPeriodHours"]
+        keeps_ms = hours * 3_600_000
+        oldest_ms = now_ms - keeps_ms
+        if since_ms < oldest_ms:
+            raise TooOldError(
+                f"--since is older than what stream {name} keeps ({hours} hours): nothing before {iso(oldest_ms)} "
+                "can be read; give a later --since",
+                oldest_ms,
+            )
+        since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
+        shards = [_shard(one) for one in shards_of(kinesis, name, ShardFilter=since)]
+    except ClientError as error:
+        raise UnreadableError(_why_unreadable(name, code_of(error))) from None
+    except BotoCoreError as error:
+        raise UnreadableError(f"stream {name} cannot be read: {error}") from None
+    on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
+    by_id = {shard.shard_id: shard for shard in shards}
+    return Stream(name, summary["StreamARN"], by_id, oldest_ms, on_demand, keeps_ms)
+
+
+def _shard(one: Any) -> Shard:
+    parents = tuple(name for name in (one.get("ParentShardId"), one.get("AdjacentParentShardId")) if name)
+    keys = one["HashKeyRange"]
+    is_open = "EndingSequenceNumber" not in one["SequenceNumberRange"]
+    return Shard(one["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
+
+
+def _why_unreadable(name: str, code: str) -> str:
+    if code in ABSENT:
+        return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
+    if code in CREDENTIALS_OVER:
+        return f"stream {name} cannot be read ({code}): {cure(code)}, then try again"
+    return (
+        f"stream {name} cannot be read ({code}); these credentials need kinesis:DescribeStreamSummary, ListShards, "
+        "GetShardIterator and GetRecords on it"
+    )
+
+
+def is_passing(error: ClientError) -> bool:
+    """Whether an error of Kinesis may be gone at the next try: throttling, or a fault of the service's own."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    return code_of(error) in THROTTLING or status >= 500
+
+
+# --- reading
+
+READ_EVERY_S = 1.0
+READ_BYTES = 1_000_000
+FIRST_RECORDS, GROWTH, MOST_RECORDS = 4, 8, 10_000
+"""Kinesis bounds a read by its records alone. Nothing is known of their size at first, so a reading begins with few and
+asks for at most eight times as many at each step. GetRecords gives 10,000 at most (model `kinesis`)."""
+
+MOST_AT_ONCE = 64
+"""Shards that are read at the same time."""
+
+LATE_MS = 10_000
+"""Arrival times are approximate: so far behind the span's end a shard is read on before it counts as read."""
+
+FORGOTTEN_MS = 60_000
+"""At the edge of what the stream keeps, what goes within a minute is not missed: a `--since` may name that edge."""
+
+GIVEN_UP_AFTER_S = 120.0
+"""So long a shard may answer nothing but throttling and faults of the service before it counts as unreadable."""
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 10.0
+
+
+class UserRecord(NamedTuple):
+    """One record as the consumer gets it. `passed_over`: the KCL does not hand it over (consumer/kpl.py)."""
+
+    position: Position
+    arrived_at_ms: int
+    data: bytes
+    passed_over: bool = False
+
+
+class Piece(NamedTuple):
+    """Some records of one shard that are in the span, in order.
+
+    `reached_ms` is about how far the shard is read, `read_to_ms` how far surely: what arrived before it was handed out,
+    but for what is late by LATE_MS (both epoch ms, the span's end once the shard is read).
+    """
+
+    shard: Shard
+    records: Sequence[UserRecord]
+    size_bytes: int
+    reached_ms: int
+    read_to_ms: int
+
+
+class _Reading:
+    """One shard that is being read. `ask` runs in a thread of its own, all else in that of whoever reads."""
+
+    def __init__(self, stream: Stream, shard: Shard, span: Span) -> None:
+        self.shard = shard
+        self.due_s = 0.0
+        self.is_read = False
+        """Whether no more of the span can come of it."""
+        self.ended = False
+        """Whether it was read to its very end, so that its children may be read."""
+        self._stream, self._span = stream, span
+        since = datetime.fromtimestamp(span.since_ms / 1000, UTC)
+        self._start: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+        self._iterator = ""
+        self._limit, self._mean_bytes = FIRST_RECORDS, 0.0
+        self._read_to_ms = span.since_ms
+        self._about_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
+        self._asked_s = self._failing_since_s = 0.0
+        self._failures = 0
+
+    def ask(self, kinesis: "KinesisClient") -> Any:
+        """The next read's answer. Raises what the client raises."""
+        self._asked_s = time.monotonic()
+        if not self._iterator:
+            asked = {"StreamName": self._stream.name, "ShardId": self.shard.shard_id, **self._start}
+            self._iterator = kinesis.get_shard_iterator(**asked)["ShardIterator"]
+        return kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
+
+    def failed(self, error: BotoCoreError | ClientError) -> None:
+        """What to do after a read that failed: try again later. Raises UnreadableError where that is no use."""
+        code, now_s = code_of(error), time.monotonic()
+        self.due_s = now_s + READ_EVERY_S
+        if code == "ExpiredIteratorException":  # whoever takes the records took more than five minutes
+            self._iterator = ""
+            return
+        name = self._stream.name
+        if code in ABSENT:  # the stream was there when its shards were listed
+            raise UnreadableError(
+                f"stream {name}, or a shard of it, is no longer there: a closed shard goes with the last of its "
+                "records; give a later --since"
+            )
+        if isinstance(error, ClientError) and not is_passing(error):
+            raise UnreadableError(_why_unreadable(name, code))
+        if not self._failures:
+            self._failing_since_s = now_s
+        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
+            raise UnreadableError(
+                f"stream {name} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
+            )
+        self._failures += 1
+        self._limit = max(1, self._limit // 2)
+        share = 0.5 + random.random() / 2  # noqa: S311 - jitter
+        self.due_s = now_s + max(READ_EVERY_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+
+    def answered(self, answer: Any) -> Piece:
+        """The records of the span that a read brought.
+
+        Raises UnreadableError where the stream may have dropped some before they were read: Kinesis then goes on at the
+        oldest that it has, and says nothing.
+        """
+        self._failures = 0
+        now_ms = int(time.time() * 1000)
+        if self._about_ms < now_ms - self._stream.keeps_ms - FORGOTTEN_MS:
+            raise UnreadableError(
+                f"{self.shard.shard_id}: the stream's retention overtook the reading, so records may have gone unread; "
+                "give a later --since"
+            )
+        records, size_bytes = opened(answer["Records"])
+        if answer["Records"]:
+            last = answer["Records"][-1]["SequenceNumber"]
+            self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
+            self._resize(len(answer["Records"]), size_bytes)
+        self._iterator = answer.get("NextShardIterator") or ""
+        self.due_s = self._asked_s + READ_EVERY_S * max(1.0, size_bytes / READ_BYTES)
+        until_ms, behind_ms = self._span.until_ms, answer.get("MillisBehindLatest", 0)
+        newest_ms = max((record.arrived_at_ms for record in records), default=0)
+        self.ended = not self._iterator
+        # A closed shard ends by itself; to leave it at its tip would leave its children out.
+        at_tip = self.shard.is_open and behind_ms == 0 and now_ms >= until_ms
+        self.is_read = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
+        self._read_to_ms = until_ms if self.ended or at_tip else max(self._read_to_ms, newest_ms)
+        self._about_ms = reached_ms = max(self._read_to_ms, now_ms - behind_ms)
+        wanted = [record for record in records if self._span.holds(record.arrived_at_ms)]
+        return Piece(self.shard, wanted, size_bytes, min(reached_ms, until_ms), min(self._read_to_ms, until_ms))
+
+    def _resize(self, records: int, size_bytes: int) -> None:
+        mean = size_bytes / records
+        self._mean_bytes = max(mean, (self._mean_bytes + mean) / 2)
+        fitting = int(READ_BYTES / (self._mean_bytes + 1))
+        self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
+
+
+def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
+    """Records as Kinesis answers them, taken apart as the KCL does it, and their size in bytes."""
+    found: list[UserRecord] = []
+    size_bytes = 0
+    for record in records:
+        data = record["Data"]
+        size_bytes += len(data) + len(record["PartitionKey"])
+        arrived_at_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
+        number = int(record["SequenceNumber"])
+        found += [
+            UserRecord(Position(number, part.sub_sequence_number), arrived_at_ms, part.data, part.passed_over)
+            for part in kpl.parts_of(data)
+        ]
+    return found, size_bytes
+
+
+def read(clients: Clients, stream: Stream, span: Span, stop: Stop, more: Callable[[], str] = str) -> Iterator[Piece]:
+    """Every record of the span, in the order of its shard, until `stop` is asked. Raises UnreadableError.
+
+    Where it will take more than a minute that is said before; then progress, to which `more` adds. While the caller
+    has a piece in hand nothing further is asked for.
+    """
+    _announce(clients.cloudwatch, stream, span)
+    progress = _Progress(span, len(stream.shards), more)
+    waiting, ended = dict(stream.shards), set[str]()
+    open_: list[_Reading] = []
+    calls: dict[futures.Future[Any], _Reading] = {}
+    with futures.ThreadPoolExecutor(min(MOST_AT_ONCE, len(stream.shards) or 1), "read") as pool:
+        try:
+            may_begin = True
+            while not stop.asked:
+                if may_begin:  # not with every piece: of many shards a look takes milliseconds
+                    may_begin = False
+                    begun = _ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
+                    open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
+                if not open_:
+                    return
+                now_s, under_way = time.monotonic(), set(calls.values())
+                for one in open_:
+                    if one not in under_way and one.due_s <= now_s:
+                        calls[pool.submit(one.ask, clients.kinesis_reads)] = one
+                if not calls:
+                    stop.wait(min(one.due_s for one in open_) - now_s)
+                    continue
+                due_s = min((one.due_s for one in open_ if one.due_s > now_s), default=inf)
+                done, _ = futures.wait(calls, min(0.2, max(0.0, due_s - now_s)), futures.FIRST_COMPLETED)
+                for future in done:
+                    one = calls.pop(future)
+                    try:
+                        piece = one.answered(future.result())
+                    except (BotoCoreError, ClientError) as error:
+                        one.failed(error)
+                        continue
+                    progress.note(piece)
+                    yield piece
+                    if one.is_read:
+                        open_.remove(one)
+                        may_begin = True
+                        if one.ended:
+                            ended.add(one.shard.shard_id)
+                    if stop.asked:
+                        return
+        finally:
+            progress.end()
+            pool.shutdown(cancel_futures=True)
+
+
+def _ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
+    """The shards that may be begun: those whose parents, as far as they are still there, are read to their end."""
+    return [
+        shard for shard in waiting.values() if all(parent in ended or parent not in shards for parent in shard.parents)
+    ]
+
+
+# --- how long it takes
+
+_MOST_POINTS = 1_440
+"""Datapoints of one GetMetricStatistics (CloudWatch API reference)."""
+
+_SAID_FROM_S = 60.0
+
+
+def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> None:
+    """Say what a reading of more than a minute will take, by what CloudWatch says came into the stream."""
+    seconds_at_most = (span.until_ms - span.since_ms) / 1000
+    if seconds_at_most <= _SAID_FROM_S:
+        return
+    shards = len(stream.shards)
+    size_bytes = _incoming_bytes(cloudwatch, stream.name, span)
+    if size_bytes is None:
+        say(f"reading {count_of(shards, 'shard')}; CloudWatch does not say how much it is, so progress will")
+        return
+    turns = ceil(shards / MOST_AT_ONCE)
+    seconds = turns * size_bytes / max(1, shards) / READ_BYTES  # a second for each
+    if seconds > _SAID_FROM_S:
+        say(
+            f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "
+            f"about {duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
+        )
+
+
+def _incoming_bytes(cloudwatch: "CloudWatchClient", stream: str, span: Span) -> int | None:
+    """What came into the stream in the span, by CloudWatch's metric; None where it does not say."""
+    minutes = ceil((span.until_ms - span.since_ms) / 60_000)
+    try:
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Kinesis",
+            MetricName="IncomingBytes",
+            Dimensions=[{"Name": "StreamName", "Value": stream}],
+            StartTime=datetime.fromtimestamp(span.since_ms / 1000, UTC),
+            EndTime=datetime.fromtimestamp(span.until_ms / 1000, UTC),
+            Period=60 * max(1, ceil(minutes / _MOST_POINTS)),
+            Statistics=["Sum"],
+        )
+    except (BotoCoreError, ClientError):
+        return None
+    points = answer.get("Datapoints", [])
+    return round(sum(point["Sum"] for point in points)) if points else None
+
+
+class _Progress:
+    """How far a reading is: on a terminal a line that is written over, else a plain line every ten seconds."""
+
+    LINE_EVERY_S, REDRAW_EVERY_S = 10.0, 0.5
+
+    def __init__(self, span: Span, shards: int, more: Callable[[], str]) -> None:
+        self._span, self._shards, self._more = span, max(1, shards), more
+        self._live = sys.stderr.isatty()
+        self._begun_s = self._told_s = time.monotonic()
+        self._reached_ms: dict[str, int] = {}
+        self._records = self._size_bytes = 0
+
+    def note(self, piece: Piece) -> None:
+        """A piece was read: say how far it is, where that was not said of late."""
+        self._reached_ms[piece.shard.shard_id] = piece.reached_ms
+        self._records += len(piece.records)
+        self._size_bytes += piece.size_bytes
+        now_s = time.monotonic()
+        if now_s - self._told_s < (self.REDRAW_EVERY_S if self._live else self.LINE_EVERY_S):
+            return
+        self._told_s = now_s
+        span_ms = max(1, self._span.until_ms - self._span.since_ms)
+        done = sum(reached - self._span.since_ms for reached in self._reached_ms.values())
+        share = min(1.0, done / span_ms / self._shards)
+        left = f", about {duration((now_s - self._begun_s) * (1 - share) / share)} left" if 0.01 < share < 1 else ""
+        text = f"read {share:.0%}: {self._records:,} records, {self._size_bytes / 1e6:,.1f} MB{self._more()}{left}"
+        write(sys.stderr, f"\r{text:<78}" if self._live else f"{text}\n")
+
+    def end(self) -> None:
+        """The line makes room for the result."""
+        if self._live:
+            write(sys.stderr, "\r" + " " * 78 + "\r")

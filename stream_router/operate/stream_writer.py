@@ -1,0 +1,191 @@
+"""Puts lines back on the stream, for whoever publishes events again: as the receiver stores them, and no faster.
+
+A conversation's lines go to the bucket of the stream that the receiver chooses for it, in the order in which they are
+given: a call holds at most one record of a bucket, and the next call is made once it is answered. So what Kinesis
+refuses of a call is sent again before anything that came after it.
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router import limits
+from stream_router.envelope import bucket_place, conversation_hash
+from stream_router.errors import ABSENT, THROTTLING, code_of, cure
+from stream_router.operate.console import Stop
+from stream_router.operate.stream import is_passing
+from stream_router.process import backoff_s
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef, PutRecordsResultEntryTypeDef
+
+_KEY_BYTES = 32
+"""More than a bucket's partition key has, which counts in a record."""
+
+MOST_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
+"""A longer line fits no record: whoever has one passes it over, and says so."""
+
+MOST_CALL_BYTES = 4 * 1024 * 1024
+"""Kinesis takes ten; the receiver sends as many."""
+
+MOST_IN_HAND = 5_000
+"""Lines that are taken from the caller at once; in these, calls are as full as they can be."""
+
+CALLS_PER_S = 4
+"""With a rate, so many calls a second: each is small enough that no shard has a burst."""
+
+GIVEN_UP_AFTER_S = 60.0
+"""So long the stream may take nothing."""
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
+
+
+class StreamRefusesError(Exception):
+    """The stream takes nothing; its text is one line with the cure."""
+
+
+class Outgoing(NamedTuple):
+    """A line as `envelope.seal_line` or `seal_entry` made it, at most MOST_LINE_BYTES of it.
+
+    `group` is the name of the conversation by which the receiver would choose its bucket
+    (`envelope.conversation_of_line`), "" where there is none. `token` is the caller's own.
+    """
+
+    line: bytes
+    group: str
+    token: object
+
+
+class StreamWriter:
+    """Writes to one stream at most `rate_s` lines a second (0.0: no bound), over all calls of `put`.
+
+    `kinesis` tries each call once: attempts are counted here. `buckets` is the receivers' (STREAM_ROUTER_BUCKETS).
+    """
+
+    def __init__(self, kinesis: "KinesisClient", stream: str, buckets: int, rate_s: float, stop: Stop) -> None:
+        self._kinesis, self._stream, self._buckets, self._stop = kinesis, stream, buckets, stop
+        self._rate_s = rate_s
+        self._next_s = 0.0
+        self._failing_since_s: float | None = None
+        self._failures = 0
+        self.retries = 0
+        """Records that were refused, and sent again or to be sent again."""
+
+    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[tuple[Outgoing, str]]:
+        """Each line with its record's sequence number, once it is stored; until `stop` is asked.
+
+        What was not handed back by then is not stored, or nobody knows: a call that got no answer may have stored it,
+        and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
+        where waiting is no use.
+        """
+        source = iter(outgoing)
+        queues: dict[int, deque[Outgoing]] = {}
+        in_hand, size_bytes, drained = 0, 0, False
+        while not self._stop.asked:
+            while not drained and in_hand < self._most_in_hand and size_bytes < MOST_CALL_BYTES:
+                if (one := next(source, None)) is None:
+                    drained = True
+                    break
+                queues.setdefault(self._bucket(one), deque()).append(one)
+                in_hand, size_bytes = in_hand + 1, size_bytes + len(one.line)
+            if not in_hand:
+                return
+            call = self._next_call(queues)
+            self._wait_for_rate(sum(len(lines) for _, lines in call))
+            if self._stop.asked:
+                return
+            for (bucket, lines), number in zip(call, self._stored(call), strict=True):
+                if not number:
+                    queues[bucket].extendleft(reversed(lines))
+                    continue
+                for one in lines:
+                    in_hand, size_bytes = in_hand - 1, size_bytes - len(one.line)
+                    yield one, number
+                if not queues[bucket]:
+                    del queues[bucket]
+
+    @property
+    def _most_in_hand(self) -> int:
+        return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
+
+    def _bucket(self, one: Outgoing) -> int:
+        return conversation_hash(one.group or one.line.decode("latin-1")) % self._buckets
+
+    def _next_call(self, queues: dict[int, deque[Outgoing]]) -> list[tuple[int, list[Outgoing]]]:
+        """The next record of as many buckets as a call may hold; those that had their turn go behind the others."""
+        call: list[tuple[int, list[Outgoing]]] = []
+        room = MOST_CALL_BYTES
+        for bucket in list(queues):
+            if len(call) == limits.PUT_RECORDS_MAX_RECORDS or room < limits.KINESIS_RECORD_BYTES:
+                break
+            queue = queues[bucket] = queues.pop(bucket)
+            lines: list[Outgoing] = []
+            size_bytes = -1
+            while queue and size_bytes + 1 + len(queue[0].line) <= MOST_LINE_BYTES:
+                size_bytes += 1 + len(queue[0].line)
+                lines.append(queue.popleft())
+            assert lines, "a line is longer than a record"
+            call.append((bucket, lines))
+            room -= size_bytes + _KEY_BYTES
+        return call
+
+    def _wait_for_rate(self, lines: int) -> None:
+        """Wait until so many may go; what was not used before is not made up for."""
+        now_s = time.monotonic()
+        self._stop.wait(self._next_s - now_s)
+        if self._rate_s:
+            self._next_s = max(now_s, self._next_s) + lines / self._rate_s
+
+    def _stored(self, call: list[tuple[int, list[Outgoing]]]) -> list[str]:
+        """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
+        records: list[PutRecordsRequestEntryTypeDef] = []
+        for bucket, lines in call:
+            key, hash_key = bucket_place(bucket, self._buckets)
+            data = b"\n".join([one.line for one in lines])
+            records.append({"Data": data, "PartitionKey": key, "ExplicitHashKey": hash_key})
+        code, results = "", list["PutRecordsResultEntryTypeDef"]()
+        try:
+            results = self._kinesis.put_records(StreamName=self._stream, Records=records)["Records"]
+        except ClientError as error:
+            code = code_of(error)
+            if not is_passing(error):
+                raise StreamRefusesError(self._why(code)) from None
+        except BotoCoreError as error:
+            code = code_of(error)
+        if not code and len(results) != len(records):
+            code = "UnreadableAnswer"
+        numbers = [self._number(one) for one in results] if not code else [""] * len(records)
+        failed = numbers.count("")
+        self.retries += failed
+        if failed < len(numbers):
+            self._failing_since_s = None
+        if failed:
+            self._wait_after(code or next(one.get("ErrorCode", "") for one in results if one.get("ErrorCode")))
+        else:
+            self._failures = 0
+        return numbers
+
+    @staticmethod
+    def _number(result: "PutRecordsResultEntryTypeDef") -> str:
+        return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")
+
+    def _wait_after(self, code: str) -> None:
+        now_s = time.monotonic()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
+            raise StreamRefusesError(self._why(code))
+        share = 0.5 + random.random() / 2  # noqa: S311 - jitter
+        self._stop.wait(backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+        self._failures += 1
+
+    def _why(self, code: str) -> str:
+        if code in ABSENT:
+            return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
+        what = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
+        return f"stream {self._stream} takes nothing ({code}): {what}"

@@ -1,0 +1,146 @@
+"""A stream in memory, as boto3's client shows one: shards with parents, records with arrival times, refusals by script.
+
+`clients` hands it out in place of `aws.clients.Clients`; `quick` makes a reading of it wait for nothing.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stream_router.operate import stream as stream_module
+from stream_router.operate import stream_writer
+from stream_router.operate.stream import Shard, Stream
+
+TOP = 2**128 - 1
+
+
+def refusal(code: str, status: int = 400, operation: str = "GetRecords") -> ClientError:
+    """What boto3 raises where AWS says no."""
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)  # type: ignore[typeddict-item]
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pace and no backoff; what is given up after a time is given up at once."""
+    for module, names in (
+        (stream_module, ("READ_EVERY_S", "BACKOFF_FIRST_S")),
+        (stream_writer, ("BACKOFF_FIRST_S",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, 0.0)
+
+
+class Kept(NamedTuple):
+    """One record of a shard."""
+
+    number: int
+    arrived_at_ms: int
+    data: bytes = b""
+
+
+class Shelf:
+    """`parents` says each shard's parents; `open` are those that are not closed; `kept` each one's records, in order.
+
+    `refuse` is asked at each call of an operation on a shard and gives what is raised, or None. `most` bounds a read.
+    """
+
+    def __init__(self, parents: Mapping[str, tuple[str, ...]], open_: set[str]) -> None:
+        self.parents, self.open = dict(parents), open_
+        self.kept: dict[str, list[Kept]] = {name: [] for name in parents}
+        self.refuse: Callable[[str, str], Exception | None] = lambda _operation, _shard: None
+        self.most: Callable[[int], int] = lambda limit: limit
+        self.behind_ms: Callable[[str, bool], int] = lambda _shard, is_tip: 0 if is_tip else 9
+        self.says_end_late: Callable[[], bool] = lambda: False
+        self.reads: list[tuple[str, float, int]] = []
+        """Each read: its shard, when (monotonic seconds), its bytes."""
+        self.asked: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def stream(self) -> Stream:
+        """The stream as `describe` would tell it."""
+        return Stream(
+            "s", "arn", {name: Shard(name, of, 0, TOP, name in self.open) for name, of in self.parents.items()}, 0
+        )
+
+    @property
+    def clients(self) -> Any:
+        """In place of `Clients`; CloudWatch says nothing."""
+
+        def unknown(**_: Any) -> Any:
+            raise refusal("AccessDenied")
+
+        return SimpleNamespace(
+            kinesis=self, kinesis_reads=self, cloudwatch=SimpleNamespace(get_metric_statistics=unknown)
+        )
+
+    def get_shard_iterator(self, **asked: Any) -> dict[str, Any]:
+        """A place in a shard, as a text."""
+        self.asked.append(asked)
+        kept = self.kept[asked["ShardId"]]
+        if at := asked.get("Timestamp"):
+            wanted = [one.arrived_at_ms >= int(at.timestamp() * 1000) for one in kept]
+        else:
+            wanted = [one.number > int(asked["StartingSequenceNumber"]) for one in kept]
+        return {"ShardIterator": f"{asked['ShardId']} {wanted.index(True) if any(wanted) else len(kept)}"}
+
+    def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - the API's own names
+        """The next records of a shard."""
+        name, at = ShardIterator.split()
+        with self._lock:
+            if error := self.refuse("GetRecords", name):
+                raise error
+            found = self.kept[name][int(at) : int(at) + self.most(Limit)]
+            self.reads.append((name, time.monotonic(), sum(len(one.data) for one in found)))
+            reached = int(at) + len(found)
+            is_tip = reached == len(self.kept[name])
+            goes_on = not is_tip or name in self.open or self.says_end_late()
+            behind_ms = self.behind_ms(name, is_tip)
+        told = [
+            {
+                "Data": one.data,
+                "PartitionKey": "",
+                "SequenceNumber": str(one.number),
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(one.arrived_at_ms / 1000, UTC),
+            }
+            for one in found
+        ]
+        more = {"NextShardIterator": f"{name} {reached}"} if goes_on else {}
+        return {"Records": told, "MillisBehindLatest": behind_ms, **more}
+
+
+class Puts:
+    """A stream that takes PutRecords. `judge` says of each record why it is refused ("": stored); it may raise.
+
+    `stored` are the records in the order in which they were stored, each as partition key and lines.
+    """
+
+    def __init__(self, judge: Callable[[int], str] = lambda _: "") -> None:
+        self.stored: list[tuple[str, list[bytes]]] = []
+        self.calls: list[tuple[float, list[dict[str, Any]]]] = []
+        self._judge = judge
+        self.loses_answer: Callable[[], bool] = lambda: False
+
+    def put_records(self, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """Store what the judge lets through."""
+        self.calls.append((time.monotonic(), Records))
+        results: list[dict[str, Any]] = []
+        for at, record in enumerate(Records):
+            if code := self._judge(at):
+                results.append({"ErrorCode": code, "ErrorMessage": "no"})
+                continue
+            self.stored.append((record["PartitionKey"], record["Data"].split(b"\n")))
+            results.append({"SequenceNumber": str(len(self.stored)), "ShardId": "shard-1"})
+        if self.loses_answer():
+            raise refusal("InternalFailure", 500, "PutRecords")
+        return {"Records": results, "FailedRecordCount": sum("ErrorCode" in one for one in results)}
+
+    def lines(self) -> Iterator[bytes]:
+        """Every line that is stored, in order."""
+        for _, lines in self.stored:
+            yield from lines
