@@ -119,9 +119,9 @@ def config(
     Ends with 78 where the program that is named cannot take a value. Whether its senders are known, and what its files,
     secrets and addresses are good for, `doctor` says. Example: stream-router config consume
     """
-    from stream_router.control import config_report
+    from stream_router.operate import config as control
 
-    end(config_report.run(program))
+    end(control.run(program))
 
 
 def jars(
@@ -134,11 +134,11 @@ def jars(
     """
     import signal
 
-    from stream_router.control import fetch_jars
+    from stream_router.operate import jars as control
 
     # Else Ctrl-C would wait, for minutes, until the threads hear from a mirror that is silent. Nothing is half written.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end(fetch_jars.run(source))
+    end(control.run(source))
 
 
 def top(

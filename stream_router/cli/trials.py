@@ -41,9 +41,9 @@ def mask(
 
     Example: stream-router mask --policy default event.json
     """
-    from stream_router.control import mask_report
+    from stream_router.operate import mask as control
 
-    end(mask_report.run(policy, *files))
+    end(control.run(policy, *files))
 
 
 def local(
@@ -96,9 +96,9 @@ def verify(
 
     Example: stream-router audit verify /var/lib/stream-router/audit/*.jsonl
     """
-    from stream_router.control import audit_verify
+    from stream_router.operate import audit as control
 
-    end(audit_verify.run(*files))
+    end(control.run(*files))
 
 
 cxone = typer.Typer(

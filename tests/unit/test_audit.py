@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from stream_router.control import audit_verify
+from stream_router.operate import audit as audit_verify
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.audit.batch_audit_record import record
 

@@ -9,10 +9,10 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.control import mask_report
 from stream_router.envelope import added_text, seal, text_body
 from stream_router.errors import SettingsError
 from stream_router.model import Entry
+from stream_router.operate import mask as mask_report
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, NOW_MS, config_of, event
 

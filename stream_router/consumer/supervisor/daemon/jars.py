@@ -1,7 +1,7 @@
 """The KCL daemon's jars: which ones (`jars.txt`, by SHA-256), where they are, and whether they are whole.
 
 amazon_kclpy's installer is not asked: it takes what a repository serves, can leave jars out, and ends well all the
-same. `stream-router jars` (control/fetch_jars.py) brings ours.
+same. `stream-router jars` (operate/jars.py) brings ours.
 """
 
 import hashlib

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.control import config_report
 from stream_router.errors import SettingsError
+from stream_router.operate import config as config_report
 from stream_router.settings import reading, secrets
 from tests.environment import CONSUMER, CXONE, RECEIVER, given
 

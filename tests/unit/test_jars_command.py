@@ -15,8 +15,8 @@ import pytest
 
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
-from stream_router.control import fetch_jars
 from stream_router.errors import SettingsError
+from stream_router.operate import jars as fetch_jars
 
 CONTENTS = {f"part-{number}": f"jar number {number}".encode() * 100 for number in range(6)}
 LIST = tuple(
