@@ -112,9 +112,9 @@ def token() -> None:
 
     Example: CXONE_CLIENT_ID=… CXONE_CLIENT_SECRET=… stream-router cxone token
     """
-    from stream_router.cxone import commands
+    from stream_router.cxone import sources
 
-    end(commands.token())
+    end(sources.token())
 
 
 @cxone.command()
@@ -123,6 +123,6 @@ def sources() -> None:
 
     Example: STREAM_ROUTER_CONFIG=sources.toml stream-router cxone sources
     """
-    from stream_router.cxone import commands
+    from stream_router.cxone import sources as control
 
-    end(commands.sources())
+    end(control.sources())

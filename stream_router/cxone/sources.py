@@ -1,56 +1,33 @@
-"""The event sources in CXone that the operator has configured, and what can be checked of them from here.
+"""`stream-router cxone token` and `cxone sources`: prove the credentials, check the configured event sources.
 
-They stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. CXone documents no API that lists
-its senders, so most of what decides whether an event comes cannot be asked; that is said, not passed over.
+Sources stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. Most of what
+decides whether an event comes cannot be asked (Expert's guide names a webhooks API, which we do not use); that is
+said, not passed over.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from stream_router.cxone.web import parse_url
+from stream_router.cxone.client import SCOPES, CxoneClient, CxoneError
+from stream_router.log import plain
 from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.settings import types
 from stream_router.settings.operators import Cxone
-from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, Source, read, read_part
-
-__all__ = ["Finding", "check", "read", "routing"]
+from stream_router.settings.reading import load
+from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, read, read_part
+from stream_router.settings.types import is_url
 
 NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
 """The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (docs/facts.md, "CXone")."""
-
 
 _OF_EXPERT = (
     "whether its event types match the rule: Expert's keep their names, and one that neither [event_types] renames nor "
     "STREAM_ROUTER_EVENT_TYPES names is a dead letter"
 )
-
-
-class _Renames(BaseModel):
-    """Of a shape of the mapping what renames types."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    event_types: dict[str, str] = Field(default_factory=dict)
-
-
-class _Renaming(BaseModel):
-    """Of the file what renames event types: the rest belongs to the consumer, which checks it."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    event_types: dict[str, str] = Field(default_factory=dict)
-    shapes: tuple[_Renames, ...] = ()
-
-
-class Routing(NamedTuple):
-    """What the consumer makes of an event type: renamed by `names`, dropped, let through by the rule, or not."""
-
-    names: Mapping[str, str]
-    let_through: frozenset[str]
-    dropped: frozenset[str]
-    unroutable: str
 
 
 class Finding(NamedTuple):
@@ -61,60 +38,116 @@ class Finding(NamedTuple):
     text: str
 
 
-def routing(settings: Cxone) -> Routing:
-    """What the consumer would make of event types under these settings. Raises SettingsError as `read` does."""
-    document = read_part(settings.config, _Renaming)
-    names = {**DIGITAL_TYPES, **{old: new for shape in document.shapes for old, new in shape.event_types.items()}}
-    return Routing(
-        {**names, **document.event_types},
-        frozenset(types.items(settings.event_types)),
-        frozenset(types.items(settings.drop_types)),
-        settings.unroutable,
-    )
+class _Renames(BaseModel):
+    """Of the file, and of one of its shapes, what renames event types: the consumer checks the rest."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    event_types: dict[str, str] = {}
+    shapes: "tuple[_Renames, ...]" = ()
 
 
-def check(source: Source, stream: str, routes: Routing) -> Iterator[Finding]:
-    """What can be said of one source by itself. `stream` is the one that the consumer reads, `routes` its settings."""
-    if isinstance(source, DataStreamSource):
-        yield from _check_data_stream(source, stream)
+def token() -> int:
+    """Get a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
+    settings = load(Cxone)
+    try:
+        got = CxoneClient(settings).token()
+    except CxoneError as error:
+        sys.stderr.write(f"stream-router cxone: {plain(str(error))}\n")
+        return 1
+    scopes = "scopes not told"
+    if got.scopes is not None:  # of others only the number: a server may say anything there
+        others = f" and {len(got.scopes - SCOPES)} others" if got.scopes - SCOPES else ""
+        scopes = f"scopes {' '.join(sorted(got.scopes & SCOPES)) or 'none that were asked for'}{others}"
+    whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
+    _say(f"the credentials work: {got.told()}, {scopes}, {whose}")
+    return 0
+
+
+def sources() -> int:
+    """Print a line for each finding. 0, or 1 where something is wrong. Raises SettingsError."""
+    settings = load(Cxone)
+    wrong = False
+    for finding in _findings(settings):
+        wrong = wrong or finding.verdict == "wrong"
+        _say(f"{finding.verdict:8}{finding.about}: {finding.text}")
+    return 1 if wrong else 0
+
+
+def _findings(settings: Cxone) -> Iterator[Finding]:
+    configured, document = read(settings.config), read_part(settings.config, _Renames)
+    yield from _of_the_account(CxoneClient(settings))
+    for source in configured:
+        if isinstance(source, DataStreamSource):
+            yield from _of_data_stream(source, settings.stream)
+            continue
+        yield _of_url(source)
+        if isinstance(source, DigitalSource):
+            yield from _of_types(source, settings, document)
+        elif source.scheme == "expert" and settings.unroutable == "dead-letter":
+            yield Finding("unknown", source.name, _OF_EXPERT)
+        text = "whether CXone sends here, and with which secret: only arriving events tell"
+        yield Finding("unknown", source.name, text)
+    if not configured:
+        yield Finding("unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file")
+
+
+def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
+    """What needs CXone's answer. The sources are checked without it, also while CXone is down or refuses us."""
+    try:
+        got = cxone.token()
+    except CxoneError as error:
+        yield Finding("wrong", "token", str(error))
         return
-    yield _check_url(source)
-    if isinstance(source, DigitalSource):
-        yield from _check_types(source, routes)
-    elif source.scheme == "expert" and routes.unroutable == "dead-letter":
-        yield Finding("unknown", source.name, _OF_EXPERT)
-    yield Finding("unknown", source.name, "whether CXone sends here, and with which secret: it has no API that tells")
+    yield Finding("ok", "token", got.told())
+    if got.scopes is None:
+        yield Finding("unknown", "scopes", "CXone does not say what it granted")
+    elif missing := sorted(SCOPES - got.scopes):
+        yield Finding("wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them")
+    else:
+        yield Finding("ok", "scopes", f"{' '.join(sorted(SCOPES))} granted")
+    if not got.tenant_id:
+        yield Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")
+        return
+    try:
+        yield Finding("ok", "tenant", cxone.tenant(got.tenant_id))
+    except CxoneError as error:
+        yield Finding("wrong", "tenant", str(error))
 
 
-def _check_types(source: DigitalSource, routes: Routing) -> Iterator[Finding]:
-    """Whether every event type is one of NICE's, and what becomes of it."""
+def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
+    """Whether every event type is one of NICE's, and what the consumer makes of it under these settings."""
     given = sorted(set(source.event_types))
     if strange := [one for one in given if one not in DIGITAL_TYPES and one not in KEPT_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
         yield Finding("unknown", source.name, text)
     else:
         yield Finding("ok", source.name, "every event type is a documented one")
-    kept = [one for one in given if routes.dropped.isdisjoint((one, routes.names.get(one, one)))]
-    lost = [one for one in kept if routes.names.get(one, one) not in routes.let_through]
-    if lost and routes.unroutable == "dead-letter":
+    names: Mapping[str, str] = DIGITAL_TYPES
+    for table in (*document.shapes, document):
+        names = {**names, **table.event_types}
+    dropped, let_through = set(types.items(settings.drop_types)), types.items(settings.event_types)
+    kept = [one for one in given if dropped.isdisjoint((one, names.get(one, one)))]
+    lost = [one for one in kept if names.get(one, one) not in let_through]
+    if lost and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
         yield Finding("wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}")
     elif lost:
-        how = "published, but not by our rule" if routes.unroutable == "publish" else "dropped"
+        how = "published, but not by our rule" if settings.unroutable == "publish" else "dropped"
         yield Finding("unknown", source.name, f"{', '.join(lost)}: {how} (STREAM_ROUTER_UNROUTABLE)")
 
 
-def _check_url(source: Posted) -> Finding:
-    name, parts = source.name, parse_url(source.url)
-    path = f"/v1/events/{name}" if source.has_a_path else "/v1/events"
-    if not parts or parts.scheme != "https" or not parts.host:
-        return Finding("wrong", name, "url: is no https:// URL; CXone must reach the receiver over HTTPS")
-    if parts.path != path:
-        return Finding("wrong", name, f"url: its path is not {path}, where the receiver takes this source's events")
-    return Finding("ok", name, "url: HTTPS, and the receiver's path")
+def _of_url(source: Posted) -> Finding:
+    path = f"/v1/events/{source.name}" if source.has_a_path else "/v1/events"
+    if not is_url(source.url) or not source.url.startswith("https:"):
+        return Finding("wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS")
+    if urlsplit(source.url).path != path:
+        text = f"url: its path is not {path}, where the receiver takes this source's events"
+        return Finding("wrong", source.name, text)
+    return Finding("ok", source.name, "url: HTTPS, and the receiver's path")
 
 
-def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
+def _of_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
     if source.stream == stream:
         yield Finding("ok", source.name, "stream: the one that the consumer reads")
     else:
@@ -129,3 +162,7 @@ def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Findin
         yield Finding("wrong", source.name, "account: is none of NICE's; the role must trust NICE's account")
     text = "whether CXone can assume the role and writes (up to 24 h after saving): only arriving records tell"
     yield Finding("unknown", source.name, text)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(plain(line) + "\n")

@@ -256,13 +256,14 @@ def without_user(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _for_credentials(url: str) -> None:
+def check_for_credentials(url: str) -> None:
+    """Raise ValueError where credentials may not be sent to a URL."""
     parts = urlsplit(url) if is_url(url) else None
     if parts is None or parts.username or (parts.scheme == "http" and not is_loopback_host(parts.hostname or "")):
         raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
 
 
-UrlForCredentials = Annotated[str, read_by(_for_credentials), "an https:// URL"]
+UrlForCredentials = Annotated[str, read_by(check_for_credentials), "an https:// URL"]
 """HTTPS, without a user in it; plain HTTP on loopback alone."""
 
 

@@ -311,9 +311,6 @@ OF_THE_AUTHORS = {
         "return f\"{variable(kind, name)}: {problem} {error['input']}\"",
         ("tests/unit/test_wrong_settings.py",),
     ),
-    "CXone's token is never renewed": Mutant(
-        "cxone/oauth.py", "now >= self._current.renew_at", "now < 0", ("tests/integration/test_cxone.py",)
-    ),
     "a signature is not compared": Mutant(
         "receiver/auth.py",
         "good |= hmac.compare_digest(signature, expected)",

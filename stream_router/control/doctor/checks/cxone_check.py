@@ -4,8 +4,7 @@ from stream_router.aws.credentials import CredentialsError
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.say import ok, skipped, wrong
 from stream_router.control.doctor.world import World
-from stream_router.cxone.oauth import TokenSource
-from stream_router.cxone.web import Clock, CxoneError, Web, open_client
+from stream_router.cxone.client import CxoneClient, CxoneError
 from stream_router.errors import NotNowError, SettingsError
 from stream_router.settings import reading
 from stream_router.settings.operators import Cxone
@@ -20,9 +19,7 @@ def credentials(_world: World) -> Finding:
     if not reading.is_set("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"):
         return skipped("SR190", "no CXone credentials are set; events come without them")
     try:
-        settings = read(Cxone)
-        with open_client(settings.certificates) as client:
-            got = TokenSource(settings, Web(client, Clock(), DEADLINE_S))()
+        got = CxoneClient(read(Cxone), DEADLINE_S).token()
     except CredentialsError:
         return skipped("SR190", "waits for SR010")
     except (SettingsError, CxoneError) as error:
