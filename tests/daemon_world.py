@@ -11,8 +11,7 @@ from typing import IO, Any
 
 import boto3
 
-from stream_router.local import leases
-from stream_router.local.stack import SERVER
+from stream_router.local.stack import SERVER, seed_leases
 from tests import supervised
 from tests.ports import ONLY_LOOPBACK, free_port
 
@@ -52,7 +51,7 @@ class World:
         self.kinesis = self.client("kinesis")
         self.until(self._made_stream, 30, "ministack")
         self.client("sqs").create_queue(QueueName="dlq")
-        assert leases.seed(self.kinesis, self.client("dynamodb"), "cxone-events", "cxone-event-router") == 2
+        assert seed_leases(self.kinesis, self.client("dynamodb"), "cxone-events", "cxone-event-router") == 2
 
     def client(self, service: str) -> Any:
         return boto3.client(  # type: ignore[call-overload]

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 
-from stream_router.local import leases
+from stream_router.local.stack import seed_leases
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until
 
@@ -19,7 +19,7 @@ def started(make_world: Callable[..., World], bus: FakeAwsProcess, *stack: str, 
     world = make_world(**endpoints, SQS_DLQ_URL=f"{bus.url}/123456789012/dead-letters", **settings)
     world.start_stack(*stack)
     world.kinesis.create_stream(StreamName="cxone-events", ShardCount=2)
-    leases.seed(world.kinesis, table(world), "cxone-events", "cxone-event-router")
+    seed_leases(world.kinesis, table(world), "cxone-events", "cxone-event-router")
     world.consumer = world.start("consume", PROGRAM, "consume")
     world.receiver = world.start("receive", PROGRAM, "receive")
     until(world.is_ready, 30, "the receiver is ready")

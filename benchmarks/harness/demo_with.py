@@ -21,7 +21,7 @@ def run() -> int:
         return start(self, name, command, endpoint, {**settings, **extra} if name == "consume" else settings, *rest)
 
     Programs.start = with_settings  # type: ignore[method-assign,assignment]
-    return demo.run(events=int(events), rate=float(rate), poison_percent=0.0, as_json=True)
+    return demo.run(demo.Wish(int(events), float(rate), 0.0), as_json=True)
 
 
 if __name__ == "__main__":

@@ -47,18 +47,17 @@ def mask(
 
 
 def local(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no events.")] = False,
 ) -> None:
     """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
 
-    For development. Does what `setup` does, with a queue as the rule's target. Prints the settings that point the other
-    commands at it, then each event that arrives at the queue, one JSON object a line.
-    Example: stream-router local --port 0
+    For development, at port 4566, or at a free one where that is taken. Does what `setup` does, with a queue as the
+    rule's target. Prints the ports, and the settings that point the other commands at it, then each event that arrives
+    at the queue, one JSON object a line. Example: stream-router local
     """
     from stream_router.local import serve
 
-    end(serve.run(port, quiet=quiet))
+    end(serve.run(quiet=quiet))
 
 
 def demo(
@@ -67,6 +66,9 @@ def demo(
     ] = 10_000,
     rate: Rate = 0.0,
     poison: Annotated[float, typer.Option(min=0, max=100, help="Percent of the events that are garbage.")] = 1.0,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Kill processes, and take stream and bus away, while it runs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole pipeline on this machine, on an embedded stack, and account for every event.
@@ -76,7 +78,7 @@ def demo(
     """
     from stream_router.local import demo as show
 
-    end(show.run(events=events, rate=rate, poison_percent=poison, as_json=as_json))
+    end(show.run(show.Wish(events, rate, poison, chaos), as_json=as_json))
 
 
 COMMANDS = (send, mask, local, demo)

@@ -4,17 +4,36 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.local.arrivals import Arrival, arrival
 from stream_router.local.poison import Garbage
 from stream_router.model import correlation_id
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 from stream_router.send.poster import Answered
+
+
+class Arrival(NamedTuple):
+    """One event at the target: who it is, and when it was where (epoch ms; `at_target_ms` is the queue's own stamp)."""
+
+    event_id: str
+    correlation_id: str
+    received_ms: float
+    processed_ms: float
+    at_target_ms: float
+
+
+def arrival(event: dict[str, Any], sent_ms: float) -> Arrival:
+    """What a message at the target says."""
+    detail = event["detail"]
+    received, processed = (
+        datetime.fromisoformat(detail[at]).timestamp() * 1000 for at in ("receivedAt", "processedAt")
+    )
+    return Arrival(detail["eventId"], detail["correlationId"], received, processed, sent_ms)
 
 
 class Accounts:

@@ -1,31 +1,44 @@
-"""`stream-router demo`: the whole pipeline on this machine, and an account of every event that went in."""
+"""`stream-router demo`: the whole pipeline on this machine, and an account of every event that went in.
 
+With `--chaos` things break while it runs: processes are killed, the stream and the bus go away.
+"""
+
+import os
 import random
+import secrets
 import signal
 import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import httpx
 import orjson
-from botocore.httpsession import get_cert_path
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stream_router.aws.credentials import Credentials
-from stream_router.aws.signed_calls import Transport
-from stream_router.local import pipeline, poison, product, report
+from stream_router.errors import SettingsError
+from stream_router.local import poison, report, stack
 from stream_router.local.accounts import Accounts
-from stream_router.local.arrivals import QueueReader
-from stream_router.local.environment import REGION, enter
-from stream_router.local.programs import ProgramError, Programs
+from stream_router.local.gate import Gate
+from stream_router.local.programs import Program, ProgramError, Programs, answers, free_port, module
 from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Poster, Webhook
+from stream_router.send.signing import Sign, signer
+from stream_router.settings.reading import load
+from stream_router.settings.receiver import Receiver
 
+TARGET_QUEUE = "demo-target"
 SEED = 20_261_124
+
+RECEIVER_START_S = 30.0
+CONSUMER_START_S = 90.0
+CONSUMER_STOP_S = 40.0
 STALL_S = 90.0
 """Without any progress for so long, what has not come out is called lost. A KCL that restarts needs up to 35 s."""
 
@@ -34,26 +47,40 @@ GIVE_UP_S = 120.0
 """How long a webhook that is not taken is sent again."""
 
 GARBAGE_A_CALL = 20
-EAGER_CALLS = 4
-"""ReceiveMessage calls under way. ministack walks over the whole queue for each, so a short queue is a quick one."""
+TARGET_READERS = 4
+"""ministack walks over the whole queue for each ReceiveMessage, so a short queue is a quick one."""
+
+COUNTED_WITHIN_S = 3.0
+"""A child writes its counts once a second, and the consumer merges them as often."""
+
+CHAOS_RATE = 200.0
+"""Webhooks a second of `--chaos` where none is asked for: the default of 10,000 takes 50 s."""
+
+LEAST_CHAOS_S = 45.0
+AWAY_S = 10.0
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the command line asks for."""
+class Wish(NamedTuple):
+    """What the command line asks for; `rate` 0.0 is as fast as it is answered."""
 
     events: int
     rate: float
     poison_percent: float
+    chaos: bool = False
 
 
-def run(*, events: int, rate: float, poison_percent: float, as_json: bool) -> int:
+def run(wish: Wish, *, as_json: bool) -> int:
     """The command. 0 if every event is accounted for as it should be, 1 if not, 130 when it was broken off."""
+    if wish.chaos:
+        wish = wish._replace(rate=wish.rate or CHAOS_RATE)
+        if wish.events / wish.rate < LEAST_CHAOS_S:
+            cure = f"give --events {round(LEAST_CHAOS_S * wish.rate)} or more, or a lower --rate"
+            raise SettingsError(f"--chaos: its faults need {LEAST_CHAOS_S:.0f} s of traffic; {cure}")
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _break_off)
     with Programs() as programs:
         try:
-            result, complaints = Demo(programs, Wish(events, rate, poison_percent), console).run()
+            result, complaints = Demo(programs, wish, console).run()
         except KeyboardInterrupt:
             console.print("broken off; everything that was started is being ended, which takes some seconds")
             return 130
@@ -83,71 +110,117 @@ class Demo:
         self._wish = wish
         self._console = console
         self.accounts = Accounts()
-        self._going = True
-        self._posting = True
-        self._begun_ms = 0.0
+        self._going = self._posting = True
+        self._begun_s = 0.0
+        self._faults: list[dict[str, Any]] = []
         self._failed: list[BaseException] = []
 
-    def run(self) -> tuple[dict[str, object], list[str]]:
-        """The result, and what is not as it should be."""
-        enter(self._programs.mark)
-        running = pipeline.start(self._programs, self._say)
-        self._reader = threading.Thread(target=self._guard, args=(self._read, running), daemon=True)
-        self._sender = threading.Thread(target=self._guard, args=(self._send, running), daemon=True)
-        self._reader.start()
-        self._sender.start()
+    def run(self) -> tuple[dict[str, Any], list[str]]:
+        """The result, and what is not as it should be. Raises ProgramError or SettingsError with one line."""
+        self._start()
+        work = [self._send, *[self._read_target] * TARGET_READERS, self._read_letters]
+        threads = [threading.Thread(target=self._guard, args=(one,), daemon=True) for one in work]
+        for thread in threads:
+            thread.start()
         try:
             self._watch()
             self._say("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
-            self._programs.stop(running.consumer)
+            counted = self._counted()
+            self._programs.stop(self._consumer)
         finally:
             self._going = False
-        self._reader.join()
-        seconds = max(0.0, self.accounts.last_ms - self._begun_ms) / 1000
-        seen = product.read(running.clients.cloudwatch, running.state_dir)
-        return report.as_json(self.accounts, seconds, seen), report.complaints(self.accounts)
+        for thread in threads:
+            thread.join()
+        seconds = max(0.0, self.accounts.last_ms / 1000 - self._begun_s)
+        product = {**counted, "cloudWatch": report.percentiles_of_cloudwatch(self._stack.clients.cloudwatch)}
+        return report.as_json(self.accounts, seconds, product, self._faults), report.complaints(self.accounts)
 
     def _say(self, line: str) -> None:
         self._console.print(line, style="dim", highlight=False)
 
-    def _guard(self, work: Callable[[pipeline.Pipeline], None], running: pipeline.Pipeline) -> None:
+    # --- the pipeline
+
+    def _start(self) -> None:
+        """Start everything, and return when events can flow."""
+        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._say(f"  {line}"))
+        self._say(f"the embedded stack serves at {self._stack.endpoint}")
+        shared: dict[str, str] = {}
+        if self._wish.chaos:
+            port = urlsplit(self._stack.endpoint).port or 0
+            self._to_stream, self._to_bus = Gate(free_port(), port), Gate(free_port(), port)
+            shared = {
+                "AWS_ENDPOINT_URL_KINESIS": self._to_stream.url,
+                "AWS_ENDPOINT_URL_EVENTBRIDGE": self._to_bus.url,
+            }
+        folder = self._programs.folder
+        self._consumer_url = f"http://127.0.0.1:{free_port()}"
+        settings = {
+            **shared,
+            "SQS_DLQ_URL": self._stack.dead_letters_url,
+            "STREAM_ROUTER_STATE_DIR": str(folder / "state"),
+            "STREAM_ROUTER_AUDIT_DIR": str(folder / "audit"),
+            "STREAM_ROUTER_ADMIN_LISTEN": urlsplit(self._consumer_url).netloc,
+        }
+        self._consumer = self._started("consume", settings, CONSUMER_STOP_S)
+        self._receiver_url, self._sign = self._start_receiver(shared)
+        self._say(f"the receiver serves at {self._receiver_url}")
+        self._consumer.wait_ready(lambda: len(self._status().get("shards", ())) >= stack.SHARDS, CONSUMER_START_S)
+        self._say(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
+
+    def _start_receiver(self, shared: dict[str, str]) -> tuple[str, Sign]:
+        address = f"127.0.0.1:{free_port()}"
+        own = {
+            **stack.RECEIVER_SETTINGS,
+            "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
+            "STREAM_ROUTER_LISTEN": address,
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        }
+        if self._wish.chaos:
+            spill = self._programs.folder / "spill"
+            spill.mkdir()
+            own["STREAM_ROUTER_SPILL_DIR"] = str(spill)
+        self._receiver = self._started("receive", {**shared, **own})
+        self._receiver.wait_ready(lambda: answers(f"http://{address}/readyz"), RECEIVER_START_S)
+        fields = {name.removeprefix("STREAM_ROUTER_").lower(): value for name, value in own.items()}
+        return f"http://{address}", signer(load(Receiver, **fields))
+
+    def _started(self, name: str, settings: dict[str, str], stop_timeout_s: float = 15.0) -> Program:
+        command = module("stream_router", name)
+        return self._programs.start(name, command, self._stack.endpoint, settings, stop_timeout_s)
+
+    def _status(self) -> dict[str, Any]:
+        """What the consumer says of itself; nothing where it does not answer."""
+        try:
+            found: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return found
+
+    def _counted(self) -> report.Product:
+        """The product's own figures, once they are of all events; after a kill they may be short by a second's."""
+        until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
+        while True:
+            totals = self._status().get("totals", {})
+            if report.events_of(totals) >= expected or time.monotonic() > until_s:
+                return report.of_totals(totals)
+            time.sleep(LOOK_EVERY_S)
+
+    # --- what goes in and comes out, each in a thread
+
+    def _guard(self, work: Callable[[], None]) -> None:
         """A thread that fails ends the demo, not only itself."""
         try:
-            work(running)
+            work()
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
             self._failed.append(error)
 
-    def _watch(self) -> None:
-        """Show the progress until everything has come out, or nothing more comes."""
-        columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console) as progress:
-            posted = progress.add_task("answered", total=self._wish.events)
-            settled = progress.add_task("settled", total=self._wish.events)
-            best, since = (-1, -1), time.monotonic()
-            while self._posting or self.accounts.lost():
-                time.sleep(LOOK_EVERY_S)
-                self._check()
-                inside = self.accounts.expected()
-                now = (self.accounts.answers.total() + len(self.accounts.injected), inside - self.accounts.lost())
-                progress.update(posted, completed=now[0])
-                progress.update(settled, completed=now[1], total=self._wish.events if self._posting else inside)
-                if now != best:
-                    best, since = now, time.monotonic()
-                elif time.monotonic() - since > STALL_S:
-                    return
-
-    def _check(self) -> None:
-        if self._failed:
-            raise self._failed[0]
-        self._programs.must_run()
-
-    def _send(self, running: pipeline.Pipeline) -> None:
-        poster = Poster(running.events_url, running.sign, self.accounts.answered, GIVE_UP_S)
-        self._begun_ms = time.time() * 1000
-        poster.run(self._webhooks(running), self._wish.rate, lambda: self._going)
+    def _send(self) -> None:
+        poster = Poster(f"{self._receiver_url}/v1/events", self._sign, self.accounts.answered, GIVE_UP_S)
+        self._begun_s = time.time()
+        poster.run(self._webhooks(), self._wish.rate, lambda: self._going)
         self._posting = False
 
-    def _webhooks(self, running: pipeline.Pipeline) -> Iterator[Webhook]:
+    def _webhooks(self) -> Iterator[Webhook]:
         """The posts in order, the broken ones among them; the garbage goes on the stream in between."""
         wish, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
@@ -163,25 +236,126 @@ class Demo:
                 self.accounts.broken.add(f"demo-{number:08d}")
                 yield Webhook(f"demo-{number:08d}", poison.broken_body(serial // 2, body))
             if len(waiting) == GARBAGE_A_CALL:
-                self._inject(running, waiting)
-        self._inject(running, waiting)
+                self._inject(waiting)
+        self._inject(waiting)
 
-    def _inject(self, running: pipeline.Pipeline, items: list[poison.Garbage]) -> None:
+    def _inject(self, items: list[poison.Garbage]) -> None:
         """Put garbage on the stream, again and again what is refused; `items` is empty then."""
         self.accounts.inject(items)
         while items:
-            records = [{"Data": one.data, "PartitionKey": str(zlib.crc32(one.data))} for one in items]
-            answer = running.clients.kinesis.put_records(StreamName=running.stream, Records=records)  # type: ignore[arg-type]
+            records: Any = [{"Data": one.data, "PartitionKey": str(zlib.crc32(one.data))} for one in items]
+            answer = self._stack.clients.kinesis.put_records(StreamName=self._stack.stream, Records=records)
             results = answer["Records"]
             items[:] = [one for one, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
-    def _read(self, running: pipeline.Pipeline) -> None:
-        """Empty both queues while events come, and to the end once all is settled."""
-        transport = Transport(lambda: Credentials("test", "test", None), REGION, str(get_cert_path(True)))
-        target = QueueReader(transport, running.endpoint, running.target_queue_url, self.accounts.take_event)
-        letters = QueueReader(transport, running.endpoint, running.dead_letters_url, self.accounts.take_letter)
-        while self._going or target.quiet < 2 or letters.quiet < 2:
-            target.keep_reading(EAGER_CALLS)
-            letters.keep_reading(1)
-            transport.pump(0.1)
-        transport.close()
+    def _read_target(self) -> None:
+        self._empty(self._stack.target_url, self.accounts.take_event)
+
+    def _read_letters(self) -> None:
+        self._empty(self._stack.dead_letters_url, self.accounts.take_letter)
+
+    def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
+        """Empty a queue while events come, and to the end once all is settled."""
+        sqs, quiet = self._stack.clients.sqs, 0
+        while self._going or quiet < 2:
+            try:
+                answer = sqs.receive_message(
+                    QueueUrl=queue_url,
+                    MaxNumberOfMessages=10,
+                    WaitTimeSeconds=1,
+                    VisibilityTimeout=600,
+                    AttributeNames=["SentTimestamp"],
+                )
+                messages = answer.get("Messages", [])
+                for message in messages:
+                    take(orjson.loads(message["Body"]), float(message["Attributes"]["SentTimestamp"]))
+                handles: Any = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
+                if handles:
+                    sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
+            except (BotoCoreError, ClientError):
+                self._programs.must_run()  # the stack may be gone; else what was not deleted is hidden, and counted
+            else:
+                quiet = 0 if messages else quiet + 1
+
+    # --- the main thread
+
+    def _watch(self) -> None:
+        """Show the progress, and break what is to break, until everything has come out, or nothing more comes."""
+        columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+        faults = self._plan() if self._wish.chaos else []
+        with Progress(*columns, console=self._console) as progress:
+            posted = progress.add_task("answered", total=self._wish.events)
+            settled = progress.add_task("settled", total=self._wish.events)
+            best, since = (-1, -1), time.monotonic()
+            begun = since
+            while self._posting or faults or self.accounts.lost():
+                time.sleep(LOOK_EVERY_S)
+                if self._failed:
+                    raise self._failed[0]
+                while faults and time.monotonic() - begun >= faults[0].at_s:
+                    self._break(faults.pop(0))
+                self._programs.must_run()
+                inside = self.accounts.expected()
+                now = (self.accounts.answers.total() + len(self.accounts.injected), inside - self.accounts.lost())
+                progress.update(posted, completed=now[0])
+                progress.update(settled, completed=now[1], total=self._wish.events if self._posting else inside)
+                if now != best:
+                    best, since = now, time.monotonic()
+                elif time.monotonic() - since > STALL_S:
+                    return
+
+    def _plan(self) -> "list[Fault]":
+        """Each fault while webhooks come, with some seconds between them."""
+        share = self._wish.events / self._wish.rate / 100
+        return [
+            Fault(8 * share, self._kill_child),
+            Fault(22 * share, self._kill_receiver),
+            Fault(34 * share, lambda: _shut(self._to_stream, "the stream", "the receiver answers 202 from its disk")),
+            Fault(34 * share + AWAY_S, lambda: _opened(self._to_stream, "the stream")),
+            Fault(60 * share, lambda: _shut(self._to_bus, "the bus", "the stream keeps what comes")),
+            Fault(60 * share + AWAY_S, lambda: _opened(self._to_bus, "the bus")),
+            Fault(88 * share, self._kill_daemon),
+        ]
+
+    def _break(self, fault: "Fault") -> None:
+        told = fault.happens()
+        at_s = round(time.time() - self._begun_s, 1)
+        self._faults.append({"atSeconds": at_s, "what": told})
+        self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {told}", highlight=False)
+
+    def _kill_child(self) -> str:
+        children = self._consumer.family("stream_router.consumer.child")
+        return _killed(children[:1], "a shard's child", "the daemon ends with it, and is started again")
+
+    def _kill_daemon(self) -> str:
+        daemon = self._consumer.family("software.amazon.kinesis.multilang.MultiLangDaemon")
+        return _killed(daemon, "the KCL daemon", "it is started again")
+
+    def _kill_receiver(self) -> str:
+        told = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
+        self._receiver.process.wait()
+        self._receiver.start()
+        return told
+
+
+class Fault(NamedTuple):
+    """Something that breaks, or comes back, so long after the first webhook; `happens` says what it was."""
+
+    at_s: float
+    happens: Callable[[], str]
+
+
+def _killed(pids: list[int], what: str, then: str) -> str:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return f"kill -9 of {what}; {then}" if pids else f"{what} is down already; {then}"
+
+
+def _shut(gate: Gate, what: str, then: str) -> str:
+    gate.shut()
+    return f"{what} goes away for {AWAY_S:.0f} s; {then}"
+
+
+def _opened(gate: Gate, what: str) -> str:
+    gate.open()
+    return f"{what} is back"

@@ -1,18 +1,61 @@
 """What the demo says at its end: a table for people, one JSON object for programs."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from stream_router.local.accounts import Accounts
+from stream_router.local.programs import REGION
+from stream_router.telemetry.cloudwatch import NAMESPACE, SOURCE_SYSTEM
+from stream_router.telemetry.metrics_catalogue import STAGES
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
 
 QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
 
 Product = dict[str, Any]
 """What the product's own metrics say: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
+
+
+def events_of(totals: Product) -> int:
+    """How many events the consumer's totals (`/status`) say are settled."""
+    dead_letters: dict[str, int] = totals.get("deadLetters", {})
+    return int(totals.get("counters", {}).get("delivered", 0)) + sum(dead_letters.values())
+
+
+def of_totals(totals: Product) -> Product:
+    """What the consumer's totals say of calls, and of latency by stage: None where no event went through one."""
+    latencies = totals.get("latenciesMs", {})
+    found = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
+    by_stage = {stage: {name: told.get(name) for name in QUANTILES} for stage, told in found.items()}
+    return {"entriesPerCall": totals.get("entriesPerCall"), "calls": totals.get("calls", 0), "latencyMs": by_stage}
+
+
+_STATISTICS = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
+
+
+def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
+    """The percentiles that CloudWatch works out of the Values and Counts that it was sent, by metric."""
+    metric, now = "RoutingLatencyMilliseconds", datetime.now(UTC)
+    dimensions: Any = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": REGION}]
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=NAMESPACE,
+        MetricName=metric,
+        Dimensions=dimensions,
+        StartTime=now - timedelta(hours=2),
+        EndTime=now + timedelta(minutes=1),
+        Period=4 * 3600,
+        ExtendedStatistics=list(_STATISTICS.values()),
+    )
+    if not answer["Datapoints"]:
+        return {}
+    found = answer["Datapoints"][0]["ExtendedStatistics"]
+    return {metric: {name: round(found[statistic], 1) for name, statistic in _STATISTICS.items()}}
 
 
 def percentiles(values: list[float]) -> dict[str, float | None]:
@@ -34,8 +77,10 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
     }
 
 
-def as_json(accounts: Accounts, seconds: float, product: Product) -> dict[str, Any]:
-    """The contract's object, and more: dead letters by reason, stages, the product's own view."""
+def as_json(
+    accounts: Accounts, seconds: float, product: Product, faults: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The contract's object, and more: dead letters by reason, stages, the product's own view, what broke when."""
     by_stage = stages(accounts)
     accepted, injected = len(accounts.accepted), len(accounts.injected)
     return {
@@ -57,6 +102,7 @@ def as_json(accounts: Accounts, seconds: float, product: Product) -> dict[str, A
         "unanswered": accounts.unanswered,
         "changedIdentity": accounts.changed_identity,
         "product": product,
+        "faults": list(faults),
     }
 
 

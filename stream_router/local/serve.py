@@ -1,42 +1,49 @@
 """`stream-router local`: the embedded stack with everything that `setup` makes, and a queue behind the rule."""
 
+import os
 import secrets
 import shlex
 import signal
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.clients import Clients
-from stream_router.local import leases, stack
-from stream_router.local.environment import ACCOUNT, REGION, clean, enter
-from stream_router.local.pipeline import RECEIVER_SETTINGS
-from stream_router.local.programs import Program, ProgramError, Programs
-from stream_router.operate import setup
-from stream_router.settings.operators import Setup
-from stream_router.settings.reading import load
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
+from stream_router.local import stack
+from stream_router.local.programs import ProgramError, Programs, clean, free_port, is_taken
+from stream_router.local.stack import Stack
+from stream_router.settings.common import variable
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
 
 TARGET_QUEUE = "local-target"
-TARGET_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}"
+PORT = 4566
+"""Where tools for emulators of AWS look first."""
+
+LISTENERS = ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
+"""Where the programs that are started next listen: the settings, by their programs."""
+
 LONG_POLL_S = 1
 _OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
-def run(port: int, *, quiet: bool) -> int:
+def run(*, quiet: bool) -> int:
     """Serve until SIGTERM or Ctrl-C. 0, or 1 where the stack does not stay up. Raises SettingsError."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     with Programs() as programs:
         try:
-            _serve(programs, port, asked, quiet=quiet)
+            port = free_port() if is_taken(PORT) else PORT
+            listeners = {variable(kind, name): str(kind.model_fields[name].default) for kind, name in LISTENERS}
+            chosen = {name: address for name in listeners if (address := os.environ.get(name))}
+            made = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
+            _tell(made, programs.folder / "env", {**listeners, **chosen}, chosen)
+            _print_events(made, asked, quiet=quiet)
         except ProgramError as error:
             programs.keep_folder = True
             sys.stderr.write(f"stream-router local: {error}\n")
@@ -44,46 +51,39 @@ def run(port: int, *, quiet: bool) -> int:
     return 0
 
 
-def _serve(programs: Programs, port: int, asked: threading.Event, *, quiet: bool) -> None:
-    program, endpoint = stack.start(programs, port)
-    exports = {name: value for name, value in clean(endpoint, programs.mark).items() if name in _OF_AWS}
-    enter(programs.mark)
-    clients = Clients(REGION, endpoint)
-    queue_url = clients.sqs.create_queue(QueueName=TARGET_QUEUE)["QueueUrl"]
-    wanted = load(Setup, target_arn=TARGET_ARN)
-    dead_letters_url = setup.ensure(wanted, clients, lambda _: None)
-    leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
+def _tell(made: Stack, file: Path, listeners: dict[str, str], chosen: Collection[str]) -> None:
+    """All ports, and what the other commands need.
+
+    Where somebody else has the port at which a program would listen, it gets a free one, unless it was chosen.
+    """
+    exports = {name: value for name, value in clean(made.endpoint).items() if name in _OF_AWS}
     exports |= {
-        "EVENTBRIDGE_TARGET_ARN": TARGET_ARN,
-        "SQS_DLQ_URL": dead_letters_url,
-        **RECEIVER_SETTINGS,
+        "EVENTBRIDGE_TARGET_ARN": made.target_arn,
+        "SQS_DLQ_URL": made.dead_letters_url,
+        **stack.RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
     }
-    _tell(endpoint, exports, programs.folder / "env")
-    if quiet:
-        _watch(program, asked)
-    else:
-        _print_events(clients.sqs, queue_url, program, asked)
-
-
-def _tell(endpoint: str, exports: dict[str, str], file: Path) -> None:
-    lines = [f"export {name}='{value}'\n" for name, value in exports.items()]
-    file.write_text("".join(lines), "utf-8")
-    first = f". {shlex.quote(str(file))}"
-    sys.stdout.write(f"# the embedded stack serves at {endpoint}; in each other terminal, first: {first}\n")
-    sys.stdout.write("".join(lines).replace("'", ""))
+    for name, address in listeners.items():
+        if name not in chosen and is_taken(split_host_port(address)[1]):
+            exports[name] = f"127.0.0.1:{free_port()}"
+    ports = {name: exports.get(name, address).rpartition(":")[2] for name, address in listeners.items()}
+    file.write_text("".join(f"export {name}='{value}'\n" for name, value in exports.items()), "utf-8")
+    sys.stdout.write(
+        f"# the embedded stack serves at {made.endpoint}; in each other terminal, first: . {shlex.quote(str(file))}\n"
+        f"# ports of the programs: {', '.join(f'{name} {port}' for name, port in ports.items())}\n"
+    )
+    sys.stdout.write("".join(f"export {name}={value}\n" for name, value in exports.items()))
     sys.stdout.flush()
 
 
-def _watch(program: Program, asked: threading.Event) -> None:
-    while not asked.wait(0.5):
-        program.must_run()
-
-
-def _print_events(sqs: "SQSClient", queue_url: str, program: Program, asked: threading.Event) -> None:
-    """Each event as the target sees it, and then out of the queue."""
+def _print_events(made: Stack, asked: threading.Event, *, quiet: bool) -> None:
+    """Each event as the target sees it, and then out of the queue; nothing of that where it is to be quiet."""
+    sqs, queue_url = made.clients.sqs, made.target_url
     while not asked.is_set():
-        program.must_run()
+        made.program.must_run()
+        if quiet:
+            asked.wait(LONG_POLL_S)
+            continue
         try:
             answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=LONG_POLL_S)
             messages = answer.get("Messages", [])

@@ -1,16 +1,48 @@
-"""The embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS, CloudWatch in one process on loopback."""
+"""The embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS, CloudWatch in one process on loopback.
 
-import socket
-import urllib.error
-import urllib.request
+In it: what `setup` makes, a queue behind the rule, and the KCL's lease table.
+"""
+
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
 
+from stream_router.aws.clients import Clients
 from stream_router.errors import SettingsError
-from stream_router.local.environment import free_port
-from stream_router.local.programs import Program, Programs, module
+from stream_router.local.programs import ACCOUNT, REGION, Program, Programs, answers, enter, free_port, module
+from stream_router.operate import setup
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import load
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 START_S = 30.0
 SERVER = "stream_router.local.steady_ministack"
+SHARDS = 2
+
+RECEIVER_SETTINGS = {
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+    "STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}",
+    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
+    "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
+}
+"""How the receiver beside the stack knows its senders, but for the secret."""
+
+
+class Stack(NamedTuple):
+    """A running stack, set up. `target_arn` and `target_url` are of the queue behind the rule."""
+
+    program: Program
+    endpoint: str
+    clients: Clients
+    target_arn: str
+    target_url: str
+    dead_letters_url: str
+    stream: str
 
 
 def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
@@ -22,8 +54,6 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         raise SettingsError(
             "ministack: the embedded stack is not installed; install with requirements-local.lock of `make dist`"
         )
-    if port and _is_taken(port):
-        raise SettingsError(f"--port: {port} is in use on 127.0.0.1; choose another, or 0 for any that is free")
     port = port or free_port()
     endpoint = f"http://127.0.0.1:{port}"
     settings = {
@@ -35,23 +65,82 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "TMPDIR": str(programs.folder),  # for the file with its process id, which it leaves where it is killed
     }
     program = programs.start("ministack", module(SERVER), endpoint, settings)
-    program.wait_ready(lambda: _answers(f"{endpoint}/_ministack/health"), START_S)
+    program.wait_ready(lambda: answers(f"{endpoint}/_ministack/health"), START_S)
     return program, endpoint
 
 
-def _answers(url: str) -> bool:
+def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], port: int | None = None) -> Stack:
+    """The same with all that `setup` makes, `queue` as the rule's target. This process's environment is clean then.
+
+    Raises as `start` does.
+    """
+    program, endpoint = start(programs, port)
+    enter()
+    clients = Clients(REGION, endpoint)
+    arn, url = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}", clients.sqs.create_queue(QueueName=queue)["QueueUrl"]
+    wanted = load(Setup, target_arn=arn, shards=SHARDS)
+    dead_letters_url = setup.ensure(wanted, clients, say)
+    seed_leases(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
+    return Stack(program, endpoint, clients, arn, url, dead_letters_url, wanted.stream)
+
+
+# --- the KCL's lease table
+
+OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
+
+
+def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: str, application: str) -> int:
+    """Make the lease table of `application` with a lease for each open shard of `stream`; the number of leases.
+
+    A daemon that finds its lease table empty waits 1 to 30 s (`Scheduler.shouldInitiateLeaseSync` of KCL 3.1.3, so that
+    a fleet does not sync at once). Here it finds what it would have written itself, from TRIM_HORIZON. On AWS it waits
+    once in an application's life. A table that exists is left as it is, and 0 is returned.
+    """
     try:
-        with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310  # our own loopback URL
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        _make_table(dynamodb, application)
+    except dynamodb.exceptions.ResourceInUseException:
+        return 0
+    dynamodb.get_waiter("table_exists").wait(TableName=application, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    shards = kinesis.list_shards(StreamName=stream)["Shards"]
+    for shard in shards:
+        dynamodb.put_item(TableName=application, Item=lease(shard))
+    return len(shards)
 
 
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+def _make_table(dynamodb: "DynamoDBClient", application: str) -> None:
+    """Table and index as KCL 3.1.3 makes them (`DynamoDBLeaseSerializer`): it takes an existing pair as it is."""
+    dynamodb.create_table(
+        TableName=application,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "leaseKey", "AttributeType": "S"},
+            {"AttributeName": "leaseOwner", "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": OWNER_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "leaseOwner", "KeyType": "HASH"},
+                    {"AttributeName": "leaseKey", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )
+
+
+def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":
+    """A new lease's row: the columns that the KCL writes for a shard that nobody has read yet."""
+    row: dict[str, AttributeValueTypeDef] = {
+        "leaseKey": {"S": shard["ShardId"]},
+        "leaseCounter": {"N": "0"},
+        "ownerSwitchesSinceCheckpoint": {"N": "0"},
+        "checkpoint": {"S": "TRIM_HORIZON"},
+        "checkpointSubSequenceNumber": {"N": "0"},
+        "startingHashKey": {"S": shard["HashKeyRange"]["StartingHashKey"]},
+        "endingHashKey": {"S": shard["HashKeyRange"]["EndingHashKey"]},
+    }
+    if parents := [name for name in (shard.get("ParentShardId"), shard.get("AdjacentParentShardId")) if name]:
+        row["parentShardId"] = {"SS": parents}
+    return row

@@ -82,8 +82,8 @@ def _line(kind: type[Settings], name: str, error: Any) -> str:
 
 # --- names: one that no program knows is refused, since a typo would be ignored
 
-OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", FAILPOINTS_VARIABLE})
-"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py),
+OURS = frozenset({"STREAM_ROUTER_CHILD", FAILPOINTS_VARIABLE})
+"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py),
 and the one that is for tests alone (docs/failpoints.md).
 """
 

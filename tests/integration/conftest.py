@@ -6,8 +6,7 @@ import pytest
 
 from stream_router.aws.clients import Clients
 from stream_router.local import stack
-from stream_router.local.environment import REGION, clean
-from stream_router.local.programs import Programs
+from stream_router.local.programs import REGION, Programs, clean
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +17,6 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for key, value in clean(endpoint, "test").items():
+    for key, value in clean(endpoint).items():
         monkeypatch.setenv(key, value)
     return Clients(REGION)

@@ -25,8 +25,8 @@ from stream_router.control.doctor import catalogue, report, runner
 from stream_router.control.doctor.checks import rights as quotas
 from stream_router.control.doctor.checks import stream
 from stream_router.control.doctor.world import World
-from stream_router.local import leases
-from stream_router.local.environment import ACCOUNT, REGION, clean
+from stream_router.local.programs import ACCOUNT, REGION, clean
+from stream_router.local.stack import seed_leases
 from stream_router.operate import setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -50,9 +50,8 @@ class Place:
             key for key in os.environ if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "CXONE_", "EVENTB"))
         ]:
             monkeypatch.delenv(key)
-        for key, value in clean(endpoint, "test").items():
+        for key, value in clean(endpoint).items():
             monkeypatch.setenv(key, value)
-        monkeypatch.delenv("STREAM_ROUTER_DEMO")
         self.clients = Clients(REGION)
         self.target = self.clients.sqs.create_queue(QueueName=f"{self.name}-out")["QueueUrl"]
         self.set(
@@ -67,7 +66,7 @@ class Place:
         )
         dead_letters_url = setup.ensure(load(Setup), self.clients, lambda _: None)
         self.set(SQS_DLQ_URL=dead_letters_url)
-        leases.seed(self.clients.kinesis, self.clients.dynamodb, self.name, f"{self.name}-app")
+        seed_leases(self.clients.kinesis, self.clients.dynamodb, self.name, f"{self.name}-app")
         self.renew(1.0, owner="worker-1")
         self.on: Any = {"EventBusName": self.name}
 

@@ -1,6 +1,7 @@
 """The embedded stack as the KCL meets it: one HTTP/2 connection for all that it reads."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -15,8 +16,7 @@ import httpx
 import pytest
 
 from stream_router.local import stack
-from stream_router.local.environment import REGION
-from stream_router.local.programs import Programs, module
+from stream_router.local.programs import REGION, Programs, module
 from tests.ports import free_port
 
 REQUESTS = 1_100
@@ -85,7 +85,7 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
     (folder := tmp_path / "a folder").mkdir()
     with (tmp_path / "err").open("w") as errors:
         local = subprocess.Popen(
-            [program, "local", "--port", "0"],
+            [program, "local"],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -94,7 +94,7 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
     with local:
         try:
             assert local.stdout
-            lines = [local.stdout.readline() for _ in range(6)]
+            lines = [local.stdout.readline() for _ in range(7)]
             (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
             assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
             session = boto3.Session("test", "test", region_name=REGION)
@@ -108,3 +108,31 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
             local.send_signal(signal.SIGTERM)
         assert local.wait(20) == 0
     assert not list(folder.iterdir())
+
+
+def test_local_gives_way_to_whoever_has_a_port() -> None:
+    """It says the ports of all programs; one that is taken is exported as a free one, one that was chosen stays."""
+    program = Path(sys.executable).parent / "stream-router"
+    with contextlib.ExitStack() as held:
+        for port in (4566, 8080, 9465):
+            with contextlib.suppress(OSError):  # another has it already
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+        local = subprocess.Popen(
+            [program, "local", "--quiet"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "127.0.0.1:9465"},
+        )
+        with local:
+            try:
+                assert local.stdout
+                lines = [local.stdout.readline() for _ in range(15)]
+            finally:
+                local.send_signal(signal.SIGTERM)
+            assert local.wait(20) == 0
+    told = dict(one.split(" ") for one in lines[1].partition(": ")[2].strip().split(", "))
+    exports = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[2:] if "=" in line)
+    assert told["STREAM_ROUTER_LISTEN"] != "8080"
+    assert exports["STREAM_ROUTER_LISTEN"] == f"127.0.0.1:{told['STREAM_ROUTER_LISTEN']}"
+    assert told["STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"] == "9465"
+    assert not exports["AWS_ENDPOINT_URL"].endswith(":4566")

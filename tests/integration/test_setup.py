@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws.clients import Clients
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.errors import SettingsError
-from stream_router.local.environment import ACCOUNT, REGION
+from stream_router.local.programs import ACCOUNT, REGION
 from stream_router.operate import resources, setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load

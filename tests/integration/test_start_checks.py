@@ -16,9 +16,8 @@ from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import aws_checks, stream_mark
 from stream_router.checks.finding import Verdict
-from stream_router.local import leases, stack
-from stream_router.local.environment import clean
-from stream_router.local.programs import Programs
+from stream_router.local import stack
+from stream_router.local.programs import Programs, clean
 from tests.ports import free_port
 
 SECRET = "a webhook secret of some length"
@@ -35,7 +34,7 @@ def endpoint() -> Iterator[str]:
 
 
 def program(endpoint: str, folder: Path, name: str, **settings: str) -> subprocess.Popen[str]:
-    environment = {key: value for key, value in clean(endpoint, "test").items() if key != "STREAM_ROUTER_DEMO"}
+    environment = clean(endpoint)
     environment |= {f"STREAM_ROUTER_{key}": value for key, value in settings.items() if key != "SQS_DLQ_URL"}
     environment |= {key: value for key, value in settings.items() if key == "SQS_DLQ_URL"}
     return subprocess.Popen(
@@ -116,7 +115,7 @@ def test_a_consumer_without_what_it_needs_does_not_start(
 
 @pytest.fixture
 def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for name, value in clean(endpoint, "test").items():
+    for name, value in clean(endpoint).items():
         monkeypatch.setenv(name, value)
     return Clients("us-east-1")
 
@@ -126,7 +125,7 @@ def leased(clients: Clients, application: str, stream: str) -> Session:
     clients.kinesis.create_stream(StreamName=stream, ShardCount=1)
     session = endpoints.session("us-east-1")
     assert aws_checks.lease_table(session, application, stream, note=True).verdict is Verdict.WELL
-    leases.seed(clients.kinesis, clients.dynamodb, stream, application)
+    stack.seed_leases(clients.kinesis, clients.dynamodb, stream, application)
     (row,) = clients.dynamodb.scan(TableName=application)["Items"]
     clients.dynamodb.put_item(TableName=application, Item={**row, "checkpoint": {"S": "49" * 28}})
     assert aws_checks.lease_table(session, application, stream, note=True).verdict is Verdict.WELL

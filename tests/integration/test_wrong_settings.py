@@ -13,8 +13,7 @@ import boto3
 import pytest
 
 from stream_router.local import stack
-from stream_router.local.environment import clean
-from stream_router.local.programs import Programs
+from stream_router.local.programs import Programs, clean
 from tests.ports import free_port
 from tests.system.world import PROGRAM
 
@@ -81,7 +80,7 @@ def endpoint() -> Iterator[str]:
 
 def ended(command: str, settings: dict[str, str], endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The command to its end, in an environment where only this is wrong."""
-    environment = {name: value for name, value in clean(endpoint, "test").items() if name != "STREAM_ROUTER_DEMO"}
+    environment = clean(endpoint)
     environment |= {
         "STREAM_ROUTER_LISTEN": f"127.0.0.1:{free_port()}",
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",

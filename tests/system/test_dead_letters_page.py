@@ -28,7 +28,6 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 def test_the_page_from_its_first_command_to_its_last(reader: Reader, tmp_path: Path) -> None:
     """Dead letters are counted, mended by a setting and by hand, redriven; EventBridge's own ones too."""
-    reader.blocks[0] = (reader.blocks[0][0], [f"stream-router local --quiet --port {reader.stack_port}"])
     stack = reader.type_next()
     reader.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
     stack.wait_for("STREAM_ROUTER_WEBHOOK_SECRETS=")
@@ -98,7 +97,7 @@ def _redrive_undelivered(reader: Reader, hand: Any, detail: dict[str, Any]) -> N
 
 def _sqs(reader: Reader) -> Any:
     session: Any = boto3.session.Session("test", "test", region_name="us-east-1")
-    return session.client("sqs", endpoint_url=f"http://127.0.0.1:{reader.stack_port}")
+    return session.client("sqs", endpoint_url=reader.stack_url)
 
 
 def _until_depth(reader: Reader, queue: str, wanted: int) -> None:

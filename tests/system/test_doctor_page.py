@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.local import leases
+from stream_router.local.stack import seed_leases
 from tests.ports import free_port
 from tests.system.test_tutorial import SHELL_BLOCK, Reader
 from tests.system.world import PROGRAM, World, until
@@ -66,7 +66,7 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         world.start_stack()
         world.run_setup()
         # A lease table that is there: the KCL would wait up to half a minute before it makes its own.
-        leases.seed(world.kinesis, world._client("dynamodb"), "cxone-events", "cxone-event-router")
+        seed_leases(world.kinesis, world._client("dynamodb"), "cxone-events", "cxone-event-router")
         world.consumer = world.start("consume", PROGRAM, "consume")
         world.receiver = world.start("receive", PROGRAM, "receive")
         until(world.is_ready, 30, "the receiver is ready")

@@ -84,7 +84,7 @@ class Reader:
     """Someone who types the page's blocks, with ports of this test in place of those of the page."""
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.stack_port = free_port(), free_port()
+        self.port = free_port()
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "STREAM_ROUTER_"))}
         self.environment = kept | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -97,6 +97,13 @@ class Reader:
         self.env_file = ""
         self.terminals: dict[str, Terminal] = {}
 
+    @property
+    def stack_url(self) -> str:
+        """Where the embedded stack serves, as its file of exports says."""
+        found = re.search("AWS_ENDPOINT_URL='(.*)'", Path(self.env_file).read_text())
+        assert found
+        return found[1]
+
     def type_next(self) -> Terminal:
         """The next block of the page, in its terminal."""
         name, lines = self.blocks.pop(0)
@@ -104,7 +111,7 @@ class Reader:
             self.terminals[name] = Terminal(self.folder, self.environment)
         for line in lines:
             typed = re.sub(r"/tmp/stream-router-demo-X+/env", self.env_file, line).replace(":8080/", f":{self.port}/")
-            self.terminals[name].type(typed + (f" --port {self.stack_port}" if line == "stream-router local" else ""))
+            self.terminals[name].type(typed)
         return self.terminals[name]
 
 
@@ -156,7 +163,7 @@ def test_the_function_drops_repeats_and_loses_nothing(
         test_the_page_from_its_first_command_to_its_last(reader)
     for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "SEEN_TABLE": "seen"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{reader.stack_port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", reader.stack_url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     boto3.client("dynamodb").create_table(
         TableName="seen",

@@ -120,9 +120,9 @@ class World:
         clients = ("kinesis", "dynamodb")
         made = ", ".join(f"session.client({name!r}, endpoint_url='http://127.0.0.1:{self.port}')" for name in clients)
         program = (
-            "import boto3; from stream_router.local.leases import seed;"
+            "import boto3; from stream_router.local.stack import seed_leases;"
             f"session = boto3.Session('test', 'test', region_name={REGION!r});"
-            f"seed({made}, 'cxone-events', 'cxone-event-router')"
+            f"seed_leases({made}, 'cxone-events', 'cxone-event-router')"
         )
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 

@@ -12,7 +12,7 @@ from stream_router.control.doctor import runner
 from stream_router.control.doctor.catalogue import CHECKS
 from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
-from stream_router.local import environment
+from stream_router.local.programs import clean
 from stream_router.model import DeadLetterShare
 from stream_router.settings import reading, types
 from stream_router.settings.common import NO_RULE, Settings, variable
@@ -269,7 +269,7 @@ def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyP
 def test_the_embedded_stack_gets_no_setting_in_whatever_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo is to run as it always does, and an odd spelling would be refused."""
     given(monkeypatch, {"stream_router_masking": "strict", "aws_region": "eu-west-1", "sqs_dlq_url": "http://x/y"})
-    made = environment.clean("http://127.0.0.1:1", "mark")
+    made = clean("http://127.0.0.1:1")
     assert not [name for name in made if name.lower().startswith(("stream_router_m", "sqs_")) or name == "aws_region"]
 
 

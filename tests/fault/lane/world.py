@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from stream_router.local.leases import seed as seed_leases
+from stream_router.local.stack import seed_leases
 from tests.constants import LINGER_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.chaos import rules_at_rest
