@@ -4,24 +4,26 @@ A Kinesis record holds one or more envelopes, one a line, separated by LF:
 `{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
 after the body, the last of them no object, and readers pass over those that they do not know. What others wrote into
 the stream is opened too (docs/contract.md, "In the stream"). One bad line kills only itself: what cannot be read is a
-dead letter of its own bytes.
+dead letter of its own bytes. What an operator puts on the stream again is a line of kind `line`, which holds the bytes
+of a line as it stood, or of kind `entry`, which holds an event that EventBridge had accepted.
 
-The parts, in this order: what the receiver writes; what both read of a line; where in the stream a line goes; opening
-a record; and JSON told by its text, without recursion: where a value ends, how deep it nests, why a parser does not
-take it.
+The parts, in this order: what the receiver writes; what an operator's commands write; what both read of a line; where
+in the stream a line goes; opening a record; and JSON told by its text, without recursion: where a value ends, how deep
+it nests, why a parser does not take it.
 """
 
 import base64
+import contextlib
 import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from stream_router import limits
-from stream_router.model import DeadLetter, Event, Reason, Record, event_id, new_event
+from stream_router.model import Accepted, DeadLetter, Event, Reason, Record, event_id, new_event
 
 VERSION = 1
 _SEALED_HEAD = re.compile(
@@ -62,6 +64,90 @@ def text_body(body: bytes) -> tuple[bytes, str]:
         return orjson.dumps(body.decode()), "text"
     except UnicodeDecodeError:
         return orjson.dumps(base64.b64encode(body).decode()), "base64"
+
+
+class Resubmitted(NamedTuple):
+    """What an operator put back: by which way, for which application, in which run, how often (1: the first time)."""
+
+    way: str
+    application: str
+    run: str
+    times: int
+
+    def __str__(self) -> str:
+        return f"{self.way}/{self.application}/{self.run}/{self.times}"
+
+    @property
+    def replayed(self) -> str:
+        """What `metadata.replayed` says: the run that put an event out a second time, or with another body."""
+        return self.run if self.way in ("replay", "edit") else ""
+
+
+_RESUBMITTED = re.compile(r"(redrive|edit|undelivered|replay)/([^/\s]{1,256})/([^/\s]{1,64})/([1-9][0-9]{0,8})")
+
+
+def read_resubmitted(text: object) -> Resubmitted | None:
+    """What the text of `resubmitted` says; None where it has not that form."""
+    found = _RESUBMITTED.fullmatch(text) if isinstance(text, str) else None
+    return Resubmitted(found[1], found[2], found[3], int(found[4])) if found else None
+
+
+def redriven(before: object, application: str, run: str) -> Resubmitted:
+    """What the line of a dead letter says that is redriven in this run; `before` is the letter's own `resubmitted`.
+
+    What was replayed or edited stays so, under its first run: consumers know it by the pair of id and run.
+    """
+    told = read_resubmitted(before)
+    if told and told.replayed:
+        return told._replace(times=told.times + 1)
+    return Resubmitted("redrive", application, run, told.times + 1 if told else 1)
+
+
+def seal_line(
+    line: bytes,
+    identity: str,
+    id_from: str,
+    received_at_ms: int,
+    resubmitted: Resubmitted,
+    *,
+    crashed: bool = False,
+) -> bytes:
+    """An envelope of kind `line`: `line` as it stood, byte for byte, whatever it is, to be opened once more.
+
+    `crashed` marks the line of a letter of that reason: it killed processes, and is opened with care.
+    """
+    body = b'"%b"' % base64.b64encode(line)
+    return seal(identity, id_from, received_at_ms, body, _added_of_kind("line", resubmitted, crashed=crashed))
+
+
+def seal_entry(event: bytes, identity: str, id_from: str, received_at_ms: int, resubmitted: Resubmitted) -> bytes:
+    """An envelope of kind `entry`: an EventBridge event (its JSON) as it was accepted, to be published as it stands."""
+    return seal(identity, id_from, received_at_ms, event, _added_of_kind("entry", resubmitted))
+
+
+def _added_of_kind(kind: str, resubmitted: Resubmitted, *, crashed: bool = False) -> bytes:
+    reason = {"reason": Reason.CRASHED.value} if crashed else {}
+    return added_text({"kind": kind, **reason, "resubmitted": str(resubmitted)})
+
+
+_OF_KIND = re.compile(rb',"kind":"(line|entry)"(,"reason":"crashed")?,"resubmitted":"([^"\\]{1,400})"\}')
+"""How a line ends that `seal_line` or `seal_entry` wrote. In a valid line that begins as `seal` writes it these stand
+behind the body: within it they would be followed by its own end, and within a text by escapes."""
+
+_LONGEST_END = 500
+
+
+def _end_of_kind(line: bytes) -> re.Match[bytes] | None:
+    """The added fields of such a line, told without parsing it; None where it is none."""
+    at = line.rfind(b',"kind":"', max(0, len(line) - _LONGEST_END))
+    return _OF_KIND.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
+
+
+def holds_crashed(data: bytes) -> bool:
+    """Whether a record holds the line of a letter that killed processes; nothing of it is parsed."""
+    if b'"reason":"crashed"' not in data:
+        return False
+    return any((end := _end_of_kind(line)) is not None and end[2] for line in data.split(b"\n"))
 
 
 def added_fields(line: bytes) -> dict[str, Any]:
@@ -167,7 +253,10 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     elif len(found) > limits.RECORD_MAX_EVENTS:
         found = [_too_many(record, 0, data)]
     record.expect(len(found))
-    record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
+    events = [one if isinstance(one, Event) else one.event for one in found]
+    # What an operator put back has no age: it was received long ago, and nobody has waited for it since.
+    ages = [event.received_at_ms for event in events if not event.resubmitted]
+    record.received_at_ms = min(ages) if ages else record.arrived_at_ms
     return found
 
 
@@ -256,13 +345,46 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
         and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
     ):
         if version == VERSION:
-            return new_event((record, line, raw, identity, id_from, received_at, value["body"]))
+            if "kind" in value and (kind := value["kind"]) in ("line", "entry"):
+                return _of_kind(record, line, raw, value, kind)
+            return new_event((record, line, raw, identity, id_from, received_at, value["body"], ""))
         event = Event(record, line, raw, identity, id_from, received_at, None)
     else:
         event = _foreign(record, line, raw, None, 0)
         if version == VERSION:
             return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _bent(identity, id_from))
     return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
+
+
+def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind: str) -> Event | DeadLetter:
+    """What an operator put back. A line as it stood is opened as it was the first time, under this envelope's id."""
+    told, body = value.get("resubmitted"), value["body"]
+    event = Event(record, line, raw, value["id"], value["idFrom"], value["receivedAt"], None)
+    if not isinstance(told, str) or read_resubmitted(told) is None:
+        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is no run")
+    event = event._replace(resubmitted=told)
+    if kind == "entry":
+        if is_too_deep(value):
+            return DeadLetter(event, *_TOO_DEEP)
+        return event._replace(body=Accepted(member(raw, "body")))
+    try:
+        inner = base64.b64decode(body, validate=True)
+    except (ValueError, TypeError):
+        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `body` is no base64")
+    return _as_it_stood(event._replace(raw=inner))
+
+
+def _as_it_stood(event: Event) -> Event | DeadLetter:
+    """The event of a line that is opened once more: one event, whatever it is, and no second envelope within it."""
+    inner = _parse(event.raw)
+    if inner is _BROKEN:
+        return DeadLetter(event, *why_unread(event.raw))
+    if type(inner) is not dict or not is_envelope(inner):
+        return event._replace(body=inner)
+    if inner["v"] == VERSION and inner.get("kind") == "line":
+        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "a line of kind `line` holds another")
+    found = _from_envelope(event.record, event.line, event.raw, inner)
+    return found._replace(event=event) if isinstance(found, DeadLetter) else event._replace(body=found.body)
 
 
 def _bent(identity: object, id_from: object) -> str:
@@ -282,10 +404,18 @@ def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) ->
 
 def unread(record: Record, line: int, raw: bytes) -> Event:
     """An event known by its bytes alone, which nobody has parsed; who it is stands at the head of our own envelopes."""
-    if head := _SEALED_HEAD.match(raw):
-        identity, id_from, received_at = (part.decode() for part in head.groups())
-        return Event(record, line, raw, identity, id_from, int(received_at), None)
-    return _foreign(record, line, raw, None, 0)
+    head = _SEALED_HEAD.match(raw)
+    if head is None:
+        return _foreign(record, line, raw, None, 0)
+    identity, id_from, received_at = (part.decode() for part in head.groups())
+    event = Event(record, line, raw, identity, id_from, int(received_at), None)
+    end = _end_of_kind(raw)
+    if end is None or read_resubmitted(told := end[3].decode("ascii", "replace")) is None:
+        return event
+    with contextlib.suppress(ValueError):
+        inner = base64.b64decode(raw[head.end() + 1 : end.start() - 1], validate=True) if end[1] == b"line" else raw
+        return event._replace(raw=inner, resubmitted=told)
+    return event
 
 
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
@@ -297,6 +427,7 @@ SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 BLANKS = re.compile(r"[ \t\r\n]*")
 BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
+_BLANKS_AND_COLON = re.compile(r"[ \t\r\n:]*")
 
 
 def behind(these: re.Pattern[str], text: str, at: int) -> int:
@@ -316,6 +447,23 @@ def cut_array(body: bytes) -> Iterator[bytes]:
         _, end = SCANNER.raw_decode(text, at)
         yield text[at:end].encode()
         at = end
+
+
+def member(text: bytes, name: str) -> bytes:
+    """The last member of this name of a JSON object, as its own bytes; b"" where it has none.
+
+    `text` is known to be a valid object of at most EVENT_MAX_DEPTH levels.
+    """
+    whole, found = text.decode(), ""
+    at = behind(BLANKS_AND_COMMAS, whole, whole.index("{") + 1)
+    while whole[at] != "}":
+        key, at = SCANNER.raw_decode(whole, at)
+        begins = behind(_BLANKS_AND_COLON, whole, at)
+        _, ends = SCANNER.raw_decode(whole, begins)
+        if key == name:
+            found = whole[begins:ends]
+        at = behind(BLANKS_AND_COMMAS, whole, ends)
+    return found.encode()
 
 
 def json_levels(value: object) -> int:

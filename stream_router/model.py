@@ -177,7 +177,8 @@ class Event(NamedTuple):
 
     `raw` is this event's own line (a dead letter carries it unchanged). `body` is the sender's JSON, parsed; None
     where the line could not be read, and once the event has become an entry. `id_from` is "delivery" or "content";
-    times are epoch ms.
+    times are epoch ms. `resubmitted` says who put it on the stream again (`envelope.Resubmitted`); "" for what came by
+    itself.
     """
 
     record: Record
@@ -187,11 +188,18 @@ class Event(NamedTuple):
     id_from: str
     received_at_ms: int
     body: object
+    resubmitted: str = ""
 
     @property
     def place(self) -> Place:
         """Where it is in its shard; no other event of the shard has it."""
         return Place(self.record.sequence_number, self.record.sub_sequence_number, self.line)
+
+
+class Accepted(NamedTuple):
+    """The body of an event that EventBridge had accepted before: its JSON, published as it stands."""
+
+    text: bytes
 
 
 class Entry(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events
-from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Record
+from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
@@ -180,6 +180,10 @@ class FakeLedger:
         self.gone: list[Dropped] = []
         self.took_s: list[float] = []
         self.retries = 0
+        self.again: list[Entry] = []
+
+    def accepted_again(self, entries: Sequence[Entry]) -> None:
+        self.again.extend(entries)
 
     def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
         self.delivered.extend(entries)
@@ -238,7 +242,7 @@ def rig(
     policy: Policy = Policy(16, 16 * 1024 * 1024, 4),  # noqa: B008 - immutable
     ordered: bool = False,
     judge: Callable[[Sequence[Entry]], Answer] | None = None,
-    transform: Callable[[Event], Entry | DeadLetter | Dropped] | None = None,
+    transform: Callable[[Event], Made] | None = None,
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
@@ -251,10 +255,10 @@ def rig(
     """A router wired as `consumer/child/wiring.py` wires it, over fakes."""
     world = world or World(seed=seed)
     bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
-    dice = world.random.random
+    dice, make = world.random.random, transform or (lambda found: entry(found.line))
     writer = LetterWriter("stream", "shard-0", lambda: 1_764_000_000_000.0, ordered=ordered)
     router = Router(
-        transform or (lambda found: entry(found.line)),
+        lambda found: found if isinstance(found, DeadLetter) else make(found),
         raw_of,
         Publisher(PutEventsCalls(bus, limits), Lanes(enabled=ordered), policy, world.clock, dice, health, memory),
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),

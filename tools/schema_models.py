@@ -143,6 +143,7 @@ class DeadLetter(Model):
     entry: Entry | None
     record: Data
     part: Part | None
+    resubmitted: str | None = Field(None, description="Who put it on the stream again: way/application/run/times.")
     ordering: Ordering | None = None
     generation: int = Field(0, ge=0, description="How often it was redriven and failed again.")
     history: list[EarlierFailure] = Field([], description="Why, the times before; the oldest first.")

@@ -15,4 +15,5 @@ def transform_config(settings: Consumer) -> TransformConfig:
         masking=settings.masking,
         masking_key=key.encode() or None,
         config_file=settings.config,
+        application=settings.application,
     )

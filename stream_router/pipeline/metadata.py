@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from stream_router.envelope import added_fields, valid_traceparent
+from stream_router.envelope import added_fields, read_resubmitted, valid_traceparent
 from stream_router.model import PIPELINE_ID
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ def metadata_of(region: str, masking: "MaskingPolicy | None", given: dict[str, A
     return metadata | given
 
 
-def traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
-    """The metadata, with the trace context that the envelope carries where it is one."""
-    trace = valid_traceparent(added_fields(raw).get("traceparent"))
-    return {**metadata, "traceparent": trace} if trace else metadata
+def told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
+    """The metadata, with the trace context that the envelope carries, and the run that put the event out again."""
+    more = dict(metadata)
+    if trace := valid_traceparent(added_fields(raw).get("traceparent")):
+        more["traceparent"] = trace
+    if (told := read_resubmitted(resubmitted)) and told.replayed:
+        more["replayed"] = told.replayed
+    return more

@@ -37,5 +37,5 @@ def entry(event: Event, received: str, processed: str, metadata: Any) -> Entry:
         "metadata": metadata,
     }
     text = orjson.dumps(detail)
-    unparsed = new_event((*event[:6], None))
+    unparsed = new_event((*event[:6], None, event.resubmitted))
     return new_entry((unparsed, PROBE_TYPE, text, event.received_at_ms / 1000, _FIXED_BYTES + len(text), "", ""))

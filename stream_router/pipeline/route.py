@@ -22,6 +22,9 @@ class Ledger(Protocol):
     def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
         """One call's entries are accepted by the bus, so long after their first call was started."""
 
+    def accepted_again(self, entries: Sequence[Entry]) -> None:
+        """The same of what an operator put back: delivered, but its latencies say nothing of the present."""
+
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """These are to be sent again, each for AWS's code."""
 
@@ -40,7 +43,7 @@ class Router:
 
     def __init__(
         self,
-        transform: Callable[[Event], Made],
+        transform: Callable[[Event | DeadLetter], Made],
         raw_of: Callable[[DeadLetter], bytes],
         publisher: Publisher,
         dead_letters: DeadLetters,
@@ -84,11 +87,12 @@ class Router:
 
     def _transformed(self, found: Sequence[Event | DeadLetter]) -> list[Made]:
         transform = self.transform
-        return [one if isinstance(one, DeadLetter) else transform(one) for one in found]
+        return [transform(one) for one in found]
 
     def _go_on(self, made: Sequence[Made]) -> None:
         entries, letters, dropped = _split(made)
-        self.limit.judge(len(entries), letters)
+        put_back = len([1 for entry in entries if entry.event.resubmitted])
+        self.limit.judge(len(entries) - put_back, [letter for letter in letters if not letter.event.resubmitted])
         self.bury(letters)
         self.drop(dropped)
         self.publisher.submit(entries)
@@ -115,11 +119,15 @@ class Router:
     def _accepted(self, entries: list[Entry], took_s: Took) -> None:
         if PROBE_TYPE in [entry.detail_type for entry in entries]:
             entries, took_s = self._without_probes(entries, took_s)
+        put_back = False
         for entry in entries:
             event = entry.event
             record = event.record
             record.batch.delivered += 1
             record.settle(event.line)
+            put_back = put_back or event.resubmitted != ""
+        if put_back:
+            entries, took_s = self._without_put_back(entries, took_s)
         if entries:
             self._ledger.accepted(entries, took_s)
 
@@ -129,16 +137,21 @@ class Router:
         for event in [entry.event for entry, is_own in zip(entries, own, strict=True) if is_own]:
             event.record.batch.probes += 1
             event.record.settle(event.line)
-        if isinstance(took_s, list):
-            took_s = [took for took, is_own in zip(took_s, own, strict=True) if not is_own]
-        return [entry for entry, is_own in zip(entries, own, strict=True) if not is_own], took_s
+        return _without(own, entries, took_s)
+
+    def _without_put_back(self, entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
+        """What an operator put back is told apart; what is left, and its times."""
+        put_back = [bool(entry.event.resubmitted) for entry in entries]
+        self._ledger.accepted_again([entry for entry in entries if entry.event.resubmitted])
+        return _without(put_back, entries, took_s)
 
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
         if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.entry(entry):
             return
         letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
-        self.limit.refused(letter)
+        if not entry.event.resubmitted:
+            self.limit.refused(letter)
         if self.limit.passed_by:
             self.publisher.shut(entry)  # it is not buried, so what follows it may not overtake it
         else:
@@ -236,6 +249,12 @@ class Router:
             for part in self._parts:
                 longest = part.dispatcher.wait_s(longest)
         return longest
+
+
+def _without(those: Sequence[bool], entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
+    if isinstance(took_s, list):
+        took_s = [took for took, is_one in zip(took_s, those, strict=True) if not is_one]
+    return [entry for entry, is_one in zip(entries, those, strict=True) if not is_one], took_s
 
 
 def _split(made: Sequence[Made]) -> tuple[list[Entry], list[DeadLetter], list[Dropped]]:

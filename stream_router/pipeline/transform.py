@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from stream_router import limits
-from stream_router.envelope import added_text, open_record, seal
+from stream_router.envelope import added_text, open_record, read_resubmitted, seal
 from stream_router.log import is_name
 from stream_router.model import (
     PROBE_TYPE,
     SOURCE,
+    Accepted,
     DeadLetter,
     Dropped,
     Entry,
@@ -25,12 +26,12 @@ from stream_router.model import (
     new_entry,
     new_event,
 )
-from stream_router.pipeline import deep_json, probe
+from stream_router.pipeline import accepted, deep_json, probe
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
-from stream_router.pipeline.metadata import metadata_of, traced
+from stream_router.pipeline.metadata import metadata_of, told_more
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class TransformConfig(NamedTuple):
     """What the transform is told.
 
     `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
-    `config_file` a TOML file's.
+    `config_file` a TOML file's. What was put on the stream again for another `application` is settled unsent.
     """
 
     region: str
@@ -56,10 +57,11 @@ class TransformConfig(NamedTuple):
     masking: str = "off"
     masking_key: bytes | None = None
     config_file: Path | None = None
+    application: str = ""
 
 
 class Transform:
-    """Callable: an `Event` to an `Entry`, a `DeadLetter` or a `Dropped`; it raises nothing but MemoryError.
+    """Callable: what was opened to an `Entry`, a `DeadLetter` or a `Dropped`; it raises nothing but MemoryError.
 
     That is the machine's trouble, not the event's: the process ends, and everything comes again.
     Raises SettingsError at construction where the mapping or the masking policy is wrong. `now_ms` is the wall clock.
@@ -75,6 +77,7 @@ class Transform:
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types
+        self._application = config.application
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
         given = dict(mapping.metadata)
         self.take_metadata(metadata_of(config.region, self.policy, given), metadata_of(config.region, None, given))
@@ -90,9 +93,17 @@ class Transform:
         made.take_metadata({**self._metadata, "replayed": replayed}, {**self._of_probes, "replayed": replayed})
         return made
 
-    def __call__(self, event: Event) -> Made:
+    def __call__(self, found: Event | DeadLetter) -> Made:
+        event = found.event if type(found) is DeadLetter else found
+        assert type(event) is Event
+        if event.resubmitted and self._is_anothers(event.resubmitted):
+            return Dropped(event, "")
+        if type(found) is DeadLetter:
+            return found
         try:
             body = event.body
+            if type(body) is Accepted:
+                return accepted.entry(event, body.text)
             if type(body) is dict and body.get("eventType") == PROBE_TYPE:  # by its own shape, whatever is mapped
                 return self._probe(event)
             valid = self._read(event)
@@ -107,6 +118,11 @@ class Transform:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
+
+    def _is_anothers(self, resubmitted: str) -> bool:
+        """Whether an operator put it back for another application, which reads the same stream."""
+        told = read_resubmitted(resubmitted)
+        return told is not None and told.application != self._application
 
     def _probe(self, event: Event) -> Entry:
         """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping."""
@@ -147,7 +163,7 @@ class Transform:
                 raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
                 raise _masking_failed(self._told(event_type), error) from None
-        record, line, raw, event_id, id_from, received_at_ms, _ = event
+        record, line, raw, event_id, id_from, received_at_ms, _, resubmitted = event
         detail = {
             "correlationId": correlation_id(event_id),
             "eventId": event_id,
@@ -165,14 +181,14 @@ class Transform:
         }
         metadata = self._metadata
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
-        if raw[-2:] == b'"}' and b'"traceparent"' in raw:
-            detail["metadata"] = metadata = traced(metadata, raw)
+        if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
+            detail["metadata"] = metadata = told_more(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
         text = deep_json.for_queues(self._written(detail, metadata))
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
-        unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))
+        unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None, resubmitted))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or "", lane))
 
     def _written(self, detail: dict[str, Any], metadata: dict[str, Any]) -> bytes:
@@ -210,6 +226,8 @@ class Transform:
         assert self.policy
         try:
             whole = event if event.body is not None else _read_again(event)
+            if type(whole.body) is Accepted:  # it was published so, masked or not, and is kept as it was
+                return event.raw
             valid = self._read(whole)
             unmapped, said = self._validator.unmapped(whole, valid, self.policy.mask(_parts(valid), Counter()))
             body = deep_json.write(unmapped)

@@ -93,6 +93,45 @@ def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAw
     assert {letter["origin"]["line"] for letter in letters} == {1}
 
 
+def put_back(number: int, line: bytes, way: str = "redrive", application: str = "cxone-event-router") -> bytes:
+    """A line as an operator's command puts it back on the stream."""
+    told = f'"kind":"line","resubmitted":"{way}/{application}/run-1/1"'
+    body = base64.b64encode(line).decode()
+    return (
+        f'{{"v":1,"id":"{number:032x}","idFrom":"delivery","receivedAt":1764000000000,"body":"{body}",{told}}}'.encode()
+    )
+
+
+def test_what_an_operator_put_back_goes_out_under_its_id(child: Child, fake_aws: FakeAwsProcess) -> None:
+    """A redriven line is an event, a bad one a letter that says so, another application's is settled unsent."""
+    child.process_batch([envelope(7)])
+    child.settle()
+    (first,) = fake_aws.lines("PutEvents", "accepted")
+    detail = {**json.loads(first["payload"]), "eventId": f"{5:032x}", "processedAt": "2026-11-24T09:30:00.000Z"}
+    accepted = {"source": "nice.cxone.webhook", "detail-type": "interaction.created", "time": "2026-11-24T09:30:00Z"}
+    head = f'{{"v":1,"id":"{5:032x}","idFrom":"delivery","receivedAt":1764000000000,"body":'
+    told = ',"kind":"entry","resubmitted":"undelivered/cxone-event-router/run-1/1"}'
+    child.process_batch(
+        [
+            put_back(1, envelope(1)) + b"\n" + put_back(2, b"{broken"),
+            put_back(3, envelope(3), "replay"),
+            put_back(4, envelope(4), application="another"),
+            (head + json.dumps({**accepted, "detail": detail}) + told).encode(),
+            envelope(6),
+        ]
+    )
+    child.say("shutdownRequested")
+    assert sorted(delivered(fake_aws)) == [f"{number:032x}" for number in (1, 3, 5, 6, 7)]
+    (letter,) = [json.loads(line["payload"]) for line in fake_aws.lines("SendMessageBatch", "accepted")]
+    assert (letter["reason"], letter["resubmitted"]) == ("malformed_json", "redrive/cxone-event-router/run-1/1")
+    assert base64.b64decode(letter["record"]["data"]) == b"{broken"
+    details = [json.loads(line["payload"]) for line in fake_aws.lines("PutEvents", "accepted")]
+    by_id = {one["eventId"]: one for one in details}
+    assert by_id[f"{5:032x}"] == detail
+    assert by_id[f"{3:032x}"]["metadata"]["replayed"] == "run-1"
+    assert "replayed" not in by_id[f"{1:032x}"]["metadata"]
+
+
 def test_aggregated_records_are_checkpointed_by_subsequence(child: Child) -> None:
     """KPL records share a sequence number: the checkpoint names the sub-sequence too."""
     records = child.records([envelope(n) for n in range(30)], aggregated=True)

@@ -7,7 +7,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.envelope import cut_array, open_record, seal
+from stream_router.envelope import Resubmitted, cut_array, holds_crashed, open_record, seal, seal_line, unread
 from stream_router.model import DeadLetter, Event, Record, event_id
 
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -95,3 +95,40 @@ def test_identities_are_a_function_of_the_delivery(deliveries: list[tuple[str, s
         assert identity == event_id(*delivery)
         assert len(identity) == 32
         assert int(identity, 16) >= 0
+
+
+_RUN = Resubmitted("redrive", "app", "run", 2)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """A line as it may stand in the stream, or in a dead letter: sealed, foreign, broken, cut off, binary."""
+    bodies = st.builds(seal, st.just("1" * 32), st.just("delivery"), st.integers(0, 10**12), written(OBJECTS))
+    foreign = written(JSON).map(lambda text: text.replace(b"\n", b" "))
+    line = draw(bodies | foreign | st.binary(max_size=100))
+    if draw(st.booleans()):
+        return line[: draw(st.integers(0, len(line)))]
+    return seal_line(line, "2" * 32, "content", 7, _RUN) if draw(st.booleans()) else line
+
+
+@given(lines(), st.sampled_from([False, True]))
+def test_a_line_that_is_put_back_survives_byte_for_byte(line: bytes, crashed: bool) -> None:
+    """Whatever it is, it is one event or one dead letter under the new identity, and its own bytes are as they were."""
+    sealed = seal_line(line, "0" * 32, "delivery", 5, _RUN, crashed=crashed)
+    assert b"\n" not in sealed
+    _, (found,) = opened(sealed)
+    event = found if isinstance(found, Event) else found.event
+    assert (event.raw, event.event_id, event.received_at_ms, event.resubmitted) == (line, "0" * 32, 5, str(_RUN))
+    assert unread(event.record, 0, sealed)._replace(body=event.body) == event
+    assert holds_crashed(sealed) is crashed
+
+
+@given(written(OBJECTS), st.dictionaries(st.sampled_from(["reason", "body", "v", "id", "idFrom", "receivedAt"]), _TEXT))
+def test_no_body_passes_for_what_an_operator_put_back(body: bytes, more: dict[str, str]) -> None:
+    """Whatever a sender posts, its envelope says of nobody that he put it back."""
+    posted = orjson.dumps({**orjson.loads(body), **more, "kind": "line", "resubmitted": str(_RUN)})
+    sealed = seal("0" * 32, "delivery", 5, posted)
+    _, (event,) = opened(sealed)
+    assert isinstance(event, Event)
+    assert not event.resubmitted
+    assert not unread(event.record, 0, sealed).resubmitted

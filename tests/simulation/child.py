@@ -15,7 +15,7 @@ from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.model import DeadLetter, Dropped, Entry, Event
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
@@ -59,6 +59,9 @@ class Books:
         self._outside = outside
 
     def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+        pass
+
+    def accepted_again(self, entries: Sequence[Entry]) -> None:
         pass
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
@@ -140,11 +143,11 @@ class Child:
         told = cast("ShardTelemetry", Told())
         return Shard(self.router, told, self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
-    def _deadly(self, transform: Transform) -> Callable[[Event], Entry | DeadLetter | Dropped]:
-        def read(event: Event) -> Entry | DeadLetter | Dropped:
-            if self._kinds[event.event_id] is Kind.KILLER:
+    def _deadly(self, transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
+        def read(found: Event | DeadLetter) -> Made:
+            if isinstance(found, Event) and self._kinds[found.event_id] is Kind.KILLER:
                 raise KilledError
-            return transform(event)
+            return transform(found)
 
         return read
 

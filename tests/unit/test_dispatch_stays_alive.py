@@ -168,7 +168,7 @@ def test_a_record_of_very_many_lines_is_routed_in_slices() -> None:
         turns.append(pipeline.router.backlog)
         pipeline.drain()
 
-    pipeline.router.transform = lambda found: DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")
+    pipeline.router.transform = lambda found: DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")  # type: ignore[arg-type]
     pipeline.router.route([record], keep_up)
     assert turns == [SLICE_EVENTS] * 3 + [1]
     assert not record.unsettled

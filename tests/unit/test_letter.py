@@ -52,6 +52,7 @@ def test_a_letter_says_what_the_contract_says() -> None:
         "entry": None,
         "record": {"encoding": "base64", "data": base64.b64encode(b'{"a":1}').decode()},
         "part": None,
+        "resubmitted": None,
     }
     assert message.attributes == {
         "reason": "refused",

@@ -119,6 +119,10 @@ class ShardTelemetry:
         if len(self._received_ms) >= TIMES_MAX:
             self._reckon()
 
+    def accepted_again(self, entries: Sequence[Entry]) -> None:
+        """What an operator put back was accepted: it counts, and is in no latency."""
+        self._metrics.calls([len(entries)])
+
     def _reckon(self) -> None:
         """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
         if self._buried_ms:
@@ -152,7 +156,8 @@ class ShardTelemetry:
         """A dead letter is stored, whole."""
         self._letters.buried(letter)
         self._metrics.dead_letter(letter.reason.value)
-        self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
+        if not letter.event.resubmitted:
+            self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
         """A setting said to drop these."""

@@ -35,7 +35,7 @@ def main() -> None:
     start_logging("ERROR", settings.log_format)
     own = Transform(transform_config(settings), now_ms)
     marked = own.marked(told["replayed"]) if told["replayed"] else own
-    transform = with_deadly_event(fitting(marked, settings))
+    transform = with_deadly_event(fitting(marked, settings))  # type: ignore[arg-type]  # it gets events alone
     found = reopening.reopen(raw, letter, 1)
     made = [one if isinstance(one, DeadLetter) else transform(one) for one in found]
     why = next(filter(None, map(why_not, made)), "")

@@ -112,6 +112,7 @@ class LetterWriter:
             "entry": _entry(entry) if entry else None,
             "record": record,
             "part": None,
+            "resubmitted": event.resubmitted or None,
         }
         if self._ordered and letter.entry and letter.entry.order_key:
             content["ordering"] = {"conversationId": letter.entry.order_key, "gap": True}

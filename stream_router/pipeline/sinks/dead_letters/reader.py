@@ -104,7 +104,8 @@ class _Part(_Json):
 
 
 class Letter(_Json):
-    """One dead letter, or one part of it. `generation` counts how often it was redriven and failed again.
+    """One dead letter, or one part of it. `resubmitted` says which run put its event on the stream before it failed;
+    `generation` counts how often it was redriven and failed again.
 
     `event_type` is "" where nobody knows it; `edited`: somebody changed the event by hand; `masking`: the policy then.
     """
@@ -118,6 +119,7 @@ class Letter(_Json):
     entry: dict[str, Any] | None = None
     record: _Stored
     part: _Part | None = None
+    resubmitted: str | None = None
     ordering: dict[str, Any] | None = None
     generation: int = 0
     history: tuple[Failure, ...] = ()

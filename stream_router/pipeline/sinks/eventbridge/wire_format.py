@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from stream_router import limits
+from stream_router.envelope import read_resubmitted
 from stream_router.model import SOURCE, Entry, Event
 
 TYPES_KEPT = 100
@@ -90,18 +91,26 @@ def deduplication_id(shard_id: str, event: Event) -> str:
     """What tells a v2 bus that an event is a copy: the event's id where the sender gave its delivery one.
 
     An id derived from content never does, since two equal records may be two real events: then the place in the stream.
+    What an operator put back is no copy of what went out before, but of what the same run put back: the run is in it.
     """
     if event.id_from == "delivery":
-        return event.event_id
-    record = event.record
-    return f"{shard_id}:{record.sequence_number}:{record.sub_sequence_number}:{event.line}"
+        token = event.event_id
+    else:
+        record = event.record
+        token = f"{shard_id}:{record.sequence_number}:{record.sub_sequence_number}:{event.line}"
+    if told := read_resubmitted(event.resubmitted):
+        token = f"{token}:{told.run}"
+    return _within_128(token)
 
 
 def group_id(order_key: str) -> str:
-    """An EventGroupId of at most 128 characters (model `eventbridgev2`); a longer conversation id is hashed."""
-    if len(order_key) <= 128:
-        return order_key
-    return hashlib.sha256(order_key.encode()).hexdigest()
+    """An EventGroupId; a conversation id that is too long is hashed."""
+    return _within_128(order_key)
+
+
+def _within_128(text: str) -> str:
+    """At most the 128 characters that EventGroupId and DeduplicationId may have (model `eventbridgev2`)."""
+    return text if len(text) <= 128 else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _head(major: int, value: int) -> bytes:
