@@ -16,8 +16,7 @@ _FONTS_OF_OTHERS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 def picture() -> str:
     """The picture of a consumer with one shard that holds, and of a receiver."""
-    from stream_router.top.hosts import Host
-    from stream_router.top.screen import Looks, screen
+    from stream_router.top.view import Host, screen
     from tests import statuses
 
     hosts = [
@@ -25,7 +24,7 @@ def picture() -> str:
         Host("http://127.0.0.1:9465", "receive", statuses.receiver(), ""),
     ]
     console = Console(record=True, file=io.StringIO(), width=COLUMNS, height=60, force_terminal=True)
-    console.print(screen(hosts, Looks(), console))
+    console.print(screen(hosts, console))
     drawn = _FONTS_OF_OTHERS.sub("", console.export_svg(title="stream-router top", unique_id="top"))
     return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"
 

@@ -152,7 +152,7 @@ def top(
     """Show live what consumers and receivers do: is it well, since when, how slow, how long until data is lost.
 
     Asks the admin ports (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN, or each --url) with the token
-    of STREAM_ROUTER_ADMIN_TOKEN, and nothing else. Keys: s sorts, h goes to the next host, q quits.
+    of STREAM_ROUTER_ADMIN_TOKEN, and nothing else. Of several hosts the worst is shown whole. q quits.
     Example: stream-router top --url http://10.0.0.5:9464 --url http://10.0.0.6:9464
     """
     from stream_router.settings.operators import Top

@@ -1,14 +1,20 @@
-"""The command: once, as JSON, or live until `q` or Ctrl-C."""
+"""`stream-router top`: asks the admin ports, and shows it once, as JSON, or live until `q` or Ctrl-C.
+
+All ports are asked at once: a host that hangs holds up no other, and one that is away is a line, no error.
+"""
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-import threading
-from collections.abc import Sequence
+import termios
+import tty
+from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import httpx
 import orjson
 from rich.console import Console
 from rich.live import Live
@@ -16,16 +22,20 @@ from rich.live import Live
 from stream_router.errors import SettingsError
 from stream_router.process import heard_by, iso, now_ms
 from stream_router.settings.operators import Top
-from stream_router.top.hosts import Host, Hosts
-from stream_router.top.keys import Keys
-from stream_router.top.screen import Looks, screen
+from stream_router.top.view import Host, screen
 
 SCHEMA = "stream-router.top/1"
 EVERY_S = 2.0
 """The ports make their status at most once a second."""
 
-LOOK_EVERY_S = 0.25
-QUIT = ("q", "Q", "\x03", "\x1b")
+PATIENCE_S = 3.0
+QUIT = ("q", "Q", "\x03", "\x1b", "")
+
+PROGRAMS: dict[str, Literal["consume", "receive"]] = {
+    "stream-router.consumer-status": "consume",
+    "stream-router.receiver-status": "receive",
+}
+"""Who speaks, by the name of the schema without its version: later versions add, and what is gone shows as unknown."""
 
 
 class Wish(NamedTuple):
@@ -46,13 +56,14 @@ def run(settings: Top, wish: Wish) -> int:
         raise SettingsError(f"--url: {bad[0][:80]!r} is no URL of an admin port; give http://HOST:PORT")
     console = Console()
     if console.is_terminal and not (wish.once or wish.as_json):
-        _live(_Asker(urls, settings.token), console)
+        with contextlib.suppress(KeyboardInterrupt), heard_by(_end, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.run(_live(urls, settings.token, console))
         return 0
-    found = asyncio.run(_asked(urls, settings.token))
+    found = asyncio.run(ask(urls, settings.token))
     if wish.as_json:
         sys.stdout.write(_json(found) + "\n")
     else:
-        console.print(screen(found, Looks(), console))
+        console.print(screen(found, console))
     if not any(host.program for host in found):
         sys.stdout.flush()
         ports = " or ".join(urls)
@@ -62,67 +73,92 @@ def run(settings: Top, wish: Wish) -> int:
     return 0
 
 
-async def _asked(urls: Sequence[str], token: str) -> list[Host]:
-    async with Hosts(urls, token) as hosts:
-        return await hosts.ask()
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """What a shell starts in the background ignores Ctrl-C, and a terminal that is closed is an end too."""
+    raise KeyboardInterrupt
+
+
+async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
+    """Each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # No proxy of the environment: admin ports are on this machine or in this network.
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False, transport=transport) as client:
+        return await asyncio.gather(*(_ask(client, url.rstrip("/").removesuffix("/status")) for url in urls))
+
+
+async def _ask(client: httpx.AsyncClient, url: str) -> Host:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await client.get(f"{url}/status")
+    except (httpx.TimeoutException, TimeoutError):
+        return Host(url, None, {}, f"no answer within {PATIENCE_S:.0f} s")
+    except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as error:
+        return Host(url, None, {}, f"does not answer ({_short(error)})")
+    if answer.status_code == 401:
+        return Host(url, None, {}, "asks for another token: set STREAM_ROUTER_ADMIN_TOKEN as it is set there")
+    try:
+        status: dict[str, Any] = answer.json()
+        program = PROGRAMS[str(status["schema"]).partition("/")[0]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Host(url, None, {}, f"answers {answer.status_code}, but is no admin port of ours; check the URL")
+    return Host(url, program, status, "")
+
+
+def _short(error: BaseException) -> str:
+    """The system's own words, which httpx keeps behind its own; the library's where there are none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror).lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rstrip(".").lower() or type(error).__name__
 
 
 def _json(found: Sequence[Host]) -> str:
-    at = iso(now_ms())
     hosts = [
         {"url": host.url, "program": host.program, "error": host.error or None, "status": host.status or None}
         for host in found
     ]
-    return orjson.dumps({"schema": SCHEMA, "at": at, "hosts": hosts}).decode()
+    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "hosts": hosts}).decode()
 
 
-def _live(asker: "_Asker", console: Console) -> None:
-    """Draw on a screen of its own, which is put back; asked on a thread, so that a host that hangs holds up no key."""
-    looks = Looks(keys=True)
-    with contextlib.suppress(KeyboardInterrupt), _ends_on_signals(), asker, Keys() as keys:  # noqa: SIM117
-        with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
-            while True:
-                live.update(screen(found, looks, console) if (found := asker.found) else "asking…", refresh=True)
-                if (key := keys.wait(LOOK_EVERY_S)) in QUIT:
-                    break
-                looks = looks.pressed(key)
+async def _live(urls: Sequence[str], token: str, console: Console) -> None:
+    """Draw on a screen of its own, which is put back; `q` ends it at once, whoever hangs."""
+    quit_asked = asyncio.Event()
+    live = Live("asking…", console=console, screen=True, auto_refresh=False, vertical_overflow="crop")
+    with live, _keys_come_one_by_one():
+        if sys.stdin.isatty():
+            asyncio.get_running_loop().add_reader(sys.stdin, _pressed, quit_asked)
+        asker = asyncio.create_task(_follow(urls, token, live))
+        await asyncio.wait((asker, asyncio.create_task(quit_asked.wait())), return_when=asyncio.FIRST_COMPLETED)
+        asker.cancel()
 
 
-class _Asker:
-    """Asks again and again while it is entered, on a thread of its own; `found` is the newest answer."""
-
-    def __init__(self, urls: Sequence[str], token: str) -> None:
-        self._urls, self._token = urls, token
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
-        self.found: list[Host] = []
-
-    def __enter__(self) -> None:
-        self._task = self._loop.create_task(self._ask())
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join()
-
-    def _run(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError), contextlib.closing(self._loop):
-            self._loop.run_until_complete(self._task)
-
-    async def _ask(self) -> None:
-        async with Hosts(self._urls, self._token) as hosts:
-            while True:
-                self.found = await hosts.ask()
-                await asyncio.sleep(EVERY_S)
+def _pressed(quit_asked: asyncio.Event) -> None:
+    try:
+        key = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
+    except OSError:  # the terminal is gone
+        key = ""
+    if key in QUIT:
+        quit_asked.set()
 
 
-def _ends_on_signals() -> contextlib.AbstractContextManager[None]:
-    """SIGTERM, and a terminal that is closed, end it as Ctrl-C does, so that the terminal is put back.
+async def _follow(urls: Sequence[str], token: str, live: Live) -> None:
+    while True:
+        live.update(screen(await ask(urls, token), live.console, live=True), refresh=True)
+        await asyncio.sleep(EVERY_S)
 
-    Ctrl-C too is heard here: what a shell starts in the background ignores it, and so do that one's own children.
-    """
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    return heard_by(end, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+@contextlib.contextmanager
+def _keys_come_one_by_one() -> Iterator[None]:
+    """Without Enter, and unseen; the terminal is as before when it is left."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

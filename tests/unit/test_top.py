@@ -2,8 +2,7 @@
 
 import asyncio
 import io
-import itertools
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -15,21 +14,20 @@ from stream_router.errors import SettingsError
 from stream_router.settings.operators import Top
 from stream_router.settings.reading import load
 from stream_router.top import command, words
-from stream_router.top.hosts import Host, Hosts, Program
-from stream_router.top.screen import Looks, screen
+from stream_router.top.view import Host, screen
 from tests import statuses
 
 CONSUMER, RECEIVER = "http://127.0.0.1:9464", "http://127.0.0.1:9465"
 
 
-def host(status: dict[str, Any], url: str = CONSUMER, program: Program = "consume") -> Host:
+def host(status: dict[str, Any], url: str = CONSUMER, program: Literal["consume", "receive"] = "consume") -> Host:
     return Host(url, program, status, "")
 
 
-def shown(*hosts: Host, width: int = 60, height: int = 100, looks: Looks | None = None) -> list[str]:
+def shown(*hosts: Host, width: int = 60, height: int = 100, live: bool = False) -> list[str]:
     """The lines as they stand on a terminal of that size."""
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None, force_terminal=True)
-    console.print(screen(hosts, looks or Looks(), console))
+    console.print(screen(hosts, console, live=live))
     text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     return [line.rstrip() for line in text.rstrip("\n").split("\n")]
 
@@ -45,9 +43,17 @@ def test_the_verdict_stands_first_then_what_explains_it() -> None:
     assert lines[0] == "✗ HOLDING since 09:28:00 UTC: 1 of 2 shards hold: the event"
     assert lines[1] == "bus refuses every call (ThrottlingException)"
     assert lines[2] == "data safe for 6d23h  oldest unsettled 2m02s  caught up in -"
-    assert the(lines, "delivered") == "delivered 256/s  read 100/s  retries 14.5/s"
+    assert the(lines, "last minute: d") == "last minute: delivered 256/s  read 100/s  retries 14.5/s"
     assert the(lines, "whole way").split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
-    order = ("data safe", "delivered", "latency, 5 min", "shard ", "dead letters: ", "retries: ", "receiver ✓ READY")
+    order = (
+        "data safe",
+        "last minute: delivered",
+        "latency, 5 min",
+        "shard ",
+        "dead letters: ",
+        "retries: ",
+        "receiver ✓ READY",
+    )
     places = [next(n for n, line in enumerate(lines) if line.startswith(start)) for start in order]
     assert places == sorted(places)
     assert the(lines, "dead letters: ") == "dead letters: malformed_json 6, unroutable 1"
@@ -58,21 +64,14 @@ def test_the_verdict_stands_first_then_what_explains_it() -> None:
 
 
 def test_the_shards_that_are_ill_stand_on_top_with_their_reason() -> None:
-    """Sorted by state, by lag, or by name, as the operator presses `s`."""
-    status = statuses.holding()
-    by_state = shown(host(status))
-    first = by_state.index(next(line for line in by_state if line.startswith("shard ")))
-    assert by_state[first + 1].split() == ["1", "holding", "2m02s", "6d23h", "117KiB", "3.5s"]
-    assert by_state[first + 3] == "  1 since 09:28:00: the event bus refuses every call"
-    looks = Looks()
-    orders = []
-    for _ in range(3):
-        lines = shown(host(status), looks=looks)
-        first = lines.index(next(line for line in lines if line.startswith("shard ")))
-        orders.append([line.split()[0] for line in lines[first + 1 : first + 3]])
-        looks = looks.pressed("s")
-    assert orders == [["1", "0"], ["1", "0"], ["0", "1"]]
-    assert looks == Looks()
+    """The worst state first, then the largest lag."""
+    lines = shown(host(statuses.holding()))
+    first = lines.index(the(lines, "shard "))
+    assert lines[first + 1].split() == ["1", "holding", "2m02s", "6d23h", "117KiB", "3.5s"]
+    assert lines[first + 3] == "  1 since 09:28:00: the event bus refuses every call"
+    well = shown(host(statuses.consumer()))
+    first = well.index(the(well, "shard "))
+    assert [line.split()[0] for line in well[first + 1 : first + 3]] == ["1", "0"], "its lag is the larger"
 
 
 def test_a_shard_that_nobody_reads_is_said() -> None:
@@ -84,8 +83,8 @@ def test_a_shard_that_nobody_reads_is_said() -> None:
     assert "unread shards -" in the(unknown, "bus proven")
 
 
-def test_several_hosts_are_a_line_each_and_one_is_shown_whole() -> None:
-    """One that does not answer is a line too; `h` goes to the next."""
+def test_several_hosts_are_a_line_each_and_the_worst_is_shown_whole() -> None:
+    """One that does not answer is a line too."""
     hosts = [
         host(statuses.consumer(), "http://a:9464"),
         host(statuses.holding(), "http://b:9464"),
@@ -93,23 +92,20 @@ def test_several_hosts_are_a_line_each_and_one_is_shown_whole() -> None:
     ]
     lines = shown(*hosts)
     assert lines[0].startswith("✗ 1 of 3 well; b:9464: holding, 1 of 2 shards hold")
-    assert the(lines, "▸a:9464").split() == ["▸a:9464", "caught", "up", "0s", "6d23h", "512/s", "231ms"]
-    assert the(lines, " c:9464").split() == ["c:9464", "no", "answer", "-", "-", "-", "-"]
-    assert "http://a:9464" in lines
-    assert "http://b:9464" in shown(*hosts, looks=Looks().pressed("h"))
-    assert "http://a:9464" in shown(*hosts, looks=Looks().pressed("h").pressed("h"))
+    assert the(lines, "a:9464").split() == ["a:9464", "caught", "up", "0s", "6d23h", "512/s", "231ms"]
+    assert the(lines, "c:9464").split() == ["c:9464", "no", "answer", "-", "-", "-", "-"]
+    assert "http://b:9464" in lines
 
 
-def test_of_a_hundred_hosts_the_worst_have_a_line_and_one_is_shown_whole() -> None:
+def test_of_a_hundred_hosts_the_worst_have_a_line() -> None:
     """On a screen of 40 lines the hosts leave room for the consumer that is shown; in a pipe each has its line."""
     hosts = [host(statuses.consumer(), f"http://10.0.0.{n}:9464") for n in range(100)]
     hosts[57] = host(statuses.holding(), hosts[57].url)
     hosts[88] = hosts[88]._replace(error="does not answer")
-    lines = shown(*hosts, height=40, looks=Looks(host=30, keys=True))
+    lines = shown(*hosts, height=40, live=True)
     assert lines[0].startswith("✗ 98 of 100 well; 10.0.0.57:9464: holding")
-    at = lines.index(next(line for line in lines if line.startswith("host ")))
-    worst = ["10.0.0.57:9464", "10.0.0.88:9464"]
-    assert [line.split()[0] for line in lines[at + 1 : at + 5]] == [*worst, "▸10.0.0.30:9464", "10.0.0.0:9464"]
+    at = lines.index(the(lines, "host "))
+    assert [line.split()[0] for line in lines[at + 1 : at + 4]] == ["10.0.0.57:9464", "10.0.0.88:9464", "10.0.0.0:9464"]
     assert "88 more hosts" in lines
     assert any(line.startswith("shard ") for line in lines)
     assert sum(".0.0." in line for line in shown(*hosts)) > 100
@@ -118,14 +114,14 @@ def test_of_a_hundred_hosts_the_worst_have_a_line_and_one_is_shown_whole() -> No
 def test_a_screen_that_is_full_loses_shards_and_never_the_keys() -> None:
     """The rest is said as a number."""
     many = statuses.consumer(shards=[statuses.shard(n) for n in range(40)])
-    lines = shown(host(many), height=30, looks=Looks(keys=True))
+    lines = shown(host(many), height=30, live=True)
     assert len(lines) <= 30
-    assert lines[-1] == "q quit   s sort: state   h next host"
+    assert lines[-1] == "q quit"
     more = the([line for line in lines if line.endswith("more shards")], "")
     rows = [line for line in lines if line.split()[1:3] == ["caught", "up"]]
     assert len(rows) + int(more.split()[0]) == 40
     assert len(rows) >= 10
-    tiny = shown(host(many), height=8, looks=Looks(keys=True))
+    tiny = shown(host(many), height=8, live=True)
     assert (len(tiny), tiny[-1]) == (8, lines[-1])
 
 
@@ -189,7 +185,7 @@ def test_whatever_a_version_does_not_tell_is_unknown_and_no_failure() -> None:
     """Each field of /status in turn is null: it is shown as -, and the rest as before."""
     for status, program in ((statuses.holding(), "consume"), (statuses.receiver(), "receive")):
         for path in paths(status):
-            lines = shown(host(without(status, path), program=program))  # type: ignore[arg-type] # a Program
+            lines = shown(host(without(status, path), program=program))  # type: ignore[arg-type] # a literal
             assert len(lines) >= 3, path
     assert shown(host({"schema": "stream-router.consumer-status/9"}))[0] == "◐ UNKNOWN"
 
@@ -217,11 +213,7 @@ def test_seconds_are_said_in_their_two_largest_units(value: float | None, said: 
 
 
 def ask(answer: Any, token: str = "") -> Host:
-    async def asked() -> list[Host]:
-        async with Hosts([CONSUMER + "/"], token, httpx.MockTransport(answer)) as hosts:
-            return await hosts.ask()
-
-    (one,) = asyncio.run(asked())
+    (one,) = asyncio.run(command.ask([CONSUMER + "/"], token, httpx.MockTransport(answer)))
     return one
 
 
@@ -277,16 +269,3 @@ def test_what_is_no_url_is_refused_in_one_line() -> None:
     """Exit 78, with the form."""
     with pytest.raises(SettingsError, match=r"^--url: 'host:9464' is no URL of an admin port; give http://HOST:PORT$"):
         command.run(load(Top), command.Wish(True, False, ["host:9464"]))
-
-
-def test_every_sort_is_reached() -> None:
-    """By one key, in a circle; any other key changes nothing."""
-    looks = Looks()
-    assert looks.pressed("x") == looks
-    assert len({sort for sort, _ in zip(_sorts(looks), range(9), strict=False)}) == 3
-
-
-def _sorts(looks: Looks) -> Any:
-    for _ in itertools.count():
-        yield looks.sort
-        looks = looks.pressed("s")
