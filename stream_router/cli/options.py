@@ -1,7 +1,6 @@
 """What several commands have in common: options of one meaning, how settings are read, how a command ends."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")]
-Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")]
 Rate = Annotated[float, typer.Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be published; send nothing.")]
 

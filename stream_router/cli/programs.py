@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from stream_router.cli.options import AsJson, Ca, Url, end, settings
+from stream_router.cli.options import AsJson, Url, end, settings
 
 
 def receive() -> None:
@@ -95,19 +95,18 @@ def doctor(
         bool, typer.Option("--end-to-end", help="Also send an event of our own the whole way, and time each stage.")
     ] = False,
     url: Url = None,
-    ca: Ca = None,
 ) -> None:
     """Check everything that can be wrong: settings, this host, AWS. One line each with a code and the cure.
 
     Changes nothing, takes at most 15 s, says its verdict last. Ends with 0 if all is well, 1 if something is wrong, 2
-    if it cannot judge; bad settings are findings too, never 78. --url and --ca are the receiver's, for --end-to-end.
+    if it cannot judge; bad settings are findings too, never 78. --url is the receiver's, for --end-to-end.
     Example: stream-router doctor --end-to-end
     """
     from stream_router.control.doctor import command
 
     if offline and end_to_end:
         raise typer.BadParameter("there is no way to go offline", param_hint="--end-to-end")
-    wish = command.Wish(program, as_json, offline, end_to_end, url, str(ca or ""))
+    wish = command.Wish(program, as_json, offline, end_to_end, url)
     end(command.run(wish))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream_router.cli.options import AsJson, Ca, Rate, Url, end, settings
+from stream_router.cli.options import AsJson, Rate, Url, end, settings
 
 
 def send(
@@ -17,7 +17,6 @@ def send(
     event_type: Annotated[str | None, typer.Option("--type", help="The event's type.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="This file's bytes as they are, JSON or XML.")] = None,
     url: Url = None,
-    ca: Ca = None,
 ) -> None:
     """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
 
@@ -27,7 +26,7 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    wish = command.Wish(count, rate, preset, event_type, file, url, ca)
+    wish = command.Wish(count, rate, preset, event_type, file, url)
     end(command.run(settings(Receiver, aws_region="us-east-1"), wish))  # the region is of no matter: none need be set
 
 

@@ -27,8 +27,8 @@ from stream_router.local import poison, report, stack
 from stream_router.local.accounts import Accounts
 from stream_router.local.gate import Gate
 from stream_router.local.programs import Program, ProgramError, Programs, answers, free_port, module
-from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Poster, Webhook
+from stream_router.send.samples import Webhooks
 from stream_router.send.signing import Sign, signer
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver

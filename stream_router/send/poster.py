@@ -1,7 +1,9 @@
 """Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
 
 import math
+import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,10 +18,10 @@ TRY_AGAIN_S = 0.5
 LOOK_S = 0.05
 """How often at least it is asked whether to go on."""
 ANSWER_TIMEOUT_S = 5.0
-_NO_TEXT = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before the first character of XML: a byte order mark, and space."""
 ANSWER_KEPT_BYTES = 4 * 1024 * 1024
 """More than a receiver of ours answers to the largest array; what another server sends on is not kept."""
+_NO_TEXT = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the first character of XML: a byte order mark, and space."""
 
 
 class Webhook(NamedTuple):
@@ -43,39 +45,22 @@ class Answered(NamedTuple):
     late_ms: float = 0.0
 
 
-class _Begun(NamedTuple):
-    """A delivery that was sent at least once: when for the first time, and how long after it was due."""
+class _Delivery:
+    """A delivery that was sent at least once, and what has come of its last attempt."""
 
-    webhook: Webhook
-    first_s: float
-    late_s: float
-
-
-class _Attempt:
-    """A connection's easy handle and the delivery that is on it."""
-
-    def __init__(self, url: str, ca: str) -> None:
-        self.curl = pycurl.Curl()
-        self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(pycurl.POST, 1)
-        self.curl.setopt(pycurl.NOSIGNAL, 1)
-        self.curl.setopt(pycurl.TIMEOUT_MS, int(ANSWER_TIMEOUT_S * 1000))
-        if types.is_loopback_host(urlsplit(url).hostname or ""):
-            self.curl.setopt(pycurl.PROXY, "")  # the environment's leads away from this machine
-        if ca:
-            self.curl.setopt(pycurl.CAINFO, ca)
-        self.delivery = _Begun(Webhook("", b""), 0.0, 0.0)
+    def __init__(self, webhook: Webhook, first_s: float, late_s: float) -> None:
+        self.webhook, self.first_s, self.late_s = webhook, first_s, late_s
         self.secret = b""
         self.chunks: list[bytes] = []
         self.kept_bytes = 0
-        self.curl.setopt(pycurl.WRITEFUNCTION, self._took)
 
-    def _took(self, piece: bytes) -> None:
+    def take(self, piece: bytes) -> None:
+        """A piece of the answer."""
         if self.kept_bytes < ANSWER_KEPT_BYTES:
             self.chunks.append(piece)
             self.kept_bytes += len(piece)
 
-    def answered(self) -> bytes:
+    def answer(self) -> bytes:
         """The answer's body, without the secret where that was sent as it is: what is answered is shown to people."""
         body = b"".join(self.chunks)
         return body.replace(self.secret, b"(hidden)") if self.secret else body
@@ -84,20 +69,38 @@ class _Attempt:
 class Poster:
     """Sends deliveries to a receiver and hands each one's end to `done`, from `run`'s thread.
 
-    For `give_up_s` one that is answered 503, or not at all, is sent again: always with the same delivery id.
+    For `give_up_s` one that is answered 5xx, or not at all, is sent again: always with the same delivery id.
     """
 
-    def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float, ca: str = "") -> None:
+    def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float) -> None:
+        self._url = url
         self._sign = sign
         self._done = done
         self._give_up_s = give_up_s
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS)
-        self._idle = [_Attempt(url, ca) for _ in range(CONNECTIONS)]
-        self._busy: dict[pycurl.Curl, _Attempt] = {}
-        self._again: list[tuple[float, _Begun]] = []
+        self._idle = [self._connection() for _ in range(CONNECTIONS)]
+        self._busy: dict[pycurl.Curl, _Delivery] = {}
+        self._again: list[tuple[float, _Delivery]] = []
         self.sent = 0
         """Deliveries that were sent at least once."""
+        self.sent_again: Counter[str] = Counter()
+        """Attempts after the first, by what the one before had come to: "503", or "no answer"."""
+
+    def _connection(self) -> pycurl.Curl:
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.URL, self._url)
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.TIMEOUT_MS, int(ANSWER_TIMEOUT_S * 1000))
+        if types.is_loopback_host(urlsplit(self._url).hostname or ""):
+            curl.setopt(pycurl.PROXY, "")  # the environment's leads away from this machine
+        trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, where they are set
+        if trusted.cafile:
+            curl.setopt(pycurl.CAINFO, trusted.cafile)
+        if trusted.capath:
+            curl.setopt(pycurl.CAPATH, trusted.capath)
+        return curl
 
     @property
     def under_way(self) -> bool:
@@ -111,14 +114,15 @@ class Poster:
         """
         due_s, exhausted = time.monotonic(), False
         while go_on() and (self.under_way or not exhausted):
-            self._send_again()
+            while self._idle and self._again and self._again[0][0] <= time.monotonic():
+                self._send(self._again.pop(0)[1])
             while self._idle and not exhausted and (not rate or due_s <= time.monotonic()):
                 webhook = next(webhooks, None)
                 if webhook is None:
                     exhausted = True
                 else:
                     now_s = time.monotonic()
-                    self._send(_Begun(webhook, now_s, now_s - due_s if rate else 0.0))
+                    self._send(_Delivery(webhook, now_s, now_s - due_s if rate else 0.0))
                     self.sent += 1
                     due_s += 1 / rate if rate else 0.0
             self._multi.perform()
@@ -135,22 +139,18 @@ class Poster:
         else:
             time.sleep(wait_s)
 
-    def _send_again(self) -> None:
-        now_s = time.monotonic()
-        while self._idle and self._again and self._again[0][0] <= now_s:
-            self._send(self._again.pop(0)[1])
-
-    def _send(self, delivery: _Begun) -> None:
-        attempt, webhook = self._idle.pop(), delivery.webhook
+    def _send(self, delivery: _Delivery) -> None:
+        curl, webhook = self._idle.pop(), delivery.webhook
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
+        delivery.secret = headers.get("Authorization", "").partition(" ")[2].encode()
+        delivery.chunks, delivery.kept_bytes = [], 0
         kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
         sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
-        attempt.curl.setopt(pycurl.HTTPHEADER, sent)
-        attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
-        attempt.chunks, attempt.kept_bytes = [], 0
-        attempt.delivery, attempt.secret = delivery, headers.get("Authorization", "").partition(" ")[2].encode()
-        self._busy[attempt.curl] = attempt
-        self._multi.add_handle(attempt.curl)
+        curl.setopt(pycurl.HTTPHEADER, sent)
+        curl.setopt(pycurl.POSTFIELDS, webhook.body)
+        curl.setopt(pycurl.WRITEFUNCTION, delivery.take)
+        self._busy[curl] = delivery
+        self._multi.add_handle(curl)
 
     def _collect(self) -> None:
         queued = 1
@@ -163,11 +163,11 @@ class Poster:
 
     def _end(self, curl: pycurl.Curl, status: int, why: bytes = b"") -> None:
         self._multi.remove_handle(curl)
-        attempt = self._busy.pop(curl)
-        self._idle.append(attempt)
-        now_s, delivery = time.monotonic(), attempt.delivery
+        delivery, now_s = self._busy.pop(curl), time.monotonic()
+        self._idle.append(curl)
         if (status == 0 or status >= 500) and now_s - delivery.first_s < self._give_up_s:
+            self.sent_again[str(status) if status else "no answer"] += 1
             self._again.append((now_s + TRY_AGAIN_S, delivery))
             return
-        took_ms, answered = (now_s - delivery.first_s) * 1000, why or attempt.answered()
-        self._done(Answered(delivery.webhook, status, answered, took_ms, delivery.late_s * 1000))
+        took_ms = (now_s - delivery.first_s) * 1000
+        self._done(Answered(delivery.webhook, status, why or delivery.answer(), took_ms, delivery.late_s * 1000))

@@ -1,9 +1,9 @@
 """Signs a delivery the way its sender would, for every scheme that the receiver knows (docs/receiver.md)."""
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from stream_router.errors import SettingsError
 from stream_router.settings import secrets as kept
@@ -17,35 +17,59 @@ Sign = Callable[[str, bytes, int], dict[str, str]]
 """The headers that a delivery id, a body and a time (Unix seconds) are sent with."""
 
 
+def own_url(settings: Receiver) -> str:
+    """Where the receiver of these settings takes events, seen from its own host."""
+    return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
+
+
+def check_url(settings: Receiver, url: str) -> None:
+    """Raises SettingsError where `url` is none, or one to which the secret would go over a network as it is.
+
+    The receiver's own address may be sent to: it has judged that itself.
+    """
+    if not (types.is_url(url) and url.isascii()):
+        raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
+    scheme, parts, own = settings.webhook_scheme, urlsplit(url), urlsplit(own_url(settings))
+    is_ours = types.is_loopback_host(parts.hostname or "") or parts.netloc.rpartition("@")[2] == own.netloc
+    if scheme in types.SENDS_ITS_SECRET and parts.scheme == "http" and not is_ours:
+        cure = "give https://, or go through a tunnel to this host"
+        raise SettingsError(f"--url: {scheme} would send the secret itself over plain HTTP; {cure}")
+
+
 def signer(settings: Receiver) -> Sign:
     """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
     scheme = settings.webhook_scheme
+    id_header = settings.hmac_id_header or ""
     if scheme is None:
         raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
     if scheme == "none":
-        return lambda delivery_id, _body, _now: _id_header(settings, delivery_id)
+        return lambda delivery_id, _body, _now: _headers((id_header, delivery_id))
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     match scheme:
-        case "bearer":
-            if not secret.isascii():
+        case "bearer" | "basic":
+            if scheme == "bearer" and not secret.isascii():
                 raise SettingsError(f"{SECRETS}: a token holds a character that no HTTP header can carry; use ASCII")
-            return lambda delivery_id, _body, _now: {
-                "Authorization": f"Bearer {secret}",
-                **_id_header(settings, delivery_id),
-            }
-        case "basic":
-            token = base64.b64encode(secret.encode()).decode()
-            return lambda delivery_id, _body, _now: {
-                "Authorization": f"Basic {token}",
-                **_id_header(settings, delivery_id),
-            }
+            token = secret if scheme == "bearer" else base64.b64encode(secret.encode()).decode()
+            shown = f"{scheme.title()} {token}"
+            return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
         case "expert":
-            return lambda delivery_id, body, now: _expert(secret.encode(), delivery_id, body, now)
+            return _hmac(
+                secret.encode(), "{timestamp}.{body}", "sha256", "hex", "sha256=",
+                ("X-Nexus-Signature-256", "X-Nexus-Timestamp", "X-Nexus-Delivery-Id"),
+            )  # fmt: skip
         case "standard-webhooks":
-            key = _standard_key(secret)
-            return lambda delivery_id, body, now: _standard(key, delivery_id, body, now)
+            try:
+                key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                raise SettingsError(
+                    f"{SECRETS}: a secret is not whsec_<base64>; give it as the sender shows it"
+                ) from None
+            names = ("webhook-signature", "webhook-timestamp", "webhook-id")
+            return _hmac(key, "{id}.{timestamp}.{body}", "sha256", "base64", "v1,", names)
         case "hmac":
-            return lambda delivery_id, body, now: _hmac(settings, secret.encode(), delivery_id, body, now)
+            names = (settings.hmac_header, settings.hmac_timestamp_header or "", id_header)
+            algorithm, encoding = settings.hmac_algorithm, settings.hmac_encoding
+            return _hmac(secret.encode(), settings.hmac_template, algorithm, encoding, settings.hmac_prefix, names)
     raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: `send` cannot sign for {scheme}; choose another scheme")
 
 
@@ -60,42 +84,21 @@ def first_secret(setting: str) -> str:
     return found[0]
 
 
-def _id_header(settings: Receiver, delivery_id: str) -> dict[str, str]:
-    return {settings.hmac_id_header: delivery_id} if settings.hmac_id_header else {}
+def _hmac(key: bytes, template: str, algorithm: str, encoding: str, prefix: str, names: tuple[str, str, str]) -> Sign:
+    """A signature over `template`, of {id}, {timestamp} and {body}; `names` are its header, the time's and the id's."""
+    header, stamped, id_header = names
+    before, _, after = template.partition("{body}")
+
+    def sign(delivery_id: str, body: bytes, now: int) -> dict[str, str]:
+        parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)) for part in (before, after))
+        mac = hmac.digest(key, body.join(part.encode() for part in parts), algorithm)
+        signature = prefix + (mac.hex() if encoding == "hex" else base64.b64encode(mac).decode())
+        if stamped.lower() == header.lower():  # time and signature in one header, as Stripe has it
+            return _headers((header, f"t={now},{signature}"), (id_header, delivery_id))
+        return _headers((header, signature), (stamped, str(now)), (id_header, delivery_id))
+
+    return sign
 
 
-def _expert(secret: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
-    mac = hmac.digest(secret, f"{now}.".encode() + body, hashlib.sha256)
-    return {
-        "X-Nexus-Signature-256": f"sha256={mac.hex()}",
-        "X-Nexus-Timestamp": str(now),
-        "X-Nexus-Delivery-Id": delivery_id,
-    }
-
-
-def _standard_key(secret: str) -> bytes:
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        raise SettingsError(f"{SECRETS}: a secret is not whsec_<base64>; give it as the sender shows it") from None
-
-
-def _standard(key: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
-    mac = hmac.digest(key, f"{delivery_id}.{now}.".encode() + body, hashlib.sha256)
-    return {
-        "webhook-id": delivery_id,
-        "webhook-timestamp": str(now),
-        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-    }
-
-
-def _hmac(settings: Receiver, secret: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
-    before, _, after = settings.hmac_template.partition("{body}")
-    parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)).encode() for part in (before, after))
-    mac = hmac.digest(secret, body.join(parts), settings.hmac_algorithm)
-    text = mac.hex() if settings.hmac_encoding == "hex" else base64.b64encode(mac).decode()
-    header, signature, stamped = settings.hmac_header, settings.hmac_prefix + text, settings.hmac_timestamp_header or ""
-    if stamped.lower() == header.lower():  # time and signature in one header, as Stripe has it
-        return {header: f"t={now},{signature}", **_id_header(settings, delivery_id)}
-    stamp = {stamped: str(now)} if stamped else {}
-    return {header: signature, **stamp, **_id_header(settings, delivery_id)}
+def _headers(*pairs: tuple[str, str]) -> dict[str, str]:
+    return {name: value for name, value in pairs if name}

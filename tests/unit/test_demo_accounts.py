@@ -17,8 +17,8 @@ from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
 from stream_router.model import Event, Record, correlation_id
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Answered, Webhook
+from stream_router.send.samples import Webhooks
 from stream_router.telemetry.metrics_catalogue import STAGES
 
 ID = "0123456789abcdef0123456789abcdef"

@@ -55,7 +55,7 @@ def raising(world: World, name: str, error: Exception) -> None:
 def test_whatever_breaks_before_the_probe_is_a_finding(world: World, error: Exception, says: str) -> None:
     """SR200: no answer is one as much as a refusal; the checks before it are not lost."""
     raising(world, "rules", error)
-    found = probe.run(world, "http://127.0.0.1:9", "")
+    found = probe.run(world, "http://127.0.0.1:9")
     assert [one.code for one in found] == list(probe.CODES)
     assert (found[0].verdict, found[0].says) == (Verdict.UNKNOWN, says)
     assert found[0].cure
@@ -67,7 +67,7 @@ def test_a_probe_sends_no_secret_in_the_clear(world: World) -> None:
     assert world.receive is not None
     world.receive = world.receive.model_copy(update={"webhook_scheme": "bearer"})
     world.once("rules", list)
-    found = probe.run(world, "http://receiver.example/v1/events", "")
+    found = probe.run(world, "http://receiver.example/v1/events")
     assert (found[1].code, found[1].verdict, found[1].setting) == ("SR201", Verdict.WRONG, "--url")
     assert found[1].says == "bearer would send the secret itself over plain HTTP"
     assert found[1].cure.startswith("give https://")
@@ -83,7 +83,7 @@ def test_what_was_found_before_it_breaks_is_told(world: World, monkeypatch: pyte
 
     monkeypatch.setattr(probe.Way, "caught", caught)
     world.once("rules", list)
-    found = probe.run(world, "http://127.0.0.1:9", "")
+    found = probe.run(world, "http://127.0.0.1:9")
     assert [one.verdict for one in found] == [Verdict.WELL, Verdict.UNKNOWN, Verdict.SKIPPED, Verdict.SKIPPED]
     assert (found[1].code, found[1].says) == ("SR201", "PutRule was refused (AccessDenied)")
 
@@ -102,7 +102,7 @@ def test_a_rule_that_cannot_be_taken_away_is_told(world: World, monkeypatch: pyt
     monkeypatch.setattr(probe.Way, "caught", caught)
     monkeypatch.setattr(probe, "_follow", follow)
     world.once("rules", list)
-    found = probe.run(world, "http://127.0.0.1:9", "")
+    found = probe.run(world, "http://127.0.0.1:9")
     assert [one.code for one in found] == list(probe.CODES)
     assert [one.verdict for one in found] == [Verdict.WELL, Verdict.WELL, Verdict.WELL, Verdict.UNKNOWN]
     assert "may be left" in found[3].says

@@ -9,7 +9,7 @@ from rich.console import Console
 from stream_router.control.doctor import catalogue, probe, report, runner
 from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.world import World
-from stream_router.send.address import own_url
+from stream_router.send.signing import own_url
 
 PROBED = ("probe: other rules", "probe: stored", "probe: consumed", "probe: over the bus")
 
@@ -22,7 +22,6 @@ class Wish(NamedTuple):
     offline: bool = False
     end_to_end: bool = False
     url: str | None = None
-    ca: str = ""
 
 
 def run(wish: Wish) -> int:
@@ -50,7 +49,7 @@ def _end_to_end(wish: Wish, world: World, console: Console) -> list[runner.Resul
     begun = time.monotonic()
     url = wish.url or (own_url(world.receive) if world.receive else "")
     with console.status("an event of our own goes the whole way"):
-        found = probe.run(world, url, wish.ca)
+        found = probe.run(world, url)
     took_ms = (time.monotonic() - begun) * 1000
     return [
         runner.Result(Check(finding.code, about, lambda _, finding=finding: finding), finding, took_ms)  # type: ignore[misc]

@@ -23,9 +23,8 @@ from stream_router.operate.policy import PROBE_PREFIX
 from stream_router.operate.resources import let_in
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.process import iso, now_ms
-from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook
-from stream_router.send.signing import signer
+from stream_router.send.signing import check_url, signer
 
 POST_S = 5.0
 ARRIVAL_S = 60.0
@@ -38,12 +37,12 @@ CODES = ("SR200", "SR201", "SR202", "SR203")
 
 
 class Way:
-    """Sends probes and sees them arrive. `url` is the receiver's, `ca` a PEM file of its certificate's CA."""
+    """Sends probes and sees them arrive. `url` is the receiver's."""
 
-    def __init__(self, world: World, url: str, ca: str) -> None:
+    def __init__(self, world: World, url: str) -> None:
         assert world.receive is not None
-        address.check(world.receive, url)
-        self._world, self._url, self._ca = world, url, ca
+        check_url(world.receive, url)
+        self._world, self._url = world, url
         self._sign = signer(world.receive)
         self.mark = secrets.token_hex(16)
         self.name = f"{PROBE_PREFIX}{self.mark[:12]}"
@@ -64,7 +63,7 @@ class Way:
         }
         answers: list[Answered] = []
         webhook = Webhook(str(uuid.uuid4()), json.dumps(body).encode())
-        Poster(self._url, self._sign, answers.append, POST_S, self._ca).run(iter([webhook]), 0, lambda: True)
+        Poster(self._url, self._sign, answers.append, POST_S).run(iter([webhook]), 0, lambda: True)
         return answers[0]
 
     @contextmanager
@@ -99,7 +98,7 @@ class Way:
         return None
 
 
-def run(world: World, url: str, ca: str) -> list[Finding]:
+def run(world: World, url: str) -> list[Finding]:
     """SR200 who else gets the probe, SR201 stored, SR202 through the consumer, SR203 over the bus: one finding each."""
     if world.common is None or world.receive is None:
         return [skipped(code, "waits for SR001") for code in CODES]
@@ -109,7 +108,7 @@ def run(world: World, url: str, ca: str) -> list[Finding]:
     left = ""
     try:
         found.append(_others(world))
-        way = Way(world, url, ca)
+        way = Way(world, url)
         with way.caught() as queue:
             found += _follow(way, queue)
             left = f"; rule and queue {way.name} may be left: delete them"
