@@ -182,10 +182,10 @@ def shards(
     Measures by reading what came of late. Where a template owns the stream (CloudFormation, Terraform), change its
     number of shards there instead of with --to. Example: stream-router shards --to 4
     """
-    from stream_router.control.shards import command
+    from stream_router.operate import shards as control
     from stream_router.settings.receiver import Receiver
 
-    end(command.run(settings(Receiver), to))
+    end(control.run(settings(Receiver), to))
 
 
 COMMANDS = (receive, consume, setup, doctor, teardown, config, jars, top, health, shards)

@@ -9,35 +9,30 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.shards import command, load, reshard
-from stream_router.control.shards.load import Load
-from stream_router.control.stream import session
-from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.polite_reads import UserRecord
-from stream_router.control.stream.positions import Position
-from stream_router.control.stream.reader import Piece, Span
-from stream_router.control.stream.session import Stops
-from stream_router.control.stream.shards import Shard, Stream
-from tests import broken_off
+from stream_router.operate import shards
+from stream_router.operate import stream as streams
+from stream_router.operate.console import Stop
+from stream_router.operate.shards import Load
+from stream_router.operate.stream import Piece, Position, Shard, Span, Stream, UserRecord
 from tests.scripted import Script
 
 HALF = 2**127
 
 
-def summary(shards: int = 4, status: str = "ACTIVE", mode: str = "PROVISIONED") -> dict[str, Any]:
-    return {"OpenShardCount": shards, "StreamStatus": status, "StreamModeDetails": {"StreamMode": mode}}
+def summary(count: int = 4, status: str = "ACTIVE", mode: str = "PROVISIONED") -> dict[str, Any]:
+    return {"OpenShardCount": count, "StreamStatus": status, "StreamModeDetails": {"StreamMode": mode}}
 
 
 def test_a_load_is_measured_by_records_and_bytes() -> None:
     """User records of one Kinesis record count once; closed shards are not shown, empty ones are."""
-    shards = {
+    found = {
         "a": Shard("a", (), 0, HALF - 1, is_open=True),
         "b": Shard("b", (), HALF, 2 * HALF - 1, is_open=True),
         "c": Shard("c", (), 0, HALF - 1, is_open=False),
     }
     records = [UserRecord(Position(n // 2, n % 2), 1, bytes(100), passed_over=False) for n in range(20)]
-    pieces = [Piece(shards["a"], records[:10], 0, 1, 1), Piece(shards["a"], records[10:], 0, 1, 1)]
-    assert load.measure(pieces, shards, Span(0, 10_000)) == [Load("a", 0.5, 1.0, 200.0), Load("b", 0.5, 0.0, 0.0)]
+    pieces = [Piece(found["a"], records[:10], 0, 1, 1), Piece(found["a"], records[10:], 0, 1, 1)]
+    assert shards.measure(pieces, found, Span(0, 10_000)) == [Load("a", 0.5, 1.0, 200.0), Load("b", 0.5, 0.0, 0.0)]
 
 
 def test_what_a_measurement_keeps_does_not_grow_with_what_it_reads() -> None:
@@ -50,7 +45,7 @@ def test_what_a_measurement_keeps_does_not_grow_with_what_it_reads() -> None:
             yield Piece(shard, records, 0, 1, 1)
 
     tracemalloc.start()
-    found = load.measure(pieces(), {"a": shard}, Span(0, 10_000))
+    found = shards.measure(pieces(), {"a": shard}, Span(0, 10_000))
     _, most_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found == [Load("a", 1.0, 2_000.0, 2_000.0)]
@@ -72,23 +67,16 @@ def test_what_a_measurement_keeps_does_not_grow_with_what_it_reads() -> None:
 def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None:
     """By the limit that binds first, and not where another number of shards would not help."""
     made = [Load("abc"[n], 1 / len(loads), *one) for n, one in enumerate(loads)]
-    assert load.advice(made).startswith(says)
+    assert shards.advice(made).startswith(says)
 
 
 @pytest.mark.parametrize("records_per_s", [10.0, 900.0])
 def test_of_an_on_demand_stream_no_number_of_shards_is_advised(records_per_s: float) -> None:
     """`shards --to` refuses it: Kinesis reshards it by itself."""
-    made = [load.Load(f"s{n}", 0.25, records_per_s, 0.0) for n in range(4)]
-    said = load.advice(made, on_demand=True)
+    made = [Load(f"s{n}", 0.25, records_per_s, 0.0) for n in range(4)]
+    said = shards.advice(made, on_demand=True)
     assert "--to" not in said
     assert said.startswith("the stream is on demand")
-
-
-def test_the_table_is_readable_at_60_columns() -> None:
-    """Figures and shares of the limits."""
-    lines = command.table([Load("shardId-000000000001", 0.5, 412.0, 612_345.0)], 60)
-    assert lines[1].split() == ["shardId-000000000001", "50.0%", "412.0", "41%", "612.3", "61%"]
-    assert max(map(len, lines)) <= 60
 
 
 @pytest.mark.parametrize(
@@ -109,110 +97,104 @@ def test_the_table_is_readable_at_60_columns() -> None:
 )
 def test_the_rules_of_a_reshard(given: dict[str, Any], wanted: int, buckets: int, why: str) -> None:
     """What AWS would refuse, and what would leave shards empty, is said before."""
-    found = reshard.refusal(given, wanted, buckets)
+    found = next(shards.refusals(given, wanted, buckets), "")
     assert found.startswith(why)
     assert bool(found) == bool(why)
 
 
-def described(status: str, shards: int) -> dict[str, Any]:
+def described(status: str, count: int) -> dict[str, Any]:
     told = {"StreamName": "s", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "StreamStatus": status}
     more = {"RetentionPeriodHours": 24, "StreamCreationTimestamp": 1.0, "EnhancedMonitoring": []}
-    return {"StreamDescriptionSummary": {**told, **more, "OpenShardCount": shards}}
+    return {"StreamDescriptionSummary": {**told, **more, "OpenShardCount": count}}
 
 
-def test_a_reshard_is_followed_to_its_end() -> None:
-    """Active with the wanted number of shards; active too early is not the end."""
+SETTINGS: Any = SimpleNamespace(stream="s", buckets=64)
+
+
+def resharding(*states: tuple[str, int]) -> Script:
+    """An AWS in which a stream of two shards gets four, and is found in these states then."""
     script = Script()
-    states = [("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 4), ("ACTIVE", 4)]
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
+    asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
+    script.expect("kinesis", "update_shard_count", asked)
     for state in states:
         script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described(*state))
-    waited: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        waited.append(seconds)
-        return False
-
-    told = list(reshard.follow(script.clients.kinesis, "s", 4, lambda: 0.0, wait))
-    assert told == states
-    assert waited == [reshard.FOLLOWED_EVERY_S] * 3
+    return script
 
 
-def test_a_reshard_that_does_not_end_is_given_up() -> None:
+def test_a_reshard_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Active with the wanted number of shards; active too early is not the end."""
+    script = resharding(("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 3), ("ACTIVE", 4))
+    monkeypatch.setattr(shards, "FOLLOWED_EVERY_S", 0.0)
+    assert shards.reshard(SETTINGS, 4, script.clients, Stop()) == shards.DONE
+    script.done()
+    told = capsys.readouterr().out
+    assert told.endswith(
+        "stream s: from 2 shards to 4\nACTIVE, 2 shards open\nUPDATING, 3 shards open\nACTIVE, 4 shards open\ndone\n"
+    )
+    assert "a template owns the stream (CloudFormation, Terraform): change the number of shards there" in told
+
+
+def test_a_reshard_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After half an hour; Kinesis may still go on."""
-    script, now = Script(), [0.0]
-    for _ in range(2):
-        script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("UPDATING", 3))
-
-    def wait(seconds: float) -> bool:
-        now[0] += reshard.FOLLOWED_FOR_S + 1
-        return False
-
-    with pytest.raises(
-        TimeoutError,
-        match=f"after 30 minutes the stream is UPDATING, with 3 shards open: {reshard.GOES_ON}",
-    ):
-        list(reshard.follow(script.clients.kinesis, "s", 4, lambda: now[0], wait))
+    monkeypatch.setattr(shards, "FOLLOWED_FOR_S", -1.0)
+    with pytest.raises(TimeoutError, match=f"minutes the stream is UPDATING, 3 shards open: {shards.GOES_ON}"):
+        shards.reshard(SETTINGS, 4, resharding(("UPDATING", 3)).clients, Stop())
 
 
 def test_ctrl_c_before_the_reshard_is_asked_for_leaves_the_stream_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """The first question may take long; who breaks off then does not want the rest."""
-    script, stops = Script(), Stops()
+    script, stop = Script(), Stop()
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
-    stops.asked.set()
-    settings: Any = SimpleNamespace(stream="s", buckets=64)
-    assert command._reshard(settings, 4, script.clients, stops) == command.NOT_DONE
+    stop.ask()
+    assert shards.reshard(SETTINGS, 4, script.clients, stop) == shards.NOT_DONE
     script.done()
-    told = capsys.readouterr()
-    assert told.err == "broken off: the stream is as it was\n"
-    assert "a template owns the stream (CloudFormation, Terraform): change the number of shards there" in told.out
+    assert capsys.readouterr().err == "broken off: the stream is as it was\n"
 
 
 def test_a_reshard_that_is_not_followed_to_its_end_is_not_said_to_be_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ctrl-C: Kinesis goes on, and the command does not know how it ends."""
-    script, stops = Script(), Stops()
-    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
-    asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
-    script.expect("kinesis", "update_shard_count", asked)
-    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("UPDATING", 2))
-
-    def wait(_: float) -> bool:
-        stops.asked.set()
-        return True
-
-    monkeypatch.setattr(stops.asked, "wait", wait)
-    settings: Any = SimpleNamespace(stream="s", buckets=64)
-    assert command._reshard(settings, 4, script.clients, stops) == command.NOT_DONE
+    stop = Stop()
+    monkeypatch.setattr(stop, "wait", lambda _: True)
+    assert shards.reshard(SETTINGS, 4, resharding(("UPDATING", 2)).clients, stop) == shards.NOT_DONE
     told = capsys.readouterr()
-    assert told.err == f"broken off: {reshard.GOES_ON}\n"
+    assert told.err == f"broken off: {shards.GOES_ON}\n"
     assert "done" not in told.out
 
 
-def test_a_measurement_that_is_broken_off_shows_no_load(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("is_broken_off", [False, True])
+def test_the_load_is_shown_unless_it_is_broken_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_broken_off: bool
 ) -> None:
-    """Half of a minute would be half of the load."""
-    stops = Stops()
-    monkeypatch.setattr(session, "reading", broken_off.reading(stops))
-    monkeypatch.setattr(shards_, "describe", lambda *_: Stream("s", "arn", {}, 0))
-    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    """Figures and shares of the limits, at 60 columns. Half of a minute would be half of the load."""
+    stop, shard = Stop(), Shard("shardId-000000000001", (), 0, 2 * HALF - 1, is_open=True)
+
+    def read(*_: Any) -> Iterator[Piece]:
+        yield Piece(shard, [UserRecord(Position(n, 0), 1, bytes(1000)) for n in range(24_000)], 0, 1, 1)
+        if is_broken_off:
+            stop.ask()
+
+    monkeypatch.setattr(streams, "read", read)
+    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", "arn", {shard.shard_id: shard}, 0))
     clients: Any = SimpleNamespace(kinesis=None)
-    assert command._show(settings, clients, stops) == command.NOT_DONE
+    assert shards.show(SETTINGS, clients, stop) == (shards.NOT_DONE if is_broken_off else shards.DONE)
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "broken off: nothing is measured\n")
+    if is_broken_off:
+        assert (told.out, told.err) == ("", "broken off: nothing is measured\n")
+        return
+    _, line, says = told.out.splitlines()
+    assert line.split() == ["shardId-000000000001", "100.0%", "400.0", "40%", "400.0", "40%"]
+    assert len(line) <= 60
+    assert says == "nothing to do"
 
 
 def test_a_reshard_that_nobody_reads_of_any_more_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`| head -1`: the status says how the reshard ended, not that a line was not read."""
-    script, (there, here) = Script(), os.pipe()
+    script, (there, here) = resharding(("ACTIVE", 4)), os.pipe()
     os.close(there)
-    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
-    asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
-    script.expect("kinesis", "update_shard_count", asked)
-    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 4))
-    settings: Any = SimpleNamespace(stream="s", buckets=64)
     with os.fdopen(here, "w") as unread:
         monkeypatch.setattr(sys, "stdout", unread)
-        assert command._reshard(settings, 4, script.clients, Stops()) == command.DONE
+        assert shards.reshard(SETTINGS, 4, script.clients, Stop()) == shards.DONE
     script.done()

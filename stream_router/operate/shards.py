@@ -1,0 +1,206 @@
+"""`stream-router shards [--to N]`: the load of each shard against its limits, and resharding with its rules explained.
+
+The load is found by reading what came of late: Kinesis tells of single shards only where that is paid for.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.clients import Clients
+from stream_router.operate import stream as streams
+from stream_router.operate.console import Stop, say, stopping, write_line
+from stream_router.operate.resources import buckets_for
+from stream_router.operate.stream import Piece, Shard, Span, UnreadableError
+from stream_router.settings.receiver import Receiver
+
+DONE, NOT_DONE = 0, 1
+
+MEASURED_S = 60
+"""Long enough for a mean of what comes in bursts, and read in about as long."""
+
+RECORDS_PER_S, BYTES_PER_S = 1_000, 1_000_000
+"""What a shard takes (docs/facts.md, "Kinesis and SQS")."""
+
+FULL, ROOMY = 0.8, 0.25
+"""Shares of a limit: above the first a burst is refused, below the second half as many shards would do."""
+
+WANTED = 0.5
+"""The share that a reshard should lead to: room for a burst, and for a catch-up beside new events."""
+
+LEAST_SHARDS = 2
+"""Fewer are advised nowhere: with one, a second consumer has nothing to do, and one child's trouble is everybody's."""
+
+MOST_SHARDS = 10_000
+"""UpdateShardCount takes no more (botocore model `kinesis`, as all rules here)."""
+
+FOLLOWED_EVERY_S, FOLLOWED_FOR_S = 2.0, 1_800.0
+
+GOES_ON = "Kinesis goes on by itself; say the same again to see whether it is done"
+
+RULES = (
+    "rules: at most double, at least half at once; 10 times in 24 hours; multiples of 25 % are quickest",
+    "while it lasts writing and reading go on; the consumer reads a closed shard to its end before its children,",
+    "so order within a conversation stays, and new events wait while a closed shard has a backlog",
+    "each shard has a child process of its own: see that the consumers' hosts have room for as many",
+    "where a template owns the stream (CloudFormation, Terraform): change the number of shards there instead, or its",
+    "next deployment may set the old number again",
+)
+
+
+class Load(NamedTuple):
+    """One shard's load. `keys` is its share of the hash keys, `share` of the limit that binds first."""
+
+    shard_id: str
+    keys: float
+    records_per_s: float
+    bytes_per_s: float
+
+    @property
+    def share(self) -> float:
+        """0.0 idle, 1.0 full."""
+        return max(self.records_per_s / RECORDS_PER_S, self.bytes_per_s / BYTES_PER_S)
+
+
+def run(settings: Receiver, to: int | None) -> int:
+    """The command: shows the load, or reshards `to` so many. 0, or 1 where something stands against it."""
+    clients = Clients(settings.aws_region)
+    with stopping() as stop:
+        try:
+            return show(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
+        except (UnreadableError, ClientError, BotoCoreError, TimeoutError) as error:
+            say(f"stream-router shards: {error}")
+            return NOT_DONE
+
+
+# --- the load
+
+
+def show(settings: Receiver, clients: Clients, stop: Stop) -> int:
+    """Measure and show it, one line a shard: its share of the keys, records and bytes a second against their limits."""
+    now_ms = int(time.time() * 1000)
+    span = Span(now_ms - MEASURED_S * 1000, now_ms)
+    stream = streams.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
+    loads = measure(streams.read(clients, stream, span, stop), stream.shards, span)
+    if stop.asked:
+        say("broken off: nothing is measured")
+        return NOT_DONE
+    _write(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
+    for one in loads:
+        records, size = one.records_per_s / RECORDS_PER_S, one.bytes_per_s / BYTES_PER_S
+        _write(
+            f"{one.shard_id:<22}{one.keys:>6.1%}{one.records_per_s:>8,.1f}{records:>5.0%}"
+            f"{one.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
+        )
+    _write(advice(loads, on_demand=stream.on_demand))
+    return DONE
+
+
+def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
+    """The loads of the open shards over the span. A Kinesis record counts once, however many user records are in it."""
+    seconds = (span.until_ms - span.since_ms) / 1000
+    records: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    latest: dict[str, int] = {}
+    for piece in pieces:
+        name = piece.shard.shard_id
+        for record in piece.records:  # in the shard's order, so that those of one Kinesis record follow each other
+            records[name] += record.position.sequence_number != latest.get(name)
+            latest[name] = record.position.sequence_number
+            size[name] += len(record.data)
+    return [
+        Load(
+            shard.shard_id,
+            (shard.last_hash_key - shard.first_hash_key + 1) / 2**128,
+            records[shard.shard_id] / seconds,
+            size[shard.shard_id] / seconds,
+        )
+        for shard in shards.values()
+        if shard.is_open
+    ]
+
+
+def advice(loads: list[Load], *, on_demand: bool = False) -> str:
+    """What to do, in one sentence. Nobody but Kinesis reshards a stream that is `on_demand`."""
+    hottest = max(loads, key=lambda load: load.share)
+    total = sum(load.share for load in loads)
+    if hottest.share >= FULL and hottest.share > 2 * total / len(loads):
+        return (
+            f"{hottest.shard_id} is far fuller than the others: more shards help only where its load comes from many "
+            "conversations (STREAM_ROUTER_BUCKETS, at least 4 for each shard)"
+        )
+    if on_demand:
+        return "the stream is on demand: Kinesis adds shards, and takes them away, by itself"
+    if hottest.share >= FULL:
+        return f"nearly full: `stream-router shards --to {max(len(loads) + 1, ceil(total / WANTED))}`"
+    if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:
+        return f"half as many shards would do at this load: `stream-router shards --to {ceil(len(loads) / 2)}`"
+    return "nothing to do"
+
+
+# --- resharding
+
+
+def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> int:
+    """Reshard by UpdateShardCount, and follow it to its end. Raises TimeoutError after half an hour."""
+    summary = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
+    now = summary["OpenShardCount"]
+    if wanted == now:
+        _write(f"stream {settings.stream} has {now} shards already")
+        return DONE
+    for line in RULES:
+        _write(line)
+    if why := next(refusals(summary, wanted, settings.buckets), ""):
+        say(f"stream-router shards: {why}")
+        return NOT_DONE
+    if stop.asked:
+        say("broken off: the stream is as it was")
+        return NOT_DONE
+    clients.kinesis.update_shard_count(
+        StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
+    )
+    _write(f"stream {settings.stream}: from {now} shards to {wanted}")
+    until_s, told = time.monotonic() + FOLLOWED_FOR_S, ""
+    while True:
+        summary = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
+        state = f"{summary['StreamStatus']}, {summary['OpenShardCount']} shards open"
+        if state != told:
+            _write(state)
+            told = state
+        if summary["StreamStatus"] == "ACTIVE" and summary["OpenShardCount"] == wanted:
+            _write("done")
+            return DONE
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"after {FOLLOWED_FOR_S / 60:.0f} minutes the stream is {state}: {GOES_ON}")
+        if stop.wait(FOLLOWED_EVERY_S):
+            say(f"broken off: {GOES_ON}")
+            return NOT_DONE
+
+
+def refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:
+    """Why the stream cannot have so many shards now. `summary` is DescribeStreamSummary's."""
+    now, least = summary["OpenShardCount"], buckets_for(wanted)
+    if summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
+        yield "the stream is on demand: Kinesis reshards it by itself; switch it to provisioned first"
+    if summary["StreamStatus"] != "ACTIVE":
+        yield f"the stream is {summary['StreamStatus']}: wait until it is ACTIVE"
+    if wanted > MOST_SHARDS:
+        yield f"at most {MOST_SHARDS:,} shards"
+    if wanted > 2 * now:
+        yield f"at most double at once: first --to {2 * now}"
+    if wanted < ceil(now / 2):
+        yield f"at least half at once: first --to {ceil(now / 2)}"
+    if buckets < least:
+        yield (
+            f"{wanted} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {buckets}): set it in all "
+            "receivers first, and here, or shards stay empty"
+        )
+
+
+def _write(line: str) -> None:
+    write_line(sys.stdout, line)
