@@ -41,21 +41,20 @@ def replay(
     id: Annotated[  # noqa: A002 - the option's name
         list[str] | None, typer.Option("--id", help="Only the event with this eventId; may be given again.")
     ] = None,
-    rate: Rate = 0.0,
+    rate: Rate = 100.0,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Publish although a rule or the bus cannot be judged.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go on though STREAM_ROUTER_RULE is none.")] = False,
 ) -> None:
-    """Publish events of the stream again, through the present mapping, masking and settings, with the same ids.
+    """Put events of the stream on the stream again, under the same ids: the consumer publishes them once more.
 
-    For events that were delivered wrong. Goes up to the checkpoint as it stands, and touches none. Every event carries
-    metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2026-11-24T11:00Z --dry-run
+    For events that were delivered wrong, or to nobody. Takes what was there when it begins, and touches no checkpoint.
+    Each says metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2h --dry-run
     """
-    from stream_router.control.replay import replay as control
-    from stream_router.control.replay.wish import Wish
-    from stream_router.settings.consumer import Consumer
+    from stream_router.operate import replay as operate
+    from stream_router.settings.operators import DeadLetters
 
-    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, yes)
-    end(control.run(settings(Consumer), wish))
+    wish = operate.Wish(since, until, event_type or [], id or [], rate, dry_run, yes)
+    end(operate.run(settings(DeadLetters), wish))
 
 
 COMMANDS = (find, replay)

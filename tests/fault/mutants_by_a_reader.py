@@ -269,11 +269,11 @@ OPERATOR = {
         "    elif lost and not (force or yes):\n",
         ("tests/integration/test_setup.py",),
     ),
-    "a replay counts what failed as published": Mutant(
-        "control/replay/publishing.py",
-        "            self._failed(failed(outcome.failure, one.shard_id))\n",
-        "            self.published += 1\n",
-        ("tests/integration/test_replay.py",),
+    "a line that the stream refused counts as put back": Mutant(
+        "operate/stream_writer.py",
+        'return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")',
+        'return result.get("SequenceNumber", "0")',
+        ("tests/unit/test_stream_writer.py",),
     ),
     "doctor is content where it could not judge": Mutant(
         "control/doctor/report.py",

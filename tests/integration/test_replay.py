@@ -1,4 +1,4 @@
-"""`replay` against the fake AWS: what is published again, as what, and what is left alone."""
+"""`replay` against the fake AWS, and two children that read what it puts back: what is published, as what."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.dead_letters import RULE, TYPES
+from tests.dead_letters import TYPES
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fates import Fates
+from tests.fates import APPLICATION, Fates
 
 HOUR = ("--since", "150m", "--until", "60m")
 
@@ -33,9 +33,6 @@ def lived(folder: Path, count: int) -> Iterator[Fates]:
         world.start()
         world.feed()
         world.write_leases()
-        mended = folder / "mended.toml"
-        mended.write_text('[metadata]\nmended = "yes"\n')
-        world.settings["STREAM_ROUTER_CONFIG"] = str(mended)
         yield world
         world.close()
 
@@ -49,153 +46,98 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fates]:
 def since(world: Fates) -> float:
     """Milliseconds of now: what the ledger has later is this test's."""
     world.plan()
+    world.feed()
     return time.time() * 1000
 
 
 def published(world: Fates, since_ms: float) -> list[dict[str, Any]]:
-    """The Details that were accepted since."""
+    """The Details that the children made, since then, of what was put back."""
+    world.feed()
     lines = [line for line in world.fake_aws.lines("PutEvents", "accepted") if line["time"] >= since_ms]
     return [json.loads(line["payload"]) for line in lines]
 
 
 def test_every_event_of_the_hour_and_none_of_another(world: Fates, since: float) -> None:
-    """Through the mapping of today, under the old ids, marked; checkpoints and dead letters stay as they were."""
+    """Through the consumer's mapping, under the old ids, marked with the run; leases and letters stay as they were."""
     leases, letters = world.leases(), world.fake_aws.queues()["dead-letters"]
-    answer = world.run("replay", *HOUR)
+    answer = world.run("replay", *HOUR, "--rate", "0")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
     details = published(world, since)
     assert Counter(one["eventId"] for one in details) == Counter(world.ids["hour"])
-    assert {one["metadata"]["mended"] for one in details} == {"yes"}
-    (replay_id,) = {one["metadata"]["replayed"] for one in details}
-    assert re.fullmatch(r"replay/20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", replay_id)
-    assert f"published 100 events as {replay_id}" in answer.stdout
-    assert "left out 100: a setting drops events of type typing.started" in answer.stdout
+    (run,) = {one["metadata"]["replayed"] for one in details}
+    assert f"on the stream again, as run {run}" in answer.stdout
     assert world.leases() == leases
-    assert len(world.fake_aws.queues()["dead-letters"]) == len(letters)
+    again = [letter for letter in world.fake_aws.queues()["dead-letters"] if letter not in letters]
+    told = [json.loads(letter["body"]) for letter in again]
+    assert {one["origin"]["eventId"] for one in told} == {*world.ids["malformed"]}
+    assert {one["resubmitted"] for one in told} == {f"replay/{APPLICATION}/{run}/1"}
 
 
-def test_what_cannot_be_published_is_listed_and_ends_with_1(world: Fates, since: float) -> None:
-    """No new dead letter: the old one is still there."""
-    answer = world.run("replay", *HOUR)
-    assert answer.returncode == 1
-    assert "failed 100: schema_mismatch (BadTimestamp); no dead letter was written" in answer.stdout
-    listed = re.findall(r"^  ([0-9a-f]{32})  shardId-", answer.stdout, re.MULTILINE)
-    assert len(listed) == 50
-    assert set(listed) <= set(world.ids["malformed"])
-    assert "  and 50 more" in answer.stdout
+def test_what_a_replay_put_there_is_passed_over_by_the_next(world: Fates, since: float) -> None:
+    """And each event of the hour comes once a replay."""
+    answer = world.run("replay", "--since", "150m", "--event-type", TYPES[0], "--rate", "0")
+    assert "put there by a replay" in answer.stdout
+    wanted = {one for name in ("hour", "after") for one in world.ids[name] if TYPES[int(one, 16) // 3 % 3] == TYPES[0]}
+    assert Counter(one["eventId"] for one in published(world, since)) == Counter(wanted)
 
 
-def test_a_choice_by_type_and_by_id(world: Fates, since: float) -> None:
-    """Only these; what else is in the hour is not mentioned as a failure."""
-    two = world.ids["hour"][:2]
-    answer = world.run("replay", *HOUR, "--id", two[0], "--id", two[1])
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert sorted(one["eventId"] for one in published(world, since)) == sorted(two)
-    later = time.time() * 1000
-    assert world.run("replay", *HOUR, "--event-type", "conversation.updated").returncode == 0
-    assert {one["eventType"] for one in published(world, later)} == {"conversation.updated"}
-
-
-def test_a_dry_run_shows_and_sends_nothing(world: Fates, since: float) -> None:
-    """Count, types, first and last, one event before and after in masked form."""
+def test_a_dry_run_shows_and_puts_nothing(world: Fates, since: float) -> None:
+    """By type and reason, with the settings of this shell."""
     answer = world.run("replay", *HOUR, "--dry-run")
-    assert published(world, since) == []
-    text = answer.stdout
-    assert "would publish 100 events of " in text
-    assert len(re.findall(r"^ +3[34]  [a-z.]+$", text, re.MULTILINE)) == 3
-    assert "would fail 100: schema_mismatch (BadTimestamp)" in text
-    assert f"first  {time.strftime('%Y', time.gmtime())}" in text
-    before, after = text.split("before (the first event, as it is in the stream, masked here only):")[1].split(
-        "after (its Detail, masked here only):"
-    )
-    line, detail = json.loads(before), json.loads(after)
-    assert line["id"] == detail["eventId"]
-    assert detail["metadata"]["mended"] == "yes"
-    assert detail["metadata"]["replayed"].startswith("replay/")
-
-
-def test_up_to_the_checkpoint_as_it_stood(world: Fates, since: float) -> None:
-    """What the consumer has not settled comes anyway, and is not published twice."""
-    world.put("unsettled")
-    assert world.run("replay", "--since", "30m").returncode == 0
-    assert sorted(one["eventId"] for one in published(world, since)) == sorted(world.ids["after"])
-
-
-def test_a_rate_is_kept(world: Fates, since: float) -> None:
-    """So many events a second at most."""
-    begun = time.monotonic()
-    answer = world.run("replay", *HOUR, "--event-type", "interaction.created", "--rate", "10")
     assert answer.returncode == 0
-    assert time.monotonic() - begun > 2.5
+    assert published(world, since) == []
+    assert "would put 300 events of " in answer.stdout
+    assert len(re.findall(r"^ +3[34]  published  [a-z.]+$", answer.stdout, re.MULTILINE)) == 3
+    assert re.search(r"^ +100  a dead letter: schema_mismatch \(BadTimestamp\)$", answer.stdout, re.MULTILINE)
+    assert re.search(r"^ +100  dropped  typing.started$", answer.stdout, re.MULTILINE)
+
+
+def test_a_rate_is_kept_and_there_is_one_by_default(world: Fates, since: float) -> None:
+    """So many events a second at most; 100, where nothing is said."""
+    begun_s = time.monotonic()
+    assert world.run("replay", *HOUR, "--event-type", "interaction.created", "--rate", "10").returncode == 0
+    assert time.monotonic() - begun_s > 2.5
     assert len(published(world, since)) == 34
+    assert "--rate 100" in world.run("replay", *HOUR, "--id", world.ids["hour"][0]).stderr
 
 
 @pytest.mark.parametrize(
-    ("plan", "words", "settings", "says"),
+    ("words", "settings", "says"),
     [
-        ({"missing": ["default"]}, HOUR, {}, "the event bus default does not exist"),
-        ({"bus_rules": [RULE | {"EventPattern": {"source": ["other"]}}]}, HOUR, {}, "match"),
-        ({"bus_rules": []}, HOUR, {}, "cxone-webhook-router"),
-        ({}, HOUR, {"STREAM_ROUTER_RULE": "none"}, "--yes"),
-        ({}, ("--since", "8d"), {}, "--since is older than what stream cxone-events keeps"),
-        ({}, HOUR, {"STREAM_ROUTER_APPLICATION": "never-ran"}, "there is no lease table never-ran"),
+        (HOUR, {"STREAM_ROUTER_RULE": "none"}, "--yes"),
+        (("--since", "8d"), {}, "--since is older than what stream cxone-events keeps"),
+        (HOUR, {"STREAM_ROUTER_STREAM": "nowhere"}, "there is no stream nowhere"),
     ],
 )
-def test_nothing_is_published_where_it_would_go_nowhere(
-    world: Fates, since: float, plan: dict[str, Any], words: tuple[str, ...], settings: dict[str, str], says: str
+def test_where_nothing_can_come_of_it_nothing_is_put(
+    world: Fates, since: float, words: tuple[str, ...], settings: dict[str, str], says: str
 ) -> None:
-    """A bus that is gone, a rule that matches nothing, a stream that does not reach back: 1, before the first event."""
-    world.plan(**plan)
+    """1, before the first event; the rest (bus and rule) the consumer proves, and holds."""
+    world.plan(missing=["nowhere"])
     answer = world.run("replay", *words, **settings)
     assert answer.returncode == 1
     assert says in answer.stdout + answer.stderr
-    assert published(world, since) == []
     world.plan()
+    assert published(world, since) == []
 
 
-def test_a_rule_of_others_takes_a_word(world: Fates, since: float) -> None:
-    """With --yes it is published all the same."""
-    answer = world.run("replay", *HOUR, "--id", world.ids["hour"][0], "--yes", STREAM_ROUTER_RULE="none")
-    assert answer.returncode == 0, answer.stderr
-    assert len(published(world, since)) == 1
-
-
-def test_faults_lose_nothing_and_failures_are_told(world: Fates, since: float) -> None:
-    """Throttling, resets and failures of entries are tried again; what EventBridge refuses is listed."""
+def test_faults_of_the_stream_lose_nothing(world: Fates, since: float) -> None:
+    """Throttled and lost calls, and single records that are refused, are tried again."""
     world.plan(
         rules=[
-            {"fault": "entry_error", "code": "InternalFailure", "operation": "PutEvents", "rate": 0.1},
-            {"fault": "call_error", "code": "ThrottlingException", "operation": "PutEvents", "rate": 0.1},
-            {"fault": "reset", "operation": "PutEvents", "rate": 0.05},
-            {
-                "fault": "entry_error",
-                "code": "MalformedDetail",
-                "operation": "PutEvents",
-                "where": f'int-{int(world.ids["hour"][7], 16)}"',
-            },
+            {"fault": "entry_error", "code": "InternalFailure", "operation": "PutRecords", "rate": 0.2},
+            {"fault": "call_error", "code": "ThrottlingException", "operation": "PutRecords", "rate": 0.2},
+            {"fault": "reset", "operation": "PutRecords", "rate": 0.1},
         ]
     )
-    answer = world.run("replay", *HOUR)
+    answer = world.run("replay", *HOUR, "--rate", "0", "--yes", STREAM_ROUTER_RULE="none")
     world.plan()
-    assert answer.returncode == 1
-    got = {one["eventId"] for one in published(world, since)} | {
-        line["eventId"] for line in world.fake_aws.lines("PutEvents", "accepted_then_dropped") if line["time"] >= since
-    }
-    assert got == {*world.ids["hour"]} - {world.ids["hour"][7]}
-    assert "failed 1: refused (MalformedDetail)" in answer.stdout
-    assert f"  {world.ids['hour'][7]}  shardId-" in answer.stdout
-
-
-@pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_a_type_that_the_settings_do_not_name_is_refused(world: Fates, since: float, more: tuple[str, ...]) -> None:
-    """A typing error would end as a replay of nothing; the line names what is wrong."""
-    answer = world.run("replay", *HOUR, "--event-type", "no.such", *more)
-    assert answer.returncode == 1
-    assert "no.such: not in STREAM_ROUTER_EVENT_TYPES" in answer.stderr
-    assert published(world, since) == []
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert {one["eventId"] for one in published(world, since)} == {*world.ids["hour"]}
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_where_to_go_on(world: Fates, since: float) -> None:
-    """The rest is published by the command that is printed, as a replay of its own: together what was asked for."""
+    """The rest is put back by the command that is printed, as a run of its own: together what was asked for."""
     process = world.begin("replay", *HOUR, "--rate", "20", "--event-type", TYPES[0], "--event-type", TYPES[1])
     world.until(lambda: len(published(world, since)) > 10)
     process.send_signal(signal.SIGINT)
@@ -210,15 +152,3 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_where_to_go_on(world: Fates,
     details = published(world, since)
     assert {one["eventId"] for one in details} == wanted
     assert len({one["metadata"]["replayed"] for one in details}) == 2
-
-
-@pytest.mark.long
-def test_an_outage_ends_the_replay_where_it_can_go_on(world: Fates, since: float) -> None:
-    """What was not accepted is no failure of its own: it is left, and the line to go on with is printed."""
-    world.plan(rules=[{"fault": "outage", "operation": "PutEvents"}])
-    answer = world.run("replay", *HOUR, STREAM_ROUTER_MAX_RETRIES="1")
-    world.plan()
-    assert answer.returncode == 1
-    assert "go on with: stream-router replay --since" in answer.stdout
-    assert published(world, since) == []
-    assert len(world.fake_aws.queues()["dead-letters"]) == 100

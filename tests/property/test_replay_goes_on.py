@@ -1,150 +1,90 @@
-"""A replay over shards that split and merge: broken off anywhere and gone on with, it publishes what was asked for."""
+"""A replay over shards that split and merge: broken off anywhere and gone on with, it puts back what was asked for."""
 
 import random
 import shlex
-import threading
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
+import orjson
 import pytest
-from botocore.exceptions import ClientError
 
-from stream_router.control.replay import replay
-from stream_router.control.replay.wish import Wish
-from stream_router.control.republish import preconditions
-from stream_router.control.republish.republisher import Outcome
-from stream_router.control.stream import estimate, session
-from stream_router.control.stream.polite_reads import Means, PoliteReads
-from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
-from stream_router.control.stream.reader import Span
-from stream_router.control.stream.session import Stops
-from stream_router.control.stream.shards import Shard, Stream
-from stream_router.model import Entry
-from stream_router.settings.consumer import Consumer
-from tests.unit.test_replay import NOW_MS, WISH, Connection, event, settings
+from stream_router.envelope import Resubmitted, read_resubmitted, seal, seal_line
+from stream_router.operate import replay, stream_writer
+from stream_router.operate.console import Stop
+from stream_router.operate.replay import Wish
+from stream_router.operate.stream import Span, span_of
+from stream_router.settings.operators import DeadLetters
+from stream_router.settings.reading import load
+from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
-__all__ = ["settings"]
-
+NOW_MS = 1_764_000_000_000
 MINUTE_MS = 60_000
 PASSING = ("ProvisionedThroughputExceededException", "ExpiredIteratorException")
+WISH = Wish("2h", None, [], [], 0.0, dry_run=False, yes=False)
 
 
-class Kept(NamedTuple):
-    """One record of a shard, with one event."""
-
-    number: int
-    arrived_at_ms: int
-
-    @property
-    def event_id(self) -> str:
-        return f"{self.number:032x}"
-
-    def told(self) -> dict[str, Any]:
-        envelope = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1,"body":%b}' % (self.event_id.encode(), event())
-        at = datetime.fromtimestamp(self.arrived_at_ms / 1000, UTC)
-        return {
-            "Data": envelope,
-            "PartitionKey": "",
-            "SequenceNumber": str(self.number),
-            "ApproximateArrivalTimestamp": at,
-        }
+def kept(number: int, arrived_at_ms: int, resubmitted: Resubmitted | None) -> Kept:
+    line = seal(f"{number:032x}", "content", 1, b'{"eventType":"t"}')
+    if resubmitted:
+        line = seal_line(line, f"{number:032x}", "content", 1, resubmitted)
+    return Kept(number, arrived_at_ms, line)
 
 
-class Kinesis:
-    """An hour of a stream, mostly resharded by chance; it throttles, lets iterators expire, and may refuse all."""
+class Kinesis(Shelf):
+    """An hour of a stream, mostly resharded by chance; it throttles, lets iterators expire, and may refuse all.
+
+    At its call `breaks_at` somebody asks for a stop, or it refuses everything from then on (0: never).
+    """
 
     def __init__(self, dice: random.Random) -> None:
-        self._dice, self._lock = dice, threading.Lock()
         reshards = 0.08 if dice.random() < 0.7 else 0.0
-        self.open = ["0", "1"] if reshards else ["0"]
-        self.parents: dict[str, tuple[str, ...]] = dict.fromkeys(self.open, ())
-        self.kept: dict[str, list[Kept]] = {name: [] for name in self.open}
-        self.refuses = False
+        names = ["0", "1"] if reshards else ["0"]
+        super().__init__(dict.fromkeys(names, ()), set(names))
+        self.dice, self.puts = dice, Puts(self._judged)
+        self.wanted: dict[int, int] = {}
+        """What a replay is to put back, and when it arrived."""
         at_ms, number = NOW_MS - 60 * MINUTE_MS, 0
         while (at_ms := at_ms + dice.randint(500, 30_000)) < NOW_MS - MINUTE_MS:
             if dice.random() < reshards:
                 self._reshard(merge=len(self.open) > 2 and dice.random() < 0.5)
             number += dice.randint(1, 5)
-            self.kept[dice.choice(self.open)].append(Kept(number, at_ms + dice.randint(-3_000, 3_000)))
+            arrived_ms, way = at_ms + dice.randint(-3_000, 3_000), dice.choice(["", "", "", "redrive", "replay"])
+            told = Resubmitted(way, "cxone-event-router", "r", 1) if way else None
+            self.kept[dice.choice(sorted(self.open))].append(kept(number, arrived_ms, told))
+            if way != "replay":
+                self.wanted[number] = arrived_ms
+        self.most = lambda limit: dice.randint(0, min(limit, 7))
+        self.says_end_late = lambda: dice.random() < 0.5
+        self.refuse = lambda *_: self._refused()
+        self.breaks_at, self.stop, self.refuses, self.by_ctrl_c = 0, Stop(), False, True
 
     def _reshard(self, *, merge: bool) -> None:
-        ended = tuple(self.open.pop(self._dice.randrange(len(self.open))) for _ in range(1 + merge))
+        ended = tuple(self.dice.sample(sorted(self.open), 1 + merge))
+        self.open -= set(ended)
         for _ in range(1 if merge else 2):
             name = str(len(self.parents))
             self.parents[name], self.kept[name] = ended, []
-            self.open.append(name)
+            self.open.add(name)
 
-    @property
-    def shards(self) -> dict[str, Shard]:
-        return {name: Shard(name, of, 0, 1, name in self.open) for name, of in self.parents.items()}
+    def _breaks(self) -> bool:
+        self.breaks_at -= 1
+        if self.breaks_at == 0 and self.by_ctrl_c:
+            self.stop.ask()
+        self.refuses |= self.breaks_at == 0 and not self.by_ctrl_c
+        return self.refuses
 
-    def bounds(self) -> dict[str, Position]:
-        """Checkpoints as a consumer may have them: a child has one only once its parents are read to their end."""
-        at: dict[str, Position] = {}
-        for name, parents in self.parents.items():
-            begun = all(at[parent] == SHARD_END for parent in parents)
-            if begun and name not in self.open and self._dice.random() < 0.8:
-                at[name] = SHARD_END
-            else:
-                last = self.kept[name][-3:] if begun else []
-                at[name] = Position(self._dice.choice(last).number, 0) if last else TRIM_HORIZON
-        return at
+    def _refused(self) -> Exception | None:
+        chance = self.dice.random()
+        if self._breaks():
+            return refusal("ExpiredTokenException")
+        return refusal(PASSING[chance < 0.05]) if chance < 0.1 else None
 
-    def get_shard_iterator(self, **asked: Any) -> dict[str, Any]:
-        kept = self.kept[asked["ShardId"]]
-        if at := asked.get("Timestamp"):
-            wanted = [one.arrived_at_ms >= int(at.timestamp()) * 1000 for one in kept]
-        else:
-            wanted = [one.number > int(asked["StartingSequenceNumber"]) for one in kept]
-        return {"ShardIterator": f"{asked['ShardId']} {wanted.index(True) if any(wanted) else len(kept)}"}
+    def _judged(self, _: int) -> str:
+        return "ProvisionedThroughputExceededException" if self.dice.random() < 0.2 else ""
 
-    def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - the API's own names
-        with self._lock:
-            chance, most = self._dice.random(), self._dice.randint(0, min(Limit, 7))
-        if self.refuses or chance < 0.1:
-            code = "ExpiredTokenException" if self.refuses else PASSING[chance < 0.05]
-            raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "GetRecords")  # type: ignore[typeddict-item]
-        name, at = ShardIterator.split()
-        found = self.kept[name][int(at) : int(at) + most]
-        reached = int(at) + len(found)
-        is_tip = reached == len(self.kept[name])
-        goes_on = not is_tip or name in self.open or chance < 0.5
-        return {"Records": [one.told() for one in found], "MillisBehindLatest": 0 if is_tip else 9} | (
-            {"NextShardIterator": f"{name} {reached}"} if goes_on else {}
-        )
-
-
-class Bus:
-    """A republisher: what is under way ends by chance, some of it late, and after a stop not at all."""
-
-    bus_gone, unproven, in_flight, last_code = False, 0, 0, ""
-
-    def __init__(self, dice: random.Random, published: list[str]) -> None:
-        self._dice, self._published = dice, published
-        self._waiting: list[Entry] = []
-        self._stopped = False
-
-    @property
-    def has_room(self) -> bool:
-        return not self._stopped and len(self._waiting) < 20
-
-    def publish(self, entries: Iterable[Entry]) -> None:
-        self._waiting += entries
-
-    def turn(self, _: float) -> list[Outcome]:
-        if self._stopped:
-            return []
-        ended = [
-            one for one in self._waiting if self._dice.random() < (0.05 if one.event.event_id[-1] in "7f" else 0.6)
-        ]
-        self._waiting = [one for one in self._waiting if one not in ended]
-        self._published += [one.event.event_id for one in ended]
-        return [Outcome(one.event) for one in ended]
-
-    def stop(self) -> None:
-        self._stopped = True
+    def put_records(self, **asked: Any) -> dict[str, Any]:
+        if self._breaks():
+            raise refusal("ExpiredTokenException", operation="PutRecords")
+        return self.puts.put_records(**asked)
 
 
 def gone_on_with(said: str) -> tuple[Wish, Span] | None:
@@ -155,69 +95,39 @@ def gone_on_with(said: str) -> tuple[Wish, Span] | None:
     words = shlex.split(lines[0])[5:]
     pairs = list(zip(words[::2], words[1::2], strict=True))
     wish = WISH._replace(ids=[value for name, value in pairs if name == "--id"])
-    return wish, session.span_of(dict(pairs)["--since"], dict(pairs)["--until"], NOW_MS)
+    return wish, span_of(dict(pairs)["--since"], dict(pairs)["--until"], NOW_MS)
 
 
-class Part:
-    """One command of a replay, in virtual time: at which wait of its readers it is broken off (0: never), and how."""
-
-    def __init__(self, kinesis: Kinesis, dice: random.Random, breaks_at: int) -> None:
-        self._kinesis, self._dice, self._left = kinesis, dice, breaks_at
-        self._by_ctrl_c = dice.random() < 0.5
-        self._now = 0.0
-        self.stops = Stops()
-
-    def reads(self, _clients: object, _stream: object, stop: threading.Event) -> PoliteReads:
-        """In place of `session`'s own."""
-        kinesis: Any = self._kinesis
-        return PoliteReads(Means(kinesis, "s", lambda: self._now, lambda s: self._wait(s, stop), self._dice.random))
-
-    def _wait(self, seconds: float, stop: threading.Event) -> bool:
-        self._now += seconds
-        self._left -= 1
-        if not self._left and self._by_ctrl_c:
-            self.stops._ask()
-        elif not self._left:
-            self._kinesis.refuses = True
-        return stop.is_set()
-
-
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(40))
 def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
-    seed: int, monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+    seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every event of the span that a checkpoint has passed, and no other; twice only after a break; 0 at the end."""
+    """Every event of the span but what a replay put there, and no other; twice only after a break; 0 at the end."""
+    quick(monkeypatch)
+    monkeypatch.setattr(stream_writer, "MOST_IN_HAND", 3)
+    monkeypatch.setattr("stream_router.operate.stream.time.time", lambda: NOW_MS / 1000)
     dice = random.Random(seed)
-    kinesis, published = Kinesis(dice), list[str]()
-    bounds = kinesis.bounds()
+    kinesis = Kinesis(dice)
+    settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", buckets=dice.randint(1, 5))
     since_ms = NOW_MS - dice.randint(10, 65) * MINUTE_MS
     span = Span(since_ms, min(NOW_MS, since_ms + dice.randint(1, 60) * MINUTE_MS))
-    wanted = {
-        one.event_id
-        for name, kept in kinesis.kept.items()
-        for one in kept
-        if span.holds(one.arrived_at_ms) and Position(one.number, 0) <= bounds[name]
-    }
-    wish, stream = WISH, Stream("s", "arn", kinesis.shards, 0)
+    wanted = {f"{number:032x}" for number, arrived_ms in kinesis.wanted.items() if span.holds(arrived_ms)}
+    wish = WISH
     if dice.random() < 0.3 and wanted:
         wanted = set(dice.sample(sorted(wanted), min(3, len(wanted))))
         wish = wish._replace(ids=sorted(wanted))
-
-    monkeypatch.setattr(Connection, "republisher", lambda *_: Bus(dice, published))
-    monkeypatch.setattr(replay, "Connection", Connection)
-    monkeypatch.setattr(preconditions, "look", lambda *_: preconditions.Verdict([], []))
-    monkeypatch.setattr(estimate, "incoming_bytes", lambda *_: None)
-    clients: Any = SimpleNamespace(cloudwatch=None)
     whole = True
     for breaks_at in [*(dice.randint(1, 60) for _ in range(8)), 0]:
-        part, kinesis.refuses = Part(kinesis, dice, breaks_at), False
-        monkeypatch.setattr(session, "_reads", part.reads)
-        status = replay.Replay(settings, wish, span, stream, "replay/1").run(clients, part.stops, dict(bounds))
+        kinesis.breaks_at, kinesis.stop, kinesis.refuses = breaks_at, Stop(), False
+        kinesis.by_ctrl_c = dice.random() < 0.5
+        status = replay.Replay(settings, wish, span, kinesis.stream).run(kinesis.clients, kinesis.stop)
         if (more := gone_on_with(capsys.readouterr().out)) is None:
             break
         assert status == replay.NOT_ALL
         (wish, span), whole = more, False
     assert status == replay.DONE
-    assert set(published) == wanted
+    put = [orjson.loads(line) for line in kinesis.puts.lines()]
+    assert {one["id"] for one in put} == wanted
+    assert all((told := read_resubmitted(one["resubmitted"])) and told.way == "replay" for one in put)
     if whole:
-        assert len(published) == len(wanted)
+        assert len(put) == len(wanted)

@@ -1,1 +1,0 @@
-"""`stream-router replay`: events of the stream published again, through the present mapping, masking and settings."""

@@ -1,0 +1,48 @@
+"""What the consumer would make of an event with the settings of this shell: tried here, nothing is sent."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from stream_router.consumer.transform_config import transform_config
+from stream_router.model import DeadLetter, Dropped, Event, Made
+from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
+from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
+from stream_router.settings.consumer import Consumer
+
+
+def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Made]:
+    """The consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
+
+    What no call can carry is one too, unless it goes by claim check. Raises SettingsError.
+    """
+    transform = Transform(transform_config(settings), now_ms)
+
+    def made(found: Event | DeadLetter) -> Made:
+        one = found if isinstance(found, DeadLetter) else transform(found)
+        if (
+            isinstance(one, DeadLetter | Dropped)
+            or settings.offload_bucket
+            or one.size_bytes <= settings.bytes_per_call
+        ):
+            return one
+        return DeadLetter(one.event, *TOO_LARGE, entry=one, event_type=one.detail_type)
+
+    return made
+
+
+def type_of(made: Made) -> str:
+    """The event type by our name, "" where it is not known."""
+    return made.event_type if isinstance(made, DeadLetter | Dropped) else made.detail_type
+
+
+def would_be(made: Made) -> str:
+    """What would become of it, in words by which it is counted; no payload in them."""
+    if isinstance(made, DeadLetter):
+        return f"a dead letter: {made.reason.value} ({made.code})  {made.event_type}".rstrip()
+    return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"
+
+
+def counted(title: str, counts: Counter[str]) -> list[str]:
+    """Lines of a summary: what there is most of comes first."""
+    return [f"{title} {count:,}: {what}" for what, count in counts.most_common()]
