@@ -245,10 +245,7 @@ FAILPOINTS = {
     "daemon_started_before_first_look": "the daemon was started, the supervisor has not looked at it",
     "bus_proven_before_written": "the bus said that it exists, the children cannot read it yet",
     # the operator's commands
-    "redrive_settled_before_deleted": "a redriven event is settled, its message is still in the queue",
-    "failed_again_stored_before_deleted": "a letter's next generation is in the queue, and so is the old one",
-    "exported_before_deleted": "`dlq export --take` synced its file, the messages are still in the queue",
-    "imported_before_counted": "`dlq import` sent letters, it does not know yet",
+    "redrive_put_before_deleted": "a dead letter's line is on the stream again, its message is still in the queue",
 }
 """Every place where a test can kill or stop a program: what has happened there, and what has not."""
 

@@ -20,8 +20,7 @@ _FORKING.set_forkserver_preload(
     [
         "boto3",
         "stream_router.cli",
-        "stream_router.control.dead_letters.commands",
-        "stream_router.control.dead_letters.redriving.redrive",
+        "stream_router.operate.dlq",
     ]
 )
 

@@ -1,10 +1,10 @@
-"""Dead letters of every form in a fake AWS's queue, and what its ledger says of a redrive."""
+"""Dead letters of every form in a fake AWS's queue, and what its stream and its ledger say of a redrive."""
 
+import base64
 import os
 import random
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,26 +173,49 @@ def left(fake_aws: FakeAwsProcess) -> list[dict[str, Any]]:
     return [orjson.loads(message["body"]) for message in fake_aws.queues().get(QUEUE_NAME, [])]
 
 
-def accepted(fake_aws: FakeAwsProcess) -> Counter[str]:
-    """How often each event was accepted, with or without an answer that could be read."""
-    lines = [*fake_aws.lines("PutEvents"), *fake_aws.lines("PutEventsV2")]
-    return Counter(line["eventId"] for line in lines if line["verdict"] in ("accepted", "accepted_then_dropped"))
+class Put(NamedTuple):
+    """One line on the stream: whose event, what an operator's command says of itself, and the line that it holds."""
+
+    event_id: str
+    kind: str
+    resubmitted: str
+    body: bytes
+    record: str
 
 
-def assert_accepted_before_deleted(fake_aws: FakeAwsProcess) -> int:
-    """For each message that was deleted the ledger has, before it, an accepting answer, or the letter in its place.
+def on_stream(fake_aws: FakeAwsProcess) -> list[Put]:
+    """Every line that is on the stream, shard by shard in order. The plan has to keep records."""
+    session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
+    kinesis = session.client("kinesis", endpoint_url=fake_aws.url)
+    found = []
+    for shard in kinesis.list_shards(StreamName="cxone-events")["Shards"]:
+        where = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        token = kinesis.get_shard_iterator(StreamName="cxone-events", **where)["ShardIterator"]
+        answer: dict[str, Any] = {"MillisBehindLatest": 1}
+        while answer["MillisBehindLatest"]:
+            answer = kinesis.get_records(ShardIterator=token)
+            token = answer["NextShardIterator"]
+            for record in answer["Records"]:
+                found += [_put(line, record["SequenceNumber"]) for line in record["Data"].split(b"\n")]
+    return found
 
-    How many were deleted.
-    """
-    told: Counter[str] = Counter()
+
+def _put(line: bytes, record: str) -> Put:
+    value = orjson.loads(line)
+    kind = value.get("kind", "")
+    body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
+    return Put(value["id"], kind, value.get("resubmitted", ""), body, record)
+
+
+def assert_stored_before_deleted(fake_aws: FakeAwsProcess) -> int:
+    """For each message that was deleted the ledger has its event's record before it. How many were deleted."""
+    stored: set[str] = set()
     deleted = 0
     for line in fake_aws.lines():
-        operation, verdict, identity = line["operation"], line["verdict"], line.get("eventId", "")
-        if operation in ("PutEvents", "PutEventsV2") and verdict in ("accepted", "deduplicated"):
-            told[identity] += 1
-        elif operation == "SendMessageBatch" and verdict == "accepted":
-            told[identity] += line["time"] > 0 and identity in told
+        operation, verdict = line["operation"], line["verdict"]
+        if operation == "PutRecords" and verdict == "accepted":
+            stored.update(line.get("eventIds") or [line.get("eventId", "")])
         elif operation == "DeleteMessageBatch" and verdict in ("accepted", "accepted_then_dropped"):
             deleted += 1
-            assert told[identity], f"{identity} was deleted and never accepted"
+            assert line["eventId"] in stored, f"{line['eventId']} was deleted and is not on the stream"
     return deleted

@@ -122,15 +122,6 @@ class Ordering(Model):
     gap: Literal[True]
 
 
-class EarlierFailure(Model):
-    """A time that the event became a dead letter before."""
-
-    failed_at: Moment
-    reason: str
-    code: str
-    attempts: Count
-
-
 class DeadLetter(Model):
     """The body of a message in the dead-letter queue."""
 
@@ -145,10 +136,7 @@ class DeadLetter(Model):
     part: Part | None
     resubmitted: str | None = Field(None, description="Who put it on the stream again: way/application/run/times.")
     ordering: Ordering | None = None
-    generation: int = Field(0, ge=0, description="How often it was redriven and failed again.")
-    history: list[EarlierFailure] = Field([], description="Why, the times before; the oldest first.")
-    edited: bool = Field(default=False, description="Whether somebody changed the event by hand.")
-    masking: str = Field("", description="The policy (id and version) that masked events when it was written.")
+    masking: str = Field("", description="The policy (id and version) by which the record was masked.")
 
 
 class AuditRecord(Model):

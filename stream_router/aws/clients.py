@@ -46,6 +46,8 @@ class Clients:
     cloudwatch: "CloudWatchClient"
     service_quotas: Any
     """No type stubs are installed."""
+    s3: Any
+    """No type stubs are installed."""
     sts: "STSClient"
 
     def __init__(self, region: str, endpoint_url: str | None = None, session: Session | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stream_router.cli import events, programs, trials
+from stream_router.cli import dead_letters, events, programs, trials
 from stream_router.errors import SettingsError, UnforeseenError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 for command in (*programs.COMMANDS, *events.COMMANDS, *trials.COMMANDS):
     app.command()(command)
-for group in (events.dlq, trials.cxone, trials.audit):
+for group in (dead_letters.dlq, trials.cxone, trials.audit):
     app.add_typer(group)
 
 _debug = False

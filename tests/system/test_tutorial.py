@@ -65,6 +65,12 @@ class Terminal:
                 return found
         raise AssertionError(f"no {pattern} in: " + "\n".join(seen[-30:]))
 
+    def interrupt(self) -> None:
+        """Ctrl-C: what runs in the shell ends, and the shell goes on."""
+        children = Path(f"/proc/{self._shell.pid}/task/{self._shell.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGINT)
+
     def close(self) -> None:
         """Ctrl-C, as a person ends it, and then the shell."""
         os.killpg(self._shell.pid, signal.SIGTERM)

@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from stream_router import envelope
-from stream_router.control.dead_letters.redriving import reopening
 from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -118,12 +117,18 @@ def test_a_newer_version_is_a_letter_that_the_next_version_redrives(monkeypatch:
     buried = buried._replace(raw=transform().dead_letter_raw(buried))
     (message,) = LetterWriter("s", "shardId-000000000000", lambda: float(NOW_MS), ordered=False).write(buried)
     letter = reader.read(message.body, message.attributes)
-    raw = reopening.original(letter, None)
+    raw, at = reader.original(letter), letter.origin
     assert raw == line
-    (still,) = reopening.reopen(raw, letter, 1)
-    assert isinstance(still, DeadLetter), "before the upgrade it stays a letter"
+    again = envelope.redriven(letter.resubmitted, "an-application", "run")
+
+    def put_back() -> Event | DeadLetter:
+        sealed_again = envelope.seal_line(raw, at.event_id, at.id_from, at.received_at_ms, again)
+        (found,) = envelope.open_record(Record(sealed_again, 8))
+        return found
+
+    assert isinstance(put_back(), DeadLetter), "before the upgrade it stays a letter"
     monkeypatch.setattr(envelope, "VERSION", 2)
-    (event,) = reopening.reopen(raw, letter, 1)
+    event = put_back()
     assert isinstance(event, Event)
     assert (event.event_id, event.body) == (orjson.loads(line)["id"], NOTICE)
-    assert isinstance(transform()(event), Entry)
+    assert isinstance(transform()(event._replace(resubmitted="")), Entry)

@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from stream_router import limits
-from stream_router.consumer.transform_config import transform_config
 from stream_router.control.fates import find, found_report
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
@@ -26,7 +25,6 @@ from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.transform import Transform
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 
@@ -95,8 +93,8 @@ def test_what_no_call_can_carry_was_not_accepted(
     monkeypatch.setattr(limits, "REQUEST_BYTES_1MB", 1_024)
     settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
     settings = settings.model_copy(update={"offload_bucket": bucket})
-    transform, letters = Transform(transform_config(settings), lambda: 0.0), Letters(NOTHING, STREAM)
-    made = find.judge_of(settings, transform, Checkpoints({SHARD: AT_10}), letters, UndeliveredBook(NOTHING))
+    letters = Letters(NOTHING, STREAM)
+    made = find.judge_of(settings, Checkpoints({SHARD: AT_10}), letters, UndeliveredBook(NOTHING))
     large = made(sighting(eventType="interaction.created", payload={"text": "x" * 1_024}))
     assert large.fate is fate
     assert ("oversize" in large.why) is (fate is Fate.LETTER_GONE)

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +11,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router import cli
-from stream_router.aws import endpoints
-from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.fates import find, looks
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
@@ -84,100 +82,12 @@ def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:
         find.run(settings, FIND._replace(since="999999d"))
 
 
-class Queue:
-    """A queue's messages, as `looks` takes them: what SQS says of their number is late."""
-
-    name, refused, receiving, trouble = "q", 0, 0, ""
-    begun_ms, unanswered, not_given_back = 1_000.0, 0, 0
-
-    def __init__(self, bodies: Iterable[str], sent_ms: int = 0) -> None:
-        self._there = [SimpleNamespace(body=body, attributes={}, sent_ms=sent_ms, size_bytes=1) for body in bodies]
-        self.dry = False
-
-    def keep_receiving(self) -> None:
-        """What is there comes with the next turn."""
-
-    def turn(self, _: float) -> None:
-        self.dry = True
-
-    def now(self) -> float:
-        return 0.0
-
-    def take(self) -> list[SimpleNamespace]:
-        taken, self._there = self._there, []
-        return taken
-
-    def give_back_all(self) -> None:
-        """Nothing is hidden here."""
-
-    def see_through(self, _: float) -> None:
-        """Nothing is under way."""
-
-
-@pytest.mark.parametrize("bodies", [["a letter of the last minute"], []], ids=["one", "none"])
-def test_a_queue_that_says_it_is_empty_is_looked_at(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, bodies: list[str]
-) -> None:
-    """SQS's own count may be a minute late; that nothing is there is known by receiving nothing."""
-    desk = SimpleNamespace(messages=Queue(bodies), depth=lambda: Depth(0, 0))
-    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
-    seen = looks.look(settings, "https://sqs/1/q", Stops())
-    assert [one.body for one in seen.messages] == bodies
-    assert seen.missing == ""
-
-
-@pytest.mark.parametrize(
-    ("depth", "sent_ms", "is_whole"),
-    [
-        (Depth(0, 2), 999, True),
-        (Depth(2, 0), 999, True),
-        (Depth(0, 3), 999, False),
-        (Depth(3, 0), 999, False),
-        (Depth(0, 2), 1_000, False),
-        (Depth(2, 0), 1_000, True),
-    ],
-)
-def test_a_queue_whose_every_message_was_seen_is_whole(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, depth: Depth, sent_ms: int, is_whole: bool
-) -> None:
-    """SQS's count of hidden messages is late too: it may still count what this command's first look gave back.
-
-    What may have come since the count was taken proves nothing of those that are hidden.
-    """
-    desk = SimpleNamespace(messages=Queue(["one", "two"], sent_ms), depth=lambda: depth)
-    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
-    assert (looks.look(settings, "https://sqs/1/q", Stops()).missing == "") is is_whole
-
-
-def test_what_is_not_asked_for_is_counted_and_not_kept(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To find one event among 100,000 letters takes no gigabytes, beside a consumer that needs the host's memory."""
-    bodies = [letter().body, undelivered_message().body, '{"failedMessages":[]}', "x" * 99, "y" * 99]
-    queue = Queue(bodies)
-    there = list(queue._there)
-    monkeypatch.setattr(looks, "Desk", lambda *_: SimpleNamespace(messages=queue, depth=lambda: Depth(5, 0)))
-    monkeypatch.setattr(looks, "MOST_BYTES", 4)
-    seen = looks.look(settings, "https://sqs/1/q", Stops(), find.keeping([ID]))
-    assert ([one.body for one in seen.messages], seen.missing) == (bodies[:3], "")
-    assert not any(held.body for held in there)
-
-
 @pytest.mark.parametrize("ids", [[], [ID]], ids=["conversation", "id"])
 def test_find_keeps_what_it_can_compare(ids: list[str]) -> None:
     """By its id an event is known from the text of its letter; by its conversation only from the event itself."""
     keep = find.keeping(ids)
     assert keep(letter().body)
     assert keep(letter().body.replace(ID, "f" * 32)) is not bool(ids)
-
-
-def test_a_queue_whose_answer_was_lost_was_not_wholly_seen(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """SQS may have given that call ten messages, which nobody sees now; its own count may be a minute late."""
-    queue = Queue(["one"])
-    queue.unanswered = 1
-    monkeypatch.setattr(looks, "Desk", lambda *_: SimpleNamespace(messages=queue, depth=lambda: Depth(1, 0)))
-    assert "whose answer never came" in looks.look(settings, "https://sqs/1/q", Stops()).missing
-    assert "note: 1 call for messages got no answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -194,7 +104,7 @@ def test_where_the_rules_are_others_there_need_be_no_queue_of_undelivered_events
 ) -> None:
     """Their targets' dead letters are theirs too. One that is named, or may not be asked for, is unseen."""
     client = SimpleNamespace(get_queue_url=refuses(code))
-    monkeypatch.setattr(endpoints, "client", lambda *_: client)
+    monkeypatch.setattr(looks, "Clients", lambda *_: SimpleNamespace(sqs=client))
     monkeypatch.setattr(looks, "look", lambda *_: Look(()))
     settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", **given)
     _, undelivered = looks.both(settings, Stops())
@@ -279,16 +189,6 @@ def test_a_reading_that_was_broken_off_is_no_judgement(settings: DeadLetters, mo
     monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {}, 0))
     monkeypatch.setattr(leases, "read", lambda *_: {})
     assert find.run(settings, FIND) == 2
-
-
-def test_a_look_at_a_queue_that_was_broken_off_is_not_whole(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C: what was not seen may be the letter that is asked for."""
-    stops, desk = Stops(), SimpleNamespace(messages=Queue([]), depth=lambda: Depth(0, 0))
-    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
-    stops.asked.set()
-    assert looks.look(settings, "https://sqs/1/q", stops).missing == "the look at the queue was broken off"
 
 
 class Consumer:

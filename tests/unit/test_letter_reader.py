@@ -32,7 +32,7 @@ def test_a_letter_comes_back_as_one_object() -> None:
     (message,) = WRITER.write(letter(b'{"a": 1}', entry, "interaction.created"))
     found = read(message)
     assert (found.reason, found.error.code, found.error.message) == ("refused", "MalformedDetail", "why")
-    assert (found.attempts, found.event_type, found.generation, found.history) == (2, "interaction.created", 0, ())
+    assert (found.attempts, found.event_type, found.resubmitted) == (2, "interaction.created", None)
     assert found.origin.event_id == "0" * 31 + "a"
     assert found.origin.received_at_ms == 1_764_000_000_001
     assert found.place == ("my-stream", "shard-7", "49590338271490256608559692538361571095", 3, 5)

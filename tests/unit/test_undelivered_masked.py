@@ -1,20 +1,25 @@
 """What `dlq show --undelivered --payload` shows of an event: masked as what would be published."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
-from stream_router.control.dead_letters.undelivered import desk, reading
+from stream_router.operate.queue import Message
+from stream_router.operate.undelivered import Undelivered
 from stream_router.pipeline.masking import policy_file
 from tests.events import BODY, entry
 
 
 def shown(detail: dict[str, Any], source: str = "nice.cxone.webhook", policy: str = "default") -> dict[str, Any]:
     """The Detail of an event in EventBridge's own dead-letter queue, as it is shown."""
-    letter = reading.read(orjson.dumps({"source": source, "detail-type": "t", "detail": detail}).decode(), {})
-    return desk.masked_detail(policy_file.load(policy, None), letter, detail)
+    body = orjson.dumps({"source": source, "detail-type": "t", "detail": detail}).decode()
+    one = Undelivered(Message({"MessageId": "m", "ReceiptHandle": "r", "Body": body}, 0.0))
+    transform: Any = SimpleNamespace(policy=policy_file.load(policy, None))
+    found: dict[str, Any] = orjson.loads(one.masked(transform, body.encode()))
+    return found
 
 
 def sent(**more: Any) -> dict[str, Any]:

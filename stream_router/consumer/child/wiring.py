@@ -39,7 +39,8 @@ class Wiring(Destinations):
         """The pipeline of one shard."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
-        masking = transform.masking if transform.policy else ""
+        masks = transform.policy is not None and transform.policy.mask_dead_letters
+        masking = transform.masking if masks else ""
         writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=ordered, masking=masking)
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"

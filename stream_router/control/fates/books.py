@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.control.republish.republisher import unedited
 from stream_router.control.stream.sightings import Sighting, StreamPlace
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, StrangeLetterError, UnreadableLetterError
@@ -140,6 +139,6 @@ def _undelivered(message: Message) -> Iterator[tuple[str, Undelivered]]:
     elif isinstance(body, dict) and isinstance(body.get("failedMessages"), list):
         code, text = str(body.get("errorCode") or ""), str(body.get("errorMessage") or "")
         for failed in body["failedMessages"]:
-            token = unedited(str(failed.get("deduplicationId") or "")) if isinstance(failed, dict) else ""
+            token = str(failed.get("deduplicationId") or "").partition("/")[0] if isinstance(failed, dict) else ""
             if token:
                 yield token, Undelivered("" if ":" in token else token, code, text, {})

@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.fates import found_report, looks
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.lines import write_line
-from stream_router.control.republish.fitting import fitting
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.progress import Progress
@@ -25,8 +23,10 @@ from stream_router.control.stream.sightings import Sighting, sightings
 from stream_router.envelope import open_record
 from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.model import Dropped, Event, Record
+from stream_router.operate.dry_run import transform_of
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from stream_router.pipeline.transform import Transform
 from stream_router.process import now_ms
@@ -85,7 +85,7 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
             now_there, now_undelivered = looks.both(settings, stops, keep)
             letters, undelivered = now_there.after(letters), now_undelivered.after(undelivered)
         buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
-    judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
+    judge = judge_of(settings, scan.checkpoints, letters, undelivered)
     apart = uncompared(letters, wanted)
     unseen = "; ".join(filter(None, (letters.missing, apart, undelivered.missing)))
     answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen, apart)
@@ -105,7 +105,6 @@ def keeping(ids: Sequence[str]) -> looks.Keep:
 
 def judge_of(
     settings: DeadLetters,
-    transform: Transform,
     checkpoints: Checkpoints,
     letters: Letters,
     undelivered: UndeliveredBook,
@@ -118,7 +117,7 @@ def judge_of(
         dropped = by_types is not None and isinstance(by_types(event), Dropped)
         return "STREAM_ROUTER_DROP_TYPES" if dropped else "STREAM_ROUTER_UNROUTABLE=drop"
 
-    made = fitting(transform, settings)
+    made = transform_of(settings)
     return Judge(made, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
 
 
@@ -161,8 +160,10 @@ def _is_wanted(letter: Letter, wanted: Wanted) -> bool | None:
     if wanted.by_id:
         return wanted.takes_id(letter.origin.event_id)
     try:
-        raw = reopening.original(letter, None)
+        raw = reader.original(letter)
     except UnreadableLetterError:
+        return None
+    if raw.startswith(b'{"withheld":'):
         return None
     events = open_record(Record(raw, 0))
     return any(map(wanted.takes, events)) or (None if any(map(wanted.is_hidden, events)) else False)

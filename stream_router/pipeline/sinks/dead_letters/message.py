@@ -38,7 +38,7 @@ class Message(NamedTuple):
 class LetterWriter:
     """Writes dead letters for one shard. `now_ms` is the wall clock (epoch ms).
 
-    `masking` is the policy that masks this shard's events, "" where none does.
+    `masking` is the policy by which this shard's dead letters are masked, "" where none is.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ PartsKey = tuple[object, ...]
 def parts_key(letter: Letter) -> PartsKey:
     """What the parts of one writing of a letter have in common, and no part of another."""
     of, cut = (letter.part.of, letter.part.cut) if letter.part else (1, "")
-    return (*letter.place, letter.origin.event_id, letter.edited, letter.generation, letter.record.encoding, of, cut)
+    return (*letter.place, letter.origin.event_id, letter.resubmitted, letter.record.encoding, of, cut)
 
 
 def join(parts: Iterable[Letter]) -> Letter | None:

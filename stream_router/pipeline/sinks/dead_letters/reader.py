@@ -76,15 +76,6 @@ class Origin(_Json):
         return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
-class Failure(_Json):
-    """One time that the event became a dead letter: when (ISO 8601), why, after how many attempts."""
-
-    failed_at: str
-    reason: str
-    code: str = ""
-    attempts: int = 0
-
-
 class _Error(_Json):
     code: str = ""
     message: str = ""
@@ -104,10 +95,10 @@ class _Part(_Json):
 
 
 class Letter(_Json):
-    """One dead letter, or one part of it. `resubmitted` says which run put its event on the stream before it failed;
-    `generation` counts how often it was redriven and failed again.
+    """One dead letter, or one part of it.
 
-    `event_type` is "" where nobody knows it; `edited`: somebody changed the event by hand; `masking`: the policy then.
+    `event_type` is "" where nobody knows it; `masking`: the policy by which the record was masked, "" where it was not;
+    `resubmitted`: what put the event on the stream when it failed this time (`envelope.Resubmitted`).
     """
 
     schema_: str = Field(alias="schema")
@@ -119,12 +110,8 @@ class Letter(_Json):
     entry: dict[str, Any] | None = None
     record: _Stored
     part: _Part | None = None
-    resubmitted: str | None = None
-    ordering: dict[str, Any] | None = None
-    generation: int = 0
-    history: tuple[Failure, ...] = ()
-    edited: bool = False
     masking: str = ""
+    resubmitted: str | None = None
     event_type: str = ""
 
     @property
@@ -132,22 +119,6 @@ class Letter(_Json):
         """Where its event is: no other event of any stream is there."""
         at = self.origin
         return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
-
-    @property
-    def copy_key(self) -> tuple[object, ...] | None:
-        """What a copy of this letter has in common with it, and no other event's letter; None without a place."""
-        at = self.origin
-        return (*self.place, at.event_id, self.edited) if at.sequence else None
-
-
-def is_copy(one: Letter, other: Letter) -> bool:
-    """Whether two letters of one `copy_key` hold the same event; not known of what lies in S3."""
-    if one.record == other.record:
-        return True
-    try:
-        return original(one) == original(other)
-    except UnreadableLetterError:
-        return False
 
 
 def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Letter:

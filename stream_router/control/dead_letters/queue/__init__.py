@@ -1,1 +1,0 @@
-"""The queue's side: messages held, letters gathered, selected, put back."""

@@ -1,1 +1,0 @@
-"""Dead letters back to life: opened again, tried, published, settled."""

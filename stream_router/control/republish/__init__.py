@@ -1,1 +1,0 @@
-"""Events published again: how `dlq redrive` and `replay` send what was once in the stream."""

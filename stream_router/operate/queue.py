@@ -1,0 +1,321 @@
+"""The one reader of SQS queues: each message is seen once, hidden while in hand, then deleted or given back.
+
+SQS hides a message from other readers for a while after it gave it to one. So whatever is not deleted is shown again as
+soon as nobody needs it. A command that is killed shows nothing again: SQS does, within HIDE_S.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router import limits
+from stream_router.aws.clients import Clients
+from stream_router.errors import ABSENT, DENIED, code_of, cure, served_s
+from stream_router.model import event_id_as_typed
+from stream_router.operate import arns
+from stream_router.operate.console import Stop, count_of
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.process import backoff_s
+from stream_router.settings.operators import DeadLetters
+
+HIDE_S = 300
+"""How long a message is hidden at a time; after half of it, it is hidden anew."""
+
+KEEP_EVERY_S = 30.0
+"""How often it is looked whose time runs out."""
+
+CALLS = 8
+"""Calls at once: one alone brings ten messages in some 20 ms."""
+
+LONG_POLL_S = 1
+EMPTY_ROUNDS = 2
+"""Rounds of calls without a message, in a row, that say that nothing more is there."""
+
+TRIES = 5
+"""Of a delete or a change of visibility that SQS refuses for single messages."""
+
+DATE_STEP_MS = 1_000
+"""How fine the date is that an answer tells."""
+
+
+class QueueError(Exception):
+    """A queue cannot be used; the text says why, and what to do."""
+
+
+class QueueAbsentError(QueueError):
+    """There is no such queue."""
+
+
+class Depth(NamedTuple):
+    """About how many messages a queue holds, and how many more are in somebody's hand. SQS's count is a minute late."""
+
+    visible: int
+    hidden: int
+
+
+class Message:
+    """One message in hand. `sent_ms` is when it was sent (epoch ms); `body` may be let go of once it is read."""
+
+    __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "sent_ms")
+
+    def __init__(self, told: Mapping[str, Any], hidden_until: float) -> None:
+        self.id = str(told["MessageId"])
+        self.handle = str(told["ReceiptHandle"])
+        self.body = str(told["Body"])
+        given = told.get("MessageAttributes") or {}
+        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in given.items()}
+        self.sent_ms = int((told.get("Attributes") or {}).get("SentTimestamp") or 0)
+        self.hidden_until = hidden_until
+
+
+class Queued:
+    """One dead letter in hand, of either queue, and the messages that carry it: one, or one a part, and copies.
+
+    `code` and `text` are the error's, `stream` where its event was ("" where that is not told). `key` is what copies of
+    one letter have in common, None where nothing tells; `order` sorts the oldest first.
+    """
+
+    def __init__(self, messages: list[Message], event_id: str, event_type: str, *error: str) -> None:
+        self.messages = messages
+        self.event_id, self.event_type = event_id, event_type
+        self.reason, self.code, self.text = error
+        self.stream = ""
+        self.key: object = None
+        self.order: tuple[int, ...] = ()
+        self.size_bytes = 0
+
+    @property
+    def sent_ms(self) -> int:
+        """When it was sent (epoch ms), by the queue's own stamp."""
+        return min(message.sent_ms for message in self.messages)
+
+    def is_meant(self, identity: str) -> bool:
+        """Whether `identity` is its event's id, or its correlationId, which is the same written as a UUID."""
+        return self.event_id in (identity, event_id_as_typed(identity))
+
+
+class Queue:
+    """One queue, and what of it is in hand. Use it with `with`: its end gives back what was not deleted.
+
+    `stop` ends the reading early. Raises QueueError where SQS refuses, or does not answer after botocore's retries.
+    """
+
+    def __init__(self, sqs: Any, url: str, stop: Stop) -> None:
+        self.url, self.name = url, url.rsplit("/", 1)[-1]
+        self._sqs, self._stop = sqs, stop
+        self._pool = ThreadPoolExecutor(CALLS, "sqs")
+        self._held: dict[str, Message] = {}
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeps-hidden", daemon=True)
+        self._begun_ms = 0.0
+        self._depth = Depth(0, 0)
+        self.came_later = 0
+        """Messages that were sent after the run began: held so that the reading ends, and not shown."""
+        self.trouble = ""
+        """AWS's code for the latest delete or change of visibility that failed."""
+        self.missing = ""
+        """Why not every message was seen; "" where all were, as far as SQS tells."""
+
+    def __enter__(self) -> Self:
+        self._keeper.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._keeper.join()
+        self.give_back(list(self._held.values()))
+        self._pool.shutdown()
+
+    def depth(self) -> Depth:
+        """Ask how much there is. The first time tells, by SQS's own clock, when the run began."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._asked(lambda: self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names))
+        found = answer.get("Attributes", {})
+        depth = Depth(*(int(found.get(name, 0)) for name in names))
+        if not self._begun_ms:
+            self._begun_ms, self._depth = served_s(answer) * 1000, depth
+        return depth
+
+    def read(self) -> Iterator[Message]:
+        """Each message that was there when the run began, once; in hand, and hidden, until it is deleted or given back.
+
+        Ends once nothing more comes, or the stop is asked for. `missing` is known after it.
+        """
+        if not self._begun_ms:
+            self.depth()
+        empty, self.missing = 0, ""
+        while empty < EMPTY_ROUNDS:
+            if self._stop.asked:
+                self.missing = f"the reading of {self.name} was broken off"
+                return
+            new = [message for found in self._pool.map(self._receive, range(CALLS)) for message in found]
+            empty = 0 if new else empty + 1
+            yield from new
+        self.missing = self._why_missing()
+
+    def _receive(self, _: int) -> list[Message]:
+        asked = time.monotonic()
+        try:
+            answer = self._sqs.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=limits.SQS_BATCH_MAX,
+                WaitTimeSeconds=LONG_POLL_S,
+                VisibilityTimeout=HIDE_S,
+                AttributeNames=["SentTimestamp"],
+                MessageAttributeNames=["All"],
+            )
+        except ClientError as error:
+            if code_of(error) == "OverLimit":  # as many are hidden as SQS allows: `missing` says it
+                return []
+            raise self._refused(error) from error
+        except BotoCoreError as error:
+            raise self._refused(error) from error
+        return [one for told in answer.get("Messages", ()) if (one := self._taken(Message(told, asked + HIDE_S)))]
+
+    def _taken(self, message: Message) -> Message | None:
+        """The message, held; None where it was seen before, or came later than the run began."""
+        later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
+        with self._lock:
+            known = message.id in self._seen
+            self._seen.add(message.id)
+            self.came_later += later and not known
+            if (before := self._held.get(message.id)) is not None:  # the newer receipt is the one that counts
+                before.handle, before.hidden_until = message.handle, message.hidden_until
+            else:
+                self._held[message.id] = message
+        return None if known or later else message
+
+    def _why_missing(self) -> str:
+        left = self._depth.visible + self._depth.hidden - (len(self._seen) - self.came_later)
+        if left <= 0:
+            return ""
+        if len(self._held) >= limits.SQS_HIDDEN_MAX * 0.9:
+            return (
+                f"SQS hides {limits.SQS_HIDDEN_MAX:,} messages of a queue at most, and {self.name} holds more: "
+                "choose some by --since, --until or --reason, redrive or purge them, then look again"
+            )
+        return (
+            f"about {count_of(left, 'message')} of {self.name} not seen: in another reader's hand, or of a command "
+            "that was killed (there again within 5 minutes)"
+        )
+
+    def delete(self, messages: Iterable[Message]) -> list[Message]:
+        """Delete these; those that SQS did not delete come back, and stay in hand."""
+        wanted = list(messages)
+        left = self._each("delete_message_batch", wanted)
+        self._let_go(wanted, left)
+        return left
+
+    def give_back(self, messages: Iterable[Message]) -> None:
+        """Show these to other readers again; what SQS does not show now it shows within HIDE_S."""
+        wanted = list(messages)
+        self._let_go(wanted, [])
+        self._each("change_message_visibility_batch", wanted, VisibilityTimeout=0)
+
+    def _let_go(self, messages: list[Message], but: list[Message]) -> None:
+        kept = {one.id for one in but}
+        with self._lock:
+            for message in messages:
+                if message.id not in kept:
+                    self._held.pop(message.id, None)
+
+    def _each(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
+        """Do it to every message, ten a call, several calls at once; those come back for which SQS never said yes."""
+        call, left = getattr(self._sqs, operation), messages
+
+        def batch(some: list[Message]) -> list[Message]:
+            entries = [{"Id": str(n), "ReceiptHandle": one.handle, **more} for n, one in enumerate(some)]
+            try:
+                answer = call(QueueUrl=self.url, Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                self.trouble = code_of(error)
+                return some
+            done = {entry["Id"] for entry in answer.get("Successful", ())}
+            for failed in answer.get("Failed", ()):
+                self.trouble = str(failed.get("Code"))
+            return [one for n, one in enumerate(some) if str(n) not in done]
+
+        for failures in range(TRIES):
+            if failures:
+                self._stop.wait(backoff_s(failures - 1, 0.2, 2.0))
+            size = limits.SQS_BATCH_MAX
+            batches = [left[at : at + size] for at in range(0, len(left), size)]
+            left = [one for failed in self._pool.map(batch, batches) for one in failed]
+            if not left:
+                break
+        return left
+
+    def _keep(self) -> None:
+        """Hide anew what has been hidden for half of its time, as long as it is in hand."""
+        while not self._over.wait(KEEP_EVERY_S):
+            now = time.monotonic()
+            with self._lock:
+                due = [one for one in self._held.values() if one.hidden_until - now < HIDE_S / 2]
+            failed = {one.id for one in self._each("change_message_visibility_batch", due, VisibilityTimeout=HIDE_S)}
+            for one in due:
+                if one.id not in failed:
+                    one.hidden_until = now + HIDE_S
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except (ClientError, BotoCoreError) as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: ClientError | BotoCoreError) -> QueueError:
+        code = code_of(error)
+        if code in ABSENT:
+            return QueueAbsentError(
+                f"the queue {self.name} does not exist ({code}): correct SQS_DLQ_URL (for --undelivered "
+                "STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
+            )
+        return QueueError(f"the queue {self.name} cannot be read ({code}): {cure(code)}")
+
+
+def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
+    """The URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
+
+    Raises QueueAbsentError where there is none, QueueError where it is not to be found, SettingsError where the setting
+    is no ARN.
+    """
+    arn = settings.target_dlq_arn
+    name = arn.rsplit(":", 1)[-1] if arn else arns.undelivered_name(settings.stream)
+    owner = {"QueueOwnerAWSAccountId": arns.parse(arn, "STREAM_ROUTER_TARGET_DLQ_ARN").account} if arn else {}
+    try:
+        return str(sqs.get_queue_url(QueueName=name, **owner)["QueueUrl"])
+    except (ClientError, BotoCoreError) as error:
+        kind = QueueAbsentError if code_of(error) in ABSENT else QueueError
+        raise kind(
+            f"the queue {name} cannot be found ({code_of(error)}): run `stream-router setup`, or correct "
+            "STREAM_ROUTER_TARGET_DLQ_ARN"
+        ) from error
+
+
+def object_of(clients: Clients, url: str) -> bytes:
+    """An object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
+
+    Raises UnreadableLetterError where it is not there, UnavailableLetterError where S3 does not give it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UnreadableLetterError("the address of its object in S3 is none") from None
+    try:
+        answer = clients.s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+        return bytes(answer["Body"].read())
+    except (ClientError, BotoCoreError) as error:
+        code = code_of(error)
+        if code == "NoSuchKey":
+            raise UnreadableLetterError("its object in S3 is gone (NoSuchKey)") from None
+        rights = "allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
+        raise UnavailableLetterError(
+            f"its object in S3 cannot be had ({code}): {rights if code in DENIED else cure(code)}"
+        ) from None

@@ -1,0 +1,426 @@
+"""`stream-router dlq` by the command line, against the fake AWS: looked at, exported, put back on the stream."""
+
+import base64
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.model import Reason
+from stream_router.pipeline.sinks.dead_letters import reader
+from tests import dead_letters as dlq
+from tests.dead_letters import Letters, Made
+from tests.fakeaws.process import FakeAwsProcess
+
+
+def fault(operation: str, kind: str, rate: float, code: str = "", **more: Any) -> dict[str, Any]:
+    return {"operation": operation, "fault": kind, "rate": rate, **({"code": code} if code else {}), **more}
+
+
+FAULTS = [
+    fault("PutRecords", "entry_error", 0.1, "InternalFailure"),
+    fault("PutRecords", "call_error", 0.1, "ProvisionedThroughputExceededException"),
+    fault("PutRecords", "reset", 0.05),
+    fault("ReceiveMessage", "call_error", 0.05, "InternalError", status=500),
+    fault("DeleteMessageBatch", "entry_error", 0.1, "InternalError"),
+    fault("DeleteMessageBatch", "call_error", 0.05, "ServiceUnavailable", status=503),
+    fault("ChangeMessageVisibilityBatch", "reset", 0.05),
+]
+
+
+def plan(**more: Any) -> dict[str, Any]:
+    return {"bus_rules": [dlq.RULE], "keep_records": True, "shards": 2, "shard_limits": False, **more}
+
+
+@pytest.fixture
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger.jsonl", plan(), 7) as made:
+        yield made
+
+
+def put_one(letters: Letters, **changes: Any) -> str:
+    """One letter more, its message's JSON changed: its event's id."""
+    made, (message,) = letters._one("base64", {})
+    letters.send([message._replace(body=json.dumps({**json.loads(message.body), **changes}))])
+    return made.event_id
+
+
+def ids(fake_aws: FakeAwsProcess) -> set[str]:
+    return {body["origin"]["eventId"] for body in dlq.left(fake_aws)}
+
+
+# --- list, show
+
+
+def test_list_leads_from_a_count_to_a_letter_and_disturbs_nothing(fake_aws: FakeAwsProcess) -> None:
+    """By reason, code and event type, with ids that `show` takes; what is no dead letter is counted too."""
+    letters = Letters(fake_aws)
+    letters.put(7, ("base64",), eventType="of.others")
+    parts = letters.put(1, ("parts",))
+    letters.put(1, ("minimal",))
+    letters._flush([{"Id": "0", "MessageBody": "not ours"}])
+    listed = dlq.run(fake_aws, "list")
+    assert listed.returncode == 0, listed.stderr
+    assert re.search(r"^ +7  outage  ThrottlingException  of\.others$", listed.stdout, re.MULTILINE)
+    assert re.search(r"^ +1  outage  ThrottlingException  \(type not known\)$", listed.stdout, re.MULTILINE)
+    assert re.search(r"^ +1  the message is no JSON$", listed.stdout, re.MULTILINE)
+    ids_told = re.findall(r"\b[0-9a-f]{32}\b", listed.stdout)
+    assert len(ids_told) == 3 + 1 + 1
+    assert dlq.run(fake_aws, "show", ids_told[0]).returncode == 0
+    assert dlq.run(fake_aws, "list").stdout == listed.stdout, "everything was given back"
+    chosen = dlq.run(fake_aws, "list", "--id", parts[0].event_id, "--reason", "outage").stdout
+    assert "looked at 9, 1 of them meant" in chosen
+    assert "looked at 9, 0 of them meant" in dlq.run(fake_aws, "list", "--until", "1h").stdout
+
+
+def test_list_looks_at_a_thousand(fake_aws: FakeAwsProcess) -> None:
+    """They are mostly one mistake, and a look hides them from other readers."""
+    Letters(fake_aws).put(1_100, ("base64",))
+    assert "looked at 1,000\n" in dlq.run(fake_aws, "list").stdout
+    assert "looked at 1,000\n" in dlq.run(fake_aws, "list").stdout
+
+
+def test_a_reason_that_no_letter_can_have_is_2_with_the_list(fake_aws: FakeAwsProcess) -> None:
+    """A filter that can match nothing is no success; so of every command that takes one."""
+    for words in (("list",), ("redrive",), ("export", "file")):
+        done = dlq.run(fake_aws, *words, "--reason", "unroutable,refused")
+        assert done.returncode == 2
+        assert all(reason in done.stderr for reason in Reason)
+
+
+def test_show_tells_all_and_the_event_only_where_asked_for(fake_aws: FakeAwsProcess) -> None:
+    """By the event's id or correlationId; the event masked where masking is on; what kills processes is not masked."""
+    letters = Letters(fake_aws)
+    (made,) = letters.put(1, ("parts",))
+    deadly = put_one(letters, reason="crashed")
+    one = made.event_id
+    shown = dlq.run(fake_aws, "show", f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}".upper()).stdout
+    for line in ("reason      outage", "error       ThrottlingException: accepted nothing", "put back    never"):
+        assert line in shown
+    assert "Zoë" not in shown
+    assert '"name": "Zoë"' in dlq.run(fake_aws, "show", one, "--payload").stdout
+    masked = dlq.run(fake_aws, "show", one, "--payload", STREAM_ROUTER_MASKING="default")
+    assert "masked by default" in masked.stdout
+    assert "Zoë" not in masked.stdout
+    refused = dlq.run(fake_aws, "show", deadly, "--payload", STREAM_ROUTER_MASKING="default")
+    assert refused.returncode == 1
+    assert "cannot be masked, so it is not shown" in refused.stderr
+    unknown = dlq.run(fake_aws, "show", "f" * 32)
+    assert unknown.returncode == 1
+    assert f"stream-router find {'f' * 32}" in unknown.stderr
+
+
+def test_a_queue_that_is_gone_is_one_line(fake_aws: FakeAwsProcess) -> None:
+    """With its cure, from every command."""
+    fake_aws.plan(plan(missing=[dlq.QUEUE_NAME]))
+    for words in (("list",), ("redrive",), ("show", "x")):
+        done = dlq.run(fake_aws, *words)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "correct SQS_DLQ_URL" in done.stderr
+
+
+# --- redrive
+
+
+def test_letters_of_every_form_go_back_as_they_stood(fake_aws: FakeAwsProcess) -> None:
+    """Each line byte for byte on the stream, under its id, said to be put back once; the queue is empty after it."""
+    made = Letters(fake_aws).put(60, ("base64", "s3", "minimal", "entry"))
+    letters = {body["origin"]["eventId"]: reader.of_content(body) for body in dlq.left(fake_aws)}
+    done = dlq.run(fake_aws, "redrive", "--rate", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "selected 60" in done.stdout
+    run = re.search(r"put back on the stream 60; run (\S+)$", done.stdout, re.MULTILINE)
+    assert run
+    found = dlq.on_stream(fake_aws)
+    assert sorted(one.event_id for one in found) == sorted(one.event_id for one in made)
+    assert {one.kind for one in found} == {"line"}
+    assert {one.resubmitted for one in found} == {f"redrive/cxone-event-router/{run[1]}/1"}
+    for one in found:
+        letter = letters[one.event_id]
+        assert letter.record.encoding == "s3" or reader.original(letter) == one.body
+        assert orjson.loads(one.body)["id"] == one.event_id
+    assert dlq.left(fake_aws) == []
+    assert dlq.assert_stored_before_deleted(fake_aws) == sum(one.messages for one in made)
+
+
+def test_a_conversation_goes_back_oldest_first_to_one_bucket(fake_aws: FakeAwsProcess) -> None:
+    """As the receiver places it, so that its order is kept."""
+    made = Letters(fake_aws).put(300, ("base64",))
+    fake_aws.plan(plan(rules=FAULTS[:2]))
+    assert dlq.run(fake_aws, "redrive", "--rate", "0").returncode == 0
+    wanted: dict[str, list[str]] = {}
+    conversation = {one.event_id: one.conversation_id for one in made}
+    for one in made:
+        wanted.setdefault(one.conversation_id, []).append(one.event_id)
+    order: dict[str, list[str]] = {}
+    for put in dlq.on_stream(fake_aws):
+        order.setdefault(conversation[put.event_id], []).append(put.event_id)
+    assert order == wanted
+
+
+def test_what_does_not_go_back_stays_and_is_said(fake_aws: FakeAwsProcess) -> None:
+    """Masked, or it killed a process, came back five times, fits no record; another stream's letter is refused."""
+    letters = Letters(fake_aws)
+    back = "redrive/cxone-event-router/r1/5"
+    stay = {
+        put_one(letters, masking="default 1"),
+        put_one(letters, reason="crashed"),
+        put_one(letters, resubmitted=back),
+        *(one.event_id for one in letters.put(1, ("gzip",))),
+    }
+    (good,) = letters.put(1, ("base64",))
+    done = dlq.run(fake_aws, "redrive")
+    assert done.returncode == 0, done.stderr
+    for why in ("stored masked", "killed a process", "came back 5 times", "fits no record"):
+        assert re.search(rf"^ +1  {why}", done.stdout, re.MULTILINE), done.stdout
+    assert [one.event_id for one in dlq.on_stream(fake_aws)] == [good.event_id]
+    assert ids(fake_aws) == stay
+    again = dlq.run(fake_aws, "redrive")
+    assert again.returncode == 1, "something was to come back, and nothing did"
+    other = dlq.run(fake_aws, "redrive", "--all", STREAM_ROUTER_STREAM="another")
+    assert other.returncode == 1
+    assert "of stream cxone-events: set STREAM_ROUTER_STREAM to it" in other.stdout
+    assert len(dlq.on_stream(fake_aws)) == 1
+    assert dlq.run(fake_aws, "redrive", "--all").returncode == 0
+    assert dlq.run(fake_aws, "redrive", "--reason", "crashed").returncode == 0
+    put = dlq.on_stream(fake_aws)
+    assert sorted(one.resubmitted.rpartition("/")[2] for one in put) == ["1", "1", "6"]
+    assert len(ids(fake_aws)) == 2
+
+
+def test_what_was_replayed_or_edited_before_keeps_its_run(fake_aws: FakeAwsProcess) -> None:
+    """Consumers drop repeats by the event's id and that run; only how often is counted on."""
+    put_one(Letters(fake_aws), resubmitted="replay/cxone-event-router/r7/2")
+    assert dlq.run(fake_aws, "redrive").returncode == 0
+    assert [one.resubmitted for one in dlq.on_stream(fake_aws)] == ["replay/cxone-event-router/r7/3"]
+
+
+def test_those_that_killed_a_process_stand_alone_in_their_records(fake_aws: FakeAwsProcess) -> None:
+    """What dies with its record takes no neighbour along."""
+    letters = Letters(fake_aws)
+    deadly = {put_one(letters, reason="crashed") for _ in range(3)}
+    assert dlq.run(fake_aws, "redrive", "--reason", "crashed", "--rate", "0").returncode == 0
+    found = dlq.on_stream(fake_aws)
+    assert {one.event_id for one in found} == deadly
+    assert len({one.record for one in found}) == 3
+
+
+def test_a_dry_run_says_what_would_become_of_them(fake_aws: FakeAwsProcess) -> None:
+    """By type and reason, by the settings of this shell; nothing is put, nothing deleted."""
+    letters = Letters(fake_aws)
+    letters.put(5, ("base64",))
+    letters.put(3, ("base64",), eventType="of.others")
+    letters.put(2, ("base64",), timestamp="no time")
+    done = dlq.run(fake_aws, "redrive", "--dry-run", STREAM_ROUTER_DROP_TYPES="conversation.updated")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ +2  published  agent\.status\.changed$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(
+        r"^ +3  a dead letter.*: unroutable \(UnroutableEventType\)  of\.others$", done.stdout, re.MULTILINE
+    )
+    assert "schema_mismatch (" in done.stdout
+    assert "dropped" in done.stdout
+    assert dlq.on_stream(fake_aws) == []
+    assert len(dlq.left(fake_aws)) == 10
+
+
+def test_a_limit_and_filters_bound_it(fake_aws: FakeAwsProcess) -> None:
+    """So many go back, of those that are meant; an id of which nothing is there is no success."""
+    letters = Letters(fake_aws)
+    letters.put(20, ("base64",))
+    letters.put(5, ("base64",), eventType="of.others")
+    assert dlq.run(fake_aws, "redrive", "--limit", "3", "--event-type", "of.others").returncode == 0
+    assert len(dlq.on_stream(fake_aws)) == 3
+    assert len(dlq.left(fake_aws)) == 22
+    assert dlq.run(fake_aws, "redrive", "--since", "1h", "--until", "30m").returncode == 0
+    assert dlq.run(fake_aws, "redrive", "--id", "f" * 32).returncode == 1
+    assert len(dlq.left(fake_aws)) == 22
+
+
+def test_a_letter_that_is_in_the_queue_twice_goes_back_once(fake_aws: FakeAwsProcess) -> None:
+    """A process died before it knew that the letter was stored: both messages are deleted."""
+    letters = Letters(fake_aws)
+    _, messages = letters._one("base64", {})
+    letters.send(messages * 2)
+    assert dlq.run(fake_aws, "redrive").returncode == 0
+    assert len(dlq.on_stream(fake_aws)) == 1
+    assert dlq.left(fake_aws) == []
+
+
+def test_a_letter_that_is_not_whole_stays(fake_aws: FakeAwsProcess) -> None:
+    """A part of it is missing, its object in S3 is gone, its data are damaged: each is said, the others go."""
+    letters = Letters(fake_aws)
+    _, parts = letters._one("parts", {})
+    letters.send(parts[1:])
+    put_one(letters, record={"encoding": "s3", "data": "s3://bucket/gone"})
+    put_one(letters, record={"encoding": "base64", "data": "%"})
+    letters.put(2, ("base64",))
+    done = dlq.run(fake_aws, "redrive")
+    assert "put back on the stream 2" in done.stdout
+    for why in ("a part of it was not seen", "its object in S3 is gone", "its data are damaged"):
+        assert why in done.stdout
+    assert len(dlq.left(fake_aws)) == len(parts) - 1 + 2
+
+
+def test_what_came_since_it_began_is_left(fake_aws: FakeAwsProcess) -> None:
+    """What fails again comes back while it runs: taken once more it would wear out its five times at once."""
+    letters = Letters(fake_aws)
+    letters.put(60, ("base64",))
+    one = dlq.start(fake_aws, "redrive", "--rate", "10")
+    until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > 0, one)
+    time.sleep(2.1)  # SQS's date tells seconds
+    late = letters.put(5, ("base64",))
+    told, _ = one.communicate(timeout=60)
+    assert one.returncode == 0, told
+    assert ids(fake_aws) == {made.event_id for made in late}
+
+
+def until(is_so: Any, process: Any) -> None:
+    deadline = time.monotonic() + 100
+    while not is_so():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def storm(fake_aws: FakeAwsProcess, count: int) -> None:
+    """Faults everywhere, a kill -9 in the middle, a Ctrl-C, two at once; then all is well and one more redrive."""
+    made: list[Made] = Letters(fake_aws).put(count, ("base64", "s3", "minimal", "entry"))
+    fake_aws.plan(plan(rules=FAULTS))
+    for number in (signal.SIGKILL, signal.SIGINT):
+        before = len(fake_aws.lines("DeleteMessageBatch", "accepted"))
+        one = dlq.start(fake_aws, "redrive", "--rate", str(count / 4))
+        until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > before + count / 8, one)  # noqa: B023
+        one.send_signal(number)
+        told, _ = one.communicate(timeout=100)
+        if number == signal.SIGINT:
+            assert one.returncode == 1
+            assert f"go on with: stream-router dlq redrive --rate {count / 4:g}" in told
+        fake_aws.queues(show_all=number == signal.SIGKILL)
+    for one in [dlq.start(fake_aws, "redrive", "--rate", "0") for _ in range(2)]:
+        one.communicate(timeout=400)
+    fake_aws.queues(show_all=True)
+    fake_aws.plan(plan())
+    done = dlq.run(fake_aws, "redrive", "--rate", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert dlq.left(fake_aws) == []
+    assert {one.event_id for one in dlq.on_stream(fake_aws)} == {one.event_id for one in made}, "lost"
+    assert dlq.assert_stored_before_deleted(fake_aws) >= sum(one.messages for one in made)
+
+
+def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess) -> None:
+    """Hundreds of letters of all forms under faults, a kill -9, a Ctrl-C and two redrives at once."""
+    storm(fake_aws, 600)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_none_of_ten_thousand_is_lost(fake_aws: FakeAwsProcess) -> None:
+    """The same with ten thousand."""
+    storm(fake_aws, 10_000)
+
+
+def test_while_sqs_deletes_nothing_no_more_is_put(fake_aws: FakeAwsProcess) -> None:
+    """What cannot be deleted would go back again with the next redrive. So the rest waits, and the cure is said."""
+    Letters(fake_aws).put(400, ("base64",))
+    fake_aws.plan(plan(rules=[fault("DeleteMessageBatch", "call_error", 1.0, "AccessDenied", status=403)]))
+    done = dlq.run(fake_aws, "redrive", "--rate", "200")
+    assert done.returncode == 1
+    assert "allow sqs:DeleteMessage" in done.stderr
+    assert 0 < len(dlq.on_stream(fake_aws)) < 400
+    assert len(dlq.left(fake_aws)) == 400
+
+
+def test_a_stream_that_takes_nothing_ends_it_and_all_stays(fake_aws: FakeAwsProcess) -> None:
+    """It is one line with the cure, and the command that goes on."""
+    made = Letters(fake_aws).put(10, ("base64",))
+    fake_aws.plan(plan(missing=["cxone-events"]))
+    done = dlq.run(fake_aws, "redrive", "--reason", "outage")
+    assert done.returncode == 1
+    assert "there is no stream cxone-events; see STREAM_ROUTER_STREAM" in done.stderr
+    assert "go on with: stream-router dlq redrive --reason outage --rate 100" in done.stderr
+    assert ids(fake_aws) == {one.event_id for one in made}
+
+
+def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess) -> None:
+    """SQS lets nobody else show those messages earlier than after five minutes."""
+    Letters(fake_aws).put(200, ("base64",))
+    one = dlq.start(fake_aws, "redrive", "--rate", "20")
+    until(lambda: len(fake_aws.lines("PutRecords", "accepted")) >= 2, one)
+    one.kill()
+    one.communicate(timeout=100)
+    hidden = len(dlq.left(fake_aws))
+    done = dlq.run(fake_aws, "redrive", "--rate", "0")
+    assert f"{hidden} more are in another reader's hand" in done.stdout
+    assert f"about {hidden} messages of cxone-events-dead-letters not seen" in done.stdout
+    assert done.returncode == 1
+
+
+# --- export, and back by its file
+
+
+def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """Of the letters of the file alone: the same id, way `edit`, a run by its bytes; a stranger in the queue stays."""
+    letters, file = Letters(fake_aws), tmp_path / "letters.jsonl"
+    made = letters.put(6, ("base64",), eventType="order.returned")
+    assert dlq.run(fake_aws, "export", str(file)).returncode == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(dlq.left(fake_aws)) == 6, "they stay in the queue"
+    assert dlq.run(fake_aws, "export", str(file)).returncode == 1, "a file is never written over"
+    letters.put(2, ("base64",))
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    mended = {json.loads(line)["eventId"] for line in lines[:2]}
+    rewritten = json.dumps(json.loads(lines[2])) + "\n"  # as an editor writes the same thing anew
+    file.write_text(
+        "".join([line.replace("order.returned", "order.created") for line in lines[:2]] + [rewritten] + lines[3:])
+    )
+    done = dlq.run(fake_aws, "redrive", "--file", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "put back on the stream 6, 2 of them edited" in done.stdout
+    found = {one.event_id: one for one in dlq.on_stream(fake_aws)}
+    assert found.keys() == {one.event_id for one in made}
+    for identity, one in found.items():
+        edited = identity in mended
+        assert (b"order.created" in one.body) is edited
+        assert one.resubmitted.startswith("edit/cxone-event-router/" if edited else "redrive/cxone-event-router/")
+    assert len(dlq.left(fake_aws)) == 2
+    gone = dlq.run(fake_aws, "redrive", "--file", str(file))
+    assert gone.returncode == 1
+    assert "6 dead letters of the file no longer in the queue" in gone.stdout
+    file.write_text(lines[0] + "{}\n")
+    bad = dlq.run(fake_aws, "redrive", "--file", str(file))
+    assert bad.returncode == 1
+    assert "line 2 is none that `dlq export` wrote" in bad.stderr
+    assert len(dlq.on_stream(fake_aws)) == 6
+
+
+def test_what_is_no_json_is_edited_as_text(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """A line that nobody can parse can be mended; one that is no text goes back as it is."""
+    letters, file = Letters(fake_aws), tmp_path / "letters.jsonl"
+    broken = {"encoding": "base64", "data": base64.b64encode(b'{"interactionId": "i"').decode()}
+    binary = {"encoding": "base64", "data": base64.b64encode(b"\xff\x00").decode()}
+    one, other = put_one(letters, record=broken), put_one(letters, record=binary)
+    assert dlq.run(fake_aws, "export", str(file)).returncode == 0
+    file.write_text(file.read_text().replace('\\"i\\"', '\\"i\\"}'))
+    assert dlq.run(fake_aws, "redrive", "--file", str(file)).returncode == 0
+    found = {put.event_id: put.body for put in dlq.on_stream(fake_aws)}
+    assert found == {one: b'{"interactionId": "i"}', other: b"\xff\x00"}
+
+
+def test_an_export_that_cannot_read_a_letter_says_so(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """The others are in the file."""
+    letters, file = Letters(fake_aws), tmp_path / "letters.jsonl"
+    put_one(letters, record={"encoding": "s3", "data": "s3://bucket/gone"})
+    letters.put(2, ("base64", "parts"))
+    done = dlq.run(fake_aws, "export", str(file))
+    assert done.returncode == 1
+    assert "its object in S3 is gone" in done.stdout
+    assert len(file.read_text().splitlines()) == 2
