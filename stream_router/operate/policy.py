@@ -156,18 +156,15 @@ def _setup(home: Home) -> Values:
     undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
     own = [queue for queue in (dead_letters, *undelivered) if not home.is_elsewhere(queue)]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
-    named = [*by_url, *_if(settings.target_dlq_arn)]
     own_bus = [bus] * (classic and not bus.endswith("/default"))
     return {
         "stream_key": [settings.kms_key or home.arn("kms", "key/*")],  # which is alias/aws/kinesis nobody knows before
         "own_queues": own,
-        "made_queues": [queue for queue in own if queue not in named],
+        "made_queues": [queue for queue in own if queue not in (*by_url, settings.target_dlq_arn)],
         "queues_by_name": [queue for queue in own if queue not in by_url],
-        "queues_of_others": [queue for queue in by_url if queue not in own],
         "own_bus": own_bus,
         "any_of_own_bus": ANY * bool(own_bus),
         "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
-        "bus_with_key": own_bus * bool(settings.kms_key),
         "rule_with_target": [rule] * bool(classic and target_of(settings)),
         "any_of_v2_bus": ANY * (not classic),
         "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * (not classic),

@@ -3,6 +3,7 @@
 A resource's state is a mapping, field by field, of all that `setup` judges (`found`). `wanted` is the same mapping as
 it should be. It is made from what was found, since what others chose stays: a longer retention, a key of their own, a
 rule's further filters, a target's retry policy. What differs is the difference, and `apply` makes the calls for it.
+Tags and a customer's key are given to what is made, and never changed afterwards.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 State = dict[str, Any]
-"""A resource, field by field."""
+"""A resource, field by field; `tags` and `holds` are for `teardown`, and never part of what is wanted."""
 
 TAG = "stream-router-setup"
 """The tag by which `teardown` knows its own. Its value is the stream, so that two deployments are told apart."""
@@ -51,7 +52,6 @@ QUEUE_LOOK_S = 2
 READS_A_SHARD = 20
 """An old shard may answer some reads without a record before it comes to one."""
 
-
 NEEDS_ROLE = frozenset({"batch", "ecs", "events", "execute-api", "firehose", "kinesis", "states"})
 """Services that EventBridge reaches with a role. Queues, functions, topics and log groups of the rule's account let it
 in by their own policy. Source: EventBridge user guide, "Targets", 2026-11."""
@@ -65,23 +65,29 @@ class SetupError(Exception):
 
 
 class Resource:
-    """One thing in AWS. `what` is its name in every line."""
+    """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors."""
 
     what: str
     others = False
     """Whether somebody else makes it and keeps it right: what is wrong with it is said, and nothing is changed."""
-
     goes = True
     """Whether `teardown` looks at it: it takes away what carries our tags, `tags`."""
-
     tags: dict[str, str]
 
     def found(self) -> State | None:
-        """Its state, None where it is not there. Raises botocore's errors."""
+        """Its state, None where it is not there."""
         raise NotImplementedError
 
     def wanted(self, found: State | None) -> State:
         """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
+        raise NotImplementedError
+
+    def apply(self, found: State | None, changes: State) -> None:
+        """Make the resource, or the changes. Raises SetupError where AWS does not take them."""
+        raise NotImplementedError
+
+    def delete(self, *, force: bool) -> None:
+        """Take it away."""
         raise NotImplementedError
 
     def stops(self, found: State | None, changes: State) -> str:
@@ -89,17 +95,9 @@ class Resource:
         del found, changes
         return ""
 
-    def apply(self, found: State | None, changes: State) -> None:
-        """Make the resource, or the changes. Raises botocore's errors, or SetupError."""
-        raise NotImplementedError
-
     def notes(self) -> list[str]:
         """What the operator should know of it that no call can set right."""
         return []
-
-    def made_by_setup(self, found: State) -> bool:
-        """Whether this deployment's `setup` made it, so that `teardown` may take it away."""
-        return bool(found["tags"].get(TAG) == self.tags[TAG])
 
     def holds(self, found: State) -> str:
         """What would be lost with it; "" where nothing would."""
@@ -107,20 +105,9 @@ class Resource:
         return ""
 
     def stays(self, found: State) -> str:
-        """Why it is left though it is ours; "" where nothing speaks for that."""
-        del found
-        return ""
-
-    def delete(self) -> None:
-        """Take it away. Raises botocore's errors."""
-        raise NotImplementedError
-
-    def wanted_tags(self, found: State | None) -> dict[str, str]:
-        """All of our tags on what we make, the operator's on what we made; what others made keeps its own."""
-        if found is None:
-            return dict(self.tags)
-        has = dict(found["tags"])
-        return has | self.tags if self.made_by_setup(found) else has
+        """Why `teardown` leaves it; "" where `setup` of this deployment made it, and nothing speaks against it."""
+        ours = found["tags"].get(TAG) == self.tags[TAG]
+        return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
 
 def difference(wanted: State, found: State | None) -> State:
@@ -128,47 +115,35 @@ def difference(wanted: State, found: State | None) -> State:
     return {name: value for name, value in wanted.items() if found is None or found.get(name) != value}
 
 
-def further_tags(found: State, changes: State) -> dict[str, str]:
-    """The tags to set: AWS refuses to set its own (`aws:…`), which are there too."""
-    return dict(changes["tags"].items() - found["tags"].items())
-
-
 def buckets_for(shards: int) -> int:
     """STREAM_ROUTER_BUCKETS for so many shards; beyond 1,024 of them some have to do with fewer than four."""
     return min(MOST_BUCKETS, BUCKETS_A_SHARD * shards)
 
 
-def as_mapping(listed: Any) -> dict[str, str]:
-    """Tags as EventBridge and Kinesis list them, as a mapping."""
+def _as_mapping(listed: Any) -> dict[str, str]:
+    """Tags as EventBridge and Kinesis list them."""
     return {tag["Key"]: tag.get("Value", "") for tag in listed}
 
 
-def as_list(tags: dict[str, str]) -> Any:
-    """The same the other way."""
+def _as_list(tags: dict[str, str]) -> Any:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 class Stream(Resource):
-    """The Kinesis stream: a week's retention, encrypted at rest."""
+    """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after."""
 
-    def __init__(
-        self, clients: Clients, name: str, shards: int, key: str | None, tags: dict[str, str], application: str
-    ) -> None:
+    def __init__(self, clients: Clients, name: str, shards: int, key: str | None, tags: dict[str, str]) -> None:
         self.what = f"stream {name}"
         self.tags = tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
-        self._application = application
         self._is_going = False
-        self._consumers: list[str] = []
 
     def found(self) -> State | None:
-        """Shards, retention, key and tags. One that is in the making is waited for by `apply`."""
+        """One that is in the making is waited for by `apply`; one that is being deleted takes no change."""
         summary = self._summary()
-        if summary is None:
-            return None
-        if summary["StreamStatus"] == "DELETING":  # still described, and takes no change
-            self._is_going = True
+        self._is_going = bool(summary) and summary["StreamStatus"] == "DELETING"
+        if not summary or self._is_going:
             return None
         key = summary.get("KeyId") or AWS_KINESIS_KEY
         return {
@@ -179,18 +154,14 @@ class Stream(Resource):
         }
 
     def wanted(self, found: State | None) -> State:
-        """Shards are set when it is made, and never after: `shards --to` does that."""
+        """A longer retention stays, and another key. Raises SetupError while it is being deleted."""
         if self._is_going:
             raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run `stream-router setup` then")
-        if found is None:
-            new = {"shards": self._new_shards, "retention (hours)": RETENTION_HOURS}
-            return {**new, "encryption": self._key or AWS_KINESIS_KEY, "tags": self.wanted_tags(None)}
-        own = self._key if self.made_by_setup(found) else None
+        has = found or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
-            **found,
-            "retention (hours)": max(RETENTION_HOURS, found["retention (hours)"]),
-            "encryption": own or (AWS_KINESIS_KEY if found["encryption"] == "none" else found["encryption"]),
-            "tags": self.wanted_tags(found),
+            "shards": has["shards"],
+            "retention (hours)": max(RETENTION_HOURS, has["retention (hours)"]),
+            "encryption": AWS_KINESIS_KEY if has["encryption"] == "none" else has["encryption"],
         }
 
     def apply(self, found: State | None, changes: State) -> None:
@@ -198,10 +169,10 @@ class Stream(Resource):
         kinesis, name = self._kinesis, self._name
         if found is None:
             how: Any = {"ShardCount": changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
-            kinesis.create_stream(StreamName=name, Tags=changes["tags"], **how)
+            kinesis.create_stream(StreamName=name, Tags=self.tags, **how)
         self._until_active()
-        if further := dict(changes.get("tags", {}).items() - self._tags().items()):  # an emulator may pass over them
-            kinesis.add_tags_to_stream(StreamName=name, Tags=further)
+        if found is None and self.tags.items() - self._tags().items():  # an emulator may pass over them
+            kinesis.add_tags_to_stream(StreamName=name, Tags=self.tags)
         if hours := changes.get("retention (hours)"):
             kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
             self._until_active()
@@ -210,23 +181,8 @@ class Stream(Resource):
             self._until_active()
 
     def holds(self, found: State) -> str:
-        """Records, read or not, since a replay needs them; and registered consumers of others."""
+        """Since when there are events in it, read or not: a replay needs them. By the oldest record of each shard."""
         del found
-        listed = self._kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=self._arn)
-        consumers = [(one["ConsumerName"], one["ConsumerStatus"]) for page in listed for one in page["Consumers"]]
-        self._consumers = [name for name, _ in consumers]
-        # With FANOUT the KCL registers one by the application's name.
-        others = [name for name, status in consumers if status != "DELETING" and name != self._application]
-        told = f"{len(others)} registered consumers of others ({', '.join(others[:3])})" if others else ""
-        return " and ".join(filter(None, [self._records(), told]))
-
-    def delete(self) -> None:
-        """With the consumers that were seen on it: AWS deletes it with them, or not at all."""
-        along: Any = {"EnforceConsumerDeletion": True} if self._consumers else {}
-        self._kinesis.delete_stream(StreamName=self._name, **along)
-
-    def _records(self) -> str:
-        """Since when there are events in the stream, by the oldest record of each shard; "" where there is none."""
         oldest, unknown = [], False
         for shard in shards_of(self._kinesis, self._name):
             start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
@@ -246,24 +202,19 @@ class Stream(Resource):
             return f"events since {since}, {(time.time() - min(oldest)) / 3600:.1f} hours of them"
         return "perhaps events (too many reads did not come to one)" if unknown else ""
 
+    def delete(self, *, force: bool) -> None:
+        """With `force` the consumers that are registered on it too (fan-out): AWS refuses it else."""
+        self._kinesis.delete_stream(StreamName=self._name, EnforceConsumerDeletion=force)
+
     def _summary(self) -> Any:
         try:
-            summary: Any = self._kinesis.describe_stream_summary(StreamName=self._name)["StreamDescriptionSummary"]
+            return self._kinesis.describe_stream_summary(StreamName=self._name)["StreamDescriptionSummary"]
         except self._kinesis.exceptions.ResourceNotFoundException:
             return None
-        self._arn = summary["StreamARN"]
-        return summary
 
     def _tags(self) -> dict[str, str]:
-        """Page by page: how many tags one answer holds AWS does not say."""
-        tags: dict[str, str] = {}
-        further: dict[str, Any] = {}
-        while True:
-            page: Any = self._kinesis.list_tags_for_stream(StreamName=self._name, **further)
-            tags |= as_mapping(listed := page.get("Tags", []))
-            if not (listed and page.get("HasMoreTags")):
-                return tags
-            further = {"ExclusiveStartTagKey": listed[-1]["Key"]}
+        """All: a stream has at most 50, as many as one answer holds (API of ListTagsForStream, 2026-11)."""
+        return _as_mapping(self._kinesis.list_tags_for_stream(StreamName=self._name, Limit=50)["Tags"])
 
     def _until_active(self) -> None:
         """Not with botocore's waiter: it asks with another right, and says the same of a refusal and of a time-out."""
@@ -281,7 +232,7 @@ class Queue(Resource):
     """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge where `rule_arn` may send to it.
 
     `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target
-    (`complete` false) only the policy is looked at. One of another account (`others`) is judged and left to its owner.
+    (`complete` false) only the policy is looked at.
     """
 
     def __init__(
@@ -295,25 +246,23 @@ class Queue(Resource):
         url: str | None = None,
         rule_arn: str = "",
         complete: bool = True,
-        others: bool = False,
     ) -> None:
         self._sqs = clients.sqs
-        self._arn, self._key, self._variable = arn, key, variable
+        self._key, self._variable = key, variable
         self.name = arn.rsplit(":", 1)[-1]
         self.what = f"queue {self.name}"
         self.tags = tags
         self.url = url
-        self.others, self.goes = others, complete and not others
-        self._complete = complete
+        self.goes = self._complete = complete
         self._statement = let_in(arn, rule_arn) if rule_arn else None
         self._policy: dict[str, Any] = {}
 
     def found(self) -> State | None:
-        """Retention, size, encryption, policy, tags; SQS shows the tags to the owner alone."""
+        """Retention, size, encryption, policy, tags, and how many messages it has."""
         try:
             self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
             has: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
-            tags = {} if not self.goes else dict(self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {}))
+            tags = self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {}) if self.goes else {}
         except self._sqs.exceptions.QueueDoesNotExist:
             return None
         self._policy = json.loads(has.get("Policy") or "{}")
@@ -328,30 +277,24 @@ class Queue(Resource):
         }
 
     def wanted(self, found: State | None) -> State:
-        """At least what the contract says; a key of ours only on what we made.
-
-        Raises SettingsError where a setting names the queue, and it is not there.
-        """
+        """At least what the contract says. Raises SettingsError where a setting names it, and it is not there."""
         if found is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
             raise SettingsError(f"{self._variable}: queue {self.name} does not exist; {cure}")
         lets_in = {LETS_IN: True} if self._statement else {}
         if not self._complete:
             return lets_in
-        if found is None:
-            found = {"retention (s)": 0, "largest message (bytes)": 0, "encryption": "none", "tags": dict(self.tags)}
-        own = self._key if self.made_by_setup(found) else None
+        has = found or {"retention (s)": 0, "largest message (bytes)": 0, "encryption": self._key or "none"}
         return {
-            "retention (s)": max(QUEUE_RETENTION_S, found["retention (s)"]),
-            "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, found["largest message (bytes)"]),
-            "encryption": own or (SSE_SQS if found["encryption"] == "none" else found["encryption"]),
+            "retention (s)": max(QUEUE_RETENTION_S, has["retention (s)"]),
+            "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, has["largest message (bytes)"]),
+            "encryption": SSE_SQS if has["encryption"] == "none" else has["encryption"],
             **lets_in,
-            "tags": self.wanted_tags(found),
         }
 
     def apply(self, found: State | None, changes: State) -> None:
         """All attributes in one call."""
-        attributes: dict[str, str] = {}
+        attributes: Any = {}
         if retention := changes.get("retention (s)"):
             attributes["MessageRetentionPeriod"] = str(retention)
         if size := changes.get("largest message (bytes)"):
@@ -361,32 +304,21 @@ class Queue(Resource):
         if LETS_IN in changes and self._statement:
             attributes["Policy"] = json.dumps(merged(self._policy, self._statement))
         if found is None:
-            asked: Any = {"Attributes": attributes, "tags": changes["tags"]}
-            made = self._sqs.create_queue(QueueName=self.name, **asked)
-            self.url = made["QueueUrl"]
-            return
-        assert self.url
-        if attributes:
-            self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes=attributes)  # type: ignore[arg-type]
-        if "tags" in changes:
-            self._sqs.tag_queue(QueueUrl=self.url, Tags=further_tags(found, changes))
-
-    def notes(self) -> list[str]:
-        """Who sets it right where it is not ours."""
-        return ["it is another account's: what it lacks its owner has to set"] if self.others else []
+            self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=self.tags)["QueueUrl"]
+        else:
+            self._sqs.set_queue_attributes(QueueUrl=str(self.url), Attributes=attributes)
 
     def holds(self, found: State) -> str:
         """Its messages, hidden and delayed ones as well. The counts may be a minute old, so none is looked for too."""
-        assert self.url
         if found["holds"]:
             return f"{found['holds']} messages"
         look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
-        return "messages" if self._sqs.receive_message(QueueUrl=self.url, **look).get("Messages") else ""
+        return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
 
-    def delete(self) -> None:
+    def delete(self, *, force: bool) -> None:
         """The queue, with what it holds."""
-        assert self.url
-        self._sqs.delete_queue(QueueUrl=self.url)
+        del force
+        self._sqs.delete_queue(QueueUrl=str(self.url))
 
 
 def held(attributes: Mapping[str, str]) -> int:
@@ -420,87 +352,49 @@ def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}
 
 
-class _OnBus(Resource):
-    """What stands on a classic bus."""
-
-    def __init__(self, clients: Clients, bus: str, tags: dict[str, str]) -> None:
-        self._events: EventBridgeClient = clients.events
-        self._bus = bus
-        self.tags = tags
-        self._has: dict[str, Any] = {}
-
-    def _tags_of(self, arn: str) -> dict[str, str]:
-        return as_mapping(self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", []))
-
-    def rules_of(self) -> list[str]:
-        """The names of all rules on the bus."""
-        pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
-        return [rule["Name"] for page in pages for rule in page.get("Rules", [])]
-
-    def targets_of(self, rule: str) -> list[dict[str, Any]]:
-        """All targets of a rule; none where there is no such rule."""
-        try:
-            pages = self._events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=self._bus)
-            return [dict(target) for page in pages for target in page.get("Targets", [])]
-        except self._events.exceptions.ResourceNotFoundException:
-            return []
-
-
-class Bus(_OnBus):
+class Bus(Resource):
     """The classic event bus. The default bus is everybody's, and a bus that is named by its ARN is not made."""
 
-    def __init__(
-        self, clients: Clients, bus: str, key: str | None, tags: dict[str, str], goes_with: "Rule | None" = None
-    ) -> None:
-        super().__init__(clients, bus, tags)
+    def __init__(self, clients: Clients, bus: str, key: str | None, tags: dict[str, str], rule: "Rule") -> None:
+        self._events = clients.events
+        self._bus, self._key, self._rule = bus, key, rule
         self.what = f"event bus {bus}"
+        self.tags = tags
         self.goes = not f"/{bus}".endswith("/default")
-        self._key = key
-        self._goes_with = goes_with
 
     def found(self) -> State | None:
-        """Key and tags; neither of the default bus."""
+        """That it is there."""
         try:
-            self._has = dict(self._events.describe_event_bus(Name=self._bus))
+            arn = self._events.describe_event_bus(Name=self._bus)["Arn"]
         except self._events.exceptions.ResourceNotFoundException:
             return None
-        if not self.goes:
-            return {"encryption": "AWS's own", "tags": {}}
-        return {
-            "encryption": self._has.get("KmsKeyIdentifier") or "AWS's own",
-            "tags": self._tags_of(self._has["Arn"]),
-        }
+        tags = self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", []) if self.goes else []
+        return {"tags": _as_mapping(tags)}
 
     def wanted(self, found: State | None) -> State:
-        """A key of ours only on a bus that we made. Raises SettingsError where there is none, and none can be made."""
+        """Raises SettingsError where there is none, and none can be made."""
         if found is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
-        has = found["encryption"] if found else "AWS's own"
-        own = self._key if found is None or self.made_by_setup(found) else None
-        return {"encryption": own or has, "tags": self.wanted_tags(found)}
+        return {"encryption": self._key or "AWS's own"} if found is None else {}
 
     def apply(self, found: State | None, changes: State) -> None:
-        """UpdateEventBus may take away what it is not told of, as PutRule does: what the bus has else is sent again."""
-        if found is None:
-            own: Any = {"KmsKeyIdentifier": self._key} if self._key else {}
-            self._events.create_event_bus(Name=self._bus, Tags=as_list(changes["tags"]), **own)
-            return
-        if "tags" in changes:
-            self._events.tag_resource(ResourceARN=self._has["Arn"], Tags=as_list(further_tags(found, changes)))
-        if key := changes.get("encryption"):
-            kept = ("Description", "DeadLetterConfig", "LogConfig")
-            keep: Any = {name: self._has[name] for name in kept if self._has.get(name)}
-            self._events.update_event_bus(Name=self._bus, KmsKeyIdentifier=key, **keep)
+        """Make it."""
+        del found, changes
+        own: Any = {"KmsKeyIdentifier": self._key} if self._key else {}
+        self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
     def stays(self, found: State) -> str:
-        """AWS deletes no bus that has a rule."""
-        del found
-        goes = self._goes_with.name if self._goes_with and self._goes_with.is_ours else ""
-        others = [name for name in self.rules_of() if name != goes]
-        return f"it has rules that stay ({', '.join(others[:3])})" if others else ""
+        """AWS deletes no bus that has a rule; ours goes first."""
+        pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
+        named = [rule["Name"] for page in pages for rule in page.get("Rules", [])]
+        rule = self._rule.found()
+        goes = self._rule.name if rule and not self._rule.stays(rule) else ""
+        others = [name for name in named if name != goes]
+        return super().stays(found) or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
-    def delete(self) -> None:
+    def delete(self, *, force: bool) -> None:
         """The bus, once its rules are gone."""
+        del force
         self._events.delete_event_bus(Name=self._bus)
 
 
@@ -540,26 +434,32 @@ def _takes(matcher: Any, one: Any) -> bool:
     return bool(matcher == one or is_prefix)
 
 
-class Rule(_OnBus):
+def targets_of(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
+    """All targets of a rule; none where there is no such rule."""
+    try:
+        pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=bus)
+        return [dict(target) for page in pages for target in page.get("Targets", [])]
+    except events.exceptions.ResourceNotFoundException:
+        return []
+
+
+class Rule(Resource):
     """The rule with our pattern. One that somebody else made for our events keeps its further filters and targets."""
 
     def __init__(self, clients: Clients, bus: str, name: str, arn: str, event_types: Any, tags: dict[str, str]) -> None:
-        super().__init__(clients, bus, tags)
-        self.name = name
+        self._events = clients.events
         self.what = f"rule {name} on bus {bus}"
-        self.is_ours = False
-        self.arn, self._types = arn, event_types
-        self._targets: list[dict[str, Any]] = []
+        self.tags = tags
+        self.name, self.bus, self.arn, self._types = name, bus, arn, event_types
+        self._has: dict[str, Any] = {}
 
     def found(self) -> State | None:
         """Pattern, state and tags."""
         try:
-            self._has = dict(self._events.describe_rule(Name=self.name, EventBusName=self._bus))
+            self._has = dict(self._events.describe_rule(Name=self.name, EventBusName=self.bus))
         except self._events.exceptions.ResourceNotFoundException:
             return None
-        tags = self._tags_of(self.arn)
-        self.is_ours = tags.get(TAG) == self.tags.get(TAG)
-        self._targets = self.targets_of(self.name)
+        tags = _as_mapping(self._events.list_tags_for_resource(ResourceARN=self.arn).get("Tags", []))
         has = json.loads(self._has.get("EventPattern") or "null")
         return {"pattern": has, "state": self._has.get("State", "ENABLED"), "tags": tags}
 
@@ -570,7 +470,7 @@ class Rule(_OnBus):
         """
         ours = pattern(self._types)
         if found is None:
-            return {"pattern": ours, "state": "ENABLED", "tags": self.wanted_tags(None)}
+            return {"pattern": ours, "state": "ENABLED"}
         if (stream := found["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
                 f"STREAM_ROUTER_RULE: {self.what} is of stream {stream}; name another rule, or hand it over: aws "
@@ -579,8 +479,7 @@ class Rule(_OnBus):
         has = found["pattern"]
         if has and SOURCE in has.get("source", ()):
             ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
-        state = "ENABLED" if found["state"] == "DISABLED" else found["state"]
-        return {"pattern": ours, "state": state, "tags": self.wanted_tags(found)}
+        return {"pattern": ours, "state": "ENABLED" if found["state"] == "DISABLED" else found["state"]}
 
     def stops(self, found: State | None, changes: State) -> str:
         """A pattern that lets less through; and a rule that somebody disabled is enabled only where that is meant."""
@@ -595,36 +494,29 @@ class Rule(_OnBus):
 
     def apply(self, found: State | None, changes: State) -> None:
         """PutRule replaces all of a rule: what else it has is sent again."""
-        if found is None or {"pattern", "state"} & changes.keys():
+        keep: Any = {"Description": "CXone events, routed by stream_router", "Tags": _as_list(self.tags)}
+        if found is not None:
             kept = ("Description", "RoleArn", "ScheduleExpression")
-            keep: Any = {name: self._has[name] for name in kept if self._has.get(name)}
-            if found is None:
-                keep = {"Description": "CXone events, routed by stream_router", "Tags": as_list(changes["tags"])}
-            state = {**(found or {}), **changes}
-            self._events.put_rule(
-                Name=self.name,
-                EventBusName=self._bus,
-                EventPattern=json.dumps(state["pattern"], separators=(",", ":")),
-                State=state["state"],
-                **keep,
-            )
-        if found is not None and "tags" in changes:
-            self._events.tag_resource(ResourceARN=self.arn, Tags=as_list(further_tags(found, changes)))
+            keep = {name: self._has[name] for name in kept if self._has.get(name)}
+        state = {**(found or {}), **changes}
+        text = json.dumps(state["pattern"], separators=(",", ":"))
+        self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
 
     def holds(self, found: State) -> str:
         """Targets of others, whose events would end."""
         del found
-        others = [target for target in self._targets if not target["Id"].startswith(OURS)]
+        others = [one for one in targets_of(self._events, self.bus, self.name) if not one["Id"].startswith(OURS)]
         return f"{len(others)} targets of others" if others else ""
 
-    def delete(self) -> None:
+    def delete(self, *, force: bool) -> None:
         """The rule with all of its targets."""
-        if ids := [target["Id"] for target in self.targets_of(self.name)]:
-            self._events.remove_targets(Rule=self.name, EventBusName=self._bus, Ids=ids)
-        self._events.delete_rule(Name=self.name, EventBusName=self._bus)
+        del force
+        if ids := [target["Id"] for target in targets_of(self._events, self.bus, self.name)]:
+            self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=ids)
+        self._events.delete_rule(Name=self.name, EventBusName=self.bus)
 
 
-class Target(_OnBus):
+class Target(Resource):
     """The rule's target, in the fields of PutTargets: those that are given, else what is there, else AWS's defaults.
 
     `given` are the fields of EVENTBRIDGE_TARGET_FILE with the ARN; a null takes a field away. `undelivered` is the
@@ -633,19 +525,17 @@ class Target(_OnBus):
 
     goes = False
 
-    def __init__(
-        self, clients: Clients, bus: str, rule: "Rule", given: dict[str, Any], undelivered: str, *, named: bool
-    ) -> None:
-        super().__init__(clients, bus, rule.tags)
+    def __init__(self, clients: Clients, rule: Rule, given: dict[str, Any], undelivered: str, *, named: bool) -> None:
+        self._events = clients.events
+        self._rule = rule
         self._given, self._arn = given, str(given["Arn"])
         self.what = f"target {self._arn}"
-        self._rule = rule
         self._undelivered, self._named = undelivered, named
         self._targets: list[dict[str, Any]] = []
 
     def found(self) -> State | None:
         """The target of this ARN, under whatever id: a second one would deliver every event twice."""
-        self._targets = self.targets_of(self._rule.name)
+        self._targets = targets_of(self._events, self._rule.bus, self._rule.name)
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 
     def wanted(self, found: State | None) -> State:
@@ -677,9 +567,8 @@ class Target(_OnBus):
 
     def apply(self, found: State | None, changes: State) -> None:
         """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
-        target = {name: value for name, value in {**(found or {}), **changes}.items() if value is not None}
-        at: Any = {"Rule": self._rule.name, "EventBusName": self._bus, "Targets": [target]}
-        answer = self._events.put_targets(**at)
+        target: Any = {name: value for name, value in {**(found or {}), **changes}.items() if value is not None}
+        answer = self._events.put_targets(Rule=self._rule.name, EventBusName=self._rule.bus, Targets=[target])
         if answer.get("FailedEntryCount"):
             failed = answer["FailedEntries"][0]
             raise SetupError(
@@ -689,22 +578,23 @@ class Target(_OnBus):
 
     def notes(self) -> list[str]:
         """Who has to let EventBridge in, a second target of ours, another queue for what the target does not take."""
-        told = []
-        for one in self._targets:
-            if one["Arn"] != self._arn and one["Id"].startswith(OURS):
-                rule = f"--rule {self._rule.name} --event-bus-name {self._bus}"
-                command = f"aws events remove-targets {rule} --ids {one['Id']}"
-                told.append(f"target {one['Arn']} of an earlier setup gets every event too; to end that: {command}")
+        rule = self._rule
+        told = [
+            f"target {one['Arn']} of an earlier setup gets every event too; to end that: aws events "
+            f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {one['Id']}"
+            for one in self._targets
+            if one["Arn"] != self._arn and one["Id"].startswith(OURS)
+        ]
         if self._queue != self._undelivered:
             told.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
         service = self._arn.split(":")[2]
-        if service in ("lambda", "sns", "logs"):
+        if service in ("sns", "logs"):
             told.append("its policy must let events.amazonaws.com in, with this rule as aws:SourceArn")
         if service == "lambda":
             told.append(
-                f"unless it does already, run: aws lambda add-permission --function-name {self._arn} --statement-id "
-                f"{OURS}-{self._rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
-                f"events.amazonaws.com --source-arn {self._rule.arn}"
+                f"unless it lets EventBridge in already, run: aws lambda add-permission --function-name {self._arn} "
+                f"--statement-id {OURS}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
+                f"events.amazonaws.com --source-arn {rule.arn}"
             )
             told.append(
                 "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "
@@ -749,17 +639,18 @@ class Subscriber(Resource):
         self._events = clients.events_v2
         self._bus, self._name, self._types = bus, name, event_types
         self.what = f"subscriber {name}"
-        self._missing = False
 
     def found(self) -> State | None:
         """Whether it runs, and where what it cannot deliver goes."""
-        page = self._events.list_subscribers(EventBusArn=self._bus, NamePrefix=self._name)
-        listed = [*page["Subscribers"]]
-        while token := page.get("NextToken"):
-            page = self._events.list_subscribers(EventBusArn=self._bus, NamePrefix=self._name, NextToken=token)
+        asked: dict[str, str] = {"EventBusArn": self._bus, "NamePrefix": self._name}
+        listed: list[Any] = []
+        while True:
+            page = self._events.list_subscribers(**asked)
             listed += page["Subscribers"]
+            if not page.get("NextToken"):
+                break
+            asked["NextToken"] = page["NextToken"]
         arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._name), None)
-        self._missing = arn is None
         if arn is None:
             return None
         has = self._events.describe_subscriber(SubscriberArn=arn)
@@ -775,5 +666,4 @@ class Subscriber(Resource):
 
     def notes(self) -> list[str]:
         """What it has to let through."""
-        how = f"its filters have to let through {pattern_text(self._types)}"
-        return [f"{how}; docs/operations.md has the command that makes it"] if self._missing else [how]
+        return [f"its filters have to let through {pattern_text(self._types)} (docs/operations.md makes it)"]

@@ -158,32 +158,19 @@ class Deployment:
         rule_arn = home.rule(bus, settings.rule)
         own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
         undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
-        self.dead_letters = Queue(
-            clients,
-            own,
-            tags,
-            key=key,
-            variable="SQS_DLQ_URL" if settings.sqs_dlq_url else "",
-            url=settings.sqs_dlq_url,
-            others=home.is_elsewhere(own),
-        )
-        stream = Stream(clients, settings.stream, settings.shards, key, tags, settings.application)
-        self.resources: list[Resource] = [stream, self.dead_letters]
         self.further: list[str] = []
+        self.resources: list[Resource] = [Stream(clients, settings.stream, settings.shards, key, tags)]
+        variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
+        self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
+        self._add_ours(self.dead_letters, own)
         if limits.is_v2_bus(bus):
-            self.resources += [
-                V2Bus(clients, bus),
-                Subscriber(clients, bus, settings.rule, settings.event_type_list),
-            ]
+            v2 = (V2Bus(clients, bus), Subscriber(clients, bus, settings.rule, settings.event_type_list))
+            self.resources += v2
             return
         named = bool(settings.target_dlq_arn)
-        if home.is_elsewhere(undelivered):
-            self.further.append(
-                f"{undelivered} is another account's: its policy must let EventBridge in for {rule_arn}"
-            )
-        else:
-            variable = UNDELIVERED if named else ""
-            self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn))
+        variable = UNDELIVERED if named else ""
+        queue = Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn)
+        self._add_ours(queue, undelivered)
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
         self.resources += [Bus(clients, bus, key, tags, rule), rule]
         if not (target := target_of(settings)):
@@ -192,7 +179,14 @@ class Deployment:
         self._refuse_loops(target, {own: "our dead-letter queue", undelivered: "its own dead-letter queue"})
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
             self.resources.append(Queue(clients, target["Arn"], {}, variable=TARGET, rule_arn=rule_arn, complete=False))
-        self.resources.append(Target(clients, bus, rule, target, undelivered, named=named))
+        self.resources.append(Target(clients, rule, target, undelivered, named=named))
+
+    def _add_ours(self, queue: Queue, arn: str) -> None:
+        if self._home.is_elsewhere(arn):
+            must = "keep messages for 14 days, and let EventBridge in where it is the target's"
+            self.further.append(f"{arn} is another account's, and not looked at: it must {must}")
+        else:
+            self.resources.append(queue)
 
     def _refuse_loops(self, target: dict[str, Any], queues: dict[str, str]) -> None:
         """Raises SettingsError where an event would come round again, or could not be told from a dead letter."""
@@ -345,8 +339,7 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     goes: list[Resource] = []
     lost: list[str] = []
     for resource, state in found:
-        ours = resource.made_by_setup(state)
-        if why := resource.stays(state) if ours else f"it does not carry the tag {TAG} of this stream":
+        if why := resource.stays(state):
             _say(f"= {resource.what} stays: {why}")
             continue
         goes.append(resource)
@@ -370,15 +363,15 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         _say(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
         _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
     else:
-        _delete(goes)
+        _delete(goes, force=force)
     return 0
 
 
-def _delete(goes: list[Resource]) -> None:
+def _delete(goes: list[Resource], *, force: bool) -> None:
     """One after the other; where one fails, what is left is said."""
     for number, resource in enumerate(goes):
         try:
-            resource.delete()
+            resource.delete(force=force)
         except BaseException:  # Ctrl-C too
             left = f"{len(goes) - number} of {len(goes)} still there"
             _say(f"broken off at {resource.what}: {left}; run the same command again")

@@ -181,12 +181,6 @@ def _damage(world: Recorded) -> None:
     for name in ("cxone-events-dead-letters", "cxone-events-undelivered"):
         url = queue.get_queue_url(QueueName=name)["QueueUrl"]
         queue.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "3600"})
-        queue.untag_queue(QueueUrl=url, TagKeys=["team"])
-    events: Any = world._client("events")
-    home = Home("aws", REGION, ACCOUNT)
-    for arn in (home.bus("cx"), home.rule("cx", "cxone-webhook-router")):
-        events.untag_resource(ResourceARN=arn, TagKeys=["team"])
-    events.update_event_bus(Name="cx", KmsKeyIdentifier=home.arn("kms", "key/another"))
 
 
 @pytest.mark.parametrize("name", command.NAMES)
