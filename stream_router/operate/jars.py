@@ -1,24 +1,22 @@
 """`stream-router jars`: brings the KCL daemon's jars, each proved by its SHA-256, from a repository or a folder."""
 
-import base64
-import http.client
 import os
+import ssl
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.errors import SettingsError
-from stream_router.process import backoff_s, write_whole
-from stream_router.settings.types import is_url, without_user
+from stream_router.process import write_whole
+from stream_router.settings.types import is_url
 
 AT_ONCE = 4
 TRIES = 4
@@ -46,8 +44,7 @@ def run(source: str | None) -> int:
     if missing and not os.access(where, os.W_OK | os.X_OK):
         raise _not_ours(where)
     if missing:
-        sys.stdout.write(f"bringing {len(missing)} of the KCL daemon's jars ...\n")
-        sys.stdout.flush()
+        _say(f"bringing {len(missing)} of the KCL daemon's jars ...")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), missing))
@@ -56,7 +53,7 @@ def run(source: str | None) -> int:
         return 1
     counts["there already"] = len(jars.listed()) - len(missing)
     told = ", ".join(f"{counts[how]} {how}" for how in ("there already", "from the cache", "fetched") if counts[how])
-    sys.stdout.write(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})\n")
+    _say(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})")
     return 0
 
 
@@ -107,49 +104,43 @@ def _from_folder(folder: Path, jar: Jar) -> bytes:
 
 
 def _download(url: str, jar: Jar) -> bytes:
-    """One file over HTTP, tried again where that can help. Proxies and CAs as Python's own client takes them."""
-    opener = urllib.request.build_opener(_SameMirror)
-    for attempt in range(1, TRIES + 1):
-        try:
-            with opener.open(_request(url), timeout=ANSWER_TIMEOUT_S) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            problem, again = f"HTTP {error.code}", error.code == 429 or error.code >= 500
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            problem, again = f"{type(error).__name__}: {getattr(error, 'reason', error)}", True
-        if not again or attempt == TRIES:
-            break
-        sys.stdout.write(f"{jar.name}: {problem}; trying again\n")
-        sys.stdout.flush()
-        time.sleep(backoff_s(attempt - 1, FIRST_WAIT_S, LONGEST_WAIT_S))
-    raise FetchError(
-        f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({problem}); check the network or its proxy, or "
-        "name a mirror or a folder (--from), then run the same command again"
-    )
+    """One file over HTTP, tried again where that can help, by the environment's proxy and the system's CAs.
 
-
-class _SameMirror(urllib.request.HTTPRedirectHandler):
-    """Gives the mirror's credentials again where it sends us on within itself; nobody else gets them."""
-
-    def redirect_request(self, req: urllib.request.Request, *args: Any, **more: Any) -> urllib.request.Request | None:
-        """The request that follows a redirect."""
-        made = super().redirect_request(req, *args, **more)
-        if made is not None and (made.type, made.host) in ((req.type, req.host), ("https", req.host)):
-            made.unredirected_hdrs.update(req.unredirected_hdrs)
-        return made
-
-
-def _request(url: str) -> urllib.request.Request:
-    """A request; a user and password in the URL become the header that urllib does not make of them.
-
-    Where the mirror sends us on to another host, that one gets the request without them (`_SameMirror`).
+    A user and password in the URL go to that host alone, wherever it sends us on to (httpx's own rule).
     """
-    parts = urlsplit(url)
-    request = urllib.request.Request(without_user(url))  # noqa: S310 - http(s) only
-    if parts.username:
-        token = base64.b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {token}")
-    return request
+    tries = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
+        stop=stop_after_attempt(TRIES),
+        before_sleep=lambda state: _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again"),  # type: ignore[union-attr]
+        reraise=True,
+    )
+    trusted = ssl.create_default_context()
+    try:
+        with httpx.Client(follow_redirects=True, timeout=ANSWER_TIMEOUT_S, verify=trusted) as client:
+            return bytes(tries(lambda: client.get(url).raise_for_status().content))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise FetchError(
+            f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_told(error)}); check the network or its "
+            "proxy, or name a mirror or a folder (--from), then run the same command again"
+        ) from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
+
+
+def _told(error: BaseException | None) -> str:
+    if isinstance(error, httpx.HTTPStatusError):  # whose text repeats the URL, with the password in it
+        return f"HTTP {error.response.status_code}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _folder() -> Path:
