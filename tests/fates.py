@@ -93,8 +93,8 @@ class Fates:
         """Aggregated records whose hash keys are no numbers: the KCL hands them to nobody."""
         self.ids["passed over"] = made = [f"{next(self._numbers):032x}" for _ in range(self.count)]
         datas = [(f"key-{n}", line(int(one, 16), "passed over")) for n, one in enumerate(made)]
-        wrong = ["no number"] * len(datas)
-        self.put_records([kpl.aggregated(datas, hash_keys=wrong)], shard=0)
+        some = [datas[at : at + 1_000] for at in range(0, len(datas), 1_000)]
+        self.put_records([kpl.aggregated(one, hash_keys=["no number"] * len(one)) for one in some], shard=0)
 
     def put_records(self, datas: Sequence[bytes], shard: int | None = None) -> None:
         for at in range(0, len(datas), 400):
@@ -255,12 +255,12 @@ class Fates:
 
 
 def told(output: str) -> dict[str, str]:
-    """What `find` says of each event: the line of its fate."""
+    """What `find` says of each event: its verdict."""
     found: dict[str, str] = {}
     identity = ""
     for one in output.splitlines():
         if not one.startswith(" "):
             identity = one.split("  ")[0]
-        elif one.startswith("  fate"):
-            found[identity] = one.removeprefix("  fate").strip()
+        elif one.startswith("  verdict"):
+            found[identity] = one.removeprefix("  verdict").strip()
     return found

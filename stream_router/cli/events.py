@@ -16,17 +16,20 @@ def find(
     interaction: Annotated[str | None, typer.Option("--interaction", help="All events of this interaction.")] = None,
     conversation: Annotated[str | None, typer.Option("--conversation", help="All of this conversation.")] = None,
     since: ArrivedSince = "24h",
+    payload: Annotated[
+        bool, typer.Option("--payload", help="The event too, masked where STREAM_ROUTER_MASKING is on.")
+    ] = False,
 ) -> None:
     """Say what became of an event: in the stream, behind or past the checkpoint, dead letter, undelivered, or nowhere.
 
-    Reads both queues, then the stream. Ends with 0 found, 1 not found, 2 cannot judge.
+    Reads the stream, then both queues. Ends with 0 found, 1 not found, 2 cannot judge.
     Example: stream-router find 0123456789abcdef0123456789abcdef --since 2h
     """
-    from stream_router.control.fates import find as control
+    from stream_router.operate import find as operate
     from stream_router.settings.operators import DeadLetters
 
-    wish = control.Wish(ids or [], interaction, conversation, since)
-    end(control.run(settings(DeadLetters), wish))
+    wish = operate.Wish(ids or [], interaction, conversation, since, payload)
+    end(operate.run(settings(DeadLetters), wish))
 
 
 def replay(

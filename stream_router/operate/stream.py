@@ -395,17 +395,15 @@ _SAID_FROM_S = 60.0
 
 
 def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> None:
-    """Say what a reading of more than a minute will take, by what CloudWatch says came into the stream."""
-    seconds_at_most = (span.until_ms - span.since_ms) / 1000
-    if seconds_at_most <= _SAID_FROM_S:
+    """Say what a reading of more than a minute will take, by what came into the stream as far as CloudWatch knows it.
+
+    Where it does not, progress says what is left: what could have come at most is far from the truth.
+    """
+    if span.until_ms - span.since_ms <= _SAID_FROM_S * 1000:
         return
     shards = len(stream.shards)
-    size_bytes = _incoming_bytes(cloudwatch, stream.name, span)
-    if size_bytes is None:
-        say(f"reading {count_of(shards, 'shard')}; CloudWatch does not say how much it is, so progress will")
-        return
-    turns = ceil(shards / MOST_AT_ONCE)
-    seconds = turns * size_bytes / max(1, shards) / READ_BYTES  # a second for each
+    size_bytes = _incoming_bytes(cloudwatch, stream.name, span) or 0
+    seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES  # a second for each
     if seconds > _SAID_FROM_S:
         say(
             f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "

@@ -1,5 +1,6 @@
 """`find` against the ledger of a run with faults: every fate, and what cannot be told."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,13 +19,13 @@ LETTER_GONE = "past the checkpoint, and its dead letter is gone"
 UNKNOWN = "cannot be judged"
 
 
-def lived(folder: Path, count: int) -> Iterator[Fates]:
-    """A world in which events of every fate have lived: `count` of each."""
+def lived(folder: Path, count: int, delivered: int = 0) -> Iterator[Fates]:
+    """A world in which events of every fate have lived: `count` of each, and `delivered` times so many beside them."""
     with FakeAwsProcess(folder / "ledger", None, 3) as fake_aws:
         world = Fates(fake_aws, folder, count)
         world.plan(rules=FAULTS)
         world.start()
-        world.put("delivered", "malformed", "unroutable", "refused", "dropped", "gone")
+        world.put("delivered", "malformed", "unroutable", "refused", "dropped", "gone", *["delivered"] * delivered)
         world.put_passed_over()
         world.feed()
         world.plan(undelivered={"queue": f"{STREAM}-undelivered", "code": "NO_PERMISSIONS", "message": "it may not"})
@@ -43,10 +44,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fates]:
     yield from lived(tmp_path_factory.mktemp("fates"), 100)
 
 
-def assert_found_right(world: Fates) -> None:
-    """`find` of every event says what the ledger says, and never more."""
-    never = [f"{10**9 + n:032x}" for n in range(world.count)]
-    asked = [identity for ids in world.ids.values() for identity in ids]
+def assert_found_right(world: Fates, each: int = 1_000) -> None:
+    """`find` of so many events of each fate says what the ledger says, and never more."""
+    never = [f"{10**9 + n:032x}" for n in range(min(each, world.count))]
+    asked = [identity for ids in world.ids.values() for identity in ids[-each:]]
     answer = world.run("find", *asked, *never, "--since", "1h")
     assert answer.returncode == 1, answer.stderr[-2000:]
     says, truth = told(answer.stdout), world.truth()
@@ -144,8 +145,40 @@ def test_a_checkpoint_that_is_a_word_tells_nothing(world: Fates) -> None:
     assert world.run("find", world.ids["delivered"][0], "--since", "1h").returncode == 0
 
 
+def test_a_dead_letter_that_mapping_refused_is_found_by_its_names(world: Fates) -> None:
+    """It was answered 202, and is not "not received": what it would be known by stands in what was sent."""
+    one = world.ids["malformed"][3]
+    answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
+    assert (answer.returncode, told(answer.stdout)) == (0, {one: DEAD})
+    answer = world.run("find", "--conversation", "malformed-conv", "--since", "1h")
+    assert (answer.returncode, told(answer.stdout)) == (0, dict.fromkeys(world.ids["malformed"], DEAD))
+
+
+def test_what_a_replay_put_back_is_told_and_its_place_is_the_newest(world: Fates) -> None:
+    """The event has two places then; the verdict is the later one's, before and after the consumer has read it."""
+    one = world.ids["delivered"][1]
+    assert world.run("replay", "--since", "1h", "--id", one).returncode == 0
+    answer = world.run("find", one, "--since", "1h")
+    assert (answer.returncode, told(answer.stdout)) == (0, {one: WAITING})
+    assert answer.stdout.count("  stream ") == 2
+    assert "; replayed (run " in answer.stdout
+    world.feed()
+    world.write_leases()
+    assert told(world.run("find", one, "--since", "1h").stdout) == {one: ACCEPTED}
+    world.put_lease(SHARDS[0], "TRIM_HORIZON")
+    world.put_lease(SHARDS[1], "TRIM_HORIZON")
+    assert told(world.run("find", one, "--since", "1h").stdout) == {one: WAITING}
+    world.write_leases()
+
+
 @pytest.mark.long
-def test_1000_events_of_each_fate(tmp_path: Path) -> None:
-    """The whole size: nine fates and events that were never there."""
-    for world in lived(tmp_path, 1000):
-        assert_found_right(world)
+def test_one_event_among_50000_is_found_within_20_s(tmp_path: Path) -> None:
+    """500 of each of eight fates, 46,000 that were delivered, and some that never were; by id, and by interaction."""
+    for world in lived(tmp_path, 500, 92):
+        begun_s = time.monotonic()
+        assert_found_right(world, each=1)
+        assert time.monotonic() - begun_s < 20
+        one, begun_s = world.ids["malformed"][-1], time.monotonic()
+        answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
+        assert told(answer.stdout) == {one: DEAD}
+        assert time.monotonic() - begun_s < 20

@@ -35,9 +35,9 @@ def reader(tmp_path: Path) -> Iterator[PageReader]:
 
 
 def fate(terminal: Terminal, identity: str) -> str:
-    """What `find` says of an event, on the line of its fate."""
+    """The verdict of `find` on an event."""
     terminal.wait_for(f"^{identity}")
-    return terminal.wait_for(r"^  fate +(.*)$")[1]
+    return terminal.wait_for(r"^  verdict +(.*)$")[1]
 
 
 def wait_until_settled(terminal: Terminal, *identities: str) -> None:

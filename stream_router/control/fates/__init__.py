@@ -1,1 +1,0 @@
-"""What became of events: `find` holds stream, checkpoints and queues against each other."""

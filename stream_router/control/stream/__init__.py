@@ -1,1 +1,0 @@
-"""The stream as an operator's command reads it: politely, beside the consumer, which it never disturbs."""
