@@ -24,8 +24,8 @@ CONFIG = Config(
     user_agent_extra="stream-router",
 )
 
-READS = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
-"""A retry of botocore's own would be a read too many."""
+ONCE = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
+"""For who paces and repeats calls himself: a retry of botocore's own would be one too many."""
 
 
 class Clients:
@@ -36,8 +36,8 @@ class Clients:
     """
 
     kinesis: "KinesisClient"
-    kinesis_reads: "KinesisClient"
-    """Tries each call once; for many threads, whose owner paces and repeats them himself."""
+    kinesis_once: "KinesisClient"
+    """Tries each call once; for many threads."""
     events: "EventBridgeClient"
     events_v2: Any
     """No type stubs exist for it yet."""
@@ -60,8 +60,8 @@ class Clients:
         """The client of that name, made when it is first asked for."""
         if name not in Clients.__annotations__:
             raise AttributeError(name)
-        service = {"kinesis_reads": "kinesis", "events_v2": "eventbridgev2", "service_quotas": "service-quotas"}
-        config = READS if name == "kinesis_reads" else CONFIG
+        service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2", "service_quotas": "service-quotas"}
+        config = ONCE if name == "kinesis_once" else CONFIG
         credentials.find(self._session)
         service_name = service.get(name, name)
         with endpoints.refusals(service_name):

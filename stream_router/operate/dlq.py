@@ -509,7 +509,7 @@ class Redrive:
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
         self._paths = types.paths(at.settings.partition_path)
         settings, clients = at.settings, at.clients
-        self._writer = StreamWriter(clients.kinesis_reads, settings.stream, settings.buckets, how.rate, at.stop)
+        self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, how.rate, at.stop)
         self._selected = self._eligible = self._put = self._edited = 0
         self._passed_over, self._refused, self._would = Counter[str](), Counter[str](), Counter[str]()
         self._ended = ""

@@ -99,7 +99,7 @@ class Replay:
         if not wish.dry_run:
             say(f"this is run {self._run}; if it is killed, say again: {wish.again(self._span, sorted(self._ids))}")
         settings = self._settings
-        writer = StreamWriter(clients.kinesis_reads, settings.stream, settings.buckets, wish.rate, stop)
+        writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, wish.rate, stop)
         try:
             for piece in read(clients, self._stream, self._span, stop, lambda: f", {self._taken:,} put"):
                 self._take(piece, writer)

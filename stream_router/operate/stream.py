@@ -352,7 +352,7 @@ def read(clients: Clients, stream: Stream, span: Span, stop: Stop, more: Callabl
                 now_s, under_way = time.monotonic(), set(calls.values())
                 for one in open_:
                     if one not in under_way and one.due_s <= now_s:
-                        calls[pool.submit(one.ask, clients.kinesis_reads)] = one
+                        calls[pool.submit(one.ask, clients.kinesis_once)] = one
                 if not calls:
                     stop.wait(min(one.due_s for one in open_) - now_s)
                     continue

@@ -245,11 +245,17 @@ OPERATOR = {
         "        self._jobs[trial.number] = _Job(trial, len(entries))\n        self._delete(trial.whole.messages)\n",
         ("tests/integration/test_dlq_redrive.py",),
     ),
-    "what was accepted is settled without a proof of the bus": Mutant(
-        "control/republish/republisher.py",
-        "while self._unproven and self._unproven[0][0] < latest:",
-        "while self._unproven:",
-        ("tests/unit/test_republisher.py",),
+    "a replay puts back what a replay put there": Mutant(
+        "operate/replay.py",
+        'elif told and told.way == "replay":',
+        'elif told and told.way == "":',
+        ("tests/unit/test_replay.py",),
+    ),
+    "find says of an event what became of its first copy": Mutant(
+        "operate/find.py",
+        "self._verdict((ours or places)[-1])",
+        "self._verdict((ours or places)[0])",
+        ("tests/unit/test_find.py",),
     ),
     "an export takes what it could not write": Mutant(
         "control/dead_letters/exporting.py",
