@@ -14,8 +14,8 @@ import pybase64
 from benchmarks import driven_child, events
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.consumer.child.daemon import daemon_lines
-from stream_router.consumer.child.intake.micro_batches import micro_batches
+from stream_router.consumer.child import daemon_lines
+from stream_router.consumer.child.window import slices
 from stream_router.consumer.transform_config import transform_config
 from stream_router.envelope import open_record
 from stream_router.model import Batch, Entry, Event, Record
@@ -64,7 +64,7 @@ class Stages:
         self.texts = [wire_format.put_events("default", call) for call in self.calls]
 
     def decode(self) -> object:
-        return [list(part) for part in micro_batches(self.records, Batch(1))]
+        return [list(part) for part in slices(self.records, Batch(1))]
 
     def open(self) -> object:
         return [open_record(Record(data, 1)) for data in self.datas]

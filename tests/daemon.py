@@ -52,13 +52,6 @@ def close_shard(url: str) -> None:
         kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey="2")
 
 
-def lease_of(url: str, shard: str, owner: str) -> None:
-    """A row of the fake AWS's lease table."""
-    at: Any = {"region_name": "us-east-1", "endpoint_url": url, **dict.fromkeys(_KEYS, "test")}
-    row = {"leaseKey": {"S": shard}, "leaseOwner": {"S": owner}}
-    boto3.client("dynamodb", **at).put_item(TableName="cxone-event-router", Item=row)
-
-
 class Child:
     """One `stream-router-shard` process. Answers its checkpoints by `checkpoint_error(number)` (None is success)."""
 

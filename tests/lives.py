@@ -9,12 +9,12 @@ from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
-from stream_router.consumer.child.intake.window import Window
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import Shard
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.window import Window
 from stream_router.envelope import seal
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
@@ -40,8 +40,7 @@ class Told:
 
     closed = 0
 
-    def watch(self, vitals: Callable[[], dict[str, Any]]) -> None:
-        self.vitals = vitals
+    vitals: Callable[[], dict[str, Any]]
 
     def opened(self, records: Sequence[Record]) -> None:
         pass
@@ -94,10 +93,10 @@ class Life:
         self._span_s, self._window_bytes = span_s, window_bytes
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
         self._proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
-        self.window = Window(window_bytes, span_s, world.clock, lambda batch: self.guard.batch_closed(batch.number))
+        self.window = Window(world.clock, lambda _: None, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock, self.kinesis.shard_end(START))
-        self.processor = ShardProcessor(self._shard, lambda: None, lambda _: None)
+        self.processor = ShardProcessor(self._shard, lambda: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
 
     def _shard(self, shard_id: str, start: str) -> Shard:
@@ -109,7 +108,7 @@ class Life:
     def _beat(self) -> None:
         self.beats += 1
 
-    def _wait(self, seconds: float, *, daemon: bool = False) -> None:
+    def _wait(self, seconds: float, daemon: bool) -> None:
         self.waited.append(seconds)
         assert daemon is (not self.in_callback)
         self.at_wait()

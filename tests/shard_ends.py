@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.consumer.child.progress.shard_end import ShardEnd
+from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.errors import Answer
 from tests.fakes import World, ok
 

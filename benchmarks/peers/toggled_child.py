@@ -14,9 +14,8 @@ from typing import Any
 from stream_router import envelope
 from stream_router.consumer.child.__main__ import main
 from stream_router.consumer.child.shard import Shard
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.consumer.child.telling.shard_vitals import ShardVitals
-from stream_router.consumer.child.waiter import Waiting
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.vitals import ShardVitals, Wait
 
 
 class Toggle:
@@ -51,11 +50,11 @@ def install(toggle: Toggle) -> None:
 
     for name in ("opened", "accepted", "retried", "buried", "dropped", "_reckon"):
         setattr(ShardTelemetry, name, only_on(getattr(ShardTelemetry, name), lambda *_: None))
-    tick: Any = only_on(ShardTelemetry.tick, lambda telemetry: telemetry._tell_others())  # noqa: SLF001
+    tick: Any = only_on(ShardTelemetry.tick, lambda _: None)
     ShardTelemetry.tick = tick  # type: ignore[method-assign]
     timed = ShardVitals.timed
 
-    def toggled(vitals: ShardVitals, wait: Waiting) -> Any:
+    def toggled(vitals: ShardVitals, wait: Wait) -> Any:
         return only_on(timed(vitals, wait), wait)
 
     setattr(ShardVitals, "timed", toggled)  # noqa: B010 - mypy compares the form of the first argument

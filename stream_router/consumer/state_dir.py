@@ -32,6 +32,9 @@ FATAL = "fatal"
 LIVES = "shards"
 """The folder of the shards' crash markers, one file each; the one thing that outlives the supervisor and the host."""
 
+HEARTBEATS = "heartbeats"
+"""The folder in which each child touches a file, named by its process id, while it goes on."""
+
 HEALTH = "health"
 """The folder in which each child tells the others how its calls fare."""
 
@@ -76,7 +79,7 @@ class StateDir:
         self.discard(BUS_UNASKED)
         self.discard(BUS_GONE)
         self.discard(FATAL)
-        for folder in (SNAPSHOTS, HEALTH):
+        for folder in (SNAPSHOTS, HEARTBEATS, HEALTH):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", LIVES, TROUBLES):
             forget_halves(self.path / folder)

@@ -98,11 +98,6 @@ def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]
     return requests
 
 
-def data(series: Sequence[Series], whose: Whose, time_s: float) -> list[dict[str, Any]]:
-    """The same as the data of one boto3 call; each of `series` has few values."""
-    return [orjson.loads(datum) for one in series for part in _parts(one, whose, time_s) for datum in part]
-
-
 def _parts(one: Series, whose: Whose, time_s: float) -> Iterator[list[bytes]]:
     """Up to 150 values at a time, with each set of dimensions. A metric that is not CloudWatch's has no data."""
     if (told := one.metric.cloudwatch) is None:

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.errors import code_of
 from stream_router.log import Seldom
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.cloudwatch import Whose
+from stream_router.telemetry.cloudwatch import Series, Whose
 from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.snapshot import Snapshot
 
@@ -26,35 +26,20 @@ WAITING_MAX = 240
 """Requests that wait for a CloudWatch that does not answer: hours of minutes, two megabytes. Then the oldest go."""
 
 
-class Sender:
-    """Callable: sends what `take` counted since the last time, and how it is now. Raises nothing for CloudWatch.
+class Requests:
+    """PutMetricData requests, sent in their order; nothing of CloudWatch's is raised. `client` is botocore's.
 
-    `client` is botocore's, `clock` monotonic.
+    `clock` is monotonic.
     """
 
-    def __init__(
-        self,
-        client: Any,
-        whose: Whose,
-        take: Callable[[], Snapshot],
-        metrics: Sequence[Metric],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._client, self._whose, self._take, self._metrics = client, whose, take, metrics
-        self._sent = take()
+    def __init__(self, client: Any, whose: Whose, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._whose = client, whose
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._to_be_said = Seldom(clock)
-        self._lock = threading.Lock()
 
-    def __call__(self) -> None:
-        with self._lock:  # the last numbers of all are sent from another thread
-            now = self._take()
-            series = list(cloudwatch.series(now, self._sent, self._metrics))
-            self._sent = now
-            self._waiting += cloudwatch.bodies(series, self._whose, round(now.at_s, 3))
-            self._send_all()
-
-    def _send_all(self) -> None:
+    def send(self, series: Sequence[Series], at_s: float) -> None:
+        """Send what waits and then `series`, stamped `at_s` (epoch seconds); what does not get through waits."""
+        self._waiting += cloudwatch.bodies(series, self._whose, round(at_s, 3))
         try:
             while self._waiting:
                 self._send(self._waiting[0])
@@ -63,9 +48,9 @@ class Sender:
             if self._to_be_said():
                 why = code_of(error)
                 log.warning(
-                    "CloudWatch does not take the receiver's metrics: %s; they are kept and sent again",
+                    "CloudWatch does not take the metrics: %s; they are kept and sent again",
                     why,
-                    extra={"event": "receiver-metrics-refused"},
+                    extra={"event": "metrics-not-taken"},
                 )
 
     def _send(self, body: bytes) -> None:
@@ -75,3 +60,27 @@ class Sender:
             if not (code := code_of(error)).startswith(cloudwatch.REFUSED):
                 raise
             log.error("CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code})  # noqa: TRY400 - one line
+
+
+class Sender:
+    """Callable: sends what `take` counted since the last time, and how it is now. Raises nothing for CloudWatch."""
+
+    def __init__(
+        self,
+        client: Any,
+        whose: Whose,
+        take: Callable[[], Snapshot],
+        metrics: Sequence[Metric],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._take, self._metrics = take, metrics
+        self._requests = Requests(client, whose, clock)
+        self._sent = take()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:  # the last numbers of all are sent from another thread
+            now = self._take()
+            series = list(cloudwatch.series(now, self._sent, self._metrics))
+            self._sent = now
+            self._requests.send(series, now.at_s)

@@ -2,9 +2,9 @@
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The receiver fills its numbers
 in in `receiver/stats.py` and `receiver/status.py`. Who fills a number in, for the consumer: a count of a child
-`consumer/child/telling/shard_telemetry.py`; a gauge of a shard, or a count that a dispatcher keeps,
-`consumer/child/telling/shard_vitals.py`; a number with a label also `shard_metrics.py`, `merged_shards.py` and
-`consumer_page.py` of `telemetry/shards`, the last of which also fills in one of the supervisor's own.
+`consumer/child/snapshot.py`; a gauge of a shard, or a count that a dispatcher keeps, `consumer/child/vitals.py`; a
+number with a label also `merged_shards.py` and `consumer_page.py` of `telemetry/shards`, the last of which fills in one
+of the supervisor's own too.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,6 @@ Counter = Literal[
     "sent_bytes",
     "records",
     "batches",
-    "metrics_lost",
     "audit_failed",
 ]
 """What a child counts, by its name in snapshots and in `/status`."""
@@ -115,15 +114,10 @@ COUNTERS: Final[dict[Counter, Metric]] = {
     "sent_bytes": Metric("sent_bytes", "counter", "Bytes of the entries of these calls, by AWS's formula"),
     "records": Metric("records_read", "counter", "Kinesis records read"),
     "batches": Metric("batches", "counter", "Batches of the KCL daemon whose events are all settled"),
-    "metrics_lost": Metric(
-        "cloudwatch_requests_lost",
-        "counter",
-        "CloudWatch requests given up: refused for their content, or too many waiting",
-    ),
     "audit_failed": Metric(
         "audit_failures",
         "counter",
-        "Tries to write audit records that failed, one in two seconds while records wait",
+        "Tries to write audit records that failed, one a second while records wait",
         (),
         CloudWatch("AuditFailureCount", seldom=True),
     ),

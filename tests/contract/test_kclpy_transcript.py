@@ -21,7 +21,7 @@ from amazon_kclpy.v3.processor import RecordProcessorBase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.consumer.child.daemon import protocol
+from stream_router.consumer.child import daemon_lines, kcl_adapter
 
 RECORDED = (Path(__file__).parents[1] / "data" / "kcl-daemon-transcript.jsonl").read_bytes().splitlines()
 
@@ -83,20 +83,20 @@ def ours(processor: Scripted, lines: list[bytes]) -> list[Any]:
     return read(run_ours(processor, lines).decode())
 
 
-def channel(written: bytes, out: IO[bytes]) -> protocol.Channel:
+def channel(written: bytes, out: IO[bytes]) -> kcl_adapter.Channel:
     """Our channel to a daemon that wrote this and closed it."""
     with tempfile.TemporaryFile() as file:
         file.write(written)
         file.seek(0)
-        source = protocol.DaemonInput(os.dup(file.fileno()))
-    return protocol.Channel(source, out, lambda: None)
+        source = daemon_lines.DaemonInput(os.dup(file.fileno()))
+    return kcl_adapter.Channel(source, out, lambda: None)
 
 
 def run_ours(processor: Scripted, lines: list[bytes], out: io.BytesIO | None = None) -> bytes:
     out = out or io.BytesIO()
     made = channel(b"".join(line + b"\n" for line in lines), out)
     try:
-        protocol.Process(processor, made).run()
+        kcl_adapter.Process(processor, made).run()
     finally:
         os.close(made.input_file.fd)
     return out.getvalue()
@@ -217,8 +217,8 @@ def test_a_daemon_that_dies_before_it_answers_a_checkpoint_is_gone(rest: bytes) 
     lines.append(line("shardEnded"))
     out = io.BytesIO()
     made = channel(b"".join(told + b"\n" for told in lines) + rest, out)
-    with pytest.raises(protocol.DaemonGoneError):
-        protocol.Process(Scripted(), made).run()
+    with pytest.raises(kcl_adapter.DaemonGoneError):
+        kcl_adapter.Process(Scripted(), made).run()
     assert [message["action"] for message in read(out.getvalue().decode())] == ["status", "checkpoint"]
 
 
@@ -226,5 +226,5 @@ def test_a_daemon_that_reads_no_more_is_gone() -> None:
     """Writing to a channel whose other end is closed is the daemon's end too."""
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(protocol.DaemonGoneError):
-        protocol.Process(Scripted(), channel(RECORDED[0] + b"\n", closed)).run()
+    with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(kcl_adapter.DaemonGoneError):
+        kcl_adapter.Process(Scripted(), channel(RECORDED[0] + b"\n", closed)).run()

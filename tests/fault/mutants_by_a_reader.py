@@ -75,13 +75,13 @@ RECEIVER = {
 
 CHILD = {
     "standard output is not shielded": Mutant(
-        "consumer/child/daemon/protocol.py",
+        "consumer/child/daemon_lines.py",
         "    os.dup2(2, 1)\n    sys.stdout = sys.stderr\n",
         "",
         ("tests/integration/test_child.py", "-k", "protocol"),
     ),
     "a shard's end that was not taken is answered as done": Mutant(
-        "consumer/child/progress/checkpoints.py",
+        "consumer/child/checkpoints.py",
         "                if not _may_try_again(error) or self._clock() > until:\n                    raise\n",
         "                if not _may_try_again(error) or self._clock() > until:\n                    return\n",
         ("tests/unit/test_checkpoints.py",),
@@ -99,9 +99,9 @@ CHILD = {
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
     ),
     "a killer is never named": Mutant(
-        "consumer/child/progress/crash_guard.py",
-        "elif before.at_work == before.suspect:",
-        "elif False:",
+        "consumer/child/crash_guard.py",
+        "if self.once or self.at_work == self.suspect:",
+        "if False:",
         ("tests/unit/test_crash_guard.py",),
     ),
     "an orphan goes on sending": Mutant(
@@ -200,13 +200,13 @@ TELEMETRY = {
         "telemetry/audit/batch_audit_record.py",
         'doubts.append("events_unaccounted")',
         "pass",
-        ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
+        ("tests/unit/test_shard_snapshot.py",),
     ),
     "metrics that CloudWatch did not take are gone": Mutant(
-        "consumer/child/telling/shard_telemetry.py",
-        "                self._metrics.requeue([body])\n",
-        "                pass\n",
-        ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
+        "telemetry/cloudwatch_sender.py",
+        "                self._send(self._waiting[0])\n                self._waiting.popleft()\n",
+        "                self._send(self._waiting.popleft())\n",
+        ("tests/unit/test_worker_metrics.py",),
     ),
 }
 

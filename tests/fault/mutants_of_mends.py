@@ -10,25 +10,25 @@ DAEMON = {
         ("tests/unit/test_shard_end.py",),
     ),
     "a shard ends though its children have no leases": Mutant(
-        "consumer/child/progress/shard_end.py",
+        "consumer/child/shard_end.py",
         '        if "Item" not in found:\n',
         "        if False:\n",
         ("tests/unit/test_shard_end.py",),
     ),
     "records that come a second time are taken": Mutant(
-        "consumer/child/daemon/kcl_callbacks.py",
+        "consumer/child/kcl_adapter.py",
         "        if first <= self._given:\n",
         "        if False:\n",
         ("tests/unit/test_shard.py",),
     ),
     "a checkpoint stands within an aggregated record": Mutant(
-        "consumer/child/progress/watermark.py",
+        "consumer/child/watermark.py",
         "if following is not None and following.sequence_number == one.sequence_number:",
         "if False:",
         ("tests/property/test_watermark.py",),
     ),
     "a stop that comes as the shard is taken up is not heard": Mutant(
-        "consumer/child/daemon/kcl_callbacks.py",
+        "consumer/child/kcl_adapter.py",
         "        if self._leaving:",
         "        if False:",
         ("tests/unit/test_shard.py",),
@@ -40,7 +40,7 @@ DAEMON = {
         ("tests/unit/test_shard.py",),
     ),
     "a program that gives credentials reads the daemon's lines": Mutant(
-        "consumer/child/daemon/protocol.py",
+        "consumer/child/daemon_lines.py",
         "    os.dup2(nothing, 0)\n",
         "",
         ("tests/integration/test_child.py", "-k", "daemons_lines or credentials"),

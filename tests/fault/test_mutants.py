@@ -251,7 +251,7 @@ OF_THE_AUTHORS = {
         "consumer/child/intake/window.py",
         "if not batch.unsettled and not batch.is_open:",
         "if not batch.is_open:",
-        ("tests/unit/test_books.py", "tests/unit/test_shard.py", "tests/unit/test_window.py"),
+        ("tests/unit/test_shard_snapshot.py", "tests/unit/test_shard.py", "tests/unit/test_window.py"),
     ),
     "a checkpoint is sent where no callback may carry it": Mutant(
         "consumer/child/shard.py",

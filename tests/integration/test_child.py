@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Child, close_shard, envelope, lease_of, prove_bus
+from tests.daemon import Child, close_shard, envelope, prove_bus
 from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
@@ -247,32 +247,6 @@ def test_lease_lost_checkpoints_nothing(child: Child) -> None:
     child.say("leaseLost")
     assert child.checkpoints == before
     assert child.hang_up() == 0
-
-
-@pytest.mark.parametrize(("owner", "is_told"), [("host-a", True), ("host-b", False)])
-def test_a_lease_that_is_lost_to_its_own_name_is_told(
-    fake_aws: FakeAwsProcess, tmp_path: Path, owner: str, is_told: bool
-) -> None:
-    """Two workers of one name both read a shard, and all looks well: the one that loses the lease says so."""
-    lease_of(fake_aws.url, "shardId-000000000000", owner)
-    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_WORKER="host-a") as child:
-        child.initialize()
-        child.process_batch([envelope(1)])
-        child.say("leaseLost")
-        assert child.hang_up() == 0
-    assert (b"lease-lost-to-its-name" in (tmp_path / "stderr").read_bytes()) is is_told
-
-
-def test_a_worker_that_stops_does_not_look_whose_its_lease_is(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """It gives up its leases, and the table goes on naming it, so that it takes them up again at once."""
-    lease_of(fake_aws.url, "shardId-000000000000", "host-a")
-    (tmp_path / "worker-id").write_text("host-a")
-    with Child(fake_aws.url, tmp_path) as child:
-        child.initialize()
-        child.say("shutdownRequested")
-        child.say("leaseLost")
-        assert child.hang_up() == 0
-    assert b"lease-lost-to-its-name" not in (tmp_path / "stderr").read_bytes()
 
 
 def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, fake_aws: FakeAwsProcess) -> None:
@@ -540,8 +514,8 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     """A print and a raw write to fd 1 land on stderr: no stray line can forge a checkpoint."""
     script = (
         "import os\n"
-        "from stream_router.consumer.child.daemon import protocol\n"
-        "channel = protocol.private_output()\n"
+        "from stream_router.consumer.child import daemon_lines\n"
+        "channel = daemon_lines.private_output()\n"
         'print(\'{"action":"checkpoint"}\')\n'
         "os.write(1, b'null\\n')\n"
         "os.system('echo from a child')\n"
@@ -557,8 +531,8 @@ def test_nothing_but_the_protocol_reads_the_daemons_lines() -> None:
     """A program that this process starts, for credentials, reads its standard input: it finds an empty one."""
     script = (
         "import subprocess\n"
-        "from stream_router.consumer.child.daemon import protocol\n"
-        "source = protocol.DaemonInput(protocol.private_input())\n"
+        "from stream_router.consumer.child import daemon_lines\n"
+        "source = daemon_lines.DaemonInput(daemon_lines.private_input())\n"
         "taken = subprocess.run(['cat'], stdout=subprocess.PIPE, check=True).stdout\n"
         "while (line := source.line()) is None: pass\n"
         "print(taken, line)\n"

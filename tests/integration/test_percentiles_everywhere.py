@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import httpx
@@ -21,11 +22,12 @@ from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.local import report
+from stream_router.telemetry.cloudwatch import Whose
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
-from tests.constants import METRICS_EVERY_S, with_constants
 from tests.daemon import Child, envelope
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
@@ -50,7 +52,7 @@ class Seen(NamedTuple):
     exact: npt.NDArray[np.float64]
     url: str
     state: Path
-    fake_aws: FakeAwsProcess
+    status: Status
 
     def is_right(self, told: dict[str, Any], scale: float = 1.0) -> None:
         """Each percentile by its name; the nearest rank, as the product has it."""
@@ -72,7 +74,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         vitals.daemon_runs(1)
         status = Status(state, vitals, WHO)
         status.seen()
-        with Child(fake_aws.url, state.path, **with_constants({METRICS_EVERY_S: 1})) as child:
+        with Child(fake_aws.url, state.path) as child:
             child.initialize()
             for batch in range(EVENTS // 1000):
                 datas = []
@@ -96,7 +98,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             assert len(exact) == EVENTS
             port = AdminPort("127.0.0.1:0", None, vitals, status, History(lambda: moment(status.seen())))
             port.start()
-            yield Seen(exact, f"http://{port.address}", state.path, fake_aws)
+            yield Seen(exact, f"http://{port.address}", state.path, status)
             port.close()
 
 
@@ -155,13 +157,11 @@ def test_demo_has_them(seen: Seen) -> None:
 
 
 def test_cloudwatch_has_them(seen: Seen) -> None:
-    """From the values and counts that it was sent."""
-    values: list[float] = []
-    until = time.monotonic() + 5
-    while len(values) < EVENTS:
-        assert time.monotonic() < until
-        data = [json.loads(line["payload"]) for line in seen.fake_aws.lines("PutMetricData", "accepted")]
-        own = [one for one in data if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3]
-        values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]
+    """From the values and counts that it is sent."""
+    sent: list[dict[str, Any]] = []
+    client = SimpleNamespace(put_metric_data=lambda **call: sent.extend(call["MetricData"]))
+    WorkerMetrics(client, Whose("us-east-1", "router"), seen.status.seen)()
+    own = [one for one in sent if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3]
+    values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]
     assert len(values) == EVENTS
     seen.is_right({name: nearest_rank(np.array(values), at) for name, at in PERCENTS.items()})

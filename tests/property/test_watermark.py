@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.consumer.child.progress import watermark
-from stream_router.consumer.child.progress.watermark import Position, Watermark
+from stream_router.consumer.child import watermark
+from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.model import Record
 
 

@@ -8,13 +8,13 @@ from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
-from stream_router.consumer.child.intake.window import SPARE_BYTES, Window
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.progress.first_failures import FirstFailures
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.first_failures import FirstFailures
+from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
@@ -104,7 +104,7 @@ class Child:
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.leaves = False
         self.in_callback = ""
-        self.processor = ShardProcessor(self._shard, lambda: None, lambda _: None)
+        self.processor = ShardProcessor(self._shard, lambda: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=checkpoint[0], subSequenceNumber=checkpoint[1])
 
     def _shard(self, shard_id: str, start: str) -> Shard:
@@ -137,7 +137,7 @@ class Child:
             Books(self.outside),
             DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
-        self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
+        self.window = Window(clock, lambda _: None, scenario.window_bytes, scenario.span_s)
         proof = BusProof(None, self._describe, clock)
         checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Stream(self.outside, self.world).shard_end(start))
         told = cast("ShardTelemetry", Told())
@@ -160,7 +160,7 @@ class Child:
         answer = refused("ThrottlingException") if unasked else outside.describe_bus(now)
         self.world.after(0.05, lambda: done(answer))
 
-    def _wait(self, seconds: float, *, daemon: bool = False) -> None:
+    def _wait(self, seconds: float, daemon: bool) -> None:
         assert daemon is (not self.in_callback), "the daemon's line is waited for inside a callback, or not outside"
         self._asked_s, world = seconds, self.world
         world.now += A_TURN_S

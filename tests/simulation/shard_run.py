@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.consumer.child.progress.checkpoints import LeavingError
+from stream_router.consumer.child.checkpoints import LeavingError
 from tests.lives import KilledError
 from tests.simulation.child import Child
 from tests.simulation.kinds import Kind

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
-from stream_router.consumer.child.progress.watermark import Position
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.watermark import Position
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.errors import Answer

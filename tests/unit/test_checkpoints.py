@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.child.progress.checkpoints import (
+from stream_router.consumer.child.checkpoints import (
     EARLY_S,
     LOOK_EVERY_S,
     SHARD_END_WITHIN_S,
     Checkpoints,
     LeaseGoneError,
 )
-from stream_router.consumer.child.progress.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.envelope import seal
 from stream_router.model import Record
 from tests.events import RECEIVED_MS

@@ -1,32 +1,49 @@
-"""What a child watches: its own life, which also gives free memory back, and its daemon's."""
+"""How a child shows that it lives, how it ends where its start hangs, and that it sees its daemon's end."""
 
 import errno
 import faulthandler
 import io
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from stream_router.consumer import targets
 from stream_router.consumer.child import __main__ as program
-from stream_router.consumer.child.daemon.protocol import DaemonInput
+from stream_router.consumer.child import assembly
+from stream_router.consumer.child.daemon_lines import DaemonInput
+from stream_router.consumer.state_dir import HEARTBEATS
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 
 
-def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the main loop shows life; a child that has just begun has given back already."""
-    armed, trimmed, now_s = list[float](), list[float](), 1_000.0
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: armed.append(now_s))
-    monkeypatch.setattr(program, "give_back_now", lambda: trimmed.append(now_s))
-    alive = program.Watchdog(lambda: now_s)
+def test_a_heartbeat_touches_its_file_once_a_second_and_trims_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the shard goes round; a child that has just begun has given memory back already."""
+    touched, trimmed, now_s = list[float](), list[float](), 1_000.0
+    monkeypatch.setattr(Path, "touch", lambda _: touched.append(now_s))
+    monkeypatch.setattr(assembly, "give_back_now", lambda: trimmed.append(now_s))
+    beat = assembly.Heartbeat(tmp_path, lambda: now_s)
     for step in range(1_300):
         now_s = 1_000 + step / 10
-        alive()
-    assert 110 <= len(armed) <= 130
-    assert [round(at) for at in trimmed] == [1_060, 1_120]
+        beat()
+    assert 110 <= len(touched) <= 130
+    assert [round(at) for at in trimmed] == [1_061, 1_122]
+
+
+def test_a_heartbeat_is_a_file_that_moves_and_a_folder_that_takes_none_is_no_trouble(tmp_path: Path) -> None:
+    """Named by the process id, in the state folder."""
+    assembly.Heartbeat(tmp_path, time.monotonic)()
+    file = tmp_path / HEARTBEATS / str(os.getpid())
+    os.utime(file, (0, 0))
+    assembly.Heartbeat(tmp_path, time.monotonic)()
+    assert file.stat().st_mtime > 0
+    assembly.Heartbeat(file, time.monotonic)()
+    assembly.Heartbeat(None, time.monotonic)()
 
 
 def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,32 +1,112 @@
-"""Who is taken for the killer of a process, and who is not."""
+"""Crash isolation: what kills its process is buried unread and alone, and nobody else is blamed or buried for it."""
 
+import base64
 import errno
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
-from stream_router.consumer.child.progress.crash_guard import CrashGuard, Life
-from stream_router.model import Record
-from stream_router.process import PAGE_BYTES
+from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard, Life
+from stream_router.envelope import Resubmitted, open_record, seal, seal_line
+from stream_router.model import Reason, Record, event_id
+from stream_router.pipeline.masking.policy import MaskingPolicy
+from stream_router.pipeline.route import SLICE_EVENTS
+from stream_router.pipeline.transform import Transform
+from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of
+from tests.fakes import Rig, rig
 
 START = "TRIM_HORIZON:0"
-POISON, GOOD = Record(b"", 500), Record(b"", 501)
+POLICY = 'base = "default"\ndead_letters = true\n'
+WITHHELD = {"withheld": "the policy masks dead letters, and this event could not be masked", "code": "ProcessKilled"}
+GOOD, DEADLY = orjson.dumps(BODY), orjson.dumps({**BODY, "payload": {"KILL": 1}})
 
 
-@pytest.fixture
-def careful(tmp_path: Path) -> Path:
-    """The folder of a shard whose child died three times at one checkpoint."""
-    for _ in range(4):
-        CrashGuard(tmp_path, "shard-1", START)
-    assert CrashGuard(tmp_path, "shard-1", START).careful
-    return tmp_path
+class KilledError(BaseException):
+    """Stands for the death of the process: no `except Exception` sees it."""
+
+
+@pytest.fixture(autouse=True)
+def deadly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masking an event with the key KILL kills."""
+    mask = MaskingPolicy._object
+
+    def killing(self: MaskingPolicy, value: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        if "KILL" in value:
+            raise KilledError
+        return mask(self, value, *rest)
+
+    monkeypatch.setattr(MaskingPolicy, "_object", killing)
+
+
+def record(at: int, *bodies: bytes) -> Record:
+    """A record of so many events."""
+    ids = [event_id("s", str(at), line, body) for line, body in enumerate(bodies)]
+    return Record(
+        b"\n".join(seal(one, "delivery", RECEIVED_MS, body) for one, body in zip(ids, bodies, strict=True)), at
+    )
+
+
+def put_back(at: int, body: bytes, *, crashed: bool = True) -> Record:
+    """The record in which an operator puts the event of `record(at, body)` back, for whatever reason it was buried."""
+    line, run = record(at, body).data, Resubmitted("redrive", "app", "1234", 1)
+    return Record(seal_line(line, "0" * 32, "delivery", RECEIVED_MS, run, crashed=crashed), at)
+
+
+def records() -> list[Record]:
+    """A good one, one of which the middle line is deadly, another good one."""
+    return [record(100, GOOD), record(101, GOOD, DEADLY, GOOD), record(102, GOOD)]
+
+
+def pipeline(folder: Path) -> Rig:
+    (folder / "policy.toml").write_text(POLICY)
+    transform = Transform(config_of(masking=str(folder / "policy.toml"), application="app"), lambda: NOW_MS)
+    return rig(transform=transform, raw_of=transform.dead_letter_raw)
 
 
 def born(folder: Path, start: str = START) -> CrashGuard:
     return CrashGuard(folder, "shard-1", start)
+
+
+def life_of(folder: Path) -> Life:
+    return Life.model_validate_json((folder / "shard-1.json").read_bytes())
+
+
+def live(folder: Path, of: list[Record], drain: Callable[[Rig], None] = Rig.drain) -> Rig:
+    """One life of the child, over these records; raises KilledError where it dies."""
+    made, guard = pipeline(folder), born(folder)
+    last = of[-1]
+    guard.took_charge(last.sequence_number, last.sub_sequence_number)
+    guard.route(of, made.router, lambda: drain(made), lambda: drain(made))
+    guard.ended_well()
+    return made
+
+
+def dies(folder: Path, of: list[Record], drain: Callable[[Rig], None] = Rig.drain) -> None:
+    with pytest.raises(KilledError):
+        live(folder, of, drain)
+
+
+def killed_at(folder: Path, one: Record, *lines: int) -> None:
+    """A child that was killed from outside while this event was at work; of each of `lines` in turn."""
+    for line in lines:
+        born(folder)._begin(one, line, once=False)
+
+
+def convicted(folder: Path) -> list[tuple[int, int]]:
+    return [(place.sequence_number, place.line) for place in born(folder)._life.culprits]
+
+
+@pytest.fixture
+def careful(tmp_path: Path) -> Path:
+    """The folder of a shard whose child died three times at one checkpoint, with many records in its charge."""
+    for _ in range(3):
+        born(tmp_path).took_charge(1_000, 0)
+    return tmp_path
 
 
 def test_three_deaths_at_one_checkpoint_call_for_care(tmp_path: Path) -> None:
@@ -38,50 +118,89 @@ def test_three_deaths_at_one_checkpoint_call_for_care(tmp_path: Path) -> None:
     guard.ended_well()
     assert not born(tmp_path).careful
     assert born(tmp_path).careful
+    assert not born(tmp_path, "100:0").careful
 
 
-def test_two_deaths_at_one_event_convict_it(careful: Path) -> None:
-    """Whose marker stands at two deaths in a row is the culprit, and nobody else is."""
-    born(careful).begin(POISON, 3)
-    again = born(careful)
-    assert not again.is_culprit(POISON, 3)
-    again.begin(POISON, 3)
-    after = born(careful)
-    assert after.careful
-    assert after.is_culprit(POISON, 3)
-    assert not after.is_culprit(POISON, 2)
-    assert not after.is_culprit(GOOD, 3)
+def test_the_deadly_event_alone_is_buried_though_dead_letters_are_masked(tmp_path: Path) -> None:
+    """Three deaths, and two that convict it; its letter is written unread, its neighbours are delivered."""
+    for _ in range(5):
+        dies(tmp_path, records())
+    made = live(tmp_path, records())
+    (letter,) = made.books.dead
+    assert (letter.reason, letter.event.record.sequence_number, letter.event.line) == (Reason.CRASHED, 101, 1)
+    assert [entry.event.record.sequence_number for entry in made.books.delivered] == [100, 101, 101, 102]
+    assert kept(made) == [WITHHELD]
+
+
+def kept(made: Rig) -> list[object]:
+    """What the stored letters keep of their events."""
+    return [
+        orjson.loads(base64.b64decode(orjson.loads(str(m["MessageBody"]))["record"]["data"]))
+        for m in made.queue.messages
+    ]
+
+
+def test_a_crashed_letter_that_was_put_back_is_buried_at_its_first_death(tmp_path: Path) -> None:
+    """No care was needed before: the events ahead of it go as they came, it dies once, and all others get through."""
+
+    def back() -> list[Record]:
+        return [record(100, GOOD), put_back(101, DEADLY), record(102, GOOD)]
+
+    dies(tmp_path, back())
+    made = live(tmp_path, back())
+    assert [(one.reason, one.event.record.sequence_number) for one in made.books.dead] == [(Reason.CRASHED, 101)]
+    assert [entry.event.record.sequence_number for entry in made.books.delivered] == [100, 102]
+
+
+def test_a_death_while_one_that_was_put_back_is_opened_buries_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted before it is opened; what it says in the letter nobody has parsed."""
+
+    def killing(_: Record) -> list[Any]:
+        raise KilledError
+
+    monkeypatch.setattr("stream_router.envelope.open_record", killing)
+    dies(tmp_path, [put_back(101, GOOD)])
+    monkeypatch.setattr("stream_router.envelope.open_record", open_record)
+    made = live(tmp_path, [put_back(101, GOOD)])
+    assert [(one.reason, one.event.resubmitted) for one in made.books.dead] == [(Reason.CRASHED, "redrive/app/1234/1")]
+
+
+def test_what_was_put_back_for_another_reason_needs_no_care(tmp_path: Path) -> None:
+    """A death is no word against it: neither is a sender's body that says what only an operator may say."""
+    said = orjson.dumps({**BODY, "payload": {"kind": "line", "reason": "crashed", "resubmitted": "redrive/app/1/1"}})
+    for one in (put_back(100, GOOD, crashed=False), record(100, said)):
+        born(tmp_path).route([one], pipeline(tmp_path).router, lambda: pytest.fail("with care"), lambda: None)
+        assert life_of(tmp_path).at_work is None
 
 
 def test_deaths_at_different_events_convict_none(careful: Path) -> None:
     """Someone who kills the child from outside hits it at a new place each time: no event is blamed."""
-    for line in range(9):
-        guard = born(careful)
-        guard.begin(GOOD, line)
-    final = born(careful)
-    assert not any(final.is_culprit(GOOD, line) for line in range(9))
+    killed_at(careful, records()[1], *range(9))
+    assert convicted(careful) == []
 
 
 def test_a_culprit_stays_one_until_the_checkpoint_is_past_it(careful: Path) -> None:
     """A further crash does not forget it; a checkpoint beyond it does."""
-    for _ in range(2):
-        born(careful).begin(POISON, 0)
-    born(careful).begin(GOOD, 0)
+    killed_at(careful, records()[1], 1, 1)
+    killed_at(careful, records()[2], 0)
+    assert convicted(careful) == [(101, 1)]
     guard = born(careful)
-    assert guard.is_culprit(POISON, 0)
-    guard.progressed(499, 0)
-    assert guard.is_culprit(POISON, 0)
-    guard.progressed(500, 0)
-    assert not guard.is_culprit(POISON, 0)
+    guard.progressed(100, 0)
+    assert guard._life.culprits
+    guard.progressed(101, 0)
+    assert not guard._life.culprits
 
 
 def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_charge_of(tmp_path: Path) -> None:
     """Care costs speed; yet before that the deadly event may still come, in whatever batch."""
     for newest in (500, 700, 600):
         born(tmp_path).took_charge(newest, 2)
+    well = born(tmp_path)
+    well.took_charge(900, 0)
+    well.ended_well()  # prolongs no care
     guard = born(tmp_path)
-    assert guard.careful
-    guard.took_charge(900, 0)
     for reached in [(400, 0), (600, 9), (700, 1)]:
         guard.progressed(*reached)
         assert guard.careful, reached
@@ -89,26 +208,12 @@ def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_ch
     assert not guard.careful
 
 
-def test_what_a_child_that_ended_well_had_taken_charge_of_prolongs_no_care(tmp_path: Path) -> None:
-    """Only those that died count."""
-    for newest in (500, 500, 500):
-        born(tmp_path).took_charge(newest, 0)
-    guard = born(tmp_path)
-    guard.took_charge(900, 0)
-    guard.ended_well()
-    guard = born(tmp_path)
-    assert guard.careful
-    guard.progressed(500, 0)
-    assert not guard.careful
-
-
 def test_a_death_at_rest_charges_nobody(careful: Path) -> None:
     """What was begun has been sent: whatever ends the process between two batches is no event's doing."""
     for _ in range(3):
-        guard = born(careful)
-        guard.begin(POISON, 0)
-        guard.rests()
-    assert not born(careful).is_culprit(POISON, 0)
+        guard, made = born(careful), pipeline(careful)
+        guard.route([record(100, GOOD)], made.router, made.drain, made.drain)
+    assert convicted(careful) == []
 
 
 def test_what_is_begun_after_the_end_was_noted_charges_nobody(careful: Path) -> None:
@@ -116,107 +221,69 @@ def test_what_is_begun_after_the_end_was_noted_charges_nobody(careful: Path) -> 
     for _ in range(3):
         guard = born(careful)
         guard.ended_well()
-        guard.begin(POISON, 0)
-    assert not born(careful).is_culprit(POISON, 0)
-
-
-def test_batches_are_numbered_on_over_the_processes(tmp_path: Path) -> None:
-    """The next process goes on counting, and knows which batches were open when the one before it ended."""
-    guard = born(tmp_path)
-    assert [guard.took_charge(n, 0) for n in (100, 200, 300)] == [1, 2, 3]
-    guard.batch_closed(2)
-    guard.ended_well()
-    after = born(tmp_path)
-    assert after.unclosed == [1, 3]
-    assert after.took_charge(100, 0) == 4
-    third = born(tmp_path)
-    assert third.unclosed == [1, 3, 4]
-    third.unclosed_is_said()
-    third.ended_well()
-    assert born(tmp_path).unclosed == []
-
-
-def test_batches_that_wait_for_their_records_keep_the_file_small(tmp_path: Path) -> None:
-    """Where the audit log takes nothing a thousand wait. A file of one page is written in place on a full disk, too."""
-    guard = born(tmp_path)
-    for number in range(1, 2_001):
-        assert guard.took_charge(number, 0) == number
-    for number in (5, *range(1_001, 1_990)):
-        guard.batch_closed(number)
-    assert len((tmp_path / "shard-1.json").read_bytes().rstrip()) < PAGE_BYTES / 4
-    again = born(tmp_path)
-    wait = [*range(1, 5), *range(6, 1_001), *range(1_990, 2_001)]
-    assert again.unclosed == wait
-    again.took_charge(2_001, 0)
-    assert born(tmp_path).unclosed == [*wait, 2_001]
-
-
-def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:
-    """What a power cut left of the file stops nobody."""
-    (tmp_path / "shard-1.json").write_text('{"checkpoint":')
-    assert not born(tmp_path).careful
-
-
-@pytest.mark.parametrize("strange", ['"open_batches":{"first":1,"last":9}', '"taken":"106:0"', '"alive":"perhaps"'])
-def test_another_versions_field_takes_none_of_ours_along(
-    careful: Path, caplog: pytest.LogCaptureFixture, strange: str
-) -> None:
-    """An upgrade or the way back forgets no culprit and no batch's number; what is passed over is said."""
-    for _ in range(2):
-        born(careful).begin(POISON, 3)
-    guard = born(careful)
-    number = guard.took_charge(510, 0)
-    path = careful / "shard-1.json"
-    told = path.read_text("utf-8").rstrip()
-    path.write_text(f'{told[:-1]},"of_tomorrow":[1],{strange}}}', "utf-8")
-    after = born(careful)
-    assert after.is_culprit(POISON, 3)
-    assert after.careful
-    assert after.took_charge(511, 0) == number + 1
-    (said,) = caplog.messages
-    name = strange.split('"')[1]
-    assert said == f"the shard's crash marker is not as this version writes it: {name} begins anew"
+        guard._begin(records()[0], 0, once=False)
+    assert convicted(careful) == []
 
 
 def test_a_death_while_an_event_is_only_held_is_not_charged_to_it(careful: Path) -> None:
     """An outage may last for hours, and a host be switched off in it many times: what was sent before is no killer."""
     for _ in range(9):
         guard = born(careful)
-        guard.begin(POISON, 0)
+        guard._begin(records()[0], 0, once=False)
         guard.holds()
-    after = born(careful)
-    assert after.careful
-    assert not after.is_culprit(POISON, 0)
+    assert convicted(careful) == []
 
 
 def test_an_event_that_is_worked_on_again_is_suspected_again(careful: Path) -> None:
-    """What comes after the wait (its dead letter, for example) may be what kills."""
-    for _ in range(2):
-        guard = born(careful)
-        guard.begin(POISON, 0)
-        guard.holds()
-        guard.goes_on()
-    assert born(careful).is_culprit(POISON, 0)
-
-
-def test_a_death_while_held_forgets_no_suspicion(careful: Path) -> None:
-    """It says nothing of anybody: the two deaths of the killer still count as two in a row."""
-    born(careful).begin(POISON, 0)
+    """What comes after the wait (its dead letter, for example) may be what kills; a death in a wait forgets nothing."""
+    killed_at(careful, records()[1], 1)
     guard = born(careful)
-    guard.begin(GOOD, 0)
+    guard._begin(records()[0], 0, once=False)
     guard.holds()
-    born(careful).begin(POISON, 0)
-    assert born(careful).is_culprit(POISON, 0)
+    guard = born(careful)
+    guard._begin(records()[1], 1, once=False)
+    guard.holds()
+    guard.goes_on()
+    assert convicted(careful) == [(101, 1)]
 
 
-def test_the_next_event_is_at_work_though_the_one_before_was_held(careful: Path) -> None:
-    """The mark of holding belongs to one event."""
-    for _ in range(2):
-        guard = born(careful)
-        guard.begin(GOOD, 0)
-        guard.holds()
-        guard.begin(POISON, 0)
-    assert born(careful).is_culprit(POISON, 0)
+@pytest.mark.parametrize("line", [WHOLE_RECORD, 1])
+def test_a_death_at_a_burial_is_charged_to_what_is_buried(careful: Path, line: int) -> None:
+    """Whatever ends the process while a culprit's letter is under way, the good record before it is not blamed."""
+    killed_at(careful, records()[1], line, line)
+
+    def dying(made: Rig) -> None:
+        if made.router.dead_letters.backlog:
+            raise KilledError
+        made.drain()
+
+    for _ in range(4):
+        dies(careful, records(), dying)
+    assert set(convicted(careful)) == {(101, line)}
+
+
+def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful: Path) -> None:
+    """Each line is an unread letter; half a million at once would take memory, and kill the process once more."""
+    many = Record(b"1\n" * 1_234, 7)
+    killed_at(careful, many, WHOLE_RECORD, WHOLE_RECORD)
+    backlogs: list[int] = []
+
+    def drain(made: Rig) -> None:
+        backlogs.append(made.router.backlog)
+        made.drain()
+
+    made = live(careful, [many], drain)
+    assert max(backlogs) <= SLICE_EVENTS
+    assert [letter.event.line for letter in made.books.dead] == list(range(1_234))
+    assert kept(made) == [WITHHELD] * 1_234
+    assert not many.unsettled
+
+
+@pytest.mark.parametrize("text", ['{"checkpoint":', '{"checkpoint":"1:0","deaths":"many"}'])
+def test_an_unreadable_file_is_a_new_life(tmp_path: Path, text: str) -> None:
+    """What a power cut or another version left of the file stops nobody."""
+    (tmp_path / "shard-1.json").write_text(text)
+    assert not born(tmp_path).careful
 
 
 @pytest.fixture
@@ -244,21 +311,20 @@ def test_a_full_disk_does_not_stop_a_healthy_shard(
         guard.progressed(now, 0)
     guard.ended_well()
     assert caplog.text.count("No space left on device") == 2
-    born(tmp_path).ended_well()
 
 
 def test_without_its_marker_a_careful_shard_does_not_go_on(
     careful: Path, full: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is not noted cannot be convicted; and the event before must not stand there for the death that follows."""
-    born(careful).begin(GOOD, 0)
+    killed_at(careful, records()[2], 0)
     guard = born(careful)
-    guard.begin(GOOD, 0)
+    guard._begin(records()[2], 0, once=False)
     full()
     with pytest.raises(OSError, match="No space left"):
-        guard.begin(POISON, 0)
+        guard._begin(records()[1], 0, once=False)
     assert "a careful shard stands without its crash marker: No space left on device" in caplog.text
-    assert not born(careful).is_culprit(GOOD, 0)
+    assert not (careful / "shard-1.json").exists()
 
 
 def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path) -> None:
@@ -267,41 +333,15 @@ def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path) -> None:
     for number in range(200):
         watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
         watcher.start()
-        guard.begin(Record(b"", 10 ** (number % 30)), 0)
+        guard._begin(Record(b"", 10 ** (number % 30)), 0, once=False)
         watcher.join()
-        Life.model_validate_json((tmp_path / "shard-1.json").read_bytes())
+        life_of(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["shard-1.json"]
-
-
-def test_a_short_life_leaves_nothing_of_a_long_one(tmp_path: Path) -> None:
-    """In place, by way of a new file where it is longer than a page, and back."""
-    guard = born(tmp_path)
-    numbers = [guard.took_charge(10**60 + at, 0) for at in range(3_000)]
-    for number in numbers[::2]:  # those that follow each other would be written as one run
-        guard.batch_closed(number)
-    long = (tmp_path / "shard-1.json").read_bytes()
-    assert len(long) > PAGE_BYTES
-    for number in numbers[1::2]:
-        guard.batch_closed(number)
-    read = (tmp_path / "shard-1.json").read_bytes()
-    assert Life.model_validate_json(read).open_batches == []
-    assert len(read) <= PAGE_BYTES
 
 
 def test_an_older_process_writes_into_no_file_of_a_newer_one(tmp_path: Path) -> None:
     """A child that comes while the one before still dies has a file of its own, which that one does not touch."""
-    older = born(tmp_path)
-    newer = born(tmp_path)
-    newer.begin(POISON, 0)
+    older, newer = born(tmp_path), born(tmp_path)
+    newer._begin(records()[0], 0, once=False)
     older.ended_well()
-    assert Life.model_validate_json((tmp_path / "shard-1.json").read_bytes()).at_work
-
-
-@pytest.mark.parametrize(("audited", "kept"), [(True, [1, 2, 3]), (False, [])])
-def test_batches_of_earlier_processes_are_kept_only_for_an_audit_log(
-    tmp_path: Path, kept: list[int], *, audited: bool
-) -> None:
-    """Without one nothing would ever take them out of the marker, which is written twice a batch."""
-    for _ in range(3):
-        CrashGuard(tmp_path, "shard-1", START, audited=audited).took_charge(1, 0)
-    assert CrashGuard(tmp_path, "shard-1", START, audited=audited).unclosed == kept
+    assert life_of(tmp_path).at_work

@@ -1,6 +1,9 @@
-"""The daemon's lines: whatever stands in one, it says what a JSON parser says, its data cut out or not."""
+"""The daemon's lines: whole, however a pipe cuts them; each says what a JSON parser says, its data cut out or not."""
 
 import json
+import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.consumer.child.daemon import daemon_lines
+from stream_router.consumer.child import daemon_lines
 
 LARGE = "QUJD" * 1_100
 SEPARATORS = [(",", ":"), (", ", ": ")]
@@ -73,3 +76,96 @@ def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> No
 def test_what_is_no_json_is_refused(cut: bytes) -> None:
     with pytest.raises(orjson.JSONDecodeError):
         daemon_lines.read(cut % LARGE.encode())
+
+
+class Pipe:
+    """The daemon's end of a pipe, and the child's input at the other."""
+
+    def __init__(self) -> None:
+        read, self.write = os.pipe()
+        self.input = daemon_lines.DaemonInput(read)
+
+    def say(self, data: bytes) -> None:
+        os.write(self.write, data)
+
+    def end(self) -> None:
+        if self.write >= 0:
+            os.close(self.write)
+        self.write = -1
+
+    def close(self) -> None:
+        self.end()
+        os.close(self.input.fd)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def test_nothing_is_waited_for(pipe: Pipe) -> None:
+    """While no whole line is there the answer is None, at once."""
+    assert pipe.input.line() is None
+    pipe.say(b"half a ")
+    assert pipe.input.line() is None
+    pipe.say(b"line\n")
+    assert pipe.input.line() == b"half a line\n"
+    assert pipe.input.line() is None
+
+
+def test_two_lines_at_once_are_two(pipe: Pipe) -> None:
+    """And what follows them of a third stays until it is whole."""
+    pipe.say(b"one\ntwo\nthr")
+    assert pipe.input.line() == b"one\n"
+    assert pipe.input.line() == b"two\n"
+    assert pipe.input.line() is None
+    pipe.say(b"ee\n\n")
+    assert [pipe.input.line(), pipe.input.line(), pipe.input.line()] == [b"three\n", b"\n", None]
+
+
+def test_a_line_of_megabytes_comes_whole(pipe: Pipe) -> None:
+    """A batch is up to 10 MB and more in base64; the pipe holds much less."""
+    line = os.urandom(6 * 1024 * 1024).replace(b"\n", b"x") + b"\n"
+    remaining = memoryview(line)
+
+    def write() -> None:
+        nonlocal remaining
+        while remaining:
+            remaining = remaining[os.write(pipe.write, remaining) :]
+
+    daemon = threading.Thread(target=write)
+    daemon.start()
+    found = None
+    while found is None:
+        found = pipe.input.line()
+    daemon.join()
+    assert found == line
+
+
+@pytest.mark.parametrize("rest", [b"", b"half a li"])
+def test_at_the_end_comes_what_is_left_and_then_nothing(pipe: Pipe, rest: bytes) -> None:
+    """As a file's readline has it: an end in the middle of a line shows by the missing end of line."""
+    pipe.say(b"whole\n" + rest)
+    pipe.end()
+    assert pipe.input.line() == b"whole\n"
+    assert pipe.input.line() == rest
+    assert pipe.input.line() == b""
+
+
+@given(st.lists(st.binary(max_size=8).map(lambda data: data.replace(b"\n", b"")), max_size=8), st.data())
+def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(lines: list[bytes], data: st.DataObject) -> None:
+    """No byte is lost, doubled or given to another line."""
+    pipe = Pipe()
+    written = b"".join(line + b"\n" for line in lines)
+    found: list[bytes] = []
+    at = 0
+    while at < len(written):
+        size = data.draw(st.integers(1, len(written) - at))
+        pipe.say(written[at : at + size])
+        at += size
+        while (line := pipe.input.line()) is not None:
+            found.append(line)
+    pipe.close()
+    assert found == [line + b"\n" for line in lines]

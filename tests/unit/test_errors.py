@@ -401,3 +401,37 @@ def test_an_entry_with_a_proof_and_an_error_is_not_accepted(reader: str) -> None
     both = {proof: "1", "ErrorCode": "InternalFailure", "ErrorMessage": "no"}
     answer = Answer(200, write({results: [both, {proof: "2"}]}), {}, "")
     assert read(answer, 2) == [Outcome(Disposition.RETRY, "InternalFailure", "no"), ACCEPTED]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AccessDeniedException", "grant it"),
+        ("ExpiredTokenException", "renew the credentials"),
+        ("RequestTimeTooSkewed", "check this host's clock"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "unset SQS_DLQ_URL, then stream-router setup"),
+        ("ThrottlingException", "raise the quota"),
+        ("KMSThrottlingException", "raise the quota of KMS"),
+        ("KMSDisabledException", "enable the key"),
+        ("KMSAccessDeniedException", "grant the use of the key"),
+        ("NoAnswer", "check the network"),
+        ("RequestTimeout", "check the network"),
+        ("InvalidAccessKeyId", "renew the credentials"),
+        ("NoSuchBucket", "name a bucket"),
+        ("PermanentRedirect", "name a bucket"),
+        ("Http503", "mends itself"),
+        ("NeverHeardOf", "API reference"),
+    ],
+)
+def test_a_hold_ends_with_what_to_do(code: str, words: str) -> None:
+    """By AWS's code."""
+    assert words in cure(code)
+
+
+def test_what_a_setting_or_a_right_mends_is_never_said_to_mend_itself() -> None:
+    """Of all codes that hold, only faults of the service's own do."""
+    holds = [code for code, means in CODES.items() if means.disposition is Disposition.HOLD]
+    alone = {code for code in holds if "mends itself" in cure(code)}
+    assert alone == {
+        *("ServiceUnavailable", "ServiceUnavailableException", "ResourceInUseException", "InvalidStateException"),
+    }

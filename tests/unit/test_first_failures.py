@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.progress import first_failures
-from stream_router.consumer.child.progress.first_failures import FirstFailures
+from stream_router.consumer.child import first_failures
+from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.state_dir import TROUBLES
 from stream_router.errors import Answer
 from stream_router.model import Entry, Reason

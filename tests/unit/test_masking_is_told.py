@@ -4,21 +4,19 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
 
-from stream_router.aws.endpoints import json_target
-from stream_router.aws.signed_calls import Transport
 from stream_router.consumer.child.assembly import Child
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.consumer.child.wiring import Wiring
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import Batch, DeadLetter, Reason
 from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event
 
@@ -40,10 +38,8 @@ def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: st
     """`off`, or the policy's id and version with the counts of what it did in this batch."""
     settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
     transform = Transform(transform_config(settings), lambda: NOW_MS)
-    target = json_target("https://monitoring.invalid", "monitoring", "PutMetricData", "1.0")
-    guard = CrashGuard(tmp_path, "shardId-0", "TRIM_HORIZON:0")
-    telemetry = ShardTelemetry("shardId-0", settings, transform, cast("Transport", None), target, guard)
-    batch = Batch(guard.took_charge(1, 0))
+    telemetry = ShardTelemetry("shardId-0", settings, transform)
+    batch = Batch(1)
     transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
     telemetry.routed(batch)
     telemetry.batch_closed(batch)
@@ -63,7 +59,7 @@ def test_start_up_log_says_it(
 ) -> None:
     """A warning while it is off."""
     caplog.set_level(logging.INFO)
-    Child(consumer(masking=masking, state_dir=tmp_path), lambda: None)
+    Child(consumer(masking=masking, state_dir=tmp_path))
     assert (level, said) in [(record.levelno, record.message) for record in caplog.records]
 
 
@@ -71,11 +67,16 @@ def test_start_up_log_says_it(
 def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each names the policy by which its record is masked, and nothing where the record is as it came."""
     writers: list[LetterWriter] = []
-    monkeypatch.setattr(Wiring, "dead_letters", lambda _self, _url, writer: writers.append(writer))
+    made = Destinations.dead_letters
+
+    def noted(self: Destinations, url: str, writer: LetterWriter) -> DeadLetters:
+        writers.append(writer)
+        return made(self, url, writer)
+
+    monkeypatch.setattr(Destinations, "dead_letters", noted)
     policy = tmp_path / "policy.toml"
     policy.write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
-    settings = consumer(masking=str(policy), state_dir=tmp_path)
-    transform = Transform(transform_config(settings), lambda: NOW_MS)
-    Wiring(settings).router("shardId-0", transform, *cast("tuple[Any, ...]", (None,) * 3))
+    child = Child(consumer(masking=str(policy), state_dir=tmp_path))
+    child._shard("shardId-0", "TRIM_HORIZON:0")
     (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
-    assert orjson.loads(message.body).get("masking", "") == (transform.masking if masked else "")
+    assert orjson.loads(message.body).get("masking", "") == (child._transform.masking if masked else "")

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from amazon_kclpy import dispatch
 
-from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
-from stream_router.consumer.child.deadlines import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S
-from stream_router.consumer.child.progress.checkpoints import LeavingError
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.checkpoints import LeavingError
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.kcl_adapter import ShardProcessor
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.errors import Answer
 from stream_router.model import Entry
 from tests.fakes import NO_ANSWER, refused
@@ -82,7 +81,7 @@ def test_a_stop_that_comes_as_a_batch_begins_is_obeyed_in_time(tmp_path: Path) -
             interrupts.pop()()
         return now()
 
-    shard._deadlines._clock = interrupted
+    shard._clock = interrupted
     life.process(101)
     began = now()
     life.hear("shutdownRequested")
@@ -233,12 +232,6 @@ def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_che
     assert None not in life.taken
 
 
-def test_a_batch_that_is_answered_unread_is_not_the_childs(tmp_path: Path) -> None:
-    """It was never opened, so the next process does not name it as one that was open when this one ended."""
-    told_to_leave_after_100(tmp_path)
-    assert CrashGuard(tmp_path, "shard-1", f"{START}:0").unclosed == []
-
-
 def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Path) -> None:
     """At shutdownRequested the child gives what is settled, and what it never read is behind it."""
     life = Life(tmp_path, checkpoint_s=600.0)
@@ -264,7 +257,7 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     """In the last moment before the processor knows its shard: else a shard that holds is told of no stop."""
     life = Life(tmp_path)
     (shard,) = life.processor._shards
-    processor = ShardProcessor(lambda *_: shard, lambda: None, lambda _: None)
+    processor = ShardProcessor(lambda *_: shard, lambda: None)
 
     class Interrupted(list[Shard]):
         def append(self, one: Shard) -> None:
@@ -337,13 +330,19 @@ def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int
     assert life.guard._life.alive is False
 
 
-def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
-    """Inside callbacks and between them: the child never waits without it."""
-    life = Life(tmp_path)
+def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_path: Path) -> None:
+    """A child that waits for room goes on; a daemon that brings nothing does not. No wait is longer than a second."""
+    life = Life(tmp_path, judge=down, window_bytes=150)  # room for one record
     life.process(100)
+    beats = life.beats
+    assert beats
     life.rest(100)
-    assert life.beats >= len(life.waited) >= 100
+    assert life.beats == beats
     assert max(life.waited) <= 1.0
+    began = life.rig.world.now
+    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > began + 60 else None
+    life.process(101)
+    assert life.beats - beats >= 60 / 0.25
 
 
 def test_a_shard_says_how_long_its_daemon_keeps_it_waiting(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.child.progress.checkpoints import LeavingError
-from stream_router.consumer.child.progress.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
+from stream_router.consumer.child.checkpoints import LeavingError
+from stream_router.consumer.child.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
 from stream_router.errors import Answer
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.kpl import aggregated

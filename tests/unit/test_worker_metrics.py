@@ -1,5 +1,6 @@
 """What the supervisor sends to CloudWatch: what is known, twice; never a 0 that claims health."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
-from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
+from stream_router.consumer.supervisor.worker_metrics import LAST_WITHIN_S, WorkerMetrics
 from stream_router.model import SNAPSHOTS
 from stream_router.process import iso
 from stream_router.telemetry.cloudwatch import Whose
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGES
 from tests.unit.test_merged_shards import snapshot
 
+COUNTED = {one.cloudwatch.name for one in (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL) if one.cloudwatch}
 WHO = Identity("router", "stream", "us-east-1", "worker-1", "default")
 WEEK_S = 168 * 3600.0
 
@@ -37,12 +40,16 @@ class CloudWatch:
             raise ClientError({"Error": {"Code": self.refusal}}, "PutMetricData")
         self.sent.append(call)
 
-    def values(self) -> dict[str, float]:
+    def data(self) -> dict[str, Any]:
         """Of the last call, by name; each datum came twice."""
         data = self.sent[-1]["MetricData"]
         whole = [one for one in data if len(one["Dimensions"]) == 2]
         assert len(data) == 2 * len(whole)
-        return {one["MetricName"]: one["Values"][0] for one in whole}
+        return {one["MetricName"]: one for one in whole}
+
+    def values(self) -> dict[str, float]:
+        """How it is now, without what the children counted."""
+        return {name: one["Values"][0] for name, one in self.data().items() if name not in COUNTED}
 
 
 class World:
@@ -135,6 +142,10 @@ def test_a_bus_that_is_trusted_is_not_called_proven(world: World) -> None:
     assert orjson.loads(Status(world.state, world.vitals, WHO).pages().status)["bus"]["state"] == "proven"
 
 
+def names(call: dict[str, Any]) -> dict[str, float]:
+    return {one["MetricName"]: one["Values"][0] for one in call["MetricData"]}
+
+
 def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
     """Also where CloudWatch did not take it at first; without any there is no such metric to pay for."""
 
@@ -152,7 +163,8 @@ def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
     assert told_after(2) == 2.0
     assert told_after(0) == 0.0
     told_after(1, refusal="Throttling")
-    assert told_after(1) == 2.0
+    assert told_after(1) == 1.0, "the one before comes with its own time"
+    assert [one.get("DaemonRestartCount") for one in map(names, world.cloud.sent[-2:])] == [1.0, 1.0]
 
 
 def test_a_page_is_at_most_a_second_old_whoever_looked_before(world: World) -> None:
@@ -200,14 +212,57 @@ def test_the_rule_is_told_where_it_is_known(world: World, state: str, value: flo
 
 
 def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """The next minute tells it anew."""
+    """What was not taken goes with the next minute's, under its own time."""
     world.child_says("a")
     world.cloud.refusal = "AccessDenied"
     world.send()
-    assert "CloudWatch does not take the worker's metrics: AccessDenied" in caplog.text
+    assert "CloudWatch does not take the metrics: AccessDenied" in caplog.text
     world.cloud.refusal = ""
     world.send()
     assert world.cloud.values()["HoldingShards"] == 0.0
+
+
+def test_what_the_children_counted_is_told_once_and_summed_over_shards(world: World) -> None:
+    """Each event in one datum, latencies with their counts; a zero tells none from no child."""
+    for shard, delivered in (("a", 5), ("b", 7)):
+        (world.state.path / SNAPSHOTS).mkdir(exist_ok=True)
+        said = snapshot(shard, 1, delivered, at=world.wall)
+        (world.state.path / SNAPSHOTS / f"{shard}.1.json").write_bytes(orjson.dumps(said))
+    world.send()
+    assert world.cloud.data()["RoutingSuccessCount"]["Values"] == [12.0]
+    assert sum(world.cloud.data()["RoutingLatencyMilliseconds"]["Counts"]) == 12
+    world.after(60)
+    said = snapshot("a", 1, 6, at=world.wall)
+    (world.state.path / SNAPSHOTS / "a.1.json").write_bytes(orjson.dumps(said))
+    world.send()
+    assert world.cloud.data()["RoutingSuccessCount"]["Values"] == [1.0]
+    assert world.cloud.data()["RoutingFailureCount"]["Values"] == [0.0]
+    assert world.cloud.data()["RoutingLatencyMilliseconds"]["Counts"] == [1]
+
+
+def test_a_cloudwatch_that_hangs_holds_up_no_stop(world: World) -> None:
+    """It is asked on threads of its own: a worker that ends gives its last numbers a second."""
+    released, asked = threading.Event(), threading.Event()
+
+    def hangs(**_: Any) -> None:
+        asked.set()
+        released.wait(30)
+
+    world.cloud.put_metric_data = hangs  # type: ignore[method-assign]
+    world.child_says("a")
+    began = time.monotonic()
+    world.send.last()
+    assert time.monotonic() - began < LAST_WITHIN_S + 1
+    assert asked.is_set()
+    released.set()
+
+
+def test_a_zero_claims_no_health_while_a_shard_holds(world: World) -> None:
+    """Of what was counted alone something is told then."""
+    world.child_says("a", holding="destination", holdReason="x")
+    world.send()
+    assert "RoutingSuccessCount" in world.cloud.data()
+    assert "DroppedCount" not in world.cloud.data()
 
 
 def test_what_hangs_is_told_while_it_does(world: World) -> None:

@@ -3,7 +3,6 @@
 import faulthandler
 import gc
 import logging
-import math
 import os
 import select
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
-from stream_router.consumer.child.daemon import protocol
+from stream_router.consumer.child import daemon_lines
 from stream_router.consumer.state_dir import FATAL
 from stream_router.errors import EX_CONFIG, SettingsError
 from stream_router.log import start_logging
@@ -26,12 +25,10 @@ log = logging.getLogger("stream_router.shard")
 
 EX_SOFTWARE = 70
 LOOK_FOR_PARENT_S = 0.5
-TRIM_EVERY_S = 60.0
-STUCK_AFTER_S = 120.0
-"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset: docs/facts.md, "KCL")."""
 
 START_WITHIN_S = 600.0
-"""So long a start may take, with hundreds of shards on a small host; one that asks for credentials may hang."""
+"""So long a start may take, with hundreds of shards on a small host; one that asks for credentials may hang. Later the
+supervisor looks after it."""
 
 
 def main() -> NoReturn:
@@ -39,13 +36,13 @@ def main() -> NoReturn:
     told: list[int] = []  # a stop before there is anything that could be told of it
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sink, lines = protocol.private_output(), protocol.private_input()
+    sink, lines = daemon_lines.private_output(), daemon_lines.private_input()
     start_logging("INFO")
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
         warn_of_failpoints()
-        code = _serve(configured, protocol.DaemonInput(lines), sink, told)
+        code = _serve(configured, daemon_lines.DaemonInput(lines), sink, told)
     except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
@@ -57,21 +54,23 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
+def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.targets import Targets
 
-    faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)  # until the first sign of life
+    faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)
     targets = Targets(configured)
     gc.collect()  # what finding them took is free for what is imported now
+    from stream_router.consumer.child import kcl_adapter
     from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = Child(configured, Watchdog(), targets, source.fd).processor()
+        processor = Child(configured, targets, source.fd).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error, extra={"event": "child-without-credentials"})  # noqa: TRY400 - one line
         return os.EX_TEMPFAIL
+    faulthandler.cancel_dump_traceback_later()
     _keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
     if told:
@@ -79,8 +78,8 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes], 
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
     try:
-        protocol.Process(processor, protocol.Channel(source, sink, processor.meanwhile)).run()
-    except protocol.DaemonGoneError:
+        kcl_adapter.Process(processor, kcl_adapter.Channel(source, sink, processor.meanwhile)).run()
+    except kcl_adapter.DaemonGoneError:
         processor.ended_well()
         raise
     processor.ended_well()
@@ -122,28 +121,6 @@ def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
         ended_well()
     finally:  # a full disk must not keep an orphan alive
         os._exit(os.EX_TEMPFAIL)
-
-
-class Watchdog:
-    """Ends the process, with every thread's stack on stderr, where the main loop shows no life for too long.
-
-    A sign of life also gives back, once a minute, the memory that a busy moment has left free.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._armed_at = -math.inf
-        self._trimmed_at = clock()
-
-    def __call__(self) -> None:
-        """A sign of life."""
-        now = self._clock()
-        if now - self._armed_at > 1.0:
-            self._armed_at = now
-            faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
-        if now - self._trimmed_at > TRIM_EVERY_S:
-            self._trimmed_at = now
-            give_back_now()
 
 
 if __name__ == "__main__":

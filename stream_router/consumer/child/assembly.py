@@ -1,104 +1,157 @@
-"""One child's parts, put together."""
+"""One child's parts, put together: the pure pipeline on one side, the signed calls and the daemon on the other."""
 
+import contextlib
+import functools
 import logging
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
-from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.first_failures import FirstFailures
+from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.neighbours import Neighbours
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.progress.first_failures import FirstFailures
-from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.consumer.child.telling.lost_lease import LostLease
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.consumer.child.waiter import Waiter
-from stream_router.consumer.child.wiring import Wiring
-from stream_router.consumer.state_dir import LIVES, known_worker
+from stream_router.consumer.child.shard_end import ShardEnd
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.window import Window
+from stream_router.consumer.destinations import Destinations
+from stream_router.consumer.state_dir import HEARTBEATS, LIVES
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
+from stream_router.model import DeadLetter, Event, Made
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
-from stream_router.process import now_ms
+from stream_router.process import deadly_text, give_back_now, now_ms
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
+READ_BYTES = 16 * 1024 * 1024
+"""Larger than an answer of GetRecords with one record: at most 10 MiB (UpdateMaxRecordSize), as base64."""
 
-WINDOW_BYTES = 64 * 1024 * 1024
-"""What one child may have under way: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of
-ordinary events carry, and yet a small host holds ten such children. Above a Kinesis record's own ceiling, 10 MiB."""
-
-WINDOW_SPAN_S = 120.0
-"""Seconds of work above the checkpoint, which come again after a crash. Well above the checkpoint's own interval, or
-the window would wait for each of them."""
+BEAT_EVERY_S = 1.0
+TRIM_EVERY_S = 60.0
 
 
 class Child:
     """What this process has before it knows its shard. Raises SettingsError or CredentialsError.
 
-    `daemon_fd` is where the daemon's lines come from.
+    `daemon_fd` is where the daemon's lines come from. To be made in the main thread, since it hears of signals by their
+    wake-up descriptor.
     """
 
-    def __init__(
-        self, settings: Consumer, beat: Callable[[], None], targets: Targets | None = None, daemon_fd: int = 0
-    ) -> None:
+    def __init__(self, settings: Consumer, targets: Targets | None = None, daemon_fd: int = 0) -> None:
         self._settings = settings
-        self._beat = beat
-        self._wiring = Wiring(settings, targets)
+        self._calls = Destinations(settings, READ_BYTES, targets)
         self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking, extra={"event": "masking"})
         else:
             log.warning("masking: off", extra={"event": "masking-off"})
-        self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
-        self._wait = Waiter(self._wiring.transport, daemon_fd)
+        self._proof = BusProof(settings.state_dir, self._calls.ask_for_bus)
         self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
+        self._daemon_fd = daemon_fd
+        self._woken, write = os.pipe()
+        os.set_blocking(write, False)
+        os.set_blocking(self._woken, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
     def processor(self) -> ShardProcessor:
         """The record processor, ready for `initialize`."""
-        settings = self._settings
-        worker = settings.worker or known_worker(settings.state_dir)
-        lost_lease = LostLease(self._wiring.ask, settings.application, worker, self._wait, time.monotonic)
-        return ShardProcessor(self._shard, self._idle, lost_lease)
+        return ShardProcessor(self._shard, lambda: self._wait(REST_S, True))
 
-    def _idle(self) -> None:
-        self._beat()
-        self._wait(REST_S, daemon=True)
+    def _wait(self, seconds: float, daemon: bool) -> None:
+        """Move the calls on and wait at most so long: a signal ends that and, with `daemon`, a line of the daemon's."""
+        others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
+        if self._woken in self._calls.transport.pump(seconds, others):
+            os.read(self._woken, 4096)
 
     def _shard(self, shard_id: str, start: str) -> Shard:
         settings, clock = self._settings, time.monotonic
-        guard = CrashGuard(self._lives, shard_id, start, audited=settings.audit_dir is not None)
+        guard = CrashGuard(self._lives, shard_id, start)
         neighbours = Neighbours(settings.state_dir, shard_id, clock)
         health = Health(neighbours)
         memory = FirstFailures(settings.state_dir, shard_id, clock)
+        telemetry = ShardTelemetry(shard_id, settings, self._transform)
+        ordered = settings.ordering == "conversation"
+        policy = self._transform.policy
+        masking = self._transform.masking if policy and policy.mask_dead_letters else ""
+        writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=ordered, masking=masking)
+        token_of = functools.partial(wire_format.deduplication_id, shard_id)
+        gives_up = settings.on_outage == "dead-letter"
+        rate = settings.max_shard_rate or 0.0
+        router = Router(
+            with_deadly_event(self._transform),
+            self._transform.dead_letter_raw,
+            self._calls.publisher(token_of, rate, health, memory, outage_gives_up=gives_up),
+            self._calls.dead_letters(settings.sqs_dlq_url, writer),
+            self._calls.claim_check(),
+            telemetry,
+            DeadLetterLimit(settings.dead_letter_share, clock),
+        )
+        window = Window(clock, telemetry.batch_closed)
+        began = start.partition(":")[0]
+        end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
+        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
+        heartbeat = Heartbeat(settings.state_dir, clock)
 
-        def tell_others() -> None:
-            """The other shards of how calls fare here, the next child of what is in trouble."""
+        def beat() -> None:
+            heartbeat()
             neighbours.publish(health)
             memory.write()
 
-        telemetry = ShardTelemetry(
-            shard_id,
-            settings,
-            self._transform,
-            self._wiring.transport,
-            self._wiring.targets.metrics,
-            guard,
-            tell_others,
-        )
-        window = Window(WINDOW_BYTES, WINDOW_SPAN_S, clock, telemetry.batch_closed)
-        router = self._wiring.router(shard_id, self._transform, telemetry, health, memory)
-        began = start.partition(":")[0]
-        end = ShardEnd(self._wiring.ask, settings.stream, settings.application, shard_id, began, clock)
-        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
         log.info(
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)
+        return Shard(router, telemetry, window, checkpoints, guard, self._wait, beat, clock)
+
+
+class Heartbeat:
+    """Callable inside the daemon's callbacks: by the time of a file the supervisor sees that this child goes on.
+
+    The file, named by the process id, is touched once a second. Once a minute the memory is given back that a busy
+    moment has left free. `clock` is monotonic.
+    """
+
+    def __init__(self, state_dir: Path | None, clock: Callable[[], float]) -> None:
+        self._file = state_dir / HEARTBEATS / str(os.getpid()) if state_dir else None
+        self._clock = clock
+        self._beat_at, self._trimmed_at = -BEAT_EVERY_S, clock()
+
+    def __call__(self) -> None:
+        now = self._clock()
+        if now - self._beat_at < BEAT_EVERY_S:
+            return
+        self._beat_at = now
+        with contextlib.suppress(OSError):  # a supervisor that sees no file ends nobody
+            if self._file:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._file.touch()
+        if now - self._trimmed_at > TRIM_EVERY_S:
+            self._trimmed_at = now
+            give_back_now()
+
+
+def with_deadly_event(transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
+    """`transform` itself; but where `event=segfault:TEXT` is armed an event whose line holds TEXT kills the process."""
+    text = deadly_text()
+    if not text:
+        return transform
+
+    def deadly(found: Event | DeadLetter) -> Made:
+        if isinstance(found, Event) and text in found.raw:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return transform(found)
+
+    return deadly

@@ -1,26 +1,24 @@
 """One shard's work in this process: takes charge of the daemon's batches, sees each event to its end, checkpoints.
 
 A batch is answered once the window has room for the next; what is not settled stays under way (docs/delivery.md).
+Calls, answers, retries and signals go on in every wait: for room, for a checkpoint's answer, for the next batch.
 """
 
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, NoReturn
 
 from amazon_kclpy.kcl import Checkpointer
 
-from stream_router.consumer.child.deadlines import Deadlines
-from stream_router.consumer.child.intake.micro_batches import micro_batches
-from stream_router.consumer.child.intake.room import Room
-from stream_router.consumer.child.intake.window import Window
-from stream_router.consumer.child.progress.checkpoints import Checkpoints, LeaseGoneError, LeavingError
-from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.progress.one_at_a_time import route_carefully
-from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.consumer.child.telling.shard_vitals import ShardVitals
-from stream_router.consumer.child.waiter import Waiting
+from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError, LeavingError
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.room import Room
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.vitals import ShardVitals, Wait
+from stream_router.consumer.child.window import Window, slices
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
 from stream_router.process import failpoint
@@ -36,11 +34,27 @@ WAIT_S = 0.25
 REST_S = 1.0
 """The same between two callbacks."""
 
+LEAVE_WITHIN_S = 4.0
+"""After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
+
+STAY_S = 30.0
+"""Longer than a stop lasts: a daemon that still brings something then was not stopped, and needs a child that reads."""
+
+HAND_OFF_WITHIN_S = 25.0
+"""Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
+
+SUPERVISOR_WITHIN_S = 1.5
+"""In a stop the supervisor asks for the bus every second, for all of its children: hundreds that ask are throttled."""
+
+ASK_S = 1.0
+"""What is kept of a stop's time for a question of the child's own, where that proof does not come."""
+
 
 class Shard:
     """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
 
-    What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`.
+    What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
+    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds.
     """
 
     def __init__(
@@ -50,7 +64,7 @@ class Shard:
         window: Window,
         checkpoints: Checkpoints,
         guard: CrashGuard,
-        wait: Waiting,
+        wait: Wait,
         beat: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -61,18 +75,22 @@ class Shard:
         self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
-        self._routed_at, self._deadlines = clock(), Deadlines(clock)
-        telemetry.watch(self._vitals)
+        self._batches = 0
+        self._routed_at = clock()
+        self._hand_off_by = clock() + HAND_OFF_WITHIN_S
+        self.leave_by = 0.0
+        """When to answer at the latest; 0.0 until told to leave. A signal's handler writes it, and nobody undoes it."""
+        telemetry.vitals = self._vitals
 
     # What the daemon calls.
 
     def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer, behind_ms: int | None = None) -> None:
         """Take charge of a batch; return once there is room for the next."""
-        self._deadlines.called()
+        self._hand_off_by = self._clock() + HAND_OFF_WITHIN_S  # a hand-off waits for this callback to end
         self._vitals.called(behind_ms)
         if self._lease_gone:
             return
-        if self._deadlines.is_forgotten:
+        if self.leave_by and self._clock() >= self.leave_by + STAY_S:
             self._leave("told to leave, and the daemon goes on")
         with self._losing_the_lease():
             if records and not self.leave_by:
@@ -86,9 +104,11 @@ class Shard:
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         newest = records[-1]
-        batch = Batch(self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0)))
+        self._batches += 1
+        batch = Batch(self._batches)
+        self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0))
         failpoint("batch_taken_before_opened")
-        slices, left = micro_batches(records, batch, self._room.slice_records), len(records)
+        cut, left = slices(records, batch, lambda: self._room.slice_records), len(records)
         while left:
             self._vitals.unopened(records[-left])
             self._await_room(checkpointer)
@@ -96,20 +116,19 @@ class Shard:
                 # The batch stays open: its other records were not read, and come again.
                 self._unread = True
                 return
-            slice_of_them = next(slices)  # cut only now: it is a small one where the window lets no more in
-            left -= len(slice_of_them)
+            some = next(cut)  # cut only now: it is a small one where the window lets no more in
+            left -= len(some)
             self._vitals.unopened(records[-left] if left else None)
-            self._open(slice_of_them, len(newest["sequenceNumber"]), checkpointer)
+            self._open(some, len(newest["sequenceNumber"]), checkpointer)
         self._window.all_opened(batch)
 
     def _open(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
         self._window.take_charge(records)
         self._checkpoints.expect(records, digits)
         self._telemetry.opened(records)
-        rest: Sequence[Record] = records
-        if self._guard.careful:
-            rest = route_carefully(records, self._router, self._guard, lambda: self._until_started(checkpointer))
-        self._router.route(rest, lambda: self._keep_up(checkpointer))
+        self._guard.route(
+            records, self._router, lambda: self._until_started(checkpointer), lambda: self._keep_up(checkpointer)
+        )
         self._window.opened(records)
         self._telemetry.routed(records[0].batch)
         self._room.taken()
@@ -138,7 +157,7 @@ class Shard:
             if self.leave_by and (self._clock() >= self.leave_by or (refuted and not self._router.backlog)):
                 self._leave(refuted or "told to leave before the shard's end was settled")
             if self._router.limit.passed_by:
-                self._room.hold_watch.look("dead letters")
+                self._room.waits("dead letters")
             self._turn(WAIT_S)
             if not self._checkpoints.settled:  # of the last record's position the KCL makes SHARD_END here
                 self._checkpoint(checkpointer)
@@ -151,23 +170,24 @@ class Shard:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
-            ask_from = self._deadlines.ask_from
-            while (self._router.backlog or not self._checkpoints.proven(ask_from)) and self._deadlines.has_time:
+            now = self._clock()
+            ask_from = min(now + SUPERVISOR_WITHIN_S, self.leave_by - ASK_S) if self.leave_by else 0.0
+            while (self._router.backlog or not self._checkpoints.proven(ask_from)) and self._has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(checkpointer, now=True) and self._deadlines.has_time:
+                while not self._checkpoint(checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
         self.told_to_leave()  # what comes after it could be opened and never sent
         self._end("shutdown requested")
 
+    @property
+    def _has_time(self) -> bool:
+        """Whether whoever stops the child, or wants its lease, still waits for its answer."""
+        return self._clock() < min(self._hand_off_by, self.leave_by or inf)
+
     def told_to_leave(self) -> None:
         """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
-        self._deadlines.told_to_leave()
-
-    @property
-    def leave_by(self) -> float:
-        """When to answer at the latest, in monotonic seconds; 0.0 until told to leave."""
-        return self._deadlines.leave_by
+        self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
 
     def meanwhile(self) -> None:
         """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""
@@ -199,7 +219,8 @@ class Shard:
 
     def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
         """Once around: start what may start, wait for what comes first, settle what came back."""
-        self._beat()
+        if not daemon:
+            self._beat()
         self._guard.goes_on()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
@@ -207,7 +228,7 @@ class Shard:
             self._guard.holds()
         if longest_s and company_s > 0:
             longest_s = min(longest_s, company_s)
-        self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon=daemon)
+        self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon)
         self._router.collect()
         self._telemetry.tick()
         if self._checkpoints.bus_gone:

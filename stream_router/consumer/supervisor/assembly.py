@@ -27,6 +27,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches import bus_prober, hang_watch, rule_watch, stream_watch
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
+from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
@@ -92,9 +93,11 @@ def _run(settings: Consumer, state: StateDir) -> int:
     log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
     if settings.bus_proof == "trust":
         log.warning(bus_prober.TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
+    metrics = worker_metrics.of(settings, status.seen)
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
-        for one in _beside(settings, vitals, status, admin, stream, history):
+        stack.callback(metrics.last)
+        for one in _beside(vitals, status, admin, stream, history, metrics):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
@@ -163,7 +166,7 @@ def _stand_somewhere(state: StateDir) -> None:
 
 
 def _beside(
-    settings: Consumer, vitals: Vitals, status: Status, admin: AdminPort, stream: StreamWatch, history: History
+    vitals: Vitals, status: Status, admin: AdminPort, stream: StreamWatch, history: History, metrics: WorkerMetrics
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
 
@@ -178,7 +181,7 @@ def _beside(
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
-        Sampler(cloudwatch.EVERY_S, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
+        Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
     )
 
 

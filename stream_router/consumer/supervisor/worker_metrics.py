@@ -1,69 +1,78 @@
-"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, hangs, rule, bus, daemon.
+"""What a worker's children counted, and how it is now, for CloudWatch: sent once a minute by the supervisor alone.
 
-The supervisor sends it, since a child that hangs, or is stopped, could not tell of its own lag. Nothing waits for it:
-it runs on a thread of its own, and what does not get through is gone, as the next minute tells it anew.
+A child that hangs, or is stopped, could not tell of its own lag. No event waits for this: it has a thread of its own.
 """
 
-import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from stream_router.aws import endpoints
 from stream_router.consumer.supervisor.admin.status_json import Seen
-from stream_router.errors import code_of
-from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch, metrics_catalogue
-from stream_router.telemetry.cloudwatch import NAMESPACE, Series, Whose
-from stream_router.telemetry.metrics_catalogue import SHARD, Metric
-
-log = logging.getLogger(__name__)
+from stream_router.telemetry.cloudwatch import Series, Whose
+from stream_router.telemetry.cloudwatch_sender import Requests
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, SHARD, STAGES, Metric
+from stream_router.telemetry.shards.merged_shards import Totals
 
 DOWN_S = 60.0
 """A daemon that has been gone for less time is about to be started, as at each start of the program."""
 
+LAST_WITHIN_S = 1.0
+"""What a worker that ends gives its last metrics."""
+
 
 class WorkerMetrics:
-    """Callable: sends what `seen` tells, once. Never raises for what CloudWatch does."""
+    """Callable: sends what `seen` tells, once. Raises nothing for CloudWatch."""
 
     def __init__(
-        self,
-        client: Any,
-        whose: Whose,
-        seen: Callable[[], Seen],
-        clock: Callable[[], float] = time.monotonic,
-        now_s: Callable[[], float] = time.time,
+        self, client: Any, whose: Whose, seen: Callable[[], Seen], now_s: Callable[[], float] = time.time
     ) -> None:
-        self._client = client
-        self._whose = whose
+        self._requests = Requests(client, whose)
         self._seen = seen
         self._now_s = now_s
-        self._to_be_said = Seldom(clock)
         self._restarts = 0
-        """Those of the daemon that CloudWatch has been told of."""
+        self._lock = threading.Lock()
+        self._totals = Totals()
+        """What CloudWatch was told of, or will be: what does not get through waits with its own time stamp."""
 
     def __call__(self) -> None:
-        seen = self._seen()
-        series = [Series(metric, [value], [1]) for metric, value in values(seen)]
-        if restarts := seen.known.restarts:
-            series.append(Series(metrics_catalogue.DAEMON_RESTARTS, [float(restarts - self._restarts)], [1]))
-        if not series:
-            return
-        data = cloudwatch.data(series, self._whose, round(self._now_s(), 3))
-        try:
-            self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
-            self._restarts = restarts
-        except (BotoCoreError, ClientError) as error:
-            if self._to_be_said():
-                why = code_of(error)
-                log.warning(
-                    "CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew",
-                    why,
-                    extra={"event": "worker-metrics-refused"},
-                )
+        with self._lock:  # the last numbers of all are sent from another thread
+            seen = self._seen()
+            series = [*counted(seen, self._totals)]
+            self._totals = seen.merged.totals
+            series += [Series(metric, [value], [1]) for metric, value in values(seen)]
+            if restarts := seen.known.restarts:
+                series.append(Series(metrics_catalogue.DAEMON_RESTARTS, [float(restarts - self._restarts)], [1]))
+                self._restarts = restarts
+            self._requests.send(series, self._now_s())
+
+    def last(self) -> None:
+        """The children have ended: send what they said last. A CloudWatch that hangs holds up no stop."""
+        last = threading.Thread(target=self, name="last-metrics", daemon=True)
+        last.start()
+        last.join(LAST_WITHIN_S)
+
+
+def counted(seen: Seen, before: Totals) -> Iterator[Series]:
+    """What the children counted since `before`.
+
+    A zero is told too, so that an alarm can tell "none" from "no child"; but none that claims health while a shard
+    holds.
+    """
+    fresh, shards = seen.merged.totals.since(before), seen.merged.shards
+    zeros = bool(shards) and not any(shard.holding for shard in shards)
+    for name, metric in COUNTERS.items():
+        new = fresh.counters[name]
+        if new or (zeros and not (metric.cloudwatch and metric.cloudwatch.seldom)):
+            yield Series(metric, [float(new)], [1])
+    sizes = sorted(fresh.entries_per_call)
+    yield Series(ENTRIES_PER_CALL, [float(size) for size in sizes], [fresh.entries_per_call[size] for size in sizes])
+    for stage, metric in STAGES.items():
+        if histogram := fresh.latencies.get(stage):
+            yield Series(metric, *histogram.values_counts())
 
 
 def values(seen: Seen) -> Iterator[tuple[Metric, float]]:

@@ -58,20 +58,12 @@ class AuditLog:
     """Appends to one shard's file, which is created where it is not (any more), and locked against any other writer.
 
     Never raises: what cannot be written waits for the next time, and is logged. The chain goes on over restarts; a line
-    that a crash left torn is cut off, and the next line says so. `done` is told of each record that need not be kept in
-    mind any more: it is in the file, or given up, which a later line counts.
+    that a crash left torn is cut off, and the next line says so.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        key: bytes | None,
-        done: Callable[[dict[str, Any]], object] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, path: Path, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
-        self._done = done
         self._fd = -1
         self._previous = FIRST
         self._torn_bytes = 0
@@ -83,7 +75,6 @@ class AuditLog:
         """Write the record of a batch (`batch_audit_record.of_batch`); False where it has to wait, or is lost."""
         if len(self._waiting) >= WAITING_MAX and not self.flush():
             self._lost += 1
-            self._done(record)
             return False
         self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
         self._lost = 0
@@ -108,7 +99,7 @@ class AuditLog:
             while self._waiting:
                 self._write(self._waiting[0])
                 failpoint("audit_record_written")
-                self._done(self._waiting.pop(0))
+                self._waiting.pop(0)
         except OSError as error:
             self._let_go()  # what is at the file's end now, and whether this handle is any good, nobody knows
             if self._to_be_logged():

@@ -12,11 +12,10 @@ from stream_router.process import iso
 RETENTION = "90days"
 
 
-def of_batch(batch: Batch, masking: str, unclosed: Sequence[int], now_s: float) -> dict[str, Any]:
+def of_batch(batch: Batch, masking: str, now_s: float) -> dict[str, Any]:
     """The record of a batch whose every event is settled, from its own events alone. `now_s` is epoch seconds.
 
-    `masking` names the policy, or is `off`. `unclosed` are the batches of which the processes before this one left no
-    record: their events came again in later batches, or are settled and the file could not be written.
+    `masking` names the policy, or is `off`.
     """
     dead = batch.dead_letters.total()
     metrics: dict[str, Any] = {
@@ -33,8 +32,6 @@ def of_batch(batch: Batch, masking: str, unclosed: Sequence[int], now_s: float) 
         metrics["masked"] = dict(batch.masked)
     if batch.probes:
         metrics["probes"] = batch.probes
-    if unclosed:
-        metrics["unclosed"] = list(unclosed)
     doubts = []
     if batch.delivered + dead + batch.dropped + batch.probes != batch.events:
         doubts.append("events_unaccounted")

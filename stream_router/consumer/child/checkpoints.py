@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.progress.shard_end import ShardEnd
-from stream_router.consumer.child.progress.watermark import Position, Watermark
+from stream_router.consumer.child.shard_end import ShardEnd
+from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.model import Record
 from stream_router.process import failpoint
 

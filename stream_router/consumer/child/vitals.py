@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.consumer.child.intake.room import Room
-from stream_router.consumer.child.intake.window import Window
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
-from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, MEANS
-from stream_router.consumer.child.waiter import Waiting
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.room import HOLDING_AFTER_S, MEANS, Room
+from stream_router.consumer.child.window import Window
 from stream_router.pipeline.route import Router
 from stream_router.telemetry.shards.shard_state import CALLBACK_WITHIN_S
+
+Wait = Callable[[float, bool], None]
+"""Moves the calls on and waits so many seconds at most; where the second is true, for the daemon's line too."""
 
 WAITS = ("waiting", "bus", "holding", "deadLetters")
 """What a child waits for: records, the bus, a destination that accepts nothing, the dead letters' queue."""
@@ -55,28 +56,28 @@ class ShardVitals:
         """The next record of the daemon's batch that is not opened yet; None where all are."""
         self._unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
 
-    def timed(self, wait: Waiting) -> Waiting:
+    def timed(self, wait: Wait) -> Wait:
         """`wait`, with its time put down to what it is for."""
 
-        def timed_wait(seconds: float, *, daemon: bool = False) -> None:
+        def timed_wait(seconds: float, daemon: bool) -> None:
             if not daemon:
                 self._awaits_since = None
             elif self._awaits_since is None:
                 self._awaits_since = self._clock()
             if not seconds:  # only a look: it moves the calls on, which is work
-                wait(seconds, daemon=daemon)
+                wait(seconds, daemon)
                 return
             what, began = self._what(daemon=daemon), self._clock()
-            wait(seconds, daemon=daemon)
+            wait(seconds, daemon)
             self._spent[what] += self._clock() - began
 
         return timed_wait
 
     def _what(self, *, daemon: bool) -> str:
-        dispatcher, hold_watch = self._router.publisher.dispatcher, self._room.hold_watch
-        if dispatcher.flight.calls and not dispatcher.gate.failures and not hold_watch.reason:
+        dispatcher = self._router.publisher.dispatcher
+        if dispatcher.flight.calls and not dispatcher.gate.failures and not self._room.holds_for:
             return "bus"  # nearly always, and asked before each wait
-        if self._router.holding or hold_watch.holds_for:
+        if self._router.holding or self._room.holds_for:
             return "holding"
         if self._router.publisher.backlog:
             return "bus"
@@ -134,11 +135,10 @@ class ShardVitals:
 
         A destination counts though another one accepts: the checkpoint passes nothing that waits for either.
         """
-        held, full_by = self._router.held, self._room.hold_watch.holds_for
+        held, full_by = self._router.held, self._room.holds_for
         if held and now - held.since >= HOLDING_AFTER_S:
             reason = f"{held.name} accepts nothing: {held.code}"
             return {"holding": "destination", "holdReason": reason, "holdingS": round(now - held.since, 1)}
         if not full_by:
             return {"holding": None}
-        since = self._room.hold_watch.since
-        return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - since, 1)}
+        return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - self._room.held_since, 1)}

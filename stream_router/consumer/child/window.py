@@ -1,15 +1,29 @@
-"""How much a child may have under way: bounded in bytes, and in what would come again after a crash.
+"""What a child has under way: the daemon's records in slices, and how much of them there may be.
 
-`shard.py` carries the work from one of the daemon's batches to the next; this counts it.
-`docs/delivery.md` says what an operator sees of it.
+Bounded in bytes, and in what would come again after a crash (docs/delivery.md).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pybase64
 
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S
-from stream_router.consumer.child.progress.watermark import Position
+from stream_router.consumer.child.watermark import Position
 from stream_router.model import Batch, Record
+
+SLICE_RECORDS = 500
+SLICE_BYTES = 96 * 1024
+"""About 150 events: their parsed forms then stay in the caches until they are sent (benchmarks/child.py)."""
+
+WINDOW_BYTES = 64 * 1024 * 1024
+"""What one child may have under way: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of
+ordinary events carry, and yet a small host holds ten such children. Above a Kinesis record's own ceiling, 10 MiB."""
+
+WINDOW_SPAN_S = 120.0
+"""Seconds of work above the checkpoint, which come again after a crash. Well above the checkpoint's own interval, or
+the window would wait for each of them."""
 
 SPAN_FREE_EVENTS = 2_000
 """So few events above the checkpoint may be as old as they like: that they come again costs nothing."""
@@ -21,11 +35,44 @@ SPARE_BYTES = 2 * 1024 * 1024
 """More than a record of the usual limit, so that a small batch fits beside a window that one large record filled."""
 
 
+def slices(
+    records: Iterable[dict[str, Any]], batch: Batch, most: Callable[[], int] = lambda: SLICE_RECORDS
+) -> Iterator[list[Record]]:
+    """The daemon's records, decoded, in order: at most `most()` at a time or, but for a larger one, about 96 KiB.
+
+    What a KPL producer aggregated into one record of the stream stays together: no checkpoint stands within it.
+    """
+    taken: list[Record] = []
+    size, limit, last = 0, most(), ""
+    for record in records:
+        if (len(taken) >= limit or size >= SLICE_BYTES) and record["sequenceNumber"] != last:
+            yield taken
+            taken, size, limit = [], 0, most()
+        last = record["sequenceNumber"]
+        data = pybase64.b64decode(record["data"], validate=True)
+        taken.append(
+            Record(
+                data,
+                int(record["sequenceNumber"]),
+                int(record["subSequenceNumber"] or 0),
+                int(record["approximateArrivalTimestamp"] or 0),
+                batch,
+            )
+        )
+        size += len(data)
+    if taken:
+        yield taken
+
+
 class Window:
     """Counts what is under way. `closed` is told of each batch whose last record is settled. Monotonic seconds."""
 
     def __init__(
-        self, max_bytes: int, max_span_s: float, clock: Callable[[], float], closed: Callable[[Batch], None]
+        self,
+        clock: Callable[[], float],
+        closed: Callable[[Batch], None],
+        max_bytes: int = WINDOW_BYTES,
+        max_span_s: float = WINDOW_SPAN_S,
     ) -> None:
         self._max_bytes = max_bytes
         self._max_span_s = max_span_s

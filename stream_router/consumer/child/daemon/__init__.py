@@ -1,1 +1,0 @@
-"""The daemon's side of the child: its protocol, its lines, its callbacks."""

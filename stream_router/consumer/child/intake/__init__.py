@@ -1,1 +1,0 @@
-"""How much of what the daemon hands over is taken up at once."""

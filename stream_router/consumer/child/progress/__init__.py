@@ -1,1 +1,0 @@
-"""How far a shard is, and what a later process is told of it."""

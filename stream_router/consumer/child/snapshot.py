@@ -1,0 +1,253 @@
+"""What one shard tells of its events: counts and times, written as a snapshot once a second, and the audit of batches.
+
+Told a call at a time, never an event. A new counter begins in `telemetry/metrics_catalogue.py`; how the shard is now
+comes from `vitals.py`; the fields of a batch's audit line are in `telemetry/audit/batch_audit_record.py`.
+"""
+
+import logging
+import operator
+import os
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from stream_router.log import Seldom
+from stream_router.model import SNAPSHOTS, Batch, DeadLetter, Dropped, Entry, Event, Record
+from stream_router.pipeline.delivery.dispatcher_contract import Took
+from stream_router.pipeline.transform import Transform
+from stream_router.process import write_whole
+from stream_router.settings.consumer import Consumer
+from stream_router.telemetry.audit import batch_audit_record
+from stream_router.telemetry.audit.audit_chain import AuditLog
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGES
+from stream_router.telemetry.shards.shard_metrics import snapshot_file
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+"""How old a snapshot may be: every page is made of them."""
+
+TIMES_MAX = 20_000
+"""Latencies wait for the next snapshot, but no more than so many: reckoned together they cost next to nothing, and a
+shard with a few events a batch would else spend more on reckoning than on them."""
+
+LETTERS_A_SECOND = 10
+"""So many dead letters have a log line of their own; of the others of a second one line tells the number."""
+
+_EVENT, _RECEIVED_AT, _RECORD = (
+    operator.itemgetter(kind._fields.index(name))
+    for kind, name in ((Entry, "event"), (Event, "received_at_ms"), (Event, "record"))
+)
+"""A third faster than the attributes, and it is done for every event."""
+
+
+class ShardTelemetry:
+    """Counts and times what the pipeline reports since the child began, and writes the shard's audit log.
+
+    Nothing here raises into the pipeline, or waits. `now_s` is the wall clock (epoch seconds), `clock` monotonic.
+    """
+
+    def __init__(
+        self,
+        shard_id: str,
+        settings: Consumer,
+        transform: Transform,
+        now_s: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shard_id = shard_id
+        self._transform = transform
+        self._now_s = now_s
+        self._clock = clock
+        self.vitals: Callable[[], dict[str, Any]] = dict
+        """How the shard is now: what of it goes into the snapshot."""
+        self._audit: AuditLog | None = None
+        if settings.audit_dir:
+            key = settings.key("audit_key").encode() or None
+            self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
+        self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
+        self._due = clock() + EVERY_S
+        self._to_be_logged = Seldom(clock)
+        self._closed = False
+        self._counted: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
+        self._reasons: Counter[str] = Counter()
+        self._retries: Counter[str] = Counter()
+        self._calls: Counter[int] = Counter()
+        self._latencies = {stage: Histogram() for stage in STAGES}
+        self._received_ms = array("q")
+        self._of_records: list[tuple[Record, int]] = []
+        """Whose events were accepted, in the same order: a record, and how many of its events."""
+        self._accepted: list[tuple[float, int, Took]] = []
+        self._buried_ms: list[float] = []
+        self._letters = self._letters_unsaid = 0
+
+    def opened(self, records: Sequence[Record]) -> None:
+        """These records reached the child now."""
+        now_ms = self._now_s() * 1000
+        for record in records:
+            record.opened_at_ms = now_ms
+        self._counted["records"] += len(records)
+
+    def routed(self, batch: Batch) -> None:
+        """Some records of this batch are transformed: what was masked meanwhile was masked in them."""
+        if self._transform.policy:
+            batch.masked += self._transform.take_masked_counts()
+
+    def accepted(self, entries: Sequence[Entry], took_s: Took = 0.0) -> None:
+        """One call's entries were accepted by the bus now, so long after their first call was started."""
+        self._accepted.append((self._now_s() * 1000, len(entries), took_s))
+        events = [*map(_EVENT, entries)]
+        self._received_ms.extend(map(_RECEIVED_AT, events))
+        records = [*map(_RECORD, events)]
+        if records.count(records[0]) == len(records):  # as a rule: a record fills calls
+            self._of_records.append((records[0], len(records)))
+        else:
+            self._of_records += [(record, 1) for record in records]
+        if len(self._received_ms) >= TIMES_MAX:
+            self._reckon()
+
+    def accepted_again(self, entries: Sequence[Entry]) -> None:
+        """What an operator put back was accepted: it counts, and is in no latency."""
+        self._calls[len(entries)] += 1
+        self._counted["delivered"] += len(entries)
+
+    def _reckon(self) -> None:
+        """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
+        if self._buried_ms:
+            self._latencies["received_to_dead_lettered"].record(self._buried_ms)
+            self._buried_ms = []
+        if not self._accepted:
+            return
+        received = np.array(self._received_ms, dtype=np.float64)
+        events = [count for _, count in self._of_records]
+        arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
+        opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
+        counts = [count for _, count, _ in self._accepted]
+        self._calls.update(counts)
+        self._counted["delivered"] += sum(counts)
+        accepted = np.repeat([at for at, _, _ in self._accepted], counts)
+        took = _each([took_s for _, _, took_s in self._accepted], counts) * 1000
+        self._received_ms, self._of_records, self._accepted = array("q"), [], []
+        self._latencies["received_to_stored"].record(arrived - received)
+        self._latencies["stored_to_read"].record(opened - arrived)
+        self._latencies["read_to_sent"].record(accepted - took - opened)
+        self._latencies["sent_to_accepted"].record(took)
+        self._latencies["received_to_accepted"].record(accepted - received)
+
+    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        """These are to be sent again, each for AWS's code."""
+        self._counted["retried"] += len(entries)
+        for entry, code in entries:
+            self._retries[code] += 1
+            entry.event.record.batch.retried += 1
+
+    def buried(self, letter: DeadLetter) -> None:
+        """A dead letter is stored, whole; the event was not delivered."""
+        self._counted["dead_lettered"] += 1
+        self._counted["failed"] += 1
+        self._reasons[letter.reason.value] += 1
+        if not letter.event.resubmitted:
+            self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
+        self._letters += 1
+        if self._letters > LETTERS_A_SECOND:
+            self._letters_unsaid += 1
+            return
+        identity, reason = letter.event.event_id, letter.reason.value
+        log.warning(
+            "an event became a dead letter: %s (%s); see stream-router dlq %s",
+            *(reason, letter.code, f"show {identity}" if identity else "list"),
+            extra={
+                "event": "dead-letter",
+                "eventId": identity,
+                "reason": reason,
+                "code": letter.code,
+                "shard": self._shard_id,
+            },
+        )
+
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
+        """A setting said to drop these."""
+        self._counted["dropped"] += len(dropped)
+
+    def batch_closed(self, batch: Batch) -> None:
+        """Every event of this batch is settled: close its account, from its own events alone."""
+        self._counted["batches"] += 1
+        if self._audit is None:
+            return
+        if not self._audit.append(batch_audit_record.of_batch(batch, self._transform.masking, self._now_s())):
+            self._counted["audit_failed"] += 1
+
+    def tick(self) -> None:
+        """A moment to write what is due."""
+        now = self._clock()
+        if now < self._due:
+            return
+        self._due = now + EVERY_S
+        self._write()
+        if self._audit and not self._audit.flush():
+            self._counted["audit_failed"] += 1  # again and again, or a quiet shard's alarm would end
+        if self._letters_unsaid:
+            log.warning(
+                "%d events more became dead letters; see stream-router dlq list",
+                self._letters_unsaid,
+                extra={"event": "dead-letters-more", "letters": self._letters_unsaid, "shard": self._shard_id},
+            )
+        self._letters = self._letters_unsaid = 0
+
+    def close(self) -> None:
+        """The shard ends here: write the rest. A batch that is not settled has no audit record."""
+        if self._closed:
+            return
+        self._closed = True
+        self._write()
+        if self._audit and any(missing := self._audit.close()):
+            log.error(
+                "%d audit records were not written before the end; %d are lost",
+                *missing,
+                extra={"event": "audit-unwritten"},
+            )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything since the child began, as JSON data; histograms as `Histogram.to_dict` gives them."""
+        self._reckon()
+        vitals = self.vitals()
+        return {
+            "shardId": self._shard_id,
+            "pid": os.getpid(),
+            "at": round(self._now_s(), 3),
+            "counters": {**self._counted, **vitals.pop("counters", {})},
+            "deadLetters": dict(self._reasons),
+            "entriesPerCall": {str(entries): calls for entries, calls in sorted(self._calls.items())},
+            "latenciesMs": {stage: histogram.to_dict() for stage, histogram in self._latencies.items()},
+            "retries": dict(self._retries),
+            **vitals,
+        }
+
+    def _write(self) -> None:
+        """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
+        told = orjson.dumps(self.snapshot())
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_whole(snapshot_file(self._folder, self._shard_id, os.getpid()), told)
+        except OSError as error:
+            if self._to_be_logged():
+                log.warning(
+                    "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
+                )
+
+
+def _each(took: Sequence[Took], counts: Sequence[int]) -> npt.NDArray[np.float64]:
+    """One number for each entry: most calls have one for all of theirs."""
+    if not any(isinstance(one, list) for one in took):
+        return np.repeat(np.array(took, dtype=np.float64), counts)
+    parts = [one if isinstance(one, list) else [one] * count for one, count in zip(took, counts, strict=True)]
+    return np.array([seconds for part in parts for seconds in part], dtype=np.float64)

@@ -1,1 +1,0 @@
-"""What a child says of its work: metrics, vitals, holds, dead letters."""
