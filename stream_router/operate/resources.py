@@ -603,45 +603,28 @@ class Target(Resource):
         return told
 
 
-class V2Bus(Resource):
-    """A v2 bus, whose owner makes it (docs/operations.md has the command)."""
-
-    others, goes = True, False
-
-    def __init__(self, clients: Clients, arn: str) -> None:
-        self._events = clients.events_v2
-        self._arn = arn
-        self.what = f"event bus {arn} (v2)"
-
-    def found(self) -> State | None:
-        """That it is there. Raises SettingsError where it is not; whatever else AWS refuses with says nothing of it."""
-        try:
-            self._events.describe_event_bus(EventBusArn=self._arn)
-        except ClientError as error:
-            if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
-                raise
-            why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
-            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
-        return {}
-
-    def wanted(self, found: State | None) -> State:
-        """Nothing but to be there."""
-        del found
-        return {}
-
-
 class Subscriber(Resource):
-    """The subscriber of a v2 bus, which is there rule and target in one; its owner makes it."""
+    """A v2 bus and its subscriber, which is rule and target in one. Their owner makes both (docs/operations.md)."""
 
     others, goes = True, False
 
     def __init__(self, clients: Clients, bus: str, name: str, event_types: Any) -> None:
         self._events = clients.events_v2
         self._bus, self._name, self._types = bus, name, event_types
-        self.what = f"subscriber {name}"
+        self.what = f"subscriber {name} of event bus {bus} (v2)"
 
     def found(self) -> State | None:
-        """Whether it runs, and where what it cannot deliver goes."""
+        """Whether it runs, and where what it cannot deliver goes.
+
+        Raises SettingsError where there is no such bus; whatever else AWS refuses with says nothing of it.
+        """
+        try:
+            self._events.describe_event_bus(EventBusArn=self._bus)
+        except ClientError as error:
+            if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
+                raise
+            why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
+            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
         asked: dict[str, str] = {"EventBusArn": self._bus, "NamePrefix": self._name}
         listed: list[Any] = []
         while True:

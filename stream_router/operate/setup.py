@@ -34,7 +34,6 @@ from stream_router.operate.resources import (
     Stream,
     Subscriber,
     Target,
-    V2Bus,
     buckets_for,
     difference,
     pattern_text,
@@ -164,8 +163,7 @@ class Deployment:
         self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self._add_ours(self.dead_letters, own)
         if limits.is_v2_bus(bus):
-            v2 = (V2Bus(clients, bus), Subscriber(clients, bus, settings.rule, settings.event_type_list))
-            self.resources += v2
+            self.resources.append(Subscriber(clients, bus, settings.rule, settings.event_type_list))
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""

@@ -35,6 +35,7 @@ TYPES = ("interaction.created",)
 PATTERN = resources.pattern_text(TYPES)
 RULE_ARN, TARGET = HOME.rule("cx", "r"), f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 V2 = f"arn:aws:events:{REGION}:{ACCOUNT}:event-busv2/b/0123456789012345678901234"
+V2_SUBSCRIBER = f"subscriber r of event bus {V2} (v2)"
 SUBSCRIBER = f"arn:aws:events:{REGION}:{ACCOUNT}:subscriber/r/0123456789012345678901234"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OURS = {"stream-router-setup": "s"}
@@ -74,24 +75,24 @@ def test_only_a_v2_bus_that_is_not_there_is_a_wrong_setting(script: Script, code
     """The ARN is right where AWS lets nobody look, or is asked too often: exit 78 would send its reader astray."""
     script.refuse("events_v2", "describe_event_bus", {"EventBusArn": V2}, code)
     with pytest.raises(expected):
-        resources.V2Bus(script.clients, V2).found()
+        resources.Subscriber(script.clients, V2, "r", TYPES).found()
 
 
 @pytest.mark.parametrize(
     ("has", "lines", "status"),
     [
-        ({"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}, ["= subscriber r"], 0),
+        ({"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}, [f"= {V2_SUBSCRIBER}"], 0),
         (
             {"State": "STOPPED"},
-            ["! subscriber r: state STOPPED -> RUNNING, has a dead-letter queue no -> yes"],
+            [f"! {V2_SUBSCRIBER}: state STOPPED -> RUNNING, has a dead-letter queue no -> yes"],
             1,
         ),
         (
             {"State": "RUNNING", "Revoked": True, "OnFailureConfiguration": {"Arn": HOME.queue("u")}},
-            ["! subscriber r: state REVOKED -> RUNNING"],
+            [f"! {V2_SUBSCRIBER}: state REVOKED -> RUNNING"],
             1,
         ),
-        (None, ["! subscriber r: is not there"], 1),
+        (None, [f"! {V2_SUBSCRIBER}: is not there"], 1),
     ],
 )
 def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
