@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import events
 from benchmarks.driven_child import LINES_PER_RECORD, RECORDS_PER_BATCH, accepted
-from tests.daemon import Child
+from tests.daemon import Child, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 CEILING = 0.03
@@ -30,7 +30,7 @@ def batches(rounds: int) -> list[tuple[bool, float]]:
     ]
     with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "bus-proof").write_text(repr(time.monotonic() + 3600))
+        prove(folder)
         told = {"TOGGLED_CHILD": str(folder / "toggled.json"), "STREAM_ROUTER_CHECKPOINT_S": "5"}
         with Child(fake_aws.url, folder, module="benchmarks.peers.toggled_child", **told) as running:
             running.initialize()

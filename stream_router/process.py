@@ -243,7 +243,7 @@ FAILPOINTS = {
     # the supervisor, and whoever writes a file of the state folder
     "state_file_written_before_rename": "a file's new content is written beside it, its name still shows the old",
     "daemon_started_before_first_look": "the daemon was started, the supervisor has not looked at it",
-    "bus_proven_before_written": "the bus said that it exists, the children cannot read it yet",
+    "target_proven_before_written": "bus and rule are said to be right, the children cannot read it yet",
     # the operator's commands
     "redrive_put_before_deleted": "a dead letter's line is on the stream again, its message is still in the queue",
 }

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from tests import command, kpl
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.dead_letters import PROGRAM, RULE, TYPES
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -114,7 +114,7 @@ class Fates:
         for shard in SHARDS:
             folder = self.folder / shard
             folder.mkdir()
-            prove_bus(folder)
+            prove(folder)
             child = Child(self.fake_aws.url, folder, SQS_DLQ_URL=QUEUE, **self.settings)
             child.initialize(shard=shard)
             self.children[shard] = child

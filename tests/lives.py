@@ -8,19 +8,20 @@ from typing import Any, cast
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
+from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetProof, Yes
+from stream_router.consumer.target_proof import Answer as Said
 from stream_router.envelope import seal
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.events import RECEIVED_MS
-from tests.fakes import Rig, entry, ok, rig
+from tests.fakes import Rig, entry, rig
 from tests.shard_ends import Kinesis
 
 START = "TRIM_HORIZON"
@@ -55,10 +56,34 @@ class Told:
         self.closed += 1
 
 
+class Supervised(TargetProof):
+    """A child's proof in virtual time: its supervisor asks every `every_s`, and what came of it is at once with it."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Said],
+        clock: Callable[[], float],
+        every_s: float,
+        standing: Standing | None = None,
+    ) -> None:
+        self.ask, self.every_s = ask, every_s
+        self.standing = standing or Standing()
+        self.hurries = False
+        self._now, self._ask_at = clock, 0.0
+        super().__init__(Path(), clock)
+
+    def look(self) -> None:
+        now = self._now()
+        if now >= self._ask_at:
+            self.standing.heard(self.ask(), now)
+            self._ask_at = now + (AGAIN_S if self.hurries or self.standing.in_doubt else self.every_s)
+        self._line = self.standing.line
+
+
 class Life:
     """One child's life over `folder`: its processor, the pipeline's fakes, the daemon's answers to checkpoints.
 
-    With `dies_after_s` somebody kills it so long after its start. `describe` gives the bus's answer to a question.
+    With `dies_after_s` somebody kills it so long after its start.
     `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
     """
 
@@ -80,7 +105,6 @@ class Life:
         self.rig: Rig = rig(transform=made, judge=judge, limit=limit, policy=policy)
         world = self.rig.world
         self.told = Told()
-        self.describe: Callable[[], Answer] = lambda: ok({})
         self.errors: list[str] = []
         self.tries, self.beats = 0, 0
         self.taken: list[str | None] = []
@@ -92,10 +116,12 @@ class Life:
         self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
         self._span_s, self._window_bytes = span_s, window_bytes
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
-        self._proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
+        self.proof = Supervised(Yes, world.clock, AGAIN_S)
         self.window = Window(world.clock, lambda _: None, window_bytes, span_s)
         self.kinesis = Kinesis(world)
-        self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock, self.kinesis.shard_end(START))
+        health = self.rig.router.publisher.dispatcher.health
+        end = self.kinesis.shard_end(START)
+        self.checkpoints = Checkpoints(self.proof, lambda: health.accepted_at, checkpoint_s, world.clock, end)
         self.processor = ShardProcessor(self._shard, lambda: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
 

@@ -98,7 +98,10 @@ FOR = {
     "STREAM_ROUTER_STREAM": "the Kinesis stream",
     "STREAM_ROUTER_APPLICATION": "the KCL application, and so its lease table in DynamoDB",
     "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
-    "STREAM_ROUTER_RULE": "the rule that `setup` makes and `consume` watches; `none`: no rule is watched",
+    "STREAM_ROUTER_RULE": (
+        "the rule that `setup` makes and that must take our events: while it does not, `consume` holds; `none`: only "
+        "the event bus is proved"
+    ),
     "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
     "STREAM_ROUTER_CONFIG": (
         "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `receive` and `cxone`"
@@ -143,7 +146,9 @@ FOR = {
     "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
     "STREAM_ROUTER_MAX_RETRIES": "retries of one entry that fails while others succeed, spread over at least 30 s",
     "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between proofs that the event bus exists",
-    "STREAM_ROUTER_BUS_PROOF": "`trust`: a bus that may not be described (another account's) is not proven to exist",
+    "STREAM_ROUTER_BUS_PROOF": (
+        "`trust`, for a bus of another account that may not be described: neither bus nor rule is asked for"
+    ),
     "STREAM_ROUTER_ON_OUTAGE": "hold the shard while AWS is down, or give events up after the budget",
     "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
     "STREAM_ROUTER_MASKING": "the masking policy",

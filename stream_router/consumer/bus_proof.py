@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED
 from stream_router.errors import ABSENT, Answer, Refusal, of_describe_event_bus
 from stream_router.process import write_whole
 
 log = logging.getLogger(__name__)
+
+BUS_PROOF, BUS_UNASKED, BUS_GONE = "bus-proof", "bus-unasked", "bus-gone"
 
 ASK_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0

@@ -15,16 +15,8 @@ from stream_router.errors import SettingsError, unwritable
 from stream_router.model import SNAPSHOTS
 from stream_router.process import forget_halves, write_whole
 
-BUS_PROOF = "bus-proof"
-BUS_UNASKED = "bus-unasked"
-"""There while the bus cannot be asked whether it exists: the `time.monotonic()` (seconds) since when."""
-
-BUS_GONE = "bus-gone"
-"""There while children may live that sent to a bus which was found gone: no later proof covers what they sent.
-The supervisor removes it before it starts the next daemon."""
-
-RULE_STATE = "rule-state.json"
-"""What the supervisor knows of the rule behind the bus; kept over a restart, so that no gap is forgotten."""
+TARGET_PROOF = "target-proof"
+"""One line of JSON: what the supervisor knows of bus and rule (`target_proof.Line`)."""
 
 FATAL = "fatal"
 """A child's line on settings that cannot work: the supervisor says it and ends, and starts no other daemon."""
@@ -75,9 +67,7 @@ class StateDir:
         except OSError as error:
             raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
-        self.discard(BUS_PROOF)
-        self.discard(BUS_UNASKED)
-        self.discard(BUS_GONE)
+        self.discard(TARGET_PROOF)
         self.discard(FATAL)
         for folder in (SNAPSHOTS, HEARTBEATS, HEALTH):
             shutil.rmtree(self.path / folder, ignore_errors=True)

@@ -131,11 +131,14 @@ def _consume(home: Home) -> Values:
     found = properties.configured_endpoints(endpoints.session(settings.aws_region))
     told = properties.render(settings, found, "any").properties
     fan_out = [home.stream(settings.stream)] if told.get("retrievalMode", "").upper() == "FANOUT" else []
+    has_subscriber = limits.is_v2_bus(settings.event_bus) and settings.rule != NO_RULE and settings.bus_proof != "trust"
     daemons = [settings.application] if told.get("metricsLevel", "").upper() != "NONE" else []
     return {
         "fan_out_stream": fan_out,
         "fan_out_consumers": [f"{arn}/consumer/{settings.application}:*" for arn in fan_out],
         "proved_bus": [] if settings.bus_proof == "trust" else [home.bus(settings.event_bus)],
+        "any_of_v2_bus": ANY * has_subscriber,
+        "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * has_subscriber,
         "namespaces": [NAMESPACE, *daemons],
         "bucket": _buckets(settings, home),
         **_kept((settings.masking_key, settings.audit_key, settings.admin_token), home),

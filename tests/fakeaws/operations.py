@@ -16,7 +16,8 @@ from tests.fakeaws.wire import Wire
 
 
 def _accept_classic(call: Call, shop: Shop, settings: Settings) -> None:
-    events.accept_classic(call, settings)
+    delay_s = settings.get("bus_rules_delay_s")
+    events.accept_classic(call, settings, None if delay_s is None else shop.rules_at_work(delay_s))
     undelivered.play(call, shop.queues, settings, v2=False)
 
 

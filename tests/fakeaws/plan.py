@@ -12,7 +12,7 @@ _TRIGGERS = {"operation", "fault", "rate", "next", "after", "where", "from_s", "
 _PARAMETERS = {"code", "message", "status", "accept", "retry_after", "stall_s", "seconds", "ms", "how"}
 _SETTINGS = {"rules", "shards", "shard_limits", "max_request_bytes", "max_message_bytes", "missing"}
 _SETTINGS |= {"keep_records", "arrival_offset_s", "retention_hours"}
-_SETTINGS |= {"bus_rules", "undelivered"}
+_SETTINGS |= {"bus_rules", "bus_rules_delay_s", "undelivered"}
 
 
 class PlanError(ValueError):

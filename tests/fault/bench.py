@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
@@ -57,7 +57,7 @@ class Bench:
     """One child and one fake AWS for many rows. `environment` are the child's own settings."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        prove_bus(folder)
+        prove(folder)
         self.fake_aws = FakeAwsProcess(folder / "ledger", None, 11, "--payloads")
         self._environment = environment
         self._folder = folder

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.daemon import FIRST_SEQUENCE, Child, close_shard, envelope, prove_bus
+from tests.daemon import FIRST_SEQUENCE, Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.test_crash import TOOK, Settled, WatchedChild, event_of
 
@@ -70,7 +70,7 @@ class Lives:
         self.audit = folder / "audit"
         self.settled = Settled(fake_aws, RECORDS)
         self.datas = stream()
-        prove_bus(folder)
+        prove(folder)
 
     def child(self, failpoints: str = "", done: int = 0, **settings: str) -> Ending:
         """A child that goes on after record `done`."""

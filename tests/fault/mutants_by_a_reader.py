@@ -112,16 +112,16 @@ CHILD = {
         ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
     ),
     "a bus that was made anew is the old one": Mutant(
-        "consumer/bus_proof.py",
-        "        if self._seen.is_another(made_s):\n            self._lost()\n",
-        "        if False:\n            self._lost()\n",
-        ("tests/unit/test_bus_gone.py",),
+        "consumer/target_proof.py",
+        "            no = answer if isinstance(answer, No) else self._another_bus(answer)\n",
+        "            no = answer if isinstance(answer, No) else None\n",
+        ("tests/unit/test_target_proof.py",),
     ),
-    "an earlier life's proof of the bus counts": Mutant(
+    "an earlier life's proof of bus and rule counts": Mutant(
         "consumer/state_dir.py",
-        "        self.discard(BUS_PROOF)\n",
+        "        self.discard(TARGET_PROOF)\n",
         "",
-        ("tests/unit/test_bus_proof.py", "tests/unit/test_shard_state.py", "tests/integration/test_supervisor.py"),
+        ("tests/unit/test_state_dir.py",),
     ),
 }
 
@@ -218,11 +218,11 @@ SUPERVISOR = {
         "        processes.send([jvm], signal.SIGTERM)\n",
         ("tests/integration/test_supervisor.py",),
     ),
-    "a bus that is gone stops no daemon": Mutant(
-        "consumer/supervisor/supervisor.py",
-        "            if self._prover.gone or self._state.marked(BUS_GONE):\n",
-        "            if False:\n",
-        ("tests/integration/test_supervisor.py",),
+    "a child that lived through a break stays": Mutant(
+        "consumer/target_proof.py",
+        "        return self._line.since_s > self._born\n",
+        "        return False\n",
+        ("tests/unit/test_target_proof.py",),
     ),
     "a consumer that drains is ready": Mutant(
         "consumer/supervisor/vitals.py",
@@ -234,7 +234,7 @@ SUPERVISOR = {
         "consumer/state_dir.py",
         "            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "            pass\n",
-        ("tests/unit/test_bus_proof.py", "tests/integration/test_consume_refuses.py"),
+        ("tests/unit/test_state_dir.py", "tests/integration/test_consume_refuses.py"),
     ),
 }
 

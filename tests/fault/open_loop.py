@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tests.daemon import FIRST_SEQUENCE, Child
+from tests.daemon import FIRST_SEQUENCE, Child, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 TOOK = ("accepted", "accepted_then_dropped")
@@ -203,17 +203,13 @@ class Supervisor:
         self._thread.join()
 
     def _run(self) -> None:
-        begun, unasked = time.monotonic(), self._folder / "bus-unasked"
-        (self._folder / "bus-proof").write_text(f"{begun!r} 0.0\n")
+        begun = time.monotonic()
+        prove(self._folder, ahead_s=0.0)
         while not self._stop.wait(PROOF_EVERY_S):
             if self._proves or time.monotonic() - begun > UNASKED_S:
-                unasked.unlink(missing_ok=True)
-                asked = time.monotonic()
-                neighbour = self._folder / ".proof"
-                neighbour.write_text(f"{asked!r} 0.0\n")
-                neighbour.replace(self._folder / "bus-proof")
+                prove(self._folder, ahead_s=0.0)
             else:
-                unasked.write_text(f"{begun!r}\n")
+                prove(self._folder, proven_s=begun, unasked=True)
 
 
 class Outcome:

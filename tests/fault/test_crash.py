@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove_bus
+from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 LINES = 10
@@ -103,7 +103,7 @@ def run(folder: Path, records: int, seed: int, kills: int) -> tuple[int, Settled
     """A stream of `records` through up to `kills` lives that are cut short, and a last one that is not."""
     dice = random.Random(seed)
     datas = stream(records)
-    prove_bus(folder)
+    prove(folder)
     with FakeAwsProcess(folder / "ledger", {"rules": FAULTS}, seed, "--payloads") as fake_aws:
         settled = Settled(fake_aws, records)
         done, lives = 0, 0

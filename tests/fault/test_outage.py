@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 PER_BATCH = 250
@@ -16,7 +16,7 @@ CAUGHT_UP_WITHIN_S = 10.0
 def run(tmp_path: Path, outage_s: float, after_s: float) -> None:
     """1,000 events/s for `after_s` before and after an outage of `outage_s`, as the daemon would hand them over."""
     batches = int((outage_s + 2 * after_s) / BATCH_EVERY_S)
-    prove_bus(tmp_path)
+    prove(tmp_path)
     with FakeAwsProcess(tmp_path / "ledger") as fake_aws, Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         start = time.monotonic()

@@ -12,12 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
+from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.target_proof import No, Standing, Unasked, Yes
 from stream_router.errors import SettingsError
 from stream_router.model import SNAPSHOTS
 from stream_router.telemetry import admin_server
@@ -43,11 +44,16 @@ def vitals() -> Vitals:
 
 
 @pytest.fixture
-def serve(state: StateDir, vitals: Vitals) -> Iterator[Serve]:
+def standing() -> Standing:
+    return Standing()
+
+
+@pytest.fixture
+def serve(state: StateDir, vitals: Vitals, standing: Standing) -> Iterator[Serve]:
     ports: list[AdminPort] = []
 
     def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> str:
-        status = Status(state, vitals, WHO)
+        status = Status(state, vitals, WHO, standing)
         ports.append(AdminPort(listen, token, vitals, status, History(lambda: moment(status.seen()))))
         ports[-1].start()
         return f"http://{ports[-1].address}"
@@ -76,7 +82,7 @@ def test_snapshots_of_children_that_ended_are_cleaned_up_and_stay_counted(state:
         (folder / f"shardId-0.{no_process + number}.json").write_text(json.dumps(told))
     child_says(state, 5)
     clock = itertools.count(step=2).__next__
-    status = Status(state, vitals, WHO, clock=clock)
+    status = Status(state, vitals, WHO, Standing(), clock=clock)
     for _ in range(3):
         assert status.seen().merged.totals.counters["delivered"] == 605
     assert len(list(folder.iterdir())) == ENDED_KEPT + 1
@@ -102,22 +108,18 @@ def test_holding_is_told_and_is_neither_ill_nor_unready(serve: Serve, state: Sta
     assert (httpx.get(f"{url}/healthz").status_code, httpx.get(f"{url}/readyz").status_code) == (200, 200)
 
 
-def test_status_says_what_is_so_with_a_schema_and_a_time(serve: Serve, state: StateDir) -> None:
+def test_status_says_what_is_so_with_a_schema_and_a_time(serve: Serve, state: StateDir, standing: Standing) -> None:
     """State and reason in words, the bus, the rule, totals with percentiles, each shard."""
     child_says(state, 100)
     now = time.monotonic()
-    state.write(BUS_PROOF, f"{now - 3!r} 0.0\n")
-    rule = {"state": "unmatched", "since": "2026-11-24T09:30:00.123Z", "problem": "rule r is disabled"}
-    state.write(RULE_STATE, json.dumps(rule))
+    for at in (now - 3, now - 2, now - 1):
+        standing.heard(Yes() if at == now - 3 else No("rule", "rule r is disabled", "enable it"), at)
     answer = httpx.get(f"{serve()}/status")
     status = answer.json()
     assert answer.headers["content-type"] == "application/json"
     assert (status["schema"], status["at"][-1]) == (SCHEMA, "Z")
-    assert (status["state"], status["since"], status["reason"]) == (
-        "rule unmatched",
-        "2026-11-24T09:30:00.123Z",
-        "rule r is disabled",
-    )
+    assert (status["state"], status["reason"]) == ("rule unmatched", "rule r is disabled")
+    assert (status["rule"]["state"], status["rule"]["cure"]) == ("unmatched", "enable it")
     assert status["bus"]["state"] == "proven"
     assert status["bus"]["proofAgeS"] >= 3
     assert status["totals"]["counters"]["delivered"] == 100
@@ -135,9 +137,9 @@ def test_status_says_what_is_so_with_a_schema_and_a_time(serve: Serve, state: St
     }
 
 
-def test_a_bus_that_cannot_be_asked_shows(serve: Serve, state: StateDir) -> None:
+def test_a_bus_that_cannot_be_asked_shows(serve: Serve, standing: Standing) -> None:
     """Since when, in seconds, in both pages."""
-    state.write(BUS_UNASKED, f"{time.monotonic() - 60!r}\n")
+    standing.heard(Unasked("Throttling"), time.monotonic() - 60)
     url = serve()
     bus = httpx.get(f"{url}/status").json()["bus"]
     assert bus["state"] == "unasked"
@@ -164,7 +166,7 @@ def test_the_history_begins_empty(serve: Serve) -> None:
 def test_the_pages_are_made_at_most_once_a_second(state: StateDir, vitals: Vitals) -> None:
     """A hundred askers cost as much as one; after a second what is new is shown."""
     now = [100.0]
-    status = Status(state, vitals, WHO, clock=lambda: now[0])
+    status = Status(state, vitals, WHO, Standing(), clock=lambda: now[0])
     child_says(state, 1)
     first = status.pages()
     child_says(state, 2)
@@ -175,8 +177,6 @@ def test_the_pages_are_made_at_most_once_a_second(state: StateDir, vitals: Vital
 
 def test_torn_files_of_the_state_folder_break_no_page(serve: Serve, state: StateDir) -> None:
     """What cannot be read is not known."""
-    for name in (BUS_PROOF, BUS_UNASKED, RULE_STATE):
-        state.write(name, "{")
     (state.path / SNAPSHOTS).mkdir()
     (state.path / SNAPSHOTS / "shardId-0.1.json").write_text("[1]")
     url = serve()
@@ -239,7 +239,7 @@ def test_who_holds_every_place_keeps_no_probe_out(serve: Serve, monkeypatch: pyt
 def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: StateDir, vitals: Vitals) -> None:
     """Exit 78 names the setting."""
     taken = serve().removeprefix("http://")
-    status = Status(state, vitals, WHO)
+    status = Status(state, vitals, WHO, Standing())
     with pytest.raises(
         SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(Address already in use\); choose"
     ):

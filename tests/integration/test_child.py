@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Child, close_shard, envelope, prove_bus
+from tests.daemon import Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
@@ -29,7 +29,7 @@ def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
 @pytest.fixture
 def proven(tmp_path: Path) -> None:
     """The bus is proven."""
-    prove_bus(tmp_path)
+    prove(tmp_path)
 
 
 @pytest.fixture
@@ -262,41 +262,29 @@ def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Chi
 
 
 def test_events_for_a_bus_that_is_gone_are_never_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """PutEvents to a missing bus answers success: the child leaves, and the bus's return proves nothing of that."""
-    proof = tmp_path / "bus-proof"
-    proof.write_text(repr(time.monotonic()))  # so that the child asks only once the event is sent
+    """PutEvents answers success: nothing more is published, and then the child leaves, so that all comes again."""
+    prove(tmp_path, ahead_s=0.0)
     fake_aws.plan({"missing": ["lost-bus"]})
-    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
+    with Child(
+        fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus", STREAM_ROUTER_ON_OUTAGE="dead-letter"
+    ) as child:
         child.initialize()
         child.process_batch([envelope(1)])
         while not fake_aws.lines("PutEvents", "void"):
             child.process_batch([])
-        proof.unlink()
+        proven_s = json.loads((tmp_path / "target-proof").read_text())["proven_s"]
+        prove(tmp_path, proven_s=proven_s, problem="the event bus does not exist")
+        time.sleep(1.0)
+        child.begin(child.records([envelope(2)]))
+        time.sleep(2.0)
+        prove(tmp_path, ahead_s=0.0, since_s=time.monotonic())
         with pytest.raises(EOFError):
-            go_on(child, lambda: fake_aws.plan({}) if "DescribeEventBus" in fake_aws.stats()["calls"] else None)
+            child.done("processRecords")
         assert child.process.wait(20) == os.EX_TEMPFAIL
         assert child.checkpoints == []
     assert len(fake_aws.lines("PutEvents", "void")) == 1
-
-
-def test_the_supervisors_word_that_the_bus_is_gone_ends_the_child(
-    child: Child, fake_aws: FakeAwsProcess, tmp_path: Path
-) -> None:
-    """The child leaves with 75 and without another checkpoint, though the proof in the folder is a newer one."""
-    before = child.process_batch([envelope(1)])
-    while not delivered(fake_aws):
-        child.process_batch([])
-    time.sleep(0.1)
-    child.process_batch([])
-    (tmp_path / "bus-proof").write_text(repr(time.monotonic()))
-    go_on_until(child, lambda: bool(child.checkpoints))
-    (tmp_path / "bus-gone").touch()
-    (tmp_path / "bus-proof").write_text(repr(time.monotonic() + 7200))
-    with pytest.raises(EOFError):
-        go_on(child, lambda: child.process_batch([envelope(2)]))
-    assert child.process.wait(20) == os.EX_TEMPFAIL
-    assert (tmp_path / "stderr").read_text().count("the event bus is gone: ") == 1
-    assert child.checkpoints == [(before[0]["sequenceNumber"], 0)]
+    assert fake_aws.lines("SendMessageBatch") == []
+    assert "child-left-for-proof" in (tmp_path / "stderr").read_text()
 
 
 @pytest.mark.usefixtures("proven")

@@ -12,7 +12,7 @@ import pytest
 
 from stream_router.consumer.supervisor.daemon.properties import CHILD_COMMAND, CHILD_VARIABLE
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 
@@ -40,23 +40,25 @@ def test_a_dropped_event_is_checkpointed_and_counted(fake_aws: FakeAwsProcess, t
 
 def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """The bare checkpoint would give up whatever the lost bus swallowed: the child leaves with 75 instead."""
-    proof = tmp_path / "bus-proof"
-    proof.write_text(repr(time.monotonic()))
+    prove(tmp_path, ahead_s=0.0)
     with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
         child.initialize()
         child.process_batch([envelope(1)])
-        fake_aws.plan({"missing": ["lost-bus"]})
+        prove(tmp_path, proven_s=0.0, problem="the event bus does not exist")
+        child.send({"action": "shardEnded"})
+        time.sleep(1.0)
+        prove(tmp_path, ahead_s=0.0, since_s=time.monotonic())
         with pytest.raises(EOFError, match="75"):
-            child.say("shardEnded", 15)
+            child.done("shardEnded", 15)
         assert child.process.wait(20) == os.EX_TEMPFAIL
         assert child.checkpoints == []
-    assert (tmp_path / "stderr").read_text().count("the event bus is gone: leaving") == 1
+    assert (tmp_path / "stderr").read_text().count("child-left-for-proof") == 1
 
 
 @pytest.mark.parametrize("when", ["initialize", "processRecords", "shutdownRequested", "shardEnded", "leaseLost"])
 def test_sigterm_in_each_callback_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path, when: str) -> None:
     """The child ends by itself (75 where a shard's end is not settled), and all that its checkpoint passed was sent."""
-    prove_bus(tmp_path)
+    prove(tmp_path)
     with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         first = child.sequence + 1
@@ -93,7 +95,7 @@ def await_sigterm(child: Child, mask: str) -> None:
 )
 def test_sigterm_while_it_starts_ends_no_child(fake_aws: FakeAwsProcess, tmp_path: Path, mask: str) -> None:
     """It begins, and ends with its daemon: one that dies instead is waited for by the daemon for all of its grace."""
-    prove_bus(tmp_path)
+    prove(tmp_path)
     command, environment = CHILD_COMMAND.split(" "), {CHILD_VARIABLE: sys.executable}
     with Child(fake_aws.url, tmp_path, command=command, **environment) as child:
         await_sigterm(child, mask)

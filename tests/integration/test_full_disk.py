@@ -10,7 +10,7 @@ from typing import Any
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 BATCH = 200
@@ -49,7 +49,7 @@ def inside(disk: Path) -> dict[str, Any]:
     """What happens on the small disk: some batches, then no room, then room again."""
     state, files = disk / "state", disk / "audit"
     state.mkdir()
-    prove_bus(state)
+    prove(state)
     own = {"STREAM_ROUTER_STATE_DIR": str(state), "STREAM_ROUTER_AUDIT_DIR": str(files)}
     with FakeAwsProcess(disk.parent / "ledger", None, 0, "--payloads") as fake_aws:
         with Child(fake_aws.url, None, **own) as child:

@@ -18,6 +18,7 @@ from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Pages, Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.target_proof import Standing
 from tests import statuses
 from tests.chromium import PROGRAM, Chromium
 
@@ -63,7 +64,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def serve(status: dict[str, Any], hour: dict[str, Any], token: str | None = None) -> Consumer:
             vitals = Vitals()
-            told = Told(state, vitals, WHO)
+            told = Told(state, vitals, WHO, Standing())
             told.told = status
             kept = Kept(lambda: moment(told.seen()))
             kept.told = hour

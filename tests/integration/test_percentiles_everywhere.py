@@ -16,19 +16,20 @@ import numpy.typing as npt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.consumer.state_dir import BUS_PROOF, StateDir
+from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
+from stream_router.consumer.target_proof import Standing
 from stream_router.local import report
 from stream_router.telemetry.cloudwatch import Whose
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
 
@@ -69,10 +70,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder, dice = tmp_path_factory.mktemp("run"), random.Random(11)
     received_ms: dict[str, int] = {}
     with FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws, StateDir(folder / "state") as state:
-        (state.path / BUS_PROOF).write_text(repr(time.monotonic() + 3600))
+        prove(state.path)
         vitals = Vitals()
         vitals.daemon_runs(1)
-        status = Status(state, vitals, WHO)
+        status = Status(state, vitals, WHO, Standing())
         status.seen()
         with Child(fake_aws.url, state.path) as child:
             child.initialize()

@@ -12,7 +12,7 @@ import pytest
 
 from stream_router.telemetry.shards.merged_shards import ShardMerger, Totals
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
 
@@ -26,7 +26,7 @@ def host(folder: Path, name: str) -> Path:
     """The state folder of a worker whose supervisor has proven the bus for whatever the test's time."""
     made = folder / name
     made.mkdir()
-    prove_bus(made)
+    prove(made)
     return made
 
 

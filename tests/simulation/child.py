@@ -7,7 +7,6 @@ from typing import Any, cast
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.first_failures import FirstFailures
@@ -28,8 +27,8 @@ from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
-from tests.fakes import World, refused
-from tests.lives import KilledError, Told
+from tests.fakes import World
+from tests.lives import KilledError, Supervised, Told
 from tests.simulation.kinds import Kind
 from tests.simulation.memory_folder import rewritten
 from tests.simulation.scenario import DROPPED_TYPE
@@ -99,7 +98,6 @@ class Child:
         self._kinds = kinds
         self.dies_at = self.told_at = float("inf")
         self._asked_s = 0.0
-        self._bus_answered = False
         window_bytes = outside.scenario.window_bytes
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.leaves = False
@@ -138,8 +136,9 @@ class Child:
             DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
         self.window = Window(clock, lambda _: None, scenario.window_bytes, scenario.span_s)
-        proof = BusProof(None, self._describe, clock)
-        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Stream(self.outside, self.world).shard_end(start))
+        self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
+        end = Stream(self.outside, self.world).shard_end(start)
+        checkpoints = Checkpoints(self.proof, lambda: health.accepted_at, CHECKPOINT_S, clock, end)
         told = cast("ShardTelemetry", Told())
         return Shard(self.router, told, self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
@@ -150,15 +149,6 @@ class Child:
             return transform(found)
 
         return read
-
-    def _describe(self, done: Callable[[Any], None]) -> None:
-        outside, now = self.outside, self.world.now
-        # No child is started before the bus has answered its supervisor: where a bus goes, the first question is that.
-        may_fail = self._bus_answered or not outside.bus_goes
-        unasked = may_fail and outside.fault(now, "bus unasked")
-        self._bus_answered = True
-        answer = refused("ThrottlingException") if unasked else outside.describe_bus(now)
-        self.world.after(0.05, lambda: done(answer))
 
     def _wait(self, seconds: float, daemon: bool) -> None:
         assert daemon is (not self.in_callback), "the daemon's line is waited for inside a callback, or not outside"
@@ -172,7 +162,7 @@ class Child:
             self.told_at = min(self.told_at, world.now + MENDED_WITHIN_S)
         if world.now >= self.told_at:
             self.told_at = float("inf")
-            self.leaves = True
+            self.leaves = self.proof.hurries = True
             self.processor.told_to_leave()
         if world.now >= self.dies_at:
             raise KilledError

@@ -61,6 +61,7 @@ class ShardRun:
         self.hosts = [folder / "here", folder / "there"]
         """The state folders: the first one's host has the lease."""
         self.now = START_S
+        self.other_host = False
         self.kinds = kinds_of(scenario.events)
         self.unsettled = [*self.kinds]
         """Of the stream's events, those that were not settled when last looked at."""
@@ -96,8 +97,8 @@ class ShardRun:
 
     def _one_life(self) -> None:
         self.lease_is_ours = self.outside.is_open = True
-        while gone := self.outside.holds(self.now, "bus gone"):
-            self.now = START_S + gone.to_s + 0.1  # the supervisor waits for the bus
+        if self.outside.life == 1 or self.other_host:
+            self.now = self.outside.new_supervisor(self.now)
         child = Child(self.outside, self.now, self.hosts[0], self.taken, self.kinds, self._take)
         self.at = 0 if self.taken[0] == "TRIM_HORIZON" else int(self.taken[0]) - FIRST_SEQUENCE + 1
         self.begun_at = self.at
@@ -111,7 +112,8 @@ class ShardRun:
             self._live(child, ends_at, what)
         self.outside.life += 1  # whatever the old process still starts is a violation
         self.now = child.world.now + self.outside.dice.uniform(1, 10)
-        if self.scenario.odd.moves and self.outside.dice.random() < 0.5:
+        self.other_host = self.scenario.odd.moves and self.outside.dice.random() < 0.5
+        if self.other_host:
             self.hosts.reverse()
 
     def _live(self, child: Child, ends_at: float, what: str) -> None:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stream_router.consumer import target_proof
+from stream_router.consumer.target_proof import AGAIN_S, No, Standing, Unasked, Yes
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -62,6 +64,7 @@ class Outside:
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.bus_goes = [fault for fault in scenario.faults if fault.what == "bus gone"]
         self.calls = 0
+        self.standing = Standing()
         one_by_one_s = SLOWEST_CALL * scenario.latency_s * len(scenario.events)
         if scenario.odd.max_rate:
             one_by_one_s += 10 * len(scenario.events) / scenario.odd.max_rate
@@ -82,12 +85,22 @@ class Outside:
         since = now - self.start_s
         return next((f for f in self.scenario.faults if f.what == name and f.from_s <= since < f.to_s), None)
 
-    def describe_bus(self, now: float) -> Answer:
-        """The bus's own word; one that is made again tells another time of creation."""
+    def ask(self, now: float) -> target_proof.Answer:
+        """The word of bus and rule; a bus that is made again tells another time of creation."""
+        if self.fault(now, "bus unasked"):
+            return Unasked("ThrottlingException")
         if self.holds(now, "bus gone"):
-            return refused("ResourceNotFoundException")
+            return No("bus", "is gone")
         before = [gone for gone in self.bus_goes if gone.to_s <= now - self.start_s]
-        return ok({"CreationTime": BUS_MADE_S + 60.0 * len(before)} if self.bus_goes else {})
+        return Yes(BUS_MADE_S + 60.0 * len(before) if self.bus_goes else 0.0)
+
+    def new_supervisor(self, now: float) -> float:
+        """One that knows nothing yet begins: it starts no daemon before a yes counts. When that is."""
+        self.standing = Standing()
+        while self.standing.line.proven_s < now:
+            now += AGAIN_S
+            self.standing.heard(self.ask(now), now)
+        return now
 
     def is_settled(self, event_id: str) -> bool:
         return event_id in self.accepted or event_id in self.dead or event_id in self.dropped

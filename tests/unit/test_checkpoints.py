@@ -60,16 +60,12 @@ def test_what_was_settled_as_the_bus_was_asked_is_not_proven(proof_s: float, pro
 class Proofs:
     """The bus is asked every five seconds, a little after each checkpoint would be due."""
 
-    gone = unasked = False
-
     def __init__(self, clock: Callable[[], float], phase_s: float) -> None:
         self._clock, self._phase_s = clock, phase_s
 
-    def latest(self) -> float:
+    @property
+    def proven_s(self) -> float:
         return (self._clock() - self._phase_s) // 5.02 * 5.02 + self._phase_s
-
-    def renew(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.3, 1.0, 2.5, 4.0, 4.9])
@@ -85,7 +81,7 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
             self.at = int(sequence_number)
 
     daemon = Daemon()
-    checkpoints = Checkpoints(Proofs(clock, phase_s), 5.0, clock, NEVER_ASKED)  # type: ignore[arg-type]
+    checkpoints = Checkpoints(Proofs(clock, phase_s), clock, 5.0, clock, NEVER_ASKED)  # type: ignore[arg-type]
     worst = 0.0
     for number in range(1, 400):
         now = number * 0.25
@@ -99,26 +95,25 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
 
 
 class Bench:
-    """Checkpoints over a daemon that fails with the next of `errors`; the bus is always proven, until `proof_s`."""
-
-    gone = unasked = supervised = False
+    """Checkpoints over a daemon that fails with the next of `errors`; all is always proven, until `proof_s`."""
 
     def __init__(self, every_s: float = 5.0) -> None:
         self.now = 1_000.0
         self.proof_s = math.inf
-        self.asked = self.looks = 0
         self.errors: list[str] = []
         self.tries = 0
         self.taken: list[tuple[str, int] | None] = []
         self.waits = 0
-        self.checkpoints = Checkpoints(self, every_s, lambda: self.now, NEVER_ASKED)  # type: ignore[arg-type]
+        self.accepted_at: float | None = None
+        self.checkpoints = Checkpoints(self, self.accepted, every_s, lambda: self.now, NEVER_ASKED)  # type: ignore[arg-type]
 
-    def latest(self) -> float:
-        self.looks += 1
+    @property
+    def proven_s(self) -> float:
         return min(self.now, self.proof_s)
 
-    def renew(self) -> None:
-        self.asked += 1
+    def accepted(self) -> float:
+        """All the time, or last at `accepted_at`."""
+        return self.now if self.accepted_at is None else self.accepted_at
 
     def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int = 0) -> None:
         self.tries += 1
@@ -135,19 +130,6 @@ class Bench:
     def wait(self) -> None:
         self.waits += 1
         self.now += 0.5
-
-
-@pytest.mark.parametrize("supervised", [True, False])
-def test_at_a_stop_the_supervisors_proof_is_waited_for_before_a_child_asks(supervised: bool) -> None:
-    """Hundreds of children that all asked would be throttled; one that nobody supervises asks at once."""
-    bench = Bench()
-    bench.supervised, bench.proof_s = supervised, bench.now - 1
-    bench.settled(1)
-    assert not bench.checkpoints.proven(bench.now + 1.5)
-    assert bench.asked == (not supervised)
-    bench.now += 1.5
-    assert not bench.checkpoints.proven(bench.now)
-    assert bench.asked == 1 + (not supervised)
 
 
 @pytest.mark.parametrize(("every_s", "early_s"), [(5.0, EARLY_S), (1.0, 0.5)])
@@ -199,35 +181,20 @@ def test_checkpoints_are_an_interval_apart() -> None:
     assert 40 / 5.0 - 1 <= bench.tries <= 40 / (5.0 - EARLY_S)
 
 
-def test_while_a_checkpoint_is_nearly_due_the_proof_is_looked_at_four_times_a_second() -> None:
-    """It is a file, and the child comes by a thousand times a second."""
+def test_what_dead_letters_settled_waits_for_no_proof() -> None:
+    """The bus had nothing of it: with nothing accepted since the last proof the checkpoint moves."""
     bench = Bench()
     bench.settled(1)
-    bench.now += 0.1
-    bench.checkpoints.take(bench)
-    bench.proof_s = bench.now
-    bench.looks = 0
-    for _ in range(4_900):
-        bench.now += 0.001
-        bench.checkpoints.take_if_due(bench)
-    assert EARLY_S / LOOK_EVERY_S - 2 <= bench.looks <= EARLY_S / LOOK_EVERY_S + 1
-
-
-def test_the_bus_is_asked_only_where_a_proof_is_lacking() -> None:
-    """Each question counts against the account's quota of the control plane."""
-    bench = Bench()
-    assert bench.checkpoints.proven()
-    bench.settled(1)
-    bench.proof_s = bench.now
-    assert not bench.checkpoints.proven()
-    assert bench.asked == 1
-    bench.now += 0.1
-    bench.proof_s = bench.now
-    assert bench.checkpoints.proven()
-    assert bench.asked == 1
-    assert bench.checkpoints.bus_gone is False
-    bench.gone = True
-    assert bench.checkpoints.bus_gone is True
+    bench.now += 1.0
+    bench.accepted_at, bench.proof_s = bench.now - 1.0, bench.now
+    bench.now += 60.0
+    bench.settled(2)
+    assert bench.checkpoints.take(bench)
+    assert bench.taken == [("2", 0)]
+    bench.accepted_at = bench.now
+    bench.settled(3)
+    assert bench.checkpoints.take(bench)
+    assert bench.taken == [("2", 0)]
 
 
 def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_is_a_fault() -> None:

@@ -168,7 +168,7 @@ def test_another_child_begins_anew(world: World) -> None:
     """The count is of a process, not of a shard; a daemon that ended takes what hung with it."""
     world.look(SAID_AFTER + 1)
     assert world.kinds()
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     assert not world.kinds()
     world.look()
     assert not world.kinds()

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from amazon_kclpy import dispatch
 
+from stream_router.consumer import target_proof
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
+from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
 from stream_router.model import Entry
 from tests.fakes import NO_ANSWER, refused
@@ -98,13 +100,13 @@ def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:
     assert 1 + LEAVE_WITHIN_S <= life.rig.world.now - began < 2 + LEAVE_WITHIN_S
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFoundException"])
-def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) -> None:
+@pytest.mark.parametrize("said", [Unasked("ThrottlingException"), No("bus", "is gone")])
+def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, said: target_proof.Answer) -> None:
     """Told to leave while the bus cannot be asked, or the bus is gone: the accounts close, nobody is suspected."""
     for _ in range(4):
         life = Life(tmp_path)
         life.process(100)
-        life.describe = lambda: refused(code)
+        life.proof.ask = lambda: said
         life.processor.told_to_leave()
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
@@ -188,10 +190,9 @@ def test_once_the_lease_is_given_back_no_call_is_started(tmp_path: Path, end: st
 def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path: Path) -> None:
     """What is in flight ends unheard; nothing is sent, nothing more is checkpointed, no exception leaves."""
     life = Life(tmp_path, checkpoint_s=0.0)
-    life.process(100)
-    life.live(2)
     sick(life, 101)
     life.errors = ["ShutdownException"]
+    life.process(100)
     life.process(101)
     life.live(30)
     assert not life.errors

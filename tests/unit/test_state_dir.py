@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, LOCK, TROUBLES, WORKER_ID, StateDir
+from stream_router.consumer.state_dir import (
+    ENDING,
+    FATAL,
+    KEPT_DAYS,
+    LIVES,
+    LOCK,
+    TARGET_PROOF,
+    TROUBLES,
+    WORKER_ID,
+    StateDir,
+)
 from stream_router.errors import SettingsError
 
 
@@ -22,7 +32,7 @@ def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypat
     with StateDir(tmp_path) as state:
         state.write(ENDING, "ends\n")
         monkeypatch.setattr(Path, "unlink", refused)
-        state.discard(BUS_GONE)
+        state.discard(TARGET_PROOF)
         with pytest.raises(OSError, match="Read-only"):
             state.discard(ENDING)
 
@@ -107,3 +117,56 @@ def test_a_folder_that_was_removed_is_made_and_locked_anew(tmp_path: Path) -> No
             state.keep()
     with StateDir(folder):
         pass
+
+
+def test_proofs_and_verdicts_of_an_earlier_life_are_forgotten(tmp_path: Path) -> None:
+    """After a reboot the monotonic clock begins anew: an old proof would lie in the future."""
+    (tmp_path / TARGET_PROOF).write_text("999999.0\n")
+    (tmp_path / FATAL).write_text("old\n")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "shardId-0.1.json").write_text("{}")
+    with StateDir(tmp_path) as state:
+        assert not (tmp_path / "metrics").exists()
+        assert state.read(TARGET_PROOF) == ""
+        assert state.read(FATAL) == ""
+
+
+def test_the_worker_keeps_its_name_where_the_folder_stays(tmp_path: Path) -> None:
+    """A restarted worker takes its own leases up again at once; another folder is another worker."""
+    names = []
+    for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "two"):
+        with StateDir(folder) as state:
+            names.append(state.worker_id())
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_folder_copied_to_another_host_makes_another_worker(tmp_path: Path) -> None:
+    """Two workers of one name would both read one shard."""
+    (tmp_path / "worker-id").write_text("another-host-0123456789abcdef")
+    with StateDir(tmp_path) as state:
+        assert not state.worker_id().startswith("another-host-")
+        assert state.worker_id() == state.worker_id()
+
+
+def test_the_platforms_name_of_the_worker_wins(tmp_path: Path) -> None:
+    """A name that is given is used as it is, and leaves the folder's own as it was."""
+    with StateDir(tmp_path) as state:
+        own = state.worker_id()
+        assert state.worker_id("pod-7") == "pod-7"
+        assert state.worker_id() == own
+
+
+def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:
+    """They would be one worker twice; the second is told so in one line."""
+    with StateDir(tmp_path), pytest.raises(SettingsError, match="STREAM_ROUTER_STATE_DIR: another `consume`"):
+        StateDir(tmp_path)
+    StateDir(tmp_path).close()
+
+
+def test_without_a_folder_of_its_own_nothing_is_left_behind() -> None:
+    """The temporary folder goes with the process that made it."""
+    with StateDir(None) as state:
+        path = state.path
+        state.write("x", "y")
+        assert path.is_dir()
+    assert not path.exists()

@@ -13,12 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
+from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import assembly, processes
 from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.consumer.supervisor.daemon.jvm_command import Exited
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
-from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, Vitals
 from stream_router.settings.consumer import Consumer
 from tests.unit.test_supervisor_kills import Quiet
 
@@ -192,23 +191,3 @@ def test_a_disk_in_trouble_ends_no_daemon_and_no_supervisor(tmp_path: Path) -> N
         made._started = and_then_trouble  # type: ignore[method-assign]
         assert made._run_jvm() == Exited(7)
         assert not state.troubles
-        state.write(BUS_GONE, "gone")
-        state.troubles = 3
-        assert made._await_bus()
-        assert not state.read(BUS_GONE)
-
-
-def test_a_bus_that_goes_after_its_daemon_is_waited_for_in_health(tmp_path: Path) -> None:
-    """A restart of the whole would end with 78 then, for a bus that may be back in a minute."""
-    now_s = [0.0]
-    vitals, prover, happenings = Vitals(lambda: now_s[0]), Quiet(), queue.SimpleQueue[Happening]()
-    vitals.daemon_runs(1)
-    vitals.daemon_ended(for_the_bus=False)
-    prover.gone = True
-    happenings.put(signal.SIGTERM)
-    with StateDir(tmp_path) as state:
-        assert not supervisor(state, vitals=vitals, prover=prover, happenings=happenings)._await_bus()
-    now_s[0] = DAEMON_DEAD_S + 1
-    vitals.beat()
-    assert vitals.known().healthy
-    assert "waits for the event bus" in vitals.known().reason

@@ -47,7 +47,7 @@ def test_a_loop_that_stands_is_ill(world: World) -> None:
 def test_a_daemon_that_is_started_again_is_well_one_that_stays_down_is_ill(world: World) -> None:
     """Restarts are ordinary, and ready all the while; for minutes without one something is stuck."""
     world.vitals.daemon_runs(42)
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     known = world.vitals.known()
     assert (known.state, known.daemon, known.healthy, known.ready) == ("restarting", None, True, True)
     world.passes(DAEMON_DEAD_S + 1)
@@ -60,7 +60,7 @@ def test_a_daemon_that_cannot_be_started_is_down_since_the_last_one_ended(world:
     """No process, no memory: each try ends at once, every 30 s at the latest, and is no word of a daemon."""
     world.passes(600)  # the bus was waited for
     for _ in range(4):
-        world.vitals.daemon_ended(for_the_bus=False)
+        world.vitals.daemon_ended()
         known = world.vitals.known()
         assert (known.state, known.since_s, known.healthy) == ("restarting", 1e9 + 700, True)
         world.passes(DAEMON_DEAD_S / 4)
@@ -70,20 +70,11 @@ def test_a_daemon_that_cannot_be_started_is_down_since_the_last_one_ended(world:
     assert world.vitals.known().healthy
 
 
-def test_while_a_bus_that_is_gone_is_waited_for_it_is_well(world: World) -> None:
-    """The daemon was ended on purpose."""
-    world.vitals.daemon_runs(42)
-    world.vitals.daemon_ended(for_the_bus=True)
-    world.passes(3600)
-    assert world.vitals.known().healthy
-    assert "bus" in world.vitals.known().reason
-
-
 def test_draining_is_not_ready_but_well_to_the_end(world: World) -> None:
     """The daemon's end is what was asked for."""
     world.vitals.daemon_runs(42)
     world.vitals.draining()
     world.passes(20)
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     known = world.vitals.known()
     assert (known.state, known.healthy, known.ready) == ("draining", True, False)

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.consumer.bus_proof import UNASKED_SPAN_S
 from stream_router.consumer.child import window as module
 from stream_router.consumer.child.room import HOLDING_AFTER_S, READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS, Room
 from stream_router.consumer.child.watermark import Position
 from stream_router.consumer.child.window import SLICE_BYTES, SLICE_RECORDS, SPAN_FREE_EVENTS, Window, slices
+from stream_router.consumer.target_proof import UNASKED_S
 from stream_router.model import Batch, Reason, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import entry, rig
@@ -143,7 +143,7 @@ def test_the_span_is_since_the_oldest_above_the_checkpoint_was_opened(world: Wor
 def test_where_the_bus_cannot_be_asked_the_span_is_half_an_hour(world: World) -> None:
     """An outage of the control plane stops nothing for so long."""
     world.take(1, 0, 5_000)
-    world.now += UNASKED_SPAN_S - 1
+    world.now += UNASKED_S - 1
     assert world.window.full_by() == "span"
     assert world.window.full_by(unasked=True) == ""
     world.now += 1
@@ -185,7 +185,8 @@ class Bench:
         self.router = SimpleNamespace(ready=0, only_sick=True, limit=SimpleNamespace(passed_by=None), backlog=1)
         health = SimpleNamespace(accepted_at=0.0)
         self.router.publisher = SimpleNamespace(dispatcher=SimpleNamespace(health=health))
-        self.checkpoints = SimpleNamespace(unasked=False)
+        self.proof = SimpleNamespace(unasked=False, problem="")
+        self.checkpoints = SimpleNamespace(proof=self.proof)
         self.full, self.full_unasked = "span", "span"
         self.has_spare = True
         self.settled_at = self.now
@@ -246,13 +247,21 @@ def test_a_thousand_events_that_wait_for_a_call_are_the_bound(bench: Bench) -> N
 
 
 def test_a_bus_that_cannot_be_asked_gives_the_span_its_longer_bound(bench: Bench) -> None:
-    """Only where the span is what keeps out, for to know it is to read a file."""
+    """The checkpoint stands meanwhile; bytes keep out as before."""
     bench.router.only_sick, bench.full_unasked = False, ""
     assert bench.room.is_full
-    bench.checkpoints.unasked = True
+    bench.proof.unasked = True
     assert not bench.room.is_full
-    bench.full = "bytes"
+    bench.full_unasked = "bytes"
     assert bench.room.is_full
+
+
+def test_while_nothing_may_be_published_nothing_is_opened(bench: Bench) -> None:
+    """Bus or rule do not take our events: that is a hold, however much room there is."""
+    bench.full, bench.proof.problem = "", "rule r does not exist"
+    assert bench.room.is_full
+    bench.proof.problem = ""
+    assert not bench.room.is_full
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -275,7 +284,12 @@ def test_a_record_whose_events_go_out_one_after_the_other_is_back_pressure() -> 
     """A thousand events of one record at 50 a second: it is settled after 20 s, and all the while nothing holds."""
     made = rig(policy=Policy(16, 16 * 1024 * 1024, 4, max_rate=50.0))
     window = Window(made.world.clock, lambda _: None)
-    room = Room(made.router, window, cast("Any", SimpleNamespace(unasked=False)), made.world.clock)
+    room = Room(
+        made.router,
+        window,
+        cast("Any", SimpleNamespace(proof=SimpleNamespace(unasked=False, problem=""))),
+        made.world.clock,
+    )
     made.router.publisher.submit([entry(number) for number in range(1_000)])
     while made.router.backlog:
         made.run_for(1.0)

@@ -10,15 +10,15 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
+from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import LAST_WITHIN_S, WorkerMetrics
+from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
 from stream_router.model import SNAPSHOTS
-from stream_router.process import iso
 from stream_router.telemetry.cloudwatch import Whose
 from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGES
 from tests.unit.test_merged_shards import snapshot
@@ -62,7 +62,10 @@ class World:
         self.known = StreamKnown()
         self.vitals = Vitals()
         self.vitals.daemon_runs(1)
-        self.status = Status(self.state, self.vitals, WHO, lambda: self.known, lambda: self.now, lambda: self.wall)
+        self.standing = Standing()
+        self.status = Status(
+            self.state, self.vitals, WHO, self.standing, lambda: self.known, lambda: self.now, lambda: self.wall
+        )
         self.cloud = CloudWatch()
         self.send = WorkerMetrics(self.cloud, Whose("us-east-1", "router"), self.status.seen)
 
@@ -134,12 +137,11 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
 
 def test_a_bus_that_is_trusted_is_not_called_proven(world: World) -> None:
     """Its proof is written without a question: whether it is there nobody has seen."""
-    status = Status(world.state, world.vitals, WHO._replace(bus_trusted=True))
-    assert orjson.loads(status.pages().status)["bus"]["state"] == "unproven"
-    world.state.write(BUS_PROOF, f"{time.monotonic()!r} 0.0\n")
-    told = orjson.loads(Status(world.state, world.vitals, WHO._replace(bus_trusted=True)).pages().status)["bus"]
-    assert (told["state"], told["proofAgeS"]) == ("trusted", None)
-    assert orjson.loads(Status(world.state, world.vitals, WHO).pages().status)["bus"]["state"] == "proven"
+    world.standing.heard(Yes(), 0.0)
+    status = Status(world.state, world.vitals, WHO._replace(trusted=True), world.standing)
+    told = orjson.loads(status.pages().status)
+    assert (told["bus"]["state"], told["bus"]["proofAgeS"], told["rule"]["state"]) == ("trusted", None, "unwatched")
+    assert orjson.loads(world.status.pages().status)["bus"]["state"] == "proven"
 
 
 def names(call: dict[str, Any]) -> dict[str, float]:
@@ -151,7 +153,7 @@ def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
 
     def told_after(restarts: int, refusal: str = "") -> float | None:
         for _ in range(restarts):
-            world.vitals.daemon_ended(for_the_bus=False)
+            world.vitals.daemon_ended()
             world.vitals.daemon_runs(2)
         world.after(60)
         world.cloud.refusal = refusal
@@ -180,7 +182,7 @@ def test_a_page_is_at_most_a_second_old_whoever_looked_before(world: World) -> N
 def test_a_daemon_that_was_started_again_runs_once_a_shard_is_read(world: World) -> None:
     """One that dies again and again has no shard most of the time, and must not look like a host that is spare."""
     assert orjson.loads(world.status.pages().status)["state"] == "running"
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     world.vitals.daemon_runs(2)
     world.wall = time.time()
     world.after(1)
@@ -191,24 +193,18 @@ def test_a_daemon_that_was_started_again_runs_once_a_shard_is_read(world: World)
     assert (told["state"], told["reason"]) == ("running", "no shard is read here")
 
 
-@pytest.mark.parametrize("state", ["matched", "unmatched"])
-def test_what_a_look_at_the_rule_found_is_not_known_for_ever(world: World, state: str) -> None:
-    """An earlier run's word, before the bus lets this one look, or the last before the state folder was full."""
-    looked_at = iso(int((world.wall - 299) * 1000))
-    told = {"state": state, "lookedAt": looked_at, "since": "2025-11-24T16:00:00.000Z"}
-    world.state.write(RULE_STATE, orjson.dumps(told).decode())
-    assert orjson.loads(world.status.pages().status)["rule"]["state"] == state
-    world.after(2)
-    assert orjson.loads(world.status.pages().status)["rule"] == told | {"state": "unknown"}
-
-
-@pytest.mark.parametrize(("state", "value"), [("unmatched", 1.0), ("matched", 0.0), ("unknown", None)])
-def test_the_rule_is_told_where_it_is_known(world: World, state: str, value: float | None) -> None:
+@pytest.mark.parametrize(
+    ("said", "state", "value"),
+    [(No("rule", "is gone"), "unmatched", 1.0), (Yes(), "matched", 0.0), (Unasked("Throttling"), "unknown", None)],
+)
+def test_the_rule_is_told_where_it_is_known(world: World, said: Answer, state: str, value: float | None) -> None:
     """1 is the alarm."""
-    world.state.write(RULE_STATE, orjson.dumps({"state": state}).decode())
+    for second in (0.0, 1.0):
+        world.standing.heard(said, second)
+    assert orjson.loads(world.status.pages().status)["rule"]["state"] == state
     world.child_says("a")
     world.send()
-    assert world.cloud.values().get("RuleUnmatched") == value
+    assert (world.cloud.values() if world.cloud.sent else {}).get("RuleUnmatched") == value
 
 
 def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -285,7 +281,7 @@ def test_a_bus_that_cannot_be_asked_is_told_while_it_cannot(world: World) -> Non
     world.child_says("a")
     world.send()
     assert "BusUnaskedSeconds" not in world.cloud.values()
-    world.state.write(BUS_UNASKED, f"{world.now!r}\n")
+    world.standing.heard(Unasked("Throttling"), world.now)
     world.after(660)
     world.child_says("a")
     world.send()
@@ -294,7 +290,7 @@ def test_a_bus_that_cannot_be_asked_is_told_while_it_cannot(world: World) -> Non
 
 def test_a_host_without_a_daemon_is_told_while_it_has_none(world: World) -> None:
     """Though nothing else is known there. Not one that starts, or starts again, nor one that is told to stop."""
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     world.send()
     assert world.cloud.sent == []
     world.after(61)
@@ -306,7 +302,7 @@ def test_a_host_without_a_daemon_is_told_while_it_has_none(world: World) -> None
     world.send()
     assert "DaemonDown" not in world.cloud.values()
     world.vitals.draining()
-    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_ended()
     world.after(60)
     world.send()
     assert "DaemonDown" not in world.cloud.values()
@@ -353,7 +349,7 @@ def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
 
 def test_a_worker_without_a_shard_that_reaches_nothing_is_cut_off(world: World) -> None:
     """It cannot know whether another reads its shards, so it is not called well; a spare one, which can ask, is."""
-    world.state.write(BUS_UNASKED, "1.0")
+    world.standing.heard(Unasked("Throttling"), 1.0)
     world.after(61)
     assert orjson.loads(world.status.pages().status)["state"] == "cut off"
     world.known = StreamKnown([], WEEK_S)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.first_failures import FirstFailures
@@ -21,7 +20,8 @@ from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.destinations import Destinations
-from stream_router.consumer.state_dir import HEARTBEATS, LIVES
+from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
+from stream_router.consumer.target_proof import Prover, TargetProof, ask_every_s, question
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Made
@@ -58,8 +58,11 @@ class Child:
             log.info("masking: %s", self._transform.masking, extra={"event": "masking"})
         else:
             log.warning("masking: off", extra={"event": "masking-off"})
-        self._proof = BusProof(settings.state_dir, self._calls.ask_for_bus)
-        self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
+        folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
+        if not (folder / TARGET_PROOF).exists():  # nobody supervises this child: it asks by itself
+            Prover(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
+        self._proof = TargetProof(folder)
+        self._lives = folder / LIVES
         self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()
         os.set_blocking(write, False)
@@ -102,7 +105,7 @@ class Child:
         window = Window(clock, telemetry.batch_closed)
         began = start.partition(":")[0]
         end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
-        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
+        checkpoints = Checkpoints(self._proof, lambda: health.accepted_at, settings.checkpoint_s, clock, end)
         heartbeat = Heartbeat(settings.state_dir, clock)
 
         def beat() -> None:

@@ -1,13 +1,14 @@
 """Checkpoints of one shard: at the settled watermark, never past what the bus is proven for, by the KCL's rules."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
-from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.target_proof import TargetProof
 from stream_router.model import Record
 from stream_router.process import failpoint
 
@@ -16,11 +17,11 @@ log = logging.getLogger(__name__)
 SHARD_END_WITHIN_S = 10.0
 
 EARLY_S = 2.5
-"""So long before it is due a checkpoint goes with a new proof of the bus: the two then keep step. Else a checkpoint
-could rest on a proof that is an interval old, and a crash bring back twice as much."""
+"""So long before it is due a checkpoint goes with a new proof: the two then keep step. Else a checkpoint could rest on
+a proof that is an interval old, and a crash bring back twice as much."""
 
 LOOK_EVERY_S = 0.25
-"""How often the proof is looked at meanwhile: it is a file."""
+"""How often it is looked whether a proof has come that a checkpoint waits for."""
 
 
 class LeavingError(SystemExit):
@@ -34,14 +35,21 @@ class LeaseGoneError(Exception):
 class Checkpoints:
     """Says what is settled and proven, and checkpoints it every `every_s` seconds where it moved.
 
-    `taken` is the latest checkpoint that was taken, None until there is one. Times are monotonic seconds.
+    `taken` is the latest checkpoint that was taken, None until there is one. `accepted_at` tells when the bus last
+    accepted anything: what is settled by dead letters alone waits for no proof. Times are monotonic seconds.
     """
 
-    def __init__(self, proof: BusProof, every_s: float, clock: Callable[[], float], end: ShardEnd) -> None:
-        self._proof = proof
+    def __init__(
+        self,
+        proof: TargetProof,
+        accepted_at: Callable[[], float],
+        every_s: float,
+        clock: Callable[[], float],
+        end: ShardEnd,
+    ) -> None:
+        self.proof = proof
+        self._accepted_at = accepted_at
         self._end = end
-        # Asked, or read, before the first event is sent: a bus that is made after that is known for another one.
-        proof.latest()
         self._every_s = every_s
         self._clock = clock
         self._watermark = Watermark()
@@ -49,7 +57,7 @@ class Checkpoints:
         self.taken_at = clock()
         """When; until there is one, when the shard was taken up."""
         self._due = clock() + every_s
-        self._look_at = self._proof_s = 0.0
+        self._proof_s = -math.inf
         self._digits = 0
         self._given: int | None = None
 
@@ -65,34 +73,18 @@ class Checkpoints:
     @property
     def settled(self) -> bool:
         """Whether every record that came is settled."""
-        self._watermark.advance(self._clock())
+        self._watermark.advance(self._accepted_at())
         return self._watermark.settled
 
     def oldest_ms(self) -> tuple[int, int] | None:
         """`Watermark.oldest_ms`."""
-        self._watermark.advance(self._clock())
+        self._watermark.advance(self._accepted_at())
         return self._watermark.oldest_ms()
 
-    @property
-    def unasked(self) -> bool:
-        """Whether the bus cannot be asked at present: settled work waits above the checkpoint for its proof."""
-        return self._proof.unasked
-
-    @property
-    def bus_gone(self) -> bool:
-        """Whether the bus was found gone: nothing more will be proven."""
-        return self._proof.gone
-
-    def proven(self, ask_from: float = 0.0) -> bool:
-        """Whether the bus is proven for everything settled; asks it where that is not so.
-
-        A supervisor's proof is waited for until `ask_from`.
-        """
-        now = self._clock()
-        self._watermark.advance(now)
-        self._watermark.proven(self._proof.latest())
-        if self._watermark.unproven and (now >= ask_from or not self._proof.supervised):
-            self._proof.renew()
+    def proven(self) -> bool:
+        """Whether bus and rule are proven for everything settled."""
+        self._watermark.advance(self._accepted_at())
+        self._watermark.proven(self.proof.proven_s)
         return not self._watermark.unproven
 
     def proven_to_the_end(self) -> bool:
@@ -110,17 +102,14 @@ class Checkpoints:
     def take_if_due(self, checkpointer: Checkpointer) -> bool:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
         now = self._clock()
-        self._watermark.advance(now)
+        self._watermark.advance(self._accepted_at())
         if now < self._due and not self._comes_with_a_proof(now):
             return True
         return self.take(checkpointer)
 
     def _comes_with_a_proof(self, now: float) -> bool:
         """Whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
-        if now < self._due - min(EARLY_S, self._every_s / 2) or now < self._look_at:
-            return False
-        self._look_at = now + LOOK_EVERY_S
-        return self._proof.latest() > self._proof_s
+        return now >= self._due - min(EARLY_S, self._every_s / 2) and self.proof.proven_s > self._proof_s
 
     def take(self, checkpointer: Checkpointer) -> bool:
         """Checkpoint the settled, proven prefix, where it moved. False where it is to be tried again: throttled.
@@ -129,7 +118,7 @@ class Checkpoints:
         """
         now = self._clock()
         self._due = now + self._every_s
-        self._proof_s = self._proof.latest()
+        self._proof_s = self.proof.proven_s
         position = self._watermark.proven(self._proof_s)
         if position is None or position == self.taken:
             if self._watermark.unproven:

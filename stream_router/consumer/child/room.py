@@ -34,6 +34,7 @@ MEANS = {
     "calls": "calls are not answered, or not accepted; see the line on the destination",
     "span": "the checkpoint stands still, and as much work is above it as may be; see the lines on bus and checkpoint",
     "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
+    "target": "event bus or rule do not take our events: nothing is published until they do; see the supervisor's line",
     "dead letters": "nearly every event would be a dead letter: a setting is wrong, or a sender or our version is new",
 }
 """What keeps the next record out, in words."""
@@ -87,14 +88,13 @@ class Room:
 
     def _full_by(self) -> str:
         """What keeps the next record out; "" where there is room."""
+        if self._checkpoints.proof.problem:
+            return "target"
         if self._router.limit.passed_by:
             return "dead letters"
         if self._router.ready > READY_MAX:
             return "calls"
-        full_by = self._window.full_by()
-        if full_by == "span" and self._checkpoints.unasked:  # asked only here: it reads a file
-            return self._window.full_by(unasked=True)
-        return full_by
+        return self._window.full_by(unasked=self._checkpoints.proof.unasked)
 
     @property
     def slice_records(self) -> int:

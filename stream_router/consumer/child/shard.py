@@ -43,12 +43,6 @@ STAY_S = 30.0
 HAND_OFF_WITHIN_S = 25.0
 """Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
-SUPERVISOR_WITHIN_S = 1.5
-"""In a stop the supervisor asks for the bus every second, for all of its children: hundreds that ask are throttled."""
-
-ASK_S = 1.0
-"""What is kept of a stop's time for a question of the child's own, where that proof does not come."""
-
 
 class Shard:
     """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
@@ -92,6 +86,7 @@ class Shard:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
             self._leave("told to leave, and the daemon goes on")
+        self._look_at_proof()
         with self._losing_the_lease():
             if records and not self.leave_by:
                 self._take_charge(records, checkpointer)
@@ -170,9 +165,7 @@ class Shard:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
-            now = self._clock()
-            ask_from = min(now + SUPERVISOR_WITHIN_S, self.leave_by - ASK_S) if self.leave_by else 0.0
-            while (self._router.backlog or not self._checkpoints.proven(ask_from)) and self._has_time:
+            while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
                 while not self._checkpoint(checkpointer, now=True) and self._has_time:
@@ -222,17 +215,28 @@ class Shard:
         if not daemon:
             self._beat()
         self._guard.goes_on()
+        self._look_at_proof()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
-        if self._router.holding:
+        if self._router.holding or self._checkpoints.proof.problem:
             self._guard.holds()
         if longest_s and company_s > 0:
             longest_s = min(longest_s, company_s)
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon)
         self._router.collect()
         self._telemetry.tick()
-        if self._checkpoints.bus_gone:
-            self._leave("the event bus is gone")
+        if self._checkpoints.proof.is_broken:
+            log.warning(
+                "the rule takes our events again: leaving, so that what was sent since it last did so goes again",
+                extra={"event": "child-left-for-proof"},
+            )
+            self._leave("what was sent is not proven to have reached a target")
+
+    def _look_at_proof(self) -> None:
+        """While bus or rule do not take our events nothing is published; dead letters go on."""
+        proof = self._checkpoints.proof
+        proof.look()
+        self._router.publisher.dispatcher.gate.shut = bool(proof.problem)
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:

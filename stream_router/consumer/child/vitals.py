@@ -135,6 +135,8 @@ class ShardVitals:
 
         A destination counts though another one accepts: the checkpoint passes nothing that waits for either.
         """
+        if problem := self._checkpoints.proof.problem:
+            return {"holding": "target", "holdReason": problem}
         held, full_by = self._router.held, self._room.holds_for
         if held and now - held.since >= HOLDING_AFTER_S:
             reason = f"{held.name} accepts nothing: {held.code}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from stream_router.model import Record
 
 SAMPLE_EVERY_S = 0.1
-"""How finely it is remembered when a position was reached: a proof frees positions to within this."""
+"""How finely it is remembered what a position was reached by: a proof frees positions to within this."""
 
 
 SAMPLES_MAX = 1_000
@@ -28,7 +28,7 @@ class Position(NamedTuple):
 
 
 class Watermark:
-    """Follows the records of one shard in order. Times are monotonic seconds, the clock of the bus proof."""
+    """Follows the records of one shard in order. Times are monotonic seconds, the clock of the proof."""
 
     def __init__(self) -> None:
         self._unsettled: deque[Record | Position] = deque()
@@ -45,8 +45,8 @@ class Watermark:
         """
         self._unsettled.extend(records)
 
-    def advance(self, now: float) -> None:
-        """Move over every record that is settled with all before it."""
+    def advance(self, accepted_at: float) -> None:
+        """Move over every record that is settled with all before it; the bus accepted nothing after `accepted_at`."""
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
             one = self._unsettled.popleft()
@@ -59,7 +59,7 @@ class Watermark:
         # one, steady progress would leave a single sample that is always younger than any proof.
         if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:
             self._reached.pop()
-        self._reached.append((now, position))
+        self._reached.append((accepted_at, position))
         if len(self._reached) > SAMPLES_MAX:
             # The newest stays, and each that is left keeps its own time: none is freed by an earlier proof than before.
             self._reached = deque(list(self._reached)[::-2][::-1])
@@ -82,7 +82,7 @@ class Watermark:
         self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
     def proven(self, proof_s: float) -> Position | None:
-        """The furthest position that was reached before the bus was asked, at `proof_s`, and found there."""
+        """The furthest position that was reached before bus and rule were asked for, at `proof_s`, and found right."""
         while self._reached and self._reached[0][0] < proof_s:
             self._proven = self._reached.popleft()[1]
         return self._proven

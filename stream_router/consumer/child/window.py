@@ -9,8 +9,8 @@ from typing import Any
 
 import pybase64
 
-from stream_router.consumer.bus_proof import UNASKED_SPAN_S
 from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.target_proof import UNASKED_S
 from stream_router.model import Batch, Record
 
 SLICE_RECORDS = 500
@@ -144,7 +144,7 @@ class Window:
             return "bytes"
         if self._records - self._taken[1] >= RECORDS_MAX:
             return "records"
-        span_s = max(self._max_span_s, UNASKED_SPAN_S) if unasked else self._max_span_s
+        span_s = max(self._max_span_s, UNASKED_S) if unasked else self._max_span_s
         if self.events_above > SPAN_FREE_EVENTS and self.span_s >= span_s:
             return "span"
         return ""

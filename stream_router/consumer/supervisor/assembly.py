@@ -24,10 +24,10 @@ from stream_router.consumer.supervisor.daemon import java, java_credentials, jvm
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches import bus_prober, hang_watch, rule_watch, stream_watch
-from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor.watches import hang_watch, stream_watch
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
+from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
@@ -35,6 +35,7 @@ from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
 from stream_router.process import leave_no_core_file, share_one_heap
+from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import warn
 from stream_router.telemetry import cloudwatch
@@ -73,29 +74,26 @@ def _run(settings: Consumer, state: StateDir) -> int:
     credentials.patiently(lambda: credentials.find(session))
     java_credentials.check(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-
-    def proven(proof: Proof) -> None:
-        """A bus that is not there says nothing of its rule."""
-        if proof is Proof.FIRST:
-            watch.start()
-        happenings.put(proof)
-
-    every_s = bus_prober.ask_every_s(settings.checkpoint_s)
-    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
     vitals = Vitals()
     stream = stream_watch.of(settings)
-    status = _status(settings, state, vitals, stream)
-    watch = rule_watch.of(settings, state, lambda: status.seen().arrived_ago_s)
+    prover = Prover(
+        state.path,
+        question(settings),
+        lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
+        happenings.put,
+    )
+    status = _status(settings, state, vitals, stream, prover)
     history, admin = _admin_port(settings, vitals, status)
     jvm = _proven_java(settings, rendered)
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
     told = start_line.in_force(settings, state, jvm, rendered)
     log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
     if settings.bus_proof == "trust":
-        log.warning(bus_prober.TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
+        log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
+    elif settings.rule == NO_RULE:
+        log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
     metrics = worker_metrics.of(settings, status.seen)
     with contextlib.ExitStack() as stack:
-        stack.callback(watch.close)
         stack.callback(metrics.last)
         for one in _beside(vitals, status, admin, stream, history, metrics):
             one.start()
@@ -108,7 +106,7 @@ def _supervisor(
     state: StateDir,
     jvm: Path,
     rendered: properties.Rendered,
-    prover: BusProver,
+    prover: Prover,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
 ) -> DaemonSupervisor:
@@ -185,13 +183,18 @@ def _beside(
     )
 
 
-def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamWatch) -> Status:
+def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamWatch, prover: Prover) -> Status:
     worker = state.worker_id(settings.worker)
-    trusted = settings.bus_proof == "trust"
     identity = Identity(
-        settings.application, settings.stream, settings.aws_region, worker, settings.event_bus, bus_trusted=trusted
+        settings.application,
+        settings.stream,
+        settings.aws_region,
+        worker,
+        settings.event_bus,
+        settings.rule,
+        trusted=settings.bus_proof == "trust",
     )
-    return Status(state, vitals, identity, lambda: stream.known)
+    return Status(state, vitals, identity, prover.standing, lambda: stream.known)
 
 
 def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[History, AdminPort]:

@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.daemon import daemon_log, jvm_command
 from stream_router.consumer.supervisor.daemon.jvm_command import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
+from stream_router.consumer.target_proof import Prover, Report
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s, failpoint
 
@@ -49,7 +49,7 @@ ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
 
-Happening = signal.Signals | Exited | Proof
+Happening = signal.Signals | Exited | Report
 
 
 class DaemonSupervisor:
@@ -66,7 +66,7 @@ class DaemonSupervisor:
         roomier: list[str],
         environment: dict[str, str],
         state: StateDir,
-        prover: BusProver,
+        prover: Prover,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
         vitals: Vitals,
@@ -88,7 +88,7 @@ class DaemonSupervisor:
         self._daemon_log: threading.Thread | None = None
 
     def run(self) -> int:
-        """0 after a signal. Raises SettingsError where a child or the bus says that the settings cannot work."""
+        """0 after a signal. Raises SettingsError where a child, or AWS, says that the settings cannot work."""
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: self._happenings.put(signal.Signals(received)))
@@ -105,14 +105,14 @@ class DaemonSupervisor:
         if isinstance(happened, signal.Signals):
             self._vitals.draining()
             return 0
-        if happened is Proof.REFUSED:
+        if happened is Report.REFUSED:
             raise SettingsError(self._prover.refusal)
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
             if self._daemon_log:
                 self._daemon_log.join(LAST_WORDS_S)
-            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.marked(BUS_GONE)))
+            self._vitals.daemon_ended()
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
@@ -122,7 +122,7 @@ class DaemonSupervisor:
                 )
             if line := self._state.marked(FATAL).strip():
                 raise SettingsError(line)
-            if not self._wait_to_restart(ended, time.monotonic() - started) or not self._await_bus():
+            if not self._wait_to_restart(ended, time.monotonic() - started):
                 return 0
 
     def _run_jvm(self) -> Exited | None:
@@ -145,14 +145,8 @@ class DaemonSupervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
-            if self._prover.gone or self._state.marked(BUS_GONE):
-                log.error(
-                    "the event bus is gone, the daemon is ended until it is there again", extra={"event": "bus-gone"}
-                )
-                processes.send([jvm.pid], signal.SIGTERM)
-                return self._hasten(jvm.pid)
             if self._state.marked(ENDING):
-                log.warning("a child died, the daemon ends", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
+                log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -216,19 +210,6 @@ class DaemonSupervisor:
         while not isinstance(happened := self._happenings.get(), Exited):
             asked_to_stop = True
         return None if asked_to_stop else happened._replace(by_us=True)
-
-    def _await_bus(self) -> bool:
-        """Where the bus was found gone, wait until it is proven anew; False where a signal came meanwhile."""
-        if self._state.marked(BUS_GONE):
-            self._prover.doubt()
-        while True:
-            # In this order: a bus that is found gone from here on ends the next daemon.
-            if self._state.forgotten(BUS_GONE) and not self._prover.gone:
-                return True
-            if self._prover.gone:
-                self._vitals.waits_for_bus()
-            if self._next(LOOK_EVERY_S) is not None:
-                return False
 
     def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""

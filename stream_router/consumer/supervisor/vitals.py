@@ -13,9 +13,6 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
-WAITS_FOR_BUS = "waits for the event bus, which is gone"
-
-
 class Hang(NamedTuple):
     """A process that does not go on. `shard` is the child's, "" where it is the daemon."""
 
@@ -65,10 +62,9 @@ class Vitals:
         self._now_s = now_s
         self._beat_at = self._down_since = clock()
         self._daemon: int | None = None
-        self._waits_for_bus = True
         self._starts = 0
         self._hangs: tuple[Hang, ...] = ()
-        self._state: tuple[State, float, str] = ("starting", now_s(), "waits for the event bus to answer")
+        self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
         """The loop has turned."""
@@ -76,28 +72,21 @@ class Vitals:
 
     def daemon_runs(self, pid: int) -> None:
         """The daemon was started."""
-        self._daemon, self._waits_for_bus = pid, False
+        self._daemon = pid
         self._starts += 1
         self._hangs = ()
         self._become("running", "")
 
-    def daemon_ended(self, *, for_the_bus: bool) -> None:
-        """There is no daemon now; it is started again, when the bus is there again if that is what it ended for.
+    def daemon_ended(self) -> None:
+        """There is no daemon now; it is started again.
 
         Told of each one that could not be started, too: then none is there since before.
         """
-        if self._daemon is not None or self._waits_for_bus:
+        if self._daemon is not None or self._state[0] == "starting":
             self._down_since = self._clock()
-        self._daemon, self._waits_for_bus = None, for_the_bus
+        self._daemon = None
         if self._state[0] != "draining":
-            reason = WAITS_FOR_BUS if for_the_bus else "the KCL daemon died"
-            self._become("restarting", reason)
-
-    def waits_for_bus(self) -> None:
-        """The bus was found gone while there was no daemon."""
-        if not self._waits_for_bus:
-            self._waits_for_bus = True
-            self._become("restarting", WAITS_FOR_BUS)
+            self._become("restarting", "the KCL daemon died")
 
     def hang(self, hangs: tuple[Hang, ...]) -> None:
         """These processes of the daemon that runs do not go on."""
@@ -110,14 +99,15 @@ class Vitals:
     def known(self) -> Known:
         """The vitals now.
 
-        Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while the bus is waited for.
+        Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while a start waits for bus
+        and rule.
         Nor where something hangs: what is safe to be replaced is, and a stream that cannot be read looks like the rest.
         """
         now = self._clock()
         state, since_s, reason = self._state
         hangs = self._hangs if state == "running" else ()
         loop_turns = now - self._beat_at < LOOP_DEAD_S
-        daemon_lives = self._daemon is not None or self._waits_for_bus or now - self._down_since < DAEMON_DEAD_S
+        daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_DEAD_S
         return Known(
             state=state,
             since_s=since_s,

@@ -87,7 +87,7 @@ def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
         yield metrics_catalogue.HANGING, float(len(seen.known.hangs))
     if seen.stream.unread is not None:
         yield metrics_catalogue.UNREAD, float(len(seen.stream.unread))
-    if (state := seen.rule.get("state")) in ("matched", "unmatched"):
+    if (state := seen.rule["state"]) in ("matched", "unmatched"):
         yield metrics_catalogue.RULE_MATCHED, float(state == "unmatched")
     if unasked_s := seen.bus["unaskedS"]:
         yield metrics_catalogue.BUS_UNASKED, unasked_s

@@ -39,6 +39,8 @@ class Gate:
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
+        self.shut = False
+        """Whether nothing may be sent at present for the caller's own reasons: no word about the destination."""
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.brought_nothing = False
@@ -58,7 +60,7 @@ class Gate:
 
     def may_start(self, in_flight: int, now: float) -> bool:
         """Whether one more call may start now."""
-        return not self._stopped and in_flight < self.ceiling and not self.wait_s(now)
+        return not (self._stopped or self.shut) and in_flight < self.ceiling and not self.wait_s(now)
 
     def stop(self) -> None:
         """No call starts any more, whatever comes back."""

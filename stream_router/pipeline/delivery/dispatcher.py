@@ -94,7 +94,7 @@ class Dispatcher(Generic[T]):
             if not items:
                 break
             self._start(items, now)
-        if self.gate.holding and self.backlog:
+        if self.gate.holding and self.backlog and not self.gate.shut:
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:

@@ -31,6 +31,13 @@ def _is(wanted: Any, value: Any) -> bool:
     return bool(wanted == value)
 
 
+def takes(rule: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Whether a rule takes an entry of PutEvents to a target."""
+    event = {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
+    enabled = rule.get("State", "ENABLED") == "ENABLED"
+    return enabled and bool(rule.get("Targets")) and matches(rule["EventPattern"], event)
+
+
 def _rules(settings: Settings) -> list[dict[str, Any]]:
     return [
         {"State": "ENABLED", "Arn": _ARN + rule["Name"], **rule, "EventPattern": json.dumps(rule["EventPattern"])}

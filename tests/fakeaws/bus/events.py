@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakeaws import detail, model
+from tests.fakeaws.bus import bus_rules
 from tests.fakeaws.call import ACCEPTED, VOID, Call, Item, Refusal, new_id
 
 REQUEST_BYTES = 1_048_576
@@ -121,13 +122,17 @@ def _check_entry(item: Item) -> None:
         item.refuse("MalformedDetail", "Detail is malformed.")
 
 
-def accept_classic(call: Call, settings: dict[str, Any]) -> None:
-    """Give every entry that is not refused its EventId; a bus that does not exist swallows events, as on AWS."""
-    missing = settings.get("missing")
+def accept_classic(call: Call, settings: dict[str, Any], rules: list[dict[str, Any]] | None) -> None:
+    """Give every entry that is not refused its EventId; a bus that does not exist swallows events, as on AWS.
+
+    So does one none of whose `rules` takes the event to a target; None where the plan does not want that judged.
+    """
+    missing = settings.get("missing") or ()
     for item in call.items:
         if item.verdict == ACCEPTED:
             item.result = {"EventId": new_id()}
-            if missing and str(item.raw.get("EventBusName") or "default").rsplit("/", 1)[-1] in missing:
+            exists = str(item.raw.get("EventBusName") or "default").rsplit("/", 1)[-1] not in missing
+            if not exists or (rules is not None and not any(bus_rules.takes(rule, item.raw) for rule in rules)):
                 item.verdict = VOID
 
 

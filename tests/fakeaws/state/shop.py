@@ -1,5 +1,6 @@
 """All that the fake AWS remembers, in one place."""
 
+import time
 from typing import Any
 
 from tests.fakeaws import dynamodb, s3
@@ -20,6 +21,14 @@ class Shop:
         self.queues = Queues()
         self.tables = dynamodb.Tables()
         self.shards = Shards(1, limited=True)
+        self._rules: list[tuple[float, list[dict[str, Any]]]] = []
+        """Each plan's rules, and when they came."""
+
+    def rules_at_work(self, delay_s: float) -> list[dict[str, Any]]:
+        """The bus's rules as events meet them, so long after what DescribeRule tells; the first ones at once."""
+        while len(self._rules) > 1 and self._rules[1][0] <= time.monotonic() - delay_s:
+            self._rules.pop(0)
+        return self._rules[0][1] if self._rules else []
 
     def apply(self, settings: Settings) -> None:
         """Take a plan's settings. A stream keeps its records while the number of its shards stays what it was."""
@@ -29,6 +38,7 @@ class Shop:
         self.shards.keeps = keeps
         self.shards.limited = bool(settings.get("shard_limits", True))
         self.shards.offset_s = float(settings.get("arrival_offset_s", 0.0))
+        self._rules.append((time.monotonic(), settings.get("bus_rules", [])))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -36,4 +46,5 @@ class Shop:
         self.objects.clear()
         self.tables.clear()
         self.queues.clear()
+        self._rules = []
         self.apply({})

@@ -1,21 +1,23 @@
 """`/status` and `/metrics` of the consumer, made from the state folder and the vitals, at most once a second."""
 
 import contextlib
-import json
+import math
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
+from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, StreamKnown
+from stream_router.consumer.target_proof import Standing
 from stream_router.model import SNAPSHOTS
+from stream_router.process import iso
+from stream_router.settings.common import NO_RULE
 from stream_router.telemetry.shards import consumer_page, shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
 from stream_router.telemetry.shards.recent import Age, Recent
@@ -24,9 +26,6 @@ from stream_router.telemetry.shards.shard_metrics import read_snapshots, snapsho
 KEPT_S = 1.0
 LAST_WORD_S = 60.0
 """A child whose snapshot is older, and whose process is gone, writes no other."""
-
-RULE_STALE_S = 300.0
-"""The rule is looked at twice a minute. An older word is an earlier run's, or the folder takes no newer one."""
 
 
 class Pages(NamedTuple):
@@ -39,8 +38,8 @@ class Pages(NamedTuple):
 class Status:
     """Makes the pages when asked, and keeps them for a second: a hundred askers cost as much as one.
 
-    `seen` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `stream` tells what
-    is known of the stream.
+    `seen` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `standing` is what
+    is known of bus and rule, `stream` tells what is known of the stream.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Status:
         state: StateDir,
         vitals: Vitals,
         identity: Identity,
+        standing: Standing,
         stream: Callable[[], StreamKnown] = lambda: NOTHING,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
@@ -55,6 +55,7 @@ class Status:
         self._state = state
         self._vitals = vitals
         self._identity = identity
+        self._standing = standing
         self._stream = stream
         self._clock = clock
         self._now_s = now_s
@@ -90,13 +91,14 @@ class Status:
         lags = {shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards}
         ages = _ages(merged)
         self._recent.note(now, merged, ages)
+        bus, rule = _target(self._standing, self._identity, now, at_s)
         seen = Seen(
             at_s=at_s,
             clock=now,
             identity=self._identity,
             known=self._vitals.known(),
-            rule=_rule(self._state, at_s),
-            bus=_bus(self._state, self._identity.bus, now, trusted=self._identity.bus_trusted),
+            rule=rule,
+            bus=bus,
             merged=merged,
             lags=lags,
             ages=ages,
@@ -125,8 +127,8 @@ class Status:
         facts = consumer_page.Facts(
             daemon_up=seen.known.daemon is not None,
             daemon_restarts=seen.known.restarts,
-            rule_matched={"matched": True, "unmatched": False}.get(str(seen.rule.get("state"))),
-            bus_unasked_s=float(seen.bus.get("unaskedS") or 0.0),
+            rule_matched={"matched": True, "unmatched": False}.get(seen.rule["state"]),
+            bus_unasked_s=float(seen.bus["unaskedS"] or 0.0),
             daemon_memory_bytes=rss_bytes(seen.known.daemon),
             unread_shards=None if seen.stream.unread is None else len(seen.stream.unread),
             catch_up_s=seen.catch_up_s,
@@ -142,32 +144,25 @@ def _ages(merged: Merged) -> dict[str, Age]:
     return {shard.shard_id: Age(shard.at_s, age_s) for shard, age_s in told if age_s is not None}
 
 
-def _rule(state: StateDir, now_s: float) -> dict[str, Any]:
-    """The rule watch's own words; `unknown` where there are none, or none of late. `now_s` is epoch seconds."""
-    try:
-        found: dict[str, Any] = json.loads(state.read(RULE_STATE))
-        looked_at = found.get("lookedAt")
-        is_stale = looked_at is not None and now_s - datetime.fromisoformat(looked_at).timestamp() > RULE_STALE_S
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {"state": "unknown"}
-    return found | {"state": "unknown"} if is_stale else found
-
-
-def _bus(state: StateDir, name: str, now: float, *, trusted: bool) -> dict[str, Any]:
-    """`proven`, `unasked` or `gone`, and `unproven` before the first answer; `now` is monotonic.
-
-    Of a bus that is `trusted` a proof is written too, and nobody has asked.
-    """
-    unasked_s = proof_age_s = None
-    try:
-        if since := state.read(BUS_UNASKED):
-            unasked_s = round(max(0.0, now - float(since)), 1)
-        if proof := state.read(BUS_PROOF).split():
-            proof_age_s = round(max(0.0, now - float(proof[0])), 1)
-        gone = bool(state.read(BUS_GONE))
-    except (OSError, ValueError):
-        gone = False
-    known = "gone" if gone else "unasked" if unasked_s is not None else "proven" if proof_age_s is not None else None
-    if trusted and known == "proven":
-        known, proof_age_s = "trusted", None
-    return {"name": name, "state": known or "unproven", "unaskedS": unasked_s, "proofAgeS": proof_age_s}
+def _target(standing: Standing, identity: Identity, now: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of bus and rule, for the page. `now` is monotonic, `at_s` the same moment in epoch seconds."""
+    line, no, unasked_since = standing.line, standing.no, standing.unasked_since
+    proven = line.proven_s > -math.inf
+    bus: dict[str, Any] = {"name": identity.bus, "state": "proven" if proven else "unproven"}
+    bus["unaskedS"] = None if unasked_since is None else round(max(0.0, now - unasked_since), 1)
+    bus["proofAgeS"] = round(max(0.0, now - line.proven_s), 1) if proven and not identity.trusted else None
+    rule: dict[str, Any] = {"name": identity.rule, "state": "matched" if proven else "unknown"}
+    if identity.trusted:
+        bus["state"] = "trusted"
+    elif no and no.of == "bus":
+        bus["state"] = "gone"
+    elif unasked_since is not None:
+        bus["state"] = "unasked"
+    if identity.trusted or identity.rule == NO_RULE:
+        rule["state"] = "unwatched"
+    elif no:
+        rule["state"] = "unmatched"
+    elif unasked_since is not None:
+        rule["state"] = "unknown"
+    rule["since"] = iso((at_s - (now - standing.no_since)) * 1000) if no else None
+    return bus, {**rule, "problem": line.problem or None, "cure": no.cure if no else None}

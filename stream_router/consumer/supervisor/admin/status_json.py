@@ -28,8 +28,9 @@ class Identity(NamedTuple):
     region: str
     worker: str
     bus: str
-    bus_trusted: bool = False
-    """By the settings: then nobody asks whether it is there (`STREAM_ROUTER_BUS_PROOF=trust`)."""
+    rule: str = ""
+    trusted: bool = False
+    """By the settings: then nobody asks for bus and rule (`STREAM_ROUTER_BUS_PROOF=trust`)."""
 
 
 class Verdict(NamedTuple):
@@ -103,6 +104,8 @@ class Seen(NamedTuple):
 def verdict(seen: Seen) -> Verdict:
     """What the supervisor does, unless the shards or the rule have worse to tell."""
     known = seen.known
+    if known.state != "draining" and (problem := seen.rule["problem"]):
+        return Verdict("rule unmatched", None, problem)
     if known.state != "running" or known.hangs:
         return _of_processes(known)
     states = [shard_state.state(shard, seen.lags[shard.shard_id], seen.at_s) for shard in seen.merged.shards]
@@ -114,8 +117,6 @@ def verdict(seen: Seen) -> Verdict:
         names = _the_first([f"{one.shard} ({one.why})" for one in seen.stream.unread], ", ")
         since_s = min(one.since_s for one in seen.stream.unread)
         return Verdict("shards unread", since_s, f"nobody reads {names}")
-    if seen.rule.get("state") == "unmatched":
-        return Verdict("rule unmatched", None, seen.rule.get("problem"))
     if not states:
         return _without_shards(seen)
     late = [one for one in states if one[0] != "caught up"]
@@ -146,7 +147,6 @@ def _of_processes(known: Known) -> Verdict:
 def status(seen: Seen) -> dict[str, Any]:
     """The object."""
     told, identity = seen.verdict or verdict(seen), seen.identity
-    since = seen.rule.get("since") if told.state == "rule unmatched" else None
     return {
         "schema": SCHEMA,
         "at": _iso(seen.at_s),
@@ -156,7 +156,7 @@ def status(seen: Seen) -> dict[str, Any]:
         "region": identity.region,
         "worker": identity.worker,
         "state": told.state,
-        "since": since or (None if told.since_s is None else _iso(told.since_s)),
+        "since": None if told.since_s is None else _iso(told.since_s),
         "reason": told.reason,
         "daemon": {"pid": seen.known.daemon, "restarts": seen.known.restarts, "rssBytes": rss_bytes(seen.known.daemon)},
         "bus": seen.bus,

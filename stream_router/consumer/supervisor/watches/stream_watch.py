@@ -33,6 +33,8 @@ class StreamKnown(NamedTuple):
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
     """How long the stream keeps a record, as it was told last."""
+    workers: int = 1
+    """Owners of leases, as they were told last."""
 
 
 NOTHING = StreamKnown()
@@ -63,14 +65,15 @@ class StreamWatch:
         retention_s = self._asked("its retention", self._retention_s) or self.known.retention_s
         look = self._asked("which shards are read", self._look)
         if look is None:
-            self.known = StreamKnown(None, retention_s)
+            self.known = StreamKnown(None, retention_s, self.known.workers)
             self._before = None
             return
         found = unread(look, self._before)
+        workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
         if self._before is None:
-            self.known = StreamKnown(None, retention_s)
+            self.known = StreamKnown(None, retention_s, workers)
         else:
-            self.known = StreamKnown([self._since(one) for one in found], retention_s)
+            self.known = StreamKnown([self._since(one) for one in found], retention_s, workers)
             self._first_seen = {(one.shard, one.why): one.since_s for one in self.known.unread or ()}
         self._before = look
 

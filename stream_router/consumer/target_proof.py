@@ -1,0 +1,552 @@
+"""One proof: the event bus is there, and our rule takes our events. The supervisor asks, its children read one line.
+
+PutEvents answers success to a bus that is gone, and to one where no rule matches. So an event counts as delivered only
+once both were seen to be right after it was accepted. `Question` asks AWS once, `Standing` makes of the answers what
+counts, `Prover` does so again and again and writes the line, and `TargetProof` is what a child knows of it.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from stream_router import limits
+from stream_router.aws import credentials, endpoints
+from stream_router.consumer.state_dir import TARGET_PROOF
+from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, bus_made_s, code_of
+from stream_router.log import Seldom
+from stream_router.pipeline.sample_events import as_delivered, sample_entries
+from stream_router.process import backoff_s, failpoint, write_whole
+from stream_router.settings.common import NO_RULE, Common
+from stream_router.settings.consumer import Consumer
+
+log = logging.getLogger(__name__)
+
+SETUP = "run `stream-router setup`"
+
+AGAIN_S = 1.0
+"""A no counts when it was said twice, this long apart: AWS's control plane may answer from an older copy once."""
+
+STANDS_S = 60.0
+"""So long a yes has to stand after a no, or after a changed pattern: rules take a moment to work."""
+
+UNASKED_S = 1800.0
+"""How long events go on to a bus that accepts them while it cannot be asked: a shorter outage of the control plane
+alone stops nothing."""
+
+WORKERS_A_SECOND = 5.0
+"""So many supervisors of one application ask in a second, at most: an account has some 50 control-plane calls a second
+for all that it does, and each question takes three of them."""
+
+SAME_WITHIN_S = 1.0
+"""Times of creation are told in whole seconds, or in finer ones."""
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
+"""Between two questions before the first answer."""
+
+HURRY_FOR_S = 10.0
+"""Longer than children that are told to stop have for their last checkpoint."""
+
+TRUSTED = (
+    "neither the event bus nor the rule is asked for (STREAM_ROUTER_BUS_PROOF=trust): while the bus is gone, or no "
+    "rule takes our events, EventBridge goes on answering success, and what is sent meanwhile is lost, with the "
+    "checkpoint past it"
+)
+NO_RULE_TOLD = (
+    "no rule is asked for (STREAM_ROUTER_RULE=none): only the event bus is proved; whether events reach a target is "
+    "not known here"
+)
+"""Said once at start."""
+
+
+class Yes(NamedTuple):
+    """Bus and rule are right."""
+
+    made_s: float = 0.0
+    """When the bus was made (epoch seconds); 0.0 where the answer does not tell."""
+    pattern: str = ""
+    """What of the rule's pattern is judged."""
+    unjudged: tuple[str, ...] = ()
+    """Operations that the endpoint does not know, as an emulator may not: what they would tell is not judged."""
+
+
+class No(NamedTuple):
+    """What we send reaches nobody: what is wrong with bus or rule (`of`), and the cure."""
+
+    of: str
+    problem: str
+    cure: str = SETUP
+
+
+class Unasked(NamedTuple):
+    """It could not be asked: AWS's code, or what there was in place of an answer, and of which operation."""
+
+    code: str
+    operation: str = ""
+
+
+Answer = Yes | No | Unasked
+
+
+class Question:
+    """Asks once whether the bus is there and the rule takes each of our event types; at most 8 s a call, one attempt.
+
+    Of the rule's pattern only `source`, `detail-type` and `detail.eventSource` are judged: a team may filter further.
+    Raises SettingsError where there are no credentials or the environment cannot be used.
+    """
+
+    def __init__(self, settings: Common) -> None:
+        self._bus, self._rule, self._region = settings.event_bus, settings.rule, settings.aws_region
+        session = endpoints.session(settings.aws_region)
+        credentials.find(session)
+        config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+        self._is_v2 = limits.is_v2_bus(self._bus)
+        self._events = endpoints.client(session, "eventbridgev2" if self._is_v2 else "events", config)
+        self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
+        self._tested = ""
+        """The judged part of the pattern that was tested last; what it does not take is in `_refused`."""
+        self._refused: list[str] = []
+        self._unjudged: set[str] = set()
+
+    def __call__(self) -> Answer:
+        """The answer of now; what is unchanged of the pattern is not tested again."""
+        try:
+            made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
+            if self._rule == NO_RULE:
+                return Yes(made_s)
+            found = self._of_subscriber() if self._is_v2 else self._of_rule()
+            return found if isinstance(found, No) else Yes(made_s, found, tuple(sorted(self._unjudged)))
+        except AbsentError as absent:
+            return absent.no
+        except ClientError as error:
+            return Unasked(code_of(error), error.operation_name)
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: no answer is no no
+            return Unasked(code_of(error))
+
+    def _named(self) -> dict[str, str]:
+        return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
+
+    def _call(self, operation: str, **what: Any) -> dict[str, Any]:
+        """The answer; {} where the endpoint has no such operation. Raises AbsentError for what does not exist."""
+        try:
+            answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**what)
+        except ClientError as error:
+            code = code_of(error)
+            if code in ABSENT:
+                is_bus = operation == "DescribeEventBus"
+                raise AbsentError(self._no_bus() if is_bus else self._no_rule("does not exist")) from None
+            if code not in NOT_SPOKEN:
+                raise
+            self._unjudged.add(operation)
+            return {}
+        return answer
+
+    def _no_bus(self) -> No:
+        return No("bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS")
+
+    def _no_rule(self, what: str, cure: str = SETUP) -> No:
+        kind = "subscriber" if self._is_v2 else "rule"
+        return No("rule", f"{kind} {self._rule} of event bus {self._bus} {what}", cure)
+
+    def _of_rule(self) -> No | str:
+        rule = {"EventBusName": self._bus}
+        found = self._call("DescribeRule", Name=self._rule, **rule)
+        if not found:
+            return ""
+        if not str(found.get("State", "ENABLED")).startswith("ENABLED"):
+            enable = f"aws events enable-rule --name {self._rule} --event-bus-name {self._bus}"
+            return self._no_rule("is disabled", f"run `{enable}`")
+        targets = self._call("ListTargetsByRule", Rule=self._rule, Limit=1, **rule)
+        if "ListTargetsByRule" not in self._unjudged and not targets.get("Targets"):
+            return self._no_rule("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
+        account = (str(found.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
+        judged = json.dumps(judged_part(json.loads(found.get("EventPattern") or "{}")), sort_keys=True)
+        if "EventPattern" not in found:
+            return self._no_rule("has no event pattern")
+        if judged != self._tested:
+            refused = [] if judged == "{}" else self._refused_by(judged, account)
+            self._tested, self._refused = judged, refused
+        if self._refused:
+            wrong = f"does not take our events of type {', '.join(self._refused)}"
+            return self._no_rule(wrong, "see `stream-router setup --plan`")
+        return judged
+
+    def _refused_by(self, pattern: str, account: str) -> list[str]:
+        """Of which event types the pattern takes none of our events."""
+        refused = []
+        for entry in self._samples:
+            event = json.dumps(as_delivered(entry, account, self._region))
+            answer = self._call("TestEventPattern", EventPattern=pattern, Event=event)
+            if "Result" not in answer:
+                self._unjudged.add("TestEventPattern")
+                return []
+            if not answer["Result"]:
+                refused.append(entry.detail_type)
+        return refused
+
+    def _of_subscriber(self) -> No | str:
+        """Of a v2 bus: there and running. Its filters are not judged: nothing tests an event against them."""
+        what = {"EventBusArn": self._bus, "NamePrefix": self._rule}
+        page = self._call("ListSubscribers", **what)
+        if not page:
+            return ""
+        listed = [*page["Subscribers"]]
+        while token := page.get("NextToken"):
+            page = self._call("ListSubscribers", NextToken=token, **what)
+            listed += page["Subscribers"]
+        arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._rule), None)
+        cure = "see docs/operations.md for the command that makes it"
+        if arn is None:
+            return self._no_rule("does not exist", cure)
+        has = self._call("DescribeSubscriber", SubscriberArn=arn)
+        if has.get("Revoked") or has.get("State") != "RUNNING":
+            return self._no_rule("is revoked" if has.get("Revoked") else "is stopped", "start it again")
+        return ""
+
+
+class AbsentError(Exception):
+    """What was asked for does not exist."""
+
+    def __init__(self, no: No) -> None:
+        super().__init__(no.problem)
+        self.no = no
+
+
+_JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
+
+
+def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> dict[str, Any]:
+    """What of an event pattern decides on our events by source, type and `detail.eventSource`.
+
+    Of alternatives (`$or`) each is reduced so; where one of them asks for nothing of it, they decide nothing.
+    """
+    kept = {}
+    for name, within in judged.items():
+        if part := judged_part(pattern[name], within) if within and name in pattern else pattern.get(name):
+            kept[name] = part
+    ways = [judged_part(way, judged) for way in pattern.get("$or", ())]
+    return {**kept, "$or": ways} if ways and all(ways) else kept
+
+
+def question(settings: Consumer) -> Callable[[], Answer]:
+    """The question of the settings; with `STREAM_ROUTER_BUS_PROOF=trust` nobody is asked, and it is always a yes."""
+    return Yes if settings.bus_proof == "trust" else Question(settings)
+
+
+class Line(NamedTuple):
+    """What the children are told. Times are `time.monotonic()`, one clock for all processes of a host."""
+
+    proven_s: float = -math.inf
+    """What the bus accepted before this reached our rule."""
+    since_s: float = -math.inf
+    """When a yes counted again after the latest break: who lived before has to leave, and what it sent comes again."""
+    problem: str = ""
+    """Why nothing may be published; "" where it may."""
+    unasked: bool = False
+    """Whether there is no answer at present."""
+
+    def text(self) -> str:
+        """The file's one line."""
+        return json.dumps(self._asdict()) + "\n"
+
+
+class Standing:
+    """Makes of the answers what counts. `heard` each with the moment before it was asked (monotonic seconds).
+
+    A no counts when it was said twice; so does another time of creation of the bus: what was sent meanwhile went
+    nowhere. After it, and after a changed pattern, a yes counts once it has stood for STANDS_S. What cannot be asked
+    is no no, but after UNASKED_S nothing is published either.
+    """
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self.no: No | None = None
+        """The no that counts, until a yes does."""
+        self.no_since = 0.0
+        self.in_doubt = False
+        """Whether a no was said once: it is to be asked again at once."""
+        self.unasked_since: float | None = None
+        self.stands_since: float | None = None
+        """Since when a yes stands that does not count yet."""
+        self._breaks = False
+        self._made_s, self._pattern = 0.0, ""
+
+    def heard(self, answer: Answer, asked_s: float) -> None:
+        """Take one answer in."""
+        if isinstance(answer, Unasked):
+            self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
+        else:
+            self.unasked_since = None
+            no = answer if isinstance(answer, No) else self._another_bus(answer)
+            if no:
+                self._said_no(no, asked_s)
+            elif isinstance(answer, Yes):
+                self._said_yes(answer, asked_s)
+        problem = self.no.problem if self.no else ""
+        if self.no and self.stands_since is not None:
+            problem = f"{problem}; it is right again, and counts once it was so for {STANDS_S:.0f} s"
+        if self.unasked_since is not None and asked_s - self.unasked_since >= UNASKED_S:
+            problem = problem or f"event bus and rule could not be asked for {UNASKED_S / 60:.0f} minutes"
+        self.line = self.line._replace(problem=problem, unasked=self.unasked_since is not None)
+
+    def _another_bus(self, yes: Yes) -> No | None:
+        known_s = self._made_s
+        if self.no or not (known_s and yes.made_s) or abs(yes.made_s - known_s) < SAME_WITHIN_S:
+            return None
+        if self.in_doubt:  # it counts now, and the new bus is the one that we know
+            self._made_s = yes.made_s
+        return No("bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one")
+
+    def _said_no(self, no: No, asked_s: float) -> None:
+        if self.no is None and not self.in_doubt:
+            self.in_doubt = True
+            return
+        self.no_since = asked_s if self.no is None else self.no_since
+        self.in_doubt, self.no, self.stands_since, self._breaks = False, no, None, True
+
+    def _said_yes(self, yes: Yes, asked_s: float) -> None:
+        self.in_doubt = False
+        self._made_s = yes.made_s or self._made_s
+        if self._pattern and yes.pattern != self._pattern:
+            self._breaks, self.stands_since = True, None
+        self._pattern = yes.pattern
+        since_s = self.line.since_s
+        if self._breaks:
+            self.stands_since = asked_s if self.stands_since is None else self.stands_since
+            if asked_s - self.stands_since < STANDS_S:
+                return
+            since_s = asked_s
+        self.no, self.stands_since, self._breaks = None, None, False
+        self.line = Line(asked_s, since_s)
+
+
+def ask_every_s(checkpoint_s: float, workers: int) -> float:
+    """How often each of so many supervisors asks: as often as a checkpoint wants a proof, within the account's rate."""
+    return max(checkpoint_s, workers / WORKERS_A_SECOND, AGAIN_S)
+
+
+class Report(Enum):
+    """What the prover reports once: the first yes counts, or there will be none (`Prover.refusal` says why)."""
+
+    FIRST = "first"
+    REFUSED = "refused"
+
+
+class Prover:
+    """Asks in a thread of its own until closed, tells the children in `folder`, and says what is wrong in the log.
+
+    `report` is called once: with FIRST when a yes counts; with REFUSED, and then it asks no more, where the start
+    cannot help itself: a bus that does not exist, a name that is none, a right that is still missing after half a
+    minute. Without it nothing is refused. `every_s` tells how often to ask.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ask: Callable[[], Answer],
+        every_s: Callable[[], float],
+        report: Callable[[Report], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = folder / TARGET_PROOF
+        self._ask = ask
+        self._every_s = every_s
+        self._report = report
+        self._clock = clock
+        self.standing = Standing()
+        self.refusal = ""
+        self._told = False
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._hurry_until = -HURRY_FOR_S
+        self._unjudged_told: tuple[str, ...] = ()
+        self._no_to_be_said, self._unasked_to_be_said = Seldom(clock), Seldom(clock)
+        self._unwritten_to_be_said = Seldom(clock)
+        self._thread = threading.Thread(target=self._run, name="target-proof", daemon=True)
+
+    def start(self) -> None:
+        """Begin asking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop asking; a question that is under way is not waited for."""
+        self._stop.set()
+        self._wake.set()
+
+    def hasten(self) -> None:
+        """Children stop, and wait for a proof of what they sent last: ask now, and every second for a while."""
+        self._hurry_until = self._clock() + HURRY_FOR_S
+        self._wake.set()
+
+    def rest_s(self, asked: int) -> float:
+        """How long to wait after so many questions."""
+        unasked = self.standing.unasked_since is not None
+        if unasked and not self._told:
+            return backoff_s(asked, FIRST_RETRY_S, LAST_RETRY_S)
+        if (self.standing.in_doubt and not unasked) or self._clock() < self._hurry_until:
+            return AGAIN_S
+        return self._every_s()
+
+    def _run(self) -> None:
+        asked = 0
+        while not self._stop.is_set() and not self.refusal:
+            self.prove_once()
+            asked += 1
+            self._wake.wait(self.rest_s(asked))
+            self._wake.clear()
+
+    def prove_once(self) -> None:
+        """Ask once, and tell the children and the log what came of it."""
+        standing, asked_s = self.standing, self._clock()
+        answer = self._ask()
+        before = standing.no, standing.unasked_since, standing.stands_since
+        standing.heard(answer, asked_s)
+        if self._report and not self._told and (refusal := self._refusal(answer, asked_s)):
+            self.refusal = refusal
+            self._report(Report.REFUSED)
+            return
+        self._say(answer, asked_s, *before)
+        failpoint("target_proven_before_written")
+        self._write()
+        if not self._told and standing.line.proven_s > -math.inf:
+            self._told = True
+            if self._report:
+                self._report(Report.FIRST)
+
+    def _say(
+        self, answer: Answer, asked_s: float, no: No | None, unasked_since: float | None, stands_since: float | None
+    ) -> None:
+        standing = self.standing
+        if isinstance(answer, Yes) and answer.unjudged != self._unjudged_told:
+            self._unjudged_told = answer.unjudged
+            log.warning(
+                "this endpoint knows no %s: what it would tell of the rule is not judged",
+                ", ".join(answer.unjudged) or "such call",
+                extra={"event": "target-not-judged"},
+            )
+        if isinstance(answer, Unasked):
+            if self._unasked_to_be_said():
+                self._say_unasked(answer, asked_s)
+        elif unasked_since is not None:
+            told = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
+            log.warning("event bus and rule answer again", extra=told)
+        if standing.no and standing.stands_since is None and (standing.no != no or self._no_to_be_said()):
+            if standing.no != no:
+                self._no_to_be_said()
+            log.error(
+                "%s: EventBridge would answer success, and events would reach no target; nothing is published until it "
+                "is right again, nothing is lost, and what was sent since it was last right goes again then; %s",
+                *standing.no[1:],
+                extra={"event": "rule-unmatched" if standing.no.of == "rule" else "bus-gone", "cure": standing.no.cure},
+            )
+        elif standing.stands_since is not None and stands_since is None:
+            log.warning(
+                "the rule %s; it counts in %.0f s, since rules take a moment to work, and then what was sent since it "
+                "was last proven goes again",
+                "takes our events again" if standing.no else "takes our events by another pattern",
+                STANDS_S,
+                extra={"event": "rule-matches-again"},
+            )
+        elif no and not standing.no:
+            log.warning("events go on", extra={"event": "rule-proven-again"})
+
+    def _say_unasked(self, answer: Unasked, asked_s: float) -> None:
+        since_s = self.standing.unasked_since
+        then = (
+            f"events go on while the bus accepts them, for {UNASKED_S / 60:.0f} minutes in all, and the checkpoint "
+            "stands at the last answer; then the shards hold until there is one"
+        )
+        log.error(
+            "event bus and rule cannot be asked (%s): %s; %s",
+            *(answer.operation or "no answer", answer.code, then if self._told else "the start waits for it"),
+            extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
+        )
+
+    def _write(self) -> None:
+        """Tell the children; a state folder that is full or gone is no fault of the bus."""
+        try:
+            write_whole(self._file, self.standing.line.text())
+        except OSError as error:
+            if self._unwritten_to_be_said():
+                log.error(  # noqa: TRY400 - its own text says it all
+                    "the state folder cannot be written: %s; the children are not told of bus and rule, so the "
+                    "checkpoint stands until they are: make room",
+                    error.strerror,
+                    extra={"event": "target-not-written", "state": str(self._file.parent)},
+                )
+
+    def _refusal(self, answer: Answer, asked_s: float) -> str:
+        """The line to end with, where waiting cannot help before the first record is read.
+
+        A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
+        """
+        if isinstance(answer, No) and answer.of == "bus" and self.standing.no:
+            return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
+        if not isinstance(answer, Unasked):
+            return ""
+        if answer.code in ("ValidationException", "InvalidInputException") and answer.operation == "DescribeEventBus":
+            return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
+        waited_s = asked_s - (asked_s if self.standing.unasked_since is None else self.standing.unasked_since)
+        if answer.code in DENIED and waited_s >= credentials.PATIENCE_S:
+            name = "STREAM_ROUTER_EVENT_BUS" if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE"
+            return (
+                f"{name}: not allowed to look at it; allow events:{answer.operation} to this role "
+                "(`stream-router setup --policy consume`)"
+            )
+        return ""
+
+
+LOOK_EVERY_S = 0.25
+"""How often a child reads the line."""
+
+
+class TargetProof:
+    """What a child knows of the proof: `look` often, and before the first event is sent.
+
+    A line that is not there, or cannot be read, proves nothing new.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = folder / TARGET_PROOF
+        self._clock = clock
+        self._born = clock()
+        self._look_at = -math.inf
+        self._line = Line()
+        self.look()
+
+    def look(self) -> None:
+        """Read the line, at most every LOOK_EVERY_S."""
+        if (now := self._clock()) < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_S
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            self._line = Line(**json.loads(self._file.read_bytes()))
+
+    @property
+    def proven_s(self) -> float:
+        """What the bus accepted before this moment (monotonic) reached our rule."""
+        return -math.inf if self.is_broken else self._line.proven_s
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there was a break while this process lived: no proof covers what it sent, it has to leave."""
+        return self._line.since_s > self._born
+
+    @property
+    def problem(self) -> str:
+        """Why nothing may be published now; "" where it may."""
+        return self._line.problem
+
+    @property
+    def unasked(self) -> bool:
+        """Whether bus and rule cannot be asked at present: settled work waits above the checkpoint."""
+        return self._line.unasked
