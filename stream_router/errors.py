@@ -13,7 +13,6 @@ import html
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import cbor2
@@ -323,25 +322,6 @@ def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
         return dict(body)
 
     return _settle(answer, read)
-
-
-def of_describe_event_bus(answer: Answer) -> float | Refusal:
-    """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
-    parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
-    return _settle(answer, bus_made_s, parse)
-
-
-def bus_made_s(found: dict[str, Any]) -> float:
-    """The same of an answer that is parsed; 0.0 for the default bus, too.
-
-    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
-    """
-    made = found.get("CreationTime")
-    if str(found.get("Arn")).endswith(":event-bus/default"):
-        return 0.0
-    if isinstance(made, datetime):
-        return made.timestamp()
-    return float(made) if isinstance(made, int | float) else 0.0
 
 
 def _settle(

@@ -100,14 +100,6 @@ class Destinations:
         self.targets = targets or Targets(settings)
         self._reads: dict[str, Target] = {}
 
-    def ask_for_bus(self, done: Done) -> None:
-        """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
-        if self.settings.bus_proof == "trust":
-            done(Answer(200, b"{}", {}, ""))
-            return
-        body = wire_format.describe_event_bus(self.settings.event_bus)
-        self.transport.start(self.targets.describe, body, CALL_TIMEOUT_S, done)
-
     def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
         """One call that reads the stream, or an item of the lease table."""
         if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all

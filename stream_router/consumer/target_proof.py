@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from botocore.exceptions import ClientError
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.state_dir import TARGET_PROOF
-from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, bus_made_s, code_of
+from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import backoff_s, failpoint, write_whole
@@ -220,6 +221,19 @@ class AbsentError(Exception):
     def __init__(self, no: No) -> None:
         super().__init__(no.problem)
         self.no = no
+
+
+def bus_made_s(found: dict[str, Any]) -> float:
+    """When the bus was made (epoch seconds); 0.0 where DescribeEventBus does not tell, and for the default bus.
+
+    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
+    """
+    made = found.get("CreationTime")
+    if str(found.get("Arn")).endswith(":event-bus/default"):
+        return 0.0
+    if isinstance(made, datetime):
+        return made.timestamp()
+    return float(made) if isinstance(made, int | float) else 0.0
 
 
 _JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}

@@ -21,7 +21,7 @@ class Targets:
                 return endpoints.v2_target(session, bus, operation)
             return endpoints.target(session, "events", operation)
 
-        self.publish, self.describe = of_bus("PutEvents"), of_bus("DescribeEventBus")
+        self.publish = of_bus("PutEvents")
         self.letters = endpoints.target(session, "sqs", "SendMessageBatch")
         self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
         self.metrics = endpoints.target(session, "cloudwatch", "PutMetricData")

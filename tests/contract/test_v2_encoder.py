@@ -98,11 +98,6 @@ def test_an_entry_without_a_conversation_is_in_no_group() -> None:
     assert b"EventGroupId" not in in_order
 
 
-def test_describe_event_bus_is_botocores(client: Any) -> None:
-    """The question for the bus is byte for byte botocore's."""
-    assert wire_format.describe_event_bus(BUS) == botocore_body(client, "describe_event_bus", EventBusArn=BUS)
-
-
 def test_a_long_conversation_id_still_groups() -> None:
     """EventGroupId takes 128 characters: a longer id is hashed, the same every time."""
     assert wire_format.group_id("c" * 128) == "c" * 128

@@ -10,7 +10,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
+from stream_router.consumer.target_proof import No, Question, Yes
 from stream_router.errors import SettingsError
 from stream_router.local.programs import ACCOUNT, REGION
 from stream_router.operate import resources, setup
@@ -429,16 +429,22 @@ def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clien
     clients.sqs.create_queue(QueueName="looked-at")
     made = load(Setup, stream="four", rule="four", target_arn=f"{QUEUES}:looked-at")
     setup.ensure(made, clients, lambda _: None)
-    look = RuleCheck(clients.events, "four", "default", REGION, made.event_type_list)
-    assert look() == []
+    look = Question(made)
+    look._events = clients.events
+    assert isinstance(look(), Yes)
+
+    def problem() -> str:
+        said = look()
+        assert isinstance(said, No)
+        return said.problem.removeprefix("rule four of event bus default ")
+
+    clients.events.disable_rule(Name="four")
+    assert problem() == "is disabled"
     other = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
-    clients.events.put_rule(Name="four", EventPattern=other, State="DISABLED")
+    clients.events.put_rule(Name="four", EventPattern=other, State="ENABLED")
+    assert problem() == "does not take our events of type interaction.created, conversation.updated"
     (target,) = clients.events.list_targets_by_rule(Rule="four")["Targets"]
     clients.events.remove_targets(Rule="four", Ids=[target["Id"]])
-    assert [fault.problem for fault in look() or []] == [
-        "rule four is disabled",
-        "rule four has no target",
-        "rule four does not match our events of type interaction.created, conversation.updated",
-    ]
+    assert problem() == "has no target"
     clients.events.delete_rule(Name="four")
-    assert [fault.problem for fault in look() or []] == ["rule four does not exist on bus default"]
+    assert problem() == "does not exist"

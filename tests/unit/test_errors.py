@@ -161,28 +161,6 @@ def test_put_events_v2_takes_a_deduplicated_entry_for_accepted() -> None:
     assert errors.of_put_events_v2(answer(body), 2) == [ACCEPTED, ACCEPTED]
 
 
-@pytest.mark.parametrize("wire", ["json", "cbor"])
-def test_a_buss_time_of_creation_is_read_on_either_wire(wire: str) -> None:
-    """Epoch seconds; 0.0 where an emulator says none, or says it in words."""
-
-    def read(body: object) -> float | Refusal:
-        return errors.of_describe_event_bus(answer(cbor2.dumps(body) if wire == "cbor" else body))
-
-    tagged = cbor2.CBORTag(1, 1_764_000_000.125) if wire == "cbor" else 1_764_000_000.125
-    assert read({"Name": "router", "CreationTime": tagged}) == 1_764_000_000.125
-    assert read({"Name": "router", "CreationTime": 1_764_000_000}) == 1_764_000_000.0
-    assert read({"Name": "router"}) == 0.0
-    assert read({"CreationTime": "yesterday"}) == 0.0
-    default = "arn:aws:events:eu-west-1:123456789012:event-bus/default"
-    assert read({"Arn": default, "CreationTime": 1_764_000_000}) == 0.0  # it is never made again
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"[]", b"\xa1", cbor2.dumps(cbor2.CBORTag(1, 1e30))])
-def test_a_page_in_place_of_a_bus_is_none(body: bytes) -> None:
-    """A proxy's 200 is no word of the bus."""
-    assert isinstance(errors.of_describe_event_bus(answer(body)), Refusal)
-
-
 def test_put_records_is_proven_by_its_sequence_number() -> None:
     """A record with a sequence number is stored; one with a code is not."""
     body = {"Records": [{"SequenceNumber": "1", "ShardId": "s"}, {"ErrorCode": "InternalFailure"}]}

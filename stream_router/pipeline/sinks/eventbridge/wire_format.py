@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from stream_router import limits
 from stream_router.envelope import read_resubmitted
 from stream_router.model import SOURCE, Entry, Event
 
@@ -35,13 +34,6 @@ def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
 def _text_of(detail: bytes) -> orjson.Fragment:
     """A Detail, JSON itself, as a JSON string: it holds no raw control character, so only two kinds are escaped."""
     return orjson.Fragment(b'"%b"' % detail.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
-
-
-def describe_event_bus(bus: str) -> bytes:
-    """The body of a DescribeEventBus call, in the bus's own protocol."""
-    if limits.is_v2_bus(bus):
-        return _map(1) + _text("EventBusArn") + _text(bus)
-    return orjson.dumps({"Name": bus})
 
 
 class V2Encoder:
