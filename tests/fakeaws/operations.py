@@ -17,7 +17,9 @@ from tests.fakeaws.wire import Wire
 
 def _accept_classic(call: Call, shop: Shop, settings: Settings) -> None:
     delay_s = settings.get("bus_rules_delay_s")
-    events.accept_classic(call, settings, None if delay_s is None else shop.rules_at_work(delay_s))
+    # What is taken away is gone at once, what is given back comes late: the worst that AWS may do.
+    rules = () if delay_s is None else (settings["bus_rules"], shop.rules_at_work(delay_s))
+    events.accept_classic(call, settings, rules)
     undelivered.play(call, shop.queues, settings, v2=False)
 
 

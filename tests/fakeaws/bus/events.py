@@ -3,7 +3,7 @@
 Sources: botocore model `events`; EventBridge user guide, "Calculating PutEvents event entry size".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.fakeaws import detail, model
@@ -122,17 +122,17 @@ def _check_entry(item: Item) -> None:
         item.refuse("MalformedDetail", "Detail is malformed.")
 
 
-def accept_classic(call: Call, settings: dict[str, Any], rules: list[dict[str, Any]] | None) -> None:
+def accept_classic(call: Call, settings: dict[str, Any], rules: Sequence[list[dict[str, Any]]] = ()) -> None:
     """Give every entry that is not refused its EventId; a bus that does not exist swallows events, as on AWS.
 
-    So does one none of whose `rules` takes the event to a target; None where the plan does not want that judged.
+    So does one where none of some set of `rules` takes the event to a target.
     """
     missing = settings.get("missing") or ()
     for item in call.items:
         if item.verdict == ACCEPTED:
             item.result = {"EventId": new_id()}
             exists = str(item.raw.get("EventBusName") or "default").rsplit("/", 1)[-1] not in missing
-            if not exists or (rules is not None and not any(bus_rules.takes(rule, item.raw) for rule in rules)):
+            if not exists or not all(any(bus_rules.takes(rule, item.raw) for rule in one) for one in rules):
                 item.verdict = VOID
 
 
