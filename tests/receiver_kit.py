@@ -20,6 +20,7 @@ import httpx
 import orjson
 
 from stream_router.errors import Answer
+from stream_router.receiver import request
 from stream_router.receiver.answers import Response
 from stream_router.receiver.request import Request
 from stream_router.receiver.spill import ROW_BYTES, Read, Row
@@ -45,17 +46,14 @@ class AtOnce:
         """Nobody counts."""
 
 
-class Headers:
-    """Request headers; a list is a header that came several times."""
+class Headers(request.Headers):
+    """Request headers by name; a list is a header that came several times."""
 
     def __init__(self, values: dict[str, str | list[str]]) -> None:
-        self._values = {name.lower(): value if isinstance(value, list) else [value] for name, value in values.items()}
-
-    def get_all(self, key: str, /) -> list[str]:
-        return self._values.get(key, [])
-
-    def __contains__(self, key: str, /) -> bool:
-        return key in self._values
+        lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+        super().__init__(
+            (name.encode(), one.encode("utf-8", "replace")) for name, some in lists.items() for one in some
+        )
 
 
 class Handle:
@@ -172,7 +170,6 @@ class FakeDisk:
 
     folder = Path("/spill")
     error = ""
-    missing = 0
 
     def __init__(self, loop: FakeLoop, delay_s: float, failing: Iterable[bool] = ()) -> None:
         self.rows: dict[int, tuple[int, bytes]] = {}
@@ -212,10 +209,10 @@ class FakeDisk:
 
         self._loop.call_later(self._delay_s, job)
 
-    def read(self, max_bytes: int, done: Any) -> None:
+    def read(self, done: Any) -> None:
         def job() -> None:
             found: list[Row] = []
-            while self._read_to < self._next and (not found or sum(len(row.line) for row in found) < max_bytes):
+            while self._read_to < self._next and len(found) < 5:
                 key, line = self.rows[self._read_to]
                 found.append(Row(self._read_to, key, line))
                 self._read_to += 1
@@ -259,13 +256,7 @@ class ReceiverProcess:
             "AWS_ENDPOINT_URL_CLOUDWATCH": stream_url,
             **{name if name in with_constants({}) else f"STREAM_ROUTER_{name}": value for name, value in given.items()},
         }
-        run = (
-            "import sys; from stream_router.receiver.__main__ import run; "
-            "from stream_router.settings.reading import load; "
-            "from stream_router.errors import SettingsError; "
-            "from stream_router.settings.receiver import Receiver; "
-            "sys.exit(run(load(Receiver)))"
-        )
+        run = "import sys; from stream_router.receiver.__main__ import main; sys.exit(main())"
         self._command = [*around, sys.executable, "-c", run]
         self._verify = False
         self.start()

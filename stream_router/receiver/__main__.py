@@ -27,9 +27,8 @@ from stream_router.process import end_at_early_stop, give_back_large_blocks, lea
 from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.intake import Intake
-from stream_router.receiver.preflight import LOOKS, Stream, cannot_listen, check, in_force
-from stream_router.receiver.server import HttpServer
+from stream_router.receiver.preflight import LOOKS, Stream, check, in_force
+from stream_router.receiver.server import HttpServer, bound
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
@@ -65,6 +64,7 @@ def run(settings: Receiver) -> int:
     give_back_large_blocks()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
+    listener = bound(settings)
     settings, stream, served = check(settings)
     aws = session(settings.aws_region)
     at_start([lambda: aws_checks.stream_writable(aws, settings.stream)])
@@ -76,7 +76,7 @@ def run(settings: Receiver) -> int:
         stop = asyncio.Event()
         for told in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(told, stop.set)
-        return await _Program(settings, stream, served, stats, shown).serve(stop)
+        return await _Program(settings, listener, stream, served, stats, shown).serve(stop)
 
     with _watched(settings, aws, shown), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve())
@@ -104,10 +104,16 @@ class _Program:
     """What lives on the event loop, from its first round to its last."""
 
     def __init__(
-        self, settings: Receiver, stream: Stream, served: dict[str, Source], stats: Stats, shown: Status
+        self,
+        settings: Receiver,
+        listener: socket.socket,
+        stream: Stream,
+        served: dict[str, Source],
+        stats: Stats,
+        shown: Status,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        self._settings, self._stats, self._shown = settings, stats, shown
+        self._settings, self._listener, self._stats, self._shown = settings, listener, stats, shown
         self._up = False
         self._drains_s = 0.0
         self._said = Seldom(loop.time)
@@ -117,8 +123,7 @@ class _Program:
         folder, send = settings.spill_dir, partial(self._transport.start, stream.target)
         ordered = settings.ordering == "conversation"
         self._batcher = Batcher(loop, send, settings.stream, settings.buckets, ordered=ordered)
-        key_of = Intake(settings).conversation_of_line
-        self._spill = Spill(folder, settings.partition_path, key_of, loop) if folder else None
+        self._spill = Spill(folder, loop) if folder else None
         if self._spill:
             self._batcher.use_spill(self._spill, settings.spill_max_bytes)
         self._app = App(served, self._batcher, stats, settings.max_body_bytes, settings.max_held_bytes)
@@ -126,7 +131,7 @@ class _Program:
         self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
 
     async def serve(self, stop: asyncio.Event) -> int:
-        """Until `stop`; then drain. Ends within 10 s of it (and the drain's delay). Raises SettingsError."""
+        """Until `stop`; then drain. Ends within 10 s of it (and the drain's delay)."""
         # Each by a thread of its own: a file on a slow disk, or AWS, must not hold the loop, nor a stop.
         followers = [Sampler(one.follow_every_s, [one.refresh]) for one in self._followed if one.follow_every_s]
         for follower in followers:
@@ -150,16 +155,13 @@ class _Program:
         return 1 if left else 0
 
     async def _serve_http(self, stop: asyncio.Event) -> None:
-        """Serve until stopped; then finish the requests that are in. Raises SettingsError where it cannot listen."""
+        """Serve until stopped; then finish the requests that are in."""
         settings, app = self._settings, self._app
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
-        try:
-            server = HttpServer(settings, app, lambda: self._tls.context, self._stats)
-        except OSError as error:
-            raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "no such address") from None
+        server = HttpServer(settings, self._listener, app, lambda: self._tls.context, self._stats)
         self._up = True
         self._look_again()
         notify("READY=1")

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from stream_router.errors import SettingsError
 from stream_router.receiver import secrets
+from stream_router.receiver.request import Headers
 from stream_router.receiver.secrets import Decode, Secrets
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import is_loopback
@@ -38,13 +39,6 @@ class RefusedError(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
-
-
-class Headers(Protocol):
-    """The part of a request's headers that is used; names in lower case."""
-
-    def get_all(self, key: str, /) -> list[str]: ...
-    def __contains__(self, key: str, /) -> bool: ...
 
 
 def single(headers: Headers, name: str) -> str:

@@ -1,8 +1,7 @@
-"""What waits on disk, and how it comes back: one reader that sends the oldest, few calls, each one's answer awaited.
+"""What waits on disk, and how it comes back: rows in order, a megabyte of them in memory, by the batcher's own calls.
 
-Rows are read in order, a megabyte of them at most. A row whose event is still in an open call waits for that call, and
-is passed over where it landed. A bucket that refuses keeps its rows here while those of others go on. A line that the
-stream refuses for good, alone and while it takes others, is set aside in a file.
+A row stands in its bucket before what requests brought. One whose event is in an open call since before it was written
+waits for that call, and is passed over where it landed. A bucket that refuses keeps its rows; those of others go on.
 """
 
 import logging
@@ -12,8 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stream_router.receiver.events import FLYING, LANDED, Bucket, Event, Record
-from stream_router.receiver.putrecords import Verdict
+from stream_router.receiver.events import FLYING, LANDED, NOWHERE, Event
 from stream_router.receiver.spill import ROW_BYTES, Read, Spill
 
 if TYPE_CHECKING:
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HAND_BYTES = 1024 * 1024
-CALL_BYTES = 512 * 1024
-"""Of a reading, and of a call. Where no more than so much is on disk, and order is asked for, arrivals wait for it."""
-PROBE_BYTES = 16 * 1024
-"""While the stream refuses, little is sent until it takes something."""
-MOST_LINES = 100_000
+"""While less than this is in memory, more is read."""
+ONE_CALL_ROWS = 500
+"""Where no more rows are on disk, and order is asked for, arrivals wait in memory for the call that takes them."""
 BROKEN_FOR_S = 2.0
 """A disk that refused is believed to do so for so long."""
 HANGS_AFTER_S = 2.0
@@ -48,7 +44,6 @@ class Backlog:
         self._max_bytes = max_bytes
         self._batcher = batcher
         self._on_file = spill.unread
-        self._file_bytes = spill.size_bytes
         self._pending = self._pending_bytes = 0
         self._asked_s: deque[float] = deque()
         """When the disk was asked for each append that it has not answered, in order."""
@@ -56,16 +51,13 @@ class Backlog:
         self._hand: dict[int, Event] = {}
         """Rows that were read and are not in the stream yet, in order."""
         self._hand_bytes = 0
-        self._open: set[int] = set()
-        """Rows whose event is in an open call."""
+        self._open: dict[int, Event] = {}
+        """Events that are in a call since before they were a row."""
         self._landed: set[int] = set()
-        """Rows not read yet whose event is in the stream by a call that ended late."""
-        self._suspects: dict[int, int] = {}
-        """Rows that were refused for their content, alone, and how many records the stream had taken by then."""
-        self._reading = self._sending = False
-        self._most_lines = MOST_LINES
-        self._read_to = self._settled = 0
-        self._tell_of_damage(spill.missing)
+        """Rows not read yet whose event such a call has stored."""
+        self._ends: deque[int] = deque()
+        """Row numbers behind each file that was read and is not settled."""
+        self._reading = False
 
     # --- what is known
 
@@ -114,10 +106,8 @@ class Backlog:
     @property
     def wants_new(self) -> bool:
         """Whether what arrives goes to the disk at once: the stream refuses, or much is there that must go before."""
-        if not self._hand and not self.unread:
-            return False
         refuses = self._batcher.stream.down and bool(self._hand)
-        much = self._batcher.conversations is not None and self._file_bytes + self._pending_bytes > CALL_BYTES
+        much = self._batcher.conversations is not None and self.unread > ONE_CALL_ROWS
         return (refuses or much) and self.takes
 
     # --- to the disk
@@ -144,7 +134,6 @@ class Backlog:
             batcher.not_spilled(events)
         else:
             self._on_file += len(events)
-            self._file_bytes += size_bytes
             batcher.stats.events_spilled += len(events)
             for row, event in enumerate(events, first):
                 event.row = row
@@ -152,10 +141,10 @@ class Backlog:
                     self._landed.add(row)
                     continue
                 if event.place == FLYING:
-                    self._open.add(row)
+                    self._open[row] = event
                 else:
                     batcher.drop(event)
-                batcher.stored(event, "")
+                batcher.stored(event, spilled=True)
         self.read_on()
         batcher.dispatch()
         batcher.look_whether_at_rest()
@@ -166,7 +155,7 @@ class Backlog:
         """Bring the oldest rows into memory, as many as may be there at once."""
         if not self._reading and self._on_file and self._hand_bytes < HAND_BYTES:
             self._reading = True
-            self._spill.read(CALL_BYTES, self._rows_read)
+            self._spill.read(self._rows_read)
 
     def _read_again(self) -> None:
         self._reading = False
@@ -175,166 +164,72 @@ class Backlog:
     def _rows_read(self, read: Read) -> None:
         batcher = self._batcher
         if not read.rows and not read.damaged:
-            # Until then it is not asked, whatever is stored: after three such readings a file counts as damaged.
             batcher.loop.call_later(BROKEN_FOR_S, self._read_again)
             return
         self._reading = False
         self._on_file -= len(read.rows) + read.damaged
-        self._read_to = read.end
-        self._tell_of_damage(read.damaged)
+        self._ends.append(read.end)
+        if read.damaged:
+            batcher.stats.spill_damaged += read.damaged
+            log.error(
+                "events of the spill are damaged or missing, and lost; look at this disk, and keep the files *.damaged",
+                extra={"event": "spill-events-lost", "events": read.damaged, "resource": self.folder},
+            )
         for number, key, line in read.rows:
-            self._file_bytes -= len(line) + ROW_BYTES
             if number in self._landed:
                 self._landed.discard(number)
                 continue
-            event = Event(batcher.buckets[key % len(batcher.buckets)], key, line, None)
-            event.row = number
+            event = self._open.get(number)
+            if event is None:
+                event = Event(batcher.buckets[key % len(batcher.buckets)], key, line, None)
+                event.row = number
+                event.bucket.rows.append(event)
+                batcher.wake(event.bucket)
             self._hand[number] = event
             self._hand_bytes += len(line)
-            if batcher.conversations is not None:
-                batcher.conversation(key).on_disk += 1
-        if not self._on_file:
-            self._file_bytes = 0
-        self._settle()
-        self.read_on()
-        self.send()
+        self.settle()
         batcher.dispatch()
 
-    def _tell_of_damage(self, events: int) -> None:
-        if events:
-            self._batcher.stats.spill_damaged += events
-            log.error(
-                "events of the spill are damaged or missing, and lost; look at this disk, and keep the files *.damaged",
-                extra={"event": "spill-events-lost", "events": events, "resource": self.folder},
-            )
-
-    def call_over(self, row: int) -> None:
-        """The call in which this row's event was has ended without storing it."""
-        self._open.discard(row)
-
-    def landed(self, row: int) -> None:
-        """The event of this row is in the stream by a call that was open when it was written."""
-        self._open.discard(row)
-        event = self._hand.get(row)
-        if event is None:
-            self._landed.add(row)
-        else:
+    def landed(self, event: Event) -> None:
+        """The event of a row is in the stream."""
+        self._open.pop(event.row, None)
+        if event.row in self._hand:
             self._gone(event)
-            self._settle()
-            self.read_on()
+        else:
+            self._landed.add(event.row)
 
-    def send(self) -> None:
-        """Send what can be sent, in one call; the next one goes once that is answered."""
-        batcher = self._batcher
-        if self._sending or not self._hand:
-            return
-        records = self._next_records()
-        if not records:
-            return
-        self._sending = True
-        for _, events in records:
-            self._fly(events, flying=True)
-        data = [(bucket.address, b"\n".join([event.line for event in events])) for bucket, events in records]
-        batcher.calls.start(data, batcher.now_s(), lambda verdicts: self._settled_call(records, verdicts))
+    def failed(self, event: Event) -> bool:
+        """The call in which this row's event was did not store it; whether it is to go again, and not to be read."""
+        self._open.pop(event.row, None)
+        return event.row in self._hand
 
-    def _next_records(self) -> list[Record]:
-        """A record of each bucket that does not rest; a suspect alone, once the stream took others, or none is left."""
-        taken = self._batcher.stream.taken
-        suspects = [self._hand[row] for row in self._suspects]
-        again = [one for one in suspects if taken > self._suspects[one.row]]
-        records = self._records(again[:1]) or self._records(
-            [event for event in self._hand.values() if event.row not in self._suspects] if suspects else
-            list(self._hand.values())
-        )  # fmt: skip
-        return records or self._records(suspects[:1])
-
-    def _records(self, events: list[Event]) -> list[Record]:
-        conversations, suspects = self._batcher.conversations, self._suspects
-        room = CALL_BYTES if self._batcher.stream.failing_since_s is None else PROBE_BYTES
-        behind = {self._hand[row].conversation for row in suspects} if conversations is not None else set()
-        records: dict[Bucket, list[Event]] = {}
-        sizes: dict[Bucket, int] = {}
-        lines = 0
-        for event in events:
-            if room <= 0 or lines == self._most_lines:
-                break
-            bucket = event.bucket
-            if bucket.resting or event.row in self._open:
-                continue
-            if conversations is not None:
-                if conversations[event.conversation].flying:
-                    continue
-                if event.conversation in behind and event.row not in suspects:
-                    continue
-            size_bytes = sizes.get(bucket, 0) + len(event.line) + 1
-            if size_bytes > bucket.address.max_data_bytes + 1:
-                sizes[bucket] = size_bytes  # full: nothing that stands behind may go before it
-                continue
-            sizes[bucket] = size_bytes
-            records.setdefault(bucket, []).append(event)
-            room -= len(event.line)
-            lines += 1
-        return list(records.items())
-
-    def _settled_call(self, records: list[Record], verdicts: list[Verdict]) -> None:
-        batcher = self._batcher
-        self._sending = False
-        lines = sum(len(events) for _, events in records)
-        for (bucket, events), verdict in zip(records, verdicts, strict=True):
-            batcher.judge(bucket, verdict)
-            self._fly(events, flying=False)
-            if verdict.code:
-                continue
-            batcher.stats.events_stored += len(events)
-            self._most_lines = min(2 * self._most_lines, MOST_LINES)
-            for event in events:
-                self._gone(event)
-        if verdicts[0].content:
-            self._most_lines = max(1, lines // 2)
-            if lines == 1:
-                self._suspect(records[0][1][0])
-        self._settle()
-        self.read_on()
-
-    def _suspect(self, event: Event) -> None:
-        """It was refused alone, for what it holds. Where the stream takes others, it is refused for good."""
-        taken = self._batcher.stream.taken
-        if taken <= self._suspects.setdefault(event.row, taken):
-            return
+    def refused_for_good(self, event: Event) -> None:
+        """Keep an event that the stream refuses for good, alone and while it takes others, in a file of such lines."""
 
         def set_aside(done: bool) -> None:
+            event.bucket.suspect = None
             if done and event.row in self._hand:
                 log.error(
                     "an event of the spill is refused by the stream for good; it was set aside in a file there",
                     extra={"event": "spill-refused", "resource": self.folder},
                 )
+                event.place = NOWHERE
                 self._gone(event)
-                self._settle()
-                self.read_on()
+                self.settle()
+                self._batcher.look_whether_at_rest()
 
         self._spill.set_aside(event.line, set_aside)
-
-    def _fly(self, events: list[Event], *, flying: bool) -> None:
-        if self._batcher.conversations is not None:
-            for event in events:
-                self._batcher.conversations[event.conversation].flying = flying
 
     def _gone(self, event: Event) -> None:
         """It is in the stream, or set aside."""
         del self._hand[event.row]
-        self._suspects.pop(event.row, None)
         self._hand_bytes -= len(event.line)
-        if self._batcher.conversations is not None:
-            self._batcher.conversations[event.conversation].on_disk -= 1
-            self._batcher.release(event.conversation)
-        self._batcher.look_whether_at_rest()
 
-    def _settle(self) -> None:
-        """Tell the disk up to which row all is in the stream."""
-        row = next(iter(self._hand), self._read_to)
-        if row > self._settled:
-            self._settled = row
-            self._spill.settle(row)
+    def settle(self) -> None:
+        """Let go of files of which all is in the stream, and read on. Called when a call has ended."""
+        while self._ends and next(iter(self._hand), self._ends[0]) >= self._ends[0]:
+            self._spill.settle(self._ends.popleft())
+        self.read_on()
 
     def close(self) -> int:
         """How many events are left on disk; said, where there are any."""

@@ -9,8 +9,9 @@ Where order is asked for, one conversation has at most one record in flight; wha
 """
 
 import asyncio
-import bisect
+import itertools
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -30,14 +31,23 @@ from stream_router.receiver.events import (
     SPILLED,
     STORED,
     Bucket,
-    Conversation,
     Delivery,
     Event,
+    RecentDeliveries,
     Record,
     Request,
 )
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.putrecords import MAX_CALL_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, Calls, Send, Verdict
+from stream_router.receiver.putrecords import (
+    LINGER_S,
+    MAX_CALL_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_RECORDS,
+    WELL_FILLED,
+    Calls,
+    Send,
+    Verdict,
+)
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.states import States, Stats, StreamState
 
@@ -48,45 +58,9 @@ DECIDE_AFTER_S = 0.6
 GIVE_UP_AFTER_S = 0.85
 """Age at which a request is answered 503 whatever is still going on: the answer must come within 0.9 s."""
 SWEEP_EVERY_S = 0.02
-OUT_OF_ORDER_S = 0.01
-"""A request that is older than one before it, by no more than this, waits for that one: it costs the sender as much."""
 LATE_FADES_TO = 0.9
 """Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
-REMEMBERED, REMEMBERED_S = 100_000, 600.0
-"""Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
-
-
-class RecentDeliveries:
-    """Deliveries that were stored lately, by key, with the sequence number of the last part ("": on disk).
-
-    One of which a part was stored is there itself. Each for ten minutes at most, and so many at most.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, str | Delivery] = {}
-        self._order: deque[str] = deque()
-        self._added_s: deque[float] = deque()
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def add(self, key: str, what: str | Delivery, now_s: float) -> None:
-        """Remember it; the oldest go where the memory is full."""
-        while self._order and (len(self._order) >= REMEMBERED or now_s - self._added_s[0] >= REMEMBERED_S):
-            self._added_s.popleft()
-            del self._known[self._order.popleft()]
-        if key not in self._known:
-            self._order.append(key)
-            self._added_s.append(now_s)
-        self._known[key] = what
-
-    def get(self, key: str, now_s: float) -> str | Delivery | None:
-        """What is known of it."""
-        while self._order and now_s - self._added_s[0] >= REMEMBERED_S:
-            self._added_s.popleft()
-            del self._known[self._order.popleft()]
-        return self._known.get(key)
 
 
 class Batcher:
@@ -112,13 +86,16 @@ class Batcher:
         self.buckets = [Bucket(index, buckets) for index in range(buckets)]
         self._ready: dict[Bucket, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self.conversations: dict[int, Conversation] | None = {} if ordered else None
+        self._company = 0
+        """Events that came since the timer was set."""
+        self.conversations: dict[int, deque[Event]] | None = {} if ordered else None
+        """With order: each conversation of which a record is in flight, and what waits behind that."""
         self._flying: dict[int, list[Record]] = {}
         self.backlog: Backlog | None = None
         self._under_way: dict[str, Delivery] = {}
         self._recent = RecentDeliveries()
-        self._young: deque[Request] = deque()
-        self._overdue: deque[Request] = deque()
+        self._waiting: deque[Request] = deque()
+        """Those that have no answer, in the order in which they were there; some that have one stand between."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
         self._at_rest: asyncio.Event | None = None
@@ -146,7 +123,7 @@ class Batcher:
         delivery = self._under_way.get(key) if key else None
         if delivery is None and key:
             known = self._recent.get(key, self.now_s())
-            if isinstance(known, str):
+            if isinstance(known, float):
                 self.stats.duplicates += 1
                 told(SEEN_BEFORE)
                 return
@@ -174,7 +151,6 @@ class Batcher:
         for event in fresh:
             self.stats.events_in_flight += 1
             self.stats.bytes_in_flight += len(event.line)
-            event.place = QUEUED
             if not at_once:
                 self._queue(event)
         if at_once:
@@ -192,19 +168,18 @@ class Batcher:
             delivery.arrived_s = arrived_s
         return fresh
 
-    def stored(self, event: Event, sequence_number: str) -> None:
-        """One more event of a delivery is in the stream, or on disk (""): told to all who wait, once it is the last."""
-        event.sequence_number = sequence_number
+    def stored(self, event: Event, *, spilled: bool = False) -> None:
+        """One more event of a delivery is in the stream, or on disk: told to all who wait, once it is the last."""
         delivery = event.delivery
         assert delivery is not None
         delivery.missing -= 1
-        delivery.spilled |= not sequence_number
+        delivery.spilled |= spilled
         if delivery.missing:
             self._leave(delivery)
             return
         if delivery.key:
             self._under_way.pop(delivery.key, None)
-            self._recent.add(delivery.key, sequence_number, self.now_s())
+            self._recent.add(delivery.key, self.now_s())
         # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
         delivery.events = []
         waiting, delivery.waiting = delivery.waiting, []
@@ -213,13 +188,15 @@ class Batcher:
 
     def _leave(self, delivery: Delivery) -> None:
         """Where nobody waits and nothing is on its way, forget it; but what was stored of it is remembered."""
-        if not delivery.key or delivery.waiting or delivery.key not in self._under_way:
+        if delivery.waiting or (delivery.key and delivery.key not in self._under_way):
             return
         if any(event.place in (QUEUED, FLYING) or event.row == PENDING for event in delivery.events):
             return
-        del self._under_way[delivery.key]
-        if delivery.missing < len(delivery.events):
-            self._recent.add(delivery.key, delivery, self.now_s())
+        self._under_way.pop(delivery.key, None)
+        if delivery.key and delivery.missing < len(delivery.events):
+            self._recent.add(delivery.key, self.now_s(), delivery)
+        else:
+            delivery.events = []
 
     def _refuse(self, request: Request) -> None:
         """Its time is over. What nobody waits for any more, and was not sent, never will be."""
@@ -235,21 +212,20 @@ class Batcher:
 
     def drop(self, event: Event) -> None:
         """It is nowhere in memory any more. In its queue what is left of it is passed over."""
-        if event.place in (QUEUED, FLYING):
+        if event.delivery is not None and event.place in (QUEUED, FLYING):
             self.stats.events_in_flight -= 1
             self.stats.bytes_in_flight -= len(event.line)
-            event.place = NOWHERE
+        event.place = NOWHERE
         event.line = b""
 
     # --- deadlines
 
     def _watch(self, request: Request) -> None:
         """Keep its deadlines. One that waited before it came (its body was long to seal) goes before fresher ones."""
-        young = self._young
-        if young and request.arrived_s < young[-1].arrived_s - OUT_OF_ORDER_S:
-            young.insert(bisect.bisect_right(young, request.arrived_s, key=lambda one: one.arrived_s), request)
-        else:
-            young.append(request)
+        waiting, at = self._waiting, len(self._waiting)
+        while at and waiting[at - 1].arrived_s > request.arrived_s:
+            at -= 1
+        waiting.insert(at, request)
         if self._sweeper is None:
             self._arm_sweep()
 
@@ -262,33 +238,33 @@ class Batcher:
         self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
         # Before the next sweep would be too late; where sweeps come late so much earlier, but not before `decide`.
         give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
-        young, overdue = self._young, self._overdue
+        waiting = self._waiting
         try:
-            fresh = list(_older(young, now_s - DECIDE_AFTER_S))
-            overdue += fresh
-            self._decide(fresh)
+            while waiting and (waiting[0].done or waiting[0].arrived_s <= give_up_s):
+                request = waiting.popleft()
+                if not request.done:
+                    self._refuse(request)
+            self._decide(itertools.takewhile(lambda one: one.arrived_s <= now_s - DECIDE_AFTER_S, waiting))
         finally:
             # Whatever failed, now or in each sweep: who waits is answered, by this one or the next.
             self._sweeper = None
-            for request in _older(overdue, give_up_s):
-                self._refuse(request)
-            if young or overdue:
+            if waiting:
                 self._arm_sweep()
 
-    def _decide(self, overdue: Sequence[Request]) -> None:
+    def _decide(self, overdue: Iterable[Request]) -> None:
         """Those that have waited enough go to the disk; with order, then, all that is in memory, for it would pass."""
         backlog = self.backlog
         if backlog is None or not backlog.takes:
             return
-        if self.conversations is None:
-            self._spill([event for request in overdue for event in request.delivery.events if event.unsaved])
-        elif overdue or backlog.wants_new:
-            self._spill(self._in_memory())
+        events = [event for request in overdue for event in request.delivery.events if event.unsaved]
+        if self.conversations is not None and (events or backlog.wants_new):
+            events = self._in_memory()
+        self._spill(events)
 
     def _in_memory(self) -> list[Event]:
         """All events that somebody waits for, each conversation's in their order."""
         flying = (event for records in self._flying.values() for _, events in records for event in events)
-        behind = (event for one in (self.conversations or {}).values() for event in one.behind)
+        behind = (event for waiting in (self.conversations or {}).values() for event in waiting)
         queued = (event for bucket in self.buckets for event in bucket.queue)
         return list(dict.fromkeys(event for some in (flying, behind, queued) for event in some if event.unsaved))
 
@@ -321,30 +297,35 @@ class Batcher:
     # --- calls
 
     def _queue(self, event: Event) -> None:
-        bucket = event.bucket
-        bucket.queue.append(event)
-        if not bucket.resting:
-            if bucket not in self._ready:
-                self._ready[bucket] = None
-            if self._timer is None and not self.calls.full:
+        event.bucket.queue.append(event)
+        self.wake(event.bucket)
+        self._company += 1
+        if self._timer is None:
+            if not self.calls.full:
+                self._company = 0
                 wait_s = 0.0 if self.calls.idle else self.calls.linger_s
                 self._timer = self.loop.call_later(wait_s, self.dispatch)
+        elif self._company == WELL_FILLED and self.calls.linger_s > LINGER_S:
+            self.dispatch()
+
+    def wake(self, bucket: Bucket) -> None:
+        """Something waits in this bucket."""
+        if not bucket.resting and bucket not in self._ready:
+            self._ready[bucket] = None
 
     def _call_ended(self) -> None:
         """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
+        if self.backlog is not None:
+            self.backlog.settle()
         if self._ready and (self._timer is None or self.calls.idle):
             self.dispatch()
-        if self.backlog is not None:
-            self.backlog.send()
         self.look_whether_at_rest()
 
     def dispatch(self) -> None:
-        """Send what is ready, in as few calls as possible. With order, what is on disk and was not read goes before."""
+        """Send what is ready, in as few calls as possible."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.conversations is not None and self.backlog is not None and self.backlog.unread:
-            return
         while self._ready and not self.calls.full:
             records = self._next_records()
             if not records:
@@ -360,7 +341,7 @@ class Batcher:
                 continue
             events, size_bytes = self._next_events(bucket)
             del self._ready[bucket]
-            if bucket.queue:
+            if bucket.rows or bucket.queue:
                 self._ready[bucket] = None
             if events:
                 records.append((bucket, events))
@@ -370,30 +351,30 @@ class Batcher:
         return records
 
     def _next_events(self, bucket: Bucket) -> tuple[list[Event], int]:
-        """As many events as fit a record, and their bytes; what waits for its conversation is put behind that."""
-        queue, conversations = bucket.queue, self.conversations
+        """As many events as fit a record, and their bytes: rows of the disk, then what requests brought.
+
+        With order what waits for its conversation is put behind that, and nothing new passes rows that were not read.
+        """
+        conversations = self.conversations
+        rows_alone = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
         room = bucket.address.max_data_bytes + 1
         size_bytes = 0
         events: list[Event] = []
         taken: set[int] = set()
-        while queue:
+        while queue := bucket.rows or (None if rows_alone else bucket.queue):
             event = queue[0]
-            if event.place != QUEUED or event.row != NO_ROW:
+            if event.place != QUEUED or (event.row != NO_ROW and event.delivery is not None):
                 queue.popleft()
                 continue
-            if conversations is not None and event.conversation not in taken:
-                conversation = conversations.get(event.conversation)
-                if conversation is not None:
-                    conversation.behind.append(queue.popleft())
-                    continue
-            size_bytes += len(event.line) + 1
-            if size_bytes > room:
-                size_bytes -= len(event.line) + 1
+            if conversations is not None and event.conversation not in taken and event.conversation in conversations:
+                conversations[event.conversation].append(queue.popleft())
+                continue
+            if size_bytes + len(event.line) + 1 > room or (bucket.alone and events):
                 break
+            size_bytes += len(event.line) + 1
             if conversations is not None and event.conversation not in taken:
                 taken.add(event.conversation)
-                conversations[event.conversation] = conversation = Conversation()
-                conversation.flying = True
+                conversations[event.conversation] = deque()
             event.place = FLYING
             events.append(queue.popleft())
         return events, size_bytes
@@ -401,22 +382,27 @@ class Batcher:
     def _start(self, records: list[Record]) -> None:
         number = self.stats.calls
         self._flying[number] = records
-        oldest_s = min(events[0].delivery.arrived_s for _, events in records if events[0].delivery)
+        now_s = self.now_s()
+        oldest_s = min(
+            next((event.delivery.arrived_s for event in events if event.delivery), now_s) for _, events in records
+        )
         data = [(bucket.address, b"\n".join([event.line for event in events])) for bucket, events in records]
 
         def settled(verdicts: list[Verdict]) -> None:
             del self._flying[number]
             for (bucket, events), verdict in zip(records, verdicts, strict=True):
-                self.judge(bucket, verdict)
+                self._judge(bucket, verdict)
                 if verdict.code:
+                    if verdict.content and len(records) == len(events) == 1:
+                        self._suspect(events[0])
                     bucket.alone = verdict.content
                     self._failed(events)
                 else:
-                    self._landed(events, verdict.sequence_number)
+                    self._landed(events)
 
         self.calls.start(data, oldest_s, settled)
 
-    def judge(self, bucket: Bucket, verdict: Verdict) -> None:
+    def _judge(self, bucket: Bucket, verdict: Verdict) -> None:
         """The stream took a bucket's record, or let it rest: exponential backoff with full jitter, its own."""
         if not verdict.code:
             self.stream.took(bucket.index)
@@ -428,79 +414,71 @@ class Batcher:
             bucket.attempts += 1
             bucket.resting = True
             self._ready.pop(bucket, None)
-            self.loop.call_later(wait_s, self._wake, bucket)
+            self.loop.call_later(wait_s, self._rested, bucket)
 
-    def _wake(self, bucket: Bucket) -> None:
+    def _rested(self, bucket: Bucket) -> None:
         bucket.resting = False
-        if bucket.queue:
+        if bucket.rows or bucket.queue:
             self._ready[bucket] = None
             self._call_ended()
-        elif self.backlog is not None:
-            self.backlog.send()
 
-    def _landed(self, events: list[Event], sequence_number: str) -> None:
+    def _suspect(self, event: Event) -> None:
+        """It was refused alone, for what it holds: for good, where the stream took others since that was so first."""
+        bucket = event.bucket
+        if bucket.suspect is None or bucket.suspect[0] is not event:
+            bucket.suspect = event, self.stream.taken
+        elif self.stream.taken > bucket.suspect[1] and event.row >= 0 and self.backlog is not None:
+            bucket.suspect = event, math.inf  # asked for once
+            self.backlog.refused_for_good(event)
+
+    def _landed(self, events: list[Event]) -> None:
         self.stats.events_stored += len(events)
         for event in events:
-            self.drop(event)
-            event.place = LANDED
-            if event.row in (NO_ROW, PENDING):
-                self.stored(event, sequence_number)
             if event.row >= 0:
                 assert self.backlog is not None
-                self.backlog.landed(event.row)
+                self.backlog.landed(event)
+            self.drop(event)
+            event.place = LANDED
+            if event.row < 0:
+                self.stored(event)
         self._free(events, [])
 
     def _failed(self, events: list[Event]) -> None:
-        """What somebody waits for goes again before anything newer; what is on disk comes from there."""
+        """What somebody waits for, and rows that were read, go again before anything newer."""
         again: list[Event] = []
         for event in events:
-            event.place = QUEUED
-            delivery = event.delivery
-            assert delivery is not None
+            delivery, event.place = event.delivery, QUEUED
             if event.row >= 0:
                 assert self.backlog is not None
-                self.drop(event)
-                self.backlog.call_over(event.row)
-            elif event.row == NO_ROW and delivery.waiting:
+                line = event.line
+                if delivery is not None:
+                    self.drop(event)
+                    event.delivery = None  # from here on it is one of the disk
+                if self.backlog.failed(event):
+                    event.line, event.place = line, QUEUED
+                    again.append(event)
+            elif event.row == NO_ROW and delivery is not None and delivery.waiting:
                 again.append(event)
             elif event.row == NO_ROW:
                 self.drop(event)
-            self._leave(delivery)
+            if delivery is not None:
+                self._leave(delivery)
         self._free(events, again)
 
-    def _free(self, events: Iterable[Event], again: Sequence[Event]) -> None:
+    def _free(self, events: Sequence[Event], again: list[Event]) -> None:
         """A record is through: `again` goes in front, and behind it what waited for its conversations."""
-        conversations = self.conversations
-        if conversations is None:
-            if again:
-                self._first(again)
-            return
+        if self.conversations is not None:
+            for key in dict.fromkeys(event.conversation for event in events):
+                again.extend(self.conversations.pop(key))
         for event in reversed(again):
-            conversations[event.conversation].behind.appendleft(event)
-        for key in dict.fromkeys(event.conversation for event in events):
-            conversations[key].flying = False
-            self.release(key)
-
-    def conversation(self, key: int) -> Conversation:
-        """A conversation of which something is in a call, or read from the disk; with order alone."""
-        assert self.conversations is not None
-        return self.conversations.setdefault(key, Conversation())
-
-    def release(self, key: int) -> None:
-        """Let go what waits for a conversation, where nothing of it is in a call, or read from the disk."""
-        assert self.conversations is not None
-        conversation = self.conversations[key]
-        if not conversation.flying and not conversation.on_disk:
-            del self.conversations[key]
-            if conversation.behind:
-                self._first(conversation.behind)
-
-    def _first(self, events: Sequence[Event]) -> None:
-        """Put these in front of their bucket's queue."""
-        bucket = events[0].bucket
-        bucket.queue.extendleft(reversed(events))
-        if not bucket.resting:
-            self._ready[bucket] = None
+            bucket = event.bucket
+            queue = bucket.queue if event.delivery is not None else bucket.rows
+            if self.conversations is None and bucket.suspect is not None and bucket.suspect[0] is event:
+                queue.append(event)  # others of its bucket may show that it is the only one that is refused
+            else:
+                queue.appendleft(event)
+        if again:
+            self.wake(again[0].bucket)
 
     # --- stop and state
 
@@ -559,11 +537,3 @@ class Batcher:
             "buckets_refusing": stream.apart,
             "stream_heard_s": heard_s,
         }
-
-
-def _older(requests: deque[Request], than_s: float) -> Iterable[Request]:
-    """Take those that arrived before `than_s`; those that are done go as they come to the front."""
-    while requests and (requests[0].done or requests[0].arrived_s <= than_s):
-        request = requests.popleft()
-        if not request.done:
-            yield request

@@ -10,14 +10,17 @@ import logging
 import math
 import time
 from collections import deque
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
-from stream_router.receiver.connections import Connections, Turns
 from stream_router.receiver.request import MAX_FIELDS, MAX_HEAD_BYTES, Headers, Request
+
+if TYPE_CHECKING:
+    from stream_router.receiver.app import App
+    from stream_router.receiver.connections import Connections, Turns
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +30,6 @@ BODY_S = 10.0
 """For its body; and for a client to read what was written."""
 IDLE_S = 75.0
 """For a known sender's next request: load balancers (an ALB: 60 s) and nginx (60 s) must be the ones that close."""
-UNKNOWN_S = 2 * HEAD_S + BODY_S
-"""How long a connection may be open that never carried a request of a known sender."""
-ANSWERS_TO_THE_UNKNOWN = 16
-"""How many answers such a connection may carry, health checks too: with the last it is closed."""
 WAITING_ANSWERS = 16
 """Requests of one connection that may wait for theirs before nothing more is read."""
 LINGER_S = 1.0
@@ -42,29 +41,18 @@ UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
 """Written and not read by the client: beyond the first its time runs, beyond the second it is cut."""
 
 
-class Handler(Protocol):
-    """What answers requests."""
-
-    max_body_bytes: int
-    draining: bool
-
-    def begin(self, request: Request) -> Response | None: ...
-    def complete(self, request: Request) -> Response | None: ...
-    def answered(self, request: Request, answer: Response) -> None: ...
-
-
 class Connection(asyncio.Protocol):
     """A connection from accept to its end."""
 
     def __init__(
-        self, client: str, loop: asyncio.AbstractEventLoop, connections: Connections, handler: Handler, turns: Turns
+        self, client: str, loop: asyncio.AbstractEventLoop, connections: "Connections", app: "App", turns: "Turns"
     ) -> None:
         self.client = client
         self.held_bytes = self._beside_bytes = 0
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + HEAD_S
         self.opening: asyncio.Task[Any] | None = None
-        self._loop, self._connections, self._handler, self._turns = loop, connections, handler, turns
+        self._loop, self._connections, self._app, self._turns = loop, connections, app, turns
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._request: Request | None = None
@@ -74,8 +62,7 @@ class Connection(asyncio.Protocol):
         """When the first of the bytes that are not parsed were read."""
         self._early: Response | None = None
         self._in_head, self._known = True, False
-        self._discarding = self._queued = self._working = self._paused = self._stalled = self._ended = False
-        self._left_of_the_unknown = ANSWERS_TO_THE_UNKNOWN
+        self._discarding = self._queued = self._working = self._paused = self._stalled = False
 
     # --- the transport's side
 
@@ -101,29 +88,7 @@ class Connection(asyncio.Protocol):
             self._unparsed = data
         else:
             self._unparsed += data
-        if self._queued:
-            if len(self._unparsed) >= BODY_PIECE_BYTES:
-                self._pause()
-            self._connections.hold(self, len(self._unparsed) + len(self._body))
-        elif self._turns.have_time():
-            self.work()
-        else:
-            self._wait_for_turn()
-
-    def eof_received(self) -> bool:
-        """Half closed: what is in is answered all the same."""
-        self._ended = True
-        if not self._unparsed:
-            self._end_of_input()
-        return self._half_closes and bool(self._waiting or self._unparsed)
-
-    def _end_of_input(self) -> None:
-        if self._request is not None:
-            self._refuse(answers.BAD_REQUEST)
-        elif self._waiting:
-            self._waiting[-1].keep_alive = False
-        elif self._transport is not None:
-            self._transport.close()
+        self._wait_for_turn()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: nothing more is read from it, and its time runs."""
@@ -135,11 +100,6 @@ class Connection(asyncio.Protocol):
         self._stalled = False
         self._deadline(math.inf if self._waiting else self._loop.time() + self._idle_s)
         self._go_on()
-
-    @property
-    def _half_closes(self) -> bool:
-        """Whether one direction can end before the other: not with TLS."""
-        return self._transport is not None and self._transport.can_write_eof()
 
     def _pause(self) -> None:
         """Read nothing more for now: what the client sends waits with the kernel."""
@@ -166,11 +126,12 @@ class Connection(asyncio.Protocol):
     # --- the parser's side
 
     def _wait_for_turn(self) -> None:
-        self._queued = True
-        self._turns.add(self)
         self._connections.hold(self, len(self._unparsed) + len(self._body))
         if len(self._unparsed) >= BODY_PIECE_BYTES:
             self._pause()
+        if not self._queued:
+            self._queued = True
+            self._turns.add(self)
 
     def work(self) -> None:
         """Its turn: parse what was read; of requests one behind the other a little, so that others come in between."""
@@ -180,9 +141,7 @@ class Connection(asyncio.Protocol):
             if self._unparsed and self._in_head:
                 break
         self._working = False
-        held_bytes = len(self._unparsed) + len(self._body)
-        if held_bytes or self.held_bytes:
-            self._connections.hold(self, held_bytes)
+        self._connections.hold(self, len(self._unparsed) + len(self._body))
         if self._discarding:
             return
         if self._must_wait:
@@ -190,8 +149,6 @@ class Connection(asyncio.Protocol):
         elif self._unparsed:
             self._pause()
             self._wait_for_turn()
-        elif self._ended:
-            self._end_of_input()
         elif self._paused:
             self._go_on()
 
@@ -242,8 +199,8 @@ class Connection(asyncio.Protocol):
         self._in_head, self._body, self._beside_bytes = False, b"", 0
         request.method = self._parser.get_method().decode("latin-1")
         self._deadline(self._loop.time() + BODY_S)
-        self._early = request.read_head(self._parser.get_http_version()) or self._handler.begin(request)
-        if self._early is None and (request.announced_bytes or 0) > self._handler.max_body_bytes:
+        self._early = request.read_head(self._parser.get_http_version()) or self._app.begin(request)
+        if self._early is None and (request.announced_bytes or 0) > self._app.max_body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
             if self._early.close or request.is_long or request.expects:
@@ -261,7 +218,7 @@ class Connection(asyncio.Protocol):
             self._body += body
         else:
             self._body = bytearray(self._body) + body
-        if len(self._body) > self._handler.max_body_bytes:
+        if len(self._body) > self._app.max_body_bytes:
             self._refuse(answers.TOO_LARGE)
 
     def on_message_complete(self) -> None:
@@ -277,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._deadline(math.inf)
         request.body, self._body, self._request = bytes(self._body), b"", None
         try:
-            answer = self._early or self._handler.complete(request)
+            answer = self._early or self._app.complete(request)
         except Exception:
             # Whatever we did not foresee is our trouble, so the sender is told to come again.
             log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
@@ -302,11 +259,10 @@ class Connection(asyncio.Protocol):
         waiting, transport = self._waiting, self._transport
         while waiting and (answer := waiting[0].answer) is not None:
             request = waiting.popleft()
-            self._handler.answered(request, answer)
+            self._app.answered(request, answer)
             if transport is None:
                 continue
-            self._left_of_the_unknown -= not self._known
-            close = answer.close or not request.keep_alive or self._handler.draining or not self._left_of_the_unknown
+            close = answer.close or not request.keep_alive or self._app.draining
             kept_s = int(self._idle_s) - 1  # a second less than it is, for the way
             transport.write(answer.wire(close=close, head_only=request.method == "HEAD", kept_s=kept_s))
             if close:
@@ -328,12 +284,9 @@ class Connection(asyncio.Protocol):
         return IDLE_S if self._known else HEAD_S
 
     def _deadline(self, deadline_s: float) -> None:
-        """When its time is over; who is not known has a last one from accept on, between requests."""
-        if self._stalled:
-            return
-        if not self._known and not self._waiting:
-            deadline_s = min(deadline_s, self.accepted_s + UNKNOWN_S)
-        self.deadline_s = deadline_s
+        """When its time is over; while its client does not read, that alone counts."""
+        if not self._stalled:
+            self.deadline_s = deadline_s
 
     def overdue(self, now_s: float) -> None:
         """Its time is over: a body gets its 408, or 503 where it waits for us; everything else is closed."""
@@ -380,7 +333,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if not self._half_closes:
+        if not transport.can_write_eof():  # TLS has no half
             transport.close()
             return
         # asyncio's own loop raises where the client has reset the connection; that it is lost is told in a moment.

@@ -5,14 +5,13 @@ is no room, the oldest unknown one goes: a sender shows who it is within millise
 """
 
 import asyncio
-import functools
 import ipaddress
 import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
+from stream_router.receiver.connection import Connection
 from stream_router.receiver.request import Headers
 from stream_router.receiver.stats import Stats
 
@@ -31,33 +30,6 @@ LONGEST_ADDRESS_CHARS = 64
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def whose(address: str) -> str:
-    """Who is counted for an address: itself, or its /64 of IPv6, of which a single host has every address."""
-    return _network_of(address) if ":" in address and len(address) <= LONGEST_ADDRESS_CHARS else address
-
-
-@functools.lru_cache(4096)
-def _network_of(address: str) -> str:
-    try:
-        found = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
-
-
-class Tracked(Protocol):
-    """What is known of a connection here."""
-
-    client: str
-    """Its address."""
-    held_bytes: int
-    deadline_s: float
-
-    def cut(self) -> None: ...
-    def make_room(self) -> None: ...
-    def overdue(self, now_s: float) -> None: ...
-
-
 class Connections:
     """All connections: at most `most`, of one client at most `most_of_client` that are unknown, but for `proxies`."""
 
@@ -73,9 +45,9 @@ class Connections:
         self._most, self._most_of_client = most, most_of_client
         self._proxies = proxies
         self._stats = stats
-        self.all: set[Tracked] = set()
-        self._unknown: dict[Tracked, None] = {}
-        self._unknown_of: dict[str, dict[Tracked, None]] = {}
+        self.all: set[Connection] = set()
+        self._unknown: dict[Connection, None] = {}
+        self._unknown_of: dict[str, dict[Connection, None]] = {}
         self._sweep_again()
 
     def stop(self) -> None:
@@ -102,9 +74,9 @@ class Connections:
                 return address[:LONGEST_ADDRESS_CHARS]
         return peer
 
-    def admit(self, connection: Tracked) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Whether a new connection may stay; room is made for it where that is possible."""
-        client = whose(connection.client)
+        client = connection.client
         own = self._unknown_of.get(client, {})
         if len(own) >= self._most_of_client and not self.trusted(connection.client):
             self._evict(next(iter(own)))
@@ -124,28 +96,28 @@ class Connections:
         self._evict(oldest)
         return True
 
-    def _evict(self, connection: Tracked) -> None:
+    def _evict(self, connection: Connection) -> None:
         self.gone(connection)
         connection.cut()
 
-    def known(self, connection: Tracked) -> None:
+    def known(self, connection: Connection) -> None:
         """It has carried a request of a sender that is known."""
         if connection in self._unknown:
             del self._unknown[connection]
-            client = whose(connection.client)
+            client = connection.client
             own = self._unknown_of[client]
             del own[connection]
             if not own:
                 del self._unknown_of[client]
 
-    def gone(self, connection: Tracked) -> None:
+    def gone(self, connection: Connection) -> None:
         """It is closed."""
         self.all.discard(connection)
         self._stats.connections = len(self.all)
         self.known(connection)
         self.hold(connection, 0)
 
-    def hold(self, connection: Tracked, size_bytes: int) -> None:
+    def hold(self, connection: Connection, size_bytes: int) -> None:
         """It holds so many bytes now that are no whole request, or are not parsed."""
         stats = self._stats
         stats.read_bytes += size_bytes - connection.held_bytes
@@ -176,12 +148,6 @@ class Connections:
         self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
 
 
-class Works(Protocol):
-    """What waits for its turn."""
-
-    def work(self) -> None: ...
-
-
 class Turns:
     """Bounds what one round of the loop does for requests; what comes beyond it waits here, in order of arrival.
 
@@ -191,23 +157,10 @@ class Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queue: deque[Works] = deque()
-        self._in_round = self._due = False
-        self._until_s = 0.0
+        self._queue: deque[Connection] = deque()
+        self._due = False
 
-    def have_time(self) -> bool:
-        """Whether there is time left in this round of the loop, and nobody waits."""
-        now_s = time.monotonic()
-        if not self._in_round:
-            # uvloop's clock goes on within a round, so no look at it tells two of them apart; this callback does.
-            self._in_round, self._until_s = True, now_s + WORK_S
-            self._loop.call_soon(self._round_ends)
-        return not self._queue and now_s < self._until_s
-
-    def _round_ends(self) -> None:
-        self._in_round = False
-
-    def add(self, who: Works) -> None:
+    def add(self, who: Connection) -> None:
         """Let it work when its turn comes: behind all who wait now."""
         self._queue.append(who)
         if not self._due:

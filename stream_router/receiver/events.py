@@ -1,7 +1,10 @@
-"""What batcher and backlog hand each other: events on their way, their delivery, who waits, bucket, conversation."""
+"""What batcher and backlog hand each other: events on their way, their delivery, who waits for it, and its bucket.
+
+Beside them the memory of deliveries: a sender that posts one again within ten minutes is told that it is stored.
+"""
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from stream_router.receiver.putrecords import Address
@@ -13,24 +16,25 @@ STORED, SPILLED, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "
 ACCEPTED = frozenset({STORED, SPILLED, SEEN_BEFORE})
 NO_ROW, PENDING = -1, -2
 NOWHERE, QUEUED, FLYING, LANDED = range(4)
+REMEMBERED, REMEMBERED_S = 100_000, 600.0
+"""Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
 
 
 class Event:
     """One event on its way. `place` is where it is in memory; `row` its row on disk, NO_ROW, or PENDING.
 
-    `delivery` is None where it was read from the disk.
+    `delivery` is None where nobody can ask for it any more: it comes from the disk.
     """
 
-    __slots__ = ("bucket", "conversation", "delivery", "line", "place", "row", "sequence_number")
+    __slots__ = ("bucket", "conversation", "delivery", "line", "place", "row")
 
     def __init__(self, bucket: "Bucket", conversation: int, line: bytes, delivery: "Delivery | None") -> None:
         self.bucket = bucket
         self.conversation = conversation
         self.line = line
         self.delivery = delivery
-        self.place = NOWHERE
+        self.place = QUEUED
         self.row = NO_ROW
-        self.sequence_number = ""
 
     @property
     def unsaved(self) -> bool:
@@ -44,11 +48,11 @@ class Delivery:
     `key` is its first event's identity, which covers the delivery id and every byte of the body; "" where it has none.
     """
 
-    __slots__ = ("arrived_s", "events", "key", "missing", "spilled", "waiting")
+    __slots__ = ("arrived_s", "events", "key", "missing", "remembered_s", "spilled", "waiting")
 
     def __init__(self, key: str, arrived_s: float) -> None:
         self.key = key
-        self.arrived_s = arrived_s
+        self.arrived_s = self.remembered_s = arrived_s
         self.events: list[Event] = []
         self.missing = 0
         self.spilled = False
@@ -78,31 +82,52 @@ class Request:
 
 
 class Bucket:
-    """A place in the stream and the events that wait for it. `resting` after a failure, until a timer rings.
+    """A place in the stream and what waits for it: rows of the disk, and behind them what requests brought.
 
-    `alone`: its record shares no call, since one that it was in was refused for its content.
+    `resting` after a failure, until a timer rings. `alone`: since its record was refused for its content, its next one
+    is a single event in a call of its own; `suspect` is the one that was refused so, and what the stream had taken.
     """
 
-    __slots__ = ("address", "alone", "attempts", "index", "queue", "resting")
+    __slots__ = ("address", "alone", "attempts", "index", "queue", "resting", "rows", "suspect")
 
     def __init__(self, index: int, buckets: int) -> None:
         self.index = index
         self.address = Address(index, buckets)
+        self.rows: deque[Event] = deque()
         self.queue: deque[Event] = deque()
         self.attempts = 0
         self.resting = self.alone = False
-
-
-class Conversation:
-    """Its events may not overtake each other: `flying` in a call, `on_disk` rows read from there, and `behind`."""
-
-    __slots__ = ("behind", "flying", "on_disk")
-
-    def __init__(self) -> None:
-        self.flying = False
-        self.on_disk = 0
-        self.behind: deque[Event] = deque()
+        self.suspect: tuple[Event, float] | None = None
 
 
 Record = tuple[Bucket, list[Event]]
 """A record of a call, or of the next one."""
+
+
+class RecentDeliveries:
+    """Deliveries that were stored lately, by key: when all of it was, or the delivery where a part of it was."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, float | Delivery] = OrderedDict()
+        """In the order in which they were remembered. (The first key of a plain dict is slow to find.)"""
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, key: str, now_s: float, partly: Delivery | None = None) -> None:
+        """Remember it; the oldest goes where the memory is full."""
+        if partly is not None:
+            partly.remembered_s = now_s
+        self._known[key] = now_s if partly is None else partly
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def get(self, key: str, now_s: float) -> float | Delivery | None:
+        """What is known of it; None where that is nothing."""
+        while self._known:
+            oldest = self._known[next(iter(self._known))]
+            if now_s - (oldest.remembered_s if isinstance(oldest, Delivery) else oldest) < REMEMBERED_S:
+                break
+            self._known.popitem(last=False)
+        return self._known.get(key)

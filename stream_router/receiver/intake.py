@@ -126,10 +126,6 @@ class Intake:
         """The hash of the event's conversation, which chooses its bucket."""
         return envelope.conversation_hash(envelope.conversation_of(value, identity, self._paths))
 
-    def conversation_of_line(self, line: bytes) -> int:
-        """The same of an event that was sealed before, perhaps under another partition path. Raises nothing."""
-        return envelope.conversation_hash(envelope.conversation_of_line(line, self._paths))
-
 
 def parse(body: bytes) -> object:
     """The body's JSON value. Raises ProblemError where it is none, or nests deeper or holds more keys than allowed."""

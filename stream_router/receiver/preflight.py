@@ -3,7 +3,6 @@
 import os
 import platform
 import resource
-import socket
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,7 @@ from stream_router.settings.reading import of_aws
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import Posted, plain, read
-from stream_router.settings.types import SENDS_ITS_SECRET, split_host_port
+from stream_router.settings.types import SENDS_ITS_SECRET
 
 SPARE_FILES = 256
 """Open files that the receiver needs beside its senders' connections."""
@@ -45,30 +44,11 @@ def _senders(settings: Receiver) -> None:
         check_in_the_clear(settings, sources.of(settings))
 
 
-LOOKS: tuple[Callable[[Receiver], object], ...] = (
-    _senders,
-    tls.check,
-    lambda settings: check_spill(settings.spill_dir),
-)
-"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
-
-
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
-    """The settings, with hosts by number, free ports for 0 and connections that fit; the stream; the sources by path.
-
-    Raises SettingsError.
-    """
+    """The settings, with as many connections as fit; the stream; the sources by path. Raises SettingsError."""
     served = credentials.patiently(lambda: sources.of(settings))  # a secret of AWS is asked for with them
     check_in_the_clear(settings, served)
-    tls.check(settings)
-    check_spill(settings.spill_dir)
-    changes = {
-        "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN", shared=settings.reuse_port == "on"),
-        "receiver_admin_listen": free_port(settings.receiver_admin_listen, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
-        "max_connections": _connections(settings.max_connections),
-    }
-    settings = settings.model_copy(update=changes)
-    check_apart(settings)
+    settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
     return settings, find_stream(settings), served
 
 
@@ -81,43 +61,12 @@ def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None
         )
 
 
-def free_port(listen: str, variable: str, *, shared: bool = False) -> str:
-    """The address by number, a port of 0 made a free one. Raises SettingsError where nothing can listen there.
-
-    `shared`: other receivers that say so too may listen there.
-    """
-    host, port = split_host_port(listen)
-    try:
-        # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
-        family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError):
-        raise cannot_listen(variable, "no such address") from None
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise cannot_listen(variable, error.strerror or "no such address") from None
-        host, bound = probe.getsockname()[:2]
-    return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
-
-
-def cannot_listen(variable: str, reason: str) -> SettingsError:
-    """The line for an address where nothing can listen."""
-    return SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT")
-
-
 def check_apart(settings: Receiver) -> None:
     """Raises SettingsError where the two addresses are one: each of them would be taken by the other."""
-    (host, port), (admin, admin_port) = map(split_host_port, (settings.listen, settings.receiver_admin_listen))
-    if port == admin_port and (_addresses(host) & _addresses(admin) or {host, admin} & {"0.0.0.0", "::"}):  # noqa: S104
+    if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
         raise SettingsError(
             "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
         )
-
-
-def _addresses(host: str) -> set[object]:
-    return {found[4][0] for found in socket.getaddrinfo(host, None)}
 
 
 def check_spill(folder: Path | None) -> None:
@@ -131,6 +80,15 @@ def check_spill(folder: Path | None) -> None:
             f"STREAM_ROUTER_SPILL_DIR: {strange[0]} there is of another version, and its events would wait for ever; "
             "drain it with that version, or move it away"
         )
+
+
+LOOKS: tuple[Callable[[Receiver], object], ...] = (
+    _senders,
+    tls.check,
+    lambda settings: check_spill(settings.spill_dir),
+    check_apart,
+)
+"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 
 
 def find_stream(settings: Receiver) -> Stream:

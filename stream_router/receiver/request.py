@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
+
+if TYPE_CHECKING:
+    from stream_router.receiver.connection import Connection
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of a head, and of what stands beside a body (chunks' sizes, trailers). A webhook's head has some 600 bytes, with the
@@ -74,14 +77,6 @@ def _key(name: bytes) -> str:
 _NONE = Headers()
 
 
-class Carrier(Protocol):
-    """The connection that a request came over."""
-
-    def known(self) -> None: ...
-    def sender(self, headers: Headers) -> str: ...
-    def flush(self) -> None: ...
-
-
 class Request:
     """One request and, once it has one, its answer. Who answers it may `finish` it later."""
 
@@ -90,7 +85,7 @@ class Request:
         *("source", "started_s", "url"),
     )
 
-    def __init__(self, connection: Carrier) -> None:
+    def __init__(self, connection: "Connection") -> None:
         self.connection = connection
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []

@@ -10,10 +10,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
 
+from stream_router.errors import SettingsError
 from stream_router.log import Seldom
-from stream_router.receiver.connection import HEAD_S, Connection, Handler
+from stream_router.receiver.app import App
+from stream_router.receiver.connection import HEAD_S, Connection
 from stream_router.receiver.connections import Connections, Turns
 from stream_router.receiver.stats import Stats
 from stream_router.settings import types
@@ -39,15 +40,24 @@ HANDSHAKE_S = 3.0
 
 
 class HttpServer:
-    """Serves from its construction on. `tls` gives the context for a new connection. Raises OSError where it cannot."""
+    """Serves at `listener` from its construction on; `tls` gives a new connection's context. Raises SettingsError."""
 
     def __init__(
-        self, settings: Receiver, handler: Handler, tls: Callable[[], ssl.SSLContext | None], stats: Stats
+        self,
+        settings: Receiver,
+        listener: socket.socket,
+        app: App,
+        tls: Callable[[], ssl.SSLContext | None],
+        stats: Stats,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        self._handler, self._tls = handler, tls
+        self._app, self._tls = app, tls
         self._drain_delay_s = settings.drain_delay_s
-        self._socket = listening(settings.listen, shared=settings.reuse_port == "on")
+        self._socket = listener
+        try:
+            listener.listen(BACKLOG)
+        except OSError as error:  # somebody was quicker
+            raise _cannot_listen(error) from None
         proxies = types.networks(settings.trusted_proxies)
         self._connections = Connections(loop, settings.max_connections, settings.client_connections, proxies, stats)
         self._turns = Turns(loop)
@@ -66,7 +76,7 @@ class HttpServer:
         self._socket.close()
         told_s = self._loop.time() - self._drain_delay_s
         deadline_s = self._loop.time() + within_s
-        while open_ones := [cast("Connection", one) for one in self._connections.all]:
+        while open_ones := list(self._connections.all):
             now_s = self._loop.time()
             for connection in open_ones:
                 waited_s = now_s - max(told_s, connection.accepted_s)
@@ -77,7 +87,7 @@ class HttpServer:
             if now_s >= deadline_s:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
-        left = [cast("Connection", one) for one in self._connections.all]
+        left = list(self._connections.all)
         for connection in left:
             connection.cut()
         self._connections.stop()
@@ -99,7 +109,7 @@ class HttpServer:
         return True
 
     def _take(self, sock: socket.socket, client: str) -> None:
-        connection = Connection(client, self._loop, self._connections, self._handler, self._turns)
+        connection = Connection(client, self._loop, self._connections, self._app, self._turns)
         if not self._connections.admit(connection):
             sock.close()
             return
@@ -140,13 +150,26 @@ def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[
         raise error
 
 
-def listening(listen: str, *, shared: bool) -> socket.socket:
-    """A socket that listens at `HOST:PORT`. Raises OSError.
+def bound(settings: Receiver) -> socket.socket:
+    """A socket at the receiver's address, which does not listen yet. Raises SettingsError.
 
-    `shared`: other receivers may listen there too, and the kernel divides connections among them.
+    With STREAM_ROUTER_REUSE_PORT others may be there too, and the kernel divides connections among them.
     """
-    host, port = split_host_port(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
+    try:
+        host, port = split_host_port(settings.listen)
+        # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
+        family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port == "on":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(error) from None
     sock.setblocking(False)
     return sock
+
+
+def _cannot_listen(error: Exception) -> SettingsError:
+    reason = getattr(error, "strerror", None) or "no such address"
+    return SettingsError(f"STREAM_ROUTER_LISTEN: cannot listen there ({reason}); choose another HOST:PORT")

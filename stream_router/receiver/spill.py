@@ -1,9 +1,9 @@
 """Where events wait on disk while the stream takes none: files of rows, written and read by one thread.
 
-A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation, layout) and an
-event's line. The marker holds a byte that no line can hold, so behind damage the next whole row is found again; rows
-are numbered without a gap, so what is missing can be counted. The ledger says from which row on events wait and which
-number comes next. Rows are read in order, and settled up to a row: a segment goes when all of it is in the stream.
+A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation) and an event's line.
+The marker holds a byte that no line can hold, so behind damage the next whole row is found again; rows are numbered
+without a gap, so what is missing can be counted. Segments are read whole, in order, and each goes when all of it is in
+the stream: after a kill what was in one that is left is sent again, a megabyte at most.
 
 Everything that is asked for while the disk is busy is one group: its appends are synced together and only then
 answered, so what was answered survives a kill -9 and a power cut. One process has a folder, by a lock that the kernel
@@ -33,25 +33,21 @@ log = logging.getLogger(__name__)
 MARKER = b"\xffROW"
 """No line holds the byte 0xff: it is in no UTF-8."""
 _HEAD = struct.Struct("<4sIIQII")
-"""Marker, length of the line, CRC-32 of what follows, row, conversation, layout."""
+"""Marker, length of the line, CRC-32 of what follows, row, conversation, and a number that nobody reads."""
 _CRC_FROM = 12
 ROW_BYTES = _HEAD.size
 """What a row takes on disk beside its line."""
-_LEDGER = struct.Struct("<QQI")
-"""The first row that waits, the next row's number, CRC-32 of both."""
-SEGMENT_BYTES = 8 * 1024 * 1024
-READ_ON_BYTES = 1024 * 1024
-TRIES = 3
-"""A file that cannot be read so often, for what it is and not for want of a right or of memory, counts as damaged."""
-_OF_THE_FILE = frozenset({errno.EBADMSG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})
+SEGMENT_BYTES = 1024 * 1024
+_NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""A file that cannot be read for want of a right, or of memory, is whole, and is tried again; any other is damaged."""
 CLOSED_WITHIN_S = 0.8
 """What is not done by then at a stop was not answered, or is sent again: its rows are not settled."""
 DEFECT = "defect"
 """In place of the disk's code where a job failed in an unforeseen way."""
-_NAME = re.compile(r"spill-0-(\d{20})\.seg")
-OURS = re.compile(rf"{_NAME.pattern}|spill-\d+\.(ledger|lock)|spill-.*\.damaged.*")
+_NAME = re.compile(r"spill-0-(\d{20})\.(seg|damaged)")
+OURS = re.compile(rf"{_NAME.pattern}|spill-0\.(ledger|lock|refused\.damaged)")
 """The spill's files. Rows in a new form need a new name: a version that does not know it refuses to start. The 0 is the
-number of a worker, of which there were several once."""
+number of a worker, of which there were several once; a ledger is of that time."""
 
 
 class Row(NamedTuple):
@@ -63,9 +59,9 @@ class Row(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What a reading found: rows in order, and how many that should stand between or behind them are damaged.
+    """A segment: its rows in order, how many are damaged or missing besides, and the number behind them.
 
-    Neither of them: the disk cannot be read now. `end`: the number behind all that was read so far.
+    Neither rows nor damage: the disk cannot be read now.
     """
 
     rows: list[Row]
@@ -73,109 +69,68 @@ class Read(NamedTuple):
     end: int
 
 
-def encode(row: int, key: int, layout: int, line: bytes) -> bytes:
-    """A row's bytes. `layout` stands for the partition path under which `key` was worked out."""
-    head = _HEAD.pack(MARKER, len(line), 0, row, key, layout)
+def encode(row: int, key: int, line: bytes) -> bytes:
+    """A row's bytes."""
+    head = _HEAD.pack(MARKER, len(line), 0, row, key, 0)
     crc = zlib.crc32(line, zlib.crc32(head[_CRC_FROM:]))
     return head[:8] + struct.pack("<I", crc) + head[_CRC_FROM:] + line
 
 
-def rows_of(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """Every whole row in `data`: number, conversation, layout, where its line begins, and ends. Passes over damage."""
+def rows_of(data: bytes) -> Iterator[Row]:
+    """Every whole row in `data`. Passes over damage."""
     at, size, view = 0, len(data), memoryview(data)
     while (at := data.find(MARKER, at)) >= 0 and (begin := at + ROW_BYTES) <= size:
-        _, length, crc, row, key, layout = _HEAD.unpack_from(data, at)
+        _, length, crc, row, key, _ = _HEAD.unpack_from(data, at)
         end = begin + length
         if end <= size and zlib.crc32(view[at + _CRC_FROM : end]) == crc:
-            yield row, key, layout, begin, end
+            yield Row(row, key, data[begin:end])
             at = end
         else:
             at += 1
 
 
 class Segment:
-    """A file's rows, to before `end_row`; `at` is the next to read."""
+    """A file's rows, from `first_row` to before `end_row`."""
 
-    def __init__(self, path: Path, first_row: int) -> None:
+    def __init__(self, path: Path, first_row: int, end_row: int, size_bytes: int) -> None:
         self.path = path
-        self.first_row = self.end_row = self.at = first_row
-        self.size_bytes = 0
-        self.damaged = False
-        self.failures = 0
-        self._offset = 0
-
-    def read(self, max_bytes: int, key_of: Callable[[bytes, int, int], int]) -> tuple[list[Row], int]:
-        """The next rows, at least one where the file has any, and how many are damaged. Raises OSError."""
-        with self.path.open("rb") as file:
-            size = 0
-            # A row that is longer than was asked for, or damage: read on until one is whole, or the file ends.
-            while True:
-                file.seek(self._offset)
-                data = file.read(max_bytes)
-                found, damaged, consumed = self._rows(data, key_of)
-                if found:
-                    return found, damaged
-                if consumed:  # all of it was settled by an earlier process
-                    size = 0
-                elif len(data) == size:
-                    return [], self.give_up()
-                else:
-                    size, max_bytes = len(data), max_bytes + READ_ON_BYTES
-
-    def _rows(self, data: bytes, key_of: Callable[[bytes, int, int], int]) -> tuple[list[Row], int, bool]:
-        found: list[Row] = []
-        damaged = consumed = 0
-        for row, key, layout, begin, end in rows_of(data):
-            consumed = end
-            if self.at <= row < self.end_row:
-                damaged += row - self.at
-                line = data[begin:end]
-                found.append(Row(row, key_of(line, key, layout), line))
-                self.at = row + 1
-        self._offset += consumed
-        self.damaged |= bool(damaged)
-        return found, damaged, bool(consumed)
-
-    def give_up(self) -> int:
-        """Nothing more can be read: all that is left is missing."""
-        missing, self.at = self.end_row - self.at, self.end_row
-        self.damaged |= missing > 0
-        return missing
+        self.first_row, self.end_row = first_row, end_row
+        self.size_bytes = size_bytes
+        self.was_read = self.is_damaged = False
 
 
 class Files:
     """The folder's files, for one thread. Methods raise OSError where the disk refuses."""
 
-    def __init__(self, folder: Path, paths: str, key_of: Callable[[bytes], int]) -> None:
-        """Take up what an earlier process left. Raises SettingsError.
+    def __init__(self, folder: Path) -> None:
+        """Take up what an earlier process left: a segment ends where the next begins, the last where its rows end.
 
-        A segment ends where the next one begins; the last one where its rows end, or the ledger says.
+        Raises SettingsError.
         """
         self._folder = folder
-        self._layout = zlib.crc32(paths.encode())
-        self._key_of = key_of
         self._lock = _lock(folder)
-        self._ledger = -1
         self._active = -1
         self._segments: list[Segment] = []
-        low, self._next_row = self._read_ledger()
-        firsts = sorted(int(name[1]) for path in folder.glob("spill-0-*.seg") if (name := _NAME.fullmatch(path.name)))
-        for first_row, end_row in zip(firsts, [*firsts[1:], 0], strict=False):
-            segment = Segment(self._path(first_row), first_row)
-            with _readable(segment.path):
-                segment.size_bytes = segment.path.stat().st_size
-                data = b"" if end_row else segment.path.read_bytes()
-            last_row = max((row for row, *_ in rows_of(data)), default=first_row - 1)
-            segment.end_row = end_row or max(last_row + 1, self._next_row)
-            # A file that is there again although all of it was settled is sent again.
-            segment.at = low if first_row <= low < segment.end_row else first_row
-            self._segments.append(segment)
-            self._next_row = max(self._next_row, segment.end_row)
-        self._settled = next((segment.at for segment in self._segments), self._next_row)
-        self.unread = sum(segment.end_row - segment.at for segment in self._segments)
-        self.missing = max(0, self._next_row - low - self.unread) if self._next_row else 0
-        if self.missing:
-            self._write_ledger()  # it is told once
+        names = [name for path in folder.glob("spill-0-*") if (name := _NAME.fullmatch(path.name))]
+        firsts = sorted(int(name[1]) for name in names if name[2] == "seg")
+        try:
+            for first_row, end_row in zip(firsts, [*firsts[1:], 0], strict=False):
+                path = self._path(first_row)
+                rows = () if end_row else rows_of(path.read_bytes())
+                found = end_row or 1 + max((row.number for row in rows), default=first_row - 1)
+                self._segments.append(Segment(path, first_row, found, path.stat().st_size))
+        except OSError as error:
+            os.close(self._lock)
+            raise SettingsError(
+                f"STREAM_ROUTER_SPILL_DIR: {path.name} in it cannot be read ({_code(error)}), and events may wait in "
+                "it; let this receiver's user own it, or move it away"
+            ) from None
+        if self._segments and (last := self._segments[-1]).end_row == last.first_row:
+            last.is_damaged = last.size_bytes > 0
+            self._remove(last)
+        # Behind all names there are, so that no damaged file ever takes the name of another.
+        self._next_row = max([0, *(one.end_row for one in self._segments), *(int(name[1]) + 1 for name in names)])
+        self.unread = sum(segment.end_row - segment.first_row for segment in self._segments)
 
     @property
     def size_bytes(self) -> int:
@@ -185,10 +140,10 @@ class Files:
     def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
         """Append lines (conversation, line) and sync them; the first one's number. Nothing is kept where it fails."""
         row = self._next_row
-        data = b"".join([encode(row + n, key, self._layout, line) for n, (key, line) in enumerate(lines)])
-        segment = self._segments[-1] if self._active >= 0 else None
-        if segment is None or segment.size_bytes + len(data) > SEGMENT_BYTES or not self._is_there(segment):
-            segment = self._begin(row)
+        data = b"".join([encode(row + n, key, line) for n, (key, line) in enumerate(lines)])
+        if self._active < 0 or self._segments[-1].size_bytes + len(data) > SEGMENT_BYTES:
+            self._begin(row)
+        segment = self._segments[-1]
         try:
             view = memoryview(data)
             while view:
@@ -200,42 +155,37 @@ class Files:
             # After a failed sync nobody knows what the disk has of this file: the next rows get one of their own.
             self._close_active()
             if segment.end_row == segment.first_row:
-                self._dispose(segment)
+                self._remove(segment)
             raise
         segment.size_bytes += len(data)
         segment.end_row += len(lines)
         self._next_row += len(lines)
-        self._write_ledger()
         return row
 
-    def read(self, max_bytes: int) -> Read:
-        """The next rows in order; at least one where there is any that can be read."""
-        for segment in self._segments:
-            if segment.at == segment.end_row:
-                continue
-            try:
-                rows, damaged = segment.read(max_bytes, self._key)
-            except OSError as error:
-                segment.failures += error.errno in _OF_THE_FILE
-                if segment.failures < TRIES and error.errno != errno.ENOENT:
-                    raise
-                rows, damaged = [], segment.give_up()
-            segment.failures = 0
-            return Read(rows, damaged, segment.at)
-        return Read([], 0, self._next_row)
-
-    def _key(self, line: bytes, key: int, layout: int) -> int:
-        return key if layout == self._layout else self._key_of(line)
+    def read(self) -> Read:
+        """The next segment; what is appended from now on comes into another."""
+        segment = next((one for one in self._segments if not one.was_read), None)
+        if segment is None:
+            return Read([], 0, self._next_row)
+        if segment is self._segments[-1]:
+            self._close_active()
+        try:
+            data = segment.path.read_bytes()
+        except OSError as error:
+            if error.errno in _NOT_NOW:
+                raise
+            data = b""
+        rows = [row for row in rows_of(data) if segment.first_row <= row.number < segment.end_row]
+        damaged = segment.end_row - segment.first_row - len(rows)
+        # What is left behind the last row is a torn append, of which nobody was told, or damage: it is kept.
+        whole = not damaged and len(data) == sum(ROW_BYTES + len(row.line) for row in rows)
+        segment.was_read, segment.is_damaged = True, not whole
+        return Read(rows, damaged, segment.end_row)
 
     def settle(self, row: int) -> None:
-        """All rows before this one are in the stream, or lost. Needs no room on the disk."""
-        self._settled = row
-        done = [segment for segment in self._segments if segment.end_row <= row]
-        self._write_ledger()
-        if done and self._ledger >= 0:
-            os.fdatasync(self._ledger)  # a file's removal may survive a power cut, so what says so has to
-        for segment in done:
-            self._dispose(segment)
+        """All rows before this one are in the stream, or lost: their files go. Needs no room on the disk."""
+        for segment in [one for one in self._segments if one.was_read and one.end_row <= row]:
+            self._remove(segment)
 
     def set_aside(self, line: bytes) -> None:
         """Keep a line that the stream refuses for good, synced, in a file of such lines."""
@@ -249,32 +199,23 @@ class Files:
     def close(self) -> None:
         """Close every file; the lock is free."""
         self._close_active()
-        for fd in (self._ledger, self._lock):
-            if fd >= 0:
-                os.close(fd)
+        os.close(self._lock)
 
-    def _begin(self, row: int) -> Segment:
+    def _begin(self, row: int) -> None:
         self._close_active()
-        segment = Segment(self._path(row), row)
+        segment = Segment(self._path(row), row, row, 0)
         self._active = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._segments.append(segment)
         try:
             _sync_folder(self._folder)
         except OSError:
             # Rows in it would be answered, and be gone with its name after a power cut.
-            self._dispose(segment)
+            self._close_active()
+            self._remove(segment)
             raise
-        return segment
 
     def _path(self, row: int) -> Path:
         return self._folder / f"spill-0-{row:020d}.seg"
-
-    def _is_there(self, segment: Segment) -> bool:
-        """Whether the active file still has its name: rows in one that was deleted or moved would never be found."""
-        try:
-            return os.path.samestat(segment.path.stat(), os.fstat(self._active))
-        except OSError:
-            return False
 
     def _close_active(self) -> None:
         if self._active >= 0:
@@ -282,13 +223,11 @@ class Files:
             with contextlib.suppress(OSError):  # what was answered was synced before
                 os.close(fd)
 
-    def _dispose(self, segment: Segment) -> None:
+    def _remove(self, segment: Segment) -> None:
         """Let go of a file whose rows are all settled; one that was damaged is kept under another name."""
-        if segment is self._segments[-1]:
-            self._close_active()
         self._segments.remove(segment)
         try:
-            if segment.damaged:
+            if segment.is_damaged and segment.path.exists():
                 aside = segment.path.with_suffix(".damaged")
                 segment.path.rename(aside)
                 log.error(
@@ -304,39 +243,6 @@ class Files:
                 *(segment.path.name, error.strerror),
                 extra={"event": "spill-file-not-removed"},
             )
-
-    def _read_ledger(self) -> tuple[int, int]:
-        """0 and 0 where there is none, or it is damaged."""
-        path = self._folder / "spill-0.ledger"
-        try:
-            with _readable(path):
-                data = path.read_bytes()[: _LEDGER.size]
-            low, known, crc = _LEDGER.unpack(data)
-        except (OSError, struct.error):
-            return 0, 0
-        return (low, known) if crc == zlib.crc32(data[:16]) else (0, 0)
-
-    def _write_ledger(self) -> None:
-        """In place, unsynced: it survives a kill, and after a power cut it may say what it said before."""
-        rows = _LEDGER.pack(self._settled, self._next_row, 0)[:16]
-        with contextlib.suppress(OSError):
-            if self._ledger < 0:
-                self._ledger = os.open(self._folder / "spill-0.ledger", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._ledger, rows + struct.pack("<I", zlib.crc32(rows)), 0)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Makes one line for the operator where a file is there and may not, or cannot now, be read."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _OF_THE_FILE:
-            raise
-        raise SettingsError(
-            f"STREAM_ROUTER_SPILL_DIR: {path.name} in it cannot be read ({_code(error)}), and events may wait in it; "
-            "let this receiver's user own it, or move it away"
-        ) from None
 
 
 def _lock(folder: Path) -> int:
@@ -384,20 +290,15 @@ class _Job(NamedTuple):
 class Spill:
     """The folder on disk. Its methods return at once; each `done` is called later on the loop.
 
-    `key_of` finds a line's conversation anew, for what was written under another partition path (`paths`). Raises
-    SettingsError at construction where another process has the folder, or a file in it cannot be read.
+    Raises SettingsError at construction where another process has the folder, or a file in it cannot be read.
     """
 
-    def __init__(
-        self, folder: Path, paths: str, key_of: Callable[[bytes], int], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.folder = folder
         self._loop = loop
-        self._files = Files(folder, paths, key_of)
+        self._files = Files(folder)
         self.unread = self._files.unread
         """How many rows an earlier process left."""
-        self.missing = self._files.missing
-        """How many it wrote besides, of which no file is there any more."""
         self.size_bytes = self._files.size_bytes
         self.error = ""
         """Why the last append, reading or settling failed, by the disk's code; empty where it did not."""
@@ -409,12 +310,12 @@ class Spill:
         """Store lines (conversation, line) behind what is there; `done` gets the first one's number, or None."""
         self._jobs.put(_Append(lines, done))
 
-    def read(self, max_bytes: int, done: Callable[[Read], None]) -> None:
-        """The oldest rows not read yet."""
-        self._jobs.put(_Job(lambda: self._files.read(max_bytes), done, Read([], 0, 0)))
+    def read(self, done: Callable[[Read], None]) -> None:
+        """The oldest segment not read yet."""
+        self._jobs.put(_Job(self._files.read, done, Read([], 0, 0)))
 
     def settle(self, row: int) -> None:
-        """Forget all rows before this one: they are in the stream, or lost."""
+        """All rows before this one are in the stream, or lost: segments that end there go."""
 
         def settle() -> None:
             failpoint("spill_drained_before_removed")

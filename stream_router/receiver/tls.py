@@ -41,11 +41,26 @@ def check(settings: Receiver) -> None:
 def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     """A server's context with these files. Raises SettingsError where they cannot be used."""
     for path, name in ((cert, "CERT"), (key, "KEY"), (client_ca, "CLIENT_CA")):
-        _check_is_file(path, f"STREAM_ROUTER_TLS_{name}")
+        try:
+            if path is not None:
+                files.read(path)  # OpenSSL would wait for the writer of a pipe, and read a device without end
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.why(error)}); give a readable PEM file"
+            ) from None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_alpn_protocols(["http/1.1"])
-    _load_pair(made, cert, key)
+    asked: list[bool] = []
+
+    def passphrase() -> bytes:  # without it OpenSSL would ask on the terminal
+        asked.append(True)
+        return b""
+
+    try:
+        made.load_cert_chain(cert, key, passphrase)
+    except (OSError, ValueError) as error:
+        raise SettingsError(_bad_half(cert, error, encrypted=bool(asked))) from None
     if client_ca:
         try:
             made.load_verify_locations(client_ca)
@@ -61,44 +76,10 @@ def _file(path: Path | None, variable: str) -> Path:
     return path
 
 
-def _check_is_file(path: Path | None, variable: str) -> None:
-    """OpenSSL would wait for the writer of a pipe, and read a device without end."""
-    try:
-        if path:
-            files.check(path)
-    except files.NoRegularFileError:
-        raise SettingsError(f"{variable}: is no regular file; give a readable PEM file") from None
-    except OSError:
-        pass  # said better where it is read
-
-
-def _load_pair(made: ssl.SSLContext, cert: Path, key: Path) -> None:
-    asked = False
-
-    def passphrase() -> bytes:
-        # Without this OpenSSL would ask on the terminal.
-        nonlocal asked
-        asked = True
-        return b""
-
-    try:
-        made.load_cert_chain(cert, key, passphrase)
-        trouble: Exception | None = None
-    except (OSError, ValueError) as error:
-        trouble = error
-    if asked:
-        raise SettingsError("STREAM_ROUTER_TLS_KEY: is encrypted; give a PEM file without a passphrase")
-    if trouble:
-        raise SettingsError(_bad_half(cert, key, trouble))
-
-
-def _bad_half(cert: Path, key: Path, trouble: Exception) -> str:
+def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> str:
     """Which of the two files is wrong, and how: OpenSSL tells the same of both."""
-    for path, name in ((cert, "CERT"), (key, "KEY")):
-        try:
-            files.read(path)
-        except (OSError, ValueError) as error:
-            return f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.why(error)}); give a readable PEM file"
+    if encrypted:
+        return "STREAM_ROUTER_TLS_KEY: is encrypted; give a PEM file without a passphrase"
     if getattr(trouble, "reason", "") == "KEY_VALUES_MISMATCH":
         return "STREAM_ROUTER_TLS_KEY: is not the key of STREAM_ROUTER_TLS_CERT; give the two that belong together"
     try:
@@ -108,16 +89,12 @@ def _bad_half(cert: Path, key: Path, trouble: Exception) -> str:
     return "STREAM_ROUTER_TLS_KEY: holds no private key in PEM; give the key of STREAM_ROUTER_TLS_CERT"
 
 
-class _Daily(Seldom):
-    EVERY_S = DAY_S
-
-
 class Tls:
     """The context for new connections; `refresh` looks whether a file changed."""
 
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
-        self._said, self._end_said = Seldom(clock), _Daily(clock)
-        self._ended = False
+        self._said = Seldom(clock)
+        self._end_told: object = None
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         self._seen = self._look()
         self.context: ssl.SSLContext | None = None
@@ -153,17 +130,14 @@ class Tls:
 
     def say_end(self, now_s: float) -> None:
         """Say that the certificate ends soon: once a day, and at once when it has ended. `now_s` is epoch seconds."""
-        if self.ends_s is None:
+        if self.ends_s is None or self.ends_s - now_s >= SOON_DAYS * DAY_S:
             return
-        left_s = self.ends_s - now_s
-        is_new = self._ended != (left_s <= 0) or left_s >= SOON_DAYS * DAY_S
-        self._ended = left_s <= 0
-        if is_new:
-            self._end_said.over()
-        if left_s >= SOON_DAYS * DAY_S or not self._end_said():
+        ended = self.ends_s <= now_s
+        telling = (self.ends_s, ended, now_s // DAY_S)
+        if telling == self._end_told:
             return
-        at = iso(self.ends_s * 1000)
-        if self._ended:
+        self._end_told, at = telling, iso(self.ends_s * 1000)
+        if ended:
             log.error(
                 "the TLS certificate ended at %s: senders refuse the connection; renew it",
                 at,

@@ -15,7 +15,6 @@ LINGER_S = "stream_router.receiver.putrecords:LINGER_S"
 IDLE_S = "stream_router.receiver.connection:IDLE_S"
 BODY_S = "stream_router.receiver.connection:BODY_S"
 HEAD_S = "stream_router.receiver.connection:HEAD_S"
-UNKNOWN_S = "stream_router.receiver.connection:UNKNOWN_S"
 
 
 def with_constants(values: Mapping[str, float]) -> dict[str, str]:

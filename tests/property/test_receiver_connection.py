@@ -104,9 +104,8 @@ def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: 
     loop = asyncio.new_event_loop()
     stats = Stats()
     connections, turns = Connections(loop, 10, 10, (), stats), Turns(loop)
-    handler, busy = Handler(random), random.random() * 0.6
-    cast("Any", turns).have_time = lambda: random.random() > busy and not turns._queue
-    connection = Connection("1.2.3.4", loop, connections, handler, turns)
+    handler = Handler(random)
+    connection = Connection("1.2.3.4", loop, connections, cast("Any", handler), turns)
     assert connections.admit(connection)
     wire = Wire(connection, slow=random.random() < 0.3)
     connection.connection_made(cast("asyncio.Transport", wire))

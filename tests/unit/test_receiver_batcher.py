@@ -10,7 +10,7 @@ import pytest
 from stream_router import limits
 from stream_router.envelope import HASH_SPACE
 from stream_router.errors import Answer
-from stream_router.receiver import batcher as batcher_module
+from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
 from stream_router.receiver.intake import Sealed
@@ -194,8 +194,8 @@ def test_without_a_delivery_id_nothing_is_a_copy() -> None:
 
 def test_memory_is_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """100,000 deliveries for 10 minutes; here three."""
-    assert (batcher_module.REMEMBERED, batcher_module.REMEMBERED_S) == (100_000, 600.0)
-    monkeypatch.setattr(batcher_module, "REMEMBERED", 3)
+    assert (events_module.REMEMBERED, events_module.REMEMBERED_S) == (100_000, 600.0)
+    monkeypatch.setattr(events_module, "REMEMBERED", 3)
     bench = Bench()
     events = [bench.event(0) for _ in range(5)]
     for event in events:

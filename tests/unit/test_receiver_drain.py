@@ -14,7 +14,7 @@ import trustme
 import uvloop
 
 from stream_router.receiver import connection, server
-from stream_router.receiver.server import HttpServer
+from stream_router.receiver.server import HttpServer, bound
 from stream_router.receiver.stats import Stats
 from stream_router.receiver.tls import Tls
 from stream_router.settings.receiver import Receiver
@@ -60,7 +60,7 @@ async def serving(
     listen = f"127.0.0.1:{port}"
     settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)
     tls_files = Tls(settings)
-    running = HttpServer(settings, handler, lambda: tls_files.context, Stats())
+    running = HttpServer(settings, bound(settings), cast("Any", handler), lambda: tls_files.context, Stats())
     with contextlib.ExitStack() as stack:
         yield running, handler, lambda: stack.enter_context(contextlib.closing(Client(port)))
 

@@ -44,7 +44,7 @@ class Bench:
         self.loop = FakeLoop()
         loop: Any = self.loop
         self.connections = Connections(loop, 10, 10, (), Stats())
-        self.connection = Connection("1.2.3.4", loop, self.connections, self, Turns(loop))
+        self.connection = Connection("1.2.3.4", loop, self.connections, cast("Any", self), Turns(loop))
         self.connections.admit(self.connection)
         self.transport = Transport()
         self.connection.connection_made(cast("Any", self.transport))
