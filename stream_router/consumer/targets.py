@@ -24,4 +24,3 @@ class Targets:
         self.publish = of_bus("PutEvents")
         self.letters = endpoints.target(session, "sqs", "SendMessageBatch")
         self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
-        self.metrics = endpoints.target(session, "cloudwatch", "PutMetricData")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.envelope import Resubmitted, seal_line
 from tests.daemon import Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -429,6 +430,35 @@ def test_a_record_that_kills_the_process_is_buried_alone(fake_aws: FakeAwsProces
     assert reasons(fake_aws) == ["crashed"]
     assert {line["eventId"] for line in fake_aws.lines("SendMessageBatch", "accepted")} == {f"{500:032x}"}
     assert set(delivered(fake_aws)) == {f"{n:032x}" for n in range(1000) if n != 500}
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_killer_that_is_redriven_costs_one_death_and_the_shard_goes_on(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """`dlq redrive` marks its line: it dies once, and is a dead letter again that says how often it came back."""
+    told = Resubmitted("redrive", "cxone-event-router", "1234", 1)
+    line_of_500 = envelope(500)
+    back = seal_line(line_of_500, f"{500:032x}", "delivery", 1_767_225_600_000, told, crashed=True)
+    datas = [*map(envelope, range(10)), back, *map(envelope, range(10, 20))]
+    deaths = 0
+    for _ in range(3):
+        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINTS='event=segfault:"int-500"') as child:
+            child.initialize()
+            try:
+                child.process_batch(datas)
+                child.settle()
+            except EOFError:
+                assert child.process.returncode == -signal.SIGSEGV
+                deaths += 1
+                continue
+            break
+    assert deaths == 1
+    assert set(delivered(fake_aws)) == {f"{number:032x}" for number in range(20)}
+    (line,) = fake_aws.lines("SendMessageBatch", "accepted")
+    letter = json.loads(line["payload"])
+    assert (letter["reason"], letter["resubmitted"]) == ("crashed", str(told))
+    assert base64.b64decode(letter["record"]["data"]) == line_of_500
 
 
 @pytest.mark.usefixtures("proven")

@@ -7,7 +7,6 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
-from stream_router.aws import endpoints
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.metrics_catalogue import ENTRIES_PER_CALL, STAGES
 
@@ -78,15 +77,3 @@ def test_no_request_is_larger_or_fuller_than_cloudwatch_takes() -> None:
 def test_nothing_measured_is_no_request() -> None:
     """A metric without values is left out; if all are, nothing is sent."""
     assert cloudwatch.bodies([cloudwatch.Series(LATENCY, [], [])], WHOSE, 0.0) == []
-
-
-def test_the_operation_is_botocores(monkeypatch: Any) -> None:
-    """Target header, JSON version and signing name are those of botocore's model."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    target = endpoints.target(endpoints.session("us-east-1"), "cloudwatch", "PutMetricData")
-    metadata = MODEL.metadata
-    assert f"X-Amz-Target: {metadata['targetPrefix']}.PutMetricData" in target.headers
-    assert f"Content-Type: application/x-amz-json-{metadata['jsonVersion']}" in target.headers
-    assert target.service == MODEL.signing_name
-    assert target.url == "https://monitoring.us-east-1.amazonaws.com/"
