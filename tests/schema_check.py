@@ -19,8 +19,7 @@ from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.status import Status as ReceiverStatus
-from stream_router.telemetry.audit import audit_chain
-from stream_router.telemetry.audit.audit_chain import AuditLog
+from stream_router.telemetry import audit
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import World
 
@@ -73,11 +72,6 @@ def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any
     patch.setattr(owner, name, checked)
 
 
-def _audit_record(_: Any, args: tuple[Any, ...]) -> None:
-    digests = {"previous": "0" * 64, "digest": "0" * 64}
-    conforms("audit-record", {**json.loads(json.dumps(args[1])), **digests})
-
-
 def _letters(made: list[Message], _: tuple[Any, ...]) -> None:
     for message in made:
         _text_conforms("dead-letter", message.body)
@@ -104,7 +98,7 @@ def _drained(made: list[dict[str, Any]], _: tuple[Any, ...]) -> None:
             conforms("detail", body["detail"])
 
 
-def _verified(made: audit_chain.Result, args: tuple[Any, ...]) -> None:
+def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
     """The lines that hold, whoever wrote them."""
     for line in Path(args[0]).read_bytes().splitlines()[: made.lines]:
         _text_conforms("audit-record", line)
@@ -115,11 +109,11 @@ def install(patch: pytest.MonkeyPatch) -> None:
     _wrap(patch, Transform, "_written", lambda made, _: _text_conforms("detail", made))
     for name in ("write", "write_reference", "write_parts"):
         _wrap(patch, LetterWriter, name, _letters)
-    _wrap(patch, AuditLog, "_write", _audit_record)
+    _wrap(patch, audit.AuditLog, "_sealed", lambda made, _: _text_conforms("audit-record", made))
     _wrap(patch, status, "status", lambda made, _: conforms("consumer-status", made))
     _wrap(patch, ReceiverStatus, "page", lambda made, _: _text_conforms("receiver-status", made))
     _wrap(patch, History, "_made", lambda made, _: _text_conforms("history", made))
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
     _wrap(patch, World, "drain", _drained)
-    _wrap(patch, audit_chain, "verify", _verified)
+    _wrap(patch, audit, "verify", _verified)

@@ -144,11 +144,13 @@ class AuditRecord(Model):
 
     audit_timestamp: Moment
     pipeline_id: Literal["cxone-event-router-v1"]
+    shard_id: str
     events_processed: Count
     metrics: dict[str, Any]
     compliance_status: Literal["verified", "unverified"]
     compliance_reasons: list[str] | None = None
-    data_retention_policy: Literal["90days"]
+    data_retention_policy: str = Field(pattern="^(unknown|stream \\d+h, dead letters \\d+h)$")
+    to: Literal["stderr"] | None = None
     lost_before: Count | None = None
     torn_bytes_before: Count | None = None
     previous: str = Field(pattern="^[0-9a-f]{64}$")

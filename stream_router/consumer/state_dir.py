@@ -18,6 +18,9 @@ from stream_router.process import forget_halves, write_whole
 TARGET_PROOF = "target-proof"
 """One line of JSON: what the supervisor knows of bus and rule (`target_proof.Line`)."""
 
+RETENTION = "retention"
+"""A line: for how long stream and dead-letter queue keep what they have, as the supervisor found at its start."""
+
 FATAL = "fatal"
 """A child's line on settings that cannot work: the supervisor says it and ends, and starts no other daemon."""
 
@@ -50,6 +53,13 @@ def known_worker(folder: Path | None) -> str:
     with contextlib.suppress(OSError, ValueError):
         return (folder / WORKER_ID).read_text("utf-8").strip() if folder else ""
     return ""
+
+
+def retention(folder: Path | None) -> str:
+    """What the supervisor found, for the audit's `dataRetentionPolicy`; "unknown" where it has found nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        return (folder / RETENTION).read_text("utf-8") if folder else "unknown"
+    return "unknown"
 
 
 class StateDir:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream_router.settings.operators import AuditKey
 from stream_router.settings.reading import load
-from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry import audit
 
 
 def run(*files: Path) -> int:
@@ -19,7 +19,7 @@ def run(*files: Path) -> int:
 
 def _verify(file: Path, key: bytes | None) -> int:
     try:
-        result = audit_chain.verify(file, key)
+        result = audit.verify(file, key)
     except OSError as error:
         sys.stderr.write(f"{file}: {error.strerror}\n")
         return 1

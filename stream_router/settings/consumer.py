@@ -44,7 +44,9 @@ class Consumer(Guarded):
     # The Helm chart sets a port by itself (deploy/helm/templates/common.yaml, consumer.yaml).
     admin_listen: HostPort = "127.0.0.1:9464"
     admin_token: Secret | None = None
-    audit_dir: Folder | None = None
+    audit_dir: Folder | None = Field(
+        None, description="path of a folder that can be written to, or - for standard error"
+    )
     audit_key: Secret | None = None
     state_dir: Folder | None = None
     worker: WorkerName | None = None

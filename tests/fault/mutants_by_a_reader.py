@@ -191,15 +191,15 @@ TELEMETRY = {
         ("tests/unit/test_histogram.py",),
     ),
     "an audit record does not name the one before": Mutant(
-        "telemetry/audit/audit_chain.py",
-        "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _open",
-        "        self._torn_bytes = 0\n\n    def _open",
+        "telemetry/audit.py",
+        "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _sealed",
+        "        self._torn_bytes = 0\n\n    def _sealed",
         ("tests/unit/test_audit.py",),
     ),
     "a batch whose events are not accounted for is verified": Mutant(
-        "telemetry/audit/batch_audit_record.py",
-        'doubts.append("events_unaccounted")',
-        "pass",
+        "telemetry/audit.py",
+        "batch.probes != batch.events,",
+        "batch.probes > batch.events,",
         ("tests/unit/test_shard_snapshot.py",),
     ),
     "metrics that CloudWatch did not take are gone": Mutant(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.telemetry.audit.audit_chain import verify
+from stream_router.telemetry.audit import verify
 from tests.daemon import Child, envelope
 from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.failpoint_lives import LINES, PLACES, RECORDS, SHARD, Lives, last_checkpoint, letters

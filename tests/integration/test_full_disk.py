@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry import audit
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
 from tests.daemon import Child, envelope, prove
@@ -91,7 +91,7 @@ def inside(disk: Path) -> dict[str, Any]:
             "sent": sent,
             "batches": batches,
             "accepted": len(fake_aws.lines("PutEvents", "accepted")),
-            "audit": audit_chain.verify(name, None),
+            "audit": audit.verify(name, None),
         }
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,38 +13,70 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from stream_router.log import start_logging
+from stream_router.model import Batch
 from stream_router.operate import audit as audit_verify
-from stream_router.telemetry.audit import audit_chain
-from stream_router.telemetry.audit.batch_audit_record import record
+from stream_router.telemetry import audit
 
 NOW_S = 1767225600.5
+SHARD = "shardId-000000000003"
+RETENTION = "stream 168h, dead letters 336h"
 KEYS = pytest.mark.parametrize("key", [None, b"a key"], ids=["sha256", "hmac"])
 
 
 def write(path: Path, batches: int, key: bytes | None = None) -> None:
-    log = audit_chain.AuditLog(path, key)
+    log = audit.AuditLog(path, key)
     for number in range(batches):
-        assert log.append(record(number, {"delivered": number}, [], NOW_S + number))
+        assert log.append(record(number))
     log.close()
 
 
-@KEYS
-def test_a_record_is_what_the_contract_says(tmp_path: Path, key: bytes | None) -> None:
-    """Every field of docs/contract.md, "Audit record"; `verified` only without a reason against it."""
-    log = audit_chain.AuditLog(tmp_path / "a" / "shard.jsonl", key)
-    log.append(record(7, {"delivered": 7}, [], NOW_S))
-    log.append(record(8, {"delivered": 6}, ["events_unaccounted"], NOW_S))
-    log.close()
-    first, second = (orjson.loads(line) for line in (tmp_path / "a" / "shard.jsonl").read_bytes().splitlines())
-    assert first["auditTimestamp"] == "2026-01-01T00:00:00.500Z"
-    assert first["pipelineId"] == "cxone-event-router-v1"
-    assert first["eventsProcessed"] == 7
-    assert first["metrics"] == {"delivered": 7}
-    assert first["complianceStatus"] == "verified"
-    assert "complianceReasons" not in first
-    assert first["dataRetentionPolicy"] == "90days"
-    assert second["complianceStatus"] == "unverified"
-    assert second["complianceReasons"] == ["events_unaccounted"]
+def record(events: int, masking: str = "default 1", **batch: Any) -> dict[str, Any]:
+    """Of a batch whose events were all delivered, but for what is said of it."""
+    made = Batch(1)
+    made.events = made.delivered = events
+    for name, value in batch.items():
+        setattr(made, name, value)
+    return audit.of_batch(made, SHARD, masking, RETENTION, NOW_S)
+
+
+def test_a_record_is_what_the_contract_says() -> None:
+    """Every field of docs/contract.md, "Audit record"."""
+    assert record(7, records=3, masked=Counter({"redact": 9})) == {
+        "auditTimestamp": "2026-01-01T00:00:00.500Z",
+        "pipelineId": "cxone-event-router-v1",
+        "shardId": SHARD,
+        "eventsProcessed": 7,
+        "metrics": {
+            "batch": 1,
+            "deadLetters": {},
+            "masking": "default 1",
+            "delivered": 7,
+            "dead_lettered": 0,
+            "dropped": 0,
+            "retried": 0,
+            "records": 3,
+            "masked": {"redact": 9},
+        },
+        "complianceStatus": "verified",
+        "dataRetentionPolicy": RETENTION,
+    }
+
+
+@pytest.mark.parametrize(
+    ("made", "reasons"),
+    [
+        (record(7, delivered=6), ["events_unaccounted"]),
+        (record(7, masking="off"), ["masking_off"]),
+        (record(7, masking="off", delivered=0, dropped=7), None),
+        (record(7, delivered=6, dead_letters=Counter(masking_failed=1)), ["masking_failed"]),
+        (record(7, delivered=5, dropped=1, probes=1), None),
+    ],
+)
+def test_verified_is_what_is_accounted_for_and_was_masked(made: dict[str, Any], reasons: list[str] | None) -> None:
+    """Every event of the batch has an end, and a masking policy ran on each that was published."""
+    assert made.get("complianceReasons") == reasons
+    assert made["complianceStatus"] == ("unverified" if reasons else "verified")
 
 
 @KEYS
@@ -52,7 +85,7 @@ def test_the_chain_goes_on_over_a_restart(tmp_path: Path, key: bytes | None) -> 
     path = tmp_path / "shard.jsonl"
     for _ in range(3):
         write(path, 2, key)
-    assert audit_chain.verify(path, key) == audit_chain.Result(6, "")
+    assert audit.verify(path, key) == audit.Result(6, "")
 
 
 @given(data=st.data(), key=st.sampled_from([None, b"k"]))
@@ -65,7 +98,7 @@ def test_any_changed_byte_shows(tmp_path: Path, data: st.DataObject, key: bytes 
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    assert audit_chain.verify(path, key).problem
+    assert audit.verify(path, key).problem
 
 
 @KEYS
@@ -84,16 +117,16 @@ def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None
         "forged": [*lines[:2], (tmp_path / "other.jsonl").read_bytes(), *lines[2:]],
     }[edit]
     path.write_bytes(b"".join(edited))
-    assert audit_chain.verify(path, key).problem
+    assert audit.verify(path, key).problem
 
 
 def test_without_the_key_no_line_can_be_written_that_holds(tmp_path: Path) -> None:
     """A forger who recomputes every digest with plain SHA-256, or another key, is found out."""
     path = tmp_path / "shard.jsonl"
     write(path, 3, b"the forger's")
-    assert audit_chain.verify(path, b"the real one").problem.startswith("line 1 was changed")
+    assert audit.verify(path, b"the real one").problem.startswith("line 1 was changed")
     write(tmp_path / "plain.jsonl", 3, None)
-    assert audit_chain.verify(tmp_path / "plain.jsonl", b"the real one").problem
+    assert audit.verify(tmp_path / "plain.jsonl", b"the real one").problem
 
 
 @pytest.mark.parametrize("cut", [1, 10, 200])
@@ -103,24 +136,24 @@ def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: 
     write(path, 3)
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
-    assert "torn" in audit_chain.verify(path, None).problem
+    assert "torn" in audit.verify(path, None).problem
     torn = len(content[:-cut].rpartition(b"\n")[2])
     write(path, 1)
-    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
+    assert audit.verify(path, None) == audit.Result(3, "")
     assert orjson.loads(path.read_bytes().splitlines()[-1])["tornBytesBefore"] == torn
 
 
 def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> None:
     """Two writers would fork the chain: the second waits, and then writes everything, in order."""
     path = tmp_path / "shard.jsonl"
-    first, second = audit_chain.AuditLog(path, None), audit_chain.AuditLog(path, None)
-    assert first.append(record(1, {}, [], NOW_S))
-    assert not second.append(record(2, {}, [], NOW_S))
-    assert not second.append(record(3, {}, [], NOW_S))
+    first, second = audit.AuditLog(path, None), audit.AuditLog(path, None)
+    assert first.append(record(1))
+    assert not second.append(record(2))
+    assert not second.append(record(3))
     first.close()
-    assert second.append(record(4, {}, [], NOW_S))
+    assert second.append(record(4))
     second.close()
-    assert audit_chain.verify(path, None) == audit_chain.Result(4, "")
+    assert audit.verify(path, None) == audit.Result(4, "")
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
 
 
@@ -128,36 +161,36 @@ def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> Non
 def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path, *, kept: bool) -> None:
     """Who archives it, or removes what is old enough, need not stop the shard: no record goes where nobody looks."""
     path, archive = tmp_path / "shard.jsonl", tmp_path / "archive.jsonl"
-    log = audit_chain.AuditLog(path, None)
-    assert log.append(record(1, {}, [], NOW_S))
+    log = audit.AuditLog(path, None)
+    assert log.append(record(1))
     if kept:
         path.rename(archive)
     else:
         path.unlink()
     for number in (2, 3):
-        assert log.append(record(number, {}, [], NOW_S))
-    assert log.close() == (0, 0)
+        assert log.append(record(number))
+    assert log.close() == 0
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [2, 3]
-    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
-    assert not kept or audit_chain.verify(archive, None) == audit_chain.Result(1, "")
+    assert audit.verify(path, None) == audit.Result(2, "")
+    assert not kept or audit.verify(archive, None) == audit.Result(1, "")
 
 
 def test_a_file_that_was_emptied_begins_a_chain_of_its_own(tmp_path: Path) -> None:
     """logrotate's `copytruncate`: both halves verify. A file that was cut shorter shows, as does any line taken out."""
     path, archive = tmp_path / "shard.jsonl", tmp_path / "archive.jsonl"
-    log = audit_chain.AuditLog(path, None)
+    log = audit.AuditLog(path, None)
     for number in (1, 2):
-        assert log.append(record(number, {}, [], NOW_S))
+        assert log.append(record(number))
     archive.write_bytes(path.read_bytes())
     os.truncate(path, 0)
     for number in (3, 4):
-        assert log.append(record(number, {}, [], NOW_S))
-    assert audit_chain.verify(archive, None) == audit_chain.Result(2, "")
-    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
+        assert log.append(record(number))
+    assert audit.verify(archive, None) == audit.Result(2, "")
+    assert audit.verify(path, None) == audit.Result(2, "")
     os.truncate(path, path.read_bytes().index(b"\n") + 1)
-    assert log.append(record(5, {}, [], NOW_S))
+    assert log.append(record(5))
     log.close()
-    assert audit_chain.verify(path, None).problem.startswith("line 2 does not follow")
+    assert audit.verify(path, None).problem.startswith("line 2 does not follow")
 
 
 def test_a_line_that_a_sick_disk_keeps_torn_is_cut_off_before_the_next(
@@ -165,16 +198,16 @@ def test_a_line_that_a_sick_disk_keeps_torn_is_cut_off_before_the_next(
 ) -> None:
     """Half of it is written and cannot be taken back: the next record must not be written behind that half."""
     path = tmp_path / "shard.jsonl"
-    log = audit_chain.AuditLog(path, None)
-    assert log.append(record(1, {}, [], NOW_S))
+    log = audit.AuditLog(path, None)
+    assert log.append(record(1))
     whole = os.write
     with monkeypatch.context() as sick:
         sick.setattr(os, "write", lambda fd, data: whole(fd, data[:20]))
         sick.setattr(os, "ftruncate", refused(errno.EIO))
-        assert not log.append(record(2, {}, [], NOW_S))
-    assert log.append(record(3, {}, [], NOW_S))
+        assert not log.append(record(2))
+    assert log.append(record(3))
     log.close()
-    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
+    assert audit.verify(path, None) == audit.Result(3, "")
     assert [orjson.loads(line).get("tornBytesBefore") for line in path.read_bytes().splitlines()] == [None, 20, None]
 
 
@@ -184,8 +217,8 @@ def test_a_handle_that_went_bad_is_given_up_for_a_new_one(tmp_path: Path, monkey
     Nor does such a disk close it well; its number may be another file's by then, which is left alone.
     """
     path = tmp_path / "shard.jsonl"
-    log = audit_chain.AuditLog(path, None)
-    assert log.append(record(1, {}, [], NOW_S))
+    log = audit.AuditLog(path, None)
+    assert log.append(record(1))
     stale, status, close = log._fd, os.fstat, os.close
     another = (tmp_path / "another").open("w")
 
@@ -197,11 +230,11 @@ def test_a_handle_that_went_bad_is_given_up_for_a_new_one(tmp_path: Path, monkey
     monkeypatch.setattr(os, "fstat", lambda fd: refused(errno.ESTALE)() if fd == stale else status(fd))
     with monkeypatch.context() as sick, another:
         sick.setattr(os, "close", closed_badly)
-        assert not log.append(record(2, {}, [], NOW_S))
-    assert log.append(record(3, {}, [], NOW_S))
-    assert log.close() == (0, 0)
+        assert not log.append(record(2))
+    assert log.append(record(3))
+    assert log.close() == 0
     close(stale)
-    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
+    assert audit.verify(path, None) == audit.Result(3, "")
 
 
 def refused(code: int) -> Callable[..., Any]:
@@ -212,33 +245,30 @@ def refused(code: int) -> Callable[..., Any]:
 
 
 def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:
-    """Auditing that fails delays its records, up to a bound. The next line that is written says how many are missing.
-
-    And whoever appends one that is given up is not told that it was written.
-    """
+    """Auditing that fails delays its records, up to a bound; the next line says how many are missing."""
     (tmp_path / "a").write_text("no folder")
     path = tmp_path / "a" / "shard.jsonl"
-    log = audit_chain.AuditLog(path, None)
-    for _ in range(audit_chain.WAITING_MAX + 2):
-        assert not log.append(record(1, {}, [], NOW_S))
+    log = audit.AuditLog(path, None)
+    for _ in range(audit.WAITING_MAX + 2):
+        assert not log.append(record(1))
     (tmp_path / "a").unlink()
-    assert log.append(record(3, {}, [], NOW_S))
+    assert log.append(record(3))
     log.close()
     lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-    assert len(lines) == audit_chain.WAITING_MAX + 1
+    assert len(lines) == audit.WAITING_MAX + 1
     assert (lines[-1]["eventsProcessed"], lines[-1]["lostBefore"]) == (3, 2)
     assert not any("lostBefore" in line for line in lines[:-1])
-    assert audit_chain.verify(path, None) == audit_chain.Result(len(lines), "")
+    assert audit.verify(path, None) == audit.Result(len(lines), "")
 
 
 def test_a_very_long_line_is_still_found_as_the_last(tmp_path: Path) -> None:
     """Resuming reads back to the line's beginning, wherever that is."""
     path = tmp_path / "shard.jsonl"
-    log = audit_chain.AuditLog(path, None)
-    log.append(record(1, {"masked": {str(number): number for number in range(30_000)}}, [], NOW_S))
+    log = audit.AuditLog(path, None)
+    log.append(record(1, masked=Counter({str(number): number for number in range(30_000)})))
     log.close()
     write(path, 1)
-    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
+    assert audit.verify(path, None) == audit.Result(2, "")
 
 
 def test_the_command_says_which_line_is_wrong(
@@ -269,3 +299,20 @@ def test_one_bad_file_of_several_is_enough(
     said = capsys.readouterr()
     assert f"{good}: all 3 lines hold" in said.out
     assert said.err.startswith(f"{bad}: ")
+
+
+@KEYS
+def test_on_standard_error_each_process_begins_a_chain(
+    tmp_path: Path, key: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`-`: the lines of all shards are verified together; one that was taken out of the middle shows."""
+    start_logging("INFO")
+    for _ in range(2):
+        log = audit.AuditLog(None, key)
+        assert all(log.append(record(number)) for number in range(3))
+    lines = capfd.readouterr().err.splitlines(keepends=True)
+    path = tmp_path / "shipped.jsonl"
+    path.write_text("".join(lines))
+    assert audit.verify(path, key) == audit.Result(6, "")
+    path.write_text("".join([lines[0], *lines[2:]]))
+    assert audit.verify(path, key).problem.startswith("line 2 does not follow")

@@ -1,7 +1,7 @@
 """What one shard tells of its events: counts and times, written as a snapshot once a second, and the audit of batches.
 
 Told a call at a time, never an event. A new counter begins in `telemetry/metrics_catalogue.py`; how the shard is now
-comes from `vitals.py`; the fields of a batch's audit line are in `telemetry/audit/batch_audit_record.py`.
+comes from `vitals.py`; the fields of a batch's audit line are in `telemetry/audit.py`.
 """
 
 import logging
@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from stream_router.consumer import state_dir
 from stream_router.log import Seldom
 from stream_router.model import SNAPSHOTS, Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.process import write_whole
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.audit import batch_audit_record
-from stream_router.telemetry.audit.audit_chain import AuditLog
+from stream_router.telemetry import audit
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGES
 from stream_router.telemetry.shards.shard_metrics import snapshot_file
@@ -68,10 +68,11 @@ class ShardTelemetry:
         self._clock = clock
         self.vitals: Callable[[], dict[str, Any]] = dict
         """How the shard is now: what of it goes into the snapshot."""
-        self._audit: AuditLog | None = None
-        if settings.audit_dir:
-            key = settings.key("audit_key").encode() or None
-            self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
+        self._audit: audit.AuditLog | None = None
+        if folder := settings.audit_dir:
+            path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
+            self._audit = audit.AuditLog(path, settings.key("audit_key").encode() or None)
+            self._retention = state_dir.retention(settings.state_dir)
         self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
         self._due = clock() + EVERY_S
         self._to_be_logged = Seldom(clock)
@@ -181,7 +182,8 @@ class ShardTelemetry:
         self._counted["batches"] += 1
         if self._audit is None:
             return
-        if not self._audit.append(batch_audit_record.of_batch(batch, self._transform.masking, self._now_s())):
+        record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
+        if not self._audit.append(record):
             self._counted["audit_failed"] += 1
 
     def tick(self) -> None:
@@ -207,12 +209,8 @@ class ShardTelemetry:
             return
         self._closed = True
         self._write()
-        if self._audit and any(missing := self._audit.close()):
-            log.error(
-                "%d audit records were not written before the end; %d are lost",
-                *missing,
-                extra={"event": "audit-unwritten"},
-            )
+        if self._audit and (missing := self._audit.close()):
+            log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
 
     def snapshot(self) -> dict[str, Any]:
         """Everything since the child began, as JSON data; histograms as `Histogram.to_dict` gives them."""

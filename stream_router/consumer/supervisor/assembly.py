@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import credentials, endpoints
+from stream_router.aws.clients import Clients
 from stream_router.checks import aws_checks
 from stream_router.checks import jvm as jvm_check
 from stream_router.checks.finding import Finding, at_start
-from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
+from stream_router.consumer.state_dir import DAEMON_PROPERTIES, RETENTION, StateDir
 from stream_router.consumer.supervisor import start_line, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
@@ -30,7 +32,7 @@ from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import unwritable
+from stream_router.errors import code_of, unwritable
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
@@ -38,8 +40,7 @@ from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import warn
-from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.shards.merged_shards import Merged
 from stream_router.telemetry.shards.recent import SAMPLE_S
@@ -85,6 +86,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     status = _status(settings, state, vitals, stream, prover)
     history, admin = _admin_port(settings, vitals, status)
     jvm = _proven_java(settings, rendered)
+    if settings.audit_dir:
+        state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
     told = start_line.in_force(settings, state, jvm, rendered)
     log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
@@ -145,6 +148,25 @@ def _start_checks(
         *([lambda: aws_checks.offload_bucket(session, bucket)] if bucket else []),
         lambda: aws_checks.lease_table(session, settings.application, settings.stream, note=True),
     ]
+
+
+def _retention(settings: Consumer) -> str:
+    """For how long stream and dead-letter queue keep what they have, for the audit records."""
+    clients = Clients(settings.aws_region)
+    try:
+        stream = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
+        queue = clients.sqs.get_queue_attributes(
+            QueueUrl=settings.sqs_dlq_url, AttributeNames=["MessageRetentionPeriod"]
+        )
+        letters_h = int(queue["Attributes"]["MessageRetentionPeriod"]) // 3600
+    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        log.warning(
+            "the retention of stream and queue cannot be asked for (%s); audit records call it unknown",
+            code_of(error),
+            extra={"event": "retention-unknown"},
+        )
+        return "unknown"
+    return f"stream {stream['RetentionPeriodHours']}h, dead letters {letters_h}h"
 
 
 def _kept(state: StateDir, text: str) -> None:
@@ -209,7 +231,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
     Transform(config, time.time)
     if settings.audit_dir:
-        audit_chain.prepare(settings.audit_dir)
+        audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
     found = properties.configured_endpoints(session)
     Targets(settings)

@@ -1,1 +1,0 @@
-"""The audit log: what a batch's line says, and the chain that no line can leave."""
