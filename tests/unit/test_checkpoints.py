@@ -45,18 +45,6 @@ def test_a_checkpoint_has_the_digits_that_the_daemon_wrote(tmp_path: Path, seque
     assert life.taken == sequence_numbers[-1:]
 
 
-@pytest.mark.parametrize(("proof_s", "proven"), [(4.999, None), (5.0, None), (5.001, Position(1, 0))])
-def test_what_was_settled_as_the_bus_was_asked_is_not_proven(proof_s: float, proven: Position | None) -> None:
-    """At one and the same moment nobody knows which came first, so only what was settled before counts."""
-    mark = Watermark()
-    record = Record(b"", 1)
-    record.expect(0)
-    mark.expect([record])
-    mark.advance(5.0)
-    assert mark.proven(proof_s) == proven
-    assert mark.unproven is (proven is None)
-
-
 class Proofs:
     """The bus is asked every five seconds, a little after each checkpoint would be due."""
 
@@ -169,16 +157,6 @@ def test_what_was_settled_after_the_proof_waits_for_the_next_and_is_looked_at_so
     assert bench.checkpoints.take_if_due(bench)
     assert bench.taken == [("1", 7), ("2", 0)]
     assert bench.checkpoints.proven()
-
-
-def test_checkpoints_are_an_interval_apart() -> None:
-    """However often the child comes by, and however much is settled meanwhile."""
-    bench = Bench()
-    for number in range(1, 401):
-        bench.settled(number)
-        bench.now += 0.1
-        assert bench.checkpoints.take_if_due(bench)
-    assert 40 / 5.0 - 1 <= bench.tries <= 40 / (5.0 - EARLY_S)
 
 
 def test_what_dead_letters_settled_waits_for_no_proof() -> None:

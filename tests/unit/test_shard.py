@@ -71,25 +71,6 @@ def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -
     assert life.told.closed == 1
 
 
-def test_a_stop_that_comes_as_a_batch_begins_is_obeyed_in_time(tmp_path: Path) -> None:
-    """Between two lines of the callback: the hand-off that it makes room for is not what a stop has."""
-    life = Life(tmp_path, judge=down)
-    life.process(100)
-    (shard,) = life.processor._shards
-    now, interrupts = life.rig.world.clock, [life.processor.told_to_leave]
-
-    def interrupted() -> float:
-        if interrupts:
-            interrupts.pop()()
-        return now()
-
-    shard._clock = interrupted
-    life.process(101)
-    began = now()
-    life.hear("shutdownRequested")
-    assert now() - began < LEAVE_WITHIN_S + 1
-
-
 def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:
     """The hand-off has 25 seconds; the SIGTERM that comes in its first one leaves four."""
     life = Life(tmp_path, judge=down)
@@ -132,18 +113,6 @@ def test_a_batch_is_answered_while_its_events_are_under_way(tmp_path: Path) -> N
     life.live(60)
     assert life.buried == [104]
     assert life.taken[-1] == "249"
-
-
-def test_a_sick_entry_is_buried_on_the_word_of_others_and_the_checkpoint_follows(tmp_path: Path) -> None:
-    """Events keep coming: after 30 s of retries it is a dead letter, and everything is checkpointed."""
-    life = Life(tmp_path, checkpoint_s=1.0)
-    sick(life, 100)
-    for number in range(100, 160):
-        life.process(number)
-        life.live(1)
-    life.live(15)
-    assert life.buried == [100]
-    assert life.taken[-1] == "159"
 
 
 def test_checkpoints_are_sent_only_in_callbacks_that_may_carry_one(tmp_path: Path) -> None:
@@ -269,19 +238,6 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     told = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
     dispatch.message_decode(told).dispatch(life, processor)
     assert shard.leave_by
-
-
-def test_a_shards_end_waits_for_a_sick_entry_and_is_then_checkpointed(tmp_path: Path) -> None:
-    """The bare checkpoint comes after everything is settled, however long that takes."""
-    life = Life(tmp_path, checkpoint_s=1.0)
-    bus = life.rig.bus
-    heal_at = life.rig.world.now + 100
-    bus.judge = lambda call: bus.answer(call, ["" if life.rig.world.now > heal_at else "InternalFailure"] * len(call))
-    life.process(100)
-    life.hear("shardEnded")
-    assert life.rig.world.now > heal_at
-    assert life.taken[-1] is None
-    assert life.delivered == [100]
 
 
 @pytest.mark.parametrize("known_before", [False, True])
