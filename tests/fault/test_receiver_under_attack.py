@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fault.test_receiver_slow import SlowSenders
 from tests.receiver_flood import Flood
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 from tests.receiver_load import Outcome, percentile_s, post, send
+from tests.slow_senders import SlowSenders
 
 SPAWN = multiprocessing.get_context("spawn")
 """The attacker is a process of its own: it must not slow down the load that measures."""

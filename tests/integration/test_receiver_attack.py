@@ -188,25 +188,6 @@ def test_while_draining_it_still_serves_and_says_so(fake_aws: FakeAwsProcess, tm
         assert running.process.wait(10) == 0
 
 
-def test_the_log_says_why_the_stream_refuses(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """AWS's code, the stream, what it means, what helps: once when it begins, and once when it ends."""
-    fault = {"fault": "call_error", "code": "AccessDeniedException", "status": 400, "operation": "PutRecords"}
-    with receiver(fake_aws.url, tmp_path) as running:
-        fake_aws.plan({"rules": [fault]})
-        for number in range(4):
-            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 503
-        fake_aws.plan({})
-        assert httpx.post(f"{running.url}/v1/events", content=event(9)).status_code == 202
-        failed = 'records_failed_total{code="AccessDeniedException"}'
-        running.metrics_once(lambda found: found["stream_up"] == 1 and found.get(failed, 0) > 0)
-        said = [json.loads(line) for line in running.log.read_text().splitlines()]
-    about = [line for line in said if line["message"].startswith("the stream takes no events")]
-    assert [line.get("code") for line in about] == ["AccessDeniedException", None]
-    assert "stream-router setup --policy" in about[0]["message"]
-    assert about[0]["resource"] == "cxone-events"
-    assert about[1]["message"].endswith("over")
-
-
 @pytest.mark.parametrize("after_s", [0.25, 0.4, 0.6, 0.9])
 def test_a_stop_during_the_start_ends_with_0(fake_aws: FakeAwsProcess, tmp_path: Path, after_s: float) -> None:
     """Whenever it comes once the command listens for it, which is the first thing that it does."""
