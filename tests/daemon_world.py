@@ -34,6 +34,7 @@ class World:
             "AWS_SECRET_ACCESS_KEY": "test",
             "SQS_DLQ_URL": f"http://127.0.0.1:{self.port}/000000000000/dlq",
             "STREAM_ROUTER_ADMIN_LISTEN": "127.0.0.1:0",
+            "STREAM_ROUTER_RULE": "none",
             "STREAM_ROUTER_STATE_DIR": str(folder / "state dir é"),
             "CHILD_LOG": str(folder / "heard"),
             "ANSWERS": str(self.answers),

@@ -31,7 +31,7 @@ HELD_TO = {
 
 SAYS = {
     "HoldingShards": "Shards that hold",
-    "HangingProcesses": "A worker's processes that do not go on: its children, its daemon; absent while all do",
+    "HangingProcesses": "A worker's children that do not go on; absent while all do",
     "AuditFailureCount": "Tries to write audit records that failed; absent while none waits",
     "DaemonDown": "1 where a worker has had no KCL daemon for a minute, and was not told to stop; absent where not",
     "BusUnaskedSeconds": "Time since the event bus could last be asked; absent while it answers",

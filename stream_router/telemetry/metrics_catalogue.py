@@ -204,7 +204,7 @@ SNAPSHOT_AGE: Final = Metric("snapshot_age_seconds", "gauge", "Age of what the c
 HANGING: Final = Metric(
     "hanging",
     "gauge",
-    "1 where the shard's child (shard empty: the daemon) does not go on: stopped, silent or uncalled",
+    "1 where the shard's child does not go on, or its daemon brings it nothing",
     ("shard", "reason"),
     CloudWatch("HangingProcesses", seldom=True),
 )

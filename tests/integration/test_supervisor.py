@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches import hang_watch
 from tests import supervised
 
 JVM = """
@@ -176,17 +174,3 @@ def test_the_jvm_does_not_outlive_a_supervisor_that_is_killed(run: Callable[[str
     running.process.kill()
     running.end()
     running.until(lambda: not alive(running.starts()[0]), 5.0)
-
-
-def test_a_process_that_is_stopped_for_good_is_killed() -> None:
-    """By the watch's own eyes and hands: nothing else ends what SIGSTOP has stopped."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stopped:
-        stopped.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
-        vitals = Vitals()
-        vitals.daemon_runs(stopped.pid)
-        watch = hang_watch.of(vitals, list)
-        for _ in range(hang_watch.REPLACED_AFTER):
-            assert stopped.poll() is None
-            watch.look()
-        assert stopped.wait(5) == -signal.SIGKILL

@@ -143,31 +143,64 @@ class Aws:
 
 def watch(aws: Aws) -> tuple[StreamWatch, list[float]]:
     now = [1000.0]
-    return StreamWatch(aws, aws, "stream", "table", lambda: now[0]), now
+    return StreamWatch(aws, aws, "stream", "table", 10.0, lambda: now[0]), now
 
 
-def test_a_stopped_worker_s_shard_shows_within_two_minutes() -> None:
-    """Its lease moved just after a look: the second look after that finds it where it was."""
+def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its lease moved just after a look: it has to stand still for as long as its owner has to renew it."""
+    caplog.set_level(logging.INFO)
     aws = Aws()
     made, now = watch(aws)
     made.look()
     assert (made.known.unread, made.known.retention_s) == (None, 168 * 3600)
-    aws.leases["shardId-0"] = ("worker-1", "2")
     stopped_at = now[0]
-    looks = 0
     while not made.known.unread:
         now[0] += EVERY_S
         made.look()
-        looks += 1
-    assert now[0] - stopped_at <= 120
     assert [(one.shard, one.why) for one in made.known.unread] == [("shardId-0", STANDS_STILL)]
     since = made.known.unread[0].since_s
+    assert now[0] - stopped_at <= 20
+    assert "nobody reads 1 of the stream's shards: shardId-0 (lease does not move)" in caplog.text
     now[0] += EVERY_S
     made.look()
     assert made.known.unread[0].since_s == since
+    assert caplog.text.count("nobody reads") == 1, "once a minute"
     aws.leases["shardId-0"] = ("worker-2", "3")
+    now[0] += EVERY_S
     made.look()
     assert made.known.unread == []
+    assert "all shards are read again" in caplog.text
+
+
+def test_a_lease_that_is_renewed_between_looks_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where two looks fall between two renewals; and a start that takes its leases soon is no line in the log."""
+    aws = Aws()
+    aws.leases = {}
+    made, now = watch(aws)
+    for counter in range(20):
+        made.look()
+        now[0] += EVERY_S
+        if counter:
+            aws.leases["shardId-0"] = ("worker-1", str(counter // 2))
+    assert made.known.unread == []
+    assert "nobody reads" not in caplog.text
+
+
+def test_many_workers_look_at_the_table_twice_a_second_in_all() -> None:
+    """Each look reads all of it."""
+    aws = Aws()
+    aws.pages = [[f"shardId-{n}" for n in range(100)]]
+    aws.leases = {f"shardId-{n}": (f"worker-{n}", "1") for n in range(100)}
+    made, now = watch(aws)
+    looks = 0
+    for _ in range(100):
+        before = list(made._looks)[-1:]
+        made.look()
+        looks += list(made._looks)[-1:] != before
+        now[0] += EVERY_S
+    assert looks <= 100 * EVERY_S / 50 + 1
 
 
 def test_a_table_that_is_not_there_means_that_nobody_reads() -> None:

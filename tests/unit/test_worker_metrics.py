@@ -266,7 +266,7 @@ def test_what_hangs_is_told_while_it_does(world: World) -> None:
     world.child_says("a")
     world.send()
     assert "HangingProcesses" not in world.cloud.values()
-    world.vitals.hang((Hang("a", 2, "silent"), Hang("", 1, "stopped")))
+    world.vitals.hang((Hang("a", 2), Hang("", 1)))
     world.after(60)
     world.send()
     assert world.cloud.values()["HangingProcesses"] == 2.0
@@ -311,19 +311,19 @@ def test_a_host_without_a_daemon_is_told_while_it_has_none(world: World) -> None
 def test_status_tells_what_hangs_before_all_else(world: World) -> None:
     """A holding shard is told by its child, and that of a child that hangs is old."""
     world.child_says("a", holding="bytes")
-    world.vitals.hang((Hang("a", 2, "silent"), Hang("", 1, "stopped")))
+    world.vitals.hang((Hang("a", 2), Hang("", 1)))
     told = orjson.loads(world.status.pages().status)
     assert told["state"] == "hanging"
-    problems = "the child of a has said nothing; the KCL daemon is stopped (SIGSTOP, or a debugger)"
+    problems = "the child of a has not moved; a child (process 1) has not moved"
     assert told["reason"] == problems
 
 
 def test_of_many_that_hang_three_are_named(world: World) -> None:
     """Where Kinesis does not answer, all children of a host are brought nothing: a verdict is one line all the same."""
     world.child_says("a")
-    world.vitals.hang(tuple(Hang(f"s{n}", n, "uncalled") for n in range(60)))
+    world.vitals.hang(tuple(Hang(f"s{n}", n) for n in range(60)))
     told = orjson.loads(world.status.pages().status)
-    named = "; ".join(f"the daemon has brought s{n} nothing" for n in range(3))
+    named = "; ".join(f"the child of s{n} has not moved" for n in range(3))
     assert told["reason"] == f"{named} and 57 more"
 
 

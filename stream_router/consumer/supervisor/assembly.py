@@ -16,7 +16,7 @@ from stream_router.aws.clients import Clients
 from stream_router.checks import aws_checks
 from stream_router.checks import jvm as jvm_check
 from stream_router.checks.finding import Finding, at_start
-from stream_router.consumer.state_dir import DAEMON_PROPERTIES, RETENTION, StateDir
+from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import start_line, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
@@ -27,6 +27,7 @@ from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches import hang_watch, stream_watch
+from stream_router.consumer.supervisor.watches.hang_watch import HangWatch
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
@@ -76,7 +77,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     java_credentials.check(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals = Vitals()
-    stream = stream_watch.of(settings)
+    stream = stream_watch.of(settings, rendered.failover_s)
     prover = Prover(
         state.path,
         question(settings),
@@ -98,7 +99,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     metrics = worker_metrics.of(settings, status.seen)
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
-        for one in _beside(vitals, status, admin, stream, history, metrics):
+        hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.seen().merged.shards)
+        for one in _beside(status, admin, stream, history, metrics, hangs):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
@@ -186,7 +188,12 @@ def _stand_somewhere(state: StateDir) -> None:
 
 
 def _beside(
-    vitals: Vitals, status: Status, admin: AdminPort, stream: StreamWatch, history: History, metrics: WorkerMetrics
+    status: Status,
+    admin: AdminPort,
+    stream: StreamWatch,
+    history: History,
+    metrics: WorkerMetrics,
+    hangs: HangWatch,
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
 
@@ -199,7 +206,7 @@ def _beside(
         Heartbeat(look),
         Sampler(SAMPLE_S, [status.seen], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
-        Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
+        Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
         Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
     )

@@ -14,26 +14,20 @@ DAEMON_DEAD_S = 90.0
 
 
 class Hang(NamedTuple):
-    """A process that does not go on. `shard` is the child's, "" where it is the daemon."""
+    """A child that does not go on, or to which its daemon brings nothing. `shard` is "" where it never told."""
 
     shard: str
     pid: int
-    kind: Literal["stopped", "silent", "uncalled"]
-    """By a signal or a debugger; a child without a word; a child to which its daemon brings nothing."""
 
     @property
     def process(self) -> str:
         """Which it is, in words."""
-        return f"the child of {self.shard}" if self.shard else "the KCL daemon"
+        return f"the child of {self.shard}" if self.shard else f"a child (process {self.pid})"
 
     @property
     def problem(self) -> str:
         """What is wrong, in words."""
-        if self.kind == "stopped":
-            return f"{self.process} is stopped (SIGSTOP, or a debugger)"
-        if self.kind == "silent":
-            return f"{self.process} has said nothing"
-        return f"the daemon has brought {self.shard} nothing"
+        return f"{self.process} has not moved"
 
 
 class Known(NamedTuple):

@@ -28,6 +28,10 @@ LAST_WORD_S = 60.0
 """A child whose snapshot is older, and whose process is gone, writes no other."""
 
 
+READ_S = 5.0
+"""A shard whose child was called so lately is read."""
+
+
 class Pages(NamedTuple):
     """Both pages as of one moment."""
 
@@ -102,7 +106,7 @@ class Status:
             merged=merged,
             lags=lags,
             ages=ages,
-            stream=self._stream(),
+            stream=_but_for(self._stream(), merged),
             recent=self._recent,
             verdict=None,
         )
@@ -132,10 +136,18 @@ class Status:
             daemon_memory_bytes=rss_bytes(seen.known.daemon),
             unread_shards=None if seen.stream.unread is None else len(seen.stream.unread),
             catch_up_s=seen.catch_up_s,
-            hangs=[(hang.shard, hang.kind) for hang in seen.known.hangs],
+            hangs=[(hang.shard, "still") for hang in seen.known.hangs],
             shards={name: seen.lag_gauges(name) for name in seen.lags},
         )
         return consumer_page.page(seen.merged, facts, seen.at_s)
+
+
+def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
+    """What is known of the stream, but for shards that are read here: of them a child tells sooner than the table."""
+    if not known.unread:
+        return known
+    here = {one.shard_id for one in merged.shards if (one.number("callbackAgoS") or READ_S) < READ_S}
+    return known._replace(unread=[one for one in known.unread if one.shard not in here])
 
 
 def _ages(merged: Merged) -> dict[str, Age]:

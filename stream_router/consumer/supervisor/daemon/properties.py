@@ -78,6 +78,12 @@ class Rendered(NamedTuple):
             )
         return int(told) / 1000
 
+    @property
+    def failover_s(self) -> float:
+        """How long a lease may stand still before another worker takes it; ten seconds where the file is odd."""
+        told = self.properties.get("failoverTimeMillis", "")
+        return int(told) / 1000 if told.isdecimal() else 10.0
+
     def text(self) -> str:
         """The properties as Java reads them: ISO 8859-1, everything else escaped."""
         return "".join(f"{key} = {_escape(value)}\n" for key, value in self.properties.items())

@@ -1,15 +1,14 @@
-"""Notices a daemon or a child that lives and does not go on: says it, and replaces what is stopped for good.
+"""Notices a child that does not go on, or a daemon that brings its children nothing: says it, and ends the daemon.
 
-A child that is stuck in a callback ends itself after two minutes (`consumer/child/__main__.py`). One that is stopped by
-a signal cannot, and its daemon goes on renewing its lease, so that its shard would stand for good; a stopped daemon
-loses its leases to others and takes none up. To kill either is no more than a crash: the records since the last
-checkpoint come again. All else that looks like a hang may be a full disk or a stream that cannot be read, which a
-restart would not mend: that is only said.
+A child touches a file inside the daemon's callbacks and while it waits for room there. A file that stands still is said
+after a minute; after three the daemon is killed, which costs no more than a crash: the supervisor starts another, and
+the records since the last checkpoint come again.
 """
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
@@ -18,113 +17,87 @@ from stream_router.telemetry.shards.merged_shards import Shard
 log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
-SAID_AFTER = 7
-"""Looks in a row, not seconds: where the whole host was suspended this watch did not look either. A child writes a word
-every two seconds, and an operator is to hear of a hang within a minute."""
+SAID_AFTER = 11
+"""Looks in a row, not seconds: where the whole host was suspended this watch did not look either. An idle daemon calls
+each child several times a second, and with the slowest reading every few seconds; an operator is to hear of a hang
+within a minute."""
 
-REPLACED_AFTER = 36
-"""Three minutes: longer than a stuck child's own watchdog takes, and time for whoever stopped it to say go on."""
+KILLED_AFTER = 36
+"""Three minutes: longer than most outages of Kinesis, and time for whoever stopped a process to say go on."""
 
 AGAIN_AFTER = 12
 """Looks between two lines on what lasts: a minute."""
 
-UNCALLED_S = 15.0
-"""An idle daemon calls each child several times a second, and with the slowest reading every few seconds."""
-
-_STOPPED = ("T", "t")
-
-_CURES = {
-    "stopped": "continue it with `kill -CONT {pid}`, or end it with `kill -KILL {pid}` and it is started again; "
-    "one that SIGSTOP stopped is killed after {replaced_s:.0f} s, and its last records come again",
-    "silent": "it hangs, or STREAM_ROUTER_STATE_DIR takes nothing: make room there, or end it with `kill -KILL {pid}` "
-    "and it is started again",
-    "uncalled": "it hangs, or stream or lease table do not answer it: see its lines (`kcl`); without any, restart "
-    "`consume`",
-}
-
 
 class HangWatch:
-    """`look` every EVERY_S. `shards` gives the latest word of each child, `state_of` a process's letter.
+    """`look` every EVERY_S. `folder` has a file of each child, named by its process id.
 
-    `children_of` gives the processes that one has started: a child's word outlives it, and the kernel gives its process
-    id to others. `kill` ends a process for good; the supervisor sees to the rest as after any crash.
+    `shards` gives the latest word of each child, `children_of` the processes that one has started. `kill` ends a
+    process for good.
     """
 
     def __init__(
         self,
+        folder: Path,
         vitals: Vitals,
         shards: Callable[[], Sequence[Shard]],
-        children_of: Callable[[int], Sequence[int]],
-        state_of: Callable[[int], str],
-        kill: Callable[[int], object],
+        children_of: Callable[[int], Sequence[int]] = processes.children,
+        kill: Callable[[int], object] = lambda pid: processes.send([pid], signal.SIGKILL),
     ) -> None:
+        self._folder = folder
         self._vitals = vitals
         self._shards = shards
         self._children_of = children_of
-        self._state_of = state_of
         self._kill = kill
-        self._words: dict[int, tuple[float, float]] = {}
-        self._looks: dict[Hang, int] = {}
+        self._beats: dict[int, tuple[int, int]] = {}
+        """Of each child the time of its file, and at how many looks in a row it was the same."""
         self._said: set[Hang] = set()
 
     def look(self) -> None:
-        """Look once, say what hangs or goes on again, kill what has been stopped for too long."""
+        """Look once, say what stands still or goes on again, kill a daemon whose child stood still for too long."""
         known = self._vitals.known()
-        running = known.state == "running"
-        found = list(self._found(known.daemon)) if known.daemon and running else []
-        self._looks = {hang: self._looks.get(hang, 0) + 1 for hang in found}
-        hangs = tuple(hang for hang, looks in self._looks.items() if looks >= SAID_AFTER)
-        self._vitals.hang(hangs)
-        self._tell(hangs, over=running)
-        for hang in hangs:
-            if hang.kind == "stopped" and self._looks[hang] >= REPLACED_AFTER and self._state_of(hang.pid) == "T":
-                log.error(
-                    "%s stays stopped and is killed; the daemon is started again",
-                    hang.process,
-                    extra={"event": "consumer-stopped-killed"},
-                )
-                self._kill(hang.pid)
-                self._looks[hang] = 0
-
-    def _found(self, daemon: int) -> Iterator[Hang]:
-        """What does not go on at this look, and did not at the one before."""
-        if daemon_stopped := self._state_of(daemon) in _STOPPED:
-            yield Hang("", daemon, "stopped")
-        before, self._words = self._words, {}
-        children = self._children_of(daemon)
-        for shard in self._shards():
-            if shard.pid not in children:
-                continue
-            pid, awaits_s = shard.pid, shard.number("awaitsDaemonS") or 0.0
-            word = self._words[pid] = (shard.at_s, awaits_s)
-            if self._state_of(pid) in _STOPPED:
-                yield Hang(shard.shard_id, pid, "stopped")
-            elif pid in before and word[0] == before[pid][0]:
-                yield Hang(shard.shard_id, pid, "silent")
-            elif pid in before and not daemon_stopped and awaits_s >= UNCALLED_S and awaits_s > before[pid][1]:
-                yield Hang(shard.shard_id, pid, "uncalled")
-
-    def _tell(self, hangs: tuple[Hang, ...], *, over: bool) -> None:
-        for hang in hangs:
-            if (self._looks[hang] - SAID_AFTER) % AGAIN_AFTER == 0:
-                told_s = EVERY_S * self._looks[hang]
-                cure = _CURES[hang.kind].format(pid=hang.pid, replaced_s=max(0.0, REPLACED_AFTER * EVERY_S - told_s))
-                extra = {"shard": hang.shard, "hangingPid": hang.pid, "hangs": hang.kind}
-                log.error(
-                    "%s, for %.0f s at least: %s",
-                    hang.problem,
-                    told_s,
-                    cure,
-                    extra={"event": "consumer-hangs", **extra},
-                )
-        for hang in self._said - {*hangs}:
-            if over:
-                log.info("%s goes on again, or was replaced", hang.process, extra={"event": "consumer-hangs-no-more"})
+        daemon = known.daemon if known.state == "running" else None
+        self._beats = self._beaten(daemon) if daemon else {}
+        standing = {pid: looks for pid, (_, looks) in self._beats.items() if looks >= SAID_AFTER}
+        names = {shard.pid: shard.shard_id for shard in self._shards()} if standing else {}
+        hangs = {Hang(names.get(pid, ""), pid): looks for pid, looks in standing.items()}
+        self._vitals.hang(tuple(hangs))
+        for hang, looks in hangs.items():
+            if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
+                self._say(hang, looks)
+        for hang in self._said - hangs.keys():
+            if daemon:
+                told = {"event": "consumer-hangs-no-more", "shard": hang.shard}
+                log.info("%s goes on again, or was replaced", hang.process, extra=told)
         self._said = {*hangs}
+        if daemon and max(standing.values(), default=0) >= KILLED_AFTER:
+            log.error("the daemon is killed for it, and started again", extra={"event": "hang-killed"})
+            self._kill(daemon)
+            self._beats = {}
 
+    def _beaten(self, daemon: int) -> dict[int, tuple[int, int]]:
+        """Of whom it is known. A folder that takes nothing of ours takes nothing of the children's either."""
+        found = {}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "supervisor").write_text("here\n")
+            for pid in self._children_of(daemon):
+                if (file := self._folder / str(pid)).exists():
+                    at = file.stat().st_mtime_ns
+                    before, looks = self._beats.get(pid, (0, 0))
+                    found[pid] = (at, looks + 1 if at == before else 0)
+        except OSError:
+            return {}
+        return found
 
-def of(vitals: Vitals, shards: Callable[[], Sequence[Shard]]) -> HangWatch:
-    """The watch over the processes of this host."""
-    return HangWatch(
-        vitals, shards, processes.children, processes.state, lambda pid: processes.send([pid], signal.SIGKILL)
-    )
+    def _say(self, hang: Hang, looks: int) -> None:
+        log.error(
+            "%s for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see its lines, "
+            "`kcl`); end it with `kill -KILL %d`; after %.0f s the daemon is killed and started again, and its last "
+            "records come again",
+            hang.problem,
+            EVERY_S * looks,
+            hang.pid,
+            EVERY_S * KILLED_AFTER,
+            extra={"event": "consumer-hangs", "shard": hang.shard, "hangingPid": hang.pid},
+        )

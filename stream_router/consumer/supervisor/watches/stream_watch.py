@@ -1,7 +1,8 @@
-"""Looks once a minute at the stream and its lease table: which shards nobody reads, and how long the stream keeps."""
+"""Looks every few seconds at the stream and its lease table: which shards nobody reads, how long the stream keeps."""
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from botocore.exceptions import ClientError
 from stream_router.aws import endpoints
 from stream_router.aws.clients import shards_of
 from stream_router.consumer.supervisor.watches.unread_shards import (
+    NO_OWNER,
+    STANDS_STILL,
     Lease,
     Look,
     StreamShard,
@@ -19,12 +22,20 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
     unread,
 )
 from stream_router.errors import ABSENT, code_of
+from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 50.0
-"""Two looks are needed, so that a shard shows within two minutes (docs/contract.md, "CloudWatch")."""
+EVERY_S = 8.0
+"""A shard that nobody reads is said within 20 s: at the second look, or the third where a lease has to stand still."""
+
+LOOKS_A_SECOND = 2.0
+"""So many workers of one application look in a second, at most: each look reads the whole lease table."""
+
+SAID_AFTER_S = 15.0
+RETENTION_EVERY_S = 60.0
+"""It seldom changes, and an account has some 20 DescribeStreamSummary calls a second."""
 
 
 class StreamKnown(NamedTuple):
@@ -43,39 +54,81 @@ NOTHING = StreamKnown()
 class StreamWatch:
     """`look` once asks the stream and the table; `known` says what was found. Any thread may ask.
 
-    Where it may not ask, nothing is claimed, and it is said once, until it may again. `now_s` is the wall clock.
+    Where it may not ask, nothing is claimed, and it is said once, until it may again. A lease that did not move for
+    `failover_s` is nobody's: its owner renews it three times in that. `now_s` is the wall clock.
     """
 
     def __init__(
-        self, kinesis: Any, dynamodb: Any, stream: str, table: str, now_s: Callable[[], float] = time.time
+        self,
+        kinesis: Any,
+        dynamodb: Any,
+        stream: str,
+        table: str,
+        failover_s: float = 10.0,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._kinesis = kinesis
         self._dynamodb = dynamodb
         self._stream = stream
         self._table = table
         self._now_s = now_s
-        self._before: Look | None = None
+        self._failover_s = failover_s
+        self._looks: deque[Look] = deque()
+        """The latest, back to one that is older than a lease may stand still."""
+        self._retention_at = -RETENTION_EVERY_S
+        self._is_said = False
+        self._to_be_said = Seldom(time.monotonic)
         self._first_seen: dict[tuple[str, str], float] = {}
         self._said: set[str] = set()
         self.known = NOTHING
 
     def look(self) -> None:
-        """Ask both, and judge."""
-        # It seldom changes. A headroom that is gone whenever this cannot be asked would let its alarm go too.
-        retention_s = self._asked("its retention", self._retention_s) or self.known.retention_s
+        """Ask both, and judge; with many workers not each time, since they share the table."""
+        every_s = self.known.workers / LOOKS_A_SECOND
+        if every_s > EVERY_S and self._looks and self._now_s() - self._looks[-1].at_s < every_s:
+            return
+        # A headroom that is gone whenever this cannot be asked would let its alarm go too.
+        retention_s = self.known.retention_s
+        if not retention_s or self._now_s() - self._retention_at >= RETENTION_EVERY_S:
+            self._retention_at = self._now_s()
+            retention_s = self._asked("its retention", self._retention_s) or retention_s
         look = self._asked("which shards are read", self._look)
         if look is None:
             self.known = StreamKnown(None, retention_s, self.known.workers)
-            self._before = None
+            self._looks.clear()
             return
-        found = unread(look, self._before)
+        while len(self._looks) > 1 and look.at_s - self._looks[1].at_s >= self._failover_s:
+            self._looks.popleft()
         workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
-        if self._before is None:
-            self.known = StreamKnown(None, retention_s, workers)
-        else:
-            self.known = StreamKnown([self._since(one) for one in found], retention_s, workers)
-            self._first_seen = {(one.shard, one.why): one.since_s for one in self.known.unread or ()}
-        self._before = look
+        found = self._unread(look)
+        self.known = StreamKnown(found, retention_s, workers)
+        self._tell(found or [])
+        self._first_seen = {(one.shard, one.why): one.since_s for one in found or ()}
+        self._looks.append(look)
+
+    def _unread(self, look: Look) -> list[UnreadShard] | None:
+        """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
+        if not self._looks:
+            return None
+        found = [one for one in unread(look, self._looks[-1]) if one.why == NO_OWNER]
+        if look.at_s - self._looks[0].at_s >= self._failover_s:
+            found += [one for one in unread(look, self._looks[0]) if one.why == STANDS_STILL]
+        return sorted(self._since(one) for one in found)
+
+    def _tell(self, found: list[UnreadShard]) -> None:
+        """In the log, once a minute, what has lasted for longer than a worker takes to start with its own name."""
+        lasting = [one for one in found if self._now_s() - one.since_s >= SAID_AFTER_S]
+        if lasting and (self._to_be_said() or not self._is_said):
+            named = ", ".join(f"{one.shard} ({one.why})" for one in lasting[:3])
+            log.warning(
+                "nobody reads %d of the stream's shards: %s%s; where a consumer has just started this is over by "
+                "itself within a minute or two, else see that enough of them run",
+                *(len(lasting), named, " and more" if len(lasting) > 3 else ""),
+                extra={"event": "shards-unread", "stream": self._stream},
+            )
+        elif self._is_said and not lasting:
+            log.info("all shards are read again", extra={"event": "shards-read-again", "stream": self._stream})
+        self._is_said = bool(lasting)
 
     def _since(self, one: UnreadShard) -> UnreadShard:
         return one._replace(since_s=self._first_seen.get((one.shard, one.why), one.since_s))
@@ -122,9 +175,9 @@ class StreamWatch:
                 raise
 
 
-def of(settings: Consumer) -> StreamWatch:
+def of(settings: Consumer, failover_s: float) -> StreamWatch:
     """The watch of these settings. Raises SettingsError where the environment cannot be used."""
     session = endpoints.session(settings.aws_region)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
     kinesis, dynamodb = (endpoints.client(session, service, config) for service in ("kinesis", "dynamodb"))
-    return StreamWatch(kinesis, dynamodb, settings.stream, settings.application)
+    return StreamWatch(kinesis, dynamodb, settings.stream, settings.application, failover_s)
