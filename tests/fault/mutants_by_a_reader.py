@@ -239,11 +239,11 @@ SUPERVISOR = {
 }
 
 OPERATOR = {
-    "redrive deletes before the event is settled": Mutant(
-        "control/dead_letters/redriving/settling.py",
-        "        self._jobs[trial.number] = _Job(trial, len(entries))\n",
-        "        self._jobs[trial.number] = _Job(trial, len(entries))\n        self._delete(trial.whole.messages)\n",
-        ("tests/integration/test_dlq_redrive.py",),
+    "redrive deletes before the stream has the event": Mutant(
+        "operate/dlq.py",
+        "                self._eligible += 1\n",
+        "                self._eligible += 1\n                self._delete(one.messages)\n",
+        ("tests/integration/test_dlq.py", "-k", "every_form"),
     ),
     "a replay puts back what a replay put there": Mutant(
         "operate/replay.py",
@@ -257,17 +257,11 @@ OPERATOR = {
         "self._verdict((ours or places)[0])",
         ("tests/unit/test_find.py",),
     ),
-    "an export takes what it could not write": Mutant(
-        "control/dead_letters/exporting.py",
-        "desk.messages.delete(held for one in written for",
-        "desk.messages.delete(held for one in whole for",
-        ("tests/integration/test_dlq_desk.py",),
-    ),
-    "an import doubles what is still in the queue": Mutant(
-        "control/dead_letters/importing.py",
-        "(line for line in lines if digest(line.key) not in still_there)",
-        "iter(lines)",
-        ("tests/integration/test_dlq_desk.py",),
+    "a number that was edited is none": Mutant(
+        "operate/dlq.py",
+        "parse_float=_number",
+        "parse_float=float",
+        ("tests/integration/test_dlq_undelivered.py", "-k", "edited"),
     ),
     "a teardown deletes what holds events": Mutant(
         "operate/setup.py",

@@ -72,17 +72,17 @@ RECEIVER = {
 }
 
 OPERATOR = {
-    "a redrive publishes what it cannot delete": Mutant(
-        "control/dead_letters/redriving/settling.py",
-        " and not self._to.messages.deletes_nothing",
-        "",
-        ("tests/unit/test_settling.py",),
+    "a redrive puts back what it cannot delete": Mutant(
+        "operate/dlq.py",
+        "        if messages and (left := self._at.queue.delete(messages)):\n",
+        "        if (left := self._at.queue.delete(messages)) and not messages:\n",
+        ("tests/integration/test_dlq.py", "-k", "deletes_nothing"),
     ),
-    "a redrive unmasks what the consumer masked": Mutant(
-        "control/dead_letters/redriving/redrive.py",
-        "        if (streams or policies) and not",
-        "        if streams and not",
-        ("tests/unit/test_dlq_redrive.py", "-k", "masked"),
+    "a redrive puts back what was stored masked": Mutant(
+        "operate/dlq.py",
+        "        if self.letter.masking:\n",
+        "        if not self.letter:\n",
+        ("tests/integration/test_dlq.py", "-k", "does_not_go_back"),
     ),
 }
 
