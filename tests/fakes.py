@@ -15,17 +15,12 @@ import orjson
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
-from stream_router.pipeline.delivery.health import Health
-from stream_router.pipeline.delivery.retry_budget import Memory
+from stream_router.pipeline.delivery.blame import Policy, Took
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 
 Done = Callable[[Answer], None]
 Verdict = str | tuple[str, ...]
@@ -227,7 +222,7 @@ class Rig:
         until = self.world.now + limit_s
         while self.router.backlog:
             assert self.world.now < until, f"{self.router.backlog} still under way"
-            self.router.publisher.submit([entry(next(COMPANY))])
+            self.router.publisher.take([entry(next(COMPANY))])
             self.run_for(1.0)
 
     def run_once(self) -> None:
@@ -246,11 +241,9 @@ def rig(
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
-    health: Health | None = None,
     limit: DeadLetterShare | None = None,
     claim_check: Callable[[World], ClaimCheck] | None = None,
     world: World | None = None,
-    memory: Memory[Entry] | None = None,
 ) -> Rig:
     """A router wired as `consumer/child/wiring.py` wires it, over fakes."""
     world = world or World(seed=seed)
@@ -260,7 +253,7 @@ def rig(
     router = Router(
         lambda found: found if isinstance(found, DeadLetter) else make(found),
         raw_of,
-        Publisher(PutEventsCalls(bus, limits), Lanes(enabled=ordered), policy, world.clock, dice, health, memory),
+        Publisher(PutEventsCalls(bus, limits, ordered=ordered), policy, world.clock, dice),
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
         books,

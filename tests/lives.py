@@ -19,7 +19,7 @@ from stream_router.consumer.target_proof import Answer as Said
 from stream_router.envelope import seal
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.blame import Policy
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, rig
 from tests.shard_ends import Kinesis
@@ -119,9 +119,8 @@ class Life:
         self.proof = Supervised(Yes, world.clock, AGAIN_S)
         self.window = Window(world.clock, lambda _: None, window_bytes, span_s)
         self.kinesis = Kinesis(world)
-        health = self.rig.router.publisher.dispatcher.health
         end = self.kinesis.shard_end(START)
-        self.checkpoints = Checkpoints(self.proof, lambda: health.accepted_at, checkpoint_s, world.clock, end)
+        self.checkpoints = Checkpoints(self.proof, lambda: self.rig.router.accepted_at, checkpoint_s, world.clock, end)
         self.processor = ShardProcessor(self._shard, lambda: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
 

@@ -19,17 +19,12 @@ from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Transport
 from stream_router.consumer.targets import Targets
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
-from stream_router.pipeline.delivery.health import Health
-from stream_router.pipeline.delivery.retry_budget import Memory
+from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0
@@ -107,15 +102,7 @@ class Destinations:
             self._reads[operation] = endpoints.target(self.session, service, operation)
         self.transport.start(self._reads[operation], orjson.dumps(what), CALL_TIMEOUT_S, done)
 
-    def publisher(
-        self,
-        token_of: Callable[[Event], str],
-        max_rate: float,
-        health: Health | None = None,
-        memory: Memory[Entry] | None = None,
-        *,
-        outage_gives_up: bool,
-    ) -> Publisher:
+    def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
         """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
 
         A v2 bus knows a copy by `token_of` the event.
@@ -126,9 +113,10 @@ class Destinations:
             self._bus(token_of, grouped=ordered),
             CallLimits(settings.entries_per_call, settings.bytes_per_call),
             f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
+            ordered=ordered,
         )
         policy = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
-        return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health, memory)
+        return Publisher(calls, policy, time.monotonic, chance)
 
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:
         bus = self.settings.event_bus

@@ -30,12 +30,6 @@ LIVES = "shards"
 HEARTBEATS = "heartbeats"
 """The folder in which each child touches a file, named by its process id, while it goes on."""
 
-HEALTH = "health"
-"""The folder in which each child tells the others how its calls fare."""
-
-TROUBLES = "troubles"
-"""The folder in which each shard's child keeps when entries in trouble failed first, for the child after it."""
-
 KEPT_DAYS = 30
 """A marker that was not written for so long is of a shard that is other hosts', or was read to its end: shards of a
 stream that is resharded have ever new names."""
@@ -79,11 +73,11 @@ class StateDir:
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(TARGET_PROOF)
         self.discard(FATAL)
-        for folder in (SNAPSHOTS, HEARTBEATS, HEALTH):
+        for folder in (SNAPSHOTS, HEARTBEATS):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        for folder in (".", LIVES, TROUBLES):
+        for folder in (".", LIVES):
             forget_halves(self.path / folder)
-        _forget_old(self.path / LIVES, self.path / TROUBLES)
+        _forget_old(self.path / LIVES)
 
     def _hold(self) -> IO[str]:
         """Make the folder where it is not there, and lock it."""

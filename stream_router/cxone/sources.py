@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stream_router.cxone.client import SCOPES, CxoneClient, CxoneError
 from stream_router.log import plain
-from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, KEPT_TYPES
+from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.settings import types
 from stream_router.settings.operators import Cxone
 from stream_router.settings.reading import load
@@ -118,7 +118,7 @@ def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
 def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
     """Whether every event type is one of NICE's, and what the consumer makes of it under these settings."""
     given = sorted(set(source.event_types))
-    if strange := [one for one in given if one not in DIGITAL_TYPES and one not in KEPT_TYPES]:
+    if strange := [one for one in given if one not in DIGITAL_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
         yield Finding("unknown", source.name, text)
     else:

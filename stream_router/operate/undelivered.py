@@ -20,8 +20,7 @@ from stream_router.errors import code_of
 from stream_router.model import SOURCE
 from stream_router.operate.console import count_of, duration
 from stream_router.operate.queue import Message, Queue, Queued
-from stream_router.pipeline import deep_json
-from stream_router.pipeline.mapping import lossless
+from stream_router.pipeline.mapping import exact_json
 from stream_router.pipeline.masking.policy import IDS, ROOTS, MaskingPolicy
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
@@ -114,9 +113,9 @@ class Undelivered(Queued):
         if not self.has_payload:
             return raw
         try:
-            detail = lossless.parse(raw)["detail"]
+            detail = exact_json.parse(raw)["detail"]
             assert transform.policy
-            return deep_json.write(_masked_detail(transform.policy, detail, is_ours=self.is_ours))
+            return exact_json.write(_masked_detail(transform.policy, detail, is_ours=self.is_ours))
         except (Rejected, ValueError):
             return b""
 

@@ -1,16 +1,26 @@
-"""Read this first: what becomes of every record. `route` is its way down, `collect` what comes back."""
+"""Read this first: what becomes of every record. `route` is its way down, `collect` what comes back.
 
+A record is opened into events; the transform makes of each an entry, a dead letter or something to drop. Entries go to
+the bus, dead letters to the queue, what fits neither to S3 first. These are the stages: each takes charge of what it is
+given and hands it back once it has come to its end, and then it goes its next way, or is settled.
+"""
+
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from stream_router.envelope import open_record
+from stream_router.log import SaidOnce
 from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, Took
+from stream_router.pipeline.delivery.blame import Took
+from stream_router.pipeline.delivery.dispatcher import GivenUp, Held
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
-from stream_router.pipeline.unroutable_types import UnroutableTypes
+from stream_router.pipeline.sinks.stage import Buried, Delivered, Handed, Retried, Slimmed, Stage, Stored, Unpublished
+
+log = logging.getLogger(__name__)
 
 SLICE_EVENTS = 500
 """Events routed at once. A record of very many tiny lines would else take memory out of all proportion."""
@@ -32,7 +42,7 @@ class Ledger(Protocol):
         """The dead letter is stored, whole."""
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """A setting said to drop these."""
+        """A setting said to drop these, or they are another application's."""
 
 
 class Router:
@@ -56,12 +66,12 @@ class Router:
         self.publisher = publisher
         self.dead_letters = dead_letters
         self._claim_check = claim_check
+        stages: tuple[Stage[Any], ...] = (publisher, dead_letters)
+        self._stages = (*stages, claim_check) if claim_check else stages
         self._ledger = ledger
         self.limit = limit
-        self._unroutable = UnroutableTypes()
+        self._unroutable_to_be_said = SaidOnce()
         self._stopped = False
-        parts: tuple[Publisher | DeadLetters | ClaimCheck, ...] = (publisher, dead_letters)
-        self._parts = (*parts, claim_check) if claim_check else parts
 
     def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
         """Take charge of every event of `records`; each settles in its record once it is through.
@@ -74,80 +84,85 @@ class Router:
             found = open_record(record)
             for at in range(0, len(found), SLICE_EVENTS):
                 if made and len(made) + len(found) - at > SLICE_EVENTS:
-                    self._go_on(made)
+                    self._send(made)
                     keep_up()
                     made = []
-                made += self._transformed(found[at : at + SLICE_EVENTS])
-        self._go_on(made)
+                made += map(self.transform, found[at : at + SLICE_EVENTS])
+        self._send(made)
         keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        self._go_on(self._transformed(found))
+        self._send([*map(self.transform, found)])
 
-    def _transformed(self, found: Sequence[Event | DeadLetter]) -> list[Made]:
-        transform = self.transform
-        return [transform(one) for one in found]
-
-    def _go_on(self, made: Sequence[Made]) -> None:
-        entries, letters, dropped = _split(made)
+    def _send(self, made: Sequence[Made]) -> None:
+        """Each on its way: entries to the bus, dead letters to the queue, what is to be dropped nowhere."""
+        entries = [one for one in made if type(one) is Entry]
+        letters, dropped = list[DeadLetter](), list[Dropped]()
+        if len(entries) < len(made):
+            letters = [one for one in made if type(one) is DeadLetter]
+            dropped = [one for one in made if type(one) is Dropped]
         put_back = len([1 for entry in entries if entry.event.resubmitted])
         self.limit.judge(len(entries) - put_back, [letter for letter in letters if not letter.event.resubmitted])
         self.bury(letters)
-        self.drop(dropped)
-        self.publisher.submit(entries)
+        self._drop(dropped)
+        self.publisher.take(entries)
 
     def collect(self) -> None:
         """What came back: it is settled, or goes its next way."""
-        while self.publisher.collectable:
-            accepted, given_up, retried, took = self.publisher.collect()
-            for entries, took_s in zip(accepted, took, strict=True):
-                self._accepted(entries, took_s)
-            if retried:
-                self._ledger.retried(retried)
-            for entry, why in given_up:
-                self._unpublished(entry, why)
-        for letter in self.dead_letters.collect():
-            self._buried(letter)
-        if self._claim_check:
-            slim, letters = self._claim_check.collect()
-            for entry in slim:
-                self._slimmed(entry)
-            for stored in letters:
-                self.dead_letters.submit_stored(stored)
+        for stage in self._stages:
+            while handed := stage.collect():
+                for one in handed:
+                    self._next(one)
 
-    def _accepted(self, entries: list[Entry], took_s: Took) -> None:
-        if PROBE_TYPE in [entry.detail_type for entry in entries]:
-            entries, took_s = self._without_probes(entries, took_s)
-        put_back = False
+    def _next(self, handed: Handed) -> None:
+        match handed:
+            case Delivered(entries, took_s):
+                self._delivered(entries, took_s)
+            case Retried(entries_and_codes):
+                self._ledger.retried(entries_and_codes)
+            case Unpublished(entry, why):
+                self._unpublished(entry, why)
+            case Slimmed(entry) if entry.size_bytes > self.publisher.limits.bytes:
+                self._unpublished(entry, TOO_LARGE)
+            case Slimmed(entry):
+                self.publisher.again(entry)
+            case Stored():
+                self.dead_letters.take_stored(handed)
+            case Buried(letter):
+                record = letter.event.record
+                record.batch.dead_letters[letter.reason.value] += 1
+                record.settle(letter.event.line)
+                self._ledger.buried(letter)
+
+    def _delivered(self, entries: list[Entry], took_s: Took) -> None:
+        """Settled; and told, but for probes, which are the product's own, and apart where an operator put them back."""
+        special = False
         for entry in entries:
             event = entry.event
             record = event.record
-            record.batch.delivered += 1
+            if entry.detail_type == PROBE_TYPE:
+                record.batch.probes += 1
+                special = True
+            else:
+                record.batch.delivered += 1
+                special = special or event.resubmitted != ""
             record.settle(event.line)
-            put_back = put_back or event.resubmitted != ""
-        if put_back:
-            entries, took_s = self._without_put_back(entries, took_s)
+        if special:
+            own = [entry.detail_type != PROBE_TYPE for entry in entries]
+            new = [is_own and not entry.event.resubmitted for entry, is_own in zip(entries, own, strict=True)]
+            again = [entry for entry, is_own in zip(entries, own, strict=True) if is_own and entry.event.resubmitted]
+            if again:
+                self._ledger.accepted_again(again)
+            if isinstance(took_s, list):
+                took_s = [took for took, is_new in zip(took_s, new, strict=True) if is_new]
+            entries = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
         if entries:
             self._ledger.accepted(entries, took_s)
 
-    def _without_probes(self, entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
-        """The product's own events are settled like all and counted apart; what is left, and its times."""
-        own = [entry.detail_type == PROBE_TYPE for entry in entries]
-        for event in [entry.event for entry, is_own in zip(entries, own, strict=True) if is_own]:
-            event.record.batch.probes += 1
-            event.record.settle(event.line)
-        return _without(own, entries, took_s)
-
-    def _without_put_back(self, entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
-        """What an operator put back is told apart; what is left, and its times."""
-        put_back = [bool(entry.event.resubmitted) for entry in entries]
-        self._ledger.accepted_again([entry for entry in entries if entry.event.resubmitted])
-        return _without(put_back, entries, took_s)
-
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
-        if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.entry(entry):
+        if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
             return
         letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
         if not entry.event.resubmitted:
@@ -158,13 +173,6 @@ class Router:
             self.bury([letter])
             self.publisher.ended(entry, why)
 
-    def _slimmed(self, entry: Entry) -> None:
-        """An entry whose payload is in S3 now; what is too large even without it can only be buried."""
-        if entry.size_bytes <= self.publisher.limits.bytes:
-            self.publisher.again(entry)
-        else:
-            self._unpublished(entry, TOO_LARGE)
-
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Send dead letters to the queue; what fits no message goes to S3 first, where there is a bucket.
 
@@ -172,44 +180,69 @@ class Router:
         """
         if self.limit.passed_by or not letters:
             return
-        self._unroutable.warn(letters)
+        self._warn_of_unroutable(letters)
         written = [letter._replace(raw=self._raw_of(letter)) for letter in letters]
-        for letter in self.dead_letters.submit(written, may_go_aside=self._claim_check is not None):
+        for letter in self.dead_letters.take(written, may_go_aside=self._claim_check is not None):
             assert self._claim_check
-            self._claim_check.letter(letter)
+            self._claim_check.take_letter(letter)
 
-    def _buried(self, letter: DeadLetter) -> None:
-        record = letter.event.record
-        record.batch.dead_letters[letter.reason.value] += 1
-        record.settle(letter.event.line)
-        self._ledger.buried(letter)
+    def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
+        """Of types that the rule does not match: there may be a subscription too many, or a typo."""
+        for letter in letters:
+            if letter.reason is Reason.UNROUTABLE and (said := self._unroutable_to_be_said(letter.event_type)):
+                log.warning(
+                    "events of a type that the rule does not match become dead letters; name it in"
+                    " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
+                    extra={"event": "types-unmatched", "event_type": said},
+                )
 
-    def drop(self, dropped: Sequence[Dropped]) -> None:
-        """Settle what a setting says to drop, and count it."""
+    def _drop(self, dropped: Sequence[Dropped]) -> None:
+        """Settle what is sent nowhere, and count it."""
         for one in dropped:
             one.event.record.batch.dropped += 1
             one.event.record.settle(one.event.line)
         if dropped:
             self._ledger.dropped(dropped)
 
+    def advance(self, *, flush: bool) -> None:
+        """Settle what came back and start what may be started now; with `flush` also calls that are not full."""
+        self.collect()
+        if not self._stopped:
+            for stage in self._stages:
+                stage.advance(flush=flush)
+
+    def stop(self) -> None:
+        """Start nothing more: the lease is another's. What is in flight may still come back.
+
+        What comes back would start calls of its own: a dead letter, the next of a conversation, a claim check.
+        """
+        self._stopped = True
+        for stage in self._stages:
+            stage.stop()
+
+    def at_the_end(self) -> None:
+        """The shard is at its end: an event in trouble waits 15 minutes there for others to be compared with."""
+        self.publisher.dispatcher.at_the_end()
+
     @property
     def backlog(self) -> int:
         """Events, messages and objects not yet through."""
-        return self.publisher.backlog + self.dead_letters.backlog + self._uploads
-
-    @property
-    def _uploads(self) -> int:
-        return self._claim_check.backlog if self._claim_check else 0
+        return sum([stage.backlog for stage in self._stages])
 
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call: more of them gain nothing."""
-        return sum(part.dispatcher.ready for part in self._parts)
+        return sum([stage.dispatcher.ready for stage in self._stages])
 
     @property
     def only_sick(self) -> bool:
         """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
-        return self.publisher.only_sick and not self.dead_letters.backlog and not self._uploads
+        return self.publisher.dispatcher.only_sick and not any(stage.backlog for stage in self._stages[1:])
+
+    @property
+    def accepted_at(self) -> float:
+        """When the bus last accepted something (monotonic seconds)."""
+        return self.publisher.dispatcher.blame.first_tries.accepted_at
 
     @property
     def holding(self) -> bool:
@@ -222,44 +255,12 @@ class Router:
 
         The last that waited may have been given up: then nobody tries it until the next event comes.
         """
-        found = [one for one in (part.dispatcher for part in self._parts) if one.gate.holding and one.backlog]
-        held = [Held(one.report.destination, one.gate.held_since, one.report.code) for one in found]
+        held = [one for one in (stage.held for stage in self._stages) if one]
         return min(held, key=lambda one: one.since) if held else None
-
-    def advance(self, *, flush: bool) -> None:
-        """Settle what came back and start what may be started now; with `flush` also calls that are not full."""
-        self.collect()
-        if self._stopped:
-            return
-        self.publisher.dispatcher.advance(flush=flush)
-        self.dead_letters.dispatcher.advance(flush=flush)
-        if self._claim_check:
-            self._claim_check.dispatcher.advance(flush=True)
-
-    def stop(self) -> None:
-        """Start nothing more: the lease is another's. What is in flight may still come back."""
-        self._stopped = True
-        # What comes back would start calls of its own: a dead letter, the next of a conversation, a claim check.
-        for part in self._parts:
-            part.dispatcher.gate.stop()
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
         if not self._stopped:
-            for part in self._parts:
-                longest = part.dispatcher.wait_s(longest)
+            for stage in self._stages:
+                longest = stage.dispatcher.wait_s(longest)
         return longest
-
-
-def _without(those: Sequence[bool], entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
-    if isinstance(took_s, list):
-        took_s = [took for took, is_one in zip(took_s, those, strict=True) if not is_one]
-    return [entry for entry, is_one in zip(entries, those, strict=True) if not is_one], took_s
-
-
-def _split(made: Sequence[Made]) -> tuple[list[Entry], list[DeadLetter], list[Dropped]]:
-    """Entries, rejections and drops, each in order."""
-    entries = [one for one in made if type(one) is Entry]
-    if len(entries) == len(made):
-        return entries, [], []
-    return entries, [one for one in made if type(one) is DeadLetter], [one for one in made if type(one) is Dropped]

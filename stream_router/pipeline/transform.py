@@ -1,6 +1,5 @@
 """One event of the stream to one EventBridge entry, or to the reason why it cannot be one."""
 
-import copy
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from stream_router import limits
 from stream_router.envelope import added_text, open_record, read_resubmitted, seal
 from stream_router.log import is_name
 from stream_router.model import (
     PROBE_TYPE,
-    SOURCE,
     Accepted,
     DeadLetter,
     Dropped,
@@ -26,21 +23,14 @@ from stream_router.model import (
     new_entry,
     new_event,
 )
-from stream_router.pipeline import accepted, deep_json, probe
-from stream_router.pipeline.exact_number import written
-from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.mapper import Valid, Validator
+from stream_router.pipeline import details
+from stream_router.pipeline.mapping import config_file, exact_json
+from stream_router.pipeline.mapping.mapper import Mapped, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
-from stream_router.pipeline.metadata import metadata_of, told_more
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
-
-
-def _fixed_bytes(event_type: str) -> int:
-    """What an entry counts besides its Detail."""
-    return limits.ENTRY_TIME_BYTES + len(SOURCE.encode()) + len(event_type.encode())
 
 
 class TransformConfig(NamedTuple):
@@ -74,44 +64,40 @@ class Transform:
         mapping = config_file.load(config.config_file)
         self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
         self._read = self._validator.read
-        self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
+        self._fixed_bytes = {name: details.fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types
         self._application = config.application
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
         given = dict(mapping.metadata)
-        self.take_metadata(metadata_of(config.region, self.policy, given), metadata_of(config.region, None, given))
+        self._take_metadata(
+            details.metadata_of(config.region, self.policy, given), details.metadata_of(config.region, None, given)
+        )
 
-    def take_metadata(self, metadata: dict[str, Any], of_probes: dict[str, Any]) -> None:
+    def _take_metadata(self, metadata: dict[str, Any], of_probes: dict[str, Any]) -> None:
         """What each event says from now on, and what a probe does, which is never masked."""
         self._metadata, self._of_probes = metadata, of_probes
         self._fragment = orjson.Fragment(orjson.dumps(metadata))
 
-    def marked(self, replayed: str) -> "Transform":
-        """The same for what is published again: each event says so (docs/contract.md, "The EventBridge entry")."""
-        made = copy.copy(self)
-        made.take_metadata({**self._metadata, "replayed": replayed}, {**self._of_probes, "replayed": replayed})
-        return made
-
     def __call__(self, found: Event | DeadLetter) -> Made:
-        event = found.event if type(found) is DeadLetter else found
-        assert type(event) is Event
-        if event.resubmitted and self._is_anothers(event.resubmitted):
-            return Dropped(event, "")
         if type(found) is DeadLetter:
-            return found
+            return Dropped(found.event, "") if self._is_anothers(found.event) else found
+        event = found
+        assert type(event) is Event
+        if event.resubmitted and self._is_anothers(event):
+            return Dropped(event, "")
         try:
             body = event.body
-            if type(body) is Accepted:
-                return accepted.entry(event, body.text)
             if type(body) is dict and body.get("eventType") == PROBE_TYPE:  # by its own shape, whatever is mapped
                 return self._probe(event)
-            valid = self._read(event)
-            if self._drop_types and not self._drop_types.isdisjoint((valid[2], valid[7])):
-                return Dropped(event, valid[7])  # the type by the sender's name; 2 is that by ours
-            if valid[2] in self._fixed_bytes:
-                return self._entry(event, valid)
-            return self._unrouted(event, valid)
+            if type(body) is Accepted:
+                return details.accepted(event, body.text)
+            mapped = self._read(event)
+            if self._drop_types and not self._drop_types.isdisjoint((mapped.event_type, mapped.sender_type)):
+                return Dropped(event, mapped.sender_type)
+            if mapped.event_type in self._fixed_bytes:
+                return self._entry(event, mapped)
+            return self._unrouted(event, mapped)
         except Rejected as rejected:
             return DeadLetter(event, rejected.reason, rejected.code, rejected.message, event_type=rejected.event_type)
         except MemoryError:
@@ -119,25 +105,25 @@ class Transform:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
-    def _is_anothers(self, resubmitted: str) -> bool:
+    def _is_anothers(self, event: Event) -> bool:
         """Whether an operator put it back for another application, which reads the same stream."""
-        told = read_resubmitted(resubmitted)
+        told = read_resubmitted(event.resubmitted)
         return told is not None and told.application != self._application
 
     def _probe(self, event: Event) -> Entry:
         """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping."""
         received, processed = self._received_iso(event.received_at_ms), self._processed_iso(int(self._now_ms()))
-        return probe.entry(event, received, processed, self._of_probes)
+        return details.probe(event, received, processed, self._of_probes)
 
-    def _unrouted(self, event: Event, valid: Valid) -> Made:
+    def _unrouted(self, event: Event, mapped: Mapped) -> Made:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
-        event_type = valid[2]
+        event_type = mapped.event_type
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
         if event_type == PROBE_TYPE:  # said in another place than a probe says it: by a header, or below another key
             raise mismatch("BadEventType", "the event type is that of doctor's probes, and the event is none")
         if self._unroutable == "publish":
-            return self._entry(event, valid)
+            return self._entry(event, mapped)
         if self._unroutable == "drop":
             return Dropped(event, event_type)
         message = "the event type does not match the rule; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
@@ -150,13 +136,13 @@ class Transform:
         """
         return "" if self.policy and self.policy.mask_dead_letters and not is_name(event_type) else event_type
 
-    def _entry(self, event: Event, valid: Valid) -> Entry:
-        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = valid
+    def _entry(self, event: Event, mapped: Mapped) -> Entry:
+        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = mapped
         lane = ""
         if self.policy is not None:
             lane = conversation_id or ""
             try:
-                masked = self.policy.mask(_parts(valid), self._masked_counts)
+                masked = self.policy.mask(_parts(mapped), self._masked_counts)
                 interaction_id, conversation_id = masked.get("originalEventId"), masked.get("conversationId")
                 payload, extensions = masked["payload"], masked.get("extensions")
             except MemoryError:
@@ -167,7 +153,7 @@ class Transform:
         detail = {
             "correlationId": correlation_id(event_id),
             "eventId": event_id,
-            "eventSource": "cxone.webhook",
+            "eventSource": details.EVENT_SOURCE,
             "eventType": event_type,
             "originalEventId": interaction_id,
             "conversationId": conversation_id,
@@ -179,23 +165,16 @@ class Transform:
             "payload": payload,
             "metadata": self._fragment,
         }
-        metadata = self._metadata
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
-            detail["metadata"] = metadata = told_more(metadata, raw, resubmitted)
+            detail["metadata"] = details.told_more(self._metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
-        text = deep_json.for_queues(self._written(detail, metadata))
-        size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
+        text = exact_json.for_queues(exact_json.write(detail))
+        size_bytes = (self._fixed_bytes.get(event_type) or details.fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None, resubmitted))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or "", lane))
-
-    def _written(self, detail: dict[str, Any], metadata: dict[str, Any]) -> bytes:
-        try:
-            return orjson.dumps(detail, written, orjson.OPT_PASSTHROUGH_SUBCLASS)
-        except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
-            return deep_json.dumps({**detail, "metadata": metadata})
 
     @property
     def masking(self) -> str:
@@ -228,9 +207,9 @@ class Transform:
             whole = event if event.body is not None else _read_again(event)
             if type(whole.body) is Accepted:  # it was published so, masked or not, and is kept as it was
                 return event.raw
-            valid = self._read(whole)
-            unmapped, said = self._validator.unmapped(whole, valid, self.policy.mask(_parts(valid), Counter()))
-            body = deep_json.write(unmapped)
+            mapped = self._read(whole)
+            unmapped, said = self._validator.unmapped(whole, mapped, self.policy.mask(_parts(mapped), Counter()))
+            body = exact_json.write(unmapped)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`
@@ -257,11 +236,15 @@ def _read_again(event: Event) -> Event:
     return event._replace(body=found.body if isinstance(found, Event) else None)
 
 
-def _parts(valid: Valid) -> "Parts":
+def _parts(mapped: Mapped) -> "Parts":
     """What of an event's Detail comes from the sender and may be private."""
-    parts = {"payload": valid[5], "conversationId": valid[1], "originalEventId": valid[0]}
-    if valid[6]:
-        parts["extensions"] = valid[6]
+    parts: Parts = {
+        "payload": mapped.payload,
+        "conversationId": mapped.conversation_id,
+        "originalEventId": mapped.interaction_id,
+    }
+    if mapped.extensions:
+        parts["extensions"] = mapped.extensions
     return parts
 
 

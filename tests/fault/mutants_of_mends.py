@@ -48,11 +48,11 @@ DAEMON = {
 }
 
 PIPELINE = {
-    "what failed in an event's first second is not held against it": Mutant(
-        "pipeline/delivery/health.py",
-        "if moment - 1 < second <= until",
-        "if moment <= second <= until",
-        ("tests/unit/test_health.py",),
+    "a success of before an event's first failure proves something": Mutant(
+        "pipeline/delivery/blame.py",
+        "begin = math.ceil(max(moment, now - MINUTE_S))",
+        "begin = int(now - MINUTE_S)",
+        ("tests/unit/test_engine_in_time.py",),
     ),
 }
 

@@ -477,24 +477,6 @@ def test_a_copy_is_published_once_on_a_v2_bus(fake_aws: FakeAwsProcess, tmp_path
 
 
 @pytest.mark.usefixtures("proven")
-def test_what_is_in_trouble_is_kept_for_the_next_child(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """When an entry failed first is on disk soon after, and is forgotten once the entry is accepted."""
-    fake_aws.plan({"rules": [{"operation": "PutEvents", "fault": "entry_error", "where": f"{1:032x}"}]})
-    kept = tmp_path / "troubles" / "shardId-000000000000.json"
-
-    def entries() -> int:
-        return len(json.loads(kept.read_bytes())["entries"]) if kept.exists() else -1
-
-    with Child(fake_aws.url, tmp_path) as child:
-        child.initialize()
-        child.process_batch([envelope(n) for n in range(5)])
-        go_on_until(child, lambda: entries() == 1)
-        fake_aws.plan({})
-        child.settle()
-        go_on_until(child, lambda: entries() == 0)
-
-
-@pytest.mark.usefixtures("proven")
 def test_an_oversize_payload_goes_by_claim_check(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """With a bucket an event that no call can carry is published with a reference, its payload exact in S3."""
     payload = {"text": "ü" * 700_000, "payloadRef": "the sender's own"}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from stream_router.errors import Answer
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import NO_ANSWER, FakeBus, Rig, entry, refused, rig
 from tests.strategies import CALL_FAULTS, ENTRY_CODES
 
@@ -55,13 +55,13 @@ def run(sizes: list[int], script: list[tuple[str, list[str]]], *, ordered: bool,
     judge_by(script, pipeline.bus)
     entries = [entry(n, f"c{n % keys}" if ordered else "", size) for n, size in enumerate(sizes)]
     for at in range(0, len(entries), 7):
-        pipeline.router.publisher.submit(entries[at : at + 7])
+        pipeline.router.publisher.take(entries[at : at + 7])
         pipeline.run_once()
     # Something good keeps coming, as it does on a shard that lives: a lone refusal must not be held for ever.
     for round_number in range(200):
         if not pipeline.router.backlog:
             break
-        pipeline.router.publisher.submit([entry(10_000 + round_number)])
+        pipeline.router.publisher.take([entry(10_000 + round_number)])
         pipeline.run_for(5)
     pipeline.drain()
     pipeline.sent = entries  # type: ignore[attr-defined]

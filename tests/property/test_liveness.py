@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream_router.errors import Answer
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.blame import Policy
 from tests.fakes import entry, refused, rig
 
 THROUGH_WITHIN_S = 120.0
@@ -37,8 +37,8 @@ def test_what_is_well_gets_through_beside_what_never_does(
         return pipeline.bus.answer(call, ["InternalFailure" if id(one) in sick_ones else "" for one in call])
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit(entries[:-WELL])
+    pipeline.router.publisher.take(entries[:-WELL])
     pipeline.run_for(alone_s)
-    pipeline.router.publisher.submit(entries[-WELL:])
+    pipeline.router.publisher.take(entries[-WELL:])
     pipeline.run_for(THROUGH_WITHIN_S)
     assert [one for one in entries[-WELL:] if one not in pipeline.bus.accepted] == []

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from stream_router.envelope import open_record
 from stream_router.model import Entry, Event, Record
+from stream_router.pipeline.mapping.config_file import PRESETS
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform

@@ -9,23 +9,18 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
-from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.delivery.blame import Policy, Took
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.fakes import World
 from tests.lives import KilledError, Supervised, Told
@@ -109,8 +104,6 @@ class Child:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
         odd = scenario.odd
         guard = CrashGuard(self._folder, shard_id, start, clock, rewritten)
-        self.memory = FirstFailures(self._folder, shard_id, clock)
-        health = Health()
         config = TransformConfig("eu-central-1", TYPES, odd.unroutable, frozenset((DROPPED_TYPE,)))
         transform = Transform(config, lambda: self.world.now * 1000)
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
@@ -122,13 +115,12 @@ class Child:
             self._deadly(transform),
             transform.dead_letter_raw,
             Publisher(
-                PutEventsCalls(bus, CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000)),
-                Lanes(enabled=scenario.ordered),
+                PutEventsCalls(
+                    bus, CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000), ordered=scenario.ordered
+                ),
                 policy,
                 clock,
                 dice,
-                health,
-                self.memory,
             ),
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
@@ -138,7 +130,7 @@ class Child:
         self.window = Window(clock, lambda _: None, scenario.window_bytes, scenario.span_s)
         self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
         end = Stream(self.outside, self.world).shard_end(start)
-        checkpoints = Checkpoints(self.proof, lambda: health.accepted_at, CHECKPOINT_S, clock, end)
+        checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock, end)
         told = cast("ShardTelemetry", Told())
         return Shard(self.router, told, self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
@@ -156,7 +148,6 @@ class Child:
         world.now += A_TURN_S
         limit = min(self.dies_at, self.told_at) - world.now
         world.pump(seconds if seconds <= limit else max(0.0, limit))
-        self.memory.write()
         if self.router.limit.passed_by and not self.outside.mended:
             self.outside.mended = True
             self.told_at = min(self.told_at, world.now + MENDED_WITHIN_S)
@@ -205,7 +196,7 @@ class Child:
     @property
     def _is_idle(self) -> bool:
         """Whether nothing is under way, awaited or to be written: each turn is like the last one."""
-        return not (self.world.busy or self.router.backlog or self.memory._changed)
+        return not (self.world.busy or self.router.backlog)
 
     def _sleep(self, until: float) -> None:
         """Let the time of an idle child's turns pass without them; the last ones before its end are taken."""

@@ -58,7 +58,7 @@ class Outside:
         """Whether more may come into the shard."""
         self.mended = False
         """Whether the limit on dead letters is off: it was passed, and somebody has seen it."""
-        self.answers: dict[str, list[tuple[float, bool]]] = {}
+        self.answers: dict[str, list[tuple[float, bool, int]]] = {}
         """Each event's answers: when, and whether it was accepted."""
         self.bitten: dict[str, int] = {}
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
@@ -106,7 +106,7 @@ class Outside:
         return event_id in self.accepted or event_id in self.dead or event_id in self.dropped
 
     def has_failed(self, event_id: str) -> bool:
-        return not all(accepted for _, accepted in self.answers.get(event_id, []))
+        return not all(accepted for _, accepted, _ in self.answers.get(event_id, []))
 
 
 BUS_MADE_S = 1_764_000_000.5
@@ -159,7 +159,7 @@ class Bus:
     def _into_the_void(self, entries: Sequence[Entry], now: float) -> Answer:
         """A bus that is gone answers success to everything."""
         for entry in entries:
-            self._outside.answers.setdefault(entry.event.event_id, []).append((now, True))
+            self._outside.answers.setdefault(entry.event.event_id, []).append((now, True, self._life))
         return ok({"FailedEntryCount": 0, "Entries": [{"EventId": "e"}] * len(entries)})
 
     def _code(self, entry: Entry, now: float) -> str:
@@ -185,7 +185,7 @@ class Bus:
         if not code and self._kinds[event_id] is Kind.LARGE:
             reference = json.loads(entry.detail)["payloadRef"]
             assert len(self._outside.objects[reference["key"]]) == reference["size"]
-        self._outside.answers.setdefault(event_id, []).append((now, not code))
+        self._outside.answers.setdefault(event_id, []).append((now, not code, self._life))
         if not code:
             self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
             self._outside.order.append((self._life, entry.order_key, event_id))
@@ -258,25 +258,28 @@ class Bucket:
 
 
 def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
-    """The contract's rule, worked out anew: 90 % of the others' latest answers of the last minute accepted them.
+    """The contract's rule, worked out anew: 90 % of the others' first tries of the last minute were accepted.
 
     The child decided at the event's own last answer (that its dead letter is stored, `now`, may be long after), and
     looked at calls that were sent after its first failure. So the others may be a few seconds older or younger here:
     it is enough that they were well in the whole minute, or since that failure.
     """
-    own = [at for at, ok in outside.answers.get(event_id, []) if not ok and at <= now]
+    own = [at for at, ok, _ in outside.answers.get(event_id, []) if not ok and at <= now]
     decided = max(own, default=now)
     first = min((at for at in own if at >= decided - 65), default=now)
     return any(_were_well(outside, event_id, since, decided) for since in (decided - 65, first))
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
-    # What was given up before is proven sick: it says nothing of the destination any more.
-    gone = {other for other, (at, _) in outside.dead.items() if at <= until}
-    answers = [told for other, told in outside.answers.items() if other != event_id and other not in gone]
-    in_time = [[ok for at, ok in told if since <= at <= until] for told in answers]
-    lately = [oks[-1] for oks in in_time if oks]
-    return bool(lately) and sum(lately) >= 0.85 * len(lately)
+    # A first try of this life: an event that was tried in another comes again with it.
+    first_tries = [
+        ok
+        for other, told in outside.answers.items()
+        if other != event_id
+        for at, ok, life in told
+        if since <= at <= until and at == min(one for one, _, of in told if of == life)
+    ]
+    return bool(first_tries) and sum(first_tries) >= 0.85 * len(first_tries)
 
 
 def kinds_of(events: Sequence[Planned]) -> dict[str, Kind]:

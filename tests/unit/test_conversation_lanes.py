@@ -3,11 +3,10 @@
 import pytest
 
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Policy
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.dispatcher import GivenUp
+from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, CallLimits, Lanes, Publisher, PutEventsCalls
+from stream_router.pipeline.sinks.stage import Delivered, Unpublished
 from tests.fakes import FakeBus, World, entry
 
 A1, A2, A3 = (entry(number, "a") for number in (1, 2, 3))
@@ -65,9 +64,9 @@ class Bench:
     def __init__(self) -> None:
         self.world = World()
         self.bus = FakeBus(self.world)
-        calls = PutEventsCalls(self.bus, CallLimits(2, 1_000))
+        calls = PutEventsCalls(self.bus, CallLimits(2, 1_000), ordered=True)
         policy = Policy(16, 10**9, 4)
-        self.publisher = Publisher(calls, Lanes(enabled=True), policy, self.world.clock, self.world.random.random)
+        self.publisher = Publisher(calls, policy, self.world.clock, self.world.random.random)
 
     def sent(self) -> list[Entry]:
         return [one for call in self.bus.calls for one in call]
@@ -76,25 +75,25 @@ class Bench:
         """What ended in a moment, accepted and given up."""
         self.publisher.dispatcher.advance(flush=True)
         self.world.pump(0.1)
-        accepted, given_up, _, _ = self.publisher.collect()
-        return [one for call in accepted for one in call], given_up
+        handed = self.publisher.collect()
+        accepted = [entry for one in handed if isinstance(one, Delivered) for entry in one.entries]
+        return accepted, [(one.entry, one.why) for one in handed if isinstance(one, Unpublished)]
 
 
 def test_what_was_accepted_lets_the_next_go() -> None:
     """It is in the next call; until it was collected it counts as under way."""
     bench = Bench()
-    bench.publisher.submit([A1, A2])
+    bench.publisher.take([A1, A2])
     assert bench.publisher.backlog == 2
     assert bench.turn() == ([A1], [])
     assert bench.turn() == ([A2], [])
     assert bench.publisher.backlog == 0
-    assert not bench.publisher.collectable
 
 
 def test_a_full_call_leaves_as_it_is_submitted() -> None:
     """Nobody has to come by for it."""
     bench = Bench()
-    bench.publisher.submit([A1, B1])
+    bench.publisher.take([A1, B1])
     assert bench.sent() == [A1, B1]
 
 
@@ -102,14 +101,13 @@ def test_one_that_no_call_can_carry_keeps_its_place_until_it_ended_elsewhere() -
     """The next of its conversation goes after it, or, where it comes back smaller, behind it."""
     bench = Bench()
     large = A1._replace(size_bytes=1_001)
-    bench.publisher.submit([large, A2])
-    assert bench.publisher.collectable
+    bench.publisher.take([large, A2])
     assert bench.turn() == ([], [(large, TOO_LARGE)])
     assert bench.sent() == []
     bench.publisher.again(A1)
     assert bench.turn() == ([A1], [])
     assert bench.turn() == ([A2], [])
-    bench.publisher.submit([large, A3])
+    bench.publisher.take([large, A3])
     assert bench.turn() == ([], [(large, TOO_LARGE)])
     bench.publisher.ended(large, TOO_LARGE)
     assert bench.turn() == ([A3], [])
@@ -119,7 +117,7 @@ def test_one_of_just_the_limit_goes() -> None:
     """By AWS's formula, to the byte."""
     bench = Bench()
     exact = A1._replace(size_bytes=1_000)
-    bench.publisher.submit([exact])
+    bench.publisher.take([exact])
     assert bench.turn() == ([exact], [])
 
 
@@ -127,11 +125,10 @@ def test_one_of_just_the_limit_goes() -> None:
 def test_in_an_outage_that_is_given_up_for_those_behind_are_given_up_too(why: GivenUp) -> None:
     """They waited as long, and were never tried; behind any other end the next goes."""
     bench, large = Bench(), A1._replace(size_bytes=1_001)
-    bench.publisher.submit([large, A2, A3])
+    bench.publisher.take([large, A2, A3])
     bench.turn()
     bench.publisher.ended(large, why)
     if why is OUTAGE:
-        assert bench.publisher.collectable
         assert bench.turn() == ([], [(A2, OUTAGE._replace(attempts=0))])
         assert bench.sent() == []
     else:

@@ -6,7 +6,7 @@ import pytest
 
 from stream_router.model import LEAST_JUDGED, REASONS_OF_DATA, DeadLetter, DeadLetterShare, Entry, Event, Reason
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import entry, event, rig
 from tests.lives import Life
 
@@ -159,9 +159,9 @@ def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
         call, ["InvalidArgument" if one is sick else "" for one in call]
     )
     pipeline.router.limit.passed_by = Reason.REFUSED
-    pipeline.router.publisher.submit([sick, behind, other])
+    pipeline.router.publisher.take([sick, behind, other])
     pipeline.drain(limit_s=60)
-    pipeline.router.publisher.submit([later := entry(3, "c")])
+    pipeline.router.publisher.take([later := entry(3, "c")])
     pipeline.drain(limit_s=1)
     assert pipeline.books.delivered == [other]
     assert not pipeline.books.dead

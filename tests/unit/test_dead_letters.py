@@ -140,7 +140,7 @@ def test_retries_of_the_bus_never_hold_back_dead_letters() -> None:
     """While the bus is down the letters of the same records are stored."""
     pipeline = rig()
     pipeline.bus.judge = lambda _: refused("ThrottlingException")
-    pipeline.router.publisher.submit([entry(n) for n in range(30)])
+    pipeline.router.publisher.take([entry(n) for n in range(30)])
     made = letters(3)
     bury(pipeline, made)
     pipeline.run_for(10)

@@ -8,10 +8,10 @@ import pytest
 
 from stream_router.errors import Answer
 from stream_router.model import DeadLetter, Entry, Reason, Record
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import Done, Rig, World, entry, event, ok, refused, rig
 
 GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
@@ -24,12 +24,12 @@ def down(_: Sequence[Entry]) -> Answer:
 def test_a_quiet_stream_notices_that_the_bus_is_back() -> None:
     """With ON_OUTAGE=dead-letter an outage buries what came in it, and later events go through: a probe is sent."""
     pipeline = rig(judge=down, policy=GIVES_UP)
-    pipeline.router.publisher.submit([entry(1)])
+    pipeline.router.publisher.take([entry(1)])
     pipeline.drain(limit_s=120)
     pipeline.bus.judge = pipeline.bus.accept
     pipeline.world.now += 600
     later = [entry(2), entry(3)]
-    pipeline.router.publisher.submit(later)
+    pipeline.router.publisher.take(later)
     pipeline.drain(limit_s=10)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.OUTAGE]
     assert pipeline.bus.accepted == later
@@ -38,7 +38,7 @@ def test_a_quiet_stream_notices_that_the_bus_is_back() -> None:
 def test_one_long_conversation_is_given_up_without_recursion() -> None:
     """However many events of one conversation wait in an outage, all are buried and nothing is raised."""
     pipeline = rig(judge=down, policy=GIVES_UP, ordered=True)
-    pipeline.router.publisher.submit([entry(n, key="c") for n in range(2_000)])
+    pipeline.router.publisher.take([entry(n, key="c") for n in range(2_000)])
     pipeline.drain(limit_s=120)
     assert len(pipeline.books.dead) == 2_000
 
@@ -54,12 +54,12 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
         return pipeline.bus.accept(call)
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([entry(0)])
+    pipeline.router.publisher.take([entry(0)])
     pipeline.drain()
-    pipeline.router.publisher.submit([poison])
-    pipeline.drain(limit_s=60)
+    pipeline.router.publisher.take([poison])
+    pipeline.run_in_company(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
-    pipeline.router.publisher.submit([entry(n, size_bytes=90_000) for n in range(100, 110)])
+    pipeline.router.publisher.take([entry(n, size_bytes=90_000) for n in range(100, 110)])
     pipeline.drain()
     assert len(pipeline.bus.calls[-1]) == 10
 
@@ -75,11 +75,11 @@ def test_sick_entries_do_not_keep_others_from_the_probes() -> None:
         return pipeline.bus.answer(call, ["InternalFailure" if one in sick else "" for one in call])
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([*sick, poison])
+    pipeline.router.publisher.take([*sick, poison])
     pipeline.run_for(60)
     assert pipeline.router.holding
     good = [entry(n) for n in range(1_000, 1_400)]
-    pipeline.router.publisher.submit(good)
+    pipeline.router.publisher.take(good)
     pipeline.run_for(120)
     assert [one for one in good if one not in pipeline.bus.accepted] == []
 
@@ -92,25 +92,12 @@ def test_sick_entries_do_not_take_every_call_of_a_bus_that_is_well() -> None:
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
         call, ["InternalFailure" if id(one) in numbers else "" for one in call]
     )
-    pipeline.router.publisher.submit(sick)
+    pipeline.router.publisher.take(sick)
     pipeline.run_for(60)
-    pipeline.router.publisher.submit([entry(n) for n in range(1_000, 3_000)])
+    pipeline.router.publisher.take([entry(n) for n in range(1_000, 3_000)])
     pipeline.run_for(300)
     assert not pipeline.router.holding
     assert len(pipeline.bus.accepted) > 1_000
-
-
-@pytest.mark.parametrize("count", [1, 4, 10])
-def test_a_batch_of_nothing_but_poison_is_buried(count: int) -> None:
-    """Up to a call's worth of entries that the bus refuses for their content do not stop a shard that was well."""
-    pipeline = rig()
-    pipeline.router.publisher.submit([entry(n) for n in range(100, 200)])
-    pipeline.drain()
-    pipeline.bus.judge = lambda _: refused("ValidationException")
-    pipeline.router.publisher.submit([entry(n) for n in range(count)])
-    pipeline.drain(limit_s=600)
-    assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
-    assert len(pipeline.books.dead) == count
 
 
 @pytest.mark.parametrize("count", [1, 6])
@@ -149,7 +136,7 @@ def test_a_claim_check_does_not_let_its_conversation_overtake_it() -> None:
     pipeline = rig(ordered=True, limits=CallLimits(10, 262_144), claim_check=lambda world: bucket(world, keys))
     detail = orjson.dumps({"eventId": "0" * 32, "payload": {"text": "x" * 300_000}})
     large = entry(0, key="c")._replace(detail=detail, size_bytes=300_100)
-    pipeline.router.publisher.submit([large, entry(1, key="c"), entry(2, key="d")])
+    pipeline.router.publisher.take([large, entry(1, key="c"), entry(2, key="d")])
     pipeline.drain(limit_s=60)
     assert len(keys) == 1
     places = [one.event.record.sequence_number for one in pipeline.bus.accepted]
@@ -176,7 +163,7 @@ def test_a_record_of_very_many_lines_is_routed_in_slices() -> None:
 
 def warm(pipeline: Rig) -> None:
     """Something was accepted just now."""
-    pipeline.router.publisher.submit([entry(n, key=f"warm-{n}") for n in range(100_000, 100_020)])
+    pipeline.router.publisher.take([entry(n, key=f"warm-{n}") for n in range(100_000, 100_020)])
     pipeline.drain()
 
 
@@ -199,7 +186,7 @@ def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: Policy,
     warm(pipeline)
     made = [entry(n, key=f"c-{n}") for n in range(1_000)]
     refuse(pipeline, made[:count])
-    pipeline.router.publisher.submit(made)
+    pipeline.router.publisher.take(made)
     pipeline.drain(limit_s=60)
     assert sorted(letter.event.record.sequence_number for letter in pipeline.books.dead) == list(
         range(1_000, 1_000 + count)
@@ -215,7 +202,7 @@ def test_poison_in_every_call_costs_seconds_not_minutes(every: int) -> None:
     warm(pipeline)
     made = [entry(n) for n in range(1_000)]
     refuse(pipeline, made[::every])
-    pipeline.router.publisher.submit(made)
+    pipeline.router.publisher.take(made)
     pipeline.drain(limit_s=60)
     assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
     assert len(pipeline.books.dead) == 1_000 // every
@@ -232,7 +219,7 @@ def test_a_bus_that_refuses_everything_buries_a_callful_at_most(batch: int, orde
     calls, number, start = len(pipeline.bus.calls), 0, pipeline.world.now
     while pipeline.world.now < start + 120:
         if not pipeline.router.backlog:
-            pipeline.router.publisher.submit([entry(number + n, key="c") for n in range(batch)])
+            pipeline.router.publisher.take([entry(number + n, key="c") for n in range(batch)])
             number += batch
         pipeline.run_once()
     assert len(pipeline.books.dead) <= 10
@@ -258,7 +245,7 @@ def test_an_internal_failure_of_everything_buries_nothing_however_long(count: in
         return pipeline.bus.answer(call, ["InternalFailure" if down else ""] * len(call))
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([entry(n) for n in range(count)])
+    pipeline.router.publisher.take([entry(n) for n in range(count)])
     pipeline.drain(limit_s=outage_s + 60)
     assert not pipeline.books.dead
     assert len(pipeline.books.delivered) == 20 + count
@@ -278,7 +265,7 @@ def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> N
         return refused("ValidationException")
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([entry(n) for n in range(3_000)])
+    pipeline.router.publisher.take([entry(n) for n in range(3_000)])
     pipeline.run_for(120)
     assert len(pipeline.books.dead) <= 10
     assert len(pipeline.books.delivered) > 20
@@ -298,7 +285,7 @@ def test_a_failure_that_grows_buries_a_callful_at_most(seed: int) -> None:
         return pipeline.bus.answer(call, ["InternalFailure" if dice.random() < share else "" for _ in call])
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([entry(n) for n in range(5_000)])
+    pipeline.router.publisher.take([entry(n) for n in range(5_000)])
     pipeline.drain(limit_s=600)
     assert len(pipeline.books.dead) <= 10
     assert len(pipeline.books.delivered) == 20 + 5_000 - len(pipeline.books.dead)
@@ -313,12 +300,12 @@ def test_entries_that_failed_beside_others_wait_until_another_is_there_to_compar
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
         call, ["InternalFailure" if id(one) in bad else "" for one in call]
     )
-    pipeline.router.publisher.submit(made)
+    pipeline.router.publisher.take(made)
     pipeline.run_for(600)
     assert not pipeline.books.dead
     assert not pipeline.router.holding
     for number in range(1_000, 1_900, 5):
-        pipeline.router.publisher.submit([entry(number + n) for n in range(5)])
+        pipeline.router.publisher.take([entry(number + n) for n in range(5)])
         pipeline.run_for(1)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED] * count
     assert len(pipeline.books.delivered) == 10 - count + 900
@@ -330,13 +317,13 @@ def test_an_unknown_code_on_a_quiet_stream_does_not_stop_it() -> None:
     warm(pipeline)
     sick = entry(0)
     pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["SomethingNew" if one == sick else "" for one in call])
-    pipeline.router.publisher.submit([sick])
+    pipeline.router.publisher.take([sick])
     pipeline.run_for(600)
     assert not pipeline.router.holding
     assert not pipeline.books.dead
     start = pipeline.world.now
     healthy = entry(1)
-    pipeline.router.publisher.submit([healthy])
+    pipeline.router.publisher.take([healthy])
     pipeline.drain(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
     assert pipeline.bus.accepted[-1] is healthy
@@ -354,7 +341,7 @@ def test_a_smaller_call_is_learned_for_packing_and_condemns_nothing() -> None:
 
     pipeline.bus.judge = judge
     for at in (0, 10):
-        pipeline.router.publisher.submit([entry(at + n, size_bytes=350_000) for n in range(10)])
+        pipeline.router.publisher.take([entry(at + n, size_bytes=350_000) for n in range(10)])
         pipeline.drain(limit_s=60)
     assert not pipeline.books.dead
     assert len(pipeline.books.delivered) == 20
@@ -367,7 +354,7 @@ def test_an_earlier_call_that_succeeds_ends_no_pause_that_was_asked_for() -> Non
     answers = iter([None, refused("ServiceUnavailable", 503, headers={"retry-after": "20"})])
     pipeline.bus.judge = lambda call: next(answers, None) or pipeline.bus.accept(call)
     start = pipeline.world.now
-    pipeline.router.publisher.submit([entry(n) for n in range(20)])
+    pipeline.router.publisher.take([entry(n) for n in range(20)])
     pipeline.drain()
     assert len(pipeline.bus.times) == 3
     assert pipeline.bus.times[2] >= start + 20

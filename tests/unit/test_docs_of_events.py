@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.shapes import PRESETS
+from stream_router.pipeline.mapping.config_file import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)

@@ -103,11 +103,12 @@ def test_a_document_among_others_that_cannot_be_sent_is_a_dead_letter_alone(bad:
         (b'{"a":01}', "MalformedJson"),
         (b'{"a":"\x01"}', "MalformedJson"),
         (b'{"a":\xff}', "MalformedJson"),
-        (b"[" * 5000, "MalformedJson"),
-        (b"[" * 5000 + b"," + b"]" * 5000, "MalformedJson"),
-        (b'{"a":' * 5000 + b"1" + b"]" * 5000, "MalformedJson"),
-        (b"[" * 5000 + b"1 2" + b"]" * 5000, "MalformedJson"),
-        (b'{"a":' * 5000 + b'{"b"}' + b"}" * 5000, "MalformedJson"),
+        # how deep it nests is told before what is wrong within
+        (b"[" * 5000, "TooDeep"),
+        (b"[" * 5000 + b"," + b"]" * 5000, "TooDeep"),
+        (b'{"a":' * 5000 + b"1" + b"]" * 5000, "TooDeep"),
+        (b"[" * 5000 + b"1 2" + b"]" * 5000, "TooDeep"),
+        (b'{"a":' * 5000 + b'{"b"}' + b"}" * 5000, "TooDeep"),
         (b"", "MalformedJson"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from stream_router import envelope
 from stream_router.envelope import cut_array, open_record, seal
 from stream_router.model import DeadLetter, Event, Reason, Record, correlation_id, event_id
-from stream_router.pipeline.mapping import lossless
+from stream_router.pipeline.mapping import exact_json
 
 ID = "0123456789abcdef0123456789abcdef"
 NOW_MS = 1_795_000_000_123
@@ -252,7 +252,7 @@ def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) 
     assert (event.raw, event.id_from) == (data, "content")
     assert isinstance(event.body, dict)
     assert event.body["id"] == "o-7"
-    assert str(lossless.read(event)["body"]["n"]) == "0.10000000000000000001"
+    assert str(exact_json.read(event)["body"]["n"]) == "0.10000000000000000001"
 
 
 def test_a_foreign_pretty_printed_document_is_one_event() -> None:

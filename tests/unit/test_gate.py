@@ -6,14 +6,14 @@ import pytest
 
 from stream_router.errors import Answer
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.circuit_breaker import (
+from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.gate import (
     BEGINS_AT,
     PROBE_FLOOR_S,
     PROBE_SPREAD_S,
     TRIPS_AT,
     Gate,
 )
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
 
 NOW = 1000.0
@@ -51,7 +51,7 @@ def test_a_few_of_many_calls_that_left_together_open_no_breaker() -> None:
     for failed in range(1, 9):
         made.failed(NOW, in_flight=16 - failed)
         assert made.holding == (failed == 8), "as many have failed as are still under way"
-    made.succeeded(backlog=False)
+    made.succeeded(NOW, 0.1, backlog=False)
     assert not made.holding
 
 
@@ -60,7 +60,7 @@ def test_a_success_closes_the_breaker_and_forgets_every_failure(failures: int) -
     """What is back is neither held nor paced, and it takes three failures again to open the breaker, dated anew."""
     made = gate()
     fails(made, failures)
-    made.succeeded(backlog=False)
+    made.succeeded(NOW, 0.1, backlog=False)
     assert (made.holding, made.failures, made.held_since) == (False, 0, 0.0)
     assert made.may_start(0, NOW)
     assert made.wait_s(NOW) == 0.0
@@ -112,7 +112,7 @@ def test_the_calls_in_flight_grow_by_one_with_every_success_up_to_their_bound() 
         made.throttled()
     seen = []
     for _ in range(8):
-        made.succeeded(backlog=True)
+        made.succeeded(NOW, 0.1, backlog=True)
         seen.append(allowed(made))
     assert seen == [2, 3, 4, 5, 5, 5, 5, 5]
 
@@ -123,7 +123,7 @@ def test_the_calls_in_flight_begin_at_sixteen_and_double_with_a_round_trip_while
     seen = [allowed(made)]
     while seen[-1] < 128:
         for _ in range(seen[-1]):
-            made.succeeded(backlog=True)
+            made.succeeded(NOW, 0.1, backlog=True)
         seen.append(allowed(made))
     assert seen == [BEGINS_AT, 32, 64, 128]
 
@@ -132,7 +132,7 @@ def test_without_a_backlog_the_calls_in_flight_do_not_grow() -> None:
     """A quiet stream proves nothing of what the bus would take."""
     made = gate(128)
     for _ in range(1_000):
-        made.succeeded(backlog=False)
+        made.succeeded(NOW, 0.1, backlog=False)
     assert allowed(made) == BEGINS_AT
 
 
@@ -163,7 +163,7 @@ def test_three_broken_connections_of_one_round_hold_nobody() -> None:
         return pipeline.bus.accept(entries)
 
     pipeline = rig(judge=judge, latency_s=lambda: next(delays, 0.05))
-    pipeline.router.publisher.submit([entry(number) for number in range(160)])
+    pipeline.router.publisher.take([entry(number) for number in range(160)])
     while pipeline.router.backlog:
         pipeline.run_once()
         held += [pipeline.world.now] * pipeline.router.holding
@@ -188,7 +188,7 @@ def test_a_bounded_rate_delays_events_and_loses_none() -> None:
     """The pipeline as a whole keeps to STREAM_ROUTER_MAX_SHARD_RATE: 500 events at 50 a second take ten seconds."""
     pipeline = rig(policy=Policy(16, 10**9, 4, max_rate=50.0))
     start = pipeline.world.now
-    pipeline.router.publisher.submit([entry(n) for n in range(500)])
+    pipeline.router.publisher.take([entry(n) for n in range(500)])
     pipeline.drain()
     assert 9 <= pipeline.world.now - start <= 11
     assert len(pipeline.books.delivered) == 500
@@ -197,11 +197,11 @@ def test_a_bounded_rate_delays_events_and_loses_none() -> None:
 def test_calls_in_flight_find_their_own_number() -> None:
     """With a bus at 100 ms and a backlog the calls in flight grow to the bound, and throttling makes them fewer."""
     pipeline = rig(policy=Policy(128, 10**9, 4), latency_s=lambda: 0.1)
-    pipeline.router.publisher.submit([entry(n) for n in range(20_000)])
+    pipeline.router.publisher.take([entry(n) for n in range(20_000)])
     pipeline.drain()
     assert pipeline.bus.most_in_flight == 128
     pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["ThrottlingException", *[""] * (len(call) - 1)])
-    pipeline.router.publisher.submit([entry(100_000 + n) for n in range(2_000)])
+    pipeline.router.publisher.take([entry(100_000 + n) for n in range(2_000)])
     pipeline.run_for(2)
     assert pipeline.router.publisher.dispatcher.gate.ceiling <= 16
 
@@ -210,7 +210,7 @@ def test_a_pause_that_was_asked_for_outlasts_a_success() -> None:
     """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
     made = gate()
     made.failed(NOW, 20.0)
-    made.succeeded(backlog=False)
+    made.succeeded(NOW, 0.1, backlog=False)
     assert made.wait_s(NOW + 1) == 19.0
     assert not made.may_start(0, NOW + 19.9)
     assert made.may_start(0, NOW + 20)
@@ -242,12 +242,12 @@ def test_a_second_outage_has_its_whole_half_minute() -> None:
     pipeline = rig(policy=GIVES_UP)
     for _ in range(3):
         outage(pipeline, 25)
-        pipeline.router.publisher.submit([entry(n) for n in range(20)])
+        pipeline.router.publisher.take([entry(n) for n in range(20)])
         pipeline.drain(limit_s=30)
         pipeline.run_for(60)
     assert not pipeline.books.dead
     outage(pipeline, 3_600)
-    pipeline.router.publisher.submit([entry(n) for n in range(20)])
+    pipeline.router.publisher.take([entry(n) for n in range(20)])
     pipeline.run_for(29)
     assert not pipeline.books.dead
     pipeline.drain(limit_s=60)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stream_router.pipeline.delivery.circuit_breaker import Gate
+from stream_router.pipeline.delivery.gate import Gate
 
 TAKES_S, THROTTLED_AFTER_S = 0.03, 0.012
 
@@ -54,7 +54,7 @@ class Account:
         self._flight[shard] -= 1
         self.accepted[shard] += accepted
         if accepted:
-            gate.succeeded(backlog=True)
+            gate.succeeded(now, 0.1, backlog=True)
         else:
             gate.throttled()
             gate.failed(now, in_flight=self._flight[shard])

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stream_router.pipeline.delivery.hold_report import REMIND_EVERY_S, SAID_AFTER_S, HoldReport
+from stream_router.pipeline.delivery.gate import REMIND_EVERY_S, SAID_AFTER_S, HoldReport
 
 SINCE = 1_000.0
 

@@ -11,8 +11,8 @@ import pytest
 
 from stream_router.envelope import open_record
 from stream_router.model import Entry, Event, Record
+from stream_router.pipeline.mapping.config_file import PRESETS
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of, dead_of, event

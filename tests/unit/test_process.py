@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from stream_router import process
-from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
+from stream_router.consumer.state_dir import LIVES, StateDir
 from stream_router.errors import SettingsError
 from stream_router.process import FAILPOINTS_VARIABLE, Rewritten, backoff_s, iso, write_whole
 from stream_router.settings.reading import load, warn
@@ -167,7 +167,7 @@ def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_forgotten_by_the_next_supervisor(tmp_path: Path) -> None:
     """In each folder that outlives a supervisor; what is whole, and what is not ours, stays."""
-    for folder in (tmp_path, tmp_path / LIVES, tmp_path / TROUBLES):
+    for folder in (tmp_path, tmp_path / LIVES):
         folder.mkdir(exist_ok=True)
         path = write_whole(folder / "shardId-000000000000.json", "x")
         (folder / ".profile.old.1x").write_text("x")

@@ -7,8 +7,7 @@ import pytest
 from stream_router import limits
 from stream_router.errors import Disposition, Refusal
 from stream_router.model import Entry
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, PutEventsCalls, take
 from tests.fakes import FakeBus, World, entry
 
 LARGE = limits.REQUEST_BYTES_256K // 2 + 1
@@ -49,13 +48,6 @@ def test_one_above_a_limit_that_was_lowered_goes_alone() -> None:
     """AWS judges it."""
     ready = deque(sized(2_000, 1))
     assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [2_000]
-
-
-def test_an_entry_that_is_larger_than_any_call_is_told_apart() -> None:
-    """One of just the limit fits."""
-    made = sized(1_000, 1_001, 5)
-    assert fits(made, CallLimits(10, 1_000)) == ([made[0], made[2]], [made[1]])
-    assert fits(made[:1], CallLimits(10, 1_000)) == (made[:1], [])
 
 
 @pytest.mark.parametrize(

@@ -164,12 +164,12 @@ def test_a_queue_that_takes_nothing_is_told_though_other_events_go_out(tmp_path:
 def test_a_shard_whose_last_sick_event_is_buried_holds_no_more(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A neighbour's success proves that it is the event. Nothing waits then, and perhaps none comes for hours."""
+    """Another's success proves that it is the event. Nothing waits then, and perhaps none comes for hours."""
     life = Life(tmp_path, judge=lambda _: refused("ValidationException"))
     life.process(100)
     life.live(20)
     assert state(found := told(life), lag(found, wall_s(life)), wall_s(life))[0] == "holding"
-    life.rig.router.publisher.dispatcher.health._neighbours = Well()
+    life.rig.router.publisher.dispatcher.blame.first_tries.accepted_sent_at = life.rig.world.now
     life.live(20)
     caplog.clear()
     life.live(300)

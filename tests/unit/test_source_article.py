@@ -16,8 +16,7 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import Disposition, call_disposition, entry_disposition, of_put_events
 from stream_router.model import Entry, Event, Reason, Record, correlation_id, event_id
 from stream_router.operate.resources import pattern as pattern_of
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
-from stream_router.pipeline.delivery.retry_budget import Tries
+from stream_router.pipeline.delivery.blame import Policy, Tries
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
@@ -60,15 +59,15 @@ def test_25_entries_a_call_are_never_sent_to_a_classic_bus(consumer: Consumer) -
     v2 = "arn:aws:events:eu-central-1:1:event-busv2/b/0123456789012345678901234"
     assert consumer.model_copy(update={"event_bus": v2}).entries_per_call == 25
     pipeline = rig()
-    pipeline.router.publisher.submit([entry(n) for n in range(25)])
+    pipeline.router.publisher.take([entry(n) for n in range(25)])
     pipeline.drain()
     assert [len(call) for call in pipeline.bus.calls] == [10, 10, 5]
 
 
 def test_jitter_comes_from_a_function_that_exists() -> None:
     """`math.random` does not: the first retry of the article's script raised AttributeError."""
-    tries = Tries()
-    tries.failed_itself(100.0)
+    tries = Tries(99.0, 100.0)
+    tries.own = 1
     assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.0) == 100.0
     assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.5) == 100.125
 
@@ -78,7 +77,7 @@ def test_a_call_without_any_answer_is_handled() -> None:
     pipeline = rig()
     answers = [NO_ANSWER]
     pipeline.bus.judge = lambda call: answers.pop() if answers else pipeline.bus.accept(call)
-    pipeline.router.publisher.submit([entry(1)])
+    pipeline.router.publisher.take([entry(1)])
     pipeline.drain()
     assert len(pipeline.bus.calls) == 2
     assert len(pipeline.books.delivered) == 1
@@ -95,7 +94,7 @@ def test_an_entry_that_failed_in_an_accepted_call_is_retried_alone() -> None:
         return pipeline.bus.answer(call, codes)
 
     pipeline.bus.judge = judge
-    pipeline.router.publisher.submit([entry(n) for n in range(10)])
+    pipeline.router.publisher.take([entry(n) for n in range(10)])
     pipeline.drain()
     assert [len(call) for call in pipeline.bus.calls] == [10, 1]
     assert len(pipeline.books.delivered) == 10
@@ -106,7 +105,7 @@ def test_an_entry_that_can_never_succeed_is_a_dead_letter() -> None:
     """The article's partial failures reached no dead-letter queue."""
     pipeline = rig()
     pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["MalformedDetail"] + [""] * (len(call) - 1))
-    pipeline.router.publisher.submit([entry(n) for n in range(3)])
+    pipeline.router.publisher.take([entry(n) for n in range(3)])
     pipeline.drain()
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
     assert len(pipeline.queue.bodies) == 1
@@ -119,7 +118,7 @@ def test_throttling_is_known_by_its_code_not_by_429() -> None:
     pipeline = rig()
     throttled = [refused("ThrottlingException", 400)] * 3
     pipeline.bus.judge = lambda call: throttled.pop() if throttled else pipeline.bus.accept(call)
-    pipeline.router.publisher.submit([entry(1)])
+    pipeline.router.publisher.take([entry(1)])
     pipeline.drain()
     assert len(pipeline.books.delivered) == 1
     assert not pipeline.books.dead
@@ -130,7 +129,7 @@ def test_a_dead_letter_holds_the_event_itself_as_json() -> None:
     pipeline = rig()
     pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["MalformedDetail"])
     bad = entry(7)
-    pipeline.router.publisher.submit([bad])
+    pipeline.router.publisher.take([bad])
     pipeline.drain()
     (letter,) = pipeline.queue.bodies
     record: Any = letter["record"]

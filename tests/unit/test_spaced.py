@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_router.envelope import open_record, seal
 from stream_router.model import DeadLetter, Event, Record
-from stream_router.pipeline.mapping import lossless
+from stream_router.pipeline.mapping import exact_json
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of
@@ -54,19 +54,19 @@ def test_blanks_change_no_verdict(value: Any, blanks: list[str], twice: bool) ->
         event = opened(spaced.encode())
     except UnicodeEncodeError:
         return
-    assert verdict(lossless.read, event) == verdict(lossless._read_carefully, event)
+    assert verdict(exact_json.read, event) == verdict(exact_json._read_carefully, event)
 
 
 def test_an_event_as_python_writes_it_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The careful reader, which costs more than all else of the transform, is not asked."""
     body = {"interactionId": "i", "payload": {"text": "a b  c", "n": [1, 2.5, {"x": None}], "ü": '\\ " / é'}}
     event = opened(json.dumps(body, ensure_ascii=False).encode())
-    monkeypatch.delattr(lossless, "_read_carefully")
-    assert lossless.read(event) == body
+    monkeypatch.delattr(exact_json, "_read_carefully")
+    assert exact_json.read(event) == body
     foreign = json.dumps(body, ensure_ascii=False, indent=None).encode()
     (bare,) = open_record(Record(foreign, 1))
     assert isinstance(bare, Event)
-    assert lossless.read(bare) == body
+    assert exact_json.read(bare) == body
 
 
 @pytest.mark.parametrize("key", ["bo dy", "body", " body"])

@@ -16,7 +16,6 @@ from stream_router.consumer.state_dir import (
     LIVES,
     LOCK,
     TARGET_PROOF,
-    TROUBLES,
     WORKER_ID,
     StateDir,
 )
@@ -37,7 +36,7 @@ def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypat
             state.discard(ENDING)
 
 
-@pytest.mark.parametrize("folder", [LIVES, TROUBLES])
+@pytest.mark.parametrize("folder", [LIVES])
 def test_what_is_kept_of_a_shard_goes_a_month_after_its_last_word(tmp_path: Path, folder: str) -> None:
     """A stream that is resharded daily gives its shards new names: their files would fill a small volume's inodes."""
     (tmp_path / folder).mkdir()

@@ -71,10 +71,3 @@ def test_it_goes_from_the_envelope_to_the_metadata(masking: str) -> None:
 def test_a_bad_one_in_the_stream_is_dropped() -> None:
     """Others may write envelopes too."""
     assert "traceparent" not in detail(sealed("not a trace"))["metadata"]
-
-
-def test_it_is_kept_beside_a_payload_that_nests_too_deep_for_the_fast_writer() -> None:
-    """The other writer writes the same metadata."""
-    nested = b'{"a":' * 400 + b"1" + b"}" * 400
-    line = sealed(TRACE).replace(b'"payload":{', b'"payload":{"n":' + nested + b",")
-    assert detail(line)["metadata"]["traceparent"] == TRACE

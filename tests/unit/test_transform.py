@@ -88,14 +88,3 @@ def test_a_detail_holds_no_character_that_a_queue_refuses(policy: str) -> None:
     if policy == "off":
         assert (detail["conversationId"], detail["payload"]) == (body["conversationId"], body["payload"])
     assert entry.size_bytes == 14 + len(SOURCE) + len("conversation.updated") + len(entry.detail)
-
-
-@pytest.mark.parametrize("policy", ["off", "default"])
-def test_a_mark_is_in_every_event_of_the_marked_transform_alone(policy: str) -> None:
-    """Whatever the event's tag is; the one that it was made of writes none."""
-    plain = Transform(config_of(masking=policy), lambda: 0.0)
-    marked = plain.marked("redrive/1")
-    for made, mark in ((marked, "redrive/1"), (plain, None), (marked.marked("redrive/2"), "redrive/2")):
-        entry = made(event(BODY))
-        assert isinstance(entry, Entry)
-        assert orjson.loads(entry.detail)["metadata"].get("replayed") == mark

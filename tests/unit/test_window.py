@@ -14,7 +14,7 @@ from stream_router.consumer.child.watermark import Position
 from stream_router.consumer.child.window import SLICE_BYTES, SLICE_RECORDS, SPAN_FREE_EVENTS, Window, slices
 from stream_router.consumer.target_proof import UNASKED_S
 from stream_router.model import Batch, Reason, Record
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.blame import Policy
 from tests.fakes import entry, rig
 
 _PLAIN = {"subSequenceNumber": 0, "approximateArrivalTimestamp": 1_000}
@@ -183,8 +183,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.router = SimpleNamespace(ready=0, only_sick=True, limit=SimpleNamespace(passed_by=None), backlog=1)
-        health = SimpleNamespace(accepted_at=0.0)
-        self.router.publisher = SimpleNamespace(dispatcher=SimpleNamespace(health=health))
+        self.router.accepted_at = 0.0
         self.proof = SimpleNamespace(unasked=False, problem="")
         self.checkpoints = SimpleNamespace(proof=self.proof)
         self.full, self.full_unasked = "span", "span"
@@ -290,7 +289,7 @@ def test_a_record_whose_events_go_out_one_after_the_other_is_back_pressure() -> 
         cast("Any", SimpleNamespace(proof=SimpleNamespace(unasked=False, problem=""))),
         made.world.clock,
     )
-    made.router.publisher.submit([entry(number) for number in range(1_000)])
+    made.router.publisher.take([entry(number) for number in range(1_000)])
     while made.router.backlog:
         made.run_for(1.0)
         room.waits("calls")

@@ -10,7 +10,7 @@ import pytest
 from stream_router.envelope import added_text, open_record, seal
 from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason, Record, event_id
-from stream_router.pipeline.mapping import config_file, lossless
+from stream_router.pipeline.mapping import config_file, exact_json
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver
@@ -248,13 +248,13 @@ def test_a_body_of_a_named_source_is_read_once(tmp_path: Path, monkeypatch: pyte
     """Its numbers are looked at once, and stay as they were written."""
     path = tmp_path / "config.toml"
     path.write_text(SOURCES)
-    read, seen = lossless.read, list[object]()
+    read, seen = exact_json.read, list[object]()
 
     def noted(event: Event) -> object:
         seen.append(event)
         return read(event)
 
-    monkeypatch.setattr(lossless, "read", noted)
+    monkeypatch.setattr(exact_json, "read", noted)
     body = b'{"script":"s-1","kind":"page.updated","at":"2026-11-24T09:30:00Z","n":0.10000000000000000001}'
     (event,) = open_record(Record(sealed(body, "", "ivr-script"), 1))
     assert isinstance(event, Event)

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.child.kcl_adapter import ShardProcessor
-from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
@@ -26,7 +24,6 @@ from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
@@ -82,9 +79,6 @@ class Child:
     def _shard(self, shard_id: str, start: str) -> Shard:
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
-        neighbours = Neighbours(settings.state_dir, shard_id, clock)
-        health = Health(neighbours)
-        memory = FirstFailures(settings.state_dir, shard_id, clock)
         telemetry = ShardTelemetry(shard_id, settings, self._transform)
         ordered = settings.ordering == "conversation"
         policy = self._transform.policy
@@ -96,7 +90,7 @@ class Child:
         router = Router(
             with_deadly_event(self._transform),
             self._transform.dead_letter_raw,
-            self._calls.publisher(token_of, rate, health, memory, outage_gives_up=gives_up),
+            self._calls.publisher(token_of, rate, outage_gives_up=gives_up),
             self._calls.dead_letters(settings.sqs_dlq_url, writer),
             self._calls.claim_check(),
             telemetry,
@@ -105,19 +99,13 @@ class Child:
         window = Window(clock, telemetry.batch_closed)
         began = start.partition(":")[0]
         end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
-        checkpoints = Checkpoints(self._proof, lambda: health.accepted_at, settings.checkpoint_s, clock, end)
+        checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock, end)
         heartbeat = Heartbeat(settings.state_dir, clock)
-
-        def beat() -> None:
-            heartbeat()
-            neighbours.publish(health)
-            memory.write()
-
         log.info(
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return Shard(router, telemetry, window, checkpoints, guard, self._wait, beat, clock)
+        return Shard(router, telemetry, window, checkpoints, guard, self._wait, heartbeat, clock)
 
 
 class Heartbeat:

@@ -119,7 +119,7 @@ class Room:
         """The next record, or the shard's end, is kept out by this."""
         self._waited_at = now = self._clock()
         # A record of very many events is settled with the last of them.
-        moved_at = max(self._window.settled_at, self._router.publisher.dispatcher.health.accepted_at)
+        moved_at = max(self._window.settled_at, self._router.accepted_at)
         if now - moved_at < HOLDING_AFTER_S:
             self._holds = ""
             return

@@ -141,6 +141,7 @@ class Shard:
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
+            self._router.at_the_end()
             with self._losing_the_lease():
                 self._settle_the_end(checkpointer)
         self._end("lease lost" if self._lease_gone else "shard ended")

@@ -20,7 +20,7 @@ import orjson
 from stream_router.consumer import state_dir
 from stream_router.log import Seldom
 from stream_router.model import SNAPSHOTS, Batch, DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.delivery.dispatcher_contract import Took
+from stream_router.pipeline.delivery.blame import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.process import write_whole
 from stream_router.settings.consumer import Consumer

@@ -1,74 +1,261 @@
-"""Who is to blame for a failure, and what follows: one table. `docs/delivery.md` says the same in plain words."""
+"""Who is to blame for a failure, and how often an item is tried again: one table over one minute of counts.
+
+What fails with its whole call, or by a code that speaks of the destination, is the destination's trouble and waits.
+What fails by itself has a budget of retries; once that is spent, the first tries of the shard's other items say whose
+fault it is. Their latest answers would not do: a bus that fails 60 % at random accepts nearly all in the end, and would
+bury those that were only unlucky. `docs/delivery.md` says the same in plain words. Times are monotonic seconds.
+"""
 
 import enum
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from stream_router.errors import Disposition
-from stream_router.model import Reason
-from stream_router.pipeline.delivery.health import Others
+from stream_router.process import backoff_s
+
+T = TypeVar("T")
+
+Took = float | list[float]
+"""Seconds from the start of an item's first call to the answer that accepted it: of a whole call, or of each item."""
+
+SPREAD_S = 30.0
+"""An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
+
+MINUTE_S = 60.0
+"""An answer older than this says nothing of today."""
+
+WELL_SHARE = 0.9
+"""So many of the others' first tries must have been accepted for an item's trouble to be its own."""
+
+SURE_SHARE = 0.97
+"""Below it a whole minute of counts is looked at before anything is buried: with an event a second, half a minute of a
+bus that fails a fifth at random looks well in one case of ten."""
+
+LATELY_S = 600.0
+"""So long a conversation is remembered whose item was given up."""
+
+AT_THE_END_S = 900.0
+"""At a shard's end no other item will ever come to compare with: so long one that fails alone is tried there."""
+
+FEW = 10
+"""So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
 
 
-class Failure(enum.Enum):
-    """How an item failed."""
+class Backoff(NamedTuple):
+    """How far apart the tries of one item are: exponential with full jitter, in seconds.
 
-    DATA = "its own code says that its data is wrong"
-    ITSELF = "its own code says that it is in trouble, or is unknown"
-    WITH_ALL = "its whole call failed, or its own code says that the destination is in trouble"
-    REFUSED_ALONE = "its call, in which it stood alone, was refused for its content"
+    Most troubles pass within a quarter of a second; the others have the whole spread.
+    """
+
+    first_s: float = 0.25
+    """The longest first delay after an item failed by itself."""
+    growth: float = 4.0
+    longest_s: float = 10.0
+    call_first_s: float = 0.1
+    """The longest first delay after a whole call failed."""
+    call_growth: float = 2.0
+    call_longest_s: float = 2.0
+
+
+class Policy(NamedTuple):
+    """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
+
+    `max_rate` is the most items a second, 0.0 where there is no such bound.
+    """
+
+    max_in_flight: int
+    max_in_flight_bytes: int
+    max_retries: int
+    outage_gives_up: bool = False
+    max_rate: float = 0.0
+    backoff: Backoff = Backoff()
+
+
+NEVER_GIVEN_UP = 1_000_000_000
+"""Retries of what has nowhere else to go: the shard holds until it is stored."""
 
 
 class Then(enum.Enum):
-    """What becomes of the item."""
+    """What becomes of an item that failed."""
 
     BURY = "it is given up"
     RETRY = "it is tried again after its own pause"
-    RETRY_ANEW = "it is tried again, and its budget begins anew"
     WAIT = "it is tried again with the others, without end"
-    SUSPECT = "it is tried again, alone"
+    ALONE = "it is tried again, alone"
 
 
-class Row(NamedTuple):
-    """One case. None fits everything. `reason` is the dead letter's."""
+class FirstTries:
+    """What became of items at their first try: counted by the second in which their calls were sent, for a minute."""
 
-    name: str
-    failure: Failure
-    budget_spent: bool | None
-    others: Others | None
-    then: Then
-    reason: Reason | None = None
+    def __init__(self) -> None:
+        self._counts: dict[int, list[int]] = {}
+        self.accepted_at = -math.inf
+        """When something was last accepted."""
+        self.accepted_sent_at = -math.inf
+        """When the latest call was sent of which something was accepted."""
+
+    def accepted(self, sent_at: float, now: float, first_tries: int) -> None:
+        """Items of a call that was sent then are accepted, so many of them at their first try."""
+        self.accepted_at = now
+        self.accepted_sent_at = max(self.accepted_sent_at, sent_at)
+        self._of(sent_at, now)[0] += first_tries
+
+    def failed(self, sent_at: float, now: float) -> None:
+        """An item failed for the first time, in a call that was sent then."""
+        self._of(sent_at, now)[1] += 1
+
+    def _of(self, sent_at: float, now: float) -> list[int]:
+        counts, second = self._counts, int(sent_at)
+        if second not in counts:
+            counts[second] = [0, 0]
+            for old in [one for one in counts if one < now - MINUTE_S - 1]:
+                del counts[old]
+        return counts[second]
+
+    def between(self, moment: float, until: float, now: float) -> tuple[int, int]:
+        """Accepted and failed ones of the last minute whose calls were sent since a moment, `until` a second."""
+        begin = math.ceil(max(moment, now - MINUTE_S))
+        found = [counts for second, counts in self._counts.items() if begin <= second <= until]
+        return sum([accepted for accepted, _ in found]), sum([failed for _, failed in found])
 
 
-TABLE = (
-    Row("wrong data", Failure.DATA, None, None, Then.BURY, Reason.REFUSED),
-    Row("the destination's trouble", Failure.WITH_ALL, None, None, Then.WAIT),
-    Row("own trouble", Failure.ITSELF, False, None, Then.RETRY),
-    Row("everybody's trouble", Failure.ITSELF, True, Others.UNWELL, Then.RETRY_ANEW),
-    Row("own trouble, proven", Failure.ITSELF, True, Others.WELL, Then.BURY, Reason.RETRIES_EXHAUSTED),
-    Row("own trouble, nobody to compare with", Failure.ITSELF, True, None, Then.RETRY),
-    Row("poison, proven", Failure.REFUSED_ALONE, None, Others.WELL, Then.BURY, Reason.REFUSED),
-    Row("poison, presumed", Failure.REFUSED_ALONE, None, Others.LATELY, Then.BURY, Reason.REFUSED),
-    Row("perhaps poison", Failure.REFUSED_ALONE, None, None, Then.SUSPECT),
-)
-"""The first row that fits decides."""
+class Tries:
+    """One item's failures: `own` counts those that are its own trouble, `all` every attempt that failed.
+
+    `first_sent` is when the first of its calls was sent that failed, `last_sent` the last.
+    """
+
+    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own")
+
+    def __init__(self, sent_at: float, first_own_at: float) -> None:
+        self.all = self.own = 0
+        self.first_sent = self.last_sent = sent_at
+        self.first_own_at = first_own_at
+        """When it failed by itself for the first time; 0.0 where it did not."""
+
+    def next_own_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+        """When to try again after the item's own failure: the last time after the spread."""
+        backoff = policy.backoff
+        at = now + backoff_s(self.own - 1, backoff.first_s, backoff.longest_s, random(), backoff.growth)
+        return max(at, self.first_own_at + SPREAD_S) if self.own >= policy.max_retries > 0 else at
+
+    def next_with_all_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+        """When to try again after a failure of the whole call."""
+        backoff = policy.backoff
+        return now + backoff_s(
+            self.all - 1, backoff.call_first_s, backoff.call_longest_s, random(), backoff.call_growth
+        )
 
 
-def failure_of(disposition: Disposition | None) -> Failure:
-    """What an entry's own code says of its failure; `errors.py` says what each code is."""
-    match disposition:
-        case Disposition.DEAD_LETTER:
-            return Failure.DATA
-        case Disposition.HOLD:
-            return Failure.WITH_ALL
-        case _:
-            return Failure.ITSELF
+class Blame(Generic[T]):
+    """The failures of the items under way, and the judge of each.
 
+    `key` tells an item; a text is its conversation, of which one item is under way at a time. A conversation's budget
+    goes on where an item of it was given up: the next one that fails has its retries, but no half minute of its own.
+    """
 
-def decide(failure: Failure, others: Others, *, budget_spent: bool = False) -> Row:
-    """The row that fits. Every failure has one that fits always, so there is one."""
-    return next(
-        row
-        for row in TABLE
-        if row.failure is failure
-        and (row.budget_spent is None or row.budget_spent is budget_spent)
-        and (row.others is None or row.others is others)
-    )
+    def __init__(self, key: Callable[[T], Hashable], max_retries: int) -> None:
+        self._key = key
+        self._max_retries = max_retries
+        self._tries: dict[Hashable, Tries] = {}
+        self._given_up: dict[Hashable, float] = {}
+        """When the item failed first by which a conversation's last one was given up."""
+        self.first_tries = FirstTries()
+        self.ends_since: float | None = None
+        """Since when the shard is at its end: nothing more will come."""
+        self.waits_alone = False
+        """Whether an item that had its retries waits for another to be compared with."""
+        self.sick = 0
+        """Items under way that failed by themselves."""
+
+    def __bool__(self) -> bool:
+        return bool(self._tries)
+
+    def failed(self, item: T, sent_at: float, now: float, *, itself: bool) -> Tries:
+        """One failure more of this item, in a call that was sent then."""
+        key = self._key(item)
+        tries = self._tries.get(key)
+        if tries is None:
+            tries = self._tries[key] = Tries(sent_at, self._given_up.get(key, 0.0))
+            self.first_tries.failed(sent_at, now)
+        tries.last_sent = sent_at
+        tries.all += 1
+        if itself:
+            self.sick += not tries.own
+            tries.own += 1
+            tries.first_own_at = tries.first_own_at or now
+        return tries
+
+    def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
+        """The table: what becomes of an item whose own code says this. `under_way` counts all that is."""
+        match disposition:
+            case Disposition.DEAD_LETTER:
+                return Then.BURY
+            case Disposition.HOLD:
+                return Then.WAIT
+        if tries.own <= self._max_retries or (self._max_retries and now - tries.first_own_at < SPREAD_S):
+            return Then.RETRY
+        # What was sent after its own last try says nothing of what that met: the answer may come slowly from a trouble
+        # that is over by now.
+        accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
+        if not accepted + failed:
+            return self._alone(tries.first_own_at, now, under_way) or Then.RETRY
+        self.waits_alone = False
+        if accepted < WELL_SHARE * (accepted + failed):
+            # Everybody's trouble: what came so far was no word about the item, and its budget begins anew.
+            tries.own, tries.first_own_at = 1, now
+            return Then.RETRY
+        if accepted < SURE_SHARE * (accepted + failed) and now - tries.first_own_at < MINUTE_S:
+            return Then.RETRY
+        return Then.BURY
+
+    def of_refused_alone(self, refused_at: float, now: float, under_way: int) -> Then:
+        """The table's other half: an item that stood alone in a call refused for its content, for the first time then.
+
+        One other that was accepted by a call sent since is proof: it is poison.
+        """
+        if self.first_tries.accepted_sent_at > refused_at:
+            return Then.BURY
+        return self._alone(refused_at, now, under_way) or Then.ALONE
+
+    def _alone(self, first_at: float, now: float, under_way: int) -> Then | None:
+        """What becomes of an item that has nobody to be compared with: it waits, but not for ever at a shard's end."""
+        self.waits_alone = True
+        ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= AT_THE_END_S
+        return Then.BURY if ended and under_way <= FEW else None
+
+    def is_sick(self, item: T) -> bool:
+        """Whether the item failed by itself before."""
+        tries = self._tries.get(self._key(item))
+        return tries is not None and tries.own > 0
+
+    def through(self, items: Sequence[T], sent_at: float, now: float) -> Took:
+        """These items are accepted, in a call that was sent then. How long ago their first calls were sent."""
+        if not self._tries:
+            self._given_up = {key: at for key, at in self._given_up.items() if at > now - LATELY_S}
+        if not (self._tries or self._given_up):
+            self.first_tries.accepted(sent_at, now, len(items))
+            return now - sent_at
+        known = [self._tries.get(self._key(item)) for item in items]
+        self.first_tries.accepted(sent_at, now, known.count(None))
+        for item in items:
+            self._given_up.pop(self._key(item), None)
+            self._forget(item)
+        return [now - (tries.first_sent if tries else sent_at) for tries in known]
+
+    def given_up(self, item: T) -> int:
+        """The item ends. How many attempts had failed."""
+        tries = self._forget(item)
+        if tries is None:
+            return 0
+        if tries.own and isinstance(key := self._key(item), str):
+            self._given_up[key] = tries.first_own_at
+        return tries.all
+
+    def _forget(self, item: T) -> Tries | None:
+        tries = self._tries.pop(self._key(item), None)
+        if tries and tries.own:
+            self.sick -= 1
+            self.waits_alone = self.waits_alone and self.sick > 0
+        return tries

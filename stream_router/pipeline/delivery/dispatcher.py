@@ -1,64 +1,255 @@
 """Sends items in calls and sees each to its end: accepted or given up. One dispatcher each for PutEvents, SQS and S3.
 
 Many calls are in flight at once. What fails with its whole call is sent again without end (the destination is down);
-what fails by itself has a budget; a call refused for its content is halved until the culprit stands alone. An item is
-in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
+what fails by itself has a budget (`blame.py`); a call refused for its content is halved until the culprit stands alone.
+An item is in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
 """
 
+import heapq
+import itertools
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.errors import ACCEPTED, THROTTLING, Answer, Disposition, Outcome, Refusal
+from stream_router.log import Seldom
 from stream_router.model import Reason
-from stream_router.pipeline.delivery import blame
-from stream_router.pipeline.delivery.bisection import Suspects
-from stream_router.pipeline.delivery.blame import Failure, Row, Then
-from stream_router.pipeline.delivery.circuit_breaker import Gate
-from stream_router.pipeline.delivery.delay_queue import Flight, Later, take_at
-from stream_router.pipeline.delivery.dispatcher_contract import Destination, Ended, Policy, why_given_up
-from stream_router.pipeline.delivery.health import FEW, Health, Others
-from stream_router.pipeline.delivery.hold_report import HoldReport
-from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Memory, Tries
+from stream_router.pipeline.delivery.blame import SPREAD_S, Blame, Policy, Then, Took, Tries
+from stream_router.pipeline.delivery.gate import Gate, HoldReport
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class Destination(Protocol[T]):
+    """Calls to one destination: which items share a call, how it is sent, how its answer is read. Keeps no items."""
+
+    name: str
+    """What logs and dead letters call it, with the resource's own name."""
+
+    def take(self, ready: deque[T]) -> list[T]:
+        """Remove the next call's items from the front of `ready`."""
+
+    def is_full(self, items: Sequence[T]) -> bool:
+        """Whether a call of `items` is worth sending though more may come."""
+
+    def size_bytes(self, items: Sequence[T]) -> int:
+        """What a call of `items` counts against the bytes in flight."""
+
+    def key(self, item: T) -> Hashable:
+        """An item's identity among those under way; a text is its conversation, of which one item is under way."""
+
+    def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
+        """Start one call; `done` gets its answer exactly once, later."""
+
+    def read(self, answer: Answer, items: Sequence[T]) -> list[Outcome] | Refusal:
+        """What the answer says of each item, or of the whole call."""
+
+    def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
+        """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
+
+
+class GivenUp(NamedTuple):
+    """Why an item will not be tried again. `message` never quotes a payload."""
+
+    reason: Reason
+    code: str
+    message: str
+    attempts: int
+
+
+_WHY = {
+    Reason.REFUSED: "refuses it for its content",
+    Reason.RETRIES_EXHAUSTED: "failed on it through every retry while it accepted others",
+    Reason.OVERSIZE: "refuses it for its size",
+    Reason.OUTAGE: "accepted nothing for too long",
+}
+"""In our own words: AWS's message may quote the payload."""
+
+
+class Ended(NamedTuple, Generic[T]):
+    """What came to its end: calls' worth of accepted items, and what was given up, in the order of the answers.
+
+    `retried` are those that are to be sent again, each with AWS's code. `took_s` says of each call's worth how long ago
+    the first call with these items was started: one number, or one for each item where they differ.
+    """
+
+    accepted: list[list[T]]
+    given_up: list[tuple[T, GivenUp]]
+    retried: list[tuple[T, str]]
+    took_s: list[Took]
+
+
+class Held(NamedTuple):
+    """A destination that accepts nothing: its name, since when (monotonic seconds), and the latest failure's code."""
+
+    name: str
+    since: float
+    code: str
+
+
+class Flight:
+    """Counts what is on the wire, and what ever was: `all_calls` and `all_bytes`."""
+
+    __slots__ = ("all_bytes", "all_calls", "bytes", "calls", "items")
+
+    def __init__(self) -> None:
+        self.calls = self.items = self.bytes = self.all_calls = self.all_bytes = 0
+
+    def starts(self, items: int, size_bytes: int) -> None:
+        """One call more."""
+        self.calls += 1
+        self.all_calls += 1
+        self.items += items
+        self.bytes += size_bytes
+        self.all_bytes += size_bytes
+
+    def ends(self, items: int, size_bytes: int) -> None:
+        """One call less."""
+        self.calls -= 1
+        self.items -= items
+        self.bytes -= size_bytes
+
+
+class Later(Generic[T]):
+    """Items, each until its time (monotonic seconds); those of one time in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, at: float, item: T) -> None:
+        """`item` is due `at` that time."""
+        heapq.heappush(self._heap, (at, next(self._order), item))
+
+    def due(self, now: float) -> Sequence[T]:
+        """Remove what is due, the latest first: so `extendleft` puts the earliest in front."""
+        due: list[T] = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        return due[::-1] if due else ()
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the first is due. There must be one."""
+        return max(0.0, self._heap[0][0] - now)
+
+    def drain(self) -> list[T]:
+        """Remove all, the earliest first."""
+        items = [item for _, _, item in sorted(self._heap)]
+        self._heap.clear()
+        return items
+
+
+class Suspects(Generic[T]):
+    """The items of calls that were refused whole for their content, in groups that are halved until one stands alone.
+
+    Each group is a call of its own. `refused_at` tells when (monotonic seconds) an item was refused first.
+    """
+
+    def __init__(self, key: Callable[[T], Hashable]) -> None:
+        self._key = key
+        self._groups: deque[list[T]] = deque()
+        self._refused: dict[Hashable, float] = {}
+        self._were_asked = True
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups))
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
+        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits or others have it.
+
+        `alone`: nothing is accepted, and one success tells who is to blame. A suspect alone has the best chance of it,
+        and where all of them are culprits only what nobody suspects has any. So these take turns.
+        """
+        others_turn = alone and others_wait and self._were_asked
+        self._were_asked = not others_turn
+        if others_turn or not self._groups:
+            return []
+        group = self._groups.popleft()
+        if alone and len(group) > 1:
+            self._groups.appendleft(group[1:])
+        return group[:1] if alone else group
+
+    def split(self, items: list[T], now: float) -> None:
+        """Suspect `items`, refused `now`, as two halves, behind the groups that wait."""
+        for item in items:
+            self._refused.setdefault(self._key(item), now)
+        middle = len(items) // 2
+        self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
+
+    def returned(self, items: list[T]) -> bool:
+        """Take a group back whose call failed for another reason; False where it is none of ours."""
+        if self._key(items[0]) not in self._refused:
+            return False
+        self._groups.appendleft(items)
+        return True
+
+    def cleared(self, items: Sequence[T]) -> None:
+        """These are judged, or went through: forget the suspicion."""
+        if self._refused:
+            for item in items:
+                self._refused.pop(self._key(item), None)
+
+    def refused_at(self, item: T, now: float) -> float:
+        """When the item was refused for the first time; `now` where it never was."""
+        return self._refused.get(self._key(item), now)
+
+    def drain(self) -> list[T]:
+        """Remove all, in order."""
+        items = [item for group in self._groups for item in group]
+        self._groups.clear()
+        return items
 
 
 class Dispatcher(Generic[T]):
     """Owns every item handed to it until `collect` hands it back, accepted or given up. Single-threaded."""
 
     def __init__(
-        self,
-        to: Destination[T],
-        policy: Policy,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-        health: Health | None = None,
-        memory: Memory[T] | None = None,
+        self, to: Destination[T], policy: Policy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self._to = to
         self._policy = policy
         self._clock = clock
         self._random = random
-        self.health = health or Health()
         self.gate = Gate(policy.max_in_flight, random, policy.max_rate)
+        self.blame: Blame[T] = Blame(to.key, policy.max_retries)
+        self.flight = Flight()
         self._ready: deque[T] = deque()
         self._later: Later[T] = Later()
-        self.flight = Flight()
-        self.suspects: Suspects[T] = Suspects(to.key)
-        self.budgets: Budgets[T] = Budgets(to.key, self.health, memory)
-        self.report = HoldReport(to.name)
+        self._suspects: Suspects[T] = Suspects(to.key)
+        self._report = HoldReport(to.name)
+        self._alone_to_be_said = Seldom(clock)
         self._ended: Ended[T] = Ended([], [], [], [])
 
     @property
     def backlog(self) -> int:
         """Items not yet accepted or given up."""
-        return len(self._ready) + len(self._later) + len(self.suspects) + self.flight.items
+        return len(self._ready) + len(self._later) + len(self._suspects) + self.flight.items
 
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call."""
         return len(self._ready)
+
+    @property
+    def only_sick(self) -> bool:
+        """Whether all that is under way is in trouble of its own, or suspected."""
+        return 0 < self.backlog <= self.blame.sick + len(self._suspects)
+
+    @property
+    def held(self) -> Held | None:
+        """Since when the destination accepts nothing, where something waits for it."""
+        if not (self.gate.holding and self.backlog):
+            return None
+        return Held(self._to.name, self.gate.held_since, self._report.code)
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -68,6 +259,10 @@ class Dispatcher(Generic[T]):
     def enqueue(self, items: Iterable[T]) -> None:
         """Take charge of `items`; they wait for the next `advance`."""
         self._ready.extend(items)
+
+    def at_the_end(self) -> None:
+        """Nothing will be submitted any more: what has nobody to be compared with is given up after a while."""
+        self.blame.ends_since = self.blame.ends_since or self._clock()
 
     def collect(self) -> Ended[T]:
         """What ended since the last time, handed back to the caller."""
@@ -86,7 +281,7 @@ class Dispatcher(Generic[T]):
         """
         now = self._clock()
         self._ready.extendleft(self._later.due(now))
-        if not (self._ready or self.suspects or self.gate.holding):
+        if not (self._ready or self._suspects or self.gate.holding):
             return
         # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
         while self.flight.bytes < self._policy.max_in_flight_bytes and self.gate.may_start(self.flight.calls, now):
@@ -100,18 +295,18 @@ class Dispatcher(Generic[T]):
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
         now, wait = self._clock(), longest
-        if self._ready or self.suspects:
+        if self._ready or self._suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
         return min(wait, max(self._later.wait_s(now), self.gate.wait_s(now))) if self._later else wait
 
     def _next_call(self, *, flush: bool) -> list[T]:
-        if group := self.suspects.next_group(alone=self.gate.holding, others_wait=bool(self._ready)):
+        if group := self._suspects.next_group(alone=self.gate.holding, others_wait=bool(self._ready)):
             return group
         if not self._ready:
             return []
         # What is first may be the trouble: sick items are due again and again, before all behind them had their turn.
         anywhere = int(self._random() * len(self._ready)) if self.gate.brought_nothing else 0
-        items = take_at(anywhere, self._ready, self._to.take)
+        items = _take_at(anywhere, self._ready, self._to.take)
         if flush or self._ready or self._to.is_full(items):
             return items
         self._ready.extendleft(reversed(items))
@@ -134,13 +329,12 @@ class Dispatcher(Generic[T]):
             self._partly(items, outcome, sent_at, now)
 
     def _accept(self, items: list[T], sent_at: float, now: float) -> None:
-        self.health.accepted(sent_at, now, len(items), sum(map(self.budgets.has_failed, items)) if self.budgets else 0)
         if self.gate.holding:
-            self.report.over(now, self.gate.held_since)
-        self.gate.succeeded(backlog=bool(self._ready))
-        self.suspects.cleared(items)
+            self._report.over(now, self.gate.held_since)
+        self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
+        self._suspects.cleared(items)
         self._ended.accepted.append(items)
-        self._ended.took_s.append(self.budgets.through(items, sent_at, now))
+        self._ended.took_s.append(self.blame.through(items, sent_at, now))
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
@@ -152,54 +346,57 @@ class Dispatcher(Generic[T]):
         if through or any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
             if systemic:
                 self.gate.throttled()
-        elif systemic or not all(self.budgets.is_sick(item) for item in items):
+        elif systemic or not all(self.blame.is_sick(item) for item in items):
             # A call of items that failed by themselves before says nothing of the destination.
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
-            self.report.failing(blamed.code, blamed.message)
+            self._report.failing(blamed.code, blamed.message)
             self.gate.failed(now, in_flight=self.flight.calls)
         else:
             self.gate.brought_nothing = True
         # All are counted before any is judged: those behind an item in its call are others to it as well.
-        counted: list[tuple[T, Failure, Tries, str]] = []
-        for item, outcome in failed:
-            cause = blame.failure_of(outcome.disposition)
-            tries = self.budgets.failed(item, sent_at, now, itself=cause is not Failure.WITH_ALL)
-            counted.append((item, cause, tries, outcome.code))
-        for item, cause, tries, code in counted:
-            own = cause is not Failure.WITH_ALL
-            others = self.health.of_others(tries.first_own_at, sent_at, now) if own else Others.UNKNOWN
-            spent = tries.exhausted(now, self._policy.max_retries)
-            self._follow(blame.decide(cause, others, budget_spent=spent), item, tries, code, now)
+        tried = [
+            self.blame.failed(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
+            for item, outcome in failed
+        ]
+        for (item, outcome), tries in zip(failed, tried, strict=True):
+            self._judge(item, outcome, tries, now)
 
-    def _follow(self, row: Row, item: T, tries: Tries, code: str, now: float) -> None:
-        """Do with an item that failed what the table says."""
-        match row.then:
+    def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
+        is_data = outcome.disposition is Disposition.DEAD_LETTER
+        match self.blame.of(outcome.disposition, tries, now, self.backlog + 1):
             case Then.BURY:
-                self._give_up(item, row.reason or Reason.REFUSED, code)
+                self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
             case Then.WAIT:
-                self._again(item, tries.next_systemic_at(now, self._policy, self._random), code)
-            case Then.RETRY | Then.RETRY_ANEW:
-                if row.then is Then.RETRY_ANEW:
-                    self.budgets.begin_anew(item, now)
-                self._again(item, tries.next_own_at(now, self._policy, self._random), code)
-            case Then.SUSPECT:
-                self.gate.failed(now, in_flight=self.flight.calls)
-                self.suspects.split([item], now)
+                self._again(item, tries.next_with_all_at(now, self._policy, self._random), outcome.code)
+            case _:
+                self._again(item, tries.next_own_at(now, self._policy, self._random), outcome.code)
+                self._say_who_waits_alone(outcome.code)
+
+    def _say_who_waits_alone(self, code: str) -> None:
+        if self.blame.waits_alone and self._alone_to_be_said():
+            log.warning(
+                "%s fails on an event through every retry, and no other tells whether the event or %s is to blame: it"
+                " waits for the next one%s",
+                self._to.name,
+                self._to.name,
+                ", for 15 minutes, since the shard is at its end" if self.blame.ends_since else "",
+                extra={"event": "nobody-to-compare-with", "code": code},
+            )
 
     def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
         is_content = refusal.disposition is Disposition.BISECT
         # AWS's words on a call's content may quote it.
-        self.report.failing(refusal.code, "" if is_content else refusal.message)
-        tried = [self.budgets.failed(item, sent_at, now, itself=False) for item in items]
+        self._report.failing(refusal.code, "" if is_content else refusal.message)
+        tried = [self.blame.failed(item, sent_at, now, itself=False) for item in items]
         if is_content:
             self._halve(items, refusal, now)
             return
         if refusal.code in THROTTLING:
             self.gate.throttled()
         self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
-        if self.suspects.returned(items):
+        if self._suspects.returned(items):
             return
-        at = tried[0].next_systemic_at(now, self._policy, self._random)
+        at = tried[0].next_with_all_at(now, self._policy, self._random)
         for item in items:
             self._again(item, at, refusal.code)
 
@@ -211,20 +408,17 @@ class Dispatcher(Generic[T]):
             else:
                 self._ready.extendleft(reversed(items))
             return
-        is_alone = len(items) == 1
-        nobody_else = is_alone and self.backlog == len(self.suspects) < FEW
-        others = self.health.of_refusal(self.suspects.refused_at(items[0], now), now, alone=nobody_else)
-        if is_alone:
-            row = blame.decide(Failure.REFUSED_ALONE, others)
-            self._follow(row, items[0], self.budgets.of(items[0]), refusal.code, now)
+        refused_at = self._suspects.refused_at(items[0], now)
+        if len(items) == 1 and self.blame.of_refused_alone(refused_at, now, self.backlog + 1) is Then.BURY:
+            self._give_up(items[0], Reason.REFUSED, refusal.code)
             return
-        if others is not Others.WELL:
+        if len(items) == 1 or self.blame.first_tries.accepted_sent_at <= refused_at:
             self.gate.failed(now, in_flight=self.flight.calls)
-        self.suspects.split(items, now)
+        self._suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
-        self.report.holds(now, self.gate.held_since, self.backlog)
+        self._report.holds(now, self.gate.held_since, self.backlog)
         spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
         if self._policy.outage_gives_up and spent:
             self._give_up_waiting()
@@ -232,8 +426,8 @@ class Dispatcher(Generic[T]):
     def _give_up_waiting(self) -> None:
         """All that waits, but, where no probe is under way, what the next one will carry."""
         probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
-        for item in [*self.suspects.drain(), *self._later.drain(), *self._ready]:
-            self._give_up(item, Reason.OUTAGE, self.report.code)
+        for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
+            self._give_up(item, Reason.OUTAGE, self._report.code)
         self._ready = deque(probe)
 
     def _again(self, item: T, at: float, code: str) -> None:
@@ -241,6 +435,19 @@ class Dispatcher(Generic[T]):
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
-        attempts = self.budgets.forget(item)
-        self.suspects.cleared([item])
-        self._ended.given_up.append((item, why_given_up(self._to.name, reason, code, attempts)))
+        attempts = self.blame.given_up(item)
+        self._suspects.cleared([item])
+        self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", attempts)))
+
+
+def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> list[T]:
+    """What `take` takes from the queue's item number `at` on, and then from its beginning. All keep their order."""
+    if not at:
+        return take(queue)
+    behind = len(queue) - at
+    queue.rotate(-at)
+    items = take(queue)
+    if len(items) > behind:  # some of them are of its beginning, and so go first
+        return items[behind:] + items[:behind]
+    queue.rotate(at)
+    return items

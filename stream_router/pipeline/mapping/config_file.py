@@ -1,6 +1,7 @@
 """The file of `STREAM_ROUTER_CONFIG`: more shapes, renamed event types, the zone of naive timestamps, more metadata."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -13,16 +14,27 @@ from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from stream_router import limits
-from stream_router.errors import SettingsError
-from stream_router.pipeline.mapping import constants
-from stream_router.pipeline.mapping.added import EXPERT, EXPERT_SHAPE
-from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source
+from stream_router.errors import SettingsError, first_error
+from stream_router.model import PROBE_TYPE
+from stream_router.pipeline.mapping import timestamps
+from stream_router.pipeline.mapping.shapes import (
+    DEFAULT,
+    EXPERT_SHAPE,
+    MISSING,
+    RECEIVED,
+    Shape,
+    Source,
+    check_fields,
+    parse_path,
+    source,
+)
 from stream_router.settings import files
 from stream_router.settings.files import Checked
 
@@ -32,8 +44,77 @@ RECEIVED_AT = "receivedAt"
 
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy", "replayed", "traceparent"})
 
+# --- constants and defaults: held at start to what values of events are held to, for with another none passes
+
+MAX_DEPTH = 200
+"""Levels of a constant: what nests deeper cannot be masked (docs/events.md)."""
+
+_GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timestamp": "", "payload": {}}
+
+
+def _check_field(name: str, value: object) -> None:
+    """Raises ValueError, quoting nothing, where an event with `value` for our field `name` would be refused."""
+    _check_json(value)
+    try:
+        check_fields({**_GOOD, name: value})
+    except ValidationError as error:
+        problem = first_error(error)["msg"]
+        raise ValueError(f"its value or default: {problem}") from None
+    if name == "eventType":
+        _event_type(str(value))
+    if name == "timestamp":
+        try:
+            timestamps.to_utc(value, None)
+        except (ValueError, OverflowError):
+            raise ValueError("its default is no timestamp that can be read") from None
+
+
+def _event_type(value: str) -> str:
+    """An event type itself. Raises ValueError where it is none that may leave."""
+    if not value.isprintable():
+        raise ValueError("holds a control character, which no event type may")
+    if value == PROBE_TYPE:
+        raise ValueError("is doctor's own, which comes out at no target")
+    return value
+
+
+def _plain(value: object) -> object:
+    """A constant of the metadata itself. Raises ValueError where it is a table or a list, or none of JSON's."""
+    if isinstance(value, dict | list):
+        raise ValueError("is no text, number or boolean")  # noqa: TRY004 - pydantic's way
+    return _check_json(value)
+
+
+def _check_json(value: object) -> object:
+    """The value itself. Raises ValueError where EventBridge would refuse it, or JSON cannot say it."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+            elif not _is_json(item):
+                raise ValueError("holds an integer beyond 64 bits, a date or time that is no text, inf or nan")
+        level = inner
+    if level:
+        raise ValueError(f"nests deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return limits.INT64_MIN <= value <= limits.INT64_MAX
+    return isinstance(value, str)
+
+
+# --- the file's tables
+
 EventType = Annotated[
-    str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(constants.event_type)
+    str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(_event_type)
 ]
 
 
@@ -64,7 +145,7 @@ def _as_table(value: object) -> object:
 
 
 Zone = Annotated[Any, BeforeValidator(_zone)]
-Constant = Annotated[Any, AfterValidator(constants.plain)]
+Constant = Annotated[Any, AfterValidator(_plain)]
 PathSteps = Annotated[Any, BeforeValidator(_steps)]
 
 
@@ -118,7 +199,7 @@ class FieldsTable(Checked):
             table = table.model_copy(update={"default": RECEIVED})
         constant = table.source().default
         if constant is not MISSING and constant is not RECEIVED:
-            constants.check_field(name, constant)
+            _check_field(name, constant)
         return table
 
 
@@ -173,7 +254,7 @@ def load(path: Path | None) -> Configured:
         shapes = [shape for shape in shapes if shape.name == document.shape]
         if not shapes:
             raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
-    sources = _sources(document, {shape.name for shape in shapes} | {EXPERT}, path)
+    sources = _sources(document, {shape.name for shape in shapes} | {EXPERT_SHAPE.name}, path)
     expert = _with_defaults(EXPERT_SHAPE, document)
     return Configured(tuple(shapes), MappingProxyType(document.metadata), sources, expert)
 
@@ -205,7 +286,7 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
         )
     if not table.when:
         raise _wrong(path, f"{key}.when", "is missing; name the paths by which such an event is known")
-    return Shape(table.name, table.when, None, table.fields.sources(), table.event_types, zone)
+    return Shape(table.name, table.when, table.fields.sources(), table.event_types, zone)
 
 
 def _with_defaults(shape: Shape, document: MappingFile) -> Shape:
@@ -215,3 +296,20 @@ def _with_defaults(shape: Shape, document: MappingFile) -> Shape:
 
 def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
     return SettingsError(f"{VARIABLE}: {path}: {key}: {problem}")
+
+
+def _presets() -> tuple[Shape, ...]:
+    """The shapes that ship, in the order in which they are tried."""
+    path = Path(__file__).with_name("presets.toml")
+    document = files.read_toml(path, "presets", MappingFile)
+    found = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
+    types = found[0].event_types
+    digital = [
+        dataclasses.replace(one, event_types=types) if one.name.startswith(found[0].name) else one for one in found
+    ]
+    return DEFAULT, *digital
+
+
+PRESETS = _presets()
+DIGITAL_TYPES = PRESETS[1].event_types
+"""The event types of CXone digital that NICE names, and what each is called on the bus; some keep their name."""

@@ -1,116 +1,178 @@
-"""Chooses an event's shape, checks the event against it, and finds our five fields in it."""
+"""Finds out what an event says: chooses its shape, checks the event against it, and finds our five fields in it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import base64
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from stream_router.envelope import added_fields, added_text, valid_traceparent
 from stream_router.errors import first_error
+from stream_router.log import SaidOnce
 from stream_router.model import Event
-from stream_router.pipeline.mapping import added, lossless, timestamps
-from stream_router.pipeline.mapping.added import AddedReader
+from stream_router.pipeline.mapping import exact_json, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import (
+    EVENT_ID,
+    EXPERT_SHAPE,
     MISSING,
     OUR_FIELDS,
-    PRESETS,
     RECEIVED,
     Path,
     Shape,
     Source,
     check_fields,
     find,
+    is_short,
     put,
     put_shown,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.process import iso
 
-Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None, str]
-"""What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with
-milliseconds), the same as epoch seconds, payload, what stood beside the default shape's five fields, the event type by
-the sender's own name. A plain tuple: one is made per event."""
+log = logging.getLogger(__name__)
+
+_ENDS = b'"}'
+"""How every envelope ends that says something beside its body: nearly none does."""
+
+_BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 
 
-_NAMES_OF_PRESETS = frozenset(shape.name for shape in PRESETS)
+class Mapped(NamedTuple):
+    """What an event says, checked. `timestamp` is UTC with milliseconds, `time_s` the same as epoch seconds.
+
+    `interaction_id` is None only once masked; `extensions` is what stood beside the default shape's five fields;
+    `sender_type` is the event type by the sender's own name.
+    """
+
+    interaction_id: str | None
+    conversation_id: str | None
+    event_type: str
+    timestamp: str
+    time_s: float
+    payload: dict[str, Any]
+    extensions: dict[str, Any] | None
+    sender_type: str
+
+
+_new_mapped: Callable[[tuple[Any, ...]], Mapped] = functools.partial(tuple.__new__, Mapped)
+"""A third of the cost of the class's own call, and one is made per event."""
 
 
 class Validator:
-    """Finds out what an event says. `shapes` are tried in order."""
+    """Finds out what an event says. `shapes` are tried in order.
+
+    `sources` says by which shape a named source's events are mapped (None: by the first that fits), `expert` what the
+    file says of CXone Expert's events.
+    """
 
     def __init__(
         self,
         shapes: Sequence[Shape],
-        presets: Mapping[str, str | None] | None = None,
-        expert: Shape = added.EXPERT_SHAPE,
+        sources: Mapping[str, str | None] | None = None,
+        expert: Shape = EXPERT_SHAPE,
     ) -> None:
-        """`presets` says by which shape a named source's events are mapped, `expert` what the file says of Expert's."""
         self._shapes = tuple(shapes)
-        self._own = tuple(shape for shape in shapes if shape.name not in _NAMES_OF_PRESETS)
-        self._added = None if presets is None else AddedReader(self, _one_by_one(shapes), presets, expert)
+        self._by_name = {**{shape.name: shape for shape in shapes}, expert.name: expert}
+        self._expert = expert
+        self._sources = sources or {}
+        self._source_to_be_said = SaidOnce()
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
-    def read(self, event: Event) -> Valid:
+    def read(self, event: Event) -> Mapped:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
-        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.fields_of(event)):
-            return self._added.read(event, fields)
+        if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
+            body, shape = self._told(event, added)
+            return self._map(event, body, shape, str(added.get("eventTypeHeader") or ""))
         if type(event.body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
-        return self.read_body(event, lossless.read(event))
+        return self._map(event, exact_json.read(event), None)
 
-    def read_body(self, event: Event, body: dict[str, Any]) -> Valid:
-        """What an event says whose body, an object, is read already."""
-        shape = self._quick if "interactionId" in body else None  # to be refused costs more than this question
-        if shape is not None:
-            try:
-                fields = check_fields(body)
-            except ValidationError:
-                shape = None
-        if shape is None:
-            shape = self.shape_of(body)
-            fields = _fields(shape, body)
-        try:
-            timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
-        except (ValueError, OverflowError) as error:
-            if fields["timestamp"] is not RECEIVED:
-                raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
-            timestamp, time_s = iso(event.received_at_ms), event.received_at_ms / 1000
-        interaction_id, conversation_id, event_type = (
-            fields["interactionId"],
-            fields.get("conversationId"),
-            fields["eventType"],
-        )
-        return (
-            interaction_id if type(interaction_id) is str else str(interaction_id),
-            str(conversation_id) if type(conversation_id) is int else conversation_id,
-            shape.event_types.get(event_type, event_type),
-            timestamp,
-            time_s,
-            fields["payload"],
-            _extensions(body, fields) if len(body) > len(fields) and shape.fields is None else None,
-            event_type,
-        )
-
-    def unmapped(self, event: Event, valid: Valid, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def unmapped(self, event: Event, mapped: Mapped, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The body of an event, its values as `parts` have them, and what is to be said beside it.
 
-        `valid` is what `read` gave of it. Read again it gives the same but for what `parts` changed, type and time too,
-        which every entry shows. What no part came from is left out.
+        `mapped` is what `read` gave of it. Read again it gives the same but for what `parts` changed, type and time
+        too, which every entry shows. What no part came from is left out. What was XML is JSON then, and is known by a
+        header's type. Nothing is said beside it that no entry would say: senders choose what is in their headers.
         """
-        _, _, event_type, timestamp, _, _, _, _ = valid
-        parts = {**parts, "eventType": event_type, "timestamp": timestamp}
-        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.fields_of(event)):
-            return self._added.unmapped(event, fields, parts)
-        return self.unmapped_body(lossless.read(event), parts), {}
+        parts = {**parts, "eventType": mapped.event_type, "timestamp": mapped.timestamp}
+        added = added_fields(event.raw) if event.raw[-2:] == _ENDS else {}
+        if not added:
+            return self._unmapped_body(exact_json.read(event), None, parts), {}
+        body, shape = self._told(event, added)
+        said = {"source": str(added.get("source") or ""), "traceparent": valid_traceparent(added.get("traceparent"))}
+        if shape is self._expert:
+            said["eventTypeHeader"] = mapped.sender_type
+        return self._unmapped_body(body, shape, parts), {name: value for name, value in said.items() if value}
 
-    def unmapped_body(self, body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
+        """The body of an event whose envelope says more beside it, and by which shape it is mapped.
+
+        None where by the first that fits: the event names no source with a preset, and has its type in its body.
+        """
+        is_text = "bodyEncoding" in added
+        body = _xml(event.body, added) if is_text else exact_json.read(event._replace(raw=_without(event.raw, added)))
+        if type(body) is not dict:
+            raise mismatch("NotAnObject", "the event is not a JSON object")
+        source = str(added.get("source") or "")
+        if source and source not in self._sources and (said := self._source_to_be_said(source)):
+            log.warning(
+                "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
+                said,
+                extra={"event": "source-unknown"},
+            )
+        preset = self._sources.get(source)
+        if preset is None and (is_text or "eventTypeHeader" in added) and not self._says_all(body):
+            return body, self._expert
+        return body, self._by_name[preset] if preset else None
+
+    def _says_all(self, body: dict[str, Any]) -> bool:
+        """Whether an event with its type in a header, or one that is XML, says all that we need in its body."""
+        return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
+
+    def _map(self, event: Event, body: dict[str, Any], shape: Shape | None, header_type: str = "") -> Mapped:
+        fields: dict[str, Any] | None = None
+        if shape is None and self._quick and "interactionId" in body:  # to be refused costs more than this question
+            try:
+                fields, shape = check_fields(body), self._quick
+            except ValidationError:
+                shape = None
+        if fields is None or shape is None:
+            shape = self._shape_of(body, shape)
+            fields = _fields(shape, body, header_type)
+        interaction_id, timestamp = fields["interactionId"], fields["timestamp"]
+        try:
+            time, time_s = timestamps.to_utc(timestamp, shape.zone)
+        except (ValueError, OverflowError) as error:
+            if timestamp is not RECEIVED and not shape.lenient:
+                raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
+            time, time_s = iso(event.received_at_ms), event.received_at_ms / 1000
+        if interaction_id == EVENT_ID:
+            interaction_id = event.event_id
+        conversation_id, sender_type = fields.get("conversationId"), fields["eventType"]
+        return _new_mapped(
+            (
+                interaction_id if type(interaction_id) is str else str(interaction_id),
+                str(conversation_id) if type(conversation_id) is int else conversation_id,
+                shape.event_types.get(sender_type, sender_type),
+                time,
+                time_s,
+                fields["payload"],
+                _extensions(body, fields) if len(body) > len(fields) and shape.fields is None else None,
+                sender_type,
+            )
+        )
+
+    def _unmapped_body(self, body: dict[str, Any], shape: Shape | None, parts: dict[str, Any]) -> dict[str, Any]:
         """`body` (valid) in its own form, its values as `parts` have them; fields that no part came from are left out.
 
         An id that is not in `parts` is null, and so is what the shape is only known by. The payload is that of `parts`,
         whole.
         """
-        shape = self.shape_of(body)
+        shape = self._shape_of(body, shape)
         masked = {
             "interactionId": parts.get("originalEventId"),
             "conversationId": parts.get("conversationId"),
@@ -119,12 +181,12 @@ class Validator:
         if shape.fields is None:
             fields = {key: masked.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
             return {**fields, **parts.get("extensions", {})}
-        payload_at, _ = _lead(shape.fields["payload"], body)
+        payload_at, _ = _lead(shape, "payload", body)
         made: dict[str, Any] = dict(parts["payload"]) if payload_at == () else {}
         if payload_at:
             put(made, payload_at, parts["payload"])
-        for name, source in shape.fields.items():
-            path, value = _lead(source, body)
+        for name in shape.fields:
+            path, value = _lead(shape, name, body)
             if not path or name == "payload":
                 continue
             if payload_at is None or path[: len(payload_at)] != payload_at:
@@ -136,30 +198,38 @@ class Validator:
                 put(made, path, None)
         return made
 
-    def is_of_an_own_shape(self, body: dict[str, Any]) -> bool:
-        """Whether it fits a shape that is none of the presets."""
-        return any(_fits(shape, body) for shape in self._own)
-
-    def shape_of(self, body: dict[str, Any]) -> Shape:
+    def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
         """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
-        for shape in self._shapes:
+        shapes = self._shapes if only is None else (only,)
+        for shape in shapes:
             if _fits(shape, body):
                 return shape
-        nearest = min(self._shapes, key=lambda shape: len(_missing(shape, body)) / len(shape.when))
+        nearest = min(shapes, key=lambda shape: len(_missing(shape, body)) / len(shape.when))
         missing = ", ".join(_missing(nearest, body))
         raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
 
 
+def _without(raw: bytes, added: dict[str, Any]) -> bytes:
+    """The envelope without what was added to it."""
+    end = added_text(added) + b"}"
+    return raw[: -len(end)] + b"}" if raw.endswith(end) else raw
+
+
+def _xml(body: object, added: dict[str, Any]) -> dict[str, Any]:
+    if type(body) is not str:
+        raise mismatch("NotAText", "the envelope says that its body is a text, and it is none")
+    try:
+        text = base64.b64decode(body, validate=True) if added["bodyEncoding"] == "base64" else body.encode()
+    except ValueError:
+        raise mismatch("NotAText", "the envelope's body is not in its encoding") from None
+    content_type = str(added.get("contentType"))
+    if "xml" not in content_type:
+        raise mismatch("UnknownContentType", "the body is neither JSON nor XML")
+    return xml_body.parse(text, content_type)
+
+
 def _fits(shape: Shape, body: dict[str, Any]) -> bool:
-    return shape.keys <= body.keys() and (not shape.deeper or _leads_all(body, shape.deeper))
-
-
-def _one_by_one(shapes: Sequence[Shape]) -> dict[str, "Validator"]:
-    return {shape.name: Validator([shape]) for shape in shapes}
-
-
-def _leads_all(body: dict[str, Any], paths: tuple[Path, ...]) -> bool:
-    return all(find(body, path) is not MISSING for path in paths)
+    return shape.keys <= body.keys() and all(find(body, path) is not MISSING for path in shape.deeper)
 
 
 def _missing(shape: Shape, body: dict[str, Any]) -> list[str]:
@@ -170,6 +240,22 @@ def _why(error: Exception) -> str:
     return str(error) if type(error) is ValueError and str(error).startswith("is ") else "is unreadable"
 
 
+def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, Any]:
+    """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
+    if shape.fields is None:
+        # Scripts write an empty text for a variable that is not set.
+        found = {**body, "conversationId": None} if body.get("conversationId") == "" else body
+    else:
+        leads = {name: _lead(shape, name, body)[1] for name in shape.fields}
+        found = {name: value for name, value in leads.items() if value is not MISSING}
+        if header_type and shape.lenient:
+            found["eventType"] = header_type
+    try:
+        return check_fields(found)
+    except ValidationError as error:
+        raise _wrong(shape, error) from None
+
+
 def _wrong(shape: Shape, error: ValidationError) -> Rejected:
     first = first_error(error)
     name = first["loc"][0]  # one of the schema's own names, never the event's
@@ -178,36 +264,19 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
     return mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}")
 
 
-def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
-    """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
-    if body.get("conversationId") == "" and shape.fields is None:
-        body = {**body, "conversationId": None}
-    try:
-        return check_fields(body if shape.fields is None else _mapped(shape, shape.fields, body))
-    except ValidationError as error:
-        raise _wrong(shape, error) from None
+def _lead(shape: Shape, name: str, body: dict[str, Any]) -> tuple[Path | None, Any]:
+    """Which of a field's paths leads to something in `body`, and to what; else None and the default.
 
-
-def _mapped(shape: Shape, sources: Mapping[str, Source], body: dict[str, Any]) -> dict[str, Any]:
-    """What `body`, in another shape, has for our fields, unchecked. Raises ValidationError."""
-    if shape.schema is not None:
-        shape.schema(body)
-    mapped: dict[str, Any] = {}
-    for name, source in sources.items():
-        _, value = _lead(source, body)
-        if value is not MISSING:
-            mapped[name] = value
-    return mapped
-
-
-def _lead(source: Source, body: dict[str, Any]) -> tuple[Path | None, Any]:
-    """Which of the source's paths leads to something in `body`, and to what; else None and the default.
-
-    Null is nothing, and so is an empty text: scripts write it for a variable that is not set.
+    Null is nothing, and so is an empty text: scripts write it for a variable that is not set. Where the shape is
+    lenient, so is what is no id, or no time, or too long for one.
     """
+    assert shape.fields
+    source: Source = shape.fields[name]
     for path in source.paths:
         value = find(body, path)
-        if value is not MISSING and value is not None and value != "":
+        if value is MISSING or value is None or value == "":
+            continue
+        if not shape.lenient or name == "payload" or is_short(value, is_time=name == "timestamp"):
             return path, value
     return None, source.default
 

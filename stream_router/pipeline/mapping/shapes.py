@@ -1,6 +1,7 @@
-"""The shapes in which events come, as data: what an event of a shape looks like, and where our five fields are in it.
+"""What a shape of events is: how an event of it is known, and where our five fields are in it.
 
-To add a shape with code, write a `Shape` here and put it into `PRESETS`; without code, see docs/events.md.
+The shapes that ship are in `presets.toml`, written as anybody writes one of his own (docs/events.md). Two are no such
+file's: the contract's own, whose fields are ours already, and CXone Expert's, whose event type is in a header.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
 
 from stream_router import limits
-from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, UPDATED
+from stream_router.pipeline.mapping.exact_json import ExactNumber
 
 ID_MAX_CHARS = 512
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX_CHARS)] | int
@@ -23,11 +24,16 @@ Path = tuple[str | int, ...]
 """Steps from the event's root: keys, and places in arrays. Empty: the whole event."""
 
 MISSING: Any = object()
+RECEIVED: Any = object()
+"""The default of a timestamp that an event may lack: when it was received."""
+
+EVENT_ID = "\0 the event's own id"
+"""The default of an interaction that an event may lack. No event says it: a path leads to no such text."""
+
 _PLACE = re.compile(r"0|[1-9][0-9]{0,8}")
-_strict = with_config(strict=True, extra="ignore", hide_input_in_errors=True)
 
 
-@_strict
+@with_config(strict=True, extra="ignore", hide_input_in_errors=True)
 class Fields(TypedDict):
     """The contract's default shape, and what every other shape is mapped to."""
 
@@ -38,32 +44,9 @@ class Fields(TypedDict):
     payload: InstanceOf[dict[str, Any]]  # not `dict`, which would be copied
 
 
-@_strict
-class Digital(TypedDict):
-    """A digital event, as NICE's own mobile SDK declares it."""
+check_fields: Callable[[Any], dict[str, Any]] = TypeAdapter(Fields).validator.validate_python
+"""Gives a value's known fields, or raises ValidationError: the adapter's own at half its cost."""
 
-    eventId: Id
-    eventObject: NotRequired[str | None]  # nothing is read from it
-    eventType: str
-    createdAt: Any
-    data: InstanceOf[dict[str, Any]]
-
-
-@_strict
-class StreamRecord(TypedDict):
-    """A record of CXone Data Streams (IVR log)."""
-
-    eventTime: Any
-    contactId: Id
-
-
-def _check(kind: Any) -> Callable[[Any], dict[str, Any]]:
-    """A function that gives a value's known fields, or raises ValidationError: the adapter's own at half its cost."""
-    check: Callable[[Any], dict[str, Any]] = TypeAdapter(kind).validator.validate_python
-    return check
-
-
-check_fields = _check(Fields)
 OUR_FIELDS = frozenset(Fields.__annotations__)
 
 
@@ -79,16 +62,18 @@ class Source:
 class Shape:
     """One form of event. It fits an event in which every one of `when` leads to something.
 
-    `schema` checks the event as it came, before mapping. `fields` is None where the event has our fields already.
-    `event_types` renames types; `zone` holds for timestamps without an offset (None: the file's, else UTC).
+    `fields` is None where the event has our fields already. `event_types` renames types; `zone` holds for timestamps
+    without an offset (None: the file's, else UTC). A `lenient` one passes over what is no id, and over a time that
+    cannot be read.
     """
 
     name: str
     when: tuple[Path, ...]
-    schema: Callable[[Any], Any] | None = None
     fields: Mapping[str, Source] | None = None
     event_types: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
+    is_preset: bool = False
+    lenient: bool = False
     keys: frozenset[str] = field(init=False)  # of `when`, what is looked for in the event itself; `deeper` is the rest
     deeper: tuple[Path, ...] = field(init=False)
 
@@ -152,79 +137,28 @@ def put_shown(payload: dict[str, Any], path: Path, before: Any, shown: str | Non
             put(payload, path, shown)
 
 
-RECEIVED: Any = object()
-"""The default of a timestamp that an event may lack: when it was received."""
+def is_short(value: object, *, is_time: bool) -> bool:
+    """Whether a value may be an id, or a time: a whole number, a text no longer than an id; of times any number."""
+    if type(value) is str:
+        return 0 < len(value) <= ID_MAX_CHARS
+    return type(value) is int or (is_time and (type(value) is float or type(value) is ExactNumber))
 
-DEFAULT = Shape("default", tuple((name,) for name in ("interactionId", "eventType", "timestamp")))
 
-_INTERACTION = ("data.case.interactionId", "data.contact.interactionId", "data.consumerContact.interactionId")
-_CONVERSATION = ("data.case.id", "data.contact.id", "data.consumerContact.id", "data.thread.id")
-_DIGITAL_FIELDS = {
-    "interactionId": source(*_INTERACTION, "eventId"),
-    "conversationId": source(*_CONVERSATION, default=None),
-    "eventType": source("eventType"),
-    "timestamp": source("createdAtWithMilliseconds", "createdAt", default=RECEIVED),
-    "payload": source("$"),
-}
+DEFAULT = Shape("default", tuple((name,) for name in ("interactionId", "eventType", "timestamp")), is_preset=True)
 
-CXONE_DIGITAL = Shape(
-    "cxone-digital",
-    tuple((name,) for name in ("eventId", "eventType", "createdAt", "data")),
-    _check(Digital),
-    _DIGITAL_FIELDS,
-    DIGITAL_TYPES,
-)
-
-CXONE_DIGITAL_ANSWER = Shape(
-    "cxone-digital-answer",
-    (("eventId",), ("postback", "eventType")),
-    None,
+EXPERT_SHAPE = Shape(
+    "expert",
+    (),
     {
-        "interactionId": source(*(f"postback.{path}" for path in _INTERACTION), "eventId"),
-        "conversationId": source(*(f"postback.{path}" for path in _CONVERSATION), default=None),
-        "eventType": source("postback.eventType"),
-        "timestamp": source("createdAtWithMilliseconds", "createdAt", default=RECEIVED),
+        "interactionId": source("event.@id", "@id", "id", "eventId", "interactionId", default=EVENT_ID),
+        "conversationId": source("conversationId", "event.page.@id", "page.@id", "page.id", default=None),
+        "eventType": source("eventType", "event.@type", "@type", "type"),
+        "timestamp": source(
+            *("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date"), default=RECEIVED
+        ),
         "payload": source("$"),
     },
-    DIGITAL_TYPES,
+    is_preset=True,
+    lenient=True,
 )
-"""What a chat is answered when a thread was recovered or archived: it says nothing of when."""
-
-CXONE_DIGITAL_UNTIMED = Shape(
-    "cxone-digital-untimed",
-    (("eventId",), ("eventType",), ("data",)),
-    None,
-    {**_DIGITAL_FIELDS, "timestamp": source("createdAtWithMilliseconds", default=RECEIVED)},
-    DIGITAL_TYPES,
-)
-"""A digital event without `createdAt`, as that of a place in the queue."""
-
-CXONE_DATA_STREAM = Shape(
-    "cxone-data-stream",
-    (("eventTime",), ("contactId",)),
-    _check(StreamRecord),
-    {
-        "interactionId": source("contactId"),
-        "conversationId": source("masterContactId", "contactId"),
-        "eventType": source(default=UPDATED),
-        "timestamp": source("eventTime"),
-        "payload": source("$"),
-    },
-)
-
-CXONE_CONTACT = Shape(
-    "cxone-contact",
-    (("contactId",), ("contactStart",)),
-    None,
-    {
-        "interactionId": source("contactId"),
-        "conversationId": source("masterContactId", "contactId"),
-        "eventType": source(default=UPDATED),
-        "timestamp": source("lastUpdateTime", "contactStart"),
-        "payload": source("$"),
-    },
-)
-"""A contact as CXone's API names it (nice-cxone-agent-sdk, agentCompletedContactsResponse)."""
-
-PRESETS = (DEFAULT, CXONE_DIGITAL, CXONE_DATA_STREAM, CXONE_CONTACT, CXONE_DIGITAL_ANSWER, CXONE_DIGITAL_UNTIMED)
-"""In the order in which they are tried."""
+"""CXone Expert's webhooks, JSON and XML alike. The event type comes from the header, where there is one."""

@@ -1,36 +1,36 @@
-"""Timestamps of every form met, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
+"""Timestamps of every form that senders write, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
-from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.mapping.exact_json import ExactNumber
 from stream_router.process import iso
 
 _SECONDS_FROM, _SECONDS_TO = 10**9, 10**10
 """Epoch seconds that an event of ours may have: ten digits, from 2001 to 2286. Thirteen are milliseconds. Any other
 number is a time in another form, or none: read as an epoch, 20261124093000 would be the year 2612."""
 
-_MARKS = "--T::"  # of 2026-11-24T09:30:00, every third character from the first hyphen on
-_MARKS_WITH_MILLISECONDS = _MARKS + "."
-_UTC_OFFSETS = ("Z", "+00:00")
 _from_iso = datetime.fromisoformat
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-_NUMBER = re.compile(r"\d{10,13}(?:\.\d{1,9})?")
-_COMPACT = re.compile(r"\d{14}")
-_DATE = r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt _]\d\d"
-_SEPARATED = re.compile(_DATE)
-"""`fromisoformat` takes any character between date and time, so also an offset's sign after a date alone."""
-_OF_MORE_THAN_A_SECOND = re.compile(_DATE + r"(?::?\d\d)?[.,]")
-"""A fraction of an hour or a minute, by ISO 8601. `fromisoformat` takes it for one of a second, and 09.30 for no half
-past nine."""
-_DATE_AND_TIME = re.compile(_DATE + r"\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
+_MARKS = "--T::"
+"""Of 2026-11-24T09:30:00, every third character from the first hyphen on: so nearly all senders write."""
+
+_NUMBER = re.compile(r"\d{10,13}(?:\.\d{1,9})?", re.ASCII)
+_COMPACT = re.compile(r"\d{14}", re.ASCII)
+_ISO = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)[Tt _](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?"
+    r" ?(?:(Z|z|UTC|GMT)|([+-]\d\d:?(?:\d\d)?))?",
+    re.ASCII,
+)
+"""ISO 8601 with a time of minutes at least; of these alone no fraction, which would be one of a minute."""
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+[1-9]\d{3}\s+\d\d:\d\d(?::\d\d)?"
-    r"\s+(?:[+-]\d{4}|UT|UTC|GMT|Z|[ECMP][SD]T)"
+    r"\s+(?:[+-]\d{4}|UT|UTC|GMT|Z|[ECMP][SD]T)",
+    re.ASCII,
 )
 
 
@@ -43,20 +43,16 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     before 1970 or after 9999.
     """
     if type(value) is str:
-        try:
-            moment = _from_iso(value)
-        except ValueError:
-            return _from_unusual(value, zone)
-        # What nearly all senders write is told by its marks: to write it anew would cost several times as much.
-        # An hour 24, which Python reads from 3.14 on, is written anew: not everybody reads it.
-        marks = value[4:20:3]
-        if marks == _MARKS_WITH_MILLISECONDS and value[23:] in _UTC_OFFSETS:
+        if value[4:18:3] != _MARKS or not value.isprintable():
+            return _from_text(value.strip(), zone)
+        moment = _from_iso(value)
+        # What is written as it leaves: to write it anew would cost several times as much. An hour 24, which Python
+        # reads from 3.14 on, is written anew: not everybody reads it.
+        if value[19:20] == "." and value[23:] in ("Z", "+00:00") and value[11:13] != "24":
             time_s = moment.timestamp()
-            if time_s >= 0 and value[11:13] != "24":
+            if time_s >= 0:
                 return value if value[23] == "Z" else f"{value[:23]}Z", time_s
-        if (marks[:5] == _MARKS or _is_separated(value)) and value.isprintable():
-            return _from_moment(moment, zone)
-        return _from_unusual(value, zone)
+        return _from_moment(moment, zone)
     if type(value) is int or type(value) is float:
         return _from_number(Decimal(repr(value)))
     if type(value) is ExactNumber:
@@ -64,25 +60,18 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     raise ValueError("is neither text nor a number")
 
 
-def _is_separated(text: str) -> bool:
-    """Whether a time stands behind a date, and nothing else that `fromisoformat` would take for one."""
-    return bool(_SEPARATED.match(text)) and not _OF_MORE_THAN_A_SECOND.match(text)
-
-
-def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
-    """What `fromisoformat` does not read, or reads as something else."""
-    text = value.strip()
-    if not text.isprintable():
-        raise ValueError("is no known form of a timestamp")
-    if _COMPACT.fullmatch(text):
-        return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
+def _from_text(text: str, zone: tzinfo | None) -> tuple[str, float]:
+    """What is not written as nearly all senders write it."""
     if _NUMBER.fullmatch(text):
         return _from_number(Decimal(text))
+    if _COMPACT.fullmatch(text):
+        return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
+    if found := _ISO.fullmatch(text):
+        year, month, day, hour, minute, second, fraction, is_utc, offset = found.groups()
+        time = f"{hour}:{minute}:{second or '00'}.{(fraction or '0')[:6]}"
+        return _from_moment(_from_iso(f"{year}-{month}-{day}T{time}{offset or ('Z' if is_utc else '')}"), zone)
     if _RFC_2822.fullmatch(text):
         return _from_moment(parsedate_to_datetime(text), UTC)
-    if _DATE_AND_TIME.fullmatch(text) and _is_separated(text):
-        text = re.sub(r" ?(?:z|Z|UTC|GMT)$", "+00:00", text).replace(" +", "+").replace(" -", "-")
-        return _from_moment(_from_iso(text.upper()), zone)
     raise ValueError("is no known form of a timestamp")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.mapping.exact_json import ExactNumber
 
 Plain = str | int | float | ExactNumber
 """True and false are ints too. Null is masked by nothing: it says only that there is no value."""

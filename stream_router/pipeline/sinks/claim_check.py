@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, refusal
 from stream_router.model import DeadLetter, Entry
-from stream_router.pipeline import deep_json
+from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
-from stream_router.pipeline.mapping import lossless
+from stream_router.pipeline.mapping import exact_json
 from stream_router.pipeline.rejection import Rejected
+from stream_router.pipeline.sinks.stage import Handed, Slimmed, Stage, Stored
 from stream_router.process import failpoint
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
@@ -22,14 +22,7 @@ class Upload(NamedTuple):
 
     key: str
     data: bytes
-    then: "Entry | Stored"
-
-
-class Stored(NamedTuple):
-    """A dead letter whose original bytes are in S3, at `location` (an s3:// URL)."""
-
-    letter: DeadLetter
-    location: str
+    then: Slimmed | Stored
 
 
 class PutObjectCalls:
@@ -67,7 +60,7 @@ class PutObjectCalls:
         return False
 
 
-class ClaimCheck:
+class ClaimCheck(Stage[Upload]):
     """Stores objects in one bucket; `collect` hands back what refers to them once S3 gave an ETag, never before."""
 
     def __init__(
@@ -77,25 +70,20 @@ class ClaimCheck:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
+        super().__init__(Dispatcher(PutObjectCalls(send, bucket), POLICY, clock, random))
         self._bucket = bucket
-        self.dispatcher: Dispatcher[Upload] = Dispatcher(PutObjectCalls(send, bucket), POLICY, clock, random)
 
-    @property
-    def backlog(self) -> int:
-        """Objects not yet stored."""
-        return self.dispatcher.backlog
-
-    def entry(self, entry: Entry) -> bool:
+    def take_entry(self, entry: Entry) -> bool:
         """Store an oversize entry's payload; `collect` gives the entry that carries `payloadRef` in its place.
 
         False, and nothing is done, where the payload is in S3 already (a sender's own key of that name in its payload
         is no reference), or nests too deep to be written by itself.
         """
-        detail = lossless.parse(entry.detail)
+        detail = exact_json.parse(entry.detail)
         if "payloadRef" in detail:
             return False
         try:
-            data = deep_json.write(detail.pop("payload", None))
+            data = exact_json.write(detail.pop("payload", None))
             digest = hashlib.sha256(data).hexdigest()
             # A replay under another policy has the same id: it must not replace what the first entry vouches for.
             key = f"payloads/{entry.event.event_id}-{digest[:16]}.json"
@@ -105,23 +93,29 @@ class ClaimCheck:
                 "size": len(data),
                 "sha256": digest,
             }
-            slim = deep_json.for_queues(deep_json.write(detail))
+            slim = exact_json.for_queues(exact_json.write(detail))
         except Rejected:
             return False
         size = entry.size_bytes - len(entry.detail) + len(slim)
-        self.dispatcher.submit([Upload(key, data, entry._replace(detail=slim, size_bytes=size))])
+        self.dispatcher.submit([Upload(key, data, Slimmed(entry._replace(detail=slim, size_bytes=size)))])
         return True
 
-    def letter(self, letter: DeadLetter) -> None:
+    def take_letter(self, letter: DeadLetter) -> None:
         """Store a dead letter's original bytes; `collect` gives it with their URL."""
         record = letter.event.record
         key = f"dead-letters/{record.sequence_number}-{record.sub_sequence_number}-{letter.event.line}"
         self.dispatcher.submit([Upload(key, letter.raw, Stored(letter, f"s3://{self._bucket}/{key}"))])
 
-    def collect(self) -> tuple[list[Entry], list[Stored]]:
+    def collect(self) -> Sequence[Handed]:
         """Entries and letters whose objects are stored since the last time."""
-        travelling = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
-        entries = [one for one in travelling if isinstance(one, Entry)]
-        if entries:
+        if not self.dispatcher.collectable:
+            return ()
+        handed = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
+        if any(isinstance(one, Slimmed) for one in handed):
             failpoint("claim_check_stored_before_entry_sent")
-        return entries, [one for one in travelling if isinstance(one, Stored)]
+        return handed
+
+    def advance(self, *, flush: bool) -> None:
+        """Start what may be started now: an object is a call of its own."""
+        del flush
+        self.dispatcher.advance(flush=True)

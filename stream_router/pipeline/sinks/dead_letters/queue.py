@@ -9,10 +9,10 @@ import orjson
 from stream_router import limits
 from stream_router.errors import Answer, Disposition, Outcome, Refusal, of_send_message_batch
 from stream_router.model import DeadLetter, Place
+from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
-from stream_router.pipeline.sinks.claim_check import Stored
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.sinks.stage import Buried, Stage, Stored
 from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class SendMessageCalls:
         return True
 
 
-class DeadLetters:
+class DeadLetters(Stage[Message]):
     """Takes charge of dead letters until `collect` hands each back, stored whole."""
 
     def __init__(
@@ -80,18 +80,11 @@ class DeadLetters:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
+        super().__init__(Dispatcher(calls, POLICY, clock, random))
         self._writer = writer
         self._parts: dict[Place, int] = {}
-        self.trouble = ""
-        """AWS's code for the latest attempt that failed."""
-        self.dispatcher: Dispatcher[Message] = Dispatcher(calls, POLICY, clock, random)
 
-    @property
-    def backlog(self) -> int:
-        """Messages not yet stored."""
-        return self.dispatcher.backlog
-
-    def submit(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
+    def take(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
         """Take charge of `letters`; those that fit no message come back where they `may_go_aside`, to S3."""
         failpoint("before_dead_letter_sent")
         too_large = []
@@ -104,18 +97,16 @@ class DeadLetters:
         self.dispatcher.advance(flush=False)
         return too_large
 
-    def submit_stored(self, stored: Stored) -> None:
+    def take_stored(self, stored: Stored) -> None:
         """Take charge of a letter whose original bytes are in S3."""
         self._enqueue(stored.letter, self._writer.write_reference(stored.letter, stored.location))
         self.dispatcher.advance(flush=False)
 
-    def collect(self) -> list[DeadLetter]:
+    def collect(self) -> Sequence[Buried]:
         """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
         if not self.dispatcher.collectable:
-            return []
-        accepted, blamed, retried, _ = self.dispatcher.collect()
-        if retried:
-            self.trouble = retried[-1][1]
+            return ()
+        accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
         for messages in accepted:
             for message in messages:
@@ -124,7 +115,7 @@ class DeadLetters:
                 if not self._parts[place]:
                     del self._parts[place]
                     failpoint("dead_letter_stored_before_settled")
-                    through.append(message.letter)
+                    through.append(Buried(message.letter))
         for message, why in blamed:
             log.warning(
                 "SQS refused a dead letter, sending its minimal form",

@@ -1,97 +1,238 @@
 """Publishes entries: full PutEvents calls, many in flight, each conversation in order where that is asked for.
 
-What sends a call's bytes (`ClassicBus`, `V2Bus`) stands with the clients, in `consumer/destinations.py`.
+What sends a call's bytes stands with the clients, in `consumer/destinations.py`.
 """
 
-from collections.abc import Callable, Iterable
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
+from stream_router import limits
+from stream_router.errors import Answer, Outcome, Refusal
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.delivery.dispatcher_contract import Ended, GivenUp, Policy
-from stream_router.pipeline.delivery.health import Health
-from stream_router.pipeline.delivery.retry_budget import Memory
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import fits
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp
+from stream_router.pipeline.sinks.stage import Delivered, Handed, Retried, Stage, Unpublished
 from stream_router.process import failpoint
+
+log = logging.getLogger(__name__)
 
 TOO_LARGE = GivenUp(Reason.OVERSIZE, "EntryTooLarge", "no PutEvents call can carry this entry", 0)
 
+_ABOUT_SIZE = re.compile(r"size|too (large|long)|exceed", re.IGNORECASE)
+"""EventBridge: "Total size of the entries in the request is over the limit." (docs/facts.md, "EventBridge")."""
 
-class Publisher:
+
+class CallLimits(NamedTuple):
+    """What one PutEvents call may carry: entries, and bytes by AWS's formula (`Entry.size_bytes`, summed)."""
+
+    entries: int
+    bytes: int
+
+
+def take(ready: deque[Entry], most: CallLimits) -> list[Entry]:
+    """Remove the next call's entries from the front of `ready`: the next one would not have fitted, or none is left.
+
+    The first entry is taken whatever its size: one above a limit that was lowered goes alone, and AWS judges it.
+    """
+    taken = [ready.popleft() for _ in range(min(most.entries, len(ready)))]
+    size = sum([entry.size_bytes for entry in taken])
+    while size > most.bytes and len(taken) > 1:
+        last = taken.pop()
+        size -= last.size_bytes
+        ready.appendleft(last)
+    return taken
+
+
+class Bus(Protocol):
+    """The wire to one event bus, classic or v2."""
+
+    def send(self, entries: Sequence[Entry], done: Callable[[Answer], None]) -> None:
+        """Start one PutEvents call."""
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        """Its outcome, by position."""
+
+
+class PutEventsCalls:
+    """Calls to one bus: a `Destination` for the dispatcher. `name` is what logs and dead letters call it."""
+
+    def __init__(self, bus: Bus, call_limits: CallLimits, name: str = "EventBridge", *, ordered: bool = False) -> None:
+        self.name = name
+        self._bus = bus
+        self.ordered = ordered
+        """Whether each conversation keeps its order; then at most one entry of it is under way."""
+        self.limits = call_limits
+        """What the bus takes by AWS's word: an entry above it is carried by no call."""
+        self.packing = call_limits
+        """What calls are packed to: less, once the bus has refused one for its size."""
+
+    def take(self, ready: deque[Entry]) -> list[Entry]:
+        return take(ready, self.packing)
+
+    def is_full(self, items: Sequence[Entry]) -> bool:
+        return len(items) >= self.limits.entries
+
+    def size_bytes(self, items: Sequence[Entry]) -> int:
+        return sum([item.size_bytes for item in items])
+
+    def key(self, item: Entry) -> Hashable:
+        # The dispatcher holds an entry for as long as it keeps its id.
+        return (conversation(item) if self.ordered else "") or id(item)
+
+    def send(self, items: Sequence[Entry], done: Callable[[Answer], None]) -> None:
+        self._bus.send(items, done)
+
+    def read(self, answer: Answer, items: Sequence[Entry]) -> list[Outcome] | Refusal:
+        return self._bus.read(answer, len(items))
+
+    def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
+        """Whether the bus refused the call for its size; then calls are packed smaller, and large entries go alone.
+
+        What held everywhere before AWS allowed more is taken for granted: a message may quote an entry, so its words
+        alone prove nothing of a smaller call.
+        """
+        said = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
+        if not said or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
+            return False
+        if self.packing.bytes > limits.REQUEST_BYTES_256K:
+            log.warning(
+                "the bus takes smaller calls than documented",
+                extra={"event": "calls-smaller", "limit_bytes": limits.REQUEST_BYTES_256K},
+            )
+            self.packing = self.packing._replace(bytes=limits.REQUEST_BYTES_256K)
+        return True
+
+
+def conversation(entry: Entry) -> str:
+    """What keeps an entry's order. Masked, two conversations may have one name, and one of them several."""
+    return entry.lane or entry.order_key
+
+
+class Lanes:
+    """Keeps conversations in order of acceptance: one lane each, of which only the head is let through.
+
+    Entries without a conversation pass freely; with `enabled` False everything passes, in order.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._waiting: dict[str, deque[Entry]] = {}
+        self._shut: set[str] = set()
+        self._held = 0
+
+    def __len__(self) -> int:
+        return self._held
+
+    def enter(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of `entries` that may be sent now, in order; the rest waits for `leave`."""
+        if not self._enabled:
+            return list(entries)
+        through = []
+        for entry in entries:
+            if not (key := conversation(entry)):
+                through.append(entry)
+            elif (lane := self._waiting.get(key)) is None:
+                self._waiting[key] = deque()
+                through.append(entry)
+            elif key not in self._shut:
+                lane.append(entry)
+                self._held += 1
+        return through
+
+    def leave(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that may be sent now because `entries`, let through before, are accepted or given up."""
+        if not self._enabled:
+            return []
+        freed = []
+        for entry in entries:
+            if not (key := conversation(entry)):
+                continue
+            if lane := self._waiting[key]:
+                freed.append(lane.popleft())
+                self._held -= 1
+            else:
+                del self._waiting[key]
+        return freed
+
+    def shut(self, entry: Entry) -> None:
+        """Let nothing of this conversation through any more: what waits, and what comes, is dropped unsettled."""
+        if self._enabled and (key := conversation(entry)):
+            self._held -= len(self._waiting[key])
+            self._waiting[key].clear()
+            self._shut.add(key)
+
+
+class Publisher(Stage[Entry]):
     """Takes charge of entries until `collect` hands each back.
 
-    An entry that is handed back as given up keeps its place in its conversation until it is said to be `ended`, or
+    An entry that is handed back unpublished keeps its place in its conversation until it is said to be `ended`, or
     comes back by `again`.
     """
 
     def __init__(
-        self,
-        calls: PutEventsCalls,
-        lanes: Lanes,
-        policy: Policy,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-        health: Health | None = None,
-        memory: Memory[Entry] | None = None,
+        self, calls: PutEventsCalls, policy: Policy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
+        super().__init__(Dispatcher(calls, policy, clock, random))
         self.limits = calls.limits
-        self._lanes = lanes
-        self.dispatcher: Dispatcher[Entry] = Dispatcher(calls, policy, clock, random, health, memory)
-        self._given_up: list[tuple[Entry, GivenUp]] = []
+        self._lanes = Lanes(enabled=calls.ordered)
+        self._unpublished: list[Unpublished] = []
 
     @property
     def backlog(self) -> int:
         """Entries not yet collected as accepted, nor said to be ended."""
-        return self.dispatcher.backlog + len(self._lanes) + len(self._given_up)
+        return self.dispatcher.backlog + len(self._lanes) + len(self._unpublished)
 
-    @property
-    def only_sick(self) -> bool:
-        """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
-        return 0 < self.dispatcher.backlog <= self.dispatcher.budgets.sick + len(self.dispatcher.suspects)
-
-    def submit(self, entries: Iterable[Entry]) -> None:
+    def take(self, entries: Iterable[Entry]) -> None:
         """Take charge of `entries`; full calls start at once where the gate allows."""
         self._admit(self._lanes.enter(entries))
         self.dispatcher.advance(flush=False)
 
     def again(self, entry: Entry) -> None:
-        """An entry that was given up comes back in a form that a call can carry."""
+        """An entry that was unpublished comes back in a form that a call can carry."""
         self.dispatcher.submit([entry])
 
     def ended(self, entry: Entry, why: GivenUp) -> None:
-        """An entry that was given up found its end elsewhere: the next of its conversation may go.
+        """An entry that was unpublished found its end elsewhere: the next of its conversation may go.
 
         In an outage that is given up for, it is given up too: it waited as long.
         """
         freed = self._lanes.leave((entry,))
         if why.reason is Reason.OUTAGE:
-            self._given_up += [(one, why._replace(attempts=0)) for one in freed]
+            self._unpublished += [Unpublished(one, why._replace(attempts=0)) for one in freed]
         else:
             self._admit(freed)
 
     def shut(self, entry: Entry) -> None:
-        """An entry that was given up stays unsettled: nothing of its conversation is sent any more, nor waited for."""
+        """An entry that was unpublished stays unsettled: nothing more of its conversation is sent, nor waited for."""
         self._lanes.shut(entry)
 
-    def collect(self) -> Ended[Entry]:
+    def collect(self) -> Sequence[Handed]:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
-        accepted, given_up, retried, took_s = self.dispatcher.collect()
-        if accepted:
-            failpoint("after_accept_before_settle")
-        for entries in accepted:
-            self._admit(self._lanes.leave(entries))
-        here, self._given_up = self._given_up, []
-        return Ended(accepted, [*given_up, *here], retried, took_s)
-
-    @property
-    def collectable(self) -> bool:
-        """Whether `collect` has anything to hand back."""
-        return self.dispatcher.collectable or bool(self._given_up)
+        handed: list[Handed] = []
+        if self.dispatcher.collectable:
+            accepted, given_up, retried, took_s = self.dispatcher.collect()
+            if accepted:
+                failpoint("after_accept_before_settle")
+            for entries, took in zip(accepted, took_s, strict=True):
+                self._admit(self._lanes.leave(entries))
+                handed.append(Delivered(entries, took))
+            if retried:
+                handed.append(Retried(retried))
+            handed += [Unpublished(entry, why) for entry, why in given_up]
+        if self._unpublished:
+            handed += self._unpublished
+            self._unpublished = []
+        return handed
 
     def _admit(self, entries: list[Entry]) -> None:
-        """Entries whose turn it is: what a call can carry waits for the next one, the rest is given up."""
-        if entries:
-            fitting, oversize = fits(entries, self.limits)
-            self.dispatcher.enqueue(fitting)
-            self._given_up += [(entry, TOO_LARGE) for entry in oversize]
+        """Entries whose turn it is: what a call can carry waits for the next one, the rest stays unpublished."""
+        if not entries:
+            return
+        most = self.limits.bytes
+        fitting = [entry for entry in entries if entry.size_bytes <= most]
+        self.dispatcher.enqueue(fitting)
+        if len(fitting) < len(entries):
+            self._unpublished += [Unpublished(entry, TOO_LARGE) for entry in entries if entry.size_bytes > most]

@@ -1,10 +1,10 @@
-"""Proof that parsing changed nothing: integers beyond 64 bits, keys that come twice, numbers that no double holds.
+"""JSON read and written so that nothing changes on its way: no integer, no key, no number that no double holds.
 
 orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles.
 Where the parsed value, written out again, is byte for byte what was sent, none of it happened. Nor did it where both
 are equal once every blank is left out, those inside strings too: without blanks JSON still falls into the same tokens,
 so both have the same members and the same numbers, and what is inside strings no parser changes. Only otherwise the
-text is read again, slowly. A number whose decimal value would change then keeps its text.
+text is read again, slowly. A number whose decimal value would change then keeps its text, and leaves with it.
 """
 
 import json
@@ -16,7 +16,6 @@ import orjson
 from stream_router import limits
 from stream_router.envelope import is_envelope
 from stream_router.model import Event
-from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.rejection import mismatch
 
 _BODY = b',"body":'
@@ -24,6 +23,58 @@ _BLANKS = b" \t\r\n"
 _SLASH = b"\\/"
 _SURE_CHARS = 15
 """A number of so many characters and no exponent has at most so many digits, which every double holds."""
+
+
+class ExactNumber:
+    """The text of a JSON number that a parser would change."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"ExactNumber({self.text})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExactNumber) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def _default(value: Any) -> Any:
+    """The JSON text of what orjson does not know. Raises TypeError for all else."""
+    if type(value) is ExactNumber:
+        return orjson.Fragment(value.text)
+    raise TypeError
+
+
+def write(value: Any) -> bytes:
+    """Compact UTF-8 JSON of what was read here. Raises Rejected for what nests too deep.
+
+    Masking asks for the very type of a value: one of a derived type was not masked, so it is not written (TypeError).
+    """
+    try:
+        return orjson.dumps(value, _default, orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except TypeError as error:
+        if "Recursion" in str(error):
+            raise mismatch("TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels") from None
+        raise
+
+
+def for_queues(text: bytes) -> bytes:
+    """The same JSON, U+FFFE and U+FFFF as escapes: they stand nowhere but in strings.
+
+    SQS takes no message with one as it is (docs/facts.md, "Kinesis and SQS"): a queue that is the rule's target would
+    refuse the event, and so would the dead-letter queue behind it.
+    """
+    if 0xEF not in text:  # a number is looked for in an eighth of the time that a text of one byte takes
+        return text
+    return text.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
 
 
 def read(event: Event) -> Any:
@@ -59,13 +110,9 @@ def _same_tokens(raw: bytes, written: bytes) -> bool:
 
 
 def parse(detail: bytes) -> Any:
-    """A Detail that the transform wrote, numbers as they stand in it: the other way round of its writer."""
+    """A Detail that the transform wrote, numbers as they stand in it. Raises Rejected for what nests too deep."""
     value = orjson.loads(detail)
-    try:
-        same = orjson.dumps(value) == detail
-    except TypeError:  # it nests so deep that no number in it kept its text
-        same = True
-    return value if same else _EXACT.decode(detail.decode())
+    return value if write(value) == detail else _EXACT.decode(detail.decode())
 
 
 def _read_carefully(event: Event) -> Any:
@@ -75,14 +122,9 @@ def _read_carefully(event: Event) -> Any:
     except RecursionError:
         raise mismatch("TooDeep", "the event nests deeper than can be read") from None
     except _Changed:
-        return _exact(text)
+        whole = _EXACT.decode(text)
+        return whole["body"] if is_envelope(whole) else whole
     return event.body
-
-
-def _exact(text: str) -> Any:
-    """The body of an event, whose numbers keep their text where a double would not hold them."""
-    whole = _EXACT.decode(text)
-    return whole["body"] if is_envelope(whole) else whole
 
 
 class _Changed(Exception):  # noqa: N818 - it is no error
@@ -109,13 +151,6 @@ def _exact_float(text: str) -> float | ExactNumber:
     return float(text) if _keeps_value(text) else ExactNumber(text)
 
 
-def _exact_integer(text: str) -> int | ExactNumber:
-    if text == "-0":
-        return ExactNumber(text)
-    _check_integer(text)
-    return int(text)
-
-
 def _check_integer(text: str) -> int:
     if len(text) < 19:
         if text == "-0":
@@ -126,15 +161,19 @@ def _check_integer(text: str) -> int:
     return 0
 
 
-def _check_object(pairs: list[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) != len(pairs):
+def _exact_integer(text: str) -> int | ExactNumber:
+    if text == "-0":
+        return ExactNumber(text)
+    _check_integer(text)
+    return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
         raise mismatch("DuplicateKey", "an object has the same key twice")
+    return made
 
 
-def _exact_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _check_object(pairs)
-    return dict(pairs)
-
-
-_CHECK = json.JSONDecoder(object_pairs_hook=_check_object, parse_int=_check_integer, parse_float=_check_float)
-_EXACT = json.JSONDecoder(object_pairs_hook=_exact_object, parse_int=_exact_integer, parse_float=_exact_float)
+_CHECK = json.JSONDecoder(object_pairs_hook=_object, parse_int=_check_integer, parse_float=_check_float)
+_EXACT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_exact_integer, parse_float=_exact_float)

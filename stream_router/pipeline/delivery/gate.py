@@ -1,8 +1,16 @@
-"""When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes."""
+"""When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes.
 
+And what the log says while the breaker is open. Times are monotonic seconds.
+"""
+
+import logging
+import math
 from collections.abc import Callable
 
+from stream_router.errors import cure
 from stream_router.process import backoff_s
+
+log = logging.getLogger(__name__)
 
 TRIPS_AT = 3
 """Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not.
@@ -20,12 +28,23 @@ PROBE_SPREAD_S = 2.0
 BEGINS_AT = 16
 """Calls in flight before anything is known: enough for 5,000 events a second where a call takes 30 ms."""
 
+SLOW_S = 1.0
+"""A call that takes longer waited for its turn: what is in flight halves, at most once in so long. A destination that
+does one call after the other would else get more than it answers within a call's time-out, and each of those twice."""
+
+LEAST_BY_SLOWNESS = 4
+"""Calls in flight that slowness alone leaves: a far or a slow destination is no reason to send one after the other."""
+
 BURST_S = 0.25
 """How much of a second's share may leave at once where the rate is bounded."""
 
+REMIND_EVERY_S = 60.0
+SAID_AFTER_S = 1.0
+"""A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
+
 
 class Gate:
-    """Bounds the calls in flight of one destination and paces them while it is down. Times are monotonic seconds.
+    """Bounds the calls in flight of one destination and paces them while it is down.
 
     `max_rate` is the most items a second that may be started, 0.0 where there is no such bound.
     """
@@ -36,6 +55,7 @@ class Gate:
         self._ceiling = float(min(max_in_flight, BEGINS_AT))
         self._not_before = 0.0
         self._asked_to_wait_until = 0.0
+        self._halved_at = -SLOW_S
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
@@ -78,18 +98,25 @@ class Gate:
         if self._max_rate:
             self._paid_until = max(self._paid_until, now) + items / self._max_rate
 
-    def succeeded(self, *, backlog: bool) -> None:
+    def succeeded(self, now: float, took_s: float, *, backlog: bool) -> None:
         """Something was accepted: the breaker closes, and where a `backlog` waits one more call may be in flight.
 
-        So the number doubles with each round trip until there is no backlog, or something is throttled. A Retry-After
-        still holds.
+        So the number doubles with each round trip until there is no backlog, or something is throttled, or answers take
+        longer than SLOW_S. A Retry-After still holds.
         """
         self.failures = 0
         self.brought_nothing = False
         self.held_since = 0.0
         self._not_before = 0.0
-        if backlog:
+        if took_s > SLOW_S:
+            self._slow(now)
+        elif backlog:
             self._ceiling = min(self._max, self._ceiling + 1.0)
+
+    def _slow(self, now: float) -> None:
+        if now - self._halved_at >= SLOW_S and self._ceiling > LEAST_BY_SLOWNESS:
+            self._halved_at = now
+            self._ceiling = max(LEAST_BY_SLOWNESS, self._ceiling / 2)
 
     def throttled(self) -> None:
         """Some of a call was throttled: half as many calls in flight."""
@@ -114,3 +141,40 @@ class Gate:
         if self.holding:
             wait_s = PROBE_FLOOR_S + backoff_s(self.failures - TRIPS_AT, 0.25, PROBE_SPREAD_S, self._random())
             self._not_before = max(self._not_before, now + wait_s)
+
+
+class HoldReport:
+    """Says that a destination accepts nothing: each cause once when it comes, and once a minute while it lasts."""
+
+    def __init__(self, destination: str) -> None:
+        self.destination = destination
+        self._said: dict[str, float] = {}
+        """When each cause of the last minute was said: in an outage several take turns, from probe to probe."""
+        self.code = ""
+        """The latest failure's code."""
+        self._message = ""
+
+    def failing(self, code: str, message: str) -> None:
+        """A call failed. `message` is AWS's own; it must not be one that may quote a payload."""
+        self.code, self._message = code, message
+
+    def holds(self, now: float, since: float, waiting: int) -> None:
+        """The destination has accepted nothing `since` then, and so many items wait."""
+        if now - since < SAID_AFTER_S or now - self._said.get(self.code, -math.inf) < REMIND_EVERY_S:
+            return
+        lately = {code: at for code, at in self._said.items() if now - at < REMIND_EVERY_S}
+        self._said = {**lately, self.code: now}
+        log.warning(
+            "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
+            self.destination,
+            self.code,
+            f" ({self._message})" if self._message else "",
+            cure(self.code),
+            extra={"event": "holding", "code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
+        )
+
+    def over(self, now: float, since: float) -> None:
+        """The destination accepts again."""
+        if self._said:
+            log.info("%s is back", self.destination, extra={"event": "back", "held_s": round(now - since, 1)})
+        self._said = {}
