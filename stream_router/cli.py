@@ -200,7 +200,7 @@ def doctor(
     if it cannot judge; bad settings are findings too, never 78. --url is the receiver's, for --end-to-end.
     Example: stream-router doctor --end-to-end
     """
-    from stream_router.control.doctor import command
+    from stream_router.operate.doctor import command
 
     if offline and end_to_end:
         raise typer.BadParameter("there is no way to go offline", param_hint="--end-to-end")
@@ -263,17 +263,17 @@ def top(
 
 @app.command()
 def health(
-    ready: Annotated[bool, Option("--ready", help="Ask whether it is ready for work, too.")] = False,
+    name: Annotated[Literal["receive", "consume"], Argument(help="The program that runs in this container.")],
 ) -> None:
     """Say whether the `receive` or `consume` of this host is well. 0 if it is, else 1: for a container's health check.
 
-    Asks the admin ports of this host (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN) and needs no
-    token. Example: stream-router health --ready
+    Asks its admin port (STREAM_ROUTER_RECEIVER_ADMIN_LISTEN, STREAM_ROUTER_ADMIN_LISTEN) and needs no token. It is well
+    through an outage of AWS too: a restart would mend nothing there. Example: stream-router health receive
     """
     from stream_router.settings.operators import Top
     from stream_router.top import health as probe
 
-    _end(probe.run(_settings(Top), ready=ready))
+    _end(probe.run(name, _settings(Top)))
 
 
 @app.command()

@@ -25,11 +25,10 @@ from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
 from stream_router.operate.setup import TARGET, look, target_of
-from stream_router.settings import reading
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.operators import Cxone, DeadLetters, Queue, Setup
-from stream_router.settings.reading import load, read
+from stream_router.settings.operators import DeadLetters, Queue, Setup
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.sources import Posted, plain
 from stream_router.settings.sources import read as sources_of
@@ -193,8 +192,6 @@ def _operate(home: Home) -> Values:
     bus = consumer.event_bus
     classic = not limits.is_v2_bus(bus)
     kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
-    if reading.is_set("CXONE_CLIENT_SECRET"):
-        kept.append(read(Cxone).client_secret)  # which `doctor` tries
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
         "any_of_classic_bus": ANY * classic,

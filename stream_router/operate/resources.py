@@ -346,7 +346,7 @@ def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     """A queue's policy with our statement in it, once; what others wrote stays as it is."""
     has = policy.get("Statement") or []
     listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
-    if statement in listed:
+    if any({**one, "Sid": statement["Sid"]} == statement for one in listed):  # whoever wrote it, under whatever name
         return policy
     kept = [one for one in listed if one.get("Sid") != statement["Sid"]]
     return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}

@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.checks.finding import said
+from stream_router.checks import said
 from stream_router.errors import NOT_SPOKEN, SettingsError, code_of
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name

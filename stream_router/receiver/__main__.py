@@ -19,8 +19,7 @@ from botocore.session import Session
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.checks import aws_checks
-from stream_router.checks.finding import at_start
+from stream_router.checks import at_start, stream_writable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom, start_logging
 from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
@@ -67,7 +66,7 @@ def run(settings: Receiver) -> int:
     listener = bound(settings)
     settings, stream, served = check(settings)
     aws = session(settings.aws_region)
-    at_start([lambda: aws_checks.stream_writable(aws, settings.stream)])
+    at_start([lambda: stream_writable(aws, settings.stream)])
     log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings)})
     stats = Stats([source.name for source in served.values()] + [""])
     shown = Status(settings, stats)

@@ -276,10 +276,10 @@ OPERATOR = {
         ("tests/unit/test_stream_writer.py",),
     ),
     "doctor is content where it could not judge": Mutant(
-        "control/doctor/report.py",
+        "operate/doctor/command.py",
         "return UNJUDGED if Verdict.UNKNOWN in seen else WELL",
         "return WELL",
-        ("tests/unit/test_doctor_report.py",),
+        ("tests/unit/test_doctor.py",),
     ),
     "a setting that nobody knows is passed over": Mutant(
         "settings/reading.py",

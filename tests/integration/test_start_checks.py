@@ -3,19 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import httpx
 import pytest
-from botocore.session import Session
 
-from stream_router.aws import endpoints
-from stream_router.aws.clients import Clients
-from stream_router.checks import aws_checks, stream_mark
-from stream_router.checks.finding import Verdict
 from stream_router.local import stack
 from stream_router.local.programs import Programs, clean
 from tests.ports import free_port
@@ -111,52 +105,3 @@ def test_a_consumer_without_what_it_needs_does_not_start(
     assert lines[-1].startswith(f"stream-router: {line}")
     assert [said for said in lines if said.startswith("stream-router: ")] == lines[-1:]
     assert [path.name for path in tmp_path.iterdir()] == ["state"], "no report of a JVM's crash is left"
-
-
-@pytest.fixture
-def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for name, value in clean(endpoint).items():
-        monkeypatch.setenv(name, value)
-    return Clients("us-east-1")
-
-
-def leased(clients: Clients, application: str, stream: str) -> Session:
-    """A stream that was read up to some number by `application`, which `consume` has noted at its first start."""
-    clients.kinesis.create_stream(StreamName=stream, ShardCount=1)
-    session = endpoints.session("us-east-1")
-    assert aws_checks.lease_table(session, application, stream, note=True).verdict is Verdict.WELL
-    stack.seed_leases(clients.kinesis, clients.dynamodb, stream, application)
-    (row,) = clients.dynamodb.scan(TableName=application)["Items"]
-    clients.dynamodb.put_item(TableName=application, Item={**row, "checkpoint": {"S": "49" * 28}})
-    assert aws_checks.lease_table(session, application, stream, note=True).verdict is Verdict.WELL
-    return session
-
-
-def test_with_an_emulator_another_stream_is_known_by_what_was_noted(clients: Clients) -> None:
-    """ministack takes any number for its own; the mark says that it is not, to `consume` and to `doctor`."""
-    session = leased(clients, "noted", "first")
-    clients.kinesis.create_stream(StreamName="second", ShardCount=1)
-    for note in (True, False):
-        found = aws_checks.lease_table(session, "noted", "second", note=note)
-        assert (found.code, found.verdict) == ("SR105", Verdict.WRONG)
-    assert aws_checks.lease_table(session, "noted", "first").verdict is Verdict.WELL, "nothing was noted by the refusal"
-    clients.dynamodb.delete_table(TableName="noted")
-    assert aws_checks.lease_table(session, "noted", "second", note=True).verdict is Verdict.WELL, "the cure cures"
-    assert stream_mark.read(clients.dynamodb, "noted") == stream_mark.of(clients.kinesis, "second")
-
-
-def test_a_stream_of_the_same_name_that_was_made_anew_is_another(clients: Clients) -> None:
-    """Its sequence numbers begin anew."""
-    session = leased(clients, "again", "made-twice")
-    clients.kinesis.delete_stream(StreamName="made-twice")
-    time.sleep(1.1)  # ministack tells the time of its making in whole seconds
-    clients.kinesis.create_stream(StreamName="made-twice", ShardCount=1)
-    assert aws_checks.lease_table(session, "again", "made-twice", note=True).verdict is Verdict.WRONG
-
-
-def test_the_mark_is_no_row_of_the_lease_table(clients: Clients) -> None:
-    """The KCL takes a row of a kind that it does not know for a lease."""
-    leased(clients, "apart", "third")
-    assert [row["leaseKey"]["S"] for row in clients.dynamodb.scan(TableName="apart")["Items"]] == [
-        "shardId-000000000000"
-    ]

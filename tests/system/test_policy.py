@@ -33,14 +33,11 @@ Pair = tuple[str, str]
 ONLY_ON_EMULATORS: dict[str, dict[str, str]] = {
     "receive": {"kinesis:DescribeStreamSummary": "on AWS the check at start is PutRecords' own dry run (SR102)"},
 }
-NOTED_ON_EMULATORS = "table/cxone-event-router-stream"
-"""Which stream the checkpoints are of: AWS itself refuses another stream's (`checks/stream_mark.py`)."""
 ONLY_ON_AWS: dict[str, dict[str, str]] = {
     "receive": {"kms:GenerateDataKey": "asked for by Kinesis itself"},
     "consume": {"kms:Decrypt": "asked for by Kinesis itself", "kms:GenerateDataKey": "asked for by SQS itself"},
     "operate": {
-        "cloudwatch:GetMetricData": "an emulator's queue is looked into instead",
-        "servicequotas:GetServiceQuota": "no emulator has quotas, so none is asked",
+        "cloudwatch:GetMetricData": "asked only while a dead letter waits",
         "kms:GenerateDataKey": "asked for by Kinesis itself where something is put back",
         "kms:Decrypt": "asked for by Kinesis itself",
         "s3:GetObject": "no dead letter of this run is so large that it lies in S3",
@@ -197,7 +194,6 @@ def test_a_policy_grants_what_its_program_does_and_no_more(
     """Action and resource; what only the one or the other world shows is listed above with its reason."""
     granted = policy(name, ran.environment, monkeypatch)
     called = {pair for pair in ran.calls(name) if pair[0] not in FREE | ONLY_ON_EMULATORS.get(name, {}).keys()}
-    called = {pair for pair in called if not pair[1].endswith(NOTED_ON_EMULATORS)}
     assert called
     missing = {pair for pair in called if not any(_covers(grant, pair) for grant in granted)}
     assert not missing, "done, and not granted"

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,20 +19,9 @@ from botocore.parsers import ResponseParserError
 from botocore.session import Session
 from botocore.stub import Stubber
 
+from stream_router import checks
 from stream_router.aws import endpoints
-from stream_router.checks import aws_checks, jvm
-from stream_router.checks.finding import (
-    LATER,
-    NO_WAY,
-    NOT_AWS,
-    Finding,
-    Question,
-    Verdict,
-    ask,
-    at_start,
-    said,
-    silence,
-)
+from stream_router.checks import LATER, NO_WAY, NOT_AWS, Finding, Verdict, ask, at_start, said, silence
 from stream_router.consumer.supervisor.daemon import java
 from stream_router.errors import SettingsError
 
@@ -94,7 +82,7 @@ def summary(status: str) -> dict[str, Any]:
 def test_only_not_found_is_a_no_for_a_stream(aws: Aws, code: str, verdict: Verdict) -> None:
     """Throttled, failing, expired: it may be there."""
     aws.refuse("kinesis", "describe_stream_summary", code)
-    found = aws_checks.stream(SESSION, "s")
+    found = checks.stream(SESSION, "s")
     assert (found.code, found.verdict) == ("SR101", verdict)
     assert found.cure
 
@@ -106,7 +94,7 @@ def test_what_is_no_answer_of_aws_s_is_not_a_no(error: Exception) -> None:
     def call() -> None:
         raise error
 
-    found, _ = ask(Question("SR101", "STREAM_ROUTER_STREAM", "the stream", call, {}))
+    found, _ = ask("SR101", "STREAM_ROUTER_STREAM", "the stream", call, {})
     assert found
     assert (found.verdict, found.cure) == (Verdict.UNKNOWN, NOT_AWS)
 
@@ -115,7 +103,7 @@ def test_an_answer_that_knows_no_stream_is_not_a_no(monkeypatch: pytest.MonkeyPa
     """Botocore takes any 200 for the operation's answer, however little of it is there."""
     kinesis = SimpleNamespace(describe_stream_summary=lambda **_: {"ResponseMetadata": {}})
     monkeypatch.setattr(endpoints, "client", lambda *_: kinesis)
-    found = aws_checks.stream(SESSION, "s")
+    found = checks.stream(SESSION, "s")
     assert (found.code, found.verdict, found.cure) == ("SR101", Verdict.UNKNOWN, NOT_AWS)
 
 
@@ -131,7 +119,7 @@ def test_an_answer_that_knows_no_stream_is_not_a_no(monkeypatch: pytest.MonkeyPa
 def test_a_stream_that_changes_is_there(aws: Aws, status: str, verdict: Verdict) -> None:
     """A reshard is everyday; the others are told."""
     aws.answer("kinesis", "describe_stream_summary", summary(status))
-    assert aws_checks.stream(SESSION, "s").verdict is verdict
+    assert checks.stream(SESSION, "s").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -148,7 +136,7 @@ def test_a_stream_that_changes_is_there(aws: Aws, status: str, verdict: Verdict)
 def test_putrecords_itself_says_whether_it_would_work(aws: Aws, code: str, verdict: Verdict) -> None:
     """By DryRun: nothing is stored."""
     aws.refuse("kinesis", "put_records", code)
-    found = aws_checks.stream_writable(SESSION, "s")
+    found = checks.stream_writable(SESSION, "s")
     assert (found.code, found.verdict) == ("SR102", verdict)
 
 
@@ -156,7 +144,7 @@ def test_an_emulator_is_not_asked_by_dry_run(aws: Aws, monkeypatch: pytest.Monke
     """One that ignores it would store the record; it is asked for the stream."""
     monkeypatch.setattr(endpoints, "is_aws", lambda _: False)
     aws.answer("kinesis", "describe_stream_summary", summary("ACTIVE"))
-    assert aws_checks.stream_writable(SESSION, "s").code == "SR101"
+    assert checks.stream_writable(SESSION, "s").code == "SR101"
 
 
 @pytest.mark.parametrize(
@@ -171,13 +159,13 @@ def test_an_emulator_is_not_asked_by_dry_run(aws: Aws, monkeypatch: pytest.Monke
 def test_a_queue_that_is_not_there_is_a_no(aws: Aws, code: str, verdict: Verdict) -> None:
     """It would show at the first dead letter, which then stops the shard."""
     aws.refuse("sqs", "get_queue_attributes", code)
-    found = aws_checks.dead_letter_queue(SESSION, QUEUE, REGION)
+    found = checks.dead_letter_queue(SESSION, QUEUE, REGION)
     assert (found.code, found.verdict) == ("SR103", verdict)
 
 
 def test_a_queue_of_another_region_is_a_no(aws: Aws) -> None:
     """Its name says so; nobody is asked."""
-    found = aws_checks.dead_letter_queue(SESSION, QUEUE, "us-east-1")
+    found = checks.dead_letter_queue(SESSION, QUEUE, "us-east-1")
     assert (found.code, found.verdict) == ("SR103", Verdict.WRONG)
 
 
@@ -185,14 +173,14 @@ def test_a_queue_of_another_region_is_a_no(aws: Aws) -> None:
 def test_a_queue_that_forgets_soon_is_told(aws: Aws, kept_s: str, verdict: Verdict) -> None:
     """Dead letters are for someone who comes after a weekend."""
     aws.answer("sqs", "get_queue_attributes", {"Attributes": {"MessageRetentionPeriod": kept_s}})
-    assert aws_checks.dead_letter_queue(SESSION, QUEUE, REGION).verdict is verdict
+    assert checks.dead_letter_queue(SESSION, QUEUE, REGION).verdict is verdict
 
 
 @pytest.mark.parametrize(("region", "verdict"), [("us-east-1", Verdict.WRONG), (REGION, Verdict.WELL)])
 def test_a_bucket_in_another_region_is_a_no(aws: Aws, region: str, verdict: Verdict) -> None:
     """boto3 follows S3 there, and so finds it; the uploads, signed for AWS_REGION, do not."""
     aws.answer("s3", "head_bucket", {"BucketRegion": region})
-    found = aws_checks.offload_bucket(SESSION, "bucket")
+    found = checks.offload_bucket(SESSION, "bucket")
     assert found.verdict is verdict
     assert (region in found.says) is (verdict is Verdict.WRONG)
 
@@ -203,7 +191,7 @@ def test_a_bucket_in_another_region_is_a_no(aws: Aws, region: str, verdict: Verd
 def test_a_bucket_that_is_not_there_is_a_no(aws: Aws, code: str, verdict: Verdict) -> None:
     """HeadBucket has no body, so its code is the status."""
     aws.refuse("s3", "head_bucket", code)
-    found = aws_checks.offload_bucket(SESSION, "bucket")
+    found = checks.offload_bucket(SESSION, "bucket")
     assert (found.code, found.verdict) == ("SR104", verdict)
 
 
@@ -229,7 +217,7 @@ def test_checkpoints_of_another_stream_are_a_no(aws: Aws) -> None:
     aws.answer("dynamodb", "scan", leases("TRIM_HORIZON", "495"))
     why = f"StartingSequenceNumber 495 used in GetShardIterator on shard {SHARD} did not come from this stream."
     aws.refuse("kinesis", "get_shard_iterator", "InvalidArgumentException", why)
-    found = aws_checks.lease_table(SESSION, "app", "s")
+    found = checks.lease_table(SESSION, "app", "s")
     assert (found.code, found.verdict, found.setting) == ("SR105", Verdict.WRONG, "STREAM_ROUTER_APPLICATION")
 
 
@@ -246,7 +234,7 @@ def test_another_refusal_of_an_iterator_proves_nothing(aws: Aws, code: str, verd
     """A shard that is gone since a reshard is no matter; what could not be compared is not called well."""
     aws.answer("dynamodb", "scan", leases("495"))
     aws.refuse("kinesis", "get_shard_iterator", code, "as scripted")
-    assert aws_checks.lease_table(SESSION, "app", "s").verdict is verdict
+    assert checks.lease_table(SESSION, "app", "s").verdict is verdict
 
 
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "AccessDeniedException"])
@@ -255,19 +243,7 @@ def test_a_refusal_for_one_lease_hides_no_foreign_checkpoint(aws: Aws, code: str
     aws.answer("dynamodb", "scan", leases("494", "495"))
     aws.refuse("kinesis", "get_shard_iterator", code)
     aws.refuse("kinesis", "get_shard_iterator", "InvalidArgumentException", "it did not come from this stream.")
-    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WRONG
-
-
-def test_an_emulator_that_gives_no_iterator_is_compared_by_its_mark(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What GetShardIterator says there proves nothing, whatever it is."""
-    monkeypatch.setattr(endpoints, "is_aws", lambda _: False)
-    aws.answer("dynamodb", "scan", leases("495"))
-    aws.refuse("kinesis", "get_shard_iterator", "InternalFailure")
-    told = summary("ACTIVE")
-    told["StreamDescriptionSummary"]["StreamCreationTimestamp"] = datetime(2026, 11, 26, tzinfo=UTC)
-    aws.answer("kinesis", "describe_stream_summary", told)
-    aws.answer("dynamodb", "get_item", {"Item": {"stream": {"S": "another"}}})
-    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WRONG
+    assert checks.lease_table(SESSION, "app", "s").verdict is Verdict.WRONG
 
 
 @pytest.mark.parametrize("silence", [ConnectionClosedError, ReadTimeoutError, EndpointConnectionError])
@@ -284,28 +260,28 @@ def test_a_stream_that_does_not_answer_proves_nothing_of_the_checkpoints(
 
     kinesis = endpoints.client(SESSION, "kinesis")
     monkeypatch.setattr(kinesis, "get_shard_iterator", get_shard_iterator)
-    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.UNKNOWN
+    assert checks.lease_table(SESSION, "app", "s").verdict is Verdict.UNKNOWN
     assert asked == ["49"]
 
 
 def test_an_application_that_was_never_started_is_well(aws: Aws) -> None:
     """The daemon makes its table."""
     aws.refuse("dynamodb", "scan", "ResourceNotFoundException")
-    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WELL
+    assert checks.lease_table(SESSION, "app", "s").verdict is Verdict.WELL
 
 
 @pytest.mark.parametrize("options", [["-Xmx1banana"], ["-Xms900000g"], ["-XX:NoSuchOption"]])
 def test_options_with_which_no_jvm_starts_are_a_no(options: list[str], tmp_path: Path) -> None:
     """The JVM's own reason is in it, not what it says before; it leaves no report of its crash behind."""
-    found = jvm.starts(java.find_java(), options)
+    found = checks.jvm_starts(java.find_java(), options)
     assert (found.code, found.verdict) == ("SR106", Verdict.WRONG)
-    assert jvm.PREAMBLE not in found.says
+    assert checks._PREAMBLE not in found.says
     assert not list(Path.cwd().glob("hs_err_pid*"))
 
 
 def test_options_with_which_it_starts_are_well() -> None:
     """As in consumer.properties."""
-    assert jvm.starts(java.find_java(), ["-Xmx256m"]).verdict is Verdict.WELL
+    assert checks.jvm_starts(java.find_java(), ["-Xmx256m"]).verdict is Verdict.WELL
 
 
 def finding(verdict: Verdict) -> Finding:

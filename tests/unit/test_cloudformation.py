@@ -117,7 +117,8 @@ def test_a_task_is_run_as_the_image_wants_it(task: str) -> None:
     (container,) = RESOURCES[task]["Properties"]["ContainerDefinitions"]
     assert container["ReadonlyRootFilesystem"] is True
     assert container["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
-    assert container["HealthCheck"]["Command"] == ["CMD", "stream-router", "health"]
+    program = {"ReceiverTask": "receive", "ConsumerTask": "consume"}[task]
+    assert container["HealthCheck"]["Command"] == ["CMD", "stream-router", "health", program]
     assert [point["ContainerPath"] for point in container["MountPoints"]] == ["/var/lib/stream-router"]
     delay_s = float(variables(task).get("STREAM_ROUTER_DRAIN_DELAY_S", "0"))
     assert 120 >= container["StopTimeout"] >= delay_s + 20 + 10, "Fargate waits 120 s at most; a drain takes 20 s"

@@ -29,13 +29,11 @@ def test_both_stages_begin_at_one_base_that_is_an_argument() -> None:
     assert STEPS[0][2].startswith("BASE=")
 
 
-def test_it_runs_as_nobody_in_particular_stops_on_sigterm_and_asks_its_own_health() -> None:
+def test_it_runs_as_nobody_in_particular_and_stops_on_sigterm() -> None:
     """By number, so that Kubernetes can see that it is not root; the program itself is PID 1, no shell before it."""
     assert of("USER") == ["10001:10001"]
     assert of("STOPSIGNAL") == ["SIGTERM"]
     assert of("ENTRYPOINT") == ['["stream-router"]']
-    (health,) = of("HEALTHCHECK")
-    assert health.endswith('CMD ["stream-router", "health"]')
     assert not [rest for rest in of("RUN") if re.search(r"apt|pip|gcc|curl", rest)]
     assert "STREAM_ROUTER_SPILL_DIR" not in " ".join(of("ENV")), (
         "a spill in a container's own layer would be lost with it"

@@ -1,38 +1,76 @@
-"""`stream-router health`: what it makes of the answers of this host's admin ports."""
+"""`stream-router health NAME`: it asks the one program that it is told of, and no other."""
 
-import httpx
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
+from typer.testing import CliRunner
 
-from stream_router.settings.operators import Top
+from stream_router.cli import app
 from stream_router.top import health
+from tests.environment import given
+from tests.ports import free_port
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
-def ended(answers: dict[int, httpx.Response | Exception], *, ready: bool = False) -> int:
-    """The command's exit status where the ports answer so."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        assert request.url.path == ("/readyz" if ready else "/healthz")
-        found = answers.get(request.url.port or 80, httpx.ConnectError("refused"))
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    return health.run(Top(), ready=ready, transport=httpx.MockTransport(answer))
+def ended(*arguments: str) -> tuple[int, str]:
+    """Exit status and output of the command."""
+    done = CliRunner().invoke(app, ["health", *arguments])
+    return done.exit_code, done.output
 
 
-def test_one_program_that_is_well_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
-    """A container holds one of the two: the other's port, where nobody listens, counts for nothing."""
-    for port in (9464, 9465):
-        assert ended({port: httpx.Response(200, text="ok\n")}) == 0
-        assert capsys.readouterr().out == f"http://127.0.0.1:{port}/healthz 200 ok\n"
-    assert ended({9465: httpx.Response(200, text="ok\n")}, ready=True) == 0
+VARIABLE = {"receive": "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", "consume": "STREAM_ROUTER_ADMIN_LISTEN"}
 
 
-def test_a_program_that_is_ill_hangs_or_is_not_there_ends_it_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    """Another that is well beside it does not hide it."""
-    assert ended({9464: httpx.Response(503, text="child dead\n"), 9465: httpx.Response(200, text="ok\n")}) == 1
-    assert "503 child dead" in capsys.readouterr().out
-    assert ended({9464: httpx.ReadTimeout("slow")}) == 1
-    assert "no answer within 3 s" in capsys.readouterr().out
-    assert ended({}) == 1
-    assert "no program answers at http://127.0.0.1:9464/healthz or" in capsys.readouterr().err
+@contextmanager
+def answering(status: int, *, hangs: threading.Event | None = None) -> Iterator[str]:
+    """The HOST:PORT of an admin port whose /healthz has this status."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if hangs:
+                hangs.wait(20)
+            self.send_response(status if self.path == "/healthz" else 404)
+            self.end_headers()
+            self.wfile.write(b"a word\n")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        if hangs:
+            hangs.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["receive", "consume"])
+def test_it_ends_with_0_where_that_program_is_well(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Without a token, past a proxy of the environment, whatever the other program does."""
+    with answering(200) as listen:
+        given(monkeypatch, {VARIABLE[name]: listen, "http_proxy": f"http://127.0.0.1:{free_port()}"})
+        assert ended(name) == (0, f"http://{listen}/healthz 200 a word\n")
+
+
+def test_a_dead_consumer_beside_a_living_receiver_ends_it_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does one that is ill, and one that hangs."""
+    monkeypatch.setattr(health, "PATIENCE_S", 0.3)
+    with answering(200) as receiver, answering(503) as ill, answering(200, hangs=threading.Event()) as hangs:
+        given(monkeypatch, {VARIABLE["receive"]: receiver, VARIABLE["consume"]: f"127.0.0.1:{free_port()}"})
+        assert ended("receive")[0] == 0
+        status, said = ended("consume")
+        assert status == 1
+        assert "consume gives no answer at http://127.0.0.1:" in said
+        for listen in (ill, hangs):
+            given(monkeypatch, {VARIABLE["consume"]: listen})
+            assert ended("consume")[0] == 1
+
+
+def test_it_has_to_be_told_of_which() -> None:
+    """A container holds one program, and the probe knows which."""
+    assert ended()[0] == 2
+    assert ended("setup")[0] == 2

@@ -22,7 +22,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "receiver": {"aws", "settings", "telemetry", "checks"},
     "consumer": {"aws", "settings", "telemetry", "pipeline", "checks"},
     "cxone": {"pipeline", "settings"},
-    "operate": {"aws", "settings", "telemetry", "pipeline", "consumer", "cxone", "checks"},
+    "operate": {
+        *("aws", "settings", "telemetry", "pipeline", "receiver", "consumer", "cxone", "checks", "send", "top"),
+    },
     "control": {
         "aws",
         "settings",

@@ -1,20 +1,21 @@
 """Credentials that the Python programs can have, and the KCL's daemon, which is Java, cannot."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.session import Session
 
 from stream_router.aws import credentials
-from stream_router.checks.finding import Verdict
+from stream_router.checks import Verdict
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import assembly
 from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.consumer.supervisor.daemon.properties import Rendered
-from stream_router.control.doctor.checks import account
-from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
+from stream_router.operate.doctor import host
+from stream_router.operate.doctor.world import World
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.environment import given
@@ -110,4 +111,7 @@ def test_doctor_warns_of_it(monkeypatch: pytest.MonkeyPatch, profile: Any, queue
     """SR010: who asks may be no consumer; where the settings are none of `consume` nothing is said of its daemon."""
     profile("center", **({"SQS_DLQ_URL": queue} if queue else {}))
     monkeypatch.setattr(credentials, "find", lambda session: session.get_credentials())
-    assert account.found(World(offline=False)).verdict is verdict
+    who = {"Account": "123456789012", "Arn": "arn"}
+    monkeypatch.setattr(World, "client", lambda *_: SimpleNamespace(get_caller_identity=lambda: who))
+    (found, *_) = host.ACCOUNT.look(World())
+    assert (found.code, found.verdict) == ("SR010", verdict)

@@ -159,17 +159,3 @@ def test_send_and_the_receiver_read_a_file_of_secrets_alike(tmp_path: Path) -> N
     """A comment behind a blank is a comment to both: `send` signed with it, and was answered 401."""
     (tmp_path / "secrets").write_text(f"  # rotated\n{SECRET}\n")
     assert first_secret(f"file:{tmp_path / 'secrets'}") == SECRET
-
-
-def test_an_operator_may_read_cxone_s_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`doctor` tries them (SR190): with a role that may not read them it called good credentials wrong."""
-    for name in CONSUMER:
-        monkeypatch.setenv(name, CONSUMER[name])
-    monkeypatch.setenv("STREAM_ROUTER_RULE", "none")
-    monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SCHEME", "none")
-    home = Home("aws", "eu-central-1", "123456789012")
-    secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cxone-??????"
-    assert secret not in str(policies.document("operate", home))
-    monkeypatch.setenv("CXONE_CLIENT_ID", "id")
-    monkeypatch.setenv("CXONE_CLIENT_SECRET", "secretsmanager:cxone")
-    assert secret in str(policies.document("operate", home))

@@ -84,7 +84,7 @@ def test_a_stop_during_the_start_ends_it_wherever_it_comes(place: str, name: str
     ("command", "module", "name"),
     [
         ("consume", "consumer.supervisor.daemon.java", "find_java"),
-        ("receive", "checks.aws_checks", "stream_writable"),
+        ("receive", "checks", "stream_writable"),
     ],
 )
 def test_both_programs_hear_a_stop_while_they_start(command: str, module: str, name: str) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.checks.finding import Verdict
+from stream_router.checks import Verdict
 from stream_router.consumer.supervisor.daemon import jvm_command
-from stream_router.control.doctor import runner
-from stream_router.control.doctor.catalogue import CHECKS
-from stream_router.control.doctor.world import World
 from stream_router.errors import SettingsError
 from stream_router.local.programs import clean
 from stream_router.model import DeadLetterShare
+from stream_router.operate.doctor import host
+from stream_router.operate.doctor.world import World
 from stream_router.settings import reading, types
 from stream_router.settings.common import NO_RULE, Settings, variable
 from stream_router.settings.consumer import Consumer
@@ -248,8 +247,8 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert reading.warnings()[0].endswith("did you mean CXONE_CLIENT_SECRET?")
     given(monkeypatch, {"STREAM_ROUTER_WEBHOOK_SCHEME": "standard-webhooks"})
     assert len(reading.warnings(load(Receiver))) == 3
-    (found,) = runner.run([one for one in CHECKS if one.code == "SR004"], World(offline=True))
-    assert (found.finding.verdict, found.finding.setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
+    found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
+    assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
 def test_cxone_reads_no_name_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ envFrom:
   - configMapRef: {name: {{ .root.Release.Name }}-settings}
   - secretRef: {name: {{ include "secret" . }}}
 livenessProbe:
-  exec: {command: [stream-router, health]}
+  exec: {command: [stream-router, health, {{ .component }}]}
   initialDelaySeconds: 60
   periodSeconds: 30
   timeoutSeconds: 10

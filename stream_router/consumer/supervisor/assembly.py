@@ -11,11 +11,10 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from stream_router import checks
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
-from stream_router.checks import aws_checks
-from stream_router.checks import jvm as jvm_check
-from stream_router.checks.finding import Finding, at_start
+from stream_router.checks import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import start_line, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
@@ -144,11 +143,11 @@ def _start_checks(
     """What must not be a definite no before the daemon starts, in this order. The bus has a prover of its own."""
     bucket = settings.offload_bucket
     return [
-        lambda: jvm_check.starts(jvm, jvm_options),
-        lambda: aws_checks.stream(session, settings.stream),
-        lambda: aws_checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
-        *([lambda: aws_checks.offload_bucket(session, bucket)] if bucket else []),
-        lambda: aws_checks.lease_table(session, settings.application, settings.stream, note=True),
+        lambda: checks.jvm_starts(jvm, jvm_options),
+        lambda: checks.stream(session, settings.stream),
+        lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
+        *([lambda: checks.offload_bucket(session, bucket)] if bucket else []),
+        lambda: checks.lease_table(session, settings.application, settings.stream),
     ]
 
 

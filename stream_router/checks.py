@@ -1,0 +1,336 @@
+"""What `receive` and `consume` ask of AWS and of Java before they start; and how a check ends, here and in `doctor`.
+
+Only a definite no ends a program at start: no answer, throttling or a 5xx is an outage, and a restart in an outage
+makes it worse. What may not be asked for lack of permission is told once.
+"""
+
+import logging
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
+from botocore.session import Session
+
+from stream_router.aws import endpoints
+from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, SettingsError, code_of, cure
+from stream_router.settings import reading
+
+log = logging.getLogger(__name__)
+
+STREAM, QUEUE, BUCKET = "STREAM_ROUTER_STREAM", "SQS_DLQ_URL", "STREAM_ROUTER_OFFLOAD_BUCKET"
+APPLICATION, JVM_OPTIONS = "STREAM_ROUTER_APPLICATION", "STREAM_ROUTER_JVM_OPTIONS"
+
+ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
+"""A start waits for no more than this; an outage is no reason to wait."""
+
+LEAST_RETENTION_S = 4 * 24 * 3600
+"""Dead letters are for someone who comes after a weekend."""
+
+LEASES_LOOKED_AT = 50
+JVM_TIMEOUT_S = 60.0
+
+
+class Verdict(Enum):
+    """How a check ends."""
+
+    WELL = "well"
+    WARNING = "warning"
+    """Works, but not as it should; or it may not be asked."""
+    UNKNOWN = "unknown"
+    """Nobody answered, or nobody who knows the question."""
+    WRONG = "wrong"
+    """A definite no."""
+    SKIPPED = "skipped"
+    """There is nothing to ask here, or what it depends on is not there."""
+
+
+class Finding(NamedTuple):
+    """The end of one check. `says` is the problem, `cure` what to do; `setting` is what would have to change."""
+
+    code: str
+    setting: str
+    verdict: Verdict
+    says: str
+    cure: str = ""
+
+    def line(self) -> str:
+        """As the programs show it."""
+        return f"{self.setting}: {self.says}; {self.cure} ({self.code})"
+
+
+def ok(code: str, says: str) -> Finding:
+    """As it should be; `says` is what was seen."""
+    return Finding(code, "", Verdict.WELL, says)
+
+
+def warn(code: str, setting: str, says: str, what_to_do: str) -> Finding:
+    """Works, but not as it should."""
+    return Finding(code, setting, Verdict.WARNING, says, what_to_do)
+
+
+def wrong(code: str, setting: str, says: str, what_to_do: str) -> Finding:
+    """A definite no."""
+    return Finding(code, setting, Verdict.WRONG, says, what_to_do)
+
+
+def skipped(code: str, why: str) -> Finding:
+    """Not asked, and why."""
+    return Finding(code, "", Verdict.SKIPPED, why)
+
+
+def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
+    """Run the checks of a program that is about to start. Raises SettingsError for the first definite no."""
+    for check in checks:
+        found = check()
+        told = {"code": found.code, "setting": found.setting, "cure": found.cure}
+        match found.verdict:
+            case Verdict.WRONG:
+                raise SettingsError(found.line())
+            case Verdict.WARNING:
+                log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **told})
+            case Verdict.UNKNOWN:
+                log.info("a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **told})
+
+
+# --- asking AWS, and what its refusals and its silence mean
+
+LATER = "ask again later"
+NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
+UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
+"""Of AWS these come of a closed network more often than of an outage."""
+NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stands between here and there"
+
+MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
+"""Also where S3's HEAD, whose answer has no body, or a proxy says so."""
+
+No = Mapping[str, tuple[str, str]]
+"""Problem and cure by AWS's error code: the refusals that are a definite no."""
+
+
+def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A `No` of these codes, with the cure that the table of codes has for each."""
+    return {code: (f"{problem} ({code})", cure(code)) for code in codes}
+
+
+def ask(code: str, setting: str, what: str, call: Callable[[], Any], no: No) -> tuple[Finding | None, Any]:
+    """The call's answer; or what its refusal means for the check `code`, which looks at `what`."""
+    try:
+        return None, call()
+    except (
+        ClientError,
+        BotoCoreError,
+        ResponseParserError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        return of_error(code, setting, what, error, no), None
+
+
+def of_error(code: str, setting: str, what: str, error: Exception, no: No) -> Finding:
+    """What it means for a check that a call raised this."""
+    if isinstance(error, ClientError):
+        said_code = code_of(error)
+        if said_code in no:
+            return wrong(code, setting, *no[said_code])
+        if said_code in MAY_NOT_ASK:
+            problem = f"{what} may not be looked at ({said_code})"
+            return warn(code, setting, problem, "grant it, or be sure of the setting")
+        why = "is not known to this emulator" if said_code in NOT_SPOKEN else "could not be asked for"
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said_code})", LATER)
+    if isinstance(error, BotoCoreError):
+        where, what_to_do = silence(error)
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", what_to_do)
+    # A page of a proxy, or any other server's answer: botocore's parsers raise what they stumble over.
+    problem = f"another server than AWS's answered for {what} ({type(error).__name__})"
+    return Finding(code, setting, Verdict.UNKNOWN, problem, NOT_AWS)
+
+
+def silence(error: BotoCoreError) -> tuple[str, str]:
+    """Where and why there was no answer, and the cure: an endpoint that is not AWS's may be left from a trial."""
+    url = str(error.kwargs.get("endpoint_url") or "")
+    kind = f" ({type(error).__name__})"
+    if not url:
+        return kind, LATER
+    there = urlsplit(url).netloc
+    if endpoints.is_aws(url):
+        return f" at {there}{kind}", NO_WAY if isinstance(error, UNCONNECTED) else LATER
+    named = [row.variable for row in reading.of_aws() if "ENDPOINT" in row.variable and there in row.value]
+    what_to_do = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
+    return f" at {there.rpartition('@')[2]}{kind}", what_to_do
+
+
+_NO_GRANT_HELPS = (
+    "explicit deny",
+    "no service control policy",
+    "no resource control policy",
+    "no permissions boundary",
+    "no session policy",
+    "no VPC endpoint policy",
+)
+"""How AWS says which policy refuses. Source: IAM user guide, "Troubleshoot access denied error messages"."""
+
+
+def said(error: Exception, policy: str = "") -> str:
+    """An error of a call as an operator reads it: of one that had no answer where, and what to do.
+
+    `policy` is the name for `setup --policy`, whose rights the call needs.
+    """
+    if isinstance(error, BotoCoreError):
+        where, what_to_do = silence(error)
+        return f"no answer{where}; {what_to_do}"
+    if policy and isinstance(error, ClientError) and code_of(error) in MAY_NOT_ASK:
+        if any(words in str(error) for words in _NO_GRANT_HELPS):
+            return f"{error}; have the policy changed that AWS names, no grant outweighs it"
+        return f"{error}; grant what `stream-router setup --policy {policy}` prints"
+    return str(error)
+
+
+# --- the checks at start
+
+
+def stream(session: Session, name: str) -> Finding:
+    """SR101: the stream is there."""
+    kinesis = endpoints.client(session, "kinesis", ONCE)
+    missing = ("there is no such stream in this region", "name another, or make it with `stream-router setup`")
+    no, told = ask(
+        *("SR101", STREAM, "the stream"),
+        lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],
+        dict.fromkeys(ABSENT, missing),
+    )
+    if no:
+        return no
+    if told in ("DELETING", "CREATING"):
+        return warn("SR101", STREAM, f"the stream is {told}", "wait, or name another")
+    return ok("SR101", f"{name} is there")
+
+
+_NO_PUT = {
+    **dict.fromkeys(MAY_NOT_ASK, ("these credentials may not put records there", "grant kinesis:PutRecords")),
+    **dict.fromkeys(ABSENT, ("there is no such stream in this region", "make it with `stream-router setup`")),
+    **refused("its key cannot be used", UNUSABLE_KEY),
+}
+
+
+def stream_writable(session: Session, name: str) -> Finding:
+    """SR102: events may be put there, by PutRecords' own DryRun: a receiver may have no other right.
+
+    An emulator that ignores DryRun would store the record; it is asked for the stream instead (SR101).
+    """
+    kinesis = endpoints.client(session, "kinesis", ONCE)
+    if not endpoints.is_aws(kinesis.meta.endpoint_url):
+        return stream(session, name)
+
+    def try_it() -> None:
+        try:
+            kinesis.put_records(StreamName=name, Records=[{"Data": b"x", "PartitionKey": "x"}], DryRun=True)
+        except ClientError as error:
+            if code_of(error) != "DryRunOperationException":  # which says that it would have worked
+                raise
+
+    no, _ = ask("SR102", STREAM, "PutRecords", try_it, _NO_PUT)
+    return no or ok("SR102", "PutRecords would work")
+
+
+def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
+    """SR103: the dead-letter queue is there, in this region, and keeps letters for some days."""
+    host = urlsplit(url).hostname or ""
+    if endpoints.is_aws(url) and f".{region}." not in f".{host}":
+        cure_ = "name one of this region; `stream-router setup` makes one"
+        return wrong("SR103", QUEUE, "the queue is in another region than AWS_REGION", cure_)
+    sqs = endpoints.client(session, "sqs", ONCE)
+    missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
+    no, answer = ask(
+        *("SR103", QUEUE, "the dead-letter queue"),
+        lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
+        dict.fromkeys(ABSENT, missing),
+    )
+    if no:
+        return no
+    kept_s = int(answer.get("Attributes", {}).get("MessageRetentionPeriod", LEAST_RETENTION_S))
+    if kept_s < LEAST_RETENTION_S:
+        problem = f"the queue keeps letters for {kept_s / 3600:g} hours only"
+        return warn("SR103", QUEUE, problem, "run `stream-router setup`, which sets 14 days")
+    return ok("SR103", url)
+
+
+def offload_bucket(session: Session, name: str) -> Finding:
+    """SR104: the bucket of claim checks is there, in our region: boto3 follows S3 to another, the uploads do not."""
+    s3 = endpoints.client(session, "s3", ONCE)
+    missing = ("there is no such bucket", "make it, name another, or unset it")
+    absent = dict.fromkeys({*ABSENT, "NotFound", "404"}, missing)
+    no, answer = ask("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), absent)
+    if no:
+        return no
+    region = answer.get("BucketRegion")
+    if region and region != s3.meta.region_name and endpoints.is_aws(s3.meta.endpoint_url):
+        return wrong("SR104", BUCKET, f"the bucket is in {region}", "name one in AWS_REGION")
+    return ok("SR104", f"{name} is there")
+
+
+def lease_table(session: Session, application: str, stream_name: str) -> Finding:
+    """SR105: the application's checkpoints are of this stream.
+
+    A lease's row names no stream, so the same application on another stream would begin at that one's checkpoints:
+    beyond what is there, or in the middle. AWS refuses an iterator at a number that another stream gave. An emulator
+    mostly takes any number, so there this finds nothing.
+    """
+    dynamodb, kinesis = (endpoints.client(session, service, ONCE) for service in ("dynamodb", "kinesis"))
+    no, answer = ask(
+        *("SR105", APPLICATION, "the lease table"),
+        lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT)["Items"],
+        dict.fromkeys(ABSENT, ("there is none yet", "")),
+    )
+    if no and no.verdict is Verdict.WRONG:
+        return ok("SR105", "there is no lease table yet")
+    if no:
+        return no
+    silent = None
+    for row in answer:
+        shard, number = row.get("leaseKey", {}).get("S", ""), row.get("checkpoint", {}).get("S", "")
+        if not number.isdigit():  # a row that is no lease, or a lease that has no number yet
+            continue
+        asked = {"StreamName": stream_name, "ShardId": shard, "StartingSequenceNumber": number}
+        try:
+            kinesis.get_shard_iterator(**asked, ShardIteratorType="AFTER_SEQUENCE_NUMBER")
+        except ClientError as error:  # says nothing of the next lease
+            if "did not come from this stream" in error.response.get("Error", {}).get("Message", ""):
+                says = "its checkpoints are of another stream (or of one deleted since)"
+                cure_ = "give each stream an application of its own, or delete its lease table to read this stream anew"
+                return wrong("SR105", APPLICATION, says, cure_)
+            if code_of(error) not in {"InvalidArgumentException", *ABSENT}:  # else the shard is gone since a reshard
+                silent = of_error("SR105", APPLICATION, "the stream", error, {})
+        except BotoCoreError as error:  # nor would the next have an answer
+            return of_error("SR105", APPLICATION, "the stream", error, {})
+    return silent or ok("SR105", "the checkpoints are of this stream")
+
+
+_PREAMBLE = "Error occurred during initialization of VM"
+"""What a JVM says before the line that has the reason."""
+
+
+def jvm_starts(java: Path, options: Sequence[str]) -> Finding:
+    """SR106: this Java starts with these options: else the daemon would be started again for ever."""
+    command = [str(java), *options, "-version"]
+    try:  # in a folder of its own, where it may leave a report of its crash
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=JVM_TIMEOUT_S, check=False, cwd=folder
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        says = f"the JVM was not tried ({type(error).__name__})"
+        return Finding("SR106", JVM_OPTIONS, Verdict.UNKNOWN, says, LATER)
+    if done.returncode == 0:
+        return ok("SR106", "the JVM starts")
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    told = next((line for line in lines if line and line != _PREAMBLE), "it said nothing")
+    problem = f"the JVM does not start with these options, and those of the properties file: {told[:200]}"
+    return wrong("SR106", JVM_OPTIONS, problem, "correct them")

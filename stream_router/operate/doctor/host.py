@@ -1,0 +1,299 @@
+"""This machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
+
+from stream_router import checks
+from stream_router.aws import credentials, endpoints
+from stream_router.checks import Finding, Verdict, ask, ok, refused, skipped, warn, wrong
+from stream_router.consumer.supervisor import assembly
+from stream_router.consumer.supervisor.daemon import jars, java, java_credentials, properties
+from stream_router.consumer.transform_config import transform_config
+from stream_router.errors import CREDENTIALS_OVER, NotNowError, SettingsError, served_s, unwritable
+from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World, of_line
+from stream_router.pipeline.transform import Transform
+from stream_router.process import iso
+from stream_router.receiver import preflight, sources, tls
+from stream_router.settings import reading
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.operators import Top
+from stream_router.settings.reading import load, read
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.secrets import IN_AWS
+from stream_router.settings.sources import plain
+from stream_router.top import command as top
+from stream_router.top.view import BAD, GOOD, Host
+
+# --- settings
+
+
+def _settings(world: World) -> Iterator[Finding]:
+    unknown, doubtful = list(reading.unknown()), reading.warnings(world.receive)
+    for line in unknown:  # a program refuses those; of the others it only tells
+        yield of_line("SR004", line)
+    for line in doubtful:
+        yield of_line("SR004", line)._replace(verdict=Verdict.WARNING)
+    if not unknown and not doubtful:
+        yield ok("SR004", "every name is known")
+    said = set(unknown)
+    if "receive" in world.programs:
+        yield from _of_program("SR001", said, lambda: _receive(world))
+    if "consume" in world.programs:
+        yield from _of_program("SR002", said, lambda: _consume(world))
+    if world.consume is None:
+        yield skipped("SR005", "waits for SR002")
+    elif world.consume.masking == "off":
+        says = "is off: names, addresses and numbers in events go to every consumer as they came"
+        yield warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
+    else:
+        yield ok("SR005", f"policy {world.consume.masking}")
+    yield _certificate(world)
+
+
+def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
+    """A finding for each line with which the program would not start, but for those that were said before."""
+    try:
+        yield ok(code, start())
+    except SettingsError as error:
+        lines = [line for line in str(error).splitlines() if line not in said]
+        said.update(lines)
+        for line in lines:
+            found = of_line(code, line)
+            is_wrong = found.verdict is Verdict.WRONG and not isinstance(error, NotNowError)
+            yield found if is_wrong or found.verdict is Verdict.SKIPPED else found._replace(verdict=Verdict.UNKNOWN)
+        if not lines:
+            yield skipped(code, "waits for what is said above")
+
+
+def _receive(world: World) -> str:
+    """What `receive` looks at before it listens. Raises SettingsError."""
+    settings = load(Receiver, *preflight.LOOKS)
+    _secrets(world, settings, "admin_token")
+    if not world.offline:
+        preflight.check_in_the_clear(settings, sources.of(settings))
+    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
+
+
+def _consume(world: World) -> str:
+    """What `consume` looks at before it asks AWS. Raises SettingsError."""
+    settings = _secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
+    Transform(transform_config(settings), time.time)
+    _rendered(settings)
+    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    for variable, folder in (("AUDIT_DIR", settings.audit_dir), ("STATE_DIR", settings.state_dir)):
+        _writable(f"STREAM_ROUTER_{variable}", folder)
+    return f"stream {settings.stream}, application {settings.application}, bus {settings.event_bus}"
+
+
+def _secrets(world: World, settings: Any, *names: str) -> Any:
+    """The settings, once each of these secrets can be had; offline AWS is not asked for one, and a stand-in does."""
+    for name in names:
+        if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
+            settings = settings.model_copy(update={name: SecretStr("stands in AWS, and nobody asks")})
+        settings.key(name)
+    return settings
+
+
+def _rendered(settings: Consumer) -> properties.Rendered:
+    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    return properties.render(settings, found, "doctor")
+
+
+def _writable(variable: str, folder: Path | None) -> None:
+    """Tried, since nothing else tells (rights, a read-only disk, root); one that is not there is made at start."""
+    if folder is None:
+        return
+    whole = folder.absolute()
+    try:
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+        TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise unwritable(variable, error) from None
+
+
+def _certificate(world: World) -> Finding:
+    """A sender refuses a certificate that has ended, and the receiver serves on with it."""
+    settings = world.receive
+    if settings is None:
+        return skipped("SR014", "waits for SR001")
+    if settings.tls_cert is None or settings.tls_key is None:
+        return skipped("SR014", "no certificate is set")
+    try:
+        context = tls.context(settings.tls_cert, settings.tls_key, None)
+        begins_s, ends_s = tls.dates(context, settings.tls_cert)
+    except (SettingsError, OSError):
+        return skipped("SR014", "waits for SR001")
+    now_s, setting = world.now_s(), "STREAM_ROUTER_TLS_CERT"
+    renew = "renew it; the receiver reads the new files by itself"
+    if ends_s <= now_s:
+        says = f"the certificate ended at {iso(ends_s * 1000)}: senders refuse the connection, and no event comes in"
+        return wrong("SR014", setting, says, renew)
+    if begins_s > now_s:
+        says = f"the certificate begins at {iso(begins_s * 1000)}: until then senders refuse the connection"
+        return wrong("SR014", setting, says, "use one that has begun, or set this host's clock (SR013)")
+    left_days = (ends_s - now_s) / tls.DAY_S
+    if left_days < tls.SOON_DAYS:
+        return warn("SR014", setting, f"the certificate ends in {left_days:.1f} days", renew)
+    return ok("SR014", f"lasts until {iso(ends_s * 1000)}")
+
+
+SETTINGS = Subject(
+    {
+        "SR004": Check("names of settings"),
+        "SR001": Check("settings: receive", RECEIVE),
+        "SR002": Check("settings: consume", CONSUME),
+        "SR005": Check("masking", CONSUME),
+        "SR014": Check("TLS certificate", RECEIVE, "certificate"),
+    },
+    _settings,
+    aws=False,
+)
+
+# --- Java
+
+
+def _java(_: World) -> Iterator[Finding]:
+    try:
+        found = java.find_java()
+    except SettingsError as error:
+        yield of_line("SR006", str(error))
+        return
+    yield ok("SR006", f"Java {java.java_version(found)} ({found})")
+    try:
+        yield ok("SR007", f"{jars.prove_whole()} jars")
+    except SettingsError as error:
+        yield of_line("SR007", str(error))
+    try:
+        yield checks.jvm_starts(found, _rendered(read(Consumer)).jvm_options)
+    except SettingsError:
+        yield skipped("SR106", "waits for SR002")
+
+
+JAVA = Subject(
+    {
+        "SR006": Check("Java", CONSUME),
+        "SR007": Check("the KCL's jars", CONSUME),
+        "SR106": Check("JVM options", CONSUME),
+    },
+    _java,
+    aws=False,
+)
+
+# --- the programs that run here, by their own word
+
+CODES = {"receive": "SR020", "consume": "SR021"}
+PAGES = {
+    "catching up": "behind",
+    "holding": "holding",
+    "rule unmatched": "rule-unmatched",
+    "shards unread": "unread-shards",
+    "cut off": "bus-unasked",
+    "hanging": "restarts",
+    "restarting": "restarts",
+    "stream down": "spill",
+    "stream partly down": "spill",
+    "spill failing": "spill",
+    "not ready": "receiver-refuses",
+}
+"""The runbook of a state."""
+
+
+def _here(world: World) -> Iterator[Finding]:
+    settings = read(Top)
+    urls = dict(zip(("consume", "receive"), settings.urls, strict=True))
+    wanted = [program for program in CODES if program in world.programs]
+    answers = asyncio.run(top.ask([urls[program] for program in wanted], settings.token))
+    silent = all("does not answer" in host.error for host in answers)
+    for program, host in zip(wanted, answers, strict=True):
+        yield _told(CODES[program], program, host, expected=world.named or not silent)
+
+
+def _told(code: str, program: str, host: Host, *, expected: bool) -> Finding:
+    """The verdict that the program itself gives. One that does not answer may be none of this host's."""
+    setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
+    if host.error and not expected:
+        return skipped(code, f"no program runs on this host ({host.url} {host.error})")
+    if host.error:
+        other = next(name for name in CODES if name != program)
+        cure = f"start `stream-router {program}`, or see why it is silent; a host for {other} alone: `doctor {other}`"
+        return warn(code, setting, f"{host.url} {host.error}", cure)
+    state, reason = str(host.status.get("state")), host.status.get("reason")
+    since = f" since {host.status['since']}" if host.status.get("since") else ""
+    says = f"{program} is {state}{since}" + (f": {reason}" if reason else "")
+    if host.bad == GOOD:
+        return ok(code, says)
+    cure = f"see docs/runbooks/{PAGES[state]}.md" if state in PAGES else "its log says more"
+    return (wrong if host.bad == BAD else warn)(code, program, says, cure)
+
+
+HERE = Subject({"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _here, aws=False)
+
+# --- who we are, to AWS
+
+SKEW_WARN_S, SKEW_WRONG_S = 60.0, 240.0
+"""AWS refuses a signature that is 5 minutes off, the receiver one that is STREAM_ROUTER_REPLAY_WINDOW_S off."""
+
+_UNKNOWN = refused(
+    "AWS does not take these credentials", (*CREDENTIALS_OVER, "RequestExpired", "RegionDisabledException")
+)
+
+
+def _account(world: World) -> Iterator[Finding]:
+    answer: Any = {}
+
+    def who() -> Any:
+        nonlocal answer
+        try:
+            answer = world.client("sts").get_caller_identity()
+        except ClientError as error:
+            answer = error.response
+            raise
+        return answer
+
+    try:
+        found = credentials.find(world.session)
+        no, told = ask("SR010", "AWS credentials", "who we are", who, _UNKNOWN)
+    except SettingsError as error:  # an endpoint that is no URL, a CA bundle that cannot be read
+        yield wrong("SR010", *_parts(str(error)))
+        return
+    except BotoCoreError as error:
+        yield checks.of_error("SR010", "AWS credentials", "who we are", error, {})
+        return
+    if not no and world.consume and java_credentials.signs_in(world.session, found):
+        says = f"{java_credentials.PROBLEM}: `consume` would not start"
+        no = warn("SR010", "AWS_PROFILE", says, java_credentials.CURE)
+    elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
+    emulated = [f"; not AWS itself: {', '.join(elsewhere)}"] if elsewhere else [""]
+    yield no or ok("SR010", f"account {told['Account']}, {told['Arn']}, {world.settings.aws_region}{emulated[0]}")
+    yield _clock(world, served_s(answer))
+
+
+def _parts(line: str) -> tuple[str, str, str]:
+    setting, _, rest = line.partition(": ")
+    problem, _, cure = rest.partition("; ")
+    return setting, problem, cure
+
+
+def _clock(world: World, theirs_s: float | None) -> Finding:
+    """By the time that AWS's answer bears, a refusal too."""
+    if not theirs_s:
+        return skipped("SR013", "no answer bears a time")
+    off_s = world.now_s() - theirs_s
+    says = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} AWS"
+    if abs(off_s) < SKEW_WARN_S:
+        return ok("SR013", says)
+    cure = "set this host's clock (chrony, systemd-timesyncd)"
+    if abs(off_s) < SKEW_WRONG_S:
+        return warn("SR013", "clock", says, cure)
+    return wrong("SR013", "clock", f"{says}: calls and webhooks are refused for it", cure)
+
+
+ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _account)

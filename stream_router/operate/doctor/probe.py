@@ -1,0 +1,154 @@
+"""`doctor --end-to-end`: one event of the reserved type goes the whole way, followed to the bus, each stage timed.
+
+A rule and a queue of its own, for its mark alone, catch it behind the bus and are removed again. Nobody's event is
+touched, and our own rule never matches it; a foreign rule on the source alone gets it too, and its targets with it.
+"""
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router import limits
+from stream_router.checks import Finding, Verdict, of_error, ok, skipped, wrong
+from stream_router.errors import SettingsError
+from stream_router.model import PROBE_TYPE, SOURCE
+from stream_router.operate.arns import Home
+from stream_router.operate.doctor.world import Check, World, of_line
+from stream_router.operate.policy import PROBE_PREFIX
+from stream_router.operate.resources import let_in
+from stream_router.process import iso, now_ms
+from stream_router.send.poster import Answered, Poster, Webhook
+from stream_router.send.signing import check_url, signer
+
+CHECKS = {
+    "SR201": Check("probe: stored"),
+    "SR202": Check("probe: consumed"),
+    "SR203": Check("probe: over the bus"),
+}
+
+POST_S = 5.0
+ARRIVAL_S = 60.0
+"""A consumer that just starts takes half a minute to its first record."""
+
+AGAIN_S = 20.0
+"""A new rule may take a while until it works: then another probe is sent."""
+
+
+def run(world: World, url: str) -> list[Finding]:
+    """SR201 stored, SR202 through the consumer, SR203 over the bus: one finding each. Takes up to a minute.
+
+    `url` is the receiver's.
+    """
+    if world.common is None or world.receive is None:
+        return [skipped(code, "waits for SR001") for code in CHECKS]
+    if limits.is_v2_bus(world.settings.event_bus):
+        return [skipped(code, "a v2 bus has no rules, so nothing can be followed behind it") for code in CHECKS]
+    mark = secrets.token_hex(16)
+    name = f"{PROBE_PREFIX}{mark[:12]}"
+    found: list[Finding] = []
+    left = ""
+    try:
+        check_url(world.receive, url)
+        signer(world.receive)
+        with _caught(world, name, mark) as queue:
+            left = f"; rule and queue {name} may be left: delete them"
+            found += _follow(world, queue, lambda: _post(world, url, name, mark))
+    except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
+        code = [*CHECKS][min(len(found), len(CHECKS) - 1)]
+        found = [*found[: len(CHECKS) - 1], _broken(code, error, left)]
+    return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
+
+
+def _broken(code: str, error: Exception, left: str) -> Finding:
+    """What became of a step that raised; `left` says what it may have left behind."""
+    if isinstance(error, SettingsError):
+        return of_line(code, str(error).splitlines()[0])
+    if isinstance(error, ClientError | BotoCoreError):
+        found = of_error(code, "end to end", "the probe's rule or queue", error, {})
+        cure = "grant what `stream-router setup --policy operate` prints" if "(" in found.says else found.cure
+        return found._replace(verdict=Verdict.UNKNOWN, says=f"{found.says}{left}", cure=cure)
+    return Finding(code, "end to end", Verdict.UNKNOWN, f"it failed ({type(error).__name__}){left}", "ask again later")
+
+
+@contextmanager
+def _caught(world: World, name: str, mark: str) -> Iterator[str]:
+    """The URL of a queue behind a rule that matches our probe alone; both are gone afterwards."""
+    events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
+    region = world.settings.aws_region
+    account = world.client("sts").get_caller_identity()["Account"]
+    home = Home(world.session.get_partition_for_region(region), region, account)
+    statement = let_in(home.queue(name), home.rule(world.settings.event_bus, name))
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    detail = {"eventSource": ["cxone.webhook"], "payload": {"probe": [mark]}}
+    pattern = json.dumps({"source": [SOURCE], "detail-type": [PROBE_TYPE], "detail": detail})
+    queue = str(sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"])
+    try:
+        events.put_rule(Name=name, EventPattern=pattern, **on)
+        try:
+            events.put_targets(Rule=name, Targets=[{"Id": "probe", "Arn": home.queue(name)}], **on)
+            yield queue
+        finally:
+            events.remove_targets(Rule=name, Ids=["probe"], **on)
+            events.delete_rule(Name=name, **on)
+    finally:
+        sqs.delete_queue(QueueUrl=queue)
+
+
+def _post(world: World, url: str, name: str, mark: str) -> Answered:
+    """Send a probe, and how the receiver answered."""
+    assert world.receive is not None
+    body = {
+        "interactionId": name,
+        "conversationId": name,
+        "eventType": PROBE_TYPE,
+        "timestamp": iso(now_ms()),
+        "payload": {"probe": mark},
+    }
+    answers: list[Answered] = []
+    webhook = Webhook(str(uuid.uuid4()), json.dumps(body).encode())
+    Poster(url, signer(world.receive), answers.append, POST_S).run(iter([webhook]), 0, lambda: True)
+    return answers[0]
+
+
+def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
+    answer: Answered = post()
+    if answer.status != 202:
+        said = answer.body.decode("utf-8", "replace")[:200]
+        told = f"answered {answer.status}: {said}" if answer.status else f"gave no answer: {said}"
+        cure = "start `stream-router receive`, or give its URL with --url; its log says why it refuses"
+        yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {told}", cure)
+        return
+    yield ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
+    message = _arrive(world, queue, AGAIN_S)
+    if message is None:
+        post()
+        message = _arrive(world, queue, ARRIVAL_S - AGAIN_S)
+    if message is None:
+        says = f"the probe was stored, and not seen behind the bus within {ARRIVAL_S:.0f} s"
+        cure = "see SR160 and SR120, and the log of `consume`; a dead letter would say why"
+        yield wrong("SR202", "end to end", says, cure)
+        return
+    detail = json.loads(message["Body"])["detail"]
+    received, processed = (datetime.fromisoformat(detail[name]).timestamp() for name in ("receivedAt", "processedAt"))
+    at_queue = int(message["Attributes"]["SentTimestamp"]) / 1000
+    yield ok("SR202", f"{(processed - received) * 1000:.0f} ms from the receiver through the stream into the consumer")
+    yield ok("SR203", f"{(at_queue - processed) * 1000:.0f} ms from the consumer over the bus to a queue")
+
+
+def _arrive(world: World, queue: str, within_s: float) -> Any | None:
+    """The message, as soon as it is there."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        answer = world.client("sqs").receive_message(
+            QueueUrl=queue, WaitTimeSeconds=1, AttributeNames=["SentTimestamp"]
+        )
+        if answer.get("Messages"):
+            return answer["Messages"][0]
+    return None

@@ -1,0 +1,181 @@
+"""The stream and who reads it: there, its checkpoints this stream's, every shard read, up to now."""
+
+import functools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from stream_router import checks
+from stream_router.aws.clients import shards_of
+from stream_router.aws.endpoints import is_aws
+from stream_router.checks import (
+    APPLICATION,
+    LATER,
+    MAY_NOT_ASK,
+    STREAM,
+    Finding,
+    Verdict,
+    ask,
+    ok,
+    skipped,
+    warn,
+    wrong,
+)
+from stream_router.consumer.supervisor.watches.unread_shards import (
+    SHARD_END,
+    Lease,
+    Look,
+    StreamShard,
+    UnreadShard,
+    unread,
+)
+from stream_router.errors import ABSENT
+from stream_router.operate import leases
+from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
+from stream_router.operate.stream import SHARD_END as END
+from stream_router.operate.stream import TRIM_HORIZON, Position
+
+
+def _stream(world: World) -> Iterator[Finding]:
+    name = world.settings.stream
+    found = checks.stream(world.session, name)
+    yield found
+    if found.verdict is not Verdict.WELL:
+        return
+    if is_aws(world.client("kinesis").meta.endpoint_url):
+        yield checks.stream_writable(world.session, name)
+    else:
+        yield skipped("SR102", "an emulator might store what is only tried")
+
+
+ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _stream)
+
+# --- its leases
+
+LOOKS_AFTER_S = (1.0, 2.0, 4.0)
+"""A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
+
+NAMED = 10
+"""Workers that are named: among a few a stranger is seen."""
+
+LATE_S = 300.0
+SHARDS_READ = 20
+"""Shards of which the lag is read: one read each, of the five a second that a shard serves."""
+
+
+def _leases(world: World) -> Iterator[Finding]:
+    yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
+    no, found = _look(world)
+    if no:
+        yield no
+        return
+    first, held = found
+    yield _owners(world, first)
+    yield _lag(world, {name: at for name, one in held.items() if (at := one.checkpoint) != END})
+
+
+def _look(world: World) -> tuple[Finding | None, Any]:
+    """What the supervisor's judge asks for, the stream's shards and the table's leases; with the leases themselves."""
+
+    def look() -> tuple[Look, dict[str, leases.Lease]]:
+        held = leases.read(world.client("dynamodb"), world.settings.application)
+        shards = [StreamShard.of(one) for one in shards_of(world.client("kinesis"), world.settings.stream)]
+        told = {name: Lease(one.owner, str(one.counter), str(one.checkpoint)) for name, one in held.items()}
+        return Look(world.now_s(), shards, told), held
+
+    try:
+        return ask("SR160", STREAM, "its shards", look, dict.fromkeys(ABSENT, ("there is no such stream", "see SR101")))
+    except leases.LeasesError as error:
+        if error.code in ABSENT:
+            cure = "start `stream-router consume`; one that runs has to be restarted"
+            return warn("SR160", APPLICATION, str(error), cure), None
+        verdict = Verdict.WARNING if error.code in MAY_NOT_ASK else Verdict.UNKNOWN
+        return Finding("SR160", APPLICATION, verdict, str(error), LATER), None
+
+
+def _owners(world: World, first: Look) -> Finding:
+    """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
+    left: dict[str, UnreadShard] | None = None
+    latest, no = first, None
+    for after_s in LOOKS_AFTER_S:
+        world.wait(after_s)
+        no, found = _look(world)
+        if no:
+            continue  # before the last look not each worker has had the time to renew
+        latest, _ = found
+        seen = {one.shard: one for one in unread(latest, first)}
+        left = seen if left is None else {shard: one for shard, one in seen.items() if shard in left}
+        if not left:
+            break
+    if no:
+        return no
+    held = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
+    if left:
+        told = ", ".join(f"{one.shard}: {one.why}" for one in sorted(left.values())[:NAMED])
+        says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({told})"
+        return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
+    workers = sorted({*held.values()} - {""})
+    more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
+    return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")
+
+
+def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
+    """The oldest event above each shard's checkpoint is a recent one."""
+    summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
+    kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
+    late: dict[str, float] = {}
+    unread_: Finding | None = None
+    for shard, checkpoint in list(checkpoints.items())[:SHARDS_READ]:
+        behind = functools.partial(_behind_s, world, shard, checkpoint)
+        no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _NO_SHARD)
+        if behind_s is not None:
+            late[shard] = behind_s
+        elif no and no.verdict is not Verdict.WRONG:
+            unread_ = no
+    if unread_ and max(late.values(), default=0.0) <= LATE_S:
+        return unread_
+    if not late:
+        return skipped("SR115", "no shard is read")
+    shard = max(late, key=lambda one: late[one])
+    says = f"{late[shard]:.0f} s behind at {shard}"
+    if len(checkpoints) > SHARDS_READ:
+        says += f", of the {SHARDS_READ} of {len(checkpoints)} shards that were looked at"
+    if late[shard] > kept_s / 2:
+        says += f"; events are lost {(kept_s - late[shard]) / 3600:.0f} hours from now"
+        return wrong("SR115", STREAM, says, "start `consume`, or more of it; its log says whether it holds, and why")
+    if late[shard] > LATE_S:
+        return warn("SR115", STREAM, says, "see SR160, and the log of `consume`: it holds, stands, or is too small")
+    return ok("SR115", says)
+
+
+_NO_SHARD = dict.fromkeys((*ABSENT, "InvalidArgumentException"), ("it is gone", ""))
+"""Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
+
+
+def _behind_s(world: World, shard: str, checkpoint: Position) -> float | None:
+    """Seconds since the oldest event above the checkpoint came; None for a checkpoint that is no position to read."""
+    kinesis: Any = world.client("kinesis")
+    asked: dict[str, Any] = {"StreamName": world.settings.stream, "ShardId": shard}
+    if checkpoint.sequence_number >= 0:
+        number = str(checkpoint.sequence_number)
+        asked |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number}
+    elif checkpoint == TRIM_HORIZON:
+        asked |= {"ShardIteratorType": "TRIM_HORIZON"}
+    else:
+        return None
+    start = kinesis.get_shard_iterator(**asked)["ShardIterator"]
+    answer = kinesis.get_records(ShardIterator=start, Limit=1)
+    if answer["Records"]:
+        came: datetime = answer["Records"][0]["ApproximateArrivalTimestamp"]
+        return max(0.0, world.now_s() - came.astimezone(UTC).timestamp())
+    return float(answer.get("MillisBehindLatest", 0)) / 1000
+
+
+LEASES = Subject(
+    {
+        "SR105": Check("checkpoints", CONSUME),
+        "SR160": Check("shards' owners", CONSUME, "unread-shards"),
+        "SR115": Check("lag", CONSUME, "behind"),
+    },
+    _leases,
+)

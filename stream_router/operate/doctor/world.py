@@ -1,0 +1,113 @@
+"""What `doctor` looks with: the settings of each program as far as they are right, and clients that ask once.
+
+A subject (the stream, the bus …) is a table of checks and a generator that yields their findings in the table's order.
+It may end early: what depends on a finding that is not well is then not asked. A check may have several findings.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from botocore.session import Session
+
+from stream_router.aws import endpoints
+from stream_router.checks import ONCE, Finding, Verdict, skipped, wrong
+from stream_router.errors import SettingsError
+from stream_router.settings.common import Common, Settings
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.operators import Queue
+from stream_router.settings.reading import read
+from stream_router.settings.receiver import Receiver
+
+S = TypeVar("S", bound=Settings)
+
+RECEIVE, CONSUME = frozenset({"receive"}), frozenset({"consume"})
+BOTH = RECEIVE | CONSUME
+SETUP = "run `stream-router setup`"
+
+
+class Check(NamedTuple):
+    """What a stable code looks at, for which programs, and the page of docs/runbooks where its cure goes on."""
+
+    about: str
+    programs: frozenset[str] = BOTH
+    runbook: str = ""
+
+
+class _OneAtATime(Session):
+    """botocore makes clients from shared state: two threads must not do it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._making = threading.RLock()
+
+    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        with self._making:
+            return super().create_client(service_name, *args, **kwargs)
+
+
+class World:
+    """`common`, `receive`, `consume`, `queue` are None where those settings are wrong.
+
+    `programs` are those that are judged; `named` where the operator named one. `now_s` is the wall
+    clock; `wait` pauses.
+    """
+
+    def __init__(
+        self,
+        program: str | None = None,
+        *,
+        offline: bool = False,
+        now_s: Callable[[], float] = time.time,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.programs = frozenset({program}) if program else BOTH
+        self.named = program is not None
+        self.offline = offline
+        self.now_s = now_s
+        self.wait = wait
+        self.common = _read(Common)
+        self.receive = _read(Receiver)
+        self.consume = _read(Consumer)
+        self.queue = _read(Queue)
+        self.session: Session = _OneAtATime()
+        if self.common:
+            self.session.set_config_variable("region", self.common.aws_region)
+
+    @property
+    def settings(self) -> Common:
+        """What every program shares; asked for only by subjects that are looked at where it is right."""
+        assert self.common is not None
+        return self.common
+
+    def client(self, service: str) -> Any:
+        """A client whose calls are tried once."""
+        return endpoints.client(self.session, service, ONCE)
+
+
+class Subject(NamedTuple):
+    """Checks that one generator makes, one after the other. `aws` where they ask AWS."""
+
+    checks: dict[str, Check]
+    look: Callable[[World], Iterator[Finding]]
+    aws: bool = True
+
+
+def _read(kind: type[S]) -> S | None:
+    try:
+        return read(kind)
+    except SettingsError:
+        return None
+
+
+def of_line(code: str, line: str) -> Finding:
+    """A SettingsError's line as a finding. That there are no credentials is SR010's to say."""
+    setting, _, rest = line.partition(": ")
+    problem, _, cure = rest.partition("; ")
+    return skipped(code, "waits for SR010") if setting == "AWS credentials" else wrong(code, setting, problem, cure)
+
+
+def depends_on(found: Finding) -> str:
+    """Why what comes after a finding is not asked."""
+    return found.says if found.verdict is Verdict.SKIPPED else f"waits for {found.code}"
