@@ -352,10 +352,14 @@ OWNERLESS = [row("s1", owner=""), row("s2")]
         ([[row("s0")], [row("s0", counter=2)]], Verdict.WELL, "1 leases"),
         ([OWNERLESS, [row("s1", owner="other"), row("s2", counter=2)]], Verdict.WELL, "2 workers: other, worker-1"),
         ([[], [], [row("s0", "TRIM_HORIZON")]], Verdict.WELL, "1 leases"),
-        ([BOTH, THROTTLED, [row("s1", counter=2), row("s2")], THROTTLED], Verdict.UNKNOWN, "the lease table could not"),
+        (
+            [BOTH, THROTTLED, [row("s1", counter=2), row("s2")], THROTTLED],
+            Verdict.UNKNOWN,
+            "cannot be read (Provisioned",
+        ),
         ([BOTH, THROTTLED, THROTTLED, [row("s1", counter=2), row("s2")]], Verdict.WRONG, "(s2: lease does not move)"),
         ([GONE], Verdict.WARNING, "there is no lease table"),
-        ([DENIED], Verdict.WARNING, "the lease table may not be looked at"),
+        ([DENIED], Verdict.WARNING, "cannot be read (AccessDenied"),
     ],
     ids=[
         *("renewed", "a dead worker", "no owner", "a forgotten child", "a child waits for its parent", "changes hands"),

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, ask, ok, skipped, warn
 from stream_router.errors import SettingsError
 from stream_router.operate import setup
@@ -34,8 +33,7 @@ def _deployment(world: World) -> Iterator[Finding]:
 
 def _differences(world: World) -> list[str]:
     """A part of a line for each thing that `setup` would make or change. Raises as it does."""
-    clients = Clients(world.settings.aws_region, session=world.session)
-    wanted: Any = setup.Deployment(read(Setup), clients)
+    wanted: Any = setup.Deployment(read(Setup), world.clients)
     steps = wanted.look()
     told = [step.line()[2:] for step in steps if not step.is_right]
     return [*told, *wanted.too_few_buckets(steps[0])]

@@ -86,11 +86,11 @@ def _look(world: World) -> tuple[Finding | None, Any]:
     try:
         return ask("SR160", STREAM, "its shards", look, dict.fromkeys(ABSENT, ("there is no such stream", "see SR101")))
     except leases.LeasesError as error:
+        says, _, cure = str(error).partition("; ")
         if error.code in ABSENT:
             cure = "start `stream-router consume`; one that runs has to be restarted"
-            return warn("SR160", APPLICATION, str(error), cure), None
-        verdict = Verdict.WARNING if error.code in MAY_NOT_ASK else Verdict.UNKNOWN
-        return Finding("SR160", APPLICATION, verdict, str(error), LATER), None
+        verdict = Verdict.WARNING if error.code in ABSENT | MAY_NOT_ASK else Verdict.UNKNOWN
+        return Finding("SR160", APPLICATION, verdict, says, cure or LATER), None
 
 
 def _owners(world: World, first: Look) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from botocore.session import Session
 
 from stream_router.aws import endpoints
+from stream_router.aws.clients import Clients
 from stream_router.checks import ONCE, Finding, Verdict, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
@@ -74,6 +75,8 @@ class World:
         self.session: Session = _OneAtATime()
         if self.common:
             self.session.set_config_variable("region", self.common.aws_region)
+            # Made here, since it changes the session, which threads use later. It asks for nothing yet.
+            self.clients = Clients(self.common.aws_region, session=self.session)
 
     @property
     def settings(self) -> Common:
