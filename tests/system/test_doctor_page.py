@@ -60,7 +60,7 @@ def doctor(world: World, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.long
 def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> None:
-    """No rule, no queue, no delivered event; a foreign rule is named; without a receiver it is a failure."""
+    """No rule, no queue, no delivered event; without a receiver it is a failure."""
     world = World(tmp_path, STREAM_ROUTER_MASKING="default", STREAM_ROUTER_DROP_TYPES="stream_router.probe")
     try:
         world.start_stack()
@@ -75,7 +75,6 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         events.put_rule(Name="theirs", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))
         status, found = doctor(world, "--end-to-end")
         assert status == 0, found
-        assert found["SR200"]["says"] == "these rules get the probe too: theirs"
         assert re.fullmatch(r"answered 202 in \d+ ms", found["SR201"]["says"])
         assert [rule["Name"] for rule in events.list_rules()["Rules"]] == ["cxone-webhook-router", "theirs"]
         assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
@@ -92,6 +91,6 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         assert world.consumer.wait(60) == 0
         status, found = doctor(world)
         assert status == 1
-        assert "wrong" in {found["SR160"]["verdict"], found["SR161"]["verdict"]}
+        assert found["SR160"]["verdict"] == "wrong"
     finally:
         world.close()

@@ -139,6 +139,8 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
         told[id(host.ACCOUNT)] = account
         if account[0].verdict is Verdict.WRONG:
             told |= {id(one): _filled(one, [], "waits for SR010") for one in of_aws if one is not host.ACCOUNT}
+        else:
+            _ = world.clients
     looked = {id(one): _Looked(one, world).start() for one in subjects if id(one) not in told}
     for key, one in looked.items():
         told[key] = one.result(until_s)

@@ -7,6 +7,7 @@ It may end early: what depends on a finding that is not well is then not asked. 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from botocore.session import Session
@@ -75,14 +76,17 @@ class World:
         self.session: Session = _OneAtATime()
         if self.common:
             self.session.set_config_variable("region", self.common.aws_region)
-            # Made here, since it changes the session, which threads use later. It asks for nothing yet.
-            self.clients = Clients(self.common.aws_region, session=self.session)
 
     @property
     def settings(self) -> Common:
         """What every program shares; asked for only by subjects that are looked at where it is right."""
         assert self.common is not None
         return self.common
+
+    @cached_property
+    def clients(self) -> Clients:
+        """The control plane as `setup` asks it. Made before there are threads, since it changes the session."""
+        return Clients(self.settings.aws_region, session=self.session)
 
     def client(self, service: str) -> Any:
         """A client whose calls are tried once."""
