@@ -95,15 +95,15 @@ class Place:
 
     def answer(self, service: str, operation: str, answer: Callable[..., Any]) -> None:
         """What AWS says there that ministack cannot."""
-        client = World.client
+        client = endpoints.client
 
-        def with_answer(world: World, asked: str) -> Any:
-            made = client(world, asked)
+        def with_answer(session: Any, asked: str, *more: Any, **further: Any) -> Any:
+            made = client(session, asked, *more, **further)
             if asked == service:
                 setattr(made, operation, answer)
             return made
 
-        self.monkeypatch.setattr(World, "client", with_answer)
+        self.monkeypatch.setattr(endpoints, "client", with_answer)
 
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""
@@ -177,7 +177,9 @@ setting("SR002", WRONG, "STREAM_ROUTER_STATE_DIR", "/proc/none", "cannot be writ
 setting("SR005", WARNING, "STREAM_ROUTER_MASKING", "off", "set default")
 setting("SR106", WRONG, "STREAM_ROUTER_JVM_OPTIONS", "-Xmx1banana", "1banana")
 setting("SR101", WRONG, "STREAM_ROUTER_STREAM", "nosuch", "no such stream", too=("SR003", "SR160"))
-setting("SR120", WRONG, "STREAM_ROUTER_EVENT_BUS", "nosuch", "no such event bus", "setup", too=("SR003",))
+setting(
+    "SR120", WRONG, "STREAM_ROUTER_EVENT_BUS", "nosuch", "the event bus nosuch does not exist", "setup", too=("SR003",)
+)
 setting("SR103", WRONG, "SQS_DLQ_URL", "http://127.0.0.1/000000000000/nosuch", "no such queue", too=("SR003",))
 setting("SR103", UNKNOWN, "AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9", "127.0.0.1:9", "unset", too=("SR003", "SR143"))
 setting("SR104", WRONG, "STREAM_ROUTER_OFFLOAD_BUCKET", "no-such-bucket", "no such bucket")
@@ -270,16 +272,7 @@ def _foreign_checkpoints(place: Place) -> None:
     for row in place.rows():
         place.put(row, checkpoint={"S": "495"})
     said = "StartingSequenceNumber 495 did not come from this stream."
-    refuse = refusing("GetShardIterator", "InvalidArgumentException", said)
-    client = endpoints.client
-
-    def with_refusal(*given: Any) -> Any:
-        made = client(*given)
-        if given[1] == "kinesis":
-            made.get_shard_iterator = refuse
-        return made
-
-    place.monkeypatch.setattr(endpoints, "client", with_refusal)
+    place.answer("kinesis", "get_shard_iterator", refusing("GetShardIterator", "InvalidArgumentException", said))
 
 
 @world("SR160", WRONG, "shards are read by nobody", "no owner", "start `stream-router consume`")
@@ -324,7 +317,7 @@ def _the_rule_is_gone(place: Place) -> None:
     place.clients.events.delete_rule(Name=place.name, **place.on)
 
 
-@world("SR130", WRONG, "does not match our events of type interaction.created", too=("SR003",))
+@world("SR130", WRONG, "does not take our events of type interaction.created", too=("SR003",))
 def _the_pattern_is_too_narrow(place: Place) -> None:
     pattern = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
     place.clients.events.put_rule(Name=place.name, EventPattern=pattern, **place.on)
@@ -335,7 +328,7 @@ def _the_rule_has_no_target(place: Place) -> None:
     place.clients.events.remove_targets(Rule=place.name, Ids=[place.target_of_rule()["Id"]], **place.on)
 
 
-@world("SR130", WARNING, "may not be looked at", "grant events:DescribeRule")
+@world("SR130", WARNING, "DescribeRule could not be asked (AccessDeniedException)", "--policy operate")
 def _the_rule_may_not_be_looked_at(place: Place) -> None:
     place.answer("events", "describe_rule", refusing("DescribeRule", "AccessDeniedException"))
 

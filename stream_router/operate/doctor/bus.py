@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import Finding, ask, ok, skipped, warn, wrong
-from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
+from stream_router.checks import LATER, MAY_NOT_ASK, Finding, Verdict, ask, ok, skipped, warn, wrong
+from stream_router.consumer.target_proof import No, Question, Unasked
 from stream_router.errors import ABSENT
 from stream_router.operate import arns
 from stream_router.operate.doctor.world import CONSUME, SETUP, Check, Subject, World
@@ -17,49 +17,52 @@ BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREA
 
 
 def _bus(world: World) -> Iterator[Finding]:
-    settings, is_v2 = world.settings, limits.is_v2_bus(world.settings.event_bus)
-    bus = settings.event_bus
-    missing = ("there is no such event bus in this region", "name another, or make it with `stream-router setup`")
+    """By the same question that `consume` asks all the time."""
+    settings = world.settings
+    answer = Question(settings)()
+    if isinstance(answer, No):
+        if answer.of == "bus":
+            yield wrong("SR120", BUS, answer.problem, answer.cure)
+            return
+        yield ok("SR120", settings.event_bus)
+        yield wrong("SR130", RULE, f"{answer.problem}: events go nowhere, and `consume` holds", answer.cure)
+        return
+    if isinstance(answer, Unasked):
+        is_bus = answer.operation in ("", "DescribeEventBus")
+        code, setting = ("SR120", BUS) if is_bus else ("SR130", RULE)
+        says = f"{answer.operation or 'the bus'} could not be asked ({answer.code})"
+        denied = answer.code in MAY_NOT_ASK
+        cure = "grant what `stream-router setup --policy operate` prints" if denied else LATER
+        if not is_bus:
+            yield ok("SR120", settings.event_bus)
+        yield Finding(code, setting, Verdict.WARNING if denied else Verdict.UNKNOWN, says, cure)
+        return
+    yield ok("SR120", settings.event_bus)
+    yield _key(world)
+    if settings.rule == NO_RULE:
+        yield skipped("SR130", "the rules are others' (STREAM_ROUTER_RULE=none)")
+        return
+    unjudged = f"; not judged: {', '.join(answer.unjudged)}" if answer.unjudged else ""
+    yield ok("SR130", f"{settings.rule} takes {', '.join(settings.event_type_list)}{unjudged}")
+    if limits.is_v2_bus(settings.event_bus):
+        yield skipped("SR143", "a v2 bus has subscribers instead of rules: SR003 judges ours")
+        return
+    yield from _targets(world)
+
+
+def _key(world: World) -> Finding:
+    """A bus under a key that cannot be used takes events, answers success, and loses them."""
+    bus = world.settings.event_bus
 
     def describe() -> Any:
-        if is_v2:
+        if limits.is_v2_bus(bus):
             return world.client("eventbridgev2").describe_event_bus(EventBusArn=bus)
         return world.client("events").describe_event_bus(Name=bus)
 
-    no, has = ask("SR120", BUS, "the event bus", describe, dict.fromkeys(ABSENT, missing))
+    no, has = ask("SR121", BUS, "the event bus", describe, {})
     if no:
-        yield no
-        return
-    state = str(has.get("State", "ACTIVE"))
-    if is_v2 and state not in ("ACTIVE", "RUNNING"):
-        yield wrong("SR120", BUS, f"the bus is {state}", str(has.get("StateReason") or "see the console"))
-    else:
-        yield ok("SR120", f"{bus} ({'v2' if is_v2 else 'classic'})")
-    yield _key(world, has)
-    if is_v2 or settings.rule == NO_RULE:
-        why = "a v2 bus has subscribers instead of rules: SR003 judges ours"
-        yield skipped("SR130", why if is_v2 else "the rules are others' (STREAM_ROUTER_RULE=none)")
-        return
-    events = world.client("events")
-    check = RuleCheck(events, settings.rule, bus, settings.aws_region, settings.event_type_list)
-    no, faults = ask("SR130", RULE, "the rule", check, {})
-    if no:
-        yield no
-        return
-    if faults:
-        cures = "; ".join(dict.fromkeys(fault.cure for fault in faults))
-        yield wrong("SR130", RULE, "; ".join(fault.problem for fault in faults) + ": events go nowhere", cures)
-    elif faults is None or check.unjudged:
-        says = f"rule {settings.rule}, or a part of it, may not be looked at"
-        yield warn("SR130", RULE, says, "grant events:DescribeRule, ListTargetsByRule and TestEventPattern")
-    else:
-        yield ok("SR130", f"{settings.rule} takes {', '.join(settings.event_type_list)}")
-    yield from _targets(world, events)
-
-
-def _key(world: World, bus: Any) -> Finding:
-    """A bus under a key that cannot be used takes events, answers success, and loses them."""
-    key = bus.get("KmsKeyIdentifier") or bus.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
+        return no
+    key = has.get("KmsKeyIdentifier") or has.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
     if not key:
         return ok("SR121", "AWS's own key")
     gone = dict.fromkeys(ABSENT, ("its key is gone", "give the bus another key"))
@@ -72,12 +75,13 @@ def _key(world: World, bus: Any) -> Finding:
     return ok("SR121", f"{key} is enabled")
 
 
-def _targets(world: World, events: Any) -> Iterator[Finding]:
+def _targets(world: World) -> Iterator[Finding]:
     """What a target refuses goes to a dead-letter queue, where it waits; without one it is lost."""
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
-    no, targets = ask(*("SR143", RULE, "its targets"), lambda: events.list_targets_by_rule(**named)["Targets"], {})
+    events = world.client("events")
+    no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"], {})
     if no or not targets:
-        yield no or skipped("SR143", "waits for SR130")
+        yield no or skipped("SR143", "the rule has no target")
         return
     waiting = 0
     for target in targets:
