@@ -81,7 +81,7 @@ dist: setup ## what a host without a checkout is installed from: sdist, wheels, 
 
 setup: $(STAMP) ## only makes the environment
 
-$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/daemon/jars.txt $(LOST)
+$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/jars.txt $(LOST)
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" tools/make_env.py "$(VENV)"
 	@touch "$(VENV)/.made"

@@ -21,7 +21,7 @@ CHILD = '/bin/sh -c exec\t"${STREAM_ROUTER_CHILD}"\t"${SUPERVISED}"\tchild'
 def consume() -> None:
     """The real `stream-router consume`, whose children are `child` of this file, but for OWN_CHILD."""
     from stream_router import cli
-    from stream_router.consumer.supervisor.daemon import properties
+    from stream_router.consumer.supervisor import properties
 
     if OWN_CHILD not in os.environ:
         properties.CHILD_COMMAND = CHILD

@@ -117,7 +117,7 @@ def prove_daemon(python: Path) -> None:
 
 def proof(python: Path) -> subprocess.CompletedProcess[str]:
     """The consumer's own check of Java and jars."""
-    command = [str(python), "-m", "stream_router.consumer.supervisor.daemon.java"]
+    command = [str(python), "-m", "stream_router.consumer.supervisor.java"]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
 
 

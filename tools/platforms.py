@@ -51,7 +51,7 @@ def missing(requirements: str, platform: str, python: str) -> str:
 
 def jars_of_one_platform() -> int:
     """How many of the daemon's jars are for x86-64 alone, by their names."""
-    jars = (ROOT / "stream_router/consumer/supervisor/daemon/jars.txt").read_text("utf-8").splitlines()
+    jars = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8").splitlines()
     bad = [line for line in jars if NATIVE.search(line)]
     sys.stdout.write("".join(f"for one platform: {line}\n" for line in bad))
     return len(bad)

@@ -45,7 +45,7 @@ def document(lock: str, jars: str, version: str) -> str:
 def write(target: Path, root: Path, version: str) -> None:
     """Into the folder of `make dist`, whose lock is there already."""
     lock = (target / "requirements.lock").read_text("utf-8")
-    jars = (root / "stream_router" / "consumer" / "supervisor" / "daemon" / "jars.txt").read_text("utf-8")
+    jars = (root / "stream_router" / "consumer" / "supervisor" / "jars.txt").read_text("utf-8")
     (target / "sbom.cdx.json").write_text(document(lock, jars, version), "utf-8")
 
 

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from stream_router.consumer.supervisor.daemon import jars
-from stream_router.consumer.supervisor.daemon.jars import Jar
+from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.process import write_whole
 from stream_router.settings.types import is_url

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.secret_store import PREFIXES
-from stream_router.consumer.supervisor.daemon import properties
+from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name

@@ -83,7 +83,7 @@ def _line(kind: type[Settings], name: str, error: Any) -> str:
 # --- names: one that no program knows is refused, since a typo would be ignored
 
 OURS = frozenset({"STREAM_ROUTER_CHILD", FAILPOINTS_VARIABLE})
-"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py),
+"""Names that our own programs hand to those that they start (supervisor/properties.py),
 and the one that is for tests alone (docs/failpoints.md).
 """
 

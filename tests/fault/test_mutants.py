@@ -47,7 +47,7 @@ OF_THE_AUTHORS = {
         ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
     ),
     "the KCL asks at a batch, and skips it where no answer comes": Mutant(
-        "consumer/supervisor/daemon/properties.py",
+        "consumer/supervisor/properties.py",
         '"skipShardSyncAtWorkerInitializationIfLeasesExist": "true"',
         '"skipShardSyncAtWorkerInitializationIfLeasesExist": "false"',
         ("tests/integration/test_skipped_batch.py",),

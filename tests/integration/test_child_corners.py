@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon.properties import CHILD_COMMAND, CHILD_VARIABLE
+from stream_router.consumer.supervisor.properties import CHILD_COMMAND, CHILD_VARIABLE
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess

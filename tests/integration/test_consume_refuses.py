@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 from stream_router import cli
-from stream_router.consumer.supervisor.daemon import java
+from stream_router.consumer.supervisor import java
 
 def started(*_):
     raise AssertionError("Java was looked for")

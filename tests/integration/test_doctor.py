@@ -19,7 +19,7 @@ from stream_router import checks
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, Verdict
-from stream_router.consumer.supervisor.daemon import jars, java
+from stream_router.consumer.supervisor import jars, java
 from stream_router.local.programs import ACCOUNT, REGION, clean
 from stream_router.local.stack import seed_leases
 from stream_router.operate import setup

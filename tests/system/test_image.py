@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import jars
+from stream_router.consumer.supervisor import jars
 from tests import bare_debian
 from tests.bare_debian import ROOT, USER
 from tests.system.world import World, until

@@ -45,7 +45,7 @@ def test_two_commands_install_it(tmp_path: Path) -> None:
     for command in told:
         done = shell(command, tmp_path)
         assert done.returncode == 0, done.stderr
-    proof = shell("python -m stream_router.consumer.supervisor.daemon.java", tmp_path)
+    proof = shell("python -m stream_router.consumer.supervisor.java", tmp_path)
     assert proof.stdout.strip().endswith("loads the KCL daemon from 87 jars"), proof.stderr
     assert not list((tmp_path / "env").rglob("amazon_kclpy/jars/*.jar"))
     for program, needed in (("receive", "STREAM_ROUTER_WEBHOOK_SCHEME"), ("consume", "SQS_DLQ_URL")):
@@ -60,7 +60,7 @@ def test_two_commands_install_it(tmp_path: Path) -> None:
     assert sums[0] == sums[1], "whoever builds it gets the same bytes"
     jar = next((tmp_path / "env" / "share" / "stream_router" / "jars").glob("kinesis-*.jar"))
     jar.write_bytes(jar.read_bytes()[:-1])
-    broken = shell("python -m stream_router.consumer.supervisor.daemon.java", tmp_path)
+    broken = shell("python -m stream_router.consumer.supervisor.java", tmp_path)
     assert (broken.returncode, broken.stderr.count("\n")) == (1, 1)
     assert "was cut short; run `stream-router jars`" in broken.stderr
     assert shell("stream-router jars", tmp_path).returncode == 0

@@ -22,7 +22,7 @@ from botocore.stub import Stubber
 from stream_router import checks
 from stream_router.aws import endpoints
 from stream_router.checks import LATER, NO_WAY, NOT_AWS, Finding, Verdict, ask, at_start, said, silence
-from stream_router.consumer.supervisor.daemon import java
+from stream_router.consumer.supervisor import java
 from stream_router.errors import SettingsError
 
 REGION = "eu-west-1"

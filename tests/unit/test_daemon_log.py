@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon.daemon_log import LONGEST_MESSAGE, DaemonLog
+from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
 from stream_router.log import Form, as_json, as_text
 
 PID = 4711

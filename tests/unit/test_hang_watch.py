@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.supervisor.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
 from stream_router.telemetry.shards.merged_shards import Shard
 
 JVM, CHILD, OTHER = 42, 43, 44

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import jars, properties
+from stream_router.consumer.supervisor import jars, properties
 
-MODULE = Path("stream_router/consumer/supervisor/daemon/jars.py")
+MODULE = Path("stream_router/consumer/supervisor/jars.py")
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import jars
-from stream_router.consumer.supervisor.daemon.jars import Jar
+from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.operate import jars as fetch_jars
 
@@ -249,7 +249,7 @@ def test_a_folder_that_is_not_ours_is_never_passed_over(
 def test_it_says_what_it_waits_for_and_ends_at_once_where_it_is_told_to(tmp_path: Path) -> None:
     """A firewall that drops everything, or a mirror that is silent: each jar is waited for for minutes."""
     program = (
-        "import pathlib, sys; from stream_router import cli; from stream_router.consumer.supervisor.daemon import jars;"
+        "import pathlib, sys; from stream_router import cli; from stream_router.consumer.supervisor import jars;"
         "folder = pathlib.Path(sys.argv.pop()); jars.folders = lambda: iter([folder]); cli.main()"
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import jars, java
+from stream_router.consumer.supervisor import jars, java
 from stream_router.errors import SettingsError
 
 

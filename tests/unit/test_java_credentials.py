@@ -10,9 +10,8 @@ from botocore.session import Session
 from stream_router.aws import credentials
 from stream_router.checks import Verdict
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import assembly
-from stream_router.consumer.supervisor.daemon import java_credentials
-from stream_router.consumer.supervisor.daemon.properties import Rendered
+from stream_router.consumer.supervisor import assembly, java
+from stream_router.consumer.supervisor.properties import Rendered
 from stream_router.errors import SettingsError
 from stream_router.operate.doctor import host
 from stream_router.operate.doctor.world import World
@@ -75,24 +74,24 @@ def rendered(provider: str = "DefaultCredentialsProvider") -> Rendered:
 def test_a_profile_that_signs_in_is_refused(profile: Any, name: str) -> None:
     """No jar of the daemon's knows how; a profile that hands over what another has signed in for does for both."""
     with pytest.raises(SettingsError, match=r"AWS_PROFILE: .*; name a profile with `credential_process = "):
-        java_credentials.check(profile(name), rendered())
+        java.check_credentials(profile(name), rendered())
 
 
 @pytest.mark.parametrize("name", ["keys", "role-by-keys", "role-by-itself", "exported"])
 def test_what_java_knows_as_well_is_not(profile: Any, name: str) -> None:
     """Keys, a role that is taken with keys, a program: both read them from the same profile."""
-    java_credentials.check(profile(name), rendered())
+    java.check_credentials(profile(name), rendered())
 
 
 def test_keys_in_the_environment_come_before_a_profile(profile: Any) -> None:
     """For Java as for boto3."""
     keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
-    java_credentials.check(profile("center", **keys), rendered())
+    java.check_credentials(profile("center", **keys), rendered())
 
 
 def test_another_provider_of_the_operators_is_not_judged(profile: Any) -> None:
     """The daemon may then get its credentials from elsewhere."""
-    java_credentials.check(profile("center"), rendered("ProfileCredentialsProvider|profileName=exported"))
+    java.check_credentials(profile("center"), rendered("ProfileCredentialsProvider|profileName=exported"))
 
 
 def test_consume_does_not_start_with_one(monkeypatch: pytest.MonkeyPatch, profile: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from stream_router.aws import secret_store
-from stream_router.consumer.supervisor.daemon import jvm_command
+from stream_router.consumer.supervisor import java
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import SettingsError
 from stream_router.operate import policy as policies
@@ -42,7 +42,7 @@ def test_each_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, kept
     assert transform_config(consumer).masking_key == SECRET.encode()
     assert load(Mask).secret("masking_key") == load(AuditKey).secret("audit_key") == load(Top).token == SECRET
     assert cxone.secret("client_secret") == SECRET
-    given = jvm_command.environment(consumer, Path("/tmp"))
+    given = java.environment(consumer, Path("/tmp"))
     assert given["STREAM_ROUTER_MASKING_KEY"] == given["STREAM_ROUTER_AUDIT_KEY"] == SECRET, "the children ask nobody"
 
 

@@ -83,7 +83,7 @@ def test_a_stop_during_the_start_ends_it_wherever_it_comes(place: str, name: str
 @pytest.mark.parametrize(
     ("command", "module", "name"),
     [
-        ("consume", "consumer.supervisor.daemon.java", "find_java"),
+        ("consume", "consumer.supervisor.java", "find_java"),
         ("receive", "checks", "stream_writable"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import jvm_command, properties
-from stream_router.consumer.supervisor.daemon.properties import Endpoints
+from stream_router.consumer.supervisor import java, properties
+from stream_router.consumer.supervisor.properties import Endpoints
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
@@ -225,7 +225,7 @@ def test_a_child_takes_no_module_from_the_folder_that_consume_was_started_in(
 ) -> None:
     """Not somebody's `logging.py` in /tmp, nor the package of a checkout: its code is what is installed."""
     (tmp_path / "logging.py").write_text("raise SystemExit('not ours')")
-    environment = jvm_command.environment(configured, tmp_path)
+    environment = java.environment(configured, tmp_path)
     environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     monkeypatch.chdir(tmp_path)
     command = properties.CHILD_COMMAND.split(" ")

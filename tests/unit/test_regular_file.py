@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from stream_router.consumer.supervisor.daemon import properties
+from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.receiver import tls
 from stream_router.settings import files, secrets, sources

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-JARS = (ROOT / "stream_router/consumer/supervisor/daemon/jars.txt").read_text("utf-8")
+JARS = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8")
 LOCK = """amazon-kclpy==3.1.3 \\
     --hash=sha256:aa
 uvloop==0.23.0 ; sys_platform != 'win32' \\

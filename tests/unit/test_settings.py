@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.checks import Verdict
-from stream_router.consumer.supervisor.daemon import jvm_command
+from stream_router.consumer.supervisor import java
 from stream_router.errors import SettingsError
 from stream_router.local.programs import clean
 from stream_router.model import DeadLetterShare
@@ -260,7 +260,7 @@ def test_cxone_reads_no_name_but_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Region and state folder as the supervisor found them, all else as it is set."""
     given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_STATE_DIR": str(tmp_path), "STREAM_ROUTER_ORDERING": "conversation"})
-    made = jvm_command.environment(load(Consumer), tmp_path / "state")
+    made = java.environment(load(Consumer), tmp_path / "state")
     assert made["STREAM_ROUTER_STATE_DIR"] == str(tmp_path / "state")
     assert (made["AWS_REGION"], made["STREAM_ROUTER_ORDERING"]) == ("us-east-1", "conversation")
 

@@ -51,7 +51,7 @@ def test_a_kill_of_its_own_is_not_said_to_be_the_kernels(tmp_path: Path, caplog:
         happenings.put(signal.SIGTERM)
         supervisor._wait_to_restart(ended, 1.0)
     said = "the KCL daemon ended: killed by the supervisor, for the reason said before; it is started again"
-    assert caplog.messages == ["a child died, the daemon ends", said]
+    assert caplog.messages == ["a child ended, so does the daemon", said]
 
 
 def of_a_daemon_whose_child_died(state: StateDir, happenings: "queue.SimpleQueue[Happening]") -> DaemonSupervisor:

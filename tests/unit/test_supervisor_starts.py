@@ -14,9 +14,8 @@ from typing import Any, cast
 import pytest
 
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
-from stream_router.consumer.supervisor import assembly, processes
-from stream_router.consumer.supervisor.daemon import jvm_command
-from stream_router.consumer.supervisor.daemon.jvm_command import Exited
+from stream_router.consumer.supervisor import assembly, java, processes
+from stream_router.consumer.supervisor.java import Exited
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.settings.consumer import Consumer
 from tests.unit.test_supervisor_kills import Quiet
@@ -153,8 +152,8 @@ def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
     """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""
     settings = Consumer.model_construct(sqs_dlq_url="", jvm_options="-Da=b", properties=None)
     command = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Da=b"]
-    assert jvm_command.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
-    assert jvm_command.roomier(settings.model_copy(update=chosen), command) == []
+    assert java.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
+    assert java.roomier(settings.model_copy(update=chosen), command) == []
 
 
 class Sick(StateDir):

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.supervisor.watches.stream_watch import EVERY_S, StreamWatch
-from stream_router.consumer.supervisor.watches.unread_shards import (
+from stream_router.consumer.supervisor.stream_watch import (
+    EVERY_S,
     NO_OWNER,
     SHARD_END,
     STANDS_STILL,
     Lease,
     Look,
     StreamShard,
+    StreamWatch,
     unread,
 )
 

@@ -13,9 +13,8 @@ from botocore.exceptions import ClientError
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
+from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
-from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
-from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import LAST_WITHIN_S, WorkerMetrics
 from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
 from stream_router.model import SNAPSHOTS

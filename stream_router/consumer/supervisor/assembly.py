@@ -3,31 +3,31 @@
 import contextlib
 import logging
 import os
+import platform
 import queue
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from stream_router import checks
+from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
-from stream_router.consumer.supervisor import start_line, worker_metrics
+from stream_router.consumer.supervisor import hang_watch, jars, java, properties, stream_watch, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
-from stream_router.consumer.supervisor.daemon import java, java_credentials, jvm_command, properties
+from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
+from stream_router.consumer.supervisor.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches import hang_watch, stream_watch
-from stream_router.consumer.supervisor.watches.hang_watch import HangWatch
-from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
 from stream_router.consumer.targets import Targets
@@ -36,10 +36,10 @@ from stream_router.errors import code_of, unwritable
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
-from stream_router.process import leave_no_core_file, share_one_heap
+from stream_router.process import failpoints_in_force, leave_no_core_file, share_one_heap
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import warn
+from stream_router.settings.reading import of_aws, users_hidden, warn
 from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.shards.merged_shards import Merged
@@ -73,7 +73,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     rendered = _checked(settings, state)
     session = endpoints.session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(session))
-    java_credentials.check(session, rendered)
+    java.check_credentials(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals = Vitals()
     stream = stream_watch.of(settings, rendered.failover_s)
@@ -89,7 +89,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
-    told = start_line.in_force(settings, state, jvm, rendered)
+    told = in_force(settings, state, jvm, rendered)
     log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
     if settings.bus_proof == "trust":
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
@@ -114,11 +114,11 @@ def _supervisor(
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
 ) -> DaemonSupervisor:
-    command = jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
+    command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
         command=command,
-        roomier=jvm_command.roomier(settings, command),
-        environment=jvm_command.environment(settings, state.path),
+        roomier=java.roomier(settings, command),
+        environment=java.environment(settings, state.path),
         state=state,
         prover=prover,
         happenings=happenings,
@@ -248,3 +248,36 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     except OSError as error:
         raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
     return rendered
+
+
+def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
+    """The fields of the first line: all that is in force, so that a log alone tells how it was run. No secrets."""
+    return {
+        "version": version("stream_router"),
+        "python": platform.python_version(),
+        "java": f"{java.java_version(jvm)} ({jvm})",
+        "kcl": f"{jars.version_of('amazon-kinesis-client')}, {jars.version_of('amazon-kinesis-client-multilang')}",
+        "region": settings.aws_region,
+        "aws": {row.variable: row.value for row in of_aws()},
+        "stream": settings.stream,
+        "application": settings.application,
+        "worker": rendered.properties.get("workerId", ""),
+        "bus": settings.event_bus,
+        "busKind": "v2" if limits.is_v2_bus(settings.event_bus) else "classic",
+        "entriesPerCall": settings.entries_per_call,
+        "bytesPerCall": settings.bytes_per_call,
+        "rule": settings.rule,
+        "eventTypes": list(settings.event_type_list),
+        "deadLetters": users_hidden(settings.sqs_dlq_url),
+        "offloadBucket": settings.offload_bucket,
+        "unroutable": settings.unroutable,
+        "onOutage": settings.on_outage,
+        "ordering": settings.ordering,
+        "masking": settings.masking,
+        "config": str(settings.config or ""),
+        "audit": str(settings.audit_dir or ""),
+        "state": str(state.path),
+        "stateOutlivesRestart": settings.state_dir is not None,
+        "properties": str(rendered.source),
+        **({"failpoints": told} if (told := failpoints_in_force()) else {}),
+    }

@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable
 
 from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
-from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.daemon import daemon_log, jvm_command
-from stream_router.consumer.supervisor.daemon.jvm_command import Exited
+from stream_router.consumer.supervisor import daemon_log, java, processes
+from stream_router.consumer.supervisor.java import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Prover, Report
 from stream_router.errors import SettingsError
@@ -152,7 +151,7 @@ class DaemonSupervisor:
     def _started(self) -> subprocess.Popen[bytes]:
         self._prepare()
         self._state.discard(ENDING)
-        jvm = jvm_command.start(self._command, self._environment)
+        jvm = java.start(self._command, self._environment)
         assert jvm.stdout is not None
         try:
             self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
@@ -218,11 +217,11 @@ class DaemonSupervisor:
         share = 0.5 + self._jitter() / 2  # never at once: a start costs much
         wait_s = backoff_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, share)
         self._short_lives += 1
-        if gets_more := ended.status == jvm_command.FULL_HEAP and bool(self._roomier):
+        if gets_more := ended.status == java.FULL_HEAP and bool(self._roomier):
             self._command, self._roomier = self._roomier, []
         log.error(
             "the KCL daemon ended: %s; it is started again",
-            jvm_command.ended(ended, gets_more=gets_more),
+            java.ended(ended, gets_more=gets_more),
             extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None

@@ -13,8 +13,7 @@ from pydantic import SecretStr
 from stream_router import checks
 from stream_router.aws import credentials, endpoints
 from stream_router.checks import Finding, Verdict, ask, ok, refused, skipped, warn, wrong
-from stream_router.consumer.supervisor import assembly
-from stream_router.consumer.supervisor.daemon import jars, java, java_credentials, properties
+from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import CREDENTIALS_OVER, NotNowError, SettingsError, served_s, unwritable
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World, of_line
@@ -267,9 +266,9 @@ def _account(world: World) -> Iterator[Finding]:
     except BotoCoreError as error:
         yield checks.of_error("SR010", "AWS credentials", "who we are", error, {})
         return
-    if not no and world.consume and java_credentials.signs_in(world.session, found):
-        says = f"{java_credentials.PROBLEM}: `consume` would not start"
-        no = warn("SR010", "AWS_PROFILE", says, java_credentials.CURE)
+    if not no and world.consume and java.signs_in(world.session, found):
+        says = f"{java.PROBLEM}: `consume` would not start"
+        no = warn("SR010", "AWS_PROFILE", says, java.CURE)
     elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
     emulated = [f"; not AWS itself: {', '.join(elsewhere)}"] if elsewhere else [""]
     yield no or ok("SR010", f"account {told['Account']}, {told['Arn']}, {world.settings.aws_region}{emulated[0]}")

@@ -21,7 +21,7 @@ from stream_router.checks import (
     warn,
     wrong,
 )
-from stream_router.consumer.supervisor.watches.unread_shards import (
+from stream_router.consumer.supervisor.stream_watch import (
     SHARD_END,
     Lease,
     Look,

@@ -12,8 +12,8 @@ import orjson
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
+from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.target_proof import Standing
 from stream_router.model import SNAPSHOTS
 from stream_router.process import iso

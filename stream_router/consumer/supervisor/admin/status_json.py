@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stream_router.consumer.supervisor.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.vitals import Known
-from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.process import iso
 from stream_router.telemetry.shards import shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals

@@ -46,7 +46,7 @@ class Jar(NamedTuple):
 @cache
 def listed() -> tuple[Jar, ...]:
     """Every jar of `jars.txt`, in its order."""
-    lines = files("stream_router.consumer.supervisor.daemon").joinpath("jars.txt").read_text("utf-8").splitlines()
+    lines = files("stream_router.consumer.supervisor").joinpath("jars.txt").read_text("utf-8").splitlines()
     rows = (line.split() for line in lines if line and not line.startswith("#"))
     return tuple(Jar(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in rows)
 
@@ -63,7 +63,7 @@ def shares() -> Iterator[Path]:
     `sysconfig` knows that Debian's own Python installs under /usr/local, where its prefix is /usr.
     """
     here = Path(__file__).resolve()
-    beside = here.parents[4] / "share" / "stream_router"
+    beside = here.parents[3] / "share" / "stream_router"
     if os.path.isdir(beside):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
         yield beside
     bases = [Path(sysconfig.get_path("data")), Path(site.getuserbase())]

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws.endpoints import client
-from stream_router.consumer.supervisor.daemon import jars
+from stream_router.consumer.supervisor import jars
 from stream_router.errors import SettingsError
 from stream_router.settings import files
 from stream_router.settings.consumer import Consumer
@@ -122,7 +122,7 @@ def shipped(name: str) -> Path:
 
 def _folders() -> Iterator[Path]:
     """A checkout's own folder, then where pip puts a wheel's data."""
-    beside = Path(__file__).resolve().parents[4]
+    beside = Path(__file__).resolve().parents[3]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
     yield from jars.shares()

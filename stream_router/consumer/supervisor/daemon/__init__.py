@@ -1,1 +1,0 @@
-"""The KCL daemon as a program: its Java, jars, properties, command line and log."""

