@@ -19,14 +19,14 @@ from stream_router.consumer.child.window import slices
 from stream_router.consumer.transform_config import transform_config
 from stream_router.envelope import open_record
 from stream_router.model import Batch, Entry, Event, Record
-from stream_router.pipeline.sinks.eventbridge import packer, wire_format
+from stream_router.pipeline.sinks.eventbridge import publisher, wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.histogram import Histogram
 
 COUNT = 4_000
 LEAST_S = 0.25
-LIMITS = packer.CallLimits(10, 1_000_000)
+LIMITS = publisher.CallLimits(10, 1_000_000)
 
 
 def timed(work: Callable[[], object]) -> Taken:
@@ -71,7 +71,7 @@ class Stages:
 
     def pack(self) -> object:
         ready = deque(self.entries)
-        return [packer.take(ready, LIMITS) for _ in self.calls]
+        return [publisher.take(ready, LIMITS) for _ in self.calls]
 
     def write(self) -> object:
         return [wire_format.put_events("default", call) for call in self.calls]
