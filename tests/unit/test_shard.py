@@ -302,26 +302,6 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
     assert life.beats - beats >= 60 / 0.25
 
 
-def test_a_shard_says_how_long_its_daemon_keeps_it_waiting(tmp_path: Path) -> None:
-    """Between two callbacks it grows; in a callback, however long that holds, it is the child who takes the time."""
-    life = Life(tmp_path, judge=down, window_bytes=150)  # room for one record
-    life.process(100)
-    assert life.told.vitals()["awaitsDaemonS"] is None
-    life.rest(40)
-    assert 38 < life.told.vitals()["awaitsDaemonS"] <= 41
-    until, told = life.rig.world.now + 60, []
-
-    def look() -> None:
-        told.append(life.told.vitals()["awaitsDaemonS"])
-        if life.rig.world.now > until:
-            life.processor.told_to_leave()
-
-    life.at_wait = look
-    life.process(101)
-    assert len(told) > 60
-    assert set(told) == {None}
-
-
 def test_a_shard_says_what_is_under_way_and_why_it_holds(tmp_path: Path) -> None:
     """Its vitals: bytes and calls while the bus is silent, nothing once all is settled and checkpointed."""
     life = Life(tmp_path, judge=lambda _: refused("InternalException", 500))
