@@ -18,6 +18,9 @@ from stream_router.process import forget_halves, write_whole
 TARGET_PROOF = "target-proof"
 """One line of JSON: what the supervisor knows of bus and rule (`target_proof.Line`)."""
 
+TARGET_BROKEN = "target-broken"
+"""There from a no of bus or rule until a yes counts again, over restarts: rules take a moment to work."""
+
 RETENTION = "retention"
 """A line: for how long stream and dead-letter queue keep what they have, as the supervisor found at its start."""
 
@@ -131,13 +134,6 @@ class StateDir:
         with contextlib.suppress(OSError):
             return self.read(name)
         return ""
-
-    def forgotten(self, name: str) -> bool:
-        """Remove a marker if it is there; False where a disk in trouble keeps it, so that it is to be tried again."""
-        with contextlib.suppress(OSError):
-            self.discard(name)
-            return True
-        return False
 
     def discard(self, name: str) -> None:
         """Remove a file if it is there. What is not needs no disk that can be written."""

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
-from stream_router.consumer.state_dir import TARGET_PROOF
+from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF
 from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
@@ -279,10 +279,10 @@ class Standing:
 
     A no counts when it was said twice; so does another time of creation of the bus: what was sent meanwhile went
     nowhere. After it, and after a changed pattern, a yes counts once it has stood for STANDS_S. What cannot be asked
-    is no no, but after UNASKED_S nothing is published either.
+    is no no, but after UNASKED_S nothing is published either. `breaks`: an earlier supervisor's no is not over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, breaks: bool = False) -> None:
         self.line = Line()
         self.no: No | None = None
         """The no that counts, until a yes does."""
@@ -292,7 +292,8 @@ class Standing:
         self.unasked_since: float | None = None
         self.stands_since: float | None = None
         """Since when a yes stands that does not count yet."""
-        self._breaks = False
+        self.breaks = breaks
+        """Whether a yes has to stand before it counts."""
         self._made_s, self._pattern = 0.0, ""
 
     def heard(self, answer: Answer, asked_s: float) -> None:
@@ -326,21 +327,21 @@ class Standing:
             self.in_doubt = True
             return
         self.no_since = asked_s if self.no is None else self.no_since
-        self.in_doubt, self.no, self.stands_since, self._breaks = False, no, None, True
+        self.in_doubt, self.no, self.stands_since, self.breaks = False, no, None, True
 
     def _said_yes(self, yes: Yes, asked_s: float) -> None:
         self.in_doubt = False
         self._made_s = yes.made_s or self._made_s
         if self._pattern and yes.pattern != self._pattern:
-            self._breaks, self.stands_since = True, None
+            self.breaks, self.stands_since = True, None
         self._pattern = yes.pattern
         since_s = self.line.since_s
-        if self._breaks:
+        if self.breaks:
             self.stands_since = asked_s if self.stands_since is None else self.stands_since
             if asked_s - self.stands_since < STANDS_S:
                 return
             since_s = asked_s
-        self.no, self.stands_since, self._breaks = None, None, False
+        self.no, self.stands_since, self.breaks = None, None, False
         self.line = Line(asked_s, since_s)
 
 
@@ -377,7 +378,8 @@ class Prover:
         self._every_s = every_s
         self._report = report
         self._clock = clock
-        self.standing = Standing()
+        self._broken = folder / TARGET_BROKEN
+        self.standing = Standing(breaks=self._broken.exists())
         self.refusal = ""
         self._told = False
         self._stop, self._wake = threading.Event(), threading.Event()
@@ -466,7 +468,7 @@ class Prover:
             log.warning(
                 "the rule %s; it counts in %.0f s, since rules take a moment to work, and then what was sent since it "
                 "was last proven goes again",
-                "takes our events again" if standing.no else "takes our events by another pattern",
+                "takes our events by another pattern" if self._told and not standing.no else "takes our events again",
                 STANDS_S,
                 extra={"event": "rule-matches-again"},
             )
@@ -489,6 +491,10 @@ class Prover:
         """Tell the children; a state folder that is full or gone is no fault of the bus."""
         try:
             write_whole(self._file, self.standing.line.text())
+            if self.standing.breaks:
+                self._broken.touch()
+            elif self._broken.exists():
+                self._broken.unlink()
         except OSError as error:
             if self._unwritten_to_be_said():
                 log.error(  # noqa: TRY400 - its own text says it all

@@ -1,13 +1,9 @@
 """The heartbeat line: which shards are read, and what was done since the last."""
 
-import errno
-import os
-import threading
-from collections.abc import Iterator
+import logging
 
 import pytest
 
-from stream_router.consumer.supervisor import heartbeat as module
 from stream_router.consumer.supervisor.admin.history import Moment
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
@@ -64,31 +60,11 @@ def test_a_clock_that_is_set_makes_no_rate() -> None:
         assert (said["deliveredPerSecond"], said["overS"]) == (2.0, 300)
 
 
-@pytest.fixture
-def waited_for() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch, waited_for: threading.Event) -> None:
-    """A disk in trouble, once: the lines go on. And the end of the program does not wait for a look that hangs."""
-    monkeypatch.setattr(module, "EVERY_S", 0.001)
-    looks, third = list[int](), threading.Event()
-
-    def look() -> tuple[Merged, Moment]:
-        looks.append(1)
-        if len(looks) == 1:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        if len(looks) == 3:
-            third.set()
-            assert waited_for.wait(30)
-        return Seen()(), moment(lag_s=None)
-
-    heartbeat = Heartbeat(look)
-    heartbeat.start()
-    assert third.wait(10)
-    closing = threading.Thread(target=heartbeat.close, daemon=True)
-    closing.start()
-    closing.join(5)
-    assert not closing.is_alive()
+def test_the_first_line_comes_after_five_minutes(caplog: pytest.LogCaptureFixture) -> None:
+    """At its start a consumer has done nothing, and its first line says all else."""
+    caplog.set_level(logging.INFO)
+    heartbeat = Heartbeat(lambda: (Seen()(), moment(lag_s=None)))
+    heartbeat()
+    assert not caplog.records
+    heartbeat()
+    assert [record.message for record in caplog.records] == ["the consumer runs"]

@@ -369,6 +369,19 @@ def test_a_folder_that_takes_nothing_is_said_and_is_no_word_of_the_bus(
     assert world.line()["proven_s"] == 104.0
 
 
+def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
+    """Somebody mends the rule and restarts the consumer: the yes has to stand all the same; then it is forgotten."""
+    world.prove(Yes(), DISABLED, DISABLED)
+    again = World(world.folder)
+    again.prove(Yes())
+    assert (again.reports, again.prover.standing.line.proven_s) == ([], -math.inf)
+    again.prove(*[Yes()] * 31)
+    assert again.reports == [Report.FIRST]
+    once_more = World(world.folder)
+    once_more.prove(Yes())
+    assert once_more.reports == [Report.FIRST]
+
+
 def test_any_exception_of_botocores_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its chain raises what it likes."""
     asked = Asked(monkeypatch)

@@ -18,13 +18,20 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
-from stream_router.consumer.supervisor import hang_watch, jars, java, properties, stream_watch, worker_metrics
+from stream_router.consumer.supervisor import (
+    hang_watch,
+    heartbeat,
+    jars,
+    java,
+    properties,
+    stream_watch,
+    worker_metrics,
+)
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -193,7 +200,7 @@ def _beside(
     history: History,
     metrics: WorkerMetrics,
     hangs: HangWatch,
-) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
+) -> tuple[AdminPort | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
 
     def look() -> tuple[Merged, Moment]:
@@ -202,7 +209,7 @@ def _beside(
 
     return (
         admin,
-        Heartbeat(look),
+        Sampler(heartbeat.EVERY_S, [heartbeat.Heartbeat(look)], "heartbeat"),
         Sampler(SAMPLE_S, [status.seen], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),

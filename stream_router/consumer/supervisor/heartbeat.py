@@ -1,7 +1,6 @@
 """A line every few minutes that says the consumer is well, and how much it does: an idle one and a hung one differ."""
 
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +17,7 @@ STALE_S = 60.0
 
 
 class Heartbeat:
-    """Logs from a thread of its own until closed.
+    """Callable every EVERY_S: logs the line, but at its first call, when nothing was done yet.
 
     `look` gives what the children say and the numbers of the same moment; `now_s` is the epoch time of snapshots,
     `clock` is monotonic.
@@ -35,23 +34,12 @@ class Heartbeat:
         self._clock = clock
         self._last: Counter[str] = Counter()
         self._last_at = clock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._begun = False
 
-    def start(self) -> None:
-        """Begin; the first line comes after EVERY_S."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread; a look that is under way is not waited for."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            try:
-                log.info("the consumer runs", extra={"event": "consumer-runs", **self.said()})
-            except Exception:  # the disk in trouble may be well at the next, and this line's absence would say: hung
-                log.exception("a sample could not be taken", extra={"event": "sample-failed"})
+    def __call__(self) -> None:
+        if self._begun:
+            log.info("the consumer runs", extra={"event": "consumer-runs", **self.said()})
+        self._begun = True
 
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""
