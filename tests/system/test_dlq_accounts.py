@@ -308,3 +308,21 @@ def test_a_thousand_letters_without_their_cure_are_letters_again(make_world: Cal
     assert ages
     assert max(ages) < 60
     world.all_arrived({beside: b""}, 30)
+
+
+def test_a_letter_that_killed_a_process_costs_one_death_more(make_world: Callable[..., World]) -> None:
+    """Redriven by its id it kills its child once, is a dead letter again, and the shard goes on."""
+    world = make_world(STREAM_ROUTER_FAILPOINTS="event=segfault:deadly")
+    world.start_all()
+    send_letters(world, [letter(1, "crashed", sealed(1, interactionId="deadly"))])
+    assert "killed a process" in start(world, "redrive").communicate(timeout=60)[0]
+    run(world, "redrive", "--id", identity(1))
+    until(lambda: depth(world, "dead-letters") == 1, 150, "it is a dead letter again")
+    (again,) = world.drain(world.dead_letters)
+    assert (again["reason"], again["origin"]["eventId"]) == ("crashed", identity(1))
+    assert again["resubmitted"].endswith("/1")
+    sent = world.post_many(40, 20)  # over every shard
+    world.all_arrived(sent, 60)
+    deaths = (world.folder / "consume.log").read_text("utf-8", "replace").count("a child ended, so does the daemon")
+    assert deaths == 1
+    assert depth(world, "dead-letters") == 0
