@@ -241,12 +241,11 @@ class At(NamedTuple):
         """Every dead letter that was there when the command began, once, whole."""
         yield from (undelivered_events if self.undelivered else our_letters)(self.queue, self.unread)
 
-    def begin(self) -> int:
-        """Say how much there is; about how many messages can be seen."""
+    def begin(self) -> None:
+        """Say how much there is."""
         depth = self.queue.depth()
         held = f"; {depth.hidden:,} more are in another reader's hand" if depth.hidden else ""
         tell(f"{self.queue.name} holds about {count_of(depth.visible, 'message')}{held}")
-        return depth.visible
 
     def end(self) -> None:
         """Say what could not be read, and what was not seen."""
@@ -285,22 +284,23 @@ def counted(title: str, counts: Counter[str]) -> None:
 def list_(at: At, wanted: Chosen) -> int:
     """`dlq list`: by reason, code and event type, with ids that `show` takes."""
     at.begin()
-    kinds: dict[tuple[str, str, str], list[One]] = {}
+    kinds: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
     seen = taken = 0
     for one in at.read():
         seen += 1
         if wanted.takes(one):
             taken += 1
-            kinds.setdefault((one.reason, one.code, one.event_type or "(type not known)"), []).append(one)
+            kind = (one.reason, one.code, one.event_type or "(type not known)")
+            kinds.setdefault(kind, []).append((one.sent_ms, one.event_id or one.messages[0].id))
         if seen >= SAMPLE:
             break
     only = f", {taken:,} of them meant" if wanted != Chosen() else ""
     tell(f"looked at {seen:,}{only}")
     for kind, some in sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        some.sort(key=lambda one: (one.sent_ms, one.event_id))
+        some.sort()
         tell(f"  {len(some):>7,}  {plain('  '.join(dict.fromkeys(kind)))}")
-        tell(f"           {iso(some[0].sent_ms)} to {iso(some[-1].sent_ms)}")
-        tell("           " + " ".join(plain(one.event_id or one.messages[0].id) for one in some[:IDS_SHOWN]))
+        tell(f"           {iso(some[0][0])} to {iso(some[-1][0])}")
+        tell("           " + " ".join(plain(identity) for _, identity in some[:IDS_SHOWN]))
     if seen < SAMPLE:
         at.end()
     return 1 if at.stop.asked else 0
@@ -644,7 +644,8 @@ class Redrive:
         at.end()
         if at.queue.came_later:
             tell(f"note: {count_of(at.queue.came_later, 'message')} came since this began, and were not looked at")
-        missing = list(self._file.missing.values()) if self._file is not None and not self._ended else []
+        whole = self._file is not None and not self._ended and not self._is_enough()
+        missing = list(self._file.missing.values()) if self._file is not None and whole else []
         if missing:
             ids = " ".join(map(plain, missing[:IDS_SHOWN]))
             tell(f"note: {count_of(len(missing), 'dead letter')} of the file no longer in the queue: {ids}")

@@ -191,7 +191,10 @@ class Queue:
                 before.handle, before.hidden_until = message.handle, message.hidden_until
             else:
                 self._held[message.id] = message
-        return None if known or later else message
+        if known or later:
+            message.body = ""
+            return None
+        return message
 
     def _why_missing(self) -> str:
         left = self._depth.visible + self._depth.hidden - (len(self._seen) - self.came_later)

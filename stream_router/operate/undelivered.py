@@ -176,6 +176,7 @@ def undelivered_events(queue: Queue, unread: Counter[str]) -> Iterator[Undeliver
             yield Undelivered(message)
         except UnreadableLetterError as error:
             unread[str(error)] += 1
+            message.body = ""
 
 
 def before_they_go(
