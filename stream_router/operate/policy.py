@@ -174,22 +174,17 @@ def _setup(home: Home) -> Values:
     }
 
 
-def _target(settings: Setup | None, home: Home) -> Values:
-    """The rule's target by its kind, and the role by which EventBridge reaches it."""
-    names = {"sqs": "target_queue", "lambda": "target_function", "sns": "target_topic", "logs": "any_of_log_group"}
-    values: Values = {name: [] for name in (*names.values(), "role")}
-    if settings is None or limits.is_v2_bus(settings.event_bus) or not (target := target_of(settings)):
-        return values
-    arn = arns.parse(target["Arn"], TARGET)
-    if arn.service in names and (arn.service != "sqs" or home.owns(arn)):
-        values[names[arn.service]] = ANY if arn.service == "logs" else [target["Arn"]]
-    return {**values, "role": _if(target.get("RoleArn"))}
+def _target(settings: Setup, home: Home) -> Values:
+    """The rule's target where it is a queue of ours, and the role by which EventBridge reaches it."""
+    target = {} if limits.is_v2_bus(settings.event_bus) else target_of(settings)
+    arn = arns.parse(target["Arn"], TARGET) if target else None
+    queue = target["Arn"] if arn and arn.service == "sqs" and home.owns(arn) else None
+    return {"target_queue": _if(queue), "role": _if(target.get("RoleArn"))}
 
 
 def _operate(home: Home) -> Values:
-    setup = load(Setup) if load(Common).rule != NO_RULE else None
     receiver, consumer = load(Receiver), _consumer(DeadLetters, home)
-    bus = consumer.event_bus
+    bus, has_rule = consumer.event_bus, consumer.rule != NO_RULE
     classic = not limits.is_v2_bus(bus)
     kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
@@ -197,9 +192,9 @@ def _operate(home: Home) -> Values:
         "any_of_classic_bus": ANY * classic,
         "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
         "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
-        "rules_of_bus": [home.rule(bus, "*")] * bool(classic and setup),
+        "rules_of_bus": [home.rule(bus, "*")] * (classic and has_rule),
         "bucket": _buckets(consumer, home),
-        **_target(setup, home),
+        "target_queue": _target(load(Setup), home)["target_queue"] if has_rule else [],
         **_kept(kept, home),
     }
 

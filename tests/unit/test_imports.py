@@ -25,22 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operate": {
         *("aws", "settings", "telemetry", "pipeline", "receiver", "consumer", "cxone", "checks", "send", "top"),
     },
-    "control": {
-        "aws",
-        "settings",
-        "telemetry",
-        "pipeline",
-        "consumer",
-        "cxone",
-        "checks",
-        "receiver",
-        "send",
-        "operate",
-    },
     "send": {"settings"},
     "top": {"settings"},
     "local": {"aws", "settings", "telemetry", "pipeline", "consumer", "operate", "send"},
-    "cli": {"settings", "receiver", "consumer", "control", "operate", "cxone", "local", "send", "top"},
+    "cli": {"settings", "receiver", "consumer", "operate", "cxone", "local", "send", "top"},
     "__main__": {"cli"},
 }
 """Which parts of the package each part may import besides; receiver and consumer know nothing of each other."""
