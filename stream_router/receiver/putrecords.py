@@ -6,7 +6,6 @@ and grows by one where they do not. Nothing is sent again here; neither by libcu
 """
 
 import binascii
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,8 +15,6 @@ from stream_router.envelope import bucket_place
 from stream_router.errors import Answer, Disposition, Refusal, of_put_records
 from stream_router.process import failpoint
 from stream_router.receiver.states import Stats
-
-log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
 LATE_AFTER_S = 0.85
@@ -140,25 +137,18 @@ class Calls:
                 self.allowed = min(MOST_CALLS, self.allowed + 1)
             elif now_s - self._halved_s >= LATE_AFTER_S:
                 self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
-            verdicts = self._read(answer, len(records))
+            verdicts = _verdicts(answer, len(records))
             failpoint("after_put_before_ack")
             settled(verdicts)
             self._ended()
 
         self._send(body, CALL_TIMEOUT_S, answered)
 
-    def _read(self, answer: Answer, sent: int) -> list[Verdict]:
-        """The verdict on each record. Whatever is wrong with an answer, its events go on: it is as good as none."""
-        try:
-            outcomes = of_put_records(answer, sent)
-            if isinstance(outcomes, Refusal):
-                code = TIMED_OUT if answer.status == 0 and answer.error.startswith("curl 28") else outcomes.code
-                return [Verdict(code, outcomes.disposition is Disposition.BISECT)] * sent
-            return [Verdict("" if one.disposition is None else one.code or "Unknown") for one in outcomes]
-        except Exception as error:  # noqa: BLE001  # events that wait for an answer for ever would be nowhere else
-            log.error(  # noqa: TRY400 (no payload)
-                "an answer of the stream cannot be read, so its events are sent again: %s",
-                *(type(error).__name__,),
-                extra={"event": "stream-answer-unreadable"},
-            )
-            return [Verdict("UnreadableAnswer")] * sent
+
+def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
+    """The verdict on each record of a call."""
+    outcomes = of_put_records(answer, sent)
+    if isinstance(outcomes, Refusal):
+        code = TIMED_OUT if answer.status == 0 and answer.error.startswith("curl 28") else outcomes.code
+        return [Verdict(code, outcomes.disposition is Disposition.BISECT)] * sent
+    return [Verdict("" if one.disposition is None else one.code or "Unknown") for one in outcomes]

@@ -8,8 +8,8 @@ from tests.fault.mutant import Mutant
 RECEIVER = {
     "a delivery is remembered before it is stored": Mutant(
         "receiver/batcher.py",
-        "        if delivery.key and delivery.missing < len(delivery.events):\n",
-        "        if delivery.key:\n",
+        "            self._under_way[key] = delivery\n",
+        "            self._under_way[key] = delivery\n            self._recent.add(key, self.now_s())\n",
         ("tests/integration/test_receiver_process.py", "-k", "a_delivery or copy"),
     ),
     "a receiver that drains is ready": Mutant(
@@ -29,12 +29,6 @@ RECEIVER = {
         "        if delivery.missing < 0:\n",
         ("tests/unit/test_receiver_batcher.py",),
     ),
-    "an answer of the stream that cannot be read is a yes": Mutant(
-        "receiver/putrecords.py",
-        'Verdict("UnreadableAnswer")',
-        'Verdict("")',
-        ("tests/unit/test_receiver_batcher.py",),
-    ),
     "what the stream refused goes behind what is newer": Mutant(
         "receiver/batcher.py",
         "                queue.appendleft(event)\n",
@@ -51,7 +45,7 @@ RECEIVER = {
         "receiver/batcher.py",
         "self.backlog is not None and bool(self.backlog.unread)\n",
         "False\n",
-        ("tests/property/test_receiver_batcher.py",),
+        ("tests/unit/test_receiver_batcher.py",),
     ),
     "the spill is not synced": Mutant(
         "receiver/spill.py",

@@ -21,6 +21,7 @@ from stream_router.receiver.putrecords import (
     MAX_RECORD_BYTES,
     MOST_BYTES,
     MOST_CALLS,
+    WELL_FILLED,
     Address,
 )
 from tests.receiver_kit import LATE_S, FakeDisk, FakeLoop, FakeStream
@@ -72,6 +73,21 @@ def test_a_lone_event_leaves_at_once_and_waits_for_company_beside_others() -> No
     assert len(bench.stream.calls) == IDLE_CALLS
     bench.loop.move(0.0015)
     assert len(bench.stream.calls) == IDLE_CALLS + 1
+
+
+def test_before_a_slow_stream_events_wait_for_company_until_a_call_is_well_filled() -> None:
+    """Where calls take long few and full ones are best; one with a hundred events is no better with more."""
+    bench = Bench()
+    bench.stream.latency_s = 0.2
+    bench.submit(0)
+    bench.loop.move(0.25)
+    bench.submit(0)
+    bench.loop.move(0.001)
+    bench.submit(*[1] * (WELL_FILLED - 1))
+    bench.loop.move(0.05)
+    assert len(bench.stream.calls) == 2
+    bench.submit(1, 1)
+    assert len(bench.stream.calls) == 3
 
 
 def test_what_comes_together_is_one_call_with_one_record_a_bucket() -> None:
@@ -333,6 +349,17 @@ def test_in_an_outage_what_arrives_goes_to_the_disk_at_once_and_straight_again_a
     bench.loop.move(0.02)
     assert told == [STORED]
     assert sorted(bench.of(0)) == list(range(1, 33))
+
+
+def test_with_order_nothing_new_passes_rows_that_are_still_to_be_read() -> None:
+    """An earlier process left some: what comes before the disk has brought them goes behind them."""
+    bench = Bench(ordered=True)
+    disk = FakeDisk(bench.loop, 0.3)
+    disk.put([(0, b"%010d" % number) for number in (101, 102)])
+    bench.disk(disk)
+    bench.submit(0)
+    bench.loop.move(1.0)
+    assert bench.of(0) == [101, 102, 1]
 
 
 def test_a_disk_that_does_not_answer_makes_no_answer_late_and_takes_nothing_more() -> None:
