@@ -20,6 +20,7 @@ from stream_router.envelope import seal
 from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import Policy
+from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, rig
 from tests.shard_ends import Kinesis
@@ -41,7 +42,7 @@ class Told:
 
     closed = 0
 
-    vitals: Callable[[], dict[str, Any]]
+    vitals: Callable[[Snapshot], object]
 
     def opened(self, records: Sequence[Record]) -> None:
         pass

@@ -6,7 +6,7 @@ percentiles are right; a mean would not be. One request takes at most 150 distin
 distribution goes over several requests, not coarser.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -15,6 +15,7 @@ from botocore.session import Session
 
 from stream_router.aws import endpoints
 from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
+from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.snapshot import Labels, Snapshot
 
@@ -56,30 +57,43 @@ class Series(NamedTuple):
     counts: Sequence[int]
 
 
-def series(now: Snapshot, before: Snapshot, metrics: Iterable[Metric]) -> Iterator[Series]:
+def series(now: Snapshot, before: Snapshot, metrics: Iterable[Metric], *, zeros: bool = True) -> Iterator[Series]:
     """What happened between two snapshots of a program, and how it is now.
 
-    A zero is a datum too, so that an alarm can tell "none" from "no program"; of what is not known nothing is claimed.
+    A zero is a datum too, so that an alarm can tell "none" from "no program", but not where `zeros` says no; of what is
+    not known nothing is claimed.
     """
     fresh = now.since(before)
     for metric in metrics:
-        told = metric.cloudwatch
-        if told is None:
+        if (told := metric.cloudwatch) is None:
             continue
         if metric.kind == "histogram":
-            yield Series(metric, *fresh.histogram(metric.name).values_counts())
+            yield _distribution(metric, fresh)
         elif metric.kind == "counter":
-            value = _added(metric, fresh.counts.get(metric.name, {}), told.where)
-            if value or not told.seldom:
-                yield Series(metric, [value], [1])
-        elif (gauge := now.gauge(metric.name)) is not None:
-            yield Series(metric, [round(float(told.told(gauge, now.at_s)), 3)], [1])
+            value = sum(value for labels, value in fresh.counts.get(metric.name, {}).items() if _counts(metric, labels))
+            if value or (zeros and not told.seldom):
+                yield Series(metric, [float(value)], [1])
+        elif (gauge := now.gauge(metric.name)) is not None and (datum := told.told(gauge, now.at_s)) is not None:
+            yield Series(metric, [round(float(datum), 3)], [1])
 
 
-def _added(metric: Metric, series: Mapping[Labels, float], where: str) -> float:
-    """All of a counter's series, or those whose code begins so."""
-    at = metric.labels.index("code") if where else 0
-    return float(sum(value for labels, value in series.items() if not where or labels[at].startswith(where)))
+def _distribution(metric: Metric, fresh: Snapshot) -> Series:
+    if metric.unit == "count":  # by size, in counts
+        sizes = {float(size): int(count) for (size,), count in fresh.counts.get(metric.name, {}).items() if count}
+        return Series(metric, sorted(sizes), [sizes[size] for size in sorted(sizes)])
+    whole = Histogram()
+    for labels, histogram in fresh.histograms.get(metric.name, {}).items():
+        if _counts(metric, labels):
+            whole.merge(histogram)
+    return Series(metric, *whole.values_counts())
+
+
+def _counts(metric: Metric, labels: Labels) -> bool:
+    """Whether a series is of those that CloudWatch's metric adds up."""
+    if metric.cloudwatch is None or metric.cloudwatch.where is None:
+        return True
+    label, begin = metric.cloudwatch.where
+    return labels[metric.labels.index(label)].startswith(begin)
 
 
 def client(session: Session) -> Any:

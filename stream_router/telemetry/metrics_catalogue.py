@@ -1,10 +1,8 @@
 """The catalogue: every number that the programs tell of themselves, once, with its meaning.
 
-Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The receiver fills its numbers
-in in `receiver/stats.py` and `receiver/status.py`. Who fills a number in, for the consumer: a count of a child
-`consumer/child/snapshot.py`; a gauge of a shard, or a count that a dispatcher keeps, `consumer/child/vitals.py`; a
-number with a label also `merged_shards.py` and `consumer_page.py` of `telemetry/shards`, the last of which fills in one
-of the supervisor's own too.
+Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. Who fills a number in: of a
+child `consumer/child/snapshot.py` and `vitals.py`, of the supervisor `consumer/supervisor/admin/status.py`, of the
+receiver `receiver/stats.py` and `receiver/status.py`.
 """
 
 from collections.abc import Callable
@@ -19,29 +17,35 @@ Kind = Literal["counter", "gauge", "histogram"]
 Unit = Literal["count", "seconds", "bytes"]
 
 
-def as_it_is(value: float, now_s: float) -> float:  # noqa: ARG001 - others look at the time
+def as_it_is(value: float, now_s: float) -> float | None:  # noqa: ARG001 - others look at the time
     """What CloudWatch is told of a gauge, mostly."""
     return value
 
 
-class CloudWatch(NamedTuple):
-    """A metric as CloudWatch knows it. `seldom`: most deployments never send it, and so do not pay for it.
+def where_any(value: float, now_s: float) -> float | None:  # noqa: ARG001 - as above
+    """The same of a gauge that is not told while it is 0: most deployments never pay for it."""
+    return value or None
 
-    `where`: only series whose label `code` begins so, added up. `told` makes the datum of a gauge and the time.
+
+class CloudWatch(NamedTuple):
+    """A metric as CloudWatch knows it. `seldom`: a zero is not sent, so that most deployments do not pay for it.
+
+    `where`: only series of which this label begins so, added up. `told` makes the datum of a gauge and the time (epoch
+    seconds); None is no datum. Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
     """
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
     seldom: bool = False
-    where: str = ""
-    told: Callable[[float, float], float] = as_it_is
+    where: tuple[str, str] | None = None
+    told: Callable[[float, float], float | None] = as_it_is
 
 
 class Metric(NamedTuple):
     """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
 
-    `scale` turns what is counted or told inside into the base unit that the name carries. `cloudwatch` says what it is
-    sent as, None where it is not.
+    `cloudwatch` says what it is sent as, None where it is not. `bounds` are those of a histogram's buckets in its base
+    unit: a value within 1 % of one may stand on its other side, since the histogram behind it is that fine.
     """
 
     name: str
@@ -49,7 +53,7 @@ class Metric(NamedTuple):
     text: str
     labels: tuple[str, ...] = ()
     cloudwatch: CloudWatch | None = None
-    scale: float = 1.0
+    bounds: tuple[float, ...] = ()
 
     @property
     def unit(self) -> Unit:
@@ -123,53 +127,74 @@ COUNTERS: Final[dict[Counter, Metric]] = {
     ),
 }
 
+_BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),
+    *(1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0),
+)
+"""Finest where the ordinary way of an event ends (50 ms to 1 s), then to a day of holding."""
+
 STAGE_LATENCY: Final = Metric(
-    "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, 0.001
+    "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, _BUCKETS_S
 )
 
-
-def _stage(text: str, name: str) -> Metric:
-    return STAGE_LATENCY._replace(text=text, cloudwatch=CloudWatch(name, "Milliseconds"))
-
+_STAGES: tuple[tuple[Stage, str, str], ...] = (
+    (
+        "received_to_stored",
+        "ReceivedToStoredMilliseconds",
+        "From the receiver's (or Kinesis's) first sight of the event to its arrival in the stream",
+    ),
+    ("stored_to_read", "StoredToReadMilliseconds", "From there until the child has it: the KCL's part"),
+    ("read_to_sent", "ReadToSentMilliseconds", "From there until its first PutEvents call was started"),
+    (
+        "sent_to_accepted",
+        "SentToAcceptedMilliseconds",
+        "From there until EventBridge accepted it, whatever calls there were between",
+    ),
+    ("received_to_accepted", "RoutingLatencyMilliseconds", "The whole way of an event that was delivered"),
+    (
+        "received_to_dead_lettered",
+        "ReceivedToDeadLetteredMilliseconds",
+        "The whole way of one that cannot be: until its dead letter is stored",
+    ),
+)
 
 STAGES: Final[dict[Stage, Metric]] = {
-    "received_to_stored": _stage(
-        "From the receiver's (or Kinesis's) first sight of the event to its arrival in the stream",
-        "ReceivedToStoredMilliseconds",
-    ),
-    "stored_to_read": _stage("From there until the child has it: the KCL's part", "StoredToReadMilliseconds"),
-    "read_to_sent": _stage("From there until its first PutEvents call was started", "ReadToSentMilliseconds"),
-    "sent_to_accepted": _stage(
-        "From there until EventBridge accepted it, whatever calls there were between", "SentToAcceptedMilliseconds"
-    ),
-    "received_to_accepted": _stage("The whole way of an event that was delivered", "RoutingLatencyMilliseconds"),
-    "received_to_dead_lettered": _stage(
-        "The whole way of one that cannot be: until its dead letter is stored", "ReceivedToDeadLetteredMilliseconds"
-    ),
+    stage: STAGE_LATENCY._replace(text=text, cloudwatch=CloudWatch(name, "Milliseconds", where=("stage", stage)))
+    for stage, name, text in _STAGES
 }
 """The values of the label `stage`; each is a metric of its own in CloudWatch."""
 
 ENTRIES_PER_CALL: Final = Metric(
-    "entries_per_call", "histogram", "Accepted entries of a PutEvents call", (), CloudWatch("EntriesPerCall")
+    "entries_per_call",
+    "histogram",
+    "Accepted entries of a PutEvents call",
+    (),
+    CloudWatch("EntriesPerCall"),
+    (1, 2, 3, 5, 8, 10, 25, 50, 75, 100),
+)
+"""In a snapshot it is a count by size, which is exact: there are a hundred sizes at most."""
+
+OLDEST_AGE: Final = Metric(
+    "oldest_unsettled_age_seconds",
+    "gauge",
+    "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
+    ("shard",),
+    CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
+)
+HEADROOM: Final = Metric(
+    "retention_headroom_seconds",
+    "gauge",
+    "Time until the stream drops the oldest record that is not settled",
+    ("shard",),
+    CloudWatch("RetentionHeadroomSeconds", "Seconds"),
+)
+BEHIND: Final = Metric(
+    "behind_latest_seconds", "gauge", "What of the stream lies behind the daemon's last batch", ("shard",)
 )
 
-SHARD: Final[dict[str, Metric]] = {
-    "oldest_unsettled_age_seconds": Metric(
-        "oldest_unsettled_age_seconds",
-        "gauge",
-        "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
-        ("shard",),
-        CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
-    ),
-    "retention_headroom_seconds": Metric(
-        "retention_headroom_seconds",
-        "gauge",
-        "Time until the stream drops the oldest record that is not settled",
-        ("shard",),
-        CloudWatch("RetentionHeadroomSeconds", "Seconds"),
-    ),
-    **{
-        name: Metric(name, "gauge", text, ("shard",))
+OF_A_CHILD: Final = (
+    *(
+        Metric(name, "gauge", text, ("shard",))
         for name, text in (
             ("window_bytes", "Bytes that the child has under way"),
             ("window_span_seconds", "Time since the oldest record above the checkpoint was opened"),
@@ -177,16 +202,10 @@ SHARD: Final[dict[str, Metric]] = {
             ("calls_ceiling", "PutEvents calls that may be under way at present"),
             ("checkpoint_age_seconds", "Time since the last checkpoint that was taken"),
         )
-    },
-    "millis_behind_latest": Metric(
-        "behind_latest_seconds",
-        "gauge",
-        "What of the stream lies behind the daemon's last batch",
-        ("shard",),
-        scale=0.001,
     ),
-}
-"""What is so with a shard whose child lives here, by its name in `/status`."""
+    BEHIND,
+)
+"""What a child says of its shard, without the label in its own snapshot."""
 
 HOLDING: Final = Metric(
     "holding", "gauge", "1 where the shard holds, and why", ("shard", "reason"), CloudWatch("HoldingShards")
@@ -205,8 +224,8 @@ HANGING: Final = Metric(
     "hanging",
     "gauge",
     "1 where the shard's child does not go on, or its daemon brings it nothing",
-    ("shard", "reason"),
-    CloudWatch("HangingProcesses", seldom=True),
+    ("shard",),
+    CloudWatch("HangingProcesses", seldom=True, told=where_any),
 )
 
 UNREAD: Final = Metric(
@@ -221,16 +240,26 @@ RULE_MATCHED: Final = Metric(
     "gauge",
     "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
     (),
-    CloudWatch("RuleUnmatched"),
+    CloudWatch("RuleUnmatched", told=lambda matched, _: 1.0 - matched),
 )
 CATCH_UP: Final = Metric(
     "catch_up_seconds",
     "gauge",
     "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
 )
-DAEMON_UP: Final = Metric("daemon_up", "gauge", "1 while a KCL daemon runs", (), CloudWatch("DaemonDown", seldom=True))
+DAEMON_UP: Final = Metric(
+    "daemon_up",
+    "gauge",
+    "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1",
+    (),
+    CloudWatch("DaemonDown", seldom=True, told=lambda up, _: None if up else 1.0),
+)
 DAEMON_RESTARTS: Final = Metric(
-    "daemon_restarts", "counter", "Times that the KCL daemon was started again", (), CloudWatch("DaemonRestartCount")
+    "daemon_restarts",
+    "counter",
+    "Times that the KCL daemon was started again",
+    (),
+    CloudWatch("DaemonRestartCount", seldom=True),
 )
 DAEMON_MEMORY: Final = Metric("daemon_resident_memory_bytes", "gauge", "Memory of the KCL daemon's JVM that is in RAM")
 BUS_UNASKED: Final = Metric(
@@ -238,7 +267,7 @@ BUS_UNASKED: Final = Metric(
     "gauge",
     "Time since the event bus could last be asked; 0 while it answers",
     (),
-    CloudWatch("BusUnaskedSeconds", "Seconds", seldom=True),
+    CloudWatch("BusUnaskedSeconds", "Seconds", seldom=True, told=where_any),
 )
 BUILD: Final = Metric("build_info", "gauge", "The program and its version", ("program", "version"))
 
@@ -247,7 +276,9 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     TIME,
     STAGE_LATENCY,
     ENTRIES_PER_CALL,
-    *SHARD.values(),
+    OLDEST_AGE,
+    HEADROOM,
+    *OF_A_CHILD,
     HOLDING,
     BREAKER,
     SNAPSHOT_AGE,
@@ -279,8 +310,13 @@ DURATION: Final = Metric(
     "Time from a request's head to its answer",
     (),
     CloudWatch("ReceiverLatencyMilliseconds", "Milliseconds"),
-    0.001,
+    (
+        *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5),
+        *(0.6, 0.75, 0.9, 1.0, 2.5, 5.0, 10.0),
+    ),
 )
+"""Finest where an ordinary answer comes (5 to 100 ms); 0.9 s is the promise."""
+
 CERTIFICATE_END: Final = Metric(
     "receiver_tls_certificate_end_timestamp_seconds",
     "gauge",
@@ -345,7 +381,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
 
 ANSWERED: Final[tuple[Metric, ...]] = (
     *(
-        REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{digit}xxCount", where=digit))
+        REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{digit}xxCount", where=("code", digit)))
         for digit, text in (
             ("2", "Requests whose events are stored, or were before"),
             ("4", "Requests that were refused for what they are: no known sender, no event, too large, too slow"),
@@ -354,11 +390,15 @@ ANSWERED: Final[tuple[Metric, ...]] = (
     ),
     REQUESTS._replace(
         text="Requests whose sender was not verified (401), which are of the 4xx too; absent while none is",
-        cloudwatch=CloudWatch("Answered401Count", seldom=True, where="401"),
+        cloudwatch=CloudWatch("Answered401Count", seldom=True, where=("code", "401")),
     ),
 )
 """What CloudWatch gets of the requests, by class of status: there each code would be a metric to pay. 401 stands apart,
 since a sender may take it as final, and strangers who find the address get any number of the others."""
 
 RECEIVER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (*ANSWERED, *(metric for metric in RECEIVER if metric.cloudwatch))
-"""Everything that the receiver sends to CloudWatch."""
+CONSUMER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
+    *STAGES.values(),
+    *(metric for metric in CONSUMER if metric.cloudwatch),
+)
+"""Everything that a program sends to CloudWatch."""

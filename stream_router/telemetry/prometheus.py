@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -11,10 +11,7 @@ from prometheus_client.registry import Collector
 
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import BUILD, PREFIX, Metric
-from stream_router.telemetry.snapshot import Snapshot
-
-L = TypeVar("L", bound=tuple[str, ...])
-"""The values of a metric's labels."""
+from stream_router.telemetry.snapshot import Labels, Snapshot
 
 
 class _Families(Collector):
@@ -25,62 +22,54 @@ class _Families(Collector):
         return self._families
 
 
-def text(families: Sequence[Family]) -> bytes:
-    """The page of these families."""
-    registry = CollectorRegistry()
-    registry.register(_Families(families))
-    return generate_latest(registry)
-
-
-def page(snapshot: Snapshot, metrics: Iterable[Metric], bounds_s: Sequence[float], program: str) -> bytes:
+def page(snapshot: Snapshot, metrics: Iterable[Metric], program: str) -> bytes:
     """The page of a snapshot. A counter without labels that nothing was counted of is 0; an unknown gauge is absent."""
     families: list[Family] = []
     for metric in metrics:
         if metric.kind == "counter":
             counts = snapshot.counts.get(metric.name) or ({} if metric.labels else {(): 0.0})
-            families.append(counter(metric, counts))
+            families.append(_filled(CounterMetricFamily(*_head(metric), labels=metric.labels), counts))
         elif metric.kind == "histogram":
-            histograms: dict[tuple[str, ...], Histogram] = snapshot.histograms.get(metric.name) or {(): Histogram()}
-            families.append(latency(metric, bounds_s, histograms))
+            families.append(_histogram(metric, snapshot))
         elif metric is not BUILD:
-            families.append(gauge(metric, snapshot.gauges.get(metric.name, {})))
-    return text([*families, build(program)])
+            families.append(_gauge(metric, snapshot.gauges.get(metric.name, {})))
+    registry = CollectorRegistry()
+    registry.register(_Families([*families, _gauge(BUILD, {(program, version("stream_router")): 1.0})]))
+    return generate_latest(registry)
 
 
-def counter(metric: Metric, values: Mapping[L, float]) -> Family:
-    """A counter with a sample for each of `values`, by its labels."""
-    family = CounterMetricFamily(PREFIX + metric.name, metric.text, labels=metric.labels)
+def _head(metric: Metric) -> tuple[str, str]:
+    return PREFIX + metric.name, metric.text
+
+
+def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:
+    """The one without labels of a gauge that has some is CloudWatch's alone."""
+    shown = {labels: value for labels, value in values.items() if len(labels) == len(metric.labels)}
+    return _filled(GaugeMetricFamily(*_head(metric), labels=metric.labels), shown)
+
+
+def _filled(family: Any, values: Mapping[Labels, float]) -> Family:
     for labels, value in sorted(values.items()):
-        family.add_metric(labels, value * metric.scale)
-    return family
+        family.add_metric(labels, value)
+    made: Family = family
+    return made
 
 
-def gauge(metric: Metric, values: Mapping[L, float | None]) -> Family:
-    """The same of a gauge; what is None has no sample."""
-    family = GaugeMetricFamily(PREFIX + metric.name, metric.text, labels=metric.labels)
-    for labels, value in sorted(values.items()):
-        if value is not None:
-            family.add_metric(labels, value * metric.scale)
-    return family
-
-
-def build(program: str) -> Family:
-    """Which program it is, and its version."""
-    return gauge(BUILD, {(program, version("stream_router")): 1.0})
-
-
-def latency(metric: Metric, bounds_s: Iterable[float], values: Mapping[L, Histogram]) -> Family:
-    """Histograms of milliseconds as classic ones of seconds. Sums are those of the buckets' values, within 1 %."""
-    family = HistogramMetricFamily(PREFIX + metric.name, metric.text, labels=metric.labels)
-    bounds = list(bounds_s)
-    for labels, histogram in sorted(values.items()):
+def _histogram(metric: Metric, snapshot: Snapshot) -> Family:
+    """A classic one. Of milliseconds it is one of seconds; sums are those of the buckets' values, within 1 %."""
+    family = HistogramMetricFamily(*_head(metric), labels=metric.labels)
+    if metric.unit == "count":
+        sizes = {float(size): int(count) for (size,), count in snapshot.counts.get(metric.name, {}).items()}
+        family.add_metric([], _cumulative(sizes, metric.bounds), sum(size * count for size, count in sizes.items()))
+        return family
+    for labels, histogram in sorted((snapshot.histograms.get(metric.name) or {(): Histogram()}).items()):
         counts = {value_ms / 1000: count for value_ms, count in zip(*histogram.values_counts(), strict=True)}
         sum_s = sum(value_s * count for value_s, count in counts.items())
-        family.add_metric(labels, cumulative(counts, bounds), sum_s)
+        family.add_metric(labels, _cumulative(counts, metric.bounds), sum_s)
     return family
 
 
-def cumulative(counts: Mapping[float, int] | Mapping[int, int], bounds: Iterable[float]) -> list[tuple[str, float]]:
+def _cumulative(counts: Mapping[float, int], bounds: Iterable[float]) -> list[tuple[str, float]]:
     """How many values do not exceed each bound."""
     below = [(str(float(bound)), sum(count for value, count in counts.items() if value <= bound)) for bound in bounds]
     return [*below, ("+Inf", sum(counts.values()))]

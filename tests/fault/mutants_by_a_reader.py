@@ -173,10 +173,10 @@ PIPELINE = {
 
 TELEMETRY = {
     "a restarted child's counts are forgotten": Mutant(
-        "telemetry/shards/merged_shards.py",
-        "            self._ended.add(before)",
-        "            pass",
-        ("tests/unit/test_merged_shards.py",),
+        "telemetry/merged.py",
+        "                self._ended.add(before)",
+        "                pass",
+        ("tests/unit/test_merged.py",),
     ),
     "histograms are merged by averaging": Mutant(
         "telemetry/histogram.py",
@@ -198,9 +198,9 @@ TELEMETRY = {
     ),
     "metrics that CloudWatch did not take are gone": Mutant(
         "telemetry/cloudwatch_sender.py",
-        "                self._send(self._waiting[0])\n                self._waiting.popleft()\n",
-        "                self._send(self._waiting.popleft())\n",
-        ("tests/unit/test_worker_metrics.py",),
+        "                    self._send(self._waiting[0])\n                    self._waiting.popleft()\n",
+        "                    self._send(self._waiting.popleft())\n",
+        ("tests/unit/test_worker_snapshot.py",),
     ),
 }
 

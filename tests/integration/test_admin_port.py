@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,8 +23,9 @@ from stream_router.consumer.target_proof import No, Standing, Unasked, Yes
 from stream_router.errors import SettingsError
 from stream_router.model import SNAPSHOTS
 from stream_router.telemetry import admin_server
-from stream_router.telemetry.shards.merged_shards import ENDED_KEPT
-from tests.unit.test_merged_shards import snapshot
+from stream_router.telemetry.merged import ENDED_KEPT
+from stream_router.telemetry.metrics_catalogue import COUNTERS
+from tests.told import snapshot
 
 WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
 TOKEN = "a token of many bytes"
@@ -63,12 +65,12 @@ def serve(state: StateDir, vitals: Vitals, standing: Standing) -> Iterator[Serve
         port.close()
 
 
-def child_says(state: StateDir, delivered: int, **more: object) -> None:
+def child_says(state: StateDir, delivered: int, **more: Any) -> None:
     """A snapshot of a child that lives: this process."""
     folder = state.path / SNAPSHOTS
     folder.mkdir(exist_ok=True)
     told = snapshot("shardId-0", os.getpid(), delivered, at=time.time(), **more)
-    (folder / f"shardId-0.{os.getpid()}.json").write_text(json.dumps(told))
+    (folder / f"shardId-0.{os.getpid()}.json").write_text(json.dumps(told.to_dict()))
 
 
 def test_snapshots_of_children_that_ended_are_cleaned_up_and_stay_counted(state: StateDir, vitals: Vitals) -> None:
@@ -79,12 +81,12 @@ def test_snapshots_of_children_that_ended_are_cleaned_up_and_stay_counted(state:
     no_process = 2**22 + 1  # above the kernel's largest
     for number in range(60):
         told = snapshot("shardId-0", no_process + number, 10, at=ended_s + number)
-        (folder / f"shardId-0.{no_process + number}.json").write_text(json.dumps(told))
+        (folder / f"shardId-0.{no_process + number}.json").write_text(json.dumps(told.to_dict()))
     child_says(state, 5)
     clock = itertools.count(step=2).__next__
     status = Status(state, vitals, WHO, Standing(), clock=clock)
     for _ in range(3):
-        assert status.seen().merged.totals.counters["delivered"] == 605
+        assert status.seen().merged.totals.total(COUNTERS["delivered"].name) == 605
     assert len(list(folder.iterdir())) == ENDED_KEPT + 1
     assert [shard.pid for shard in status.seen().merged.shards] == [os.getpid()]
 

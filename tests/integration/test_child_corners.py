@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.supervisor.properties import CHILD_COMMAND, CHILD_VARIABLE
-from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from stream_router.telemetry.merged import read_snapshots
+from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -34,8 +35,8 @@ def test_a_dropped_event_is_checkpointed_and_counted(fake_aws: FakeAwsProcess, t
     assert sorted(line["eventId"] for line in fake_aws.lines("PutEvents")) == [f"{1:032x}", f"{3:032x}"]
     assert fake_aws.lines("SendMessageBatch") == []
     (snapshot,) = read_snapshots(tmp_path)
-    counters = snapshot["counters"]
-    assert (counters["delivered"], counters["dropped"], counters.get("failed", 0)) == (2, 2, 0)
+    counted = [snapshot.total(COUNTERS[name].name) for name in ("delivered", "dropped", "failed")]
+    assert counted == [2, 2, 0]
 
 
 def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

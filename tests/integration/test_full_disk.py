@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_router.telemetry import audit
-from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from stream_router.telemetry.merged import read_snapshots
+from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests import small_disk
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
@@ -42,7 +43,7 @@ def _until(is_so: Callable[[], bool], within_s: float) -> None:
 
 
 def _delivered(state: Path) -> int:
-    return sum(one["counters"]["delivered"] for one in read_snapshots(state))
+    return int(sum(one.total(COUNTERS["delivered"].name) for one in read_snapshots(state)))
 
 
 def inside(disk: Path) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def inside(disk: Path) -> dict[str, Any]:
                 child.settle()
                 time.sleep(0.05)
             told = {"slowestBatchS": slowest_s, "checkpointsWhileFull": len(child.checkpoints) - before}
-            told["snapshotAgeS"] = time.time() - max(one["at"] for one in read_snapshots(state))
+            told["snapshotAgeS"] = time.time() - max(one.at_s for one in read_snapshots(state))
             hog.unlink()
             batch()
             child.settle()

@@ -19,14 +19,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import History, moment
-from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status import Status, snapshot
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.target_proof import Standing
 from stream_router.local import report
 from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from stream_router.telemetry.cloudwatch_sender import Sender
+from stream_router.telemetry.merged import read_snapshots
+from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, COUNTERS
+from stream_router.telemetry.snapshot import Snapshot
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
 from tests.daemon import Child, envelope, prove
@@ -90,7 +92,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
                 child.process_batch(datas)
             child.settle()
             until = time.monotonic() + 10
-            while sum(one["counters"]["delivered"] for one in read_snapshots(state.path)) < EVENTS:
+            while sum(one.total(COUNTERS["delivered"].name) for one in read_snapshots(state.path)) < EVENTS:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             time.sleep(1.1)  # a look is kept for a second
@@ -161,7 +163,8 @@ def test_cloudwatch_has_them(seen: Seen) -> None:
     """From the values and counts that it is sent."""
     sent: list[dict[str, Any]] = []
     client = SimpleNamespace(put_metric_data=lambda **call: sent.extend(call["MetricData"]))
-    WorkerMetrics(client, Whose("us-east-1", "router"), seen.status.seen)()
+    taken = iter((Snapshot(), snapshot(seen.status.seen())))
+    Sender(client, Whose("us-east-1", "router"), lambda: next(taken), CONSUMER_IN_CLOUDWATCH)()
     own = [one for one in sent if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3]
     values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]
     assert len(values) == EVENTS

@@ -80,7 +80,7 @@ def test_a_role_that_may_not_send_metrics_is_said_and_serves_on(fake_aws: FakeAw
     fake_aws.plan({"rules": [rule]})
     with receiver(fake_aws.url, tmp_path, **with_constants({METRICS_EVERY_S: 0.2})) as running:
         until = time.monotonic() + 10
-        while "CloudWatch does not take the receiver's metrics: AccessDenied" not in running.log.read_text():
+        while "CloudWatch does not take the metrics: AccessDenied" not in running.log.read_text():
             assert time.monotonic() < until, running.log.read_text()
             time.sleep(0.1)
         assert httpx.post(f"{running.url}/v1/events", content=event(1)).status_code == 202

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from stream_router.telemetry.shards.merged_shards import ShardMerger, Totals
-from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from stream_router.telemetry.merged import Merger, read_snapshots
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY
+from stream_router.telemetry.metrics_catalogue import Counter as Counted
+from stream_router.telemetry.snapshot import Snapshot
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -38,6 +40,14 @@ def codes(fake_aws: FakeAwsProcess) -> Counter[str]:
     return Counter(line["code"] for line in fake_aws.lines("PutEvents", "refused"))
 
 
+def counted(told: Snapshot, name: Counted) -> float:
+    return told.total(COUNTERS[name].name)
+
+
+def by_label(told: Snapshot, name: Counted) -> dict[str, float]:
+    return {label: count for (label,), count in told.counts[COUNTERS[name].name].items()}
+
+
 def test_counters_equal_the_ledger_over_faults_and_a_shard_s_move(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Delivered, retried by code, dead by reason: the sums of both workers are the ledger's, exactly."""
     refused = {"fault": "entry_error", "operation": "PutEvents", "code": "MalformedDetail", "where": "int-77"}
@@ -57,23 +67,23 @@ def test_counters_equal_the_ledger_over_faults_and_a_shard_s_move(fake_aws: Fake
             child.process_batch([b"{broken", envelope(5000 + number, eventType="unheard.of")])
             child.say("shutdownRequested")
             assert child.hang_up() == 0
-    totals = Totals()
+    totals = Snapshot()
     for state in hosts:
-        totals.add(ShardMerger(lambda _: False).merge(read_snapshots(state)).totals)
+        totals.add(Merger(lambda _: False).merge(read_snapshots(state)).totals)
     letters = Counter(line["note"] for line in fake_aws.lines("SendMessageBatch", "accepted"))
-    assert totals.counters["delivered"] == len(fake_aws.lines("PutEvents", "accepted")) > 900
-    assert totals.dead_letters == letters
+    assert counted(totals, "delivered") == len(fake_aws.lines("PutEvents", "accepted")) > 900
+    assert by_label(totals, "dead_lettered") == letters
     assert letters["malformed_json"] == letters["unroutable"] == 2
     assert letters["refused"] > 0
-    assert totals.counters["dead_lettered"] == totals.counters["failed"] == letters.total()
+    assert counted(totals, "dead_lettered") == counted(totals, "failed") == letters.total()
     retried = codes(fake_aws)
     assert retried.pop("MalformedDetail") == letters["refused"]
-    assert totals.retries == retried
-    assert totals.counters["retried"] == retried.total() > 0
+    assert by_label(totals, "retried") == retried
+    assert counted(totals, "retried") == retried.total() > 0
     calls = {line["call"] for line in fake_aws.lines("PutEvents", "accepted")}
-    assert totals.entries_per_call.total() == len(calls)
-    assert totals.latencies["received_to_accepted"].count == totals.counters["delivered"]
-    assert totals.latencies["received_to_dead_lettered"].count == letters.total()
+    assert totals.total(ENTRIES_PER_CALL.name) == len(calls)
+    assert totals.histogram(STAGE_LATENCY.name, ("received_to_accepted",)).count == counted(totals, "delivered")
+    assert totals.histogram(STAGE_LATENCY.name, ("received_to_dead_lettered",)).count == letters.total()
 
 
 def test_after_a_kill_they_are_short_by_what_was_under_way_and_never_over(
@@ -92,11 +102,11 @@ def test_after_a_kill_they_are_short_by_what_was_under_way_and_never_over(
         child.process.wait()
     (snapshot,) = read_snapshots(state)
     accepted_ms = [line["time"] for line in fake_aws.lines("PutEvents", "accepted")]
-    before = sum(at <= snapshot["at"] * 1000 for at in accepted_ms)
+    before = sum(at <= snapshot.at_s * 1000 for at in accepted_ms)
     under_way = 10 * fake_aws.stats()["mostInFlight"]
-    assert before - under_way <= snapshot["counters"]["delivered"] <= before
+    assert before - under_way <= counted(snapshot, "delivered") <= before
     assert before > 1000
-    assert max(accepted_ms) / 1000 - snapshot["at"] < 3.0
+    assert max(accepted_ms) / 1000 - snapshot.at_s < 3.0
 
 
 def test_a_folder_that_takes_nothing_holds_up_no_event(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

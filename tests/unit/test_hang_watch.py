@@ -10,7 +10,8 @@ import pytest
 
 from stream_router.consumer.supervisor.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.telemetry.shards.merged_shards import Shard
+from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.snapshot import Snapshot
 
 JVM, CHILD, OTHER = 42, 43, 44
 MINUTE_LOOKS = int(60 / EVERY_S)
@@ -26,7 +27,7 @@ class World:
         self.children = [CHILD, OTHER]
         self.killed: list[int] = []
         self.at = time.time()
-        shards = [Shard(f"shard-{pid}", pid, 1e9, {}, {}, "", {}) for pid in self.children]
+        shards = [Shard(f"shard-{pid}", pid, Snapshot()) for pid in self.children]
         self.watch = HangWatch(folder, self.vitals, lambda: shards, lambda _: self.children, self.killed.append)
         self.beat(CHILD, OTHER)
 

@@ -6,23 +6,29 @@ import pytest
 
 from stream_router.consumer.supervisor.admin.history import Moment
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
-from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.merged import Merged, Shard
+from stream_router.telemetry.metrics_catalogue import COUNTERS, Counter
+from stream_router.telemetry.snapshot import Snapshot
 
 
 class Seen:
     """What the supervisor knows, moved by hand."""
 
     def __init__(self) -> None:
-        self.totals = Totals()
+        self.totals = Snapshot()
         self.shards: dict[str, float] = {}
 
     def __call__(self) -> Merged:
-        shards = [Shard(name, 1, at_s, {}, {}, "", {}) for name, at_s in self.shards.items()]
+        shards = [Shard(name, 1, Snapshot(at_s)) for name, at_s in self.shards.items()]
         return Merged(self.totals, shards)
+
+    def does(self, **more: int) -> None:
+        counted: dict[Counter, int] = more  # type: ignore[assignment]
+        self.totals.add(Snapshot(0.0, {COUNTERS[name].name: {(): count} for name, count in counted.items()}))
 
 
 def moment(lag_s: float | None, holding: int = 0) -> Moment:
-    return Moment(0.0, 0.0, Totals(), lag_s, None, holding, 1)
+    return Moment(0.0, 0.0, Snapshot(), lag_s, None, holding, 1)
 
 
 def test_it_says_what_was_done_since_the_last() -> None:
@@ -31,14 +37,14 @@ def test_it_says_what_was_done_since_the_last() -> None:
     heartbeat = Heartbeat(lambda: (seen(), moment(lag_s=12.34, holding=1)), lambda: now[0], lambda: now[0])
     now[0] = 1300.0
     seen.shards = {"a": 1290.0, "b": 1290.0}
-    seen.totals.counters.update(delivered=600, retried=2, dead_lettered=1)
+    seen.does(delivered=600, retried=2, dead_lettered=1)
     first = heartbeat.said()
     assert (first["shards"], first["delivered"], first["deliveredPerSecond"]) == (["a", "b"], 600, 2.0)
     assert (first["deadLetters"], first["retried"], first["overS"]) == (1, 2, 300)
     assert (first["lagS"], first["holdingShards"]) == (12.3, 1)
     now[0] = 1600.0
     seen.shards = {"a": 1590.0, "b": 1530.0}
-    seen.totals.counters.update(delivered=60)
+    seen.does(delivered=60)
     second = heartbeat.said()
     assert (second["shards"], second["delivered"], second["deadLetters"]) == (["a"], 60, 0), "b says nothing more"
 
@@ -55,7 +61,7 @@ def test_a_clock_that_is_set_makes_no_rate() -> None:
     heartbeat = Heartbeat(lambda: (seen(), moment(lag_s=None)), lambda: wall[0], lambda: now[0])
     for step_s in (-3600.0, 7200.0):
         now[0], wall[0] = now[0] + 300, wall[0] + 300 + step_s
-        seen.totals.counters.update(delivered=600)
+        seen.does(delivered=600)
         said = heartbeat.said()
         assert (said["deliveredPerSecond"], said["overS"]) == (2.0, 300)
 

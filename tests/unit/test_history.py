@@ -9,7 +9,8 @@ import pytest
 from stream_router.consumer.supervisor.admin import history
 from stream_router.consumer.supervisor.admin.history import History, Moment
 from stream_router.telemetry.histogram import PERCENTILES, Histogram
-from stream_router.telemetry.shards.merged_shards import Totals
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY
+from stream_router.telemetry.snapshot import Numbers, Snapshot
 
 
 class Pipeline:
@@ -25,7 +26,9 @@ class Pipeline:
     def moment(self) -> Moment:
         latency = Histogram()
         latency.merge(self.latency)
-        totals = Totals(self.counters.copy(), self.dead.copy(), latencies={history.STAGE: latency})
+        counts: Numbers = {COUNTERS[name].name: {(): float(self.counters[name])} for name in ("delivered", "retried")}
+        counts[COUNTERS["dead_lettered"].name] = {(reason,): float(count) for reason, count in self.dead.items()}
+        totals = Snapshot(self.at_s, counts, {}, {STAGE_LATENCY.name: {(history.STAGE,): latency}})
         return Moment(self.at_s, self.clock, totals, self.lag_s, 604_800.0, 0, 2)
 
     def passes(self, *latencies_ms: float, dead: str = "") -> None:

@@ -24,11 +24,13 @@ from stream_router.telemetry.metrics_catalogue import (
     DAEMON_UP,
     ENTRIES_PER_CALL,
     HANGING,
+    HEADROOM,
     HOLDING,
+    OF_A_CHILD,
+    OLDEST_AGE,
     RECEIVER,
     RECEIVER_IN_CLOUDWATCH,
     RULE_MATCHED,
-    SHARD,
     STAGES,
     UNREAD,
     Metric,
@@ -225,7 +227,14 @@ def kept(wanted: Any, found: Any) -> Any:
 
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
-    kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
+    kinds: tuple[Metric, ...] = (
+        *COUNTERS.values(),
+        *STAGES.values(),
+        ENTRIES_PER_CALL,
+        OLDEST_AGE,
+        HEADROOM,
+        *OF_A_CHILD,
+    )
     told = (
         *kinds,
         HOLDING,

@@ -4,17 +4,14 @@ from typing import Any
 
 import pytest
 
-from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
-from stream_router.telemetry.shards.recent import Age, Recent
-from tests.unit.test_merged_shards import snapshot
+from stream_router.telemetry.merged import Merged, Merger
+from stream_router.telemetry.metrics_catalogue import STAGE_LATENCY
+from stream_router.telemetry.recent import Age, Recent
+from tests.told import snapshot
 
 
 def merged(delivered: int, values_ms: list[float], **more: Any) -> Merged:
-    histogram = Histogram()
-    histogram.record(values_ms)
-    said = snapshot("a", 1, delivered, **more) | {"latenciesMs": {"received_to_accepted": histogram.to_dict()}}
-    return ShardMerger(lambda _: True).merge([said])
+    return Merger(lambda _: True).merge([snapshot("a", 1, delivered, latencies_ms=values_ms, **more)])
 
 
 def test_rates_are_means_of_the_last_minute() -> None:
@@ -35,7 +32,7 @@ def test_percentiles_of_the_last_five_minutes_forget_what_was_before() -> None:
         recent.note(float(at), merged(1, values), {})
         values = [*values, 1000.0]
     seconds, totals = recent.totals(3900.0, merged(1, values).totals)
-    latency = totals.latencies["received_to_accepted"]
+    latency = totals.histogram(STAGE_LATENCY.name, ("received_to_accepted",))
     assert seconds == pytest.approx(300, abs=10)
     assert latency.count == 30
     assert latency.percentile(1) == pytest.approx(1000, rel=0.01)
@@ -45,9 +42,9 @@ def test_percentiles_of_the_last_five_minutes_forget_what_was_before() -> None:
 def test_shares_sum_to_one_and_are_of_the_last_minute() -> None:
     """A child that waited for an hour and now only works: it works."""
     recent = Recent()
-    recent.note(0.0, merged(1, [], timeS={"waiting": 3600.0}), {})
-    recent.note(60.0, merged(1, [], timeS={"waiting": 3600.0}), {})
-    (shard,) = merged(1, [], timeS={"waiting": 3600.0, "work": 45.0, "bus": 15.0}).shards
+    recent.note(0.0, merged(1, [], times_s={"waiting": 3600.0}), {})
+    recent.note(60.0, merged(1, [], times_s={"waiting": 3600.0}), {})
+    (shard,) = merged(1, [], times_s={"waiting": 3600.0, "work": 45.0, "bus": 15.0}).shards
     assert recent.shares(120.0, shard) == {"waiting": 0, "work": 0.75, "bus": 0.25, "holding": 0, "deadLetters": 0}
     (silent,) = merged(1, []).shards
     assert recent.shares(120.0, silent) is None

@@ -14,6 +14,7 @@ from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
 from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
 from stream_router.model import Entry
+from stream_router.telemetry.snapshot import Snapshot
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import START, KilledError, Life
 
@@ -269,7 +270,7 @@ def test_records_after_the_last_checkpoint_are_not_taken_up(tmp_path: Path) -> N
     life.process(102, 103)
     life.rest(10)
     life.process()
-    assert life.told.vitals()["gauges"]["window_bytes"] == 0
+    assert vitals(life).gauge("window_bytes") == 0
     with pytest.raises(LeavingError):
         life.hear("shardEnded")
     assert (life.taken, life.delivered) == (["101"], [100, 101])
@@ -302,17 +303,29 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
     assert life.beats - beats >= 60 / 0.25
 
 
+def vitals(life: Life) -> Snapshot:
+    told = Snapshot()
+    life.told.vitals(told)
+    return told
+
+
+def gauge(told: Snapshot, name: str) -> float:
+    value = told.gauge(name)
+    assert value is not None
+    return value
+
+
 def test_a_shard_says_what_is_under_way_and_why_it_holds(tmp_path: Path) -> None:
     """Its vitals: bytes and calls while the bus is silent, nothing once all is settled and checkpointed."""
     life = Life(tmp_path, judge=lambda _: refused("InternalException", 500))
     life.process(100, 101, 102)
-    under_way = life.told.vitals()
-    assert under_way["gauges"]["window_bytes"] > 0
-    assert under_way["gauges"]["window_span_seconds"] >= 0
-    assert under_way["holding"] is None
+    under_way = vitals(life)
+    assert gauge(under_way, "window_bytes") > 0
+    assert gauge(under_way, "window_span_seconds") >= 0
+    assert under_way.states["holding"] is None
     life.rig.bus.judge = life.rig.bus.accept
     life.live(30)
-    settled = life.told.vitals()
-    assert settled["gauges"]["window_bytes"] == 0
-    assert settled["gauges"]["calls_in_flight"] == 0
-    assert settled["gauges"]["checkpoint_age_seconds"] == 0.0
+    settled = vitals(life)
+    assert gauge(settled, "window_bytes") == 0
+    assert gauge(settled, "calls_in_flight") == 0
+    assert gauge(settled, "checkpoint_age_seconds") == 0.0

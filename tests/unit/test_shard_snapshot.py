@@ -14,7 +14,9 @@ from stream_router.consumer.child.snapshot import LETTERS_A_SECOND, ShardTelemet
 from stream_router.consumer.child.window import Window
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.telemetry import audit
-from stream_router.telemetry.shards.shard_metrics import read_snapshots
+from stream_router.telemetry.merged import read_snapshots
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY
+from stream_router.telemetry.snapshot import Snapshot
 from tests.events import consumer
 
 
@@ -66,7 +68,7 @@ class World:
         self.now_s += seconds
         self.told.tick()
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Snapshot:
         (found,) = read_snapshots(self.folder)
         return found
 
@@ -94,11 +96,12 @@ def test_a_snapshot_holds_everything_since_the_child_began_a_second_old_at_most(
     world.told.dropped([Dropped(world.entry(record, 3).event, "t")])
     world.after(0.6)
     told = world.snapshot()
-    counters = {name: count for name, count in told["counters"].items() if count}
+    counters = {name: count for name, metric in COUNTERS.items() if (count := told.total(metric.name))}
     assert counters == {"delivered": 2, "failed": 1, "dead_lettered": 1, "dropped": 1, "retried": 5, "records": 1}
-    assert (told["deadLetters"], told["retries"]) == ({"refused": 1}, {"InternalFailure": 5})
-    assert told["entriesPerCall"] == {"1": 2}
-    assert {stage: found["largestMs"] for stage, found in told["latenciesMs"].items()} == {
+    assert told.counts[COUNTERS["dead_lettered"].name] == {("refused",): 1}
+    assert told.counts[COUNTERS["retried"].name] == {("InternalFailure",): 5}
+    assert told.counts[ENTRIES_PER_CALL.name] == {("1",): 2}
+    assert {stage: found.largest_ms for (stage,), found in told.histograms[STAGE_LATENCY.name].items()} == {
         "received_to_stored": 1000,
         "stored_to_read": 1000,
         "read_to_sent": pytest.approx(200),
@@ -108,7 +111,7 @@ def test_a_snapshot_holds_everything_since_the_child_began_a_second_old_at_most(
     }
     world.accept(world.record(1), 0)
     world.told.close()
-    assert world.snapshot()["counters"]["delivered"] == 3
+    assert world.snapshot().total(COUNTERS["delivered"].name) == 3
 
 
 def test_a_folder_that_takes_nothing_costs_the_snapshot_only(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,7 +211,7 @@ def test_a_record_that_waits_for_room_is_written_by_itself_and_counted_until_the
     world.accept(world.record(1), 0)
     for failures in (2, 3):
         world.after(1)
-        assert world.told.snapshot()["counters"]["audit_failed"] == failures
+        assert world.told.snapshot().total(COUNTERS["audit_failed"].name) == failures
     in_the_way.unlink()
     world.after(1)
     assert [line["metrics"]["batch"] for line in world.audited()] == [1]

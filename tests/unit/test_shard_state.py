@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from stream_router.model import DeadLetter, Entry, Event, Reason
-from stream_router.telemetry.shards.merged_shards import Shard, ShardMerger
-from stream_router.telemetry.shards.shard_state import lag, state
+from stream_router.telemetry.merged import Merger, Shard
+from stream_router.telemetry.metrics_catalogue import BEHIND, TIME
+from stream_router.telemetry.shard_state import lag, state
+from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
 from tests.fakes import World, entry, refused
 from tests.lives import Life
-from tests.unit.test_merged_shards import snapshot
+from tests.told import caught_up
 
 NOW = 1_000_000.0
 BEGAN = World().now
@@ -19,8 +21,8 @@ BEGAN = World().now
 
 def shard(**told: Any) -> Shard:
     """A shard whose child spoke at NOW; caught up unless `told` otherwise."""
-    said = {"callbackAgoS": 1.0, "caughtUpAgoS": 0.0, "gauges": {"millis_behind_latest": 0}} | told
-    (found,) = ShardMerger(lambda _: True).merge([snapshot("a", 1, 1, at=NOW, **said)]).shards
+    said = caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told})
+    (found,) = Merger(lambda _: True).merge([said]).shards
     return found
 
 
@@ -46,7 +48,7 @@ def test_the_age_is_that_of_the_oldest_unsettled_event() -> None:
 
 def test_what_is_not_read_yet_counts_too() -> None:
     """The daemon says how far behind its batch the stream's end is."""
-    known = lag(shard(gauges={"millis_behind_latest": 90_000}), NOW)
+    known = lag(shard(gauges={BEHIND.name: 90.0}), NOW)
     assert (known.oldest_age_s, known.caught_up) == (91.0, False)
 
 
@@ -109,8 +111,9 @@ class Well:
 
 def told(life: Life) -> Shard:
     """What the life's child says now, on a wall clock that began when its events were received."""
-    said = snapshot("shard-1", 1, 1, at=wall_s(life), **life.told.vitals())
-    (found,) = ShardMerger(lambda _: True).merge([said]).shards
+    said = Snapshot(wall_s(life), states={"shard": "shard-1", "pid": 1})
+    life.told.vitals(said)
+    (found,) = Merger(lambda _: True).merge([said]).shards
     return found
 
 
@@ -130,12 +133,12 @@ def test_while_the_bus_refuses_everything_the_shard_holds_and_its_lag_grows_with
     word, reason, since = state(found, lag(found, wall_s(life)), wall_s(life))
     assert (word, reason) == ("holding", "EventBridge accepts nothing: AccessDeniedException")
     assert since == pytest.approx(RECEIVED_MS / 1000, abs=1.5)
-    assert found.told["breaker"] in ("open", "half-open")
-    assert found.told["timeS"]["holding"] > 50
+    assert found.told.states["breaker"] in ("open", "half-open")
+    assert found.told.count(TIME.name, ("holding",)) > 50
     life.rig.bus.judge = life.rig.bus.accept
     life.live(5)
     assert lag(told(life), wall_s(life)).caught_up
-    assert told(life).told["breaker"] == "closed"
+    assert told(life).told.states["breaker"] == "closed"
 
 
 def test_a_queue_that_takes_nothing_is_told_though_other_events_go_out(tmp_path: Path) -> None:
@@ -187,10 +190,10 @@ def test_time_is_put_down_to_what_it_was_for(tmp_path: Path) -> None:
     life.rig.bus.latency_s = lambda: 3.0
     life.process(100)
     life.rest(5)
-    spent = told(life).told["timeS"]
+    spent = {activity: seconds for (activity,), seconds in told(life).told.counts[TIME.name].items()}
     assert spent["waiting"] > 20
     assert spent["bus"] == pytest.approx(3.0, abs=0.1)
-    assert sum(spent.values()) == pytest.approx(life.rig.world.now - began)
+    assert sum(spent.values()) == pytest.approx(life.rig.world.now - began, abs=0.01)
 
 
 def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(tmp_path: Path) -> None:
@@ -198,8 +201,8 @@ def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(tmp_path
     life = Life(tmp_path, window_bytes=1024 * 1024)
     life.rig.bus.latency_s = lambda: 1.0
     seen: list[Any] = []
-    life.at_wait = lambda: seen.append(life.told.vitals()["oldestReceivedMs"])
+    life.at_wait = lambda: seen.append(told(life).told.states["oldestReceivedMs"])
     life.process(*range(100, 103), body=b'"%b"' % (b"x" * 600_000))
     assert any(one is not None for one in seen)
     life.settle()
-    assert life.told.vitals()["oldestReceivedMs"] is None
+    assert told(life).told.states["oldestReceivedMs"] is None

@@ -106,7 +106,7 @@ def test_cloudwatch_hears_what_happened_since_by_class_of_status() -> None:
 
 def test_prometheus_shows_a_counter_of_which_nothing_was_counted_and_no_unknown_gauge() -> None:
     """`rate` needs its first sample; `absent` tells what is not known from 0."""
-    text = prometheus.page(taken(1.0, {}), RECEIVER, (0.1, 1.0), "receive").decode()
+    text = prometheus.page(taken(1.0, {}), RECEIVER, "receive").decode()
     assert "\nstream_router_receiver_events_stored_total 0.0\n" in text
     assert "\nstream_router_receiver_stream_up" not in text
     assert 'stream_router_build_info{program="receive"' in text

@@ -11,7 +11,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +18,16 @@ import orjson
 
 from stream_router.consumer import state_dir
 from stream_router.log import Seldom
-from stream_router.model import SNAPSHOTS, Batch, DeadLetter, Dropped, Entry, Event, Record
+from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.process import write_whole
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGES
-from stream_router.telemetry.shards.shard_metrics import snapshot_file
+from stream_router.telemetry.merged import snapshot_file
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY, STAGES
+from stream_router.telemetry.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +66,14 @@ class ShardTelemetry:
         self._transform = transform
         self._now_s = now_s
         self._clock = clock
-        self.vitals: Callable[[], dict[str, Any]] = dict
-        """How the shard is now: what of it goes into the snapshot."""
+        self.vitals: Callable[[Snapshot], object] = id
+        """Fills in how the shard is now."""
         self._audit: audit.AuditLog | None = None
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
             self._audit = audit.AuditLog(path, settings.key("audit_key").encode() or None)
             self._retention = state_dir.retention(settings.state_dir)
-        self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
+        self._folder = settings.state_dir
         self._due = clock() + EVERY_S
         self._to_be_logged = Seldom(clock)
         self._closed = False
@@ -212,30 +212,30 @@ class ShardTelemetry:
         if self._audit and (missing := self._audit.close()):
             log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
 
-    def snapshot(self) -> dict[str, Any]:
-        """Everything since the child began, as JSON data; histograms as `Histogram.to_dict` gives them."""
+    def snapshot(self) -> Snapshot:
+        """Everything since the child began, and how the shard is now."""
         self._reckon()
-        vitals = self.vitals()
-        return {
-            "shardId": self._shard_id,
-            "pid": os.getpid(),
-            "at": round(self._now_s(), 3),
-            "counters": {**self._counted, **vitals.pop("counters", {})},
-            "deadLetters": dict(self._reasons),
-            "entriesPerCall": {str(entries): calls for entries, calls in sorted(self._calls.items())},
-            "latenciesMs": {stage: histogram.to_dict() for stage, histogram in self._latencies.items()},
-            "retries": dict(self._retries),
-            **vitals,
-        }
+        told = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
+        by_label = {"dead_lettered": self._reasons, "retried": self._retries}
+        for name, metric in COUNTERS.items():
+            if name in by_label:
+                told.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
+            else:
+                told.counts[metric.name] = {(): self._counted[name]}
+        told.counts[ENTRIES_PER_CALL.name] = {(str(size),): calls for size, calls in self._calls.items()}
+        told.histograms[STAGE_LATENCY.name] = {(stage,): one for stage, one in self._latencies.items()}
+        self.vitals(told)
+        return told
 
     def _write(self) -> None:
         """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
-        told = orjson.dumps(self.snapshot())
+        told = self.snapshot()
         if self._folder is None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(snapshot_file(self._folder, self._shard_id, os.getpid()), told)
+            file = snapshot_file(self._folder, self._shard_id, os.getpid())
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, orjson.dumps(told.to_dict()))
         except OSError as error:
             if self._to_be_logged():
                 log.warning(

@@ -7,17 +7,28 @@ from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.room import HOLDING_AFTER_S, MEANS, Room
 from stream_router.consumer.child.window import Window
 from stream_router.pipeline.route import Router
-from stream_router.telemetry.shards.shard_state import CALLBACK_WITHIN_S
+from stream_router.telemetry.metrics_catalogue import BEHIND, COUNTERS, TIME
+from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
+from stream_router.telemetry.snapshot import Snapshot
 
 Wait = Callable[[float, bool], None]
 """Moves the calls on and waits so many seconds at most; where the second is true, for the daemon's line too."""
+
+
+def in_binary(seconds: float) -> float:
+    """The seconds to a thousandth or so, as a binary fraction: sums of them are exact, in whatever order.
+
+    Else a sum in another order may be less in its last digit: to Prometheus a counter that began anew, all of it new.
+    """
+    return round(seconds * 1024) / 1024
+
 
 WAITS = ("waiting", "bus", "holding", "deadLetters")
 """What a child waits for: records, the bus, a destination that accepts nothing, the dead letters' queue."""
 
 
 class ShardVitals:
-    """Callable: the vitals as JSON data. Told of each callback and of each wait; times are monotonic seconds.
+    """Callable: fills the vitals into a snapshot. Told of each callback and of each wait; times are monotonic seconds.
 
     Moments are told as seconds ago, since nobody else has this clock.
     """
@@ -42,11 +53,10 @@ class ShardVitals:
         """None until the daemon has brought something, or nothing: until then nobody knows."""
         self._spent = dict.fromkeys(WAITS, 0.0)
         self._unopened_ms: int | None = None
-        self._awaits_since: float | None = None
 
     def called(self, behind_ms: int | None) -> None:
         """The daemon brings records, or says that there are none; so much of the stream is behind them."""
-        self._callback_at, self._awaits_since = self._clock(), None
+        self._callback_at = self._clock()
         if behind_ms is not None:
             self._behind_ms = behind_ms
         elif self._behind_ms is None:
@@ -60,10 +70,6 @@ class ShardVitals:
         """`wait`, with its time put down to what it is for."""
 
         def timed_wait(seconds: float, daemon: bool) -> None:
-            if not daemon:
-                self._awaits_since = None
-            elif self._awaits_since is None:
-                self._awaits_since = self._clock()
             if not seconds:  # only a look: it moves the calls on, which is work
                 wait(seconds, daemon)
                 return
@@ -85,22 +91,23 @@ class ShardVitals:
             return "deadLetters"
         return "waiting" if daemon else "holding"
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self, told: Snapshot) -> None:
         now, oldest = self._clock(), self._oldest_ms()
         flight = self._router.publisher.dispatcher.flight
         if oldest is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
-        return {
-            "counters": {"calls": flight.all_calls, "sent_bytes": flight.all_bytes},
-            "gauges": self._gauges(now),
+        told.counts[COUNTERS["calls"].name] = {(): flight.all_calls}
+        told.counts[COUNTERS["sent_bytes"].name] = {(): flight.all_bytes}
+        spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
+        told.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
+        told.gauges |= {name: {(): value} for name, value in self._gauges(now).items() if value is not None}
+        told.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
             "full": self._room.is_waited_for,
             "breaker": self._breaker(),
-            "timeS": {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))},
             "oldestReceivedMs": oldest[0] if oldest else None,
             "oldestArrivedMs": oldest[1] if oldest else None,
-            "awaitsDaemonS": None if self._awaits_since is None else round(now - self._awaits_since, 3),
             "callbackAgoS": round(now - self._callback_at, 3),
             "caughtUpAgoS": round(now - self._caught_up_at, 3),
         }
@@ -121,7 +128,7 @@ class ShardVitals:
             "calls_in_flight": dispatcher.flight.calls,
             "calls_ceiling": dispatcher.gate.ceiling,
             "checkpoint_age_seconds": round(now - self._checkpoints.taken_at, 3) if window.events_above else 0.0,
-            "millis_behind_latest": self._behind_ms,
+            BEHIND.name: None if self._behind_ms is None else self._behind_ms / 1000,
         }
 
     def _breaker(self) -> str:

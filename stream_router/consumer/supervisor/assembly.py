@@ -25,17 +25,15 @@ from stream_router.consumer.supervisor import (
     java,
     properties,
     stream_watch,
-    worker_metrics,
 )
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
-from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status import Status, snapshot, tells_zeros
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
@@ -48,9 +46,11 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import of_aws, users_hidden, warn
 from stream_router.telemetry import audit, cloudwatch
+from stream_router.telemetry.cloudwatch_sender import Sender
+from stream_router.telemetry.merged import Merged
+from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
+from stream_router.telemetry.recent import SAMPLE_S
 from stream_router.telemetry.sampler import Sampler
-from stream_router.telemetry.shards.merged_shards import Merged
-from stream_router.telemetry.shards.recent import SAMPLE_S
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,13 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
         log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
-    metrics = worker_metrics.of(settings, status.seen)
+    metrics = Sender(
+        cloudwatch.client(session),
+        cloudwatch.Whose(settings.aws_region, settings.application),
+        lambda: snapshot(status.seen()),
+        CONSUMER_IN_CLOUDWATCH,
+        tells_zeros,
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
         hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.seen().merged.shards)
@@ -198,7 +204,7 @@ def _beside(
     admin: AdminPort,
     stream: StreamWatch,
     history: History,
-    metrics: WorkerMetrics,
+    metrics: Sender,
     hangs: HangWatch,
 ) -> tuple[AdminPort | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
-from stream_router.telemetry.shards.merged_shards import Shard
+from stream_router.telemetry.merged import Shard
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_router.consumer.supervisor.admin.history import Moment
-from stream_router.telemetry.shards.merged_shards import Merged
+from stream_router.telemetry.merged import Merged
+from stream_router.telemetry.metrics_catalogue import COUNTERS
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 300.0
 STALE_S = 60.0
-"""A child writes a snapshot every two seconds; one that is older by so much is of a child that hangs."""
+"""A child writes a snapshot every second; one that is older by so much is of a child that hangs."""
 
 
 class Heartbeat:
@@ -45,8 +46,10 @@ class Heartbeat:
         """What the line says: shards now, and what was done since the line before."""
         now_s, now = self._now_s(), self._clock()
         merged, moment = self._look()
-        live = [shard for shard in merged.shards if now_s - shard.at_s <= STALE_S]
-        total = Counter(merged.totals.counters)
+        live = [shard for shard in merged.shards if now_s - shard.told.at_s <= STALE_S]
+        total: Counter[str] = Counter()
+        for name, metric in COUNTERS.items():
+            total[name] = int(merged.totals.total(metric.name))
         done, over_s = total - self._last, max(now - self._last_at, 0.001)
         self._last, self._last_at = total, now
         return {

@@ -11,13 +11,18 @@ import orjson
 
 from stream_router.consumer.supervisor.admin.status_json import Seen
 from stream_router.telemetry.histogram import PERCENTILES
-from stream_router.telemetry.shards.merged_shards import Totals
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY
+from stream_router.telemetry.snapshot import Snapshot
 
 SCHEMA = "stream-router.history/1"
 EVERY_S = 10
 ROWS_MAX = 360
 STAGE = "received_to_accepted"
-RATES = {"deliveredPerS": "delivered", "deadLettersPerS": "dead_lettered", "retriesPerS": "retried"}
+RATES = {
+    "deliveredPerS": COUNTERS["delivered"].name,
+    "deadLettersPerS": COUNTERS["dead_lettered"].name,
+    "retriesPerS": COUNTERS["retried"].name,
+}
 COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "shards")
 """`at` is epoch milliseconds; percentiles are milliseconds, of the events of these ten seconds; null where unknown."""
 
@@ -29,7 +34,7 @@ class Moment(NamedTuple):
     """Epoch seconds."""
     clock: float
     """The same in monotonic seconds."""
-    totals: Totals
+    totals: Snapshot
     lag_s: float | None
     headroom_s: float | None
     holding_shards: int
@@ -62,7 +67,7 @@ class History:
         self._before: Moment | None = None
         self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=ROWS_MAX)
         """The monotonic second of each row, and what is in it beside its time."""
-        self._dead: collections.deque[dict[str, int]] = collections.deque(maxlen=ROWS_MAX)
+        self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
         self._body = self._made(0.0)
 
     def body(self) -> bytes:
@@ -79,7 +84,8 @@ class History:
             return
         between = now.totals.since(before.totals)
         self._rows.append((now.clock, _row(between, now, now.clock - before.clock)))
-        self._dead.append({reason: count for reason, count in between.dead_letters.items() if count})
+        dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
+        self._dead.append({reason: count for (reason,), count in dead.items() if count})
         self._body = self._made(now.at_s - now.clock)
 
     def _made(self, ahead_s: float) -> bytes:
@@ -94,18 +100,18 @@ class History:
         return orjson.dumps(told)
 
 
-def _row(between: Totals, now: Moment, over_s: float) -> list[float | None]:
+def _row(between: Snapshot, now: Moment, over_s: float) -> list[float | None]:
     return [
-        *(round(between.counters[counter] / over_s, 2) for counter in RATES.values()),
+        *(round(between.total(counter) / over_s, 2) for counter in RATES.values()),
         *_percentiles(between),
         *(None if seconds is None else round(seconds, 3) for seconds in (now.lag_s, now.headroom_s)),
         *(now.holding_shards, now.shards),
     ]
 
 
-def _percentiles(between: Totals) -> list[float | None]:
+def _percentiles(between: Snapshot) -> list[float | None]:
     """Of these ten seconds' events; nothing where there were none."""
-    latest = between.latencies.get(STAGE)
-    if latest is None or not latest.count:
+    latest = between.histogram(STAGE_LATENCY.name, (STAGE,))
+    if not latest.count:
         return [None] * len(PERCENTILES)
     return [round(latest.percentile(percent), 3) for percent in PERCENTILES.values()]

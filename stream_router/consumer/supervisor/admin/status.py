@@ -15,15 +15,20 @@ from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, 
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Standing
-from stream_router.model import SNAPSHOTS
+from stream_router.model import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
-from stream_router.telemetry.shards import consumer_page, shard_state
-from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
-from stream_router.telemetry.shards.recent import Age, Recent
-from stream_router.telemetry.shards.shard_metrics import read_snapshots, snapshot_file
+from stream_router.telemetry import metrics_catalogue as metrics
+from stream_router.telemetry import prometheus, shard_state
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.merged import Merged, Merger, Shard, read_snapshots, snapshot_file
+from stream_router.telemetry.recent import Age, Recent
+from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
 
 KEPT_S = 1.0
+DOWN_S = 60.0
+"""A daemon that has been gone for less time is about to be started, as at each start of the program."""
+
 LAST_WORD_S = 60.0
 """A child whose snapshot is older, and whose process is gone, writes no other."""
 
@@ -63,7 +68,7 @@ class Status:
         self._stream = stream
         self._clock = clock
         self._now_s = now_s
-        self._merger = ShardMerger(lambda pid: Path(f"/proc/{pid}").exists())
+        self._merger = Merger(lambda pid: Path(f"/proc/{pid}").exists())
         self._recent = Recent()
         self._verdict: Verdict | None = None
         self._lock = threading.Lock()
@@ -77,7 +82,8 @@ class Status:
             now = self._clock()
             if now - self._made_at >= KEPT_S:
                 seen = self._look(now)
-                self._pages = Pages(orjson.dumps(status(seen)), self._metrics(seen))
+                told = prometheus.page(snapshot(seen), metrics.CONSUMER, "consume")
+                self._pages = Pages(orjson.dumps(status(seen)), told)
                 self._made_at = self._seen_at
             return self._pages
 
@@ -122,24 +128,64 @@ class Status:
 
     def _clean_up(self, at_s: float) -> None:
         """Remove what children left that ended long ago: a daemon that dies again and again would fill the folder."""
-        for shard_id, pid in self._merger.gone(at_s - LAST_WORD_S):
+        for child in self._merger.gone(at_s - LAST_WORD_S):
             with contextlib.suppress(OSError):  # a file that stays is counted by itself as before
-                snapshot_file(self._state.path / SNAPSHOTS, shard_id, pid).unlink(missing_ok=True)
-                self._merger.let_go((shard_id, pid))
+                snapshot_file(self._state.path, *child).unlink(missing_ok=True)
+                self._merger.let_go(child)
 
-    def _metrics(self, seen: Seen) -> bytes:
-        facts = consumer_page.Facts(
-            daemon_up=seen.known.daemon is not None,
-            daemon_restarts=seen.known.restarts,
-            rule_matched={"matched": True, "unmatched": False}.get(seen.rule["state"]),
-            bus_unasked_s=float(seen.bus["unaskedS"] or 0.0),
-            daemon_memory_bytes=rss_bytes(seen.known.daemon),
-            unread_shards=None if seen.stream.unread is None else len(seen.stream.unread),
-            catch_up_s=seen.catch_up_s,
-            hangs=[(hang.shard, "still") for hang in seen.known.hangs],
-            shards={name: seen.lag_gauges(name) for name in seen.lags},
-        )
-        return consumer_page.page(seen.merged, facts, seen.at_s)
+
+def snapshot(seen: Seen) -> Snapshot:
+    """The worker's one snapshot: what its children counted, how its shards are, and what the supervisor knows.
+
+    What is not known has no value: a 0 would claim health. A gauge by shard stands without labels too, as the worst.
+    """
+    counts: Numbers = {name: dict(series) for name, series in seen.merged.totals.counts.items()}
+    # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
+    reasons: dict[Labels, float] = dict.fromkeys(((reason.value,) for reason in Reason), 0)
+    counts[metrics.COUNTERS["dead_lettered"].name] = reasons | counts.get(metrics.COUNTERS["dead_lettered"].name, {})
+    counts[metrics.DAEMON_RESTARTS.name] = {(): seen.known.restarts}
+    gauges: Numbers = {metric.name: {} for metric in metrics.CONSUMER if metric.kind == "gauge"}
+    for shard in seen.merged.shards:
+        for name, value in _of_shard(shard, seen).items():
+            gauges[name][shard.shard_id,] = value
+        gauges[metrics.HOLDING.name][shard.shard_id, shard.holding] = float(bool(shard.holding))
+    for hang in seen.known.hangs:
+        gauges[metrics.HANGING.name][hang.shard,] = 1.0
+    rule, down_s = seen.rule["state"], seen.at_s - seen.known.since_s
+    is_down = seen.known.daemon is None and seen.known.state != "draining" and down_s >= DOWN_S
+    of_all: dict[metrics.Metric, float | None] = {
+        metrics.OLDEST_AGE: seen.oldest_age_s,
+        metrics.HEADROOM: seen.headroom_s,
+        metrics.HOLDING: sum(bool(shard.holding) for shard in seen.merged.shards) if seen.merged.shards else None,
+        metrics.HANGING: len(seen.known.hangs),
+        metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
+        metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(rule),
+        metrics.CATCH_UP: seen.catch_up_s,
+        metrics.DAEMON_UP: float(not is_down),
+        metrics.DAEMON_MEMORY: rss_bytes(seen.known.daemon),
+        metrics.BUS_UNASKED: seen.bus["unaskedS"] or 0.0,
+    }
+    for metric, worst in of_all.items():
+        if worst is not None:
+            gauges[metric.name][()] = worst
+    stages: dict[Labels, Histogram] = {(stage,): Histogram() for stage in metrics.STAGES}
+    stages |= seen.merged.totals.histograms.get(metrics.STAGE_LATENCY.name, {})
+    return Snapshot(seen.at_s, counts, gauges, {metrics.STAGE_LATENCY.name: stages})
+
+
+def _of_shard(shard: Shard, seen: Seen) -> dict[str, float]:
+    """Its gauges, of this moment where the child's word of them ages."""
+    told: dict[str, float | None] = {name: series.get(()) for name, series in shard.told.gauges.items()}
+    told |= seen.lag_gauges(shard.shard_id)
+    told[metrics.SNAPSHOT_AGE.name] = max(0.0, seen.at_s - shard.told.at_s)
+    if breaker := shard.told.states.get("breaker"):
+        told[metrics.BREAKER.name] = float(breaker != "closed")
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def tells_zeros(told: Snapshot) -> bool:
+    """Whether what was not counted is a 0 for CloudWatch: not where no shard is read here, nor while one holds."""
+    return told.gauge(metrics.HOLDING.name) == 0
 
 
 def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
@@ -152,8 +198,8 @@ def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
 
 def _ages(merged: Merged) -> dict[str, Age]:
     """Each shard's lag when its child last spoke, where it told."""
-    told = [(shard, shard_state.lag(shard, shard.at_s).oldest_age_s) for shard in merged.shards]
-    return {shard.shard_id: Age(shard.at_s, age_s) for shard, age_s in told if age_s is not None}
+    told = [(shard, shard_state.lag(shard, shard.told.at_s).oldest_age_s) for shard in merged.shards]
+    return {shard.shard_id: Age(shard.told.at_s, age_s) for shard, age_s in told if age_s is not None}
 
 
 def _target(standing: Standing, identity: Identity, now: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:

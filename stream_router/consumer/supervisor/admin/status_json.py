@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from stream_router.consumer.supervisor.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.vitals import Known
 from stream_router.process import iso
-from stream_router.telemetry.shards import shard_state
-from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
-from stream_router.telemetry.shards.recent import Age, Recent
-from stream_router.telemetry.shards.shard_state import Lag
+from stream_router.telemetry import shard_state
+from stream_router.telemetry.merged import Merged, Shard
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, HEADROOM, OLDEST_AGE, STAGE_LATENCY
+from stream_router.telemetry.recent import Age, Recent
+from stream_router.telemetry.shard_state import Lag
+from stream_router.telemetry.snapshot import Snapshot
 
 SCHEMA = "stream-router.consumer-status/2"
 
@@ -84,8 +86,8 @@ class Seen(NamedTuple):
     def lag_gauges(self, shard: str) -> dict[str, float | None]:
         """A shard's lag, by the catalogue's names."""
         return {
-            "oldest_unsettled_age_seconds": _round(self.lags[shard].oldest_age_s),
-            "retention_headroom_seconds": _round(self.shard_headroom_s(shard)),
+            OLDEST_AGE.name: _round(self.lags[shard].oldest_age_s),
+            HEADROOM.name: _round(self.shard_headroom_s(shard)),
         }
 
     @property
@@ -193,36 +195,46 @@ def _shard(shard: Shard, seen: Seen) -> dict[str, Any]:
         "shard": shard.shard_id,
         "owner": seen.identity.worker,
         "pid": shard.pid,
-        "at": _iso(shard.at_s),
+        "at": _iso(shard.told.at_s),
         "state": state,
         "reason": reason,
         "since": None if since_s is None else _iso(since_s),
-        "gauges": {**shard.gauges, **seen.lag_gauges(shard.shard_id)},
-        "breaker": shard.told.get("breaker"),
+        "gauges": {**{name: of[()] for name, of in shard.told.gauges.items()}, **seen.lag_gauges(shard.shard_id)},
+        "breaker": shard.told.states.get("breaker"),
         "timeShares": seen.recent.shares(seen.clock, shard),
-        "counters": shard.counters,
-        "deadLetters": shard.dead_letters,
-        "retries": shard.retries,
+        **_counters(shard.told),
     }
 
 
-def _totals(totals: Totals) -> dict[str, Any]:
-    calls = sum(totals.entries_per_call.values())
-    entries = sum(entries * count for entries, count in totals.entries_per_call.items())
-    sent = totals.counters["calls"]
+def _totals(totals: Snapshot) -> dict[str, Any]:
+    by_size = totals.counts.get(ENTRIES_PER_CALL.name, {})
+    calls = sum(by_size.values())
+    entries = sum(int(size) * count for (size,), count in by_size.items())
+    sent, sent_bytes = totals.count(COUNTERS["calls"].name), totals.count(COUNTERS["sent_bytes"].name)
     return {
-        "counters": dict(totals.counters),
-        "deadLetters": dict(totals.dead_letters),
-        "retries": dict(totals.retries),
+        **_counters(totals),
         "calls": calls,
         "entriesPerCall": round(entries / calls, 2) if calls else None,
-        "bytesPerCall": round(totals.counters["sent_bytes"] / sent) if sent else None,
+        "bytesPerCall": round(sent_bytes / sent) if sent else None,
         "latenciesMs": _latencies(totals),
     }
 
 
-def _latencies(totals: Totals) -> dict[str, Any]:
-    return {stage: histogram.summary() for stage, histogram in sorted(totals.latencies.items())}
+def _counters(told: Snapshot) -> dict[str, Any]:
+    """Every counter by its name here, and those with a label by its value."""
+    by_label = {"deadLetters": COUNTERS["dead_lettered"], "retries": COUNTERS["retried"]}
+    return {
+        "counters": {name: told.total(metric.name) for name, metric in COUNTERS.items()},
+        **{
+            key: {label: count for (label,), count in told.counts.get(metric.name, {}).items() if count}
+            for key, metric in by_label.items()
+        },
+    }
+
+
+def _latencies(totals: Snapshot) -> dict[str, Any]:
+    stages = totals.histograms.get(STAGE_LATENCY.name, {})
+    return {stage: histogram.summary() for (stage,), histogram in sorted(stages.items())}
 
 
 def rss_bytes(pid: int | None) -> int | None:

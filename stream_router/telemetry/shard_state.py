@@ -5,7 +5,8 @@ The child's word ages: a child that is stopped says nothing more, and its lag gr
 
 from typing import Literal, NamedTuple
 
-from stream_router.telemetry.shards.merged_shards import Shard
+from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.metrics_catalogue import BEHIND
 
 CALLBACK_WITHIN_S = 10.0
 """A shard without a callback for longer is not known to be caught up (docs/contract.md, "CloudWatch")."""
@@ -32,12 +33,12 @@ def lag(shard: Shard, now_s: float) -> Lag:
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
         return Lag(None, None, caught_up=False)
-    said_ago_s = max(0.0, now_s - shard.at_s)
+    said_ago_s = max(0.0, now_s - shard.told.at_s)
     callback_ago_s += said_ago_s
-    behind_ms = shard.gauges.get("millis_behind_latest")
-    unread_s = behind_ms / 1000 + callback_ago_s if behind_ms else None
+    behind_s = shard.told.gauge(BEHIND.name)
+    unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
-    if received_ms is None and behind_ms is None:
+    if received_ms is None and behind_s is None:
         # Never called: what waits in the stream is not known, only for how long the child waits.
         return Lag(callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None, None, caught_up=False)
     if received_ms is None and unread_s is None:
@@ -56,14 +57,14 @@ def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, fl
     """The state in a word, why in words, and since when (epoch seconds) where that is known."""
     if shard.holding:
         held_s = shard.number("holdingS")
-        since_s = None if held_s is None else shard.at_s - held_s
-        return "holding", str(shard.told.get("holdReason") or shard.holding), since_s
-    if shard.told.get("careful"):
+        since_s = None if held_s is None else shard.told.at_s - held_s
+        return "holding", str(shard.told.states.get("holdReason") or shard.holding), since_s
+    if shard.told.states.get("careful"):
         return "careful", "its child died again and again at one place: one event at a time until it is past it", None
-    if shard.told.get("full"):
+    if shard.told.states.get("full"):
         return "back-pressure", "the window is full, and what is under way is being settled", None
     late = known.oldest_age_s is None or known.oldest_age_s > YOUNG_S
-    silent_s = max(0.0, now_s - shard.at_s)
+    silent_s = max(0.0, now_s - shard.told.at_s)
     if late and silent_s > CALLBACK_WITHIN_S:
         why = f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
         return "catching up", why, None

@@ -5,21 +5,23 @@ Bounded: one sample every ten seconds, for five minutes.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.merged import Merged, Shard
+from stream_router.telemetry.metrics_catalogue import COUNTERS, TIME
+from stream_router.telemetry.snapshot import Snapshot
 
 SAMPLE_S = 10.0
 RATES_S = 60.0
 PERCENTILES_S = 300.0
 
 RATES = {
-    "deliveredPerS": "delivered",
-    "deadLettersPerS": "dead_lettered",
-    "retriesPerS": "retried",
-    "recordsPerS": "records",
+    "deliveredPerS": COUNTERS["delivered"].name,
+    "deadLettersPerS": COUNTERS["dead_lettered"].name,
+    "retriesPerS": COUNTERS["retried"].name,
+    "recordsPerS": COUNTERS["records"].name,
 }
 """Rates by name, each of a counter."""
 
@@ -42,7 +44,7 @@ class Sample(NamedTuple):
     """How it stood at a moment (monotonic seconds)."""
 
     at: float
-    totals: Totals
+    totals: Snapshot
     times: dict[tuple[str, int], Times]
     """Seconds of each child by activity."""
     ages: dict[str, "Age"]
@@ -62,21 +64,18 @@ class Recent:
         times = {(shard.shard_id, shard.pid): _times(shard) for shard in merged.shards}
         self._samples.append(Sample(at, merged.totals, times, dict(ages)))
 
-    def rates(self, at: float, totals: Totals) -> dict[str, float | None]:
+    def rates(self, at: float, totals: Snapshot) -> dict[str, float | None]:
         """Means over the last minute, or over as much of it as is known; None before anything is."""
         base = self._before(at, RATES_S)
         if base is None:
             return dict.fromkeys(RATES)
         over_s = at - base.at
-        return {
-            name: round((totals.counters[counter] - base.totals.counters[counter]) / over_s, 3)
-            for name, counter in RATES.items()
-        }
+        return {name: round((totals.total(one) - base.totals.total(one)) / over_s, 3) for name, one in RATES.items()}
 
-    def totals(self, at: float, totals: Totals) -> tuple[float, Totals]:
+    def totals(self, at: float, totals: Snapshot) -> tuple[float, Snapshot]:
         """What was counted over the last five minutes, and over how many seconds in truth."""
         base = self._before(at, PERCENTILES_S)
-        return (0.0, Totals()) if base is None else (at - base.at, totals.since(base.totals))
+        return (0.0, Snapshot()) if base is None else (at - base.at, totals.since(base.totals))
 
     def shares(self, at: float, shard: Shard) -> dict[str, float] | None:
         """Where the child's time went in the last minute, as shares that sum to 1; None where it does not tell."""
@@ -114,5 +113,4 @@ class Recent:
 
 
 def _times(shard: Shard) -> Times:
-    told: Any = shard.told.get("timeS")
-    return told if isinstance(told, dict) else {}
+    return {activity: seconds for (activity,), seconds in shard.told.counts.get(TIME.name, {}).items()}

@@ -1,5 +1,9 @@
 """What the supervisor sends to CloudWatch: what is known, twice; never a 0 that claims health."""
 
+import os
+import re
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -9,22 +13,37 @@ from typing import Any
 import orjson
 import pytest
 from botocore.exceptions import ClientError
+from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status import Status, snapshot, tells_zeros
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
-from stream_router.consumer.supervisor.worker_metrics import LAST_WITHIN_S, WorkerMetrics
 from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
-from stream_router.model import SNAPSHOTS
+from stream_router.model import Reason
+from stream_router.receiver.stats import Stats
+from stream_router.telemetry import prometheus
 from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGES
-from tests.unit.test_merged_shards import snapshot
+from stream_router.telemetry.cloudwatch_sender import LAST_WITHIN_S, Sender
+from stream_router.telemetry.merged import snapshot_file
+from stream_router.telemetry.metrics_catalogue import (
+    CONSUMER,
+    CONSUMER_IN_CLOUDWATCH,
+    COUNTERS,
+    ENTRIES_PER_CALL,
+    OF_A_CHILD,
+    RECEIVER,
+    STAGE_LATENCY,
+    STAGES,
+)
+from stream_router.telemetry.snapshot import Snapshot
+from tests import told
 
 COUNTED = {one.cloudwatch.name for one in (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL) if one.cloudwatch}
 WHO = Identity("router", "stream", "us-east-1", "worker-1", "default")
 WEEK_S = 168 * 3600.0
+Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class CloudWatch:
@@ -66,14 +85,25 @@ class World:
             self.state, self.vitals, WHO, self.standing, lambda: self.known, lambda: self.now, lambda: self.wall
         )
         self.cloud = CloudWatch()
-        self.send = WorkerMetrics(self.cloud, Whose("us-east-1", "router"), self.status.seen)
+        whose, metrics = Whose("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
+        self.send = Sender(self.cloud, whose, lambda: snapshot(self.status.seen()), metrics, tells_zeros)
+        self.now += 2  # what was there when it began is kept for a second
 
-    def child_says(self, shard: str, pid: int = 1, **told: Any) -> None:
-        folder = self.state.path / SNAPSHOTS
-        folder.mkdir(exist_ok=True)
-        well = {"callbackAgoS": 0.0, "caughtUpAgoS": 0.0, "gauges": {"millis_behind_latest": 0}}
-        said = snapshot(shard, pid, 5, at=self.wall, **well | told)
-        (folder / f"{shard}.{pid}.json").write_bytes(orjson.dumps(said))
+    def child_says(self, shard: str, pid: int = 1, delivered: int = 5, **said: Any) -> None:
+        self.writes(told.caught_up(shard, pid, delivered, at=self.wall, **said))
+
+    def writes(self, said: Snapshot) -> None:
+        file = snapshot_file(self.state.path, said.states["shard"], said.states["pid"])
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(orjson.dumps(said.to_dict()))
+
+    def samples(self) -> dict[Sample, float]:
+        """`/metrics`, read back by Prometheus's own parser."""
+        return {
+            (sample.name.removeprefix("stream_router_"), tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(self.status.pages().metrics.decode())
+            for sample in family.samples
+        }
 
     def after(self, seconds: float) -> None:
         self.now += seconds
@@ -162,7 +192,7 @@ def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
     world.child_says("a")
     assert told_after(0) is None
     assert told_after(2) == 2.0
-    assert told_after(0) == 0.0
+    assert told_after(0) is None
     told_after(1, refusal="Throttling")
     assert told_after(1) == 1.0, "the one before comes with its own time"
     assert [one.get("DaemonRestartCount") for one in map(names, world.cloud.sent[-2:])] == [1.0, 1.0]
@@ -220,15 +250,12 @@ def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog
 def test_what_the_children_counted_is_told_once_and_summed_over_shards(world: World) -> None:
     """Each event in one datum, latencies with their counts; a zero tells none from no child."""
     for shard, delivered in (("a", 5), ("b", 7)):
-        (world.state.path / SNAPSHOTS).mkdir(exist_ok=True)
-        said = snapshot(shard, 1, delivered, at=world.wall)
-        (world.state.path / SNAPSHOTS / f"{shard}.1.json").write_bytes(orjson.dumps(said))
+        world.writes(told.snapshot(shard, 1, delivered, at=world.wall))
     world.send()
     assert world.cloud.data()["RoutingSuccessCount"]["Values"] == [12.0]
     assert sum(world.cloud.data()["RoutingLatencyMilliseconds"]["Counts"]) == 12
     world.after(60)
-    said = snapshot("a", 1, 6, at=world.wall)
-    (world.state.path / SNAPSHOTS / "a.1.json").write_bytes(orjson.dumps(said))
+    world.writes(told.snapshot("a", 1, 6, at=world.wall))
     world.send()
     assert world.cloud.data()["RoutingSuccessCount"]["Values"] == [1.0]
     assert world.cloud.data()["RoutingFailureCount"]["Values"] == [0.0]
@@ -354,3 +381,88 @@ def test_a_worker_without_a_shard_that_reaches_nothing_is_cut_off(world: World) 
     world.known = StreamKnown([], WEEK_S)
     world.after(2)
     assert orjson.loads(world.status.pages().status)["state"] == "running"
+
+
+# --- /metrics
+
+
+def test_counters_carry_the_contracts_names(world: World) -> None:
+    """Delivered, dead letters by reason, retries by code, over all shards."""
+    world.child_says("a", delivered=900)
+    world.child_says("b", delivered=100)
+    found = world.samples()
+    assert found["events_delivered_total", ()] == 1000
+    assert found["dead_letters_total", (("reason", "malformed_json"),)] == 2
+    assert found["retries_total", (("code", ""),)] == 4
+    assert found["daemon_restarts_total", ()] == 0
+
+
+def test_what_was_never_counted_is_0_and_not_missing(world: World) -> None:
+    """`rate` and `increase` do not see the first of a series that begins with it: a lone dead letter, or event."""
+    found = world.samples()
+    assert all(found["dead_letters_total", (("reason", reason.value),)] == 0 for reason in Reason)
+    assert all(found["stage_latency_seconds_count", (("stage", stage),)] == 0 for stage in STAGES)
+    assert found["events_delivered_total", ()] == 0
+    assert not [name for name, labels in found if "shard" in dict(labels)]
+
+
+def test_gauges_are_those_of_the_shards_that_tell_them(world: World) -> None:
+    """A shard that tells nothing has no sample; every shard has its hold and the age of what it said."""
+    world.child_says("a", gauges={"window_bytes": 7, "calls_in_flight": 3}, holding="the bus refuses everything")
+    world.child_says("b")
+    world.after(10)
+    found = world.samples()
+    assert found["window_bytes", (("shard", "a"),)] == 7
+    assert ("window_bytes", (("shard", "b"),)) not in found
+    assert found["holding", (("reason", "the bus refuses everything"), ("shard", "a"))] == 1
+    assert found["holding", (("reason", ""), ("shard", "b"))] == 0
+    assert found["snapshot_age_seconds", (("shard", "a"),)] == pytest.approx(10)
+    assert ("window_bytes", ()) not in found, "the worst of all is for CloudWatch"
+
+
+def test_what_hangs_has_a_sample_and_nothing_else_has(world: World) -> None:
+    """Of a child by its shard, of the daemon with none; no 0 is told of what nobody judged, nor of a rule unknown."""
+    world.vitals.hang((Hang("", 1), Hang("a", 2)))
+    found = world.samples()
+    hanging = {labels: value for (name, labels), value in found.items() if name == "hanging"}
+    assert hanging == {(("shard", ""),): 1.0, (("shard", "a"),): 1.0}
+    assert ("rule_matched", ()) not in found
+
+
+def test_the_classic_buckets_are_exact_but_for_one_fine_bucket(world: World) -> None:
+    """Each cumulative count lies between those of the exact values at the bound less and more 1 %."""
+    world.child_says("a", delivered=900)
+    found, exact_s, stage = world.samples(), [n / 1000 for n in range(1, 901)], ("stage", "received_to_accepted")
+    for bound in STAGE_LATENCY.bounds:
+        count = found["stage_latency_seconds_bucket", (("le", str(bound)), stage)]
+        below, above = (sum(value <= bound * factor for value in exact_s) for factor in (0.989, 1.011))
+        assert below <= count <= above
+    assert found["stage_latency_seconds_bucket", (("le", "+Inf"), stage)] == 900
+    assert found["stage_latency_seconds_sum", (stage,)] == pytest.approx(sum(exact_s), rel=0.01)
+    assert found["entries_per_call_bucket", (("le", "10.0"),)] == found["entries_per_call_count", ()] == 90
+
+
+def test_every_family_stands_in_the_catalogue_and_every_one_of_it_is_shown(world: World) -> None:
+    """A metric that is only in the table, or only on a page, is a promise that nobody keeps."""
+    gauges = {metric.name: 1.0 for metric in OF_A_CHILD}
+    world.child_says("a", gauges=gauges, holding="bytes", breaker="open", times_s={"work": 1.25})
+    world.known = StreamKnown([], WEEK_S)
+    world.vitals.daemon_runs(os.getpid())
+    world.vitals.hang((Hang("a", 2),))
+    for second in (0.0, 1.0):
+        world.standing.heard(Yes(), second)
+    stats = Stats(("", "expert"))
+    known = {metric.name.removeprefix("receiver_"): 1.0 for metric in RECEIVER}
+    receiver = prometheus.page(stats.snapshot(known, {"InternalFailure": 1}), RECEIVER, "receive")
+    for text, table in ((world.status.pages().metrics.decode(), CONSUMER), (receiver.decode(), RECEIVER)):
+        kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+        assert kinds == {metric.full_name: metric.kind for metric in table}
+        with_samples = {family.name for family in text_string_to_metric_families(text) if family.samples}
+        may_be_unknown = {"stream_router_catch_up_seconds"}
+        assert {metric.full_name.removesuffix("_total") for metric in table} - with_samples <= may_be_unknown
+        if shutil.which("promtool"):  # Prometheus's own linter of names and units (Debian's package prometheus)
+            ran = subprocess.run(
+                ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+            )
+            assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert world.samples()["child_time_seconds_total", (("activity", "work"),)] == 1.25
