@@ -253,11 +253,17 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     elif len(found) > limits.RECORD_MAX_EVENTS:
         found = [_too_many(record, 0, data)]
     record.expect(len(found))
-    events = [one if isinstance(one, Event) else one.event for one in found]
-    # What an operator put back has no age: it was received long ago, and nobody has waited for it since.
-    ages = [event.received_at_ms for event in events if not event.resubmitted]
-    record.received_at_ms = min(ages) if ages else record.arrived_at_ms
+    record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
+    if b'"resubmitted"' in data:
+        _look_for_put_back(record, [one if isinstance(one, Event) else one.event for one in found])
     return found
+
+
+def _look_for_put_back(record: Record, events: list[Event]) -> None:
+    """What an operator put back has no age: it was received long ago, and nobody has waited for it since."""
+    ages = [event.received_at_ms for event in events if not event.resubmitted]
+    record.put_back = len(ages) < len(events)
+    record.received_at_ms = min(ages) if ages else record.arrived_at_ms
 
 
 def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:

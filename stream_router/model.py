@@ -118,7 +118,8 @@ class Record:
     arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
     is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
     told once, when the last of its events is; the record's bytes are given back then. `received_at_ms` is when the
-    first of its events was received, once it is opened; until then, when it arrived.
+    first of its events was received, once it is opened; until then, when it arrived. `put_back` says that some of its
+    events are what an operator put on the stream again.
     """
 
     __slots__ = (
@@ -128,6 +129,7 @@ class Record:
         "events",
         "on_settled",
         "opened_at_ms",
+        "put_back",
         "received_at_ms",
         "sequence_number",
         "size_bytes",
@@ -151,6 +153,7 @@ class Record:
         self.arrived_at_ms = arrived_at_ms
         self.received_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
+        self.put_back = False
         self.events = 0
         self.unsettled = NOT_OPENED
         self.batch = batch

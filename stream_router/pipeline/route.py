@@ -102,7 +102,7 @@ class Router:
         if len(entries) < len(made):
             letters = [one for one in made if type(one) is DeadLetter]
             dropped = [one for one in made if type(one) is Dropped]
-        put_back = len([1 for entry in entries if entry.event.resubmitted])
+        put_back = len([1 for entry in entries if entry.event.record.put_back and entry.event.resubmitted])
         self.limit.judge(len(entries) - put_back, [letter for letter in letters if not letter.event.resubmitted])
         self.bury(letters)
         self._drop(dropped)
@@ -117,8 +117,8 @@ class Router:
 
     def _next(self, handed: Handed) -> None:
         match handed:
-            case Delivered(entries, took_s):
-                self._delivered(entries, took_s)
+            case Delivered():
+                self._delivered(handed.entries, handed.took_s)
             case Retried(entries_and_codes):
                 self._ledger.retried(entries_and_codes)
             case Unpublished(entry, why):
@@ -146,7 +146,7 @@ class Router:
                 special = True
             else:
                 record.batch.delivered += 1
-                special = special or event.resubmitted != ""
+                special = special or record.put_back
             record.settle(event.line)
         if special:
             own = [entry.detail_type != PROBE_TYPE for entry in entries]

@@ -24,6 +24,7 @@ from stream_router.model import (
     new_event,
 )
 from stream_router.pipeline import details
+from stream_router.pipeline.details import EVENT_SOURCE
 from stream_router.pipeline.mapping import config_file, exact_json
 from stream_router.pipeline.mapping.mapper import Mapped, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
@@ -80,10 +81,9 @@ class Transform:
         self._fragment = orjson.Fragment(orjson.dumps(metadata))
 
     def __call__(self, found: Event | DeadLetter) -> Made:
-        if type(found) is DeadLetter:
+        if isinstance(found, DeadLetter):
             return Dropped(found.event, "") if self._is_anothers(found.event) else found
         event = found
-        assert type(event) is Event
         if event.resubmitted and self._is_anothers(event):
             return Dropped(event, "")
         try:
@@ -93,9 +93,10 @@ class Transform:
             if type(body) is Accepted:
                 return details.accepted(event, body.text)
             mapped = self._read(event)
-            if self._drop_types and not self._drop_types.isdisjoint((mapped.event_type, mapped.sender_type)):
+            event_type = mapped.event_type
+            if self._drop_types and not self._drop_types.isdisjoint((event_type, mapped.sender_type)):
                 return Dropped(event, mapped.sender_type)
-            if mapped.event_type in self._fixed_bytes:
+            if event_type in self._fixed_bytes:
                 return self._entry(event, mapped)
             return self._unrouted(event, mapped)
         except Rejected as rejected:
@@ -153,7 +154,7 @@ class Transform:
         detail = {
             "correlationId": correlation_id(event_id),
             "eventId": event_id,
-            "eventSource": details.EVENT_SOURCE,
+            "eventSource": EVENT_SOURCE,
             "eventType": event_type,
             "originalEventId": interaction_id,
             "conversationId": conversation_id,

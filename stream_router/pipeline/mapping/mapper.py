@@ -150,7 +150,7 @@ class Validator:
             if timestamp is not RECEIVED and not shape.lenient:
                 raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
             time, time_s = iso(event.received_at_ms), event.received_at_ms / 1000
-        if interaction_id == EVENT_ID:
+        if shape.lenient and interaction_id == EVENT_ID:
             interaction_id = event.event_id
         conversation_id, sender_type = fields.get("conversationId"), fields["eventType"]
         return _new_mapped(

@@ -18,6 +18,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 _MARKS = "--T::"
 """Of 2026-11-24T09:30:00, every third character from the first hyphen on: so nearly all senders write."""
+_MARKS_WITH_MILLISECONDS = _MARKS + "."
+_UTC_OFFSETS = ("Z", "+00:00")
 
 _NUMBER = re.compile(r"\d{10,13}(?:\.\d{1,9})?", re.ASCII)
 _COMPACT = re.compile(r"\d{14}", re.ASCII)
@@ -43,16 +45,16 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     before 1970 or after 9999.
     """
     if type(value) is str:
-        if value[4:18:3] != _MARKS or not value.isprintable():
-            return _from_text(value.strip(), zone)
-        moment = _from_iso(value)
+        marks = value[4:20:3]
         # What is written as it leaves: to write it anew would cost several times as much. An hour 24, which Python
         # reads from 3.14 on, is written anew: not everybody reads it.
-        if value[19:20] == "." and value[23:] in ("Z", "+00:00") and value[11:13] != "24":
-            time_s = moment.timestamp()
+        if marks == _MARKS_WITH_MILLISECONDS and value[23:] in _UTC_OFFSETS and value[11:13] != "24":
+            time_s = _from_iso(value).timestamp()
             if time_s >= 0:
                 return value if value[23] == "Z" else f"{value[:23]}Z", time_s
-        return _from_moment(moment, zone)
+        if marks[:5] == _MARKS and value.isprintable():
+            return _from_moment(_from_iso(value), zone)
+        return _from_text(value.strip(), zone)
     if type(value) is int or type(value) is float:
         return _from_number(Decimal(repr(value)))
     if type(value) is ExactNumber:

@@ -211,20 +211,20 @@ class Publisher(Stage[Entry]):
 
     def collect(self) -> Sequence[Handed]:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
+        if not (self.dispatcher.collectable or self._unpublished):
+            return ()
         handed: list[Handed] = []
-        if self.dispatcher.collectable:
-            accepted, given_up, retried, took_s = self.dispatcher.collect()
-            if accepted:
-                failpoint("after_accept_before_settle")
-            for entries, took in zip(accepted, took_s, strict=True):
-                self._admit(self._lanes.leave(entries))
-                handed.append(Delivered(entries, took))
-            if retried:
-                handed.append(Retried(retried))
-            handed += [Unpublished(entry, why) for entry, why in given_up]
-        if self._unpublished:
-            handed += self._unpublished
-            self._unpublished = []
+        accepted, given_up, retried, took_s = self.dispatcher.collect()
+        if accepted:
+            failpoint("after_accept_before_settle")
+        for entries, took in zip(accepted, took_s, strict=True):
+            self._admit(self._lanes.leave(entries))
+            handed.append(Delivered(entries, took))
+        if retried:
+            handed.append(Retried(retried))
+        handed += [Unpublished(entry, why) for entry, why in given_up]
+        handed += self._unpublished
+        self._unpublished = []
         return handed
 
     def _admit(self, entries: list[Entry]) -> None:
