@@ -16,7 +16,7 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import Disposition, call_disposition, entry_disposition, of_put_events
 from stream_router.model import Entry, Event, Reason, Record, correlation_id, event_id
 from stream_router.operate.resources import pattern as pattern_of
-from stream_router.pipeline.delivery.blame import Policy, Tries
+from stream_router.pipeline.delivery.blame import Tries
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
@@ -68,8 +68,8 @@ def test_jitter_comes_from_a_function_that_exists() -> None:
     """`math.random` does not: the first retry of the article's script raised AttributeError."""
     tries = Tries(99.0, 100.0)
     tries.own = 1
-    assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.0) == 100.0
-    assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.5) == 100.125
+    assert tries.next_own_at(100.0, 4, lambda: 0.0) == 100.0
+    assert tries.next_own_at(100.0, 4, lambda: 0.5) == 100.125
 
 
 def test_a_call_without_any_answer_is_handled() -> None:

@@ -42,20 +42,12 @@ FEW = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
 
 
-class Backoff(NamedTuple):
-    """How far apart the tries of one item are: exponential with full jitter, in seconds.
+OWN_FIRST_S, OWN_GROWTH, OWN_LONGEST_S = 0.25, 4.0, 10.0
+"""How far apart the tries of an item are that failed by itself: exponential with full jitter. Most troubles pass within
+a quarter of a second; the others have the whole spread."""
 
-    Most troubles pass within a quarter of a second; the others have the whole spread.
-    """
-
-    first_s: float = 0.25
-    """The longest first delay after an item failed by itself."""
-    growth: float = 4.0
-    longest_s: float = 10.0
-    call_first_s: float = 0.1
-    """The longest first delay after a whole call failed."""
-    call_growth: float = 2.0
-    call_longest_s: float = 2.0
+CALL_FIRST_S, CALL_LONGEST_S = 0.1, 2.0
+"""The same after a whole call failed, doubled each time."""
 
 
 class Policy(NamedTuple):
@@ -69,7 +61,6 @@ class Policy(NamedTuple):
     max_retries: int
     outage_gives_up: bool = False
     max_rate: float = 0.0
-    backoff: Backoff = Backoff()
 
 
 NEVER_GIVEN_UP = 1_000_000_000
@@ -134,18 +125,14 @@ class Tries:
         self.first_own_at = first_own_at
         """When it failed by itself for the first time; 0.0 where it did not."""
 
-    def next_own_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+    def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
         """When to try again after the item's own failure: the last time after the spread."""
-        backoff = policy.backoff
-        at = now + backoff_s(self.own - 1, backoff.first_s, backoff.longest_s, random(), backoff.growth)
-        return max(at, self.first_own_at + SPREAD_S) if self.own >= policy.max_retries > 0 else at
+        at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
+        return max(at, self.first_own_at + SPREAD_S) if self.own >= max_retries > 0 else at
 
-    def next_with_all_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+    def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
         """When to try again after a failure of the whole call."""
-        backoff = policy.backoff
-        return now + backoff_s(
-            self.all - 1, backoff.call_first_s, backoff.call_longest_s, random(), backoff.call_growth
-        )
+        return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())
 
 
 class Blame(Generic[T]):

@@ -367,9 +367,9 @@ class Dispatcher(Generic[T]):
             case Then.BURY:
                 self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
             case Then.WAIT:
-                self._again(item, tries.next_with_all_at(now, self._policy, self._random), outcome.code)
+                self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
             case _:
-                self._again(item, tries.next_own_at(now, self._policy, self._random), outcome.code)
+                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), outcome.code)
                 self._say_who_waits_alone(outcome.code)
 
     def _say_who_waits_alone(self, code: str) -> None:
@@ -396,7 +396,7 @@ class Dispatcher(Generic[T]):
         self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
         if self._suspects.returned(items):
             return
-        at = tried[0].next_with_all_at(now, self._policy, self._random)
+        at = tried[0].next_with_all_at(now, self._random)
         for item in items:
             self._again(item, at, refusal.code)
 
