@@ -232,16 +232,3 @@ def test_the_oldest_event_is_the_one_that_came_first_of_those_not_settled() -> N
     records[1].settle(0)
     mark.advance(3.0)
     assert mark.oldest_ms() is None
-
-
-def test_the_oldest_event_is_told_as_it_stands_at_the_moment() -> None:
-    """What is settled meanwhile counts no more, though nobody moved the watermark since."""
-    bench = Bench()
-    record = Record(b"", 1, 0, 40)
-    record.expect(1)
-    bench.checkpoints.expect([record], 1)
-    assert bench.checkpoints.oldest_ms() == (40, 40)
-    assert not bench.checkpoints.settled
-    record.settle(0)
-    assert bench.checkpoints.oldest_ms() is None
-    assert bench.checkpoints.settled

@@ -3,7 +3,6 @@
 import base64
 import errno
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,18 +324,6 @@ def test_without_its_marker_a_careful_shard_does_not_go_on(
         guard._begin(records()[1], 0, once=False)
     assert "a careful shard stands without its crash marker: No space left on device" in caplog.text
     assert not (careful / "shard-1.json").exists()
-
-
-def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path) -> None:
-    """Two threads write the file at one moment, long contents and short: what is read afterwards is one of them."""
-    guard = born(tmp_path)
-    for number in range(200):
-        watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
-        watcher.start()
-        guard._begin(Record(b"", 10 ** (number % 30)), 0, once=False)
-        watcher.join()
-        life_of(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["shard-1.json"]
 
 
 def test_an_older_process_writes_into_no_file_of_a_newer_one(tmp_path: Path) -> None:
