@@ -1,7 +1,7 @@
-"""Makes what the consumer sends events to: the bus, its proof, the dead-letter queue, the bucket.
+"""Makes what a shard's child sends events to: the bus, the dead-letter queue, the bucket.
 
-A shard's child uses them, and so do the operator's commands that publish again. Another bus is a class beside
-`ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`, and is made here.
+Another bus is a class beside `ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`,
+and is made here.
 """
 
 import random
@@ -15,7 +15,7 @@ from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Transport
+from stream_router.aws.signed_calls import Transport
 from stream_router.consumer.targets import Targets
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
@@ -76,11 +76,12 @@ class V2Bus:
 
 
 class Destinations:
-    """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
+    """One child's calls. Raises CredentialsError where no credentials come for half a minute.
 
-    def __init__(
-        self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES, targets: Targets | None = None
-    ) -> None:
+    An answer may have `max_answer_bytes`; `targets` are found here where nobody has found them before.
+    """
+
+    def __init__(self, settings: Consumer, max_answer_bytes: int, targets: Targets | None) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         credentials = patiently(lambda: CredentialSource(self.session))
