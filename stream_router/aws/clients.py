@@ -44,8 +44,6 @@ class Clients:
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
     cloudwatch: "CloudWatchClient"
-    service_quotas: Any
-    """No type stubs are installed."""
     s3: Any
     """No type stubs are installed."""
     sts: "STSClient"
@@ -60,7 +58,7 @@ class Clients:
         """The client of that name, made when it is first asked for."""
         if name not in Clients.__annotations__:
             raise AttributeError(name)
-        service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2", "service_quotas": "service-quotas"}
+        service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2"}
         config = ONCE if name == "kinesis_once" else CONFIG
         credentials.find(self._session)
         service_name = service.get(name, name)

@@ -47,7 +47,7 @@ def _session(region: str) -> Session:
     return made
 
 
-_VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER", "service-quotas": "SERVICE_QUOTAS"}
+_VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
 """How botocore calls a service in the name of its endpoint's variable, where that is not the service's own name."""
 
 

@@ -17,7 +17,7 @@ from stream_router.aws import credentials
 from stream_router.checks import LATER, Finding, Verdict, of_error, skipped
 from stream_router.errors import SettingsError
 from stream_router.operate.doctor import bus, deployment, host, letters, probe, stream
-from stream_router.operate.doctor.world import Check, Subject, World, depends_on, of_line
+from stream_router.operate.doctor.world import Check, Subject, World, of_line
 from stream_router.send.signing import own_url
 
 DEADLINE_S = 13.0
@@ -106,7 +106,11 @@ class _Looked:
             code = self._next(found)
             says = f"no answer within {DEADLINE_S:.0f} s"
             found.append(Finding(code, self.subject.checks[code].about, Verdict.UNKNOWN, says, LATER))
-        return _filled(self.subject, found, depends_on(found[-1]) if found else "not asked")
+        if not found:
+            return _filled(self.subject, [], "not asked")
+        last = found[-1]
+        why = last.says if last.verdict is Verdict.SKIPPED else f"waits for {last.code}"
+        return _filled(self.subject, found, why)
 
 
 def _filled(subject: Subject, found: Sequence[Finding], why: str) -> list[Finding]:

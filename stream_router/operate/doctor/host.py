@@ -261,7 +261,7 @@ def _account(world: World) -> Iterator[Finding]:
         found = credentials.find(world.session)
         no, told = ask("SR010", "AWS credentials", "who we are", who, _UNKNOWN)
     except SettingsError as error:  # an endpoint that is no URL, a CA bundle that cannot be read
-        yield wrong("SR010", *_parts(str(error)))
+        yield of_line("SR010", str(error))
         return
     except BotoCoreError as error:
         yield checks.of_error("SR010", "AWS credentials", "who we are", error, {})
@@ -270,15 +270,9 @@ def _account(world: World) -> Iterator[Finding]:
         says = f"{java.PROBLEM}: `consume` would not start"
         no = warn("SR010", "AWS_PROFILE", says, java.CURE)
     elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
-    emulated = [f"; not AWS itself: {', '.join(elsewhere)}"] if elsewhere else [""]
-    yield no or ok("SR010", f"account {told['Account']}, {told['Arn']}, {world.settings.aws_region}{emulated[0]}")
+    where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
+    yield no or ok("SR010", f"account {told['Account']}, {told['Arn']}, {where}")
     yield _clock(world, served_s(answer))
-
-
-def _parts(line: str) -> tuple[str, str, str]:
-    setting, _, rest = line.partition(": ")
-    problem, _, cure = rest.partition("; ")
-    return setting, problem, cure
 
 
 def _clock(world: World, theirs_s: float | None) -> Finding:

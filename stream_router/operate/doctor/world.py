@@ -14,7 +14,7 @@ from botocore.session import Session
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
-from stream_router.checks import ONCE, Finding, Verdict, skipped, wrong
+from stream_router.checks import ONCE, Finding, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
@@ -112,9 +112,6 @@ def of_line(code: str, line: str) -> Finding:
     """A SettingsError's line as a finding. That there are no credentials is SR010's to say."""
     setting, _, rest = line.partition(": ")
     problem, _, cure = rest.partition("; ")
-    return skipped(code, "waits for SR010") if setting == "AWS credentials" else wrong(code, setting, problem, cure)
-
-
-def depends_on(found: Finding) -> str:
-    """Why what comes after a finding is not asked."""
-    return found.says if found.verdict is Verdict.SKIPPED else f"waits for {found.code}"
+    if setting == "AWS credentials" and code != "SR010":
+        return skipped(code, "waits for SR010")
+    return wrong(code, setting, problem, cure)
