@@ -300,19 +300,6 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
     return _settle(answer, lambda body: _by_id(body, body_md5s))
 
 
-def of_message_batch(answer: Answer, sent: int) -> list[Outcome] | Refusal:
-    """The outcome of each entry of a DeleteMessageBatch or ChangeMessageVisibilityBatch call, by its ids "0", "1", ….
-
-    Nothing is stored, so the id alone is the proof.
-    """
-    return _settle(answer, lambda body: _by_id(body, [None] * sent))
-
-
-def of_receive_message(answer: Answer) -> list[dict[str, Any]] | Refusal:
-    """The messages of a ReceiveMessage call."""
-    return _settle(answer, lambda body: [dict(message) for message in body.get("Messages") or []])
-
-
 def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
     """What a call that reads found. Its answer has the member `has`; "" where it may have none."""
 
@@ -380,12 +367,11 @@ def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
     return ACCEPTED
 
 
-def _by_id(body: dict[str, Any], body_md5s: Sequence[str | None]) -> list[Outcome]:
-    """An MD5 of None: the id alone is the proof, since nothing is stored."""
+def _by_id(body: dict[str, Any], body_md5s: Sequence[str]) -> list[Outcome]:
     outcomes: list[Outcome | None] = [None] * len(body_md5s)
     for result in body.get("Successful") or []:
-        at, md5 = _place(result, outcomes), result.get("MD5OfMessageBody")
-        proven = body_md5s[at] is None or (result.get("MessageId") and md5 == body_md5s[at])
+        at = _place(result, outcomes)
+        proven = result.get("MessageId") and result.get("MD5OfMessageBody") == body_md5s[at]
         outcomes[at] = ACCEPTED if proven else Outcome(Disposition.RETRY, "Md5Mismatch")
     for result in body.get("Failed") or []:
         at = _place(result, outcomes)
