@@ -89,8 +89,8 @@ OF_THE_AUTHORS = {
     "a 5xx is bisected": Mutant("errors.py", "status < 500 and _known", "_known", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
         "pipeline/delivery/blame.py",
-        "return self._alone(refused_at, now, under_way) or Then.ALONE",
-        "return Then.BURY",
+        "        return Then.ALONE\n",
+        "        return Then.BURY\n",
         ("tests/unit/test_dispatch.py", "tests/unit/test_dispatch_stays_alive.py"),
     ),
     "suspects take every probe": Mutant(

@@ -179,6 +179,20 @@ def test_who_waits_alone_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) <= 2
 
 
+def test_nobody_is_said_to_wait_alone_whose_retries_are_not_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Not after another waited so either, be it refused for its content or sick."""
+    pipeline, bad = rig(), entry(0)
+    refuse(pipeline, bad)
+    pipeline.router.publisher.take([bad])
+    pipeline.run_for(10)
+    pipeline.run_in_company(limit_s=30)
+    caplog.clear()
+    sick(pipeline, later := entry(1))
+    pipeline.router.publisher.take([later])
+    pipeline.run_for(25)
+    assert "no other tells" not in caplog.text
+
+
 def test_a_conversations_budget_goes_on() -> None:
     """With ordering, the next sick one of a conversation whose first was given up needs no half minute."""
     pipeline = rig(ordered=True)

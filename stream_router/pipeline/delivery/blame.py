@@ -152,7 +152,7 @@ class Blame(Generic[T]):
         self.ends_since: float | None = None
         """Since when the shard is at its end: nothing more will come."""
         self.waits_alone = False
-        """Whether an item that had its retries waits for another to be compared with."""
+        """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
         """Items under way that failed by themselves."""
 
@@ -176,6 +176,7 @@ class Blame(Generic[T]):
 
     def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
         """The table: what becomes of an item whose own code says this. `under_way` counts all that is."""
+        self.waits_alone = False
         match disposition:
             case Disposition.DEAD_LETTER:
                 return Then.BURY
@@ -187,8 +188,8 @@ class Blame(Generic[T]):
         # that is over by now.
         accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
         if not accepted + failed:
-            return self._alone(tries.first_own_at, now, under_way) or Then.RETRY
-        self.waits_alone = False
+            self.waits_alone = True
+            return Then.BURY if self._is_over(tries.first_own_at, now, under_way) else Then.RETRY
         if accepted < WELL_SHARE * (accepted + failed):
             # Everybody's trouble: what came so far was no word about the item, and its budget begins anew.
             tries.own, tries.first_own_at = 1, now
@@ -202,15 +203,14 @@ class Blame(Generic[T]):
 
         One other that was accepted by a call sent since is proof: it is poison.
         """
-        if self.first_tries.accepted_sent_at > refused_at:
+        if self.first_tries.accepted_sent_at > refused_at or self._is_over(refused_at, now, under_way):
             return Then.BURY
-        return self._alone(refused_at, now, under_way) or Then.ALONE
+        return Then.ALONE
 
-    def _alone(self, first_at: float, now: float, under_way: int) -> Then | None:
-        """What becomes of an item that has nobody to be compared with: it waits, but not for ever at a shard's end."""
-        self.waits_alone = True
+    def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
+        """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
         ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= AT_THE_END_S
-        return Then.BURY if ended and under_way <= FEW else None
+        return ended and under_way <= FEW
 
     def is_sick(self, item: T) -> bool:
         """Whether the item failed by itself before."""
@@ -244,5 +244,4 @@ class Blame(Generic[T]):
         tries = self._tries.pop(self._key(item), None)
         if tries and tries.own:
             self.sick -= 1
-            self.waits_alone = self.waits_alone and self.sick > 0
         return tries
