@@ -92,6 +92,13 @@ def _run(settings: Consumer, state: StateDir) -> int:
     )
     status = _status(settings, state, vitals, stream, prover)
     history, admin = _admin_port(settings, vitals, status)
+    metrics = Sender(
+        cloudwatch.client(session),
+        cloudwatch.Whose(settings.aws_region, settings.application),
+        lambda: snapshot(status.seen()),
+        CONSUMER_IN_CLOUDWATCH,
+        tells_zeros,
+    )
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
@@ -102,13 +109,6 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
         log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
-    metrics = Sender(
-        cloudwatch.client(session),
-        cloudwatch.Whose(settings.aws_region, settings.application),
-        lambda: snapshot(status.seen()),
-        CONSUMER_IN_CLOUDWATCH,
-        tells_zeros,
-    )
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
         hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.seen().merged.shards)
