@@ -98,6 +98,12 @@ CHILD = {
         "if False:",
         ("tests/unit/test_crash_guard.py",),
     ),
+    "a killer that was put back costs many deaths": Mutant(
+        "consumer/child/crash_guard.py",
+        "if self.once or self.at_work == self.suspect:",
+        "if self.at_work == self.suspect:",
+        ("tests/unit/test_crash_guard.py",),
+    ),
     "an orphan goes on sending": Mutant(
         "consumer/child/__main__.py",
         '    threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", '

@@ -40,7 +40,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_receiver_batcher.py",),
     ),
     "an exception in a callback is swallowed": Mutant(
-        "consumer/child/daemon/protocol.py",
+        "consumer/child/kcl_adapter.py",
         "        action.dispatch(self.checkpointer, self.processor)\n",
         "        try:\n            action.dispatch(self.checkpointer, self.processor)\n"
         "        except Exception:\n            pass\n",
@@ -160,19 +160,19 @@ OF_THE_AUTHORS = {
         matrix("whatever_the_queue"),
     ),
     "the checkpoint passes what is unsettled": Mutant(
-        "consumer/child/progress/watermark.py",
+        "consumer/child/watermark.py",
         "return isinstance(one, Position) or not one.unsettled",
         "return True",
         ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
     ),
     "a checkpoint rests on an old proof": Mutant(
-        "consumer/child/progress/checkpoints.py",
-        "return self._proof.latest() > self._proof_s",
-        "return False",
+        "consumer/child/checkpoints.py",
+        "and self.proof.proven_s > self._proof_s",
+        "and False",
         ("tests/unit/test_checkpoints.py",),
     ),
     "a window full of the sick stands for good": Mutant(
-        "consumer/child/intake/room.py",
+        "consumer/child/room.py",
         'if full_by in ("span", "bytes") and',
         'if full_by == "span" and',
         ("tests/unit/test_shard_keeps_up.py",),
@@ -185,7 +185,7 @@ OF_THE_AUTHORS = {
         ("tests/simulation",),
     ),
     "the watermark passes what is unsettled": Mutant(
-        "consumer/child/progress/watermark.py",
+        "consumer/child/watermark.py",
         "return isinstance(one, Position) or not one.unsettled",
         "return isinstance(one, Position) or not (one.unsettled and one.sequence_number % 2)",
         ("tests/simulation",),
@@ -203,7 +203,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
     ),
     "sequence numbers are compared as text": Mutant(
-        "consumer/child/progress/watermark.py",
+        "consumer/child/watermark.py",
         "    sequence_number: int\n    sub_sequence_number: int\n",
         "    sequence_number: int\n    sub_sequence_number: int\n\n"
         "    def __lt__(self, other):\n        return str(self[0]) < str(other[0])\n\n"
@@ -218,7 +218,7 @@ OF_THE_AUTHORS = {
         ("import Answer, Disposition", "import ACCEPTED, Answer, Disposition"),
     ),
     "the window has no bound": Mutant(
-        "consumer/child/intake/window.py",
+        "consumer/child/window.py",
         "if self.held_bytes >= self._max_bytes:",
         "if False:",
         ("tests/unit/test_window.py",),
@@ -236,7 +236,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_shard.py",),
     ),
     "an audit record is written early": Mutant(
-        "consumer/child/intake/window.py",
+        "consumer/child/window.py",
         "if not batch.unsettled and not batch.is_open:",
         "if not batch.is_open:",
         ("tests/unit/test_shard_snapshot.py", "tests/unit/test_shard.py", "tests/unit/test_window.py"),
@@ -252,7 +252,7 @@ OF_THE_AUTHORS = {
         ),
     ),
     "the checkpoint stands still under load": Mutant(
-        "consumer/child/progress/watermark.py",
+        "consumer/child/watermark.py",
         "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
         "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
         ("tests/property/test_watermark.py",),
