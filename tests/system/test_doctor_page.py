@@ -74,7 +74,7 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         events: Any = world._client("events")
         events.put_rule(Name="theirs", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))
         status, found = doctor(world, "--end-to-end")
-        assert status == 0, found
+        assert status == 0, [one for one in found.values() if one["verdict"] not in ("well", "skipped")]
         assert re.fullmatch(r"answered 202 in \d+ ms", found["SR201"]["says"])
         assert [rule["Name"] for rule in events.list_rules()["Rules"]] == ["cxone-webhook-router", "theirs"]
         assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
