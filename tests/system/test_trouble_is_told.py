@@ -123,7 +123,7 @@ def _not_described(told: Told) -> None:
     told.post(8)
     until(lambda: len(told.bus.lines("PutEvents", "accepted")) >= before + 8, 30, "events go on")
     assert [line] == told.bad()
-    assert "AccessDeniedException; events go on while it accepts them" in line["message"]
+    assert "AccessDeniedException; events go on while the bus accepts them" in line["message"]
     assert "held" not in line["message"]
     told.next()
     told.wait_for("target-answers")
