@@ -13,7 +13,7 @@ import pytest
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
 from tests.half_faked import started
-from tests.system.world import PROGRAM, World, until, webhook
+from tests.system.world import World, until, webhook
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
 
@@ -90,7 +90,6 @@ def test_each_trouble_of_the_consumer_is_told_once_with_its_cure(
         trouble(told)
         told.settle()
     assert SECRET not in (world.folder / "consume.log").read_text("utf-8")
-    _another_stream(told)
 
 
 def call_error(operation: str, code: str) -> dict[str, Any]:
@@ -159,20 +158,3 @@ def _frozen(told: Told) -> None:
     os.kill(stack, signal.SIGCONT)
     assert told.size_bytes() < 60_000, "1.9 MB in 100 s once"
     assert len(told.bad()) < 40, "773 lines once"
-
-
-def _another_stream(told: Told) -> None:
-    """A22: the same application on another stream would begin at that one's checkpoints."""
-    told.world.consumer.terminate()
-    assert told.world.consumer.wait(60) == 0
-    told.world.kinesis.create_stream(StreamName="another", ShardCount=2)
-    told.next()
-    again = told.world.start("again", PROGRAM, "consume", STREAM_ROUTER_STREAM="another")
-    assert again.wait(60) == 78
-    *_, line = (told.world.folder / "again.log").read_text("utf-8").splitlines()
-    assert line.startswith("stream-router: STREAM_ROUTER_APPLICATION: its checkpoints are of another stream")
-    assert line.endswith("(SR105)")
-    same = told.world.start("same", PROGRAM, "consume")
-    until(lambda: len(told.world.children()) >= 2, 90, "on its own stream it starts")
-    same.terminate()
-    assert same.wait(60) == 0
