@@ -31,7 +31,7 @@ PLACES = {
     "dead_letter_stored_before_settled": Plan(),
     "claim_check_stored_before_entry_sent": Plan(nth=1),
     "audit_record_written": Plan(),
-    "state_file_written_before_rename": Plan(nth=3),
+    "state_file_written_before_rename": Plan(nth=2),
     "in_shard_end": Plan(1, "shardEnded"),
     "in_lease_lost": Plan(1, "leaseLost"),
     "in_shutdown_requested": Plan(1),

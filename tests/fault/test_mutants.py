@@ -73,7 +73,9 @@ OF_THE_AUTHORS = {
         'a classic PutEvents call, by position."""\n    if answer.status == 0:\n        return [ACCEPTED] * sent\n',
         matrix("reset"),
     ),
-    "SQS's MD5 is not looked at": Mutant("errors.py", " and md5 == body_md5s[at]", "", matrix("MD5")),
+    "SQS's MD5 is not looked at": Mutant(
+        "errors.py", ' and result.get("MD5OfMessageBody") == body_md5s[at]', "", matrix("MD5")
+    ),
     "throttling is the data's fault": Mutant(
         "errors.py",
         '(Meaning(_HOLD, _LESS, Kind.THROTTLING), "Throttling ',
@@ -107,8 +109,8 @@ OF_THE_AUTHORS = {
     ),
     "what is accepted late proves everything": Mutant(
         "pipeline/delivery/blame.py",
-        "if self.first_tries.accepted_sent_at > refused_at:",
-        "if self.first_tries.accepted_at > refused_at:",
+        "if self.first_tries.accepted_sent_at > refused_at or",
+        "if self.first_tries.accepted_at > refused_at or",
         ("tests/unit/test_dispatch_stays_alive.py", "tests/unit/test_blame.py"),
     ),
     "an outage spends an entry's budget": Mutant(
