@@ -11,7 +11,6 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator, Sequence
-from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 import httpx
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from stream_router.errors import SettingsError
-from stream_router.process import heard_by, iso, now_ms
+from stream_router.process import iso, now_ms
 from stream_router.settings.operators import Top
 from stream_router.top.view import Host, screen
 
@@ -56,8 +55,7 @@ def run(settings: Top, wish: Wish) -> int:
         raise SettingsError(f"--url: {bad[0][:80]!r} is no URL of an admin port; give http://HOST:PORT")
     console = Console()
     if console.is_terminal and not (wish.once or wish.as_json):
-        with contextlib.suppress(KeyboardInterrupt), heard_by(_end, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.run(_live(urls, settings.token, console))
+        asyncio.run(_live(urls, settings.token, console))
         return 0
     found = asyncio.run(ask(urls, settings.token))
     if wish.as_json:
@@ -71,11 +69,6 @@ def run(settings: Top, wish: Wish) -> int:
             f"stream-router top: no program of ours answers at {ports}; start one, or name its admin port with --url\n"
         )
     return 0
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """What a shell starts in the background ignores Ctrl-C, and a terminal that is closed is an end too."""
-    raise KeyboardInterrupt
 
 
 async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
@@ -123,12 +116,15 @@ def _json(found: Sequence[Host]) -> str:
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:
-    """Draw on a screen of its own, which is put back; `q` ends it at once, whoever hangs."""
-    quit_asked = asyncio.Event()
+    """Draw on a screen of its own, which is put back; `q` and signals end it at once, whoever hangs."""
+    loop, quit_asked = asyncio.get_running_loop(), asyncio.Event()
+    # Ctrl-C too: what a shell starts in the background ignores it. A terminal that is closed is an end as well.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, quit_asked.set)
     live = Live("asking…", console=console, screen=True, auto_refresh=False, vertical_overflow="crop")
     with live, _keys_come_one_by_one():
         if sys.stdin.isatty():
-            asyncio.get_running_loop().add_reader(sys.stdin, _pressed, quit_asked)
+            loop.add_reader(sys.stdin, _pressed, quit_asked)
         asker = asyncio.create_task(_follow(urls, token, live))
         await asyncio.wait((asker, asyncio.create_task(quit_asked.wait())), return_when=asyncio.FIRST_COMPLETED)
         asker.cancel()
