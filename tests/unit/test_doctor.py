@@ -280,6 +280,14 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     assert list(tmp_path.rglob("*")) == [there]
 
 
+def test_audit_lines_on_standard_error_need_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`STREAM_ROUTER_AUDIT_DIR=-` is no folder, and nothing is tried where the program happens to stand."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_AUDIT_DIR": "-"})
+    monkeypatch.setattr(host, "TemporaryFile", lambda **_: pytest.fail("something was written"))
+    found = {one.code: one.verdict for one in host.SETTINGS.look(World("consume", offline=True))}
+    assert found["SR002"] is Verdict.WELL
+
+
 # --- leases and lag, told by a script
 
 

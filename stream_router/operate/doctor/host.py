@@ -27,6 +27,7 @@ from stream_router.settings.reading import load, read
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import plain
+from stream_router.telemetry.audit import TO_STDERR
 from stream_router.top import command as top
 from stream_router.top.view import BAD, GOOD, Host
 
@@ -87,8 +88,9 @@ def _consume(world: World) -> str:
     Transform(transform_config(settings), time.time)
     _rendered(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
-    for variable, folder in (("AUDIT_DIR", settings.audit_dir), ("STATE_DIR", settings.state_dir)):
-        _writable(f"STREAM_ROUTER_{variable}", folder)
+    _writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
+    if settings.audit_dir != TO_STDERR:
+        _writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
     return f"stream {settings.stream}, application {settings.application}, bus {settings.event_bus}"
 
 
