@@ -13,8 +13,8 @@ from typing import NamedTuple
 LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (10, 100, 1_000, 10_000)
 """Events a second, mean: the columns of the two tables."""
 
-EVENT_BYTES, ENTRY_BYTES, PEAK = 600, 600 + 430, 2
-"""Of the sender's body; of the entry that is published."""
+EVENT_BYTES, PEAK = 600, 2
+"""Of the sender's body; how much more than the mean there is at most."""
 
 RECEIVER_US, CHILD_US, JVM_US, READ_US = 48, 20, 24, 7_875
 """CPU of one event (benchmarks/results: receiver-2-cpus.json, sizes.json), of one Kinesis record in the daemon

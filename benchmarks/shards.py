@@ -16,7 +16,6 @@ from tests.daemon import Child
 from tests.fakeaws.process import FakeAwsProcess
 
 SHARDS = (1, 2, 4, 8)
-WARM_EVENTS = 2_000
 EVENTS_A_BATCH = 2_000
 
 

@@ -264,11 +264,10 @@ ACCEPTED = Outcome(None)
 
 
 class Refusal(NamedTuple):
-    """A call that says nothing of its single entries. `indeterminate`: the service may have acted on it."""
+    """A call that says nothing of its single entries: the service may have acted on it, so it is never settled."""
 
     disposition: Disposition
     code: str
-    indeterminate: bool
     retry_after_s: float
     message: str = ""
 
@@ -320,16 +319,16 @@ def _settle(
     try:
         return read(parse(answer.body))
     except (cbor2.CBORDecodeError, LookupError, TypeError, AttributeError, ArithmeticError, ValueError):
-        return Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
+        return Refusal(Disposition.HOLD, "UnreadableAnswer", retry_after_s=0.0)
 
 
 def refusal(answer: Answer) -> Refusal:
     """What an answer without a 200 means for the whole call."""
     if answer.status == 0:
-        return Refusal(Disposition.HOLD, "NoAnswer", indeterminate=True, retry_after_s=0.0, message=answer.error)
+        return Refusal(Disposition.HOLD, "NoAnswer", retry_after_s=0.0, message=answer.error)
     code, message = _code(answer)
     disposition = call_disposition(code, answer.status)
-    return Refusal(disposition, code, answer.status >= 500, answer.retry_after_s, message)
+    return Refusal(disposition, code, answer.retry_after_s, message)
 
 
 def _code(answer: Answer) -> tuple[str, str]:

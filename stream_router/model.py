@@ -59,9 +59,6 @@ PIPELINE_ID = "cxone-event-router-v1"
 PROBE_TYPE = "stream_router.probe"
 """The event type of `doctor --end-to-end`: known before mapping, and matched by no rule of ours."""
 
-SNAPSHOTS = "metrics"
-"""The folder of the children's figures in the state folder, whose other names are in consumer/state_dir.py."""
-
 NOT_OPENED = -1
 """The lines of a record that nobody opened yet: all of it is unsettled."""
 

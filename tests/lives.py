@@ -115,7 +115,6 @@ class Life:
         self.waited: list[float] = []
         self.at_wait: Callable[[], None] = lambda: None
         self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
-        self._span_s, self._window_bytes = span_s, window_bytes
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
         self.proof = Supervised(Yes, world.clock, AGAIN_S)
         self.window = Window(world.clock, lambda _: None, window_bytes, span_s)

@@ -101,10 +101,6 @@ class FakeLoop:
     def close(self) -> None:
         """Nothing of it is open."""
 
-    def stand_still(self, seconds: float) -> None:
-        """Let time pass in which no timer rings; those that are due ring with the next move."""
-        self._now_s += seconds
-
 
 LATE_S = 2.5
 """When a call of the fake stream lands that is late."""
@@ -175,7 +171,6 @@ class FakeDisk:
         self.rows: dict[int, tuple[int, bytes]] = {}
         self.synced: list[bytes] = []
         self.set_aside_lines: list[bytes] = []
-        self.appends = 0
         self._loop = loop
         self._delay_s = delay_s
         self._failing = iter(failing)
@@ -198,7 +193,6 @@ class FakeDisk:
 
     def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
         fails = next(self._failing, False)
-        self.appends += 1
 
         def job() -> None:
             first = self._next

@@ -263,7 +263,7 @@ class SignedCalls:
             headers = _headers(easy.header_lines) if status != 200 or easy.target.method == "PUT" else {}
             if status in (400, 403):
                 self._learn(Answer(status, b"".join(easy.body), headers, ""))
-        except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
+        except Exception as broken:  # noqa: BLE001 - whatever a stranger's headers hold, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
         return Answer(status, b"".join(easy.body), headers, error)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Self
 
 from stream_router.errors import SettingsError, unwritable
-from stream_router.model import SNAPSHOTS
 from stream_router.process import forget_halves, write_whole
+from stream_router.telemetry.merged import SNAPSHOTS
 
 TARGET_PROOF = "target-proof"
 """One line of JSON: what the supervisor knows of bus and rule (`target_proof.Line`)."""

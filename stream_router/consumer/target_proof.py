@@ -327,7 +327,10 @@ class Standing:
             self.in_doubt = True
             return
         self.no_since = asked_s if self.no is None else self.no_since
-        self.in_doubt, self.no, self.stands_since, self.breaks = False, no, None, True
+        self.in_doubt = False
+        self.no = no
+        self.stands_since = None
+        self.breaks = True
 
     def _said_yes(self, yes: Yes, asked_s: float) -> None:
         self.in_doubt = False

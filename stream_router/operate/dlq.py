@@ -505,7 +505,10 @@ class Redrive:
     """One redrive."""
 
     def __init__(self, at: At, wanted: Chosen, how: How, file: ExportFile | None) -> None:
-        self._at, self._wanted, self._how, self._file = at, wanted, how, file
+        self._at = at
+        self._wanted = wanted
+        self._how = how
+        self._file = file
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
         self._paths = types.paths(at.settings.partition_path)
         settings, clients = at.settings, at.clients

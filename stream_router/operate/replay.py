@@ -78,7 +78,10 @@ class Replay:
     """One run."""
 
     def __init__(self, settings: DeadLetters, wish: Wish, span: Span, stream: Stream) -> None:
-        self._settings, self._wish, self._span, self._stream = settings, wish, span, stream
+        self._settings = settings
+        self._wish = wish
+        self._span = span
+        self._stream = stream
         self._made = transform_of(settings)
         self._paths = types.paths(settings.partition_path)
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"

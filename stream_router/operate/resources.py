@@ -9,6 +9,7 @@ Tags and a customer's key are given to what is made, and never changed afterward
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class SetupError(Exception):
     """`setup` or `teardown` cannot go on; its text is the one line that the operator sees, the cure in it."""
 
 
-class Resource:
+class Resource(ABC):
     """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors."""
 
     what: str
@@ -74,20 +75,20 @@ class Resource:
     """Whether `teardown` looks at it: it takes away what carries our tags, `tags`."""
     tags: dict[str, str]
 
+    @abstractmethod
     def found(self) -> State | None:
         """Its state, None where it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wanted(self, found: State | None) -> State:
         """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
-        raise NotImplementedError
 
     def apply(self, found: State | None, changes: State) -> None:
-        """Make the resource, or the changes. Raises SetupError where AWS does not take them."""
+        """Make the resource, or the changes; not asked of what is `others`. Raises SetupError where AWS says no."""
         raise NotImplementedError
 
     def delete(self, *, force: bool) -> None:
-        """Take it away."""
+        """Take it away; not asked of what does not go by itself (`goes`)."""
         raise NotImplementedError
 
     def stops(self, found: State | None, changes: State) -> str:
@@ -450,7 +451,10 @@ class Rule(Resource):
         self._events = clients.events
         self.what = f"rule {name} on bus {bus}"
         self.tags = tags
-        self.name, self.bus, self.arn, self._types = name, bus, arn, event_types
+        self.name = name
+        self.bus = bus
+        self.arn = arn
+        self._types = event_types
         self._has: dict[str, Any] = {}
 
     def found(self) -> State | None:

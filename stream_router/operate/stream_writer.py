@@ -68,7 +68,10 @@ class StreamWriter:
     """
 
     def __init__(self, kinesis: "KinesisClient", stream: str, buckets: int, rate_s: float, stop: Stop) -> None:
-        self._kinesis, self._stream, self._buckets, self._stop = kinesis, stream, buckets, stop
+        self._kinesis = kinesis
+        self._stream = stream
+        self._buckets = buckets
+        self._stop = stop
         self._rate_s = rate_s
         self._next_s = 0.0
         self._failing_since_s: float | None = None

@@ -49,8 +49,6 @@ CALLS_END_S = 1.0
 STOPPED_WITHIN_S = 8.0
 """What is left of it once requests are answered is for the calls in flight, and for the spill to become empty."""
 LOOK_EVERY_S = 0.25
-LAST_METRICS_S = 1.0
-"""What a receiver that ends gives its last metrics."""
 YOUNG_OBJECTS = 50_000
 """Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
 of looks a second at objects that are all in use."""
@@ -93,9 +91,7 @@ def _watched(settings: Receiver, aws: Session, shown: Status) -> Iterator[None]:
         yield
     finally:
         sampler.close()
-        last = threading.Thread(target=metrics, name="last-metrics", daemon=True)
-        last.start()
-        last.join(LAST_METRICS_S)
+        metrics.last()
         server.close()
 
 
@@ -112,7 +108,10 @@ class _Program:
         shown: Status,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        self._settings, self._listener, self._stats, self._shown = settings, listener, stats, shown
+        self._settings = settings
+        self._listener = listener
+        self._stats = stats
+        self._shown = shown
         self._up = False
         self._drains_s = 0.0
         self._said = Seldom(loop.time)

@@ -52,7 +52,10 @@ class Connection(asyncio.Protocol):
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + HEAD_S
         self.opening: asyncio.Task[Any] | None = None
-        self._loop, self._connections, self._app, self._turns = loop, connections, app, turns
+        self._loop = loop
+        self._connections = connections
+        self._app = app
+        self._turns = turns
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._request: Request | None = None

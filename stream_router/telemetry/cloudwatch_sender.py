@@ -44,7 +44,11 @@ class Sender:
         zeros: Callable[[Snapshot], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._whose, self._take, self._metrics, self._zeros = client, whose, take, metrics, zeros
+        self._client = client
+        self._whose = whose
+        self._take = take
+        self._metrics = metrics
+        self._zeros = zeros
         self._sent = take()
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._to_be_said = Seldom(clock)
@@ -81,4 +85,6 @@ class Sender:
         except ClientError as error:
             if not (code := code_of(error)).startswith(cloudwatch.REFUSED):
                 raise
-            log.error("CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code})  # noqa: TRY400 - one line
+            log.error(  # noqa: TRY400 - the code says it, and a traceback no more
+                "CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code}
+            )

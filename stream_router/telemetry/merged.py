@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.model import SNAPSHOTS
 from stream_router.telemetry.snapshot import Snapshot
+
+SNAPSHOTS = "metrics"
+"""The folder of the children's snapshots in the state folder."""
 
 ENDED_KEPT = 16
 """Children that ended and are known each by itself; what earlier ones counted is one sum."""

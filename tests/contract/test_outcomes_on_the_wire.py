@@ -116,21 +116,21 @@ def test_messages_struck_by_fault_and_by_md5(send: Send, fake_aws: FakeAwsProces
 
 
 @pytest.mark.parametrize(
-    ("plan", "disposition", "code", "indeterminate", "verdict"),
+    ("plan", "disposition", "code", "verdict"),
     [
-        (rule("call_error", code="ThrottlingException"), Disposition.HOLD, "ThrottlingException", False, "refused"),
-        (rule("call_error", code="InternalException"), Disposition.HOLD, "InternalException", True, "refused"),
-        (rule("call_error", code="ExpiredTokenException"), Disposition.HOLD, "ExpiredTokenException", False, "refused"),
-        (rule("call_error", code="AccessDenied"), Disposition.HOLD, "AccessDenied", False, "refused"),
-        (rule("call_error", code="ValidationException"), Disposition.BISECT, "ValidationException", False, "refused"),
-        (rule("call_error", code="X", status=500, accept=True), Disposition.HOLD, "X", True, "dropped"),
-        (rule("outage"), Disposition.HOLD, "ServiceUnavailableException", True, "refused"),
-        (rule("reset"), Disposition.HOLD, "NoAnswer", True, "dropped"),
-        (rule("reset", accept=False), Disposition.HOLD, "NoAnswer", True, "refused"),
-        (rule("stall", stall_s=3), Disposition.HOLD, "NoAnswer", True, "dropped"),
-        (rule("html"), Disposition.HOLD, "UnreadableAnswer", True, "dropped"),
-        (rule("html", status=502), Disposition.HOLD, "Http502", True, "refused"),
-        (rule("short"), Disposition.HOLD, "UnreadableAnswer", True, "dropped"),
+        (rule("call_error", code="ThrottlingException"), Disposition.HOLD, "ThrottlingException", "refused"),
+        (rule("call_error", code="InternalException"), Disposition.HOLD, "InternalException", "refused"),
+        (rule("call_error", code="ExpiredTokenException"), Disposition.HOLD, "ExpiredTokenException", "refused"),
+        (rule("call_error", code="AccessDenied"), Disposition.HOLD, "AccessDenied", "refused"),
+        (rule("call_error", code="ValidationException"), Disposition.BISECT, "ValidationException", "refused"),
+        (rule("call_error", code="X", status=500, accept=True), Disposition.HOLD, "X", "dropped"),
+        (rule("outage"), Disposition.HOLD, "ServiceUnavailableException", "refused"),
+        (rule("reset"), Disposition.HOLD, "NoAnswer", "dropped"),
+        (rule("reset", accept=False), Disposition.HOLD, "NoAnswer", "refused"),
+        (rule("stall", stall_s=3), Disposition.HOLD, "NoAnswer", "dropped"),
+        (rule("html"), Disposition.HOLD, "UnreadableAnswer", "dropped"),
+        (rule("html", status=502), Disposition.HOLD, "Http502", "refused"),
+        (rule("short"), Disposition.HOLD, "UnreadableAnswer", "dropped"),
     ],
 )
 def test_what_spoils_a_whole_call(
@@ -139,14 +139,13 @@ def test_what_spoils_a_whole_call(
     plan: dict[str, Any],
     disposition: Disposition,
     code: str,
-    indeterminate: bool,
     verdict: str,
 ) -> None:
     """Each fault of a whole call is a refusal of its kind, and the ledger says what became of the entries."""
     fake_aws.plan(plan)
     found = put_events(send, fake_aws.url)
     assert isinstance(found, Refusal)
-    assert (found.disposition, found.code, found.indeterminate) == (disposition, code, indeterminate)
+    assert (found.disposition, found.code) == (disposition, code)
     expected = {"refused": "refused", "dropped": "accepted_then_dropped"}[verdict]
     assert [line["verdict"] for line in fake_aws.lines("PutEvents")[-3:]] == [expected] * 3
 

@@ -21,9 +21,8 @@ from stream_router.consumer.supervisor.admin.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import No, Standing, Unasked, Yes
 from stream_router.errors import SettingsError
-from stream_router.model import SNAPSHOTS
 from stream_router.telemetry import admin_server
-from stream_router.telemetry.merged import ENDED_KEPT
+from stream_router.telemetry.merged import ENDED_KEPT, SNAPSHOTS
 from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.told import snapshot
 

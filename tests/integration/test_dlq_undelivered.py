@@ -13,7 +13,6 @@ import pytest
 from tests import dead_letters as dlq
 from tests.fakeaws.process import FakeAwsProcess
 
-OUR_SOURCE = "nice.cxone.webhook"
 UNDELIVERED = "cxone-events-undelivered"
 OURS = {**dlq.RULE, "Targets": ["arn:aws:lambda:us-east-1:123456789012:function:target"]}
 OTHER = {"Name": "others", "EventPattern": {"source": ["nice.cxone.webhook"]}, "Targets": ["arn:aws:sqs:us-east-1:1:x"]}

@@ -26,7 +26,6 @@ from tests.system.world import PROGRAM, REGION, World, until, webhook
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(470)]
 
 SHARDS = 4
-SPACE = 2**128
 TAKEN_OVER_WITHIN_S = 30.0
 LEADER_REPLACED_WITHIN_S = 240.0
 FIRST_START_WITHIN_S = 150.0

@@ -244,7 +244,7 @@ READ: dict[str, Callable[[Answer], object]] = {
 def test_a_200_that_does_not_fit_its_request_is_indeterminate(read: str, body: bytes) -> None:
     """Another length, another shape or no JSON at all: the call proves nothing, whatever single entries say."""
     found = READ[read](answer(body))
-    assert found == Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
+    assert found == Refusal(Disposition.HOLD, "UnreadableAnswer", retry_after_s=0.0)
 
 
 @pytest.mark.parametrize(
@@ -262,14 +262,13 @@ def test_a_200_that_does_not_fit_its_request_is_indeterminate(read: str, body: b
 def test_ids_that_do_not_match_one_to_one_are_indeterminate(body: dict[str, Any]) -> None:
     """Each id once, none missing, none strange, or the whole answer counts for nothing."""
     found = errors.of_send_message_batch(answer(body), MD5S[:2])
-    assert isinstance(found, Refusal)
-    assert found.indeterminate
+    assert found == Refusal(Disposition.HOLD, "UnreadableAnswer", 0.0)
 
 
 def test_no_answer_is_indeterminate_and_holds() -> None:
     """A time-out or a reset may have been accepted: hold, and say why."""
     found = errors.of_put_events(Answer(0, b"", {}, "curl 28: timed out"), 1)
-    assert found == Refusal(Disposition.HOLD, "NoAnswer", True, 0.0, "curl 28: timed out")
+    assert found == Refusal(Disposition.HOLD, "NoAnswer", 0.0, "curl 28: timed out")
 
 
 S3_SAYS_NO = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -283,42 +282,39 @@ def test_s3s_own_words_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("got", "code", "disposition", "indeterminate"),
+    ("got", "code", "disposition"),
     [
-        (answer({"__type": "ThrottlingException"}, 400), "ThrottlingException", Disposition.HOLD, False),
+        (answer({"__type": "ThrottlingException"}, 400), "ThrottlingException", Disposition.HOLD),
         (
             answer({"__type": "a.b#ValidationException", "message": "m"}, 400),
             "ValidationException",
             Disposition.BISECT,
-            False,
         ),
-        (answer(b"", 400, x_amzn_errortype="ExpiredToken:http://x/"), "ExpiredToken", Disposition.HOLD, False),
-        (answer({"code": "AccessDenied"}, 403), "AccessDenied", Disposition.HOLD, False),
-        (answer({"__type": "ValidationException"}, 500), "ValidationException", Disposition.HOLD, True),
-        (answer(b"<html>", 502), "Http502", Disposition.HOLD, True),
-        (answer(b"[]", 404), "Http404", Disposition.HOLD, False),
-        (answer(S3_SAYS_NO, 403), "AccessDenied", Disposition.HOLD, False),
-        (answer(b"<Error><Code>", 403), "Http403", Disposition.HOLD, False),
+        (answer(b"", 400, x_amzn_errortype="ExpiredToken:http://x/"), "ExpiredToken", Disposition.HOLD),
+        (answer({"code": "AccessDenied"}, 403), "AccessDenied", Disposition.HOLD),
+        (answer({"__type": "ValidationException"}, 500), "ValidationException", Disposition.HOLD),
+        (answer(b"<html>", 502), "Http502", Disposition.HOLD),
+        (answer(b"[]", 404), "Http404", Disposition.HOLD),
+        (answer(S3_SAYS_NO, 403), "AccessDenied", Disposition.HOLD),
+        (answer(b"<Error><Code>", 403), "Http403", Disposition.HOLD),
         (
             answer(b"<Error><Code>KMS.DisabledException</Code></Error>", 400),
             "KMSDisabledException",
             Disposition.HOLD,
-            False,
         ),
-        (answer(b"", 413), "Http413", Disposition.BISECT, False),
+        (answer(b"", 413), "Http413", Disposition.BISECT),
         (
             answer(cbor2.dumps({"__type": "x#InvalidInputException"}), 400, content_type="application/cbor"),
             "InvalidInputException",
             Disposition.BISECT,
-            False,
         ),
-        (answer(b"\xff", 503, content_type="application/cbor"), "Http503", Disposition.HOLD, True),
+        (answer(b"\xff", 503, content_type="application/cbor"), "Http503", Disposition.HOLD),
     ],
 )
-def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition, indeterminate: bool) -> None:
-    """Header or body, JSON, CBOR or S3's XML, namespaced or bare; a 5xx may have been acted on."""
+def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition) -> None:
+    """Header or body, JSON, CBOR or S3's XML, namespaced or bare."""
     found = errors.refusal(got)
-    assert (found.code, found.disposition, found.indeterminate) == (code, disposition, indeterminate)
+    assert (found.code, found.disposition) == (code, disposition)
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-3", "1.5", "Wed, 99 Foo 2026", formatdate(0, usegmt=True)])
@@ -359,7 +355,7 @@ def test_a_garbled_date_is_none(garbled: str) -> None:
     """A date that no calendar holds is no date, in Retry-After too: it never raises."""
     assert epoch_of(garbled) == 0.0
     assert errors.refusal(answer({}, 503, retry_after=garbled)) == Refusal(
-        Disposition.HOLD, "Http503", indeterminate=True, retry_after_s=0.0
+        Disposition.HOLD, "Http503", retry_after_s=0.0
     )
 
 

@@ -19,7 +19,7 @@ def sized(*sizes: int) -> list[Entry]:
 
 
 def refusal(message: str = "", code: str = "ValidationException") -> Refusal:
-    return Refusal(Disposition.BISECT, code, indeterminate=False, retry_after_s=0.0, message=message)
+    return Refusal(Disposition.BISECT, code, retry_after_s=0.0, message=message)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
+    consumer_runs,
     hang_watch,
-    heartbeat,
     jars,
     java,
     properties,
@@ -215,7 +215,7 @@ def _beside(
 
     return (
         admin,
-        Sampler(heartbeat.EVERY_S, [heartbeat.Heartbeat(look)], "heartbeat"),
+        Sampler(consumer_runs.EVERY_S, [consumer_runs.ConsumerRuns(look)], "consumer-runs"),
         Sampler(SAMPLE_S, [status.seen], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),

@@ -237,7 +237,7 @@ class StreamWatch:
         """What `ask` returns; None where it failed, which is said once."""
         try:
             found = ask()
-        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; what was known is not known now
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
             if what not in self._said:
                 self._said.add(what)
                 log.warning(

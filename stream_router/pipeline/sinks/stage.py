@@ -1,5 +1,6 @@
 """A stage of the pipeline: takes charge of what it is given, and hands back each thing once it has come to its end."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -53,15 +54,15 @@ Handed = Delivered | Retried | Unpublished | Slimmed | Stored | Buried
 """What a stage hands back."""
 
 
-class Stage(Generic[T]):
+class Stage(ABC, Generic[T]):
     """What every stage is: a dispatcher to its destination. Each has its own `take`."""
 
     def __init__(self, dispatcher: Dispatcher[T]) -> None:
         self.dispatcher = dispatcher
 
+    @abstractmethod
     def collect(self) -> Sequence[Handed]:
         """What came to its end since the last time; empty where nothing did."""
-        raise NotImplementedError
 
     @property
     def backlog(self) -> int:

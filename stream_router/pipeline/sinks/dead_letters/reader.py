@@ -187,8 +187,3 @@ def _unzipped(data: bytes) -> bytes:
     if not reading.eof or reading.unused_data:
         raise ValueError("is cut off, or is more than one")
     return raw
-
-
-def encoded(raw: bytes) -> dict[str, str]:
-    """A line as a letter's `record` holds it."""
-    return {"encoding": "base64", "data": base64.b64encode(raw).decode()}

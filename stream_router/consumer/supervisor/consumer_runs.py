@@ -17,7 +17,7 @@ STALE_S = 60.0
 """A child writes a snapshot every second; one that is older by so much is of a child that hangs."""
 
 
-class Heartbeat:
+class ConsumerRuns:
     """Callable every EVERY_S: logs the line, but at its first call, when nothing was done yet.
 
     `look` gives what the children say and the numbers of the same moment; `now_s` is the epoch time of snapshots,
