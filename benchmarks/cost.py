@@ -1,6 +1,6 @@
 """How large is a deployment for a load, which of AWS's limits binds first, and what do a million events cost?
 
-`python -m benchmarks.cost` prints the two tables of docs/scale.md, which says how each figure is reckoned. Nothing is
+`python -m benchmarks.cost` prints the tables of docs/scale.md, which says how each figure is reckoned. Nothing is
 run: events have 600 bytes, the peak is twice the mean, prices and quotas are those of us-east-1. `--detail` shows the
 dollars a month of each service, so that a row can be worked out again with a calculator.
 """
@@ -154,6 +154,15 @@ def services(rate: float) -> dict[str, dict[str, float]]:
     }
 
 
+def idle() -> float:
+    """Dollars a month of the shipped CloudFormation template without an event: its tasks, shards, metrics."""
+    tasks = Fleet(2, 0.5, 1, 0).dollars + Fleet(2, 1, 4, 0).dollars
+    kcl_metrics, leases = 2 * 6 + 2 * 8, (30 * 2 + 12 * 2) / 60  # docs/scale.md, "Many shards, many hosts"
+    watch = (METRICS + kcl_metrics) * USD["metric"] + 6 * HOURS * 60 / 1000 * USD["thousand metric calls"]
+    steady = 2 * HOURS * USD["shard hour"] + HOURS * USD["load balancer hour"]
+    return tasks + steady + watch + leases * SECONDS / 1e6 * USD["million writes"]
+
+
 def _kinesis(rate: float) -> float:
     return shards(rate) * HOURS * USD["shard hour"] + rate * SECONDS / 1e6 * USD["million PUT units"]
 
@@ -221,7 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detail", action="store_true", help="the dollars of each service too")
     chosen = parser.parse_args()
-    print("\n".join([*load_table(), "", *table(), *(["", *detail()] if chosen.detail else [])]))
+    template = f"the shipped template, without an event: {idle():,.0f} dollars a month"
+    print("\n".join([*load_table(), "", *table(), "", template, *(["", *detail()] if chosen.detail else [])]))
 
 
 if __name__ == "__main__":

@@ -200,7 +200,8 @@ def main() -> None:
     found = measure(arguments)
     report(found)
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        arguments.json.write_text(json.dumps({"at": at, **found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

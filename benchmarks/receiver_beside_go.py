@@ -150,7 +150,8 @@ def main() -> int:
     if arguments.json:
         machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
         rows = {name: {who: cell._asdict() for who, cell in row.items()} for name, row in found.items()}
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        arguments.json.write_text(json.dumps({"at": at, "machine": machine, "rows": rows}, indent=1) + "\n")
     return 0
 
 

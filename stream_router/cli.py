@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="Carries NICE CXone webhooks to Amazon EventBridge, through Kinesis and the KCL, and loses none.\n\n"
+    help="Carries NICE CXone webhooks to Amazon EventBridge, through Kinesis and the KCL, and accounts for each.\n\n"
     "Settings come from the environment (`stream-router config` lists them). Start with `stream-router demo`, which "
     "runs everything on this machine. On AWS: `setup` once, then `receive` where CXone can reach it, and `consume` on "
     "one host or several.",

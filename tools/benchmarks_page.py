@@ -1,9 +1,9 @@
-"""Writes docs/benchmarks.md from the kept results: what was asked for, and every table. Run by `make docs`."""
+"""Writes docs/benchmarks.md, the README's figures, docs/scale.md's tables from the kept results. Run by `make docs`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -15,126 +15,92 @@ from benchmarks.harness import results  # noqa: E402
 from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
 PAGE, SCALE, README = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md"
-COST = "<!-- cost: written by `make docs` -->"
-INTRO = """# Measured
-
-Written by `make docs` from [benchmarks/results](../benchmarks/results): no figure here is typed. `make bench` measures
-anew, `make report` draws the plots, `python -m benchmarks compare A.json B.json` sets two results side by side
-([benchmarks](../benchmarks/README.md) has the rules).
-
-All of it comes from a small shared machine, and each table names its load averages: read the ratios, which are medians
-of pairs from the same round, rather than the absolute figures. The peers take events and not the daemon's lines, check
-nothing, keep no watermark and have no dead letters; what else each lacks stands in its row.
-
-## What was asked for
-"""
+SHOWN = ("child", "faults", "whole", "worker", "receiver_load", "sizes")
+FIGURES = ("cpuUs", "jvmUs", "childUs", "perSecond", "p50Ms", "p99Ms", "lost", "twice", "rssMb")
+NONE = "No result of the present code is kept yet: `make bench` takes one, `make docs` writes it here."
 
 
 def goals() -> Iterator[str]:
-    """Every goal, held or missed."""
+    """Every goal, held or missed, by the results of the present code."""
     yield "| | asked | measured | | result |"
     yield "|---|---|---|---|---|"
     for goal, measured in to_reach.reached():
-        shown = "-" if measured is None else f"{measured:,.3g}"
-        verdict = to_reach.Reached(goal, measured).verdict
-        noted = " (see its note below)" if measured is not None and _note(goal.of) else ""
-        yield f"| {goal.what} | {goal.asked} | {shown} | {verdict}{noted} | `{goal.of}` |"
+        figure = "" if measured is None else f"{measured:,.3g}"
+        yield f"| {goal.what} | {goal.asked} | {figure} | {to_reach.Reached(goal, measured).verdict} | `{goal.of}` |"
 
 
-def _note(name: str) -> str:
-    """What is to be known of a result before it is believed; most have none."""
-    return "" if name in to_reach.OLDER_FORMS else str(results.latest(name)["facts"].get("note", ""))
-
-
-def table(result: results.Result) -> Iterator[str]:
-    """One result."""
-    yield f"\n## {result['question']}\n"
+def table(name: str) -> Iterator[str]:
+    """One result: what it asked, on what, and the medians of each case."""
+    result = to_reach.kept(name)
+    yield f"\n### {result['question']}\n"
     load = f"load {result['load']['before'][0]} before, {result['load']['after'][0]} after"
-    yield f"`{result['name']}`, {result['at']}, {result['rounds']} rounds, {load}; {result['machine']}; Python"
-    yield f"{result['versions']['python']}; commit {result['commit']}. Medians, quartiles in brackets.\n"
-    figures = list(dict.fromkeys(name for row in result["rows"] for name in row["figures"]))
-    roles = [role for role in ("baseline", "floor") if any(role in row["times"] for row in result["rows"])]
-    head = [f"{name}{unit(name) and ', ' + unit(name)}" for name in figures]
-    head += [f"{figures[0]} over the {role}'s" for role in roles]
-    yield "| | " + " | ".join(head) + " |"
-    yield "|---" * (len(head) + 1) + "|"
+    of = f"{result['rounds']} rounds, {load}; {result['machine']}; {result['commit']}"
+    yield f"`{name}`, {result['at'][:10]}, {of}.\n"
+    figures = [one for one in FIGURES if any(one in row["figures"] for row in result["rows"])]
+    yield "| | " + " | ".join(f"{one}{unit(one) and ', ' + unit(one)}" for one in figures) + " |"
+    yield "|---" * (len(figures) + 1) + "|"
     for row in result["rows"]:
-        cells = [_cell(row["figures"].get(name)) for name in figures]
-        for role in roles:
-            found = row["times"].get(role, {}).get(figures[0])
-            cells.append(f"{found['median']:.2f}" if found else "")
-        mark = f" ({row['role']})" if row["role"] in ("baseline", "floor") else ""
-        note = f"; {row['note']}" if row["note"] else ""
-        yield f"| {row['name']}{mark}{note} | " + " | ".join(cells) + " |"
-    for name, value in result["facts"].items():
-        yield f"\n{name}: `{value}`"
+        cells = [shown(row["figures"][one]["median"]) if one in row["figures"] else "" for one in figures]
+        yield f"| {row['name']} | " + " | ".join(cells) + " |"
 
 
-def _cell(value: dict[str, float] | None) -> str:
-    if value is None:
-        return ""
-    if value["q1"] == value["q3"]:
-        return shown(value["median"])
-    return f"{shown(value['median'])} [{shown(value['q1'])}, {shown(value['q3'])}]"
+def tables() -> Iterator[str]:
+    """Those of SHOWN that the present code has given."""
+    found = False
+    for name in SHOWN:
+        try:
+            yield from table(name)
+            found = True
+        except KeyError:
+            continue
+    if not found:
+        yield f"\n{NONE}"
 
 
 def page() -> str:
-    """The page as it should be."""
-    lines = [INTRO, *goals()]
-    for path in sorted(results.FOLDER.glob("*.json")):
-        try:
-            lines += table(results.read(path))
-        except ValueError:
-            continue  # a result of another form, which its own page shows
-    return "\n".join(lines) + "\n"
+    """The page: its prose as it is, its tables as the results have them."""
+    text = filled(PAGE.read_text("utf-8"), "<!-- goals: written by `make docs` -->", "\n".join(goals()))
+    return filled(text, "<!-- results: written by `make docs` -->", "\n".join(tables()))
 
 
-def _child_line() -> str:
-    """The README's line of the child, beside peers of the same run where there is one."""
-    start = "| consumer's child, CPU for an event of 0.6 KB "
-    try:
-        found = results.latest("child")
-    except FileNotFoundError:
-        us = results.median(results.latest("sizes"), "child, 600 bytes", "cpuUs")
-        return f"{start}([sizes.json](benchmarks/results/sizes.json)) | {us:,.0f} µs | no peer in that run |"
+def _whole(found: Any) -> str:
+    row = "whole pipeline, 500/s"
+    p50, p99 = (results.median(found, row, name) for name in ("p50Ms", "p99Ms"))
+    worst = max(results.row(found, row)["figures"]["p99Ms"]["values"])
+    figures = f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms (worst round {worst:,.0f})"
+    return f"webhook received to EventBridge's yes, 500/s | {figures} |"
+
+
+def _receiver(found: Any) -> str:
+    own, other = found["closed"], found["starletteBoto3"]
+    return f"receiver, CPU a webhook | {own['cpuUs']:,.0f} µs | Starlette with boto3: {other['cpuUs']:,.0f} µs"
+
+
+def _child(found: Any) -> str:
     peers = {"Rust": to_reach.RUST, "Go": to_reach.GO, "boto3 in a loop": to_reach.LOOP}
     have = {row["name"] for row in found["rows"]}
-    beside = [f"{results.median(found, of, 'cpuUs'):,.0f} µs {who}" for who, of in peers.items() if of in have]
+    beside = [f"{who}: {results.median(found, of, 'cpuUs'):,.0f} µs" for who, of in peers.items() if of in have]
     us = results.median(found, to_reach.COMPACT, "cpuUs")
-    return f"{start}([child.json](benchmarks/results/child.json)) | {us:,.0f} µs | {', '.join(beside)} |"
-
-
-def _receiver_line() -> str:
-    found = json.loads((results.FOLDER / "receiver-2-cpus.json").read_text("utf-8"))
-    cells = [
-        f"{one['cpuUs']:,.{digits}f} µs, {round(one['perSecond'], -places):,.0f}/s"
-        for one, digits, places in ((found["closed"], 0, 2), (found["starletteBoto3"], 0, 1))
-    ]
-    start = "| receiver, CPU for a webhook ([receiver-2-cpus.json](benchmarks/results/receiver-2-cpus.json))"
-    return f"{start} | {cells[0]} | {cells[1]}, Starlette with boto3 |"
-
-
-def _whole_line() -> str:
-    """The README's line of the whole way, at 500 events a second; a bad round is not hidden by the median."""
-    found, row = results.latest("whole"), "whole pipeline, 500/s"
-    p50, p99 = (results.median(found, row, name) for name in ("p50Ms", "p99Ms"))
-    rounds = results.row(found, row)["figures"]["p99Ms"]["values"]
-    of = f"medians of {len(rounds)} rounds; the worst p99: {max(rounds):,.0f} ms"
-    start = "| from the webhook received to EventBridge's yes, at 500/s "
-    return f"{start}([whole.json](benchmarks/results/whole.json)) | p50 {p50:,.0f} ms, p99 {p99:,.0f} ms ({of}) | |"
+    return f"consumer's child, CPU an event | {us:,.0f} µs | {', '.join(beside)}"
 
 
 def readme() -> str:
-    """The README with its tables of figures and of prices as they should be."""
-    figures = ["| | this product | beside |", "|---|---|---|", _whole_line(), _receiver_line(), _child_line()]
-    text = filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", "\n".join(figures))
-    return filled(text, COST, "\n".join(cost.table()))
+    """The README with the figures that the present code has given; a bad round is not hidden by the median."""
+    lines = []
+    for name, line in {"whole": _whole, "receiver-2-cpus": _receiver, "child": _child}.items():
+        try:
+            lines.append(f"| {line(to_reach.kept(name))} | [{name}.json](benchmarks/results/{name}.json) |")
+        except KeyError:
+            continue
+    head = ["| | this product | beside, same run | result |", "|---|---|---|---|"]
+    told = "\n".join([*head, *lines]) if lines else NONE
+    return filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", told)
 
 
 def scale() -> str:
     """docs/scale.md with its tables of loads and of prices as they should be."""
     text = filled(SCALE.read_text("utf-8"), "<!-- loads: written by `make docs` -->", "\n".join(cost.load_table()))
-    return filled(text, COST, "\n".join(cost.table()))
+    return filled(text, "<!-- cost: written by `make docs` -->", "\n".join(cost.table()))
 
 
 def main() -> None:

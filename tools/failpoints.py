@@ -1,4 +1,4 @@
-"""Writes the table of docs/failpoints.md from stream_router/process.py. Run by `make docs`."""
+"""Writes the table of docs/proof.md, "Failpoints", from stream_router/process.py. Run by `make docs`."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,8 @@ from marked import filled
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PAGE = ROOT / "docs" / "failpoints.md"
-BEGIN = "<!-- written by `make docs` from stream_router/process.py -->"
+PAGE = ROOT / "docs" / "proof.md"
+BEGIN = "<!-- failpoints: written by `make docs` from stream_router/process.py -->"
 
 
 def main() -> None:

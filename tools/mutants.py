@@ -1,10 +1,11 @@
-"""Writes the table of docs/proof.md: which test kills which mistake, and how fast. Run by `make docs`.
+"""Writes the table of docs/proof.md, "Mistakes": how many were tried in each part, and noticed. Run by `make docs`.
 
-tests/fault/results/mutants.jsonl comes from `MUTANTS_RESULTS=FILE make prove PROVE='-k mistake'`; the last row of a
-name counts.
+tests/fault/results/mutants.jsonl comes from `MUTANTS_RESULTS=FILE make prove PROVE='-k mistake'`; it has each mistake,
+the test that noticed it, and the seconds. The last row of a name counts.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from marked import filled
@@ -12,22 +13,19 @@ from marked import filled
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "fault" / "results" / "mutants.jsonl"
-BEGIN = "<!-- written by `make docs` from tests/fault/results/mutants.jsonl -->"
-
-
-def rows() -> dict[str, dict[str, object]]:
-    """The newest result of each mistake, by its name."""
-    lines = map(json.loads, RESULTS.read_text("utf-8").splitlines())
-    return {line["mutant"]: line for line in lines}
+BEGIN = "<!-- mistakes: written by `make docs` from tests/fault/results/mutants.jsonl -->"
 
 
 def table() -> str:
-    """By part, in order."""
-    found = sorted(rows().values(), key=lambda row: (str(row["path"]), str(row["mutant"])))
-    told = [
-        f"| {row['mutant']} | `{str(row['killedBy']).removeprefix('tests/')}` | {row['seconds']} |" for row in found
-    ]
-    return "\n".join(["| mistake | killed by | seconds |", "|---|---|---|", *told])
+    """By part of the package."""
+    newest = {line["mutant"]: line for line in map(json.loads, RESULTS.read_text("utf-8").splitlines())}
+    tried, noticed = Counter[str](), Counter[str]()
+    for line in newest.values():
+        part = line["path"].split("/")[0].removesuffix(".py")
+        tried[part] += 1
+        noticed[part] += bool(line["status"])
+    rows = [f"| `{part}` | {tried[part]} | {noticed[part]} |" for part in sorted(tried)]
+    return "\n".join(["| part | mistakes | noticed |", "|---|---|---|", *rows])
 
 
 def main() -> None:

@@ -1,17 +1,14 @@
-"""Writes the example policies of docs/operations.md from the code that prints them: `python tools/policies.py`."""
+"""Writes docs/policies/*.json, examples of the least policies, from the code that prints them. Run by `make docs`."""
 
 import json
-import sys
 from pathlib import Path
 
-from marked import filled
 from settings_alone import set_alone
 
 from stream_router.operate.arns import Home
 from stream_router.operate.policy import NAMES, document
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
-BEGIN = "<!-- written by `make docs` from operate/policies -->"
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "policies"
 HOME = Home("aws", "eu-central-1", "123456789012")
 SETTINGS = {
     "AWS_REGION": HOME.region,
@@ -19,24 +16,13 @@ SETTINGS = {
 }
 
 
-def examples() -> str:
-    """Each policy under its name, as `setup --policy` prints it but for the line breaks."""
-    return "\n".join(f"`{name}`:\n\n```json\n{_short(document(name, HOME))}\n```\n" for name in NAMES)
-
-
-def _short(policy: dict[str, object]) -> str:
-    statements = policy["Statement"]
-    assert isinstance(statements, list)
-    lines = ",\n".join(f"  {json.dumps(statement)}" for statement in statements)
-    return f'{{"Version": "2012-10-17", "Statement": [\n{lines}\n]}}'
-
-
-def page() -> str:
-    """The page as it should be: its prose as it is, its examples as the code has them. Reads the environment."""
-    return filled(PAGE.read_text("utf-8"), BEGIN, examples())
+def main() -> None:
+    """A file for each, as `setup --policy` prints it with the defaults and a Lambda function as target."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in NAMES:
+        (FOLDER / f"{name}.json").write_text(json.dumps(document(name, HOME), indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
     set_alone(SETTINGS)
-    PAGE.write_text(page(), "utf-8")
-    sys.stdout.write(f"{PAGE} written\n")
+    main()

@@ -84,7 +84,7 @@ def _line(kind: type[Settings], name: str, error: Any) -> str:
 
 OURS = frozenset({"STREAM_ROUTER_CHILD", FAILPOINTS_VARIABLE})
 """Names that our own programs hand to those that they start (supervisor/properties.py),
-and the one that is for tests alone (docs/failpoints.md).
+and the one that is for tests alone (docs/proof.md).
 """
 
 OF_KUBERNETES = re.compile(r"STREAM_ROUTER_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_.*)?)")

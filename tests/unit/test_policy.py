@@ -253,13 +253,3 @@ def test_the_account_is_the_caller_s_also_where_the_bus_is_another_s(
     monkeypatch.setattr(endpoints, "client", lambda *_: Sts())
     assert command.run("receive") == 0
     assert "arn:aws:kinesis:eu-central-1:123456789012:stream/cxone-events" in capsys.readouterr().out
-
-
-def test_the_examples_of_the_page_are_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IAM stands in one place. Write it anew with `make docs`."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
-    monkeypatch.delitem(sys.modules, "policies", raising=False)
-    import policies
-
-    given(monkeypatch, policies.SETTINGS)
-    assert policies.PAGE.read_text("utf-8") == policies.page(), "run `make docs`"

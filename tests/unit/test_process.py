@@ -266,7 +266,7 @@ def test_a_kill_is_a_kill() -> None:
 )
 def test_a_rule_that_is_none_is_refused(text: str) -> None:
     """One line that names the variable and the cure."""
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_FAILPOINTS: has a rule that is none; .* docs/failpoints"):
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_FAILPOINTS: has a rule that is none; .* docs/proof"):
         process.arm_failpoints(text)
 
 

@@ -1,4 +1,4 @@
-"""The whole of stream_router under seeded chaos, and the judge's verdict on it. docs/lane.md explains both.
+"""The whole of stream_router under seeded chaos, and the judge's verdict on it. docs/proof.md explains both.
 
 `python -m tests.fault.lane --seed N` runs other seeds, sizes and lengths.
 """
