@@ -28,15 +28,6 @@ GIVE_UP_S = 10.0
 
 BROKEN_OFF = 128 + signal.SIGINT
 
-QUANTILES = ((50, 2), (90, 10), (99, 100))
-"""Each with the number of answers from which on it says anything."""
-
-LEAST_S = 1.0
-"""Of a shorter time no rate is told: it would be that of the first moment."""
-
-MOST_KINDS, KIND_MAX_CHARS = 20, 300
-"""Whoever answers may be anybody, and may answer each delivery in other words."""
-
 _ID = re.compile("[0-9a-f]{32}")
 _AFTER = re.compile(r" after \d+ (?:ms|milliseconds)")
 """libcurl's own times, which would make each failure one of its kind."""
@@ -61,7 +52,7 @@ def run(settings: Receiver, wish: Wish) -> int:
     url = wish.url or own_url(settings)
     check_url(settings, url)
     made = itertools.islice(bodies(wish.preset, wish.event_type, wish.file), wish.events)
-    tally, stops = Tally(wish.rate), list[int]()
+    tally, stops = Tally(), list[int]()
     console = Console(stderr=True)
     with (
         heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM),
@@ -76,100 +67,73 @@ def run(settings: Receiver, wish: Wish) -> int:
         poster = Poster(url, signer(settings), done, GIVE_UP_S)
         begun_s = time.monotonic()
         webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, made))
-        poster.run(webhooks, wish.rate, lambda: not stops or (len(stops) < 2 and poster.under_way))
-    _say(tally.lines(without_user(url), poster.sent, time.monotonic() - begun_s, poster.sent_again))
+        poster.run(webhooks, wish.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
+    took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered
+    several = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} a second" if poster.sent > 1 else ""
+    lines = [f"{poster.sent} sent to {without_user(url)}{several}", *tally.answers()]
+    if again := poster.sent_again:
+        why = ", ".join(f"{count} after {kind}" for kind, count in again.most_common())
+        lines.append(f"{again.total():>7} sent again, each with its delivery id: {why}")
+    lines += tally.latencies(wish.rate)
     if stops:
-        open_ones = poster.sent - tally.count
         more = f"; {open_ones} were sent and have no answer yet, so they may be stored" if open_ones else ""
-        _say([f"broken off: {wish.events - poster.sent} of {wish.events} were not sent{more}"])
+        lines.append(f"broken off: {wish.events - poster.sent} of {wish.events} were not sent{more}")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if stops:
         return BROKEN_OFF
-    return 0 if tally.accepted == tally.count else 1
+    return 0 if tally.accepted == poster.sent else 1
 
 
 class Tally:
-    """Counts answers by what they say, and keeps their times, in memory that does not grow with their bodies.
+    """Counts answers by what they say, and keeps their times."""
 
-    `rate` is the one that was asked for, 0 none.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()
         self._took_ms = array("d")
         self._first_ids: list[str] = []
         self.accepted = 0
 
-    @property
-    def count(self) -> int:
-        """Deliveries that have ended."""
-        return self._kinds.total()
-
     def take(self, answer: Answered) -> None:
         """A delivery has ended. What waited for a connection is counted in: a receiver that is slow made it wait."""
         ids = ids_of(answer)
-        if not self.count:
-            self._first_ids = ids
-        kind = "202 accepted" if ids else _kind(answer)
-        self._kinds[kind if kind in self._kinds or len(self._kinds) < MOST_KINDS else "in other words"] += 1
+        self._first_ids = self._first_ids or ids
+        self._kinds["202 accepted" if ids else _kind(answer)] += 1
         self.accepted += bool(ids)
         if answer.status:
             self._took_ms.append(answer.took_ms + answer.late_ms)
 
-    def lines(self, url: str, sent: int, seconds: float, again: Counter[str]) -> list[str]:
-        """The sums, for an operator: `sent` were sent at least once, some of them `again`, all of it in `seconds`."""
-        took = f" in {seconds:.3g} s" if sent > 1 else ""
-        rate = f", {sent / seconds:.3g} a second" if sent > 1 and seconds >= LEAST_S else ""
-        lines = [f"{sent} sent to {url}{took}{rate}"]
-        lines += [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
-        if again:
-            why = ", ".join(f"{count} after {kind}" for kind, count in again.most_common())
-            lines.append(f"{again.total():>7} sent again, each with its delivery id: {why}")
-        if took_ms := sorted(self._took_ms):
-            at = [
-                (percent, took_ms[len(took_ms) * percent // 100])
-                for percent, least in QUANTILES
-                if len(took_ms) >= least
-            ]
-            told = ", ".join([*(f"p{percent} {_figure(ms)}" for percent, ms in at), f"max {_figure(took_ms[-1])}"])
-            lines.append(f"latency in ms{self._of_what()}: {told}")
-        if self.count == 1 and self._first_ids:
+    def answers(self) -> list[str]:
+        """A line for each kind of answer; of a single event the id that it has from now on."""
+        lines = [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
+        if self._kinds.total() == 1 and self._first_ids:
             lines.append("eventId: " + ", ".join(self._first_ids))
         return lines
 
-    def _of_what(self) -> str:
-        """What the times are times of: those of senders that wait for each other say nothing of senders that do not."""
-        if self.count == 1:
-            return ""
-        return ", each counted from when it was due" if self._rate else f", at most {CONNECTIONS} under way at once"
+    def latencies(self, rate: float) -> list[str]:
+        """The line of percentiles. Times of senders that wait for each other say nothing of senders that do not."""
+        took_ms = sorted(self._took_ms)
+        if not took_ms:
+            return []
+        of_what = "each counted from when it was due" if rate else f"at most {CONNECTIONS} under way at once"
+        told = [f"p{percent} {took_ms[len(took_ms) * percent // 100]:,.1f}" for percent in (50, 90, 99)]
+        return [f"latency in ms, {of_what}: {', '.join(told)}, max {took_ms[-1]:,.1f}"]
 
 
 def ids_of(answer: Answered) -> list[str]:
     """The ids of the events that a receiver of ours stored; none where it did not, or where another server answered."""
-    if answer.status != 202:
-        return []
     try:
-        ids = orjson.loads(answer.body)["ids"]
+        ids = orjson.loads(answer.body)["ids"] if answer.status == 202 else []
+        return ids if all(_ID.fullmatch(one) for one in ids) else []
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
-    return ids if isinstance(ids, list) and all(isinstance(one, str) and _ID.fullmatch(one) for one in ids) else []
 
 
 def _kind(answer: Answered) -> str:
-    """The status, and what the receiver says of it."""
+    """The status, and what the receiver says of it; of a page of anybody's, nothing that could drive a terminal."""
     if answer.status == 0:
-        why = _AFTER.sub("", answer.body.decode("utf-8", "replace")).strip()
-        return plain(f"without an answer: {why}"[:KIND_MAX_CHARS])
+        return plain("without an answer: " + _AFTER.sub("", answer.body.decode("utf-8", "replace")).strip())
     try:
         told = orjson.loads(answer.body)
-        return plain(f"{answer.status} {told['error']}: {told['message']}"[:KIND_MAX_CHARS])
+        return plain(f"{answer.status} {told['error']}: {told['message']}")
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return f"{answer.status}, not in the words of a receiver of ours: check the URL"
-
-
-def _figure(ms: float) -> str:
-    """Three figures, and no power of ten where there are more before the point."""
-    return f"{ms:.3g}" if ms < 999.5 else f"{ms:,.0f}"
-
-
-def _say(lines: list[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))

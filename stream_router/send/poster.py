@@ -1,7 +1,9 @@
 """Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
 
-import math
+import io
+import queue
 import ssl
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,8 +20,6 @@ TRY_AGAIN_S = 0.5
 LOOK_S = 0.05
 """How often at least it is asked whether to go on."""
 ANSWER_TIMEOUT_S = 5.0
-ANSWER_KEPT_BYTES = 4 * 1024 * 1024
-"""More than a receiver of ours answers to the largest array; what another server sends on is not kept."""
 _NO_TEXT = b"\xef\xbb\xbf \t\r\n"
 """What may stand before the first character of XML: a byte order mark, and space."""
 
@@ -45,47 +45,97 @@ class Answered(NamedTuple):
     late_ms: float = 0.0
 
 
-class _Delivery:
-    """A delivery that was sent at least once, and what has come of its last attempt."""
-
-    def __init__(self, webhook: Webhook, first_s: float, late_s: float) -> None:
-        self.webhook, self.first_s, self.late_s = webhook, first_s, late_s
-        self.secret = b""
-        self.chunks: list[bytes] = []
-        self.kept_bytes = 0
-
-    def take(self, piece: bytes) -> None:
-        """A piece of the answer."""
-        if self.kept_bytes < ANSWER_KEPT_BYTES:
-            self.chunks.append(piece)
-            self.kept_bytes += len(piece)
-
-    def answer(self) -> bytes:
-        """The answer's body, without the secret where that was sent as it is: what is answered is shown to people."""
-        body = b"".join(self.chunks)
-        return body.replace(self.secret, b"(hidden)") if self.secret else body
-
-
 class Poster:
-    """Sends deliveries to a receiver and hands each one's end to `done`, from `run`'s thread.
+    """Sends deliveries to a receiver over some connections, each in a thread of its own.
 
     For `give_up_s` one that is answered 5xx, or not at all, is sent again: always with the same delivery id.
     """
 
     def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float) -> None:
-        self._url = url
-        self._sign = sign
-        self._done = done
-        self._give_up_s = give_up_s
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS)
-        self._idle = [self._connection() for _ in range(CONNECTIONS)]
-        self._busy: dict[pycurl.Curl, _Delivery] = {}
-        self._again: list[tuple[float, _Delivery]] = []
+        self._url, self._sign, self._done, self._give_up_s = url, sign, done, give_up_s
+        self._ended: queue.SimpleQueue[Answered | Exception] = queue.SimpleQueue()
+        self._next = threading.Lock()
         self.sent = 0
         """Deliveries that were sent at least once."""
+        self.answered = 0
+        """Those of them that have ended."""
         self.sent_again: Counter[str] = Counter()
         """Attempts after the first, by what the one before had come to: "503", or "no answer"."""
+
+    def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
+        """Send them all (`rate` a second, 0: as fast as they are answered) and return when each has ended.
+
+        Hands each one's end to `done`, from this thread. Stops early, with what is under way unanswered, as soon as
+        `go_on` says no.
+        """
+        due = self._due(webhooks, rate)
+        threads = [threading.Thread(target=self._work, args=(due,), daemon=True) for _ in range(CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        while go_on():
+            try:
+                end = self._ended.get(timeout=LOOK_S)
+            except queue.Empty:
+                if any(thread.is_alive() for thread in threads) or not self._ended.empty():
+                    continue
+                return
+            if isinstance(end, Exception):
+                raise end
+            self.answered += 1
+            self._done(end)
+
+    def _due(self, webhooks: Iterator[Webhook], rate: float) -> Iterator[tuple[Webhook, float]]:
+        """Each webhook once it is due, and when that was (monotonic seconds)."""
+        due_s = time.monotonic()
+        while True:
+            if rate:
+                time.sleep(max(0.0, due_s - time.monotonic()))
+            try:
+                webhook = next(webhooks)
+            except StopIteration:
+                return
+            yield webhook, due_s if rate else time.monotonic()
+            due_s += 1 / rate if rate else 0.0
+
+    def _work(self, due: Iterator[tuple[Webhook, float]]) -> None:
+        """One connection's deliveries, one after the other."""
+        curl = self._connection()
+        try:
+            while True:
+                with self._next:
+                    webhook, due_s = next(due)
+                    self.sent += 1
+                self._ended.put(self._deliver(curl, webhook, due_s))
+        except StopIteration:
+            pass
+        except Exception as error:  # noqa: BLE001 - raised again where the deliveries are waited for
+            self._ended.put(error)
+
+    def _deliver(self, curl: pycurl.Curl, webhook: Webhook, due_s: float) -> Answered:
+        first_s = time.monotonic()
+        while True:
+            status, body = self._attempt(curl, webhook)
+            took_s = time.monotonic() - first_s
+            if 0 < status < 500 or took_s >= self._give_up_s:
+                return Answered(webhook, status, body, took_s * 1000, (first_s - due_s) * 1000)
+            with self._next:
+                self.sent_again[str(status) if status else "no answer"] += 1
+            time.sleep(TRY_AGAIN_S)
+
+    def _attempt(self, curl: pycurl.Curl, webhook: Webhook) -> tuple[int, bytes]:
+        """Status and body of the answer; 0 and libcurl's reason where there is none."""
+        headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
+        kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
+        sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
+        answer = io.BytesIO()
+        curl.setopt(pycurl.HTTPHEADER, sent)
+        curl.setopt(pycurl.POSTFIELDS, webhook.body)
+        curl.setopt(pycurl.WRITEDATA, answer)
+        try:
+            curl.perform()
+        except pycurl.error:
+            return 0, curl.errstr().encode()
+        return int(curl.getinfo(pycurl.RESPONSE_CODE)), answer.getvalue()
 
     def _connection(self) -> pycurl.Curl:
         curl = pycurl.Curl()
@@ -101,73 +151,3 @@ class Poster:
         if trusted.capath:
             curl.setopt(pycurl.CAPATH, trusted.capath)
         return curl
-
-    @property
-    def under_way(self) -> bool:
-        """Whether a delivery was begun that has not ended."""
-        return bool(self._busy or self._again)
-
-    def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
-        """Send them all (`rate` a second, 0: as fast as they are answered) and return when each has ended.
-
-        Stops early, with what is under way unanswered, as soon as `go_on` says no.
-        """
-        due_s, exhausted = time.monotonic(), False
-        while go_on() and (self.under_way or not exhausted):
-            while self._idle and self._again and self._again[0][0] <= time.monotonic():
-                self._send(self._again.pop(0)[1])
-            while self._idle and not exhausted and (not rate or due_s <= time.monotonic()):
-                webhook = next(webhooks, None)
-                if webhook is None:
-                    exhausted = True
-                else:
-                    now_s = time.monotonic()
-                    self._send(_Delivery(webhook, now_s, now_s - due_s if rate else 0.0))
-                    self.sent += 1
-                    due_s += 1 / rate if rate else 0.0
-            self._multi.perform()
-            self._collect()
-            self._wait(due_s if rate and not exhausted else math.inf)
-
-    def _wait(self, due_s: float) -> None:
-        """Until something is to be done. With nothing under way libcurl has nothing to wait for, and does not."""
-        now_s = time.monotonic()
-        until_s = min(due_s, *(again_s for again_s, _ in self._again[:1]), now_s + LOOK_S)
-        wait_s = max(0.0, until_s - now_s) if self._idle else LOOK_S
-        if self._busy:
-            self._multi.select(wait_s)
-        else:
-            time.sleep(wait_s)
-
-    def _send(self, delivery: _Delivery) -> None:
-        curl, webhook = self._idle.pop(), delivery.webhook
-        headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
-        delivery.secret = headers.get("Authorization", "").partition(" ")[2].encode()
-        delivery.chunks, delivery.kept_bytes = [], 0
-        kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
-        sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
-        curl.setopt(pycurl.HTTPHEADER, sent)
-        curl.setopt(pycurl.POSTFIELDS, webhook.body)
-        curl.setopt(pycurl.WRITEFUNCTION, delivery.take)
-        self._busy[curl] = delivery
-        self._multi.add_handle(curl)
-
-    def _collect(self) -> None:
-        queued = 1
-        while queued:
-            queued, finished, failed = self._multi.info_read()
-            for curl in finished:
-                self._end(curl, int(curl.getinfo(pycurl.RESPONSE_CODE)))
-            for curl, _, why in failed:
-                self._end(curl, 0, why.encode())
-
-    def _end(self, curl: pycurl.Curl, status: int, why: bytes = b"") -> None:
-        self._multi.remove_handle(curl)
-        delivery, now_s = self._busy.pop(curl), time.monotonic()
-        self._idle.append(curl)
-        if (status == 0 or status >= 500) and now_s - delivery.first_s < self._give_up_s:
-            self.sent_again[str(status) if status else "no answer"] += 1
-            self._again.append((now_s + TRY_AGAIN_S, delivery))
-            return
-        took_ms = (now_s - delivery.first_s) * 1000
-        self._done(Answered(delivery.webhook, status, why or delivery.answer(), took_ms, delivery.late_s * 1000))

@@ -38,8 +38,7 @@ def check_url(settings: Receiver, url: str) -> None:
 
 def signer(settings: Receiver) -> Sign:
     """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
-    scheme = settings.webhook_scheme
-    id_header = settings.hmac_id_header or ""
+    scheme, id_header = settings.webhook_scheme, settings.hmac_id_header or ""
     if scheme is None:
         raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
     if scheme == "none":
@@ -47,30 +46,25 @@ def signer(settings: Receiver) -> Sign:
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     match scheme:
         case "bearer" | "basic":
-            if scheme == "bearer" and not secret.isascii():
+            if not secret.isascii() and scheme == "bearer":
                 raise SettingsError(f"{SECRETS}: a token holds a character that no HTTP header can carry; use ASCII")
-            token = secret if scheme == "bearer" else base64.b64encode(secret.encode()).decode()
-            shown = f"{scheme.title()} {token}"
+            shown = f"{scheme.title()} {secret if scheme == 'bearer' else base64.b64encode(secret.encode()).decode()}"
             return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
         case "expert":
-            return _hmac(
-                secret.encode(), "{timestamp}.{body}", "sha256", "hex", "sha256=",
-                ("X-Nexus-Signature-256", "X-Nexus-Timestamp", "X-Nexus-Delivery-Id"),
-            )  # fmt: skip
+            names = ("X-Nexus-Signature-256", "X-Nexus-Timestamp", "X-Nexus-Delivery-Id")
+            return _hmac(secret.encode(), "{timestamp}.{body}", "sha256", "hex", "sha256=", names)
         case "standard-webhooks":
             try:
                 key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
             except ValueError:
-                raise SettingsError(
-                    f"{SECRETS}: a secret is not whsec_<base64>; give it as the sender shows it"
-                ) from None
+                problem = "a secret is not whsec_<base64>; give it as the sender shows it"
+                raise SettingsError(f"{SECRETS}: {problem}") from None
             names = ("webhook-signature", "webhook-timestamp", "webhook-id")
             return _hmac(key, "{id}.{timestamp}.{body}", "sha256", "base64", "v1,", names)
         case "hmac":
             names = (settings.hmac_header, settings.hmac_timestamp_header or "", id_header)
             algorithm, encoding = settings.hmac_algorithm, settings.hmac_encoding
             return _hmac(secret.encode(), settings.hmac_template, algorithm, encoding, settings.hmac_prefix, names)
-    raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: `send` cannot sign for {scheme}; choose another scheme")
 
 
 def first_secret(setting: str) -> str:
