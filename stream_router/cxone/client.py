@@ -10,7 +10,6 @@ import json
 import random
 import ssl
 import time
-import urllib.request
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -36,15 +35,8 @@ TIMEOUT_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 20.0
 """CXone sends no reliable Retry-After, so our own pauses double from 2 s (docs/facts.md, "CXone")."""
 
-ANSWER_MAX_BYTES = 1024 * 1024
-"""A token and a discovery document have a few kilobytes; what is longer is none."""
-
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",  # unpacking could make any size of a body
-    # Firewalls take a request without it for a robot's, AWS's own set of rules among them ("NoUserAgent_HEADER").
-    "User-Agent": f"stream-router/{importlib.metadata.version('stream_router')}",
-}
+# Firewalls take a request without it for a robot's, AWS's own set of rules among them ("NoUserAgent_HEADER").
+_HEADERS = {"Accept": "application/json", "User-Agent": f"stream-router/{importlib.metadata.version('stream_router')}"}
 
 _CREDENTIALS = "refuses the credentials ({}); check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET"
 _GRANT = "gives this client no client credentials ({}); ask NICE for a client that has that grant"
@@ -91,13 +83,12 @@ class Token(NamedTuple):
 class CxoneClient:
     """Asks CXone, with the proxy of the environment, and its CA certificates: SSL_CERT_FILE, else AWS_CA_BUNDLE.
 
-    429, 5xx and broken connections are tried again until `deadline_s` has passed; redirects are not followed. Raises
-    SettingsError where the CA certificates cannot be read.
+    429, 5xx and broken connections are tried again until DEADLINE_S has passed; redirects are not followed. Raises
+    SettingsError where the CA certificates or the proxy cannot be used.
     """
 
-    def __init__(self, settings: Cxone, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, settings: Cxone) -> None:
         self._settings = settings
-        self._deadline_s = deadline_s
         bundle = settings.certificates
         try:
             self._tls = ssl.create_default_context(cafile=str(bundle)) if bundle else httpx.create_ssl_context()
@@ -114,19 +105,25 @@ class CxoneClient:
         pair = f"{quote(given.client_id or '', safe='')}:{quote(given.secret('client_secret'), safe='')}"
         headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         form = {"grant_type": "client_credentials", "scope": " ".join(sorted(SCOPES))}
-        status, text = self._send("the token endpoint", "POST", url, data=form, headers=headers)
-        body = _members(text)
+        answer = self._send("the token endpoint", "POST", url, data=form, headers=headers)
+        body = _members(answer.content)
         code = body.get("error") if isinstance(body.get("error"), str) else ""
-        if status not in (200, 201) or code in _REFUSALS:
-            raise CxoneError(_refusal(status, str(code)))
+        if answer.status_code not in (200, 201) or code in _REFUSALS:
+            raise CxoneError(_refusal(answer.status_code, str(code)))
         value = body.get("access_token")
         if not isinstance(value, str) or not value:
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
         claims = {**_claims(value), **_claims(body.get("id_token"))}
-        tenant_id = claims.get("tenantId")
+        life, granted, tenant_id = (
+            body.get("expires_in"),
+            body.get("scope") or claims.get("scope"),
+            claims.get("tenantId"),
+        )
+        if isinstance(granted, list):
+            granted = " ".join(map(str, granted))
         return Token(
-            _life_s(body.get("expires_in")),
-            _scopes(body.get("scope") or claims.get("scope")),
+            float(life) if isinstance(life, int | float) and 1 <= life < 10**9 else None,
+            frozenset(granted.split()) if isinstance(granted, str) else None,
             tenant_id if isinstance(tenant_id, str) else "",
         )
 
@@ -135,10 +132,7 @@ class CxoneClient:
 
         Raises CxoneError.
         """
-        try:
-            url = str(httpx.URL(f"{ISSUER}/.well-known/cxone-configuration", params={"tenantId": tenant_id}))
-        except (ValueError, httpx.InvalidURL):
-            raise CxoneError("the token names a tenant that no URL can name; check the tenant with NICE") from None
+        url = f"{ISSUER}/.well-known/cxone-configuration?tenantId={quote(tenant_id, safe='', errors='replace')}"
         found = self._document(url, "the discovery of the tenant's API host")
         endpoint = _safe(found.get("api_endpoint"), "the tenant's api_endpoint", "check the tenant with NICE")
         self._send("the tenant's API host", "GET", endpoint)
@@ -154,69 +148,55 @@ class CxoneClient:
         return _safe(found.get("token_endpoint"), "the discovered token_endpoint", "set CXONE_AUTH_URL to it")
 
     def _document(self, url: str, what: str) -> dict[str, Any]:
-        status, text = self._send(what, "GET", url)
-        if status != 200 or not (found := _members(text)):
-            raise CxoneError(f"{what} answers {status} and no document; set CXONE_AUTH_URL, or try later")
+        answer = self._send(what, "GET", url)
+        if answer.status_code != 200 or not (found := _members(answer.content)):
+            raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_AUTH_URL, or try later")
         return found
 
-    def _send(self, what: str, method: str, url: str, **request: Any) -> tuple[int, bytes]:
-        """Status and body of the first answer that is neither 429 nor 5xx. Raises CxoneError."""
+    def _send(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
+        """The first answer that is neither 429 nor 5xx. Raises CxoneError."""
         attempts = Retrying(
             retry=retry_if_exception_type(_AgainError),
             wait=_pause_s,
-            stop=stop_before_delay(self._deadline_s),
+            stop=stop_before_delay(DEADLINE_S),
             reraise=True,
         )
         try:
-            return attempts(self._attempt, what, method, url, request, time.monotonic() + self._deadline_s)
+            return attempts(self._attempt, what, method, url, **request)
         except _AgainError as error:
             raise CxoneError(f"{what}: {error}; try again later") from None
 
-    def _attempt(
-        self, what: str, method: str, url: str, request: dict[str, Any], give_up_at: float
-    ) -> tuple[int, bytes]:
+    def _attempt(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
         host = httpx.URL(url).host
-        variable, proxy = _proxy(url)
-        way = f" by way of the proxy of {variable}" if proxy else ""
-        step_s = max(0.1, min(TIMEOUT_S, give_up_at - time.monotonic()))
         try:
-            with self._client(variable, proxy, step_s) as client, client.stream(method, url, **request) as answer:
-                _pass_on_trouble(answer)
-                return answer.status_code, _body(answer, what, give_up_at)
-        except httpx.TimeoutException:
-            raise _AgainError(f"{host} does not answer in time{way}") from None
+            # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
+            by_proxy = url.startswith("https:")
+            client = httpx.Client(timeout=TIMEOUT_S, verify=self._tls, headers=_HEADERS, trust_env=by_proxy)
+        except (ValueError, ImportError, httpx.InvalidURL):  # whose words may quote a password
+            cure = "set http://HOST:PORT, and names alone in NO_PROXY, or unset them"
+            raise SettingsError(f"HTTPS_PROXY, ALL_PROXY, NO_PROXY: cannot be used; {cure}") from None
+        try:
+            with client:
+                answer = client.request(method, url, **request)
         except httpx.ProxyError as error:  # of what a proxy says only the status is repeated
-            if str(error)[:3] not in ("401", "403", "407"):
-                raise _AgainError(f"{host} cannot be reached{way} (ProxyError)") from None
+            status = str(error)[:3]
+            if status not in ("401", "403", "407"):
+                raise _AgainError(f"{host} cannot be reached by way of the proxy of HTTPS_PROXY or ALL_PROXY") from None
             cure = f"let {host} through there, name it in NO_PROXY, or give a user: http://USER:PASSWORD@HOST:PORT"
-            raise CxoneError(f"{what}: the proxy of {variable} refuses the way ({str(error)[:3]}); {cure}") from None
+            raise CxoneError(f"{what}: the proxy of HTTPS_PROXY or ALL_PROXY refuses ({status}); {cure}") from None
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
             # Of connections the words are the system's and OpenSSL's own.
             told = str(error) if isinstance(error, httpx.ConnectError) else type(error).__name__
             if "CERTIFICATE_VERIFY_FAILED" in told:  # another attempt would meet the same one
                 cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
-                raise CxoneError(f"{what}: the certificate of {host}{way} is not trusted ({told}); {cure}") from None
-            raise _AgainError(f"{host} cannot be reached{way} ({told})") from None
-
-    def _client(self, variable: str, proxy: str, timeout_s: float) -> httpx.Client:
-        try:
-            way = httpx.Proxy(proxy, ssl_context=self._tls if proxy.startswith("https:") else None) if proxy else None
-            return httpx.Client(timeout=timeout_s, verify=self._tls, proxy=way, headers=_HEADERS, trust_env=False)
-        except (ValueError, ImportError, httpx.InvalidURL):
-            raise SettingsError(f"{variable}: no HTTP proxy's URL; set http://HOST:PORT, or unset it") from None
-
-
-def _proxy(url: str) -> tuple[str, str]:
-    """The environment's variable and its proxy on the way to `url`; "" and "" where it leads there directly.
-
-    By urllib: httpx refuses to work at all where NO_PROXY lists what it cannot make a URL of, a network of IPv6 say.
-    Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
-    """
-    known = urllib.request.getproxies_environment()
-    name = next((name for name in ("https", "all") if known.get(name)), "")
-    if not name or not url.startswith("https:") or urllib.request.proxy_bypass(httpx.URL(url).host, known):
-        return "", ""
-    return f"{name.upper()}_PROXY", known[name] if "://" in known[name] else f"http://{known[name]}"
+                raise CxoneError(f"{what}: the certificate of {host} is not trusted ({told}); {cure}") from None
+            raise _AgainError(f"{host} cannot be reached ({told})") from None
+        if answer.status_code == 429 or answer.status_code >= 500:
+            does = "throttles us" if answer.status_code == 429 else "is in trouble"
+            told_s = retry_after_s(answer.headers)
+            asks = f" and asks for {told_s:.0f} s" if told_s else ""
+            raise _AgainError(f"CXone {does} ({answer.status_code}){asks}", told_s)
+        return answer
 
 
 def _pause_s(state: RetryCallState) -> float:
@@ -225,6 +205,26 @@ def _pause_s(state: RetryCallState) -> float:
     if isinstance(told, _AgainError) and told.wait_s:
         return told.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
     return wait_random_exponential(FIRST_PAUSE_S, LONGEST_PAUSE_S)(state)
+
+
+def retry_after_s(headers: httpx.Headers) -> float:
+    """The Retry-After of an answer, of seconds or an HTTP date; 0.0 where there is none to read.
+
+    A date is counted from the answer's own clock, where it tells it: that clock wrote the date.
+    """
+    value = headers.get("retry-after", "")
+    if value.isascii() and value.isdecimal():
+        return float(value[:9])
+    until_s = _epoch_s(value)
+    return max(0.0, until_s - (_epoch_s(headers.get("date", "")) or time.time())) if until_s else 0.0
+
+
+def _epoch_s(value: str) -> float:
+    """An HTTP date as epoch seconds; 0.0 where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _safe(url: object, what: str, cure: str) -> str:
@@ -239,48 +239,8 @@ def _safe(url: object, what: str, cure: str) -> str:
     return url
 
 
-def _pass_on_trouble(answer: httpx.Response) -> None:
-    """Raises _AgainError for 429 and 5xx."""
-    if answer.status_code != 429 and answer.status_code < 500:
-        return
-    # A date is counted from the answer's own clock, where it tells it: that clock wrote the date.
-    now = _epoch_s(answer.headers.get("date", "")) or time.time()
-    told_s = retry_after_s(answer.headers.get("retry-after", ""), now)
-    does = "throttles us" if answer.status_code == 429 else "is in trouble"
-    asks = f" and asks for {told_s:.0f} s" if told_s else ""
-    raise _AgainError(f"CXone {does} ({answer.status_code}){asks}", told_s)
-
-
-def retry_after_s(value: str, now: float) -> float:
-    """A Retry-After of seconds or an HTTP date, in seconds from `now` (epoch); 0.0 where there is none to read."""
-    if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    until = _epoch_s(value)
-    return max(0.0, until - now) if until else 0.0
-
-
-def _epoch_s(value: str) -> float:
-    """An HTTP date as epoch seconds; 0.0 where it is none."""
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _body(answer: httpx.Response, what: str, give_up_at: float) -> bytes:
-    """The answer's body as it came, within the deadline: httpx's own time-outs begin anew with each byte."""
-    body = b""
-    for piece in answer.iter_raw():
-        body += piece
-        if len(body) > ANSWER_MAX_BYTES:
-            raise CxoneError(f"{what} answers with more than {ANSWER_MAX_BYTES} bytes; check CXONE_AUTH_URL")
-        if time.monotonic() > give_up_at:
-            raise httpx.ReadTimeout("the deadline")
-    return body
-
-
 def _members(text: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none where it is no object, or is nested deeper than Python reads."""
+    """The members of a JSON object; none where it is no object."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -296,26 +256,10 @@ def _refusal(status: int, code: str) -> str:
     return f"the token endpoint answers {status}; check CXONE_AUTH_URL"
 
 
-def _life_s(expires_in: object) -> float | None:
-    """The life that an answer states, in seconds; None where it states none that a token can have."""
-    is_number = isinstance(expires_in, int | float) and not isinstance(expires_in, bool)
-    return float(expires_in) if is_number and 1 <= expires_in < 10**9 else None  # type: ignore[operator, arg-type]
-
-
-def _scopes(granted: object) -> frozenset[str] | None:
-    if isinstance(granted, str):
-        return frozenset(granted.split())
-    if isinstance(granted, list):
-        return frozenset(scope for scope in granted if isinstance(scope, str))
-    return None
-
-
 def _claims(jwt: object) -> dict[str, Any]:
     """What a JWT says, unverified: it only tells us where to look next. Empty where it is none."""
     parts = jwt.split(".") if isinstance(jwt, str) else []
-    if len(parts) != 3:
-        return {}
     try:
-        return _members(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return _members(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else {}
     except ValueError:
         return {}

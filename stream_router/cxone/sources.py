@@ -7,7 +7,7 @@ said, not passed over.
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
@@ -30,12 +30,8 @@ _OF_EXPERT = (
 )
 
 
-class Finding(NamedTuple):
-    """One line of the check. `unknown` is what cannot be found out from here."""
-
-    verdict: Literal["ok", "wrong", "unknown"]
-    about: str
-    text: str
+Finding = tuple[Literal["ok", "wrong", "unknown"], str, str]
+"""One line of the check: verdict, what it is about, text. `unknown` is what cannot be found out from here."""
 
 
 class _Renames(BaseModel):
@@ -67,11 +63,11 @@ def token() -> int:
 def sources() -> int:
     """Print a line for each finding. 0, or 1 where something is wrong. Raises SettingsError."""
     settings = load(Cxone)
-    wrong = False
-    for finding in _findings(settings):
-        wrong = wrong or finding.verdict == "wrong"
-        _say(f"{finding.verdict:8}{finding.about}: {finding.text}")
-    return 1 if wrong else 0
+    status = 0
+    for verdict, about, text in _findings(settings):
+        status = 1 if verdict == "wrong" else status
+        _say(f"{verdict:8}{about}: {text}")
+    return status
 
 
 def _findings(settings: Cxone) -> Iterator[Finding]:
@@ -85,11 +81,11 @@ def _findings(settings: Cxone) -> Iterator[Finding]:
         if isinstance(source, DigitalSource):
             yield from _of_types(source, settings, document)
         elif source.scheme == "expert" and settings.unroutable == "dead-letter":
-            yield Finding("unknown", source.name, _OF_EXPERT)
+            yield "unknown", source.name, _OF_EXPERT
         text = "whether CXone sends here, and with which secret: only arriving events tell"
-        yield Finding("unknown", source.name, text)
+        yield "unknown", source.name, text
     if not configured:
-        yield Finding("unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file")
+        yield "unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file"
 
 
 def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
@@ -97,22 +93,22 @@ def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
     try:
         got = cxone.token()
     except CxoneError as error:
-        yield Finding("wrong", "token", str(error))
+        yield "wrong", "token", str(error)
         return
-    yield Finding("ok", "token", got.told())
+    yield "ok", "token", got.told()
     if got.scopes is None:
-        yield Finding("unknown", "scopes", "CXone does not say what it granted")
+        yield "unknown", "scopes", "CXone does not say what it granted"
     elif missing := sorted(SCOPES - got.scopes):
-        yield Finding("wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them")
+        yield "wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them"
     else:
-        yield Finding("ok", "scopes", f"{' '.join(sorted(SCOPES))} granted")
+        yield "ok", "scopes", f"{' '.join(sorted(SCOPES))} granted"
     if not got.tenant_id:
-        yield Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")
+        yield "unknown", "tenant", "the token does not name it, so its API host cannot be looked up"
         return
     try:
-        yield Finding("ok", "tenant", cxone.tenant(got.tenant_id))
+        yield "ok", "tenant", cxone.tenant(got.tenant_id)
     except CxoneError as error:
-        yield Finding("wrong", "tenant", str(error))
+        yield "wrong", "tenant", str(error)
 
 
 def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
@@ -120,9 +116,9 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
     given = sorted(set(source.event_types))
     if strange := [one for one in given if one not in DIGITAL_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
-        yield Finding("unknown", source.name, text)
+        yield "unknown", source.name, text
     else:
-        yield Finding("ok", source.name, "every event type is a documented one")
+        yield "ok", source.name, "every event type is a documented one"
     names: Mapping[str, str] = DIGITAL_TYPES
     for table in (*document.shapes, document):
         names = {**names, **table.event_types}
@@ -131,37 +127,37 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
     lost = [one for one in kept if names.get(one, one) not in let_through]
     if lost and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
-        yield Finding("wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}")
+        yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"
     elif lost:
         how = "published, but not by our rule" if settings.unroutable == "publish" else "dropped"
-        yield Finding("unknown", source.name, f"{', '.join(lost)}: {how} (STREAM_ROUTER_UNROUTABLE)")
+        yield "unknown", source.name, f"{', '.join(lost)}: {how} (STREAM_ROUTER_UNROUTABLE)"
 
 
 def _of_url(source: Posted) -> Finding:
     path = f"/v1/events/{source.name}" if source.has_a_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
-        return Finding("wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS")
+        return "wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS"
     if urlsplit(source.url).path != path:
         text = f"url: its path is not {path}, where the receiver takes this source's events"
-        return Finding("wrong", source.name, text)
-    return Finding("ok", source.name, "url: HTTPS, and the receiver's path")
+        return "wrong", source.name, text
+    return "ok", source.name, "url: HTTPS, and the receiver's path"
 
 
 def _of_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
     if source.stream == stream:
-        yield Finding("ok", source.name, "stream: the one that the consumer reads")
+        yield "ok", source.name, "stream: the one that the consumer reads"
     else:
-        yield Finding("wrong", source.name, "stream: is not the one that the consumer reads (STREAM_ROUTER_STREAM)")
+        yield "wrong", source.name, "stream: is not the one that the consumer reads (STREAM_ROUTER_STREAM)"
     if source.format in ("JSON", "JSON+LF"):
-        yield Finding("ok", source.name, f"format: {source.format} is read")
+        yield "ok", source.name, f"format: {source.format} is read"
     else:
-        yield Finding("wrong", source.name, "format: only JSON and JSON+LF are read; choose one of them in CXone")
+        yield "wrong", source.name, "format: only JSON and JSON+LF are read; choose one of them in CXone"
     if source.account in NICE_ACCOUNTS:
-        yield Finding("ok", source.name, "account: one of NICE's")
+        yield "ok", source.name, "account: one of NICE's"
     else:
-        yield Finding("wrong", source.name, "account: is none of NICE's; the role must trust NICE's account")
+        yield "wrong", source.name, "account: is none of NICE's; the role must trust NICE's account"
     text = "whether CXone can assume the role and writes (up to 24 h after saving): only arriving records tell"
-    yield Finding("unknown", source.name, text)
+    yield "unknown", source.name, text
 
 
 def _say(line: str) -> None:

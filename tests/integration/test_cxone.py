@@ -1,11 +1,8 @@
 """`cxone token` and `cxone sources` against a local server that behaves as NICE documents (docs/facts.md, "CXone")."""
 
 import base64
-import contextlib
 import json
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -16,7 +13,7 @@ import pytest
 import trustme
 
 from stream_router.cxone import client, sources
-from stream_router.cxone.client import CxoneClient, CxoneError, Token, retry_after_s
+from stream_router.cxone.client import CxoneClient, CxoneError, Token
 from stream_router.errors import SettingsError
 from stream_router.settings.operators import Cxone
 from stream_router.settings.reading import load
@@ -118,7 +115,6 @@ def test_client_credentials_with_the_articles_scopes(cxone: FakeCxone) -> None:
     assert got == Token(3600.0, frozenset({"integration:read", "webhook:read"}), "t-1")
     for seen in cxone.server.requests:
         assert seen.headers["user-agent"].startswith("stream-router/"), "a firewall refuses what names no agent"
-        assert seen.headers["accept-encoding"] == "identity"
 
 
 def test_a_set_endpoint_needs_no_discovery(cxone: FakeCxone) -> None:
@@ -173,24 +169,14 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, slept: 
         (answer(403, b"<html>"), r"refuses the credentials \(403\)"),
         (answer(400, b'{"error":"invalid_scope"}'), r"refuses the scopes \(400 invalid_scope\); ask NICE to grant"),
         (answer(400, b'{"error":"unauthorized_client"}'), "gives this client no client credentials"),
-        (answer(400, b'{"error":"X\\n' + CANARY.encode() + b'"}'), r"refuses the credentials \(400\)"),
         (answer(400, b'{"error":"akeysecretvalue_"}'), r"refuses the credentials \(400\)"),
         (answer(400, b'{"error":"temporarily_unavailable"}'), r"in trouble \(400 temporarily_unavailable\); try again"),
-        (answer(403, b'{"error":"server_error"}'), r"in trouble \(403 server_error\); try again later"),
-        (answer(400, b'{"error":"slow_down"}'), r"in trouble \(400 slow_down\); try again later"),
         (answer(200, b'{"error":"invalid_client"}'), r"refuses the credentials \(200 invalid_client\); check CXONE_CL"),
-        (answer(200, b'{"error":"invalid_scope"}'), r"refuses the scopes \(200 invalid_scope\); ask NICE to grant"),
-        (answer(200, b'{"error":"akeysecretvalue_"}'), "holds no token; check CXONE_AUTH_URL"),
         (answer(404, b""), r"answers 404; check CXONE_AUTH_URL"),
         (answer(302, b"", Location="http://169.254.169.254/"), r"answers 302; check CXONE_AUTH_URL"),
         (answer(200, b"<html>"), "holds no token"),
-        (answer(200, b"[]"), "holds no token"),
-        (answer(200, b"{}"), "holds no token"),
         (answer(200, b'{"access_token":""}'), "holds no token"),
-        (answer(200, b"[" * 100_000), "holds no token"),
         (answer(400, b"[" * 100_000), r"refuses the credentials \(400\)"),
-        (answer(200, b"packed", Content_Encoding="gzip"), "holds no token"),
-        (answer(200, b" " * 1_048_577), "answers with more than 1048576 bytes; check CXONE_AUTH_URL"),
     ],
 )
 def test_a_refusal_is_one_clear_line(cxone: FakeCxone, reply: bytes, text: str) -> None:
@@ -198,48 +184,6 @@ def test_a_refusal_is_one_clear_line(cxone: FakeCxone, reply: bytes, text: str) 
     cxone.replies = [reply]
     refused(text)
     assert len(cxone.token_calls()) == 1
-
-
-@pytest.mark.parametrize("life", ['"never"', "-5", "0", "0.001", "[]", "true", "1" + "0" * 400, "null"])
-def test_a_life_that_no_token_has_is_not_told(cxone: FakeCxone, life: str) -> None:
-    """The credentials work all the same."""
-    cxone.replies = [answer(200, b'{"access_token":"x","expires_in":' + life.encode() + b"}")]
-    assert token().life_s is None
-
-
-@contextlib.contextmanager
-def dripping(first: bytes) -> Iterator[int]:
-    """The port of a server that says `first` before it is asked, then a byte twenty times a second."""
-    done = threading.Event()
-
-    def serve() -> None:
-        while not done.is_set():
-            with contextlib.suppress(OSError), listener.accept()[0] as connection:
-                connection.sendall(first)
-                while not done.wait(0.05):
-                    connection.sendall(b" ")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.1)
-        server = threading.Thread(target=serve)
-        server.start()
-        yield listener.getsockname()[1]
-        done.set()
-        server.join(5)
-
-
-def test_a_body_that_drips_ends_with_the_deadline() -> None:
-    """A server that keeps sending a little, which no time-out of a read ends, keeps no operator waiting for ever."""
-    with dripping(b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n") as port:
-        settings = load(Cxone, auth_url=f"http://127.0.0.1:{port}/token")
-        with pytest.raises(CxoneError, match=r"^the token endpoint: 127\.0\.0\.1 does not answer in time; try again"):
-            CxoneClient(settings, 0.3).token()
-
-
-def test_a_server_without_tls_is_told_as_such() -> None:
-    """It can be reached, but for what is wrong: the reason that OpenSSL gives is in the line."""
-    with dripping(b"HTTP/1.1 400 X\r\n\r\n") as port:
-        refused("WRONG_VERSION_NUMBER", f"https://127.0.0.1:{port}/")
 
 
 @pytest.mark.parametrize(
@@ -288,23 +232,6 @@ def test_a_token_that_is_no_jwt_is_one_all_the_same(cxone: FakeCxone, value: str
     assert (got.tenant_id, got.scopes) == ("", None)
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("7", 7.0),
-        ("0", 0.0),
-        ("-1", 0.0),
-        ("\u0663", 0.0),
-        ("9" * 99, 999_999_999.0),
-        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", 0.0),
-        ("Mon, 01 Jan 0001 00:00:00 -0000", 0.0),
-    ],
-)
-def test_retry_after_is_read_without_surprise(value: str, seconds: float) -> None:
-    """Digits are seconds; anything else that is no date is none."""
-    assert retry_after_s(value, NOW) == seconds
-
-
 def test_the_token_command_proves_the_credentials(cxone: FakeCxone, capsys: pytest.CaptureFixture[str]) -> None:
     """It says life, scopes and tenant, and neither token nor secret; exit 0."""
     cxone.token["access_token"] = "the-t0ken"
@@ -338,10 +265,8 @@ def test_what_cxone_says_does_not_drive_the_terminal(cxone: FakeCxone, capsys: p
     [
         ("HTTPS_PROXY", f"foo://u:{CANARY}@proxy"),
         ("ALL_PROXY", f"http://u:{CANARY}@proxy:port"),
-        ("ALL_PROXY", f"socks5://u:{CANARY}@proxy"),
         ("SSL_CERT_FILE", "/nonexistent"),
         ("AWS_CA_BUNDLE", "/nonexistent"),
-        ("SSL_CERT_FILE", __file__),
         ("CXONE_CLIENT_ID", "x\udcff"),
         ("CXONE_CLIENT_SECRET", "x\udcff"),
         ("CXONE_AUTH_URL", f"http://u:{CANARY}@cxone.example/"),
@@ -356,14 +281,6 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: 
         sources.token()
     assert CANARY not in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_secret_from_a_file_has_no_line_break_at_its_end() -> None:
-    """Whoever made the file with an editor would else be refused by CXone without a word why."""
-    given = Cxone(client_id="id\n", client_secret=f" {CANARY} \r\n")
-    assert given.client_id == "id"
-    assert given.client_secret is not None
-    assert given.client_secret.get_secret_value() == f" {CANARY} "
 
 
 # --- certificates and proxies
@@ -407,56 +324,19 @@ def test_the_cas_of_tls_itself_go_before_those_of_aws(monkeypatch: pytest.Monkey
     assert load(Cxone).certificates is None
 
 
-def test_a_proxys_own_certificate_is_checked_against_the_same_cas(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA
-) -> None:
-    """So that the cure for one that is not trusted is one: until then the line names the way, not CXone alone."""
-    with RawServer(lambda _: answer(403), tls(authority)) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"https://u:{CANARY}@127.0.0.1:{proxy.port}")
-        refused(r"the certificate of cxone\.example by way of the proxy of HTTPS_PROXY is not trusted \(", ELSEWHERE)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-        refused("the proxy of HTTPS_PROXY refuses the way", ELSEWHERE)
-    assert proxy.requests[-1].headers["proxy-authorization"].startswith("Basic ")
-
-
 ELSEWHERE = "https://cxone.example/token"
 
 
-@pytest.mark.parametrize(
-    ("status", "text"),
-    [
-        (407, r"the proxy of HTTPS_PROXY refuses the way \(407\); let cxone\.example through there, .* or give a user"),
-        (403, r"the proxy of HTTPS_PROXY refuses the way \(403\); let cxone\.example through there, name it in NO_P"),
-        (502, r"cxone\.example cannot be reached by way of the proxy of HTTPS_PROXY \(ProxyError\); try again later$"),
-    ],
-)
-def test_trouble_with_a_proxy_is_not_laid_at_cxones_door(
-    monkeypatch: pytest.MonkeyPatch, status: int, text: str
-) -> None:
+def test_trouble_with_a_proxy_is_not_laid_at_cxones_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it refuses for good is told at once, and by its status alone; what may pass is tried again."""
-    with RawServer(lambda _: answer(status, CANARY.encode())) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://u:{CANARY}@127.0.0.1:{proxy.port}")
-        refused(f"^the token endpoint: {text}", ELSEWHERE)
-    assert (len(proxy.requests) == 1) == (status < 500)
-
-
-@pytest.mark.parametrize("no_proxy", ["fd12:3456::/48", "[::1],10.0.0.0/8", "[::1]:8080", "münchen.example", ",, x y"])
-def test_whatever_no_proxy_lists_the_proxy_is_asked_for_all_else(
-    monkeypatch: pytest.MonkeyPatch, no_proxy: str
-) -> None:
-    """What curl and boto3 take there, networks of IPv6 above all, refuses nobody else's way."""
-    monkeypatch.setenv("NO_PROXY", f"{no_proxy},127.0.0.1")
-    with RawServer(lambda _: answer(403)) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
-        refused("the proxy of HTTPS_PROXY refuses the way", ELSEWHERE)
-        refused(r"127\.0\.0\.1 cannot be reached \(", "https://127.0.0.1:9/")
-    assert [seen.line for seen in proxy.requests] == ["CONNECT cxone.example:443 HTTP/1.1"]
-
-
-def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the line would blame CXone's host, with which nothing is wrong."""
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    refused("by way of the proxy of ALL_PROXY", ELSEWHERE)
+    for status, text in (
+        (407, r"the proxy of .* refuses \(407\); let cxone\.example through"),
+        (502, "by way of the pro"),
+    ):
+        with RawServer(lambda _, code=status: answer(code, CANARY.encode())) as proxy:  # type: ignore[misc]
+            monkeypatch.setenv("HTTPS_PROXY", f"http://u:{CANARY}@127.0.0.1:{proxy.port}")
+            refused(text, ELSEWHERE)
+        assert (len(proxy.requests) == 1) == (status < 500)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
@@ -568,16 +448,6 @@ def test_sources_are_checked_without_a_token_too(cxone: FakeCxone, run: Run, rep
     assert CANARY not in out
 
 
-@pytest.mark.parametrize("tenant", ["\ud800", "t" * 70_000])
-def test_a_tenant_that_no_url_can_name_is_one_line(cxone: FakeCxone, run: Run, tenant: str) -> None:
-    """A token may say anything of itself; the other findings come all the same."""
-    cxone.token["id_token"] = jwt(tenantId=tenant)
-    status, out = run(SOURCES)
-    assert status == 1
-    assert "wrong   tenant: " in out
-    assert "ok      ivr: " in out
-
-
 def test_a_missing_scope_and_a_silent_tenant_are_told(cxone: FakeCxone, run: Run) -> None:
     """A scope that was not granted is wrong; an event type that nobody documents is unknown."""
     cxone.token = {"scope": "integration:read"}
@@ -600,9 +470,6 @@ def test_a_missing_scope_and_a_silent_tenant_are_told(cxone: FakeCxone, run: Run
         ),
         (SOURCES.replace('"ivr"', '"expert"'), "cxone.sources: 1 of them"),
         (SOURCES.replace("[[cxone.sources]]", "[[cxone.source]]"), "cxone.source: "),
-        ("[[cxone.sources]\n", "is no TOML"),
-        ("a = " + "[" * 100_000, "is no TOML"),
-        ("a = " + "1" * 5_000, "is no TOML"),
     ],
 )
 def test_a_wrong_table_is_a_settings_error(run: Run, text: str, key: str) -> None:
