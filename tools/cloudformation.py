@@ -21,6 +21,7 @@ PART = re.compile(
 )
 HOME = Home("aws", "eu-central-1", "123456789012")
 SECRET = f"arn:aws:secretsmanager:{HOME.region}:{HOME.account}:secret:cx-AbCdEf"
+MASKING_KEY = f"arn:aws:secretsmanager:{HOME.region}:{HOME.account}:secret:masking-AbCdEf"
 TARGET = f"arn:aws:lambda:{HOME.region}:{HOME.account}:function:target"
 KEY = f"arn:aws:kms:{HOME.region}:{HOME.account}:key/the-key"
 SETTINGS = {
@@ -32,12 +33,15 @@ SETTINGS = {
     "STREAM_ROUTER_WEBHOOK_SCHEME": "bearer",
     "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{SECRET}",
     "STREAM_ROUTER_TRUSTED_PROXIES": "10.0.0.0/8",
+    "STREAM_ROUTER_MASKING": "default",
+    "STREAM_ROUTER_MASKING_KEY": f"secretsmanager:{MASKING_KEY}",
     "EVENTBRIDGE_TARGET_ARN": TARGET,
     "STREAM_ROUTER_KMS_KEY": KEY,
     "STREAM_ROUTER_OFFLOAD_BUCKET": "the-bucket",
 }
 NAMES = {
     SECRET: "${WebhookSecretArn}",
+    MASKING_KEY: "${MaskingKeySecretArn}",
     TARGET: "${TargetArn}",
     KEY: "${KmsKeyArn}",
     "the-bucket": "${OffloadBucket}",
@@ -50,7 +54,7 @@ NAMES = {
     "arn:aws:": "arn:${AWS::Partition}:",
 }
 """Longer ones first: an ARN is replaced whole."""
-CONDITIONS = {KEY: "HasKey", "the-bucket": "HasBucket"}
+CONDITIONS = {KEY: "HasKey", "the-bucket": "HasBucket", MASKING_KEY: "HasMaskingKey"}
 
 
 def text() -> str:
@@ -66,12 +70,22 @@ def _part(found: re.Match[str]) -> str:
     return f"{begin}{space}Statement:\n{''.join(lines)}{space}# end\n"
 
 
-def _conditional(statement: dict[str, Any]) -> dict[str, Any]:
-    for word, condition in CONDITIONS.items():
-        if word in json.dumps(statement["Resource"]):
-            return {"Fn::If": [condition, _named(statement), {"Ref": "AWS::NoValue"}]}
-    named: dict[str, Any] = _named(statement)
-    return named
+def _conditional(statement: dict[str, Any]) -> Any:
+    """A statement; where only one of its resources is of a condition, that one alone is."""
+    resource = statement["Resource"]
+    if isinstance(resource, list):
+        return {**_named(statement), "Resource": [_if_given(one) for one in resource]}
+    made = _if_given(resource)
+    return (
+        {"Fn::If": [made["Fn::If"][0], _named(statement), made["Fn::If"][2]]} if "Fn::If" in made else _named(statement)
+    )
+
+
+def _if_given(resource: str) -> Any:
+    """A resource with the parameters' names in it, as CloudFormation has it only where they are given."""
+    named = _named(resource)
+    condition = next((condition for word, condition in CONDITIONS.items() if word in resource), None)
+    return {"Fn::If": [condition, named, {"Ref": "AWS::NoValue"}]} if condition else named
 
 
 def _named(value: Any) -> Any:

@@ -12,8 +12,14 @@ FILE = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "stream-r
 HEAD = """# Settings of stream_router's services: /etc/stream-router/stream-router.env, owned by root, mode 0600.
 # NAME=value, no spaces around the `=`; an empty value is the same as none. docs/configuration.md says more of each.
 # Written by `make docs`.
+# Private data is masked unless you say otherwise: STREAM_ROUTER_MASKING is `default` here, which passes what NICE documents as
+# harmless and redacts the rest (docs/masking.md).
 # Credentials: none here on EC2, where the role of the instance serves; elsewhere AWS_ACCESS_KEY_ID and so on.
 """
+
+
+SET_HERE = {"STREAM_ROUTER_MASKING": "default"}
+"""What a careful team would choose, where the program's own default is another."""
 
 
 def text() -> str:
@@ -38,7 +44,8 @@ def _setting(kind: type[Settings], name: str) -> str:
     value = "" if shown in ("-", "required") else shown
     required = " Required." if shown == "required" else ""
     named = variable(kind, name)
-    return f"# {FOR[named]} ({takes(kind, name)}).{required}\n#{named}={value}\n"
+    given = f"{named}={SET_HERE[named]}" if named in SET_HERE else f"#{named}={value}"
+    return f"# {FOR[named]} ({takes(kind, name)}).{required}\n{given}\n"
 
 
 if __name__ == "__main__":
