@@ -14,7 +14,7 @@ CODE := stream_router tests benchmarks tools
 # The tests start the programs hundreds of times: where this is set, each start compiles them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint unit test-pythons bench bench-quick report fault long prove docs deploy-check dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench bench-quick fault long prove docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,9 +47,6 @@ bench: setup ## the benchmarks, one after the other, each to its file in benchma
 
 bench-quick: setup ## a first look in less than five minutes; writes nothing
 	@"$(BIN)/python" -m benchmarks --quick
-
-report: setup ## the kept results as one page with plots: benchmarks/report/report.html
-	@"$(BIN)/python" -m benchmarks report
 
 fault: setup ## some twenty minutes: one seed of the whole under chaos, and the simulator
 	@$(PYTEST) -m long -n 2 --dist load tests/fault/lane tests/simulation

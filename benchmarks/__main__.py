@@ -1,8 +1,7 @@
 """`make bench`: every benchmark of this folder, one after the other, each to its file in benchmarks/results.
 
 `python -m benchmarks [NAME…]` runs those named, `--quick` less of each (under 5 minutes for all, nothing written),
-`python -m benchmarks compare A.json B.json` sets two results beside each other, `python -m benchmarks report [FOLDER]`
-writes all kept results as one page with plots (default benchmarks/report).
+`python -m benchmarks compare A.json B.json` sets two results beside each other.
 """
 
 import subprocess
@@ -10,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.harness import compare, report, results
+from benchmarks.harness import compare, results
 
 FOLDER = Path(__file__).parent
-QUICK = ("child", "sizes", "slow_bus", "shards", "faults", "stages")
+QUICK = ("child", "sizes", "shards", "faults")
 """What `make bench-quick` runs: the questions that can be answered without the JVM and without a long load."""
 
 
@@ -66,11 +65,8 @@ def main() -> int:
         print(__doc__)
         return 0 if helped else 2
     try:
-        match words:
-            case ["compare", first, second]:
-                return compare.command(Path(first), Path(second))
-            case ["report", *target]:
-                return report.command(Path(target[0]) if target else FOLDER / "report")
+        if words[:1] == ["compare"]:
+            return compare.command(Path(words[1]), Path(words[2]))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

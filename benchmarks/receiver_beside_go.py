@@ -1,49 +1,60 @@
-"""Is any cell of the table worse than a plain Go receiver with the same duties, in the same run?
+"""What do a webhook's CPU and the answers' latency come to, beside a plain Go receiver with the same duties?
 
-`python -m benchmarks.receiver_beside_go [--rounds 5] [--seconds 10] [--json FILE]`. Standard Webhooks checked, stream
-answering after 15 ms (one row: 40 ms), 512 connections, rounds in pairs, medians shown. Go must be there; the peer is
-built from `benchmarks/peers/receiver_go` by way of the Go module proxy. Load of other programs spoils it.
+Open loop: requests come at their own pace, latency counts from when each was meant to be sent; 512 connections,
+Standard Webhooks checked, the stream answers after 15 ms (one row: 40 ms). Then closed loops, each connection sending
+its next request when its last is answered: what one process takes at the most, beside Starlette + boto3. The load takes
+a core of its own, so a rate that neither receiver keeps is the load's limit. `benchmarks.peers.programs` builds Go's.
 """
 
-import argparse
 import base64
+import contextlib
 import hmac
+import importlib.util
 import json
 import os
-import platform
-import shutil
-import statistics
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from benchmarks.receiver import bodies, cpu_s
+from benchmarks.driven_child import cpu_s, memory_mb
+from benchmarks.harness.question import Options, Question, ask
+from benchmarks.harness.rounds import Case, Row, Taken
+from benchmarks.peers import programs
 from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
-from tests.receiver_kit import ReceiverProcess, receiver
+from tests.receiver_kit import KEY, receiver
 from tests.receiver_load import percentile_s, post, send
+from tests.system.world import until
 
 SECRET = b"a key of thirty-two bytes length"
 WHSEC = f"whsec_{base64.b64encode(SECRET).decode()}"
 CONNECTIONS = 512
-ROWS = ((50, 15), (1_000, 15), (5_000, 15), (1_000, 40))
+ROWS = ((50, 15), (500, 15), (1_000, 15), (2_000, 15), (5_000, 15), (8_000, 15), (1_000, 40))
 """Events a second, and milliseconds until the stream answers."""
-PEER = Path(__file__).parent / "peers" / "receiver_go"
+EVENTS, CONVERSATIONS = 2_000, 500
 
 
-class Cell(NamedTuple):
-    """What one receiver did at one rate."""
-
-    cpu_us: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
-    events_a_record: float
+def bodies() -> list[bytes]:
+    """Events of about 0.6 KB over 500 conversations, some text in them not ASCII."""
+    made = []
+    for number in range(EVENTS):
+        payload = {"agent": "José Núñez", "skill": "billing", "channel": "voice", "notes": "x" * 380}
+        event = {
+            "interactionId": f"int-{number:08d}",
+            "conversationId": f"conv-{number % CONVERSATIONS:06d}",
+            "eventType": "interaction.created",
+            "timestamp": "2026-11-24T09:30:00.123Z",
+            "payload": payload,
+        }
+        made.append(json.dumps(event, ensure_ascii=False).encode())
+    return made
 
 
 def requests(count: int) -> list[bytes]:
@@ -59,101 +70,133 @@ def requests(count: int) -> list[bytes]:
     return made
 
 
-def measure(address: tuple[str, int], pid: int, rate: int, seconds: float) -> Cell:
-    """One load; the second before it warms connections up."""
+def offered(address: tuple[str, int], pid: int, rate: int, seconds: float) -> Taken:
+    """One rate at one receiver; the second before it warms connections up."""
     connections = min(CONNECTIONS, rate)
     send(address, requests(rate), rate, connections)
     load = requests(int(rate * seconds))
     before_s = cpu_s(pid)
     outcomes = send(address, load, rate, connections)
     used_us = (cpu_s(pid) - before_s) / len(outcomes) * 1e6
-    errors = sum(outcome.status != 202 for outcome in outcomes)
-    return Cell(used_us, percentile_s(outcomes, 0.5) * 1e3, percentile_s(outcomes, 0.99) * 1e3, errors, 0.0)
+    p50_ms, p99_ms = (percentile_s(outcomes, share) * 1e3 for share in (0.5, 0.99))
+    errors = float(sum(outcome.status != 202 for outcome in outcomes))
+    return Taken({"cpuUs": used_us, "p50Ms": p50_ms, "p99Ms": p99_ms, "errors": errors, "rssMb": memory_mb(pid)})
+
+
+def closed_loop(address: tuple[str, int], pid: int, seconds: float, connections: int) -> Taken:
+    """As much as it takes, signed by a plain HMAC of the body."""
+    signed = [post(body, {"x-signature": hmac.digest(KEY.encode(), body, "sha256").hex()}) for body in bodies()]
+    send(address, signed, 1e9, connections)
+    before_s, start_s = cpu_s(pid), time.perf_counter()
+    outcomes = send(address, signed * max(1, int(seconds * 2)), 1e9, connections)
+    used_s, wall_s = cpu_s(pid) - before_s, time.perf_counter() - start_s
+    errors = float(sum(outcome.status != 202 for outcome in outcomes))
+    return Taken({"cpuUs": used_s / len(outcomes) * 1e6, "perSecond": len(outcomes) / wall_s, "errors": errors})
+
+
+def ours(fake_aws: FakeAwsProcess, folder: Path, rate: int, stream_ms: int, seconds: float) -> Taken:
+    """Our receiver, every setting at its default, with how well it groups."""
+    _slow(fake_aws, stream_ms)
+    with receiver(fake_aws.url, folder, WEBHOOK_SCHEME="standard-webhooks", WEBHOOK_SECRETS=WHSEC) as running:
+        taken = offered(running.address, running.process.pid, rate, seconds)
+        metrics = running.metrics()
+    return Taken({**taken.figures, "eventsARecord": metrics["events_stored_total"] / metrics["records_total"]})
+
+
+def go(fake_aws: FakeAwsProcess, program: Path, rate: int, stream_ms: int, seconds: float) -> Taken:
+    """The Go receiver, which puts one event into a record."""
+    _slow(fake_aws, stream_ms)
+    address = ("127.0.0.1", free_port())
+    own = {"LISTEN": f"{address[0]}:{address[1]}", "SECRET": WHSEC, "STREAM": "cxone-events", "GOMAXPROCS": "1"}
+    with _process([str(program)], address, fake_aws.url, **own) as pid:
+        return offered(address, pid, rate, seconds)
+
+
+def saturated(fake_aws: FakeAwsProcess, folder: Path, seconds: float) -> Taken:
+    """Our receiver's closed loop."""
+    _slow(fake_aws, 15)
+    with receiver(fake_aws.url, folder, WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=KEY) as running:
+        return closed_loop(running.address, running.process.pid, seconds, CONNECTIONS)
+
+
+def starlette(fake_aws: FakeAwsProcess, seconds: float) -> Taken:
+    """The same at Starlette + boto3, with as many connections as its threads can serve."""
+    _slow(fake_aws, 15)
+    address = ("127.0.0.1", free_port())
+    words = ["--port", str(address[1]), "--no-access-log", "--log-level", "error"]
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.receiver_peer:app", *words]
+    with _process(command, address, fake_aws.url, STREAM_ROUTER_WEBHOOK_SECRETS=KEY) as pid:
+        return closed_loop(address, pid, min(5.0, seconds), 64)
+
+
+def _slow(fake_aws: FakeAwsProcess, stream_ms: int) -> None:
+    rules = [{"fault": "delay", "ms": stream_ms, "operation": "PutRecords"}]
+    fake_aws.plan({"shard_limits": False, "rules": rules})
 
 
 @contextmanager
-def go_receiver(program: Path, url: str) -> Iterator[tuple[tuple[str, int], int]]:
-    """The peer: its address and process."""
-    address = ("127.0.0.1", free_port())
-    own = {"LISTEN": f"{address[0]}:{address[1]}", "SECRET": WHSEC, "STREAM": "cxone-events"}
-    aws = {"AWS_ENDPOINT_URL_KINESIS": url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x"}
-    environment = {**os.environ, **own, **aws, "AWS_SECRET_ACCESS_KEY": "y", "GOMAXPROCS": "1"}
-    process = subprocess.Popen([program], env=environment)
+def _process(command: list[str], address: tuple[str, int], url: str, **settings: str) -> Iterator[int]:
+    """A peer that listens at the address: its process."""
+    aws = {"AWS_ENDPOINT_URL_KINESIS": url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    process = subprocess.Popen(command, env={**os.environ, **aws, **keys, **settings})
     try:
-        time.sleep(0.5)
-        yield address, process.pid
+        until(lambda: _listens(address), 20, "the peer listens")
+        yield process.pid
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(20)
 
 
-def ours(running: ReceiverProcess, rate: int, seconds: float) -> Cell:
-    """Our receiver's cell, with how well it groups."""
-    cell = measure(running.address, running.process.pid, rate, seconds)
-    time.sleep(0.5)
-    metrics = running.metrics()
-    return cell._replace(events_a_record=metrics["events_stored_total"] / metrics["records_total"])
+def _listens(address: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(address, 1.0).close()
+        return True
+    return False
 
 
-def table(program: Path, rounds: int, seconds: float, only: str) -> dict[str, dict[str, Cell]]:
-    """Every row's medians: `ours` and `go`."""
-    found: dict[str, dict[str, Cell]] = {}
-    with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as folder:
-        for rate, delay_ms in ROWS:
-            name = f"{rate}/s, stream {delay_ms} ms"
-            if only not in name:
-                continue
-            rules = [{"fault": "delay", "ms": delay_ms, "operation": "PutRecords"}]
-            fake_aws.plan({"shard_limits": False, "rules": rules})
-            cells: dict[str, list[Cell]] = {"ours": [], "go": []}
-            for _ in range(rounds):
-                settings = {"WEBHOOK_SCHEME": "standard-webhooks", "WEBHOOK_SECRETS": WHSEC}
-                with receiver(fake_aws.url, Path(folder), **settings) as running:
-                    cells["ours"].append(ours(running, rate, seconds))
-                with go_receiver(program, fake_aws.url) as (address, pid):
-                    cells["go"].append(measure(address, pid, rate, seconds))
-            found[name] = {who: median(of) for who, of in cells.items()}
-            report(name, found[name])
-    return found
+@contextlib.contextmanager
+def cases(options: Options) -> Iterator[Sequence[Case]]:
+    """Rate by rate, ours and Go's in turn; then both closed loops."""
+    seconds = options.count(8, 2)
+    with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as name:
+        folder, program, made = Path(name), _go_program(), []
+        for rate, stream_ms in ROWS:
+            words = f"{rate}/s, stream {stream_ms} ms"
+            made.append(Case(f"receiver, {words}", partial(ours, fake_aws, folder, rate, stream_ms, seconds), at=rate))
+            if program:
+                made.append(Case(f"Go, {words}", partial(go, fake_aws, program, rate, stream_ms, seconds), "peer"))
+        made.append(Case("receiver, closed loop", partial(saturated, fake_aws, folder, seconds)))
+        if importlib.util.find_spec("starlette") and importlib.util.find_spec("uvicorn"):
+            note = "64 connections; one PutRecords call a request"
+            made.append(Case("Starlette + boto3, closed loop", partial(starlette, fake_aws, seconds), "peer", note))
+        yield made
 
 
-def median(cells: list[Cell]) -> Cell:
-    """The median of each figure; of errors all."""
-    figures = [statistics.median(column) for column in zip(*cells, strict=True)]
-    return Cell(*figures)._replace(errors=sum(cell.errors for cell in cells))
+def _go_program() -> Path | None:
+    try:
+        return programs.built("receiver_go")
+    except programs.SkippedError as error:
+        print(f"  skipped: Go: {error}")
+        return None
 
 
-def report(name: str, row: dict[str, Cell]) -> None:
-    """One row, ours beside the peer's."""
-    for who, cell in row.items():
-        print(
-            f"{name:22} {who:5} {cell.cpu_us:7.0f} µs CPU  p50 {cell.p50_ms:6.1f}  p99 {cell.p99_ms:6.1f} ms"
-            f"  errors {cell.errors}  events a record {cell.events_a_record or 1:.1f}",
-            flush=True,
-        )
+def facts(rows: Sequence[Row]) -> dict[str, Any]:
+    """Ours over Go's, round by round, medians."""
+    by_name = {row.case.name: row for row in rows}
+    found: dict[str, dict[str, float]] = {}
+    for name, row in by_name.items():
+        beside = by_name.get(name.replace("receiver", "Go"))
+        if beside and beside is not row:
+            found[name] = {
+                figure: round(sorted(a / b for a, b in pairs)[len(pairs) // 2], 3)
+                for figure in ("cpuUs", "p50Ms", "p99Ms")
+                if (pairs := [*zip(row.values(figure), beside.values(figure), strict=False)])
+            }
+    return {"overGo": found} if found else {}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--only", default="", help="a part of a row's name, for example 1000/s")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if not shutil.which("go"):
-        print("left out: Go is not installed")
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "receiver_go"
-        subprocess.run(["go", "build", "-o", program, "."], cwd=PEER, check=True)
-        found = table(program, arguments.rounds, arguments.seconds, arguments.only)
-    if arguments.json:
-        machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-        rows = {name: {who: cell._asdict() for who, cell in row.items()} for name, row in found.items()}
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        arguments.json.write_text(json.dumps({"at": at, "machine": machine, "rows": rows}, indent=1) + "\n")
-    return 0
-
+QUESTION = Question("receiver_beside_go", str(__doc__).partition("\n")[0], cases, rounds=5, bound_s=900, facts=facts)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ask(QUESTION)

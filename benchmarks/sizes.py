@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks.driven_child import Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, spread
-from benchmarks.size_floor import floor
 from tests.fakeaws.process import FakeAwsProcess
 
 SIZES = {300: 40_000, 600: 30_000, 1_024: 25_000, 4_096: 12_000, 16_384: 5_000, 65_536: 1_500, 250_000: 400}
@@ -20,13 +19,12 @@ FITTED = (600, 65_536)
 
 @contextlib.contextmanager
 def cases(options: Options) -> Iterator[Sequence[Case]]:
-    """A child for each size, and what the libraries take for the same bytes."""
+    """A child for each size."""
     with FakeAwsProcess() as fake_aws:
         made = []
         for size, count in SIZES.items():
             load = Load(count if not options.quick else max(200, count // 4), size)
             made.append(Case(f"child, {size} bytes", partial(flooded, fake_aws, load), at=size))
-            made.append(Case(f"libraries alone, {size} bytes", partial(floor, size), "peer", "no network", at=size))
         yield made
 
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -15,23 +14,24 @@ from benchmarks.harness import results  # noqa: E402
 from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
 PAGE, SCALE, README = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md"
-SHOWN = ("child", "faults", "whole", "worker", "receiver_load", "sizes")
+SHOWN = ("child", "faults", "receiver_beside_go", "whole", "worker", "sizes", "backlog")
 FIGURES = ("cpuUs", "jvmUs", "childUs", "perSecond", "p50Ms", "p99Ms", "lost", "twice", "rssMb")
-NONE = "No result of the present code is kept yet: `make bench` takes one, `make docs` writes it here."
+NONE = "No result is kept yet: `make bench` takes one, `make docs` writes it here."
 
 
 def goals() -> Iterator[str]:
-    """Every goal, held or missed, by the results of the present code."""
+    """Every goal, held or missed."""
     yield "| | asked | measured | | result |"
     yield "|---|---|---|---|---|"
-    for goal, measured in to_reach.reached():
+    for goal in to_reach.GOALS:
+        measured = goal.measured
         figure = "" if measured is None else f"{measured:,.3g}"
-        yield f"| {goal.what} | {goal.asked} | {figure} | {to_reach.Reached(goal, measured).verdict} | `{goal.of}` |"
+        yield f"| {goal.what} | {goal.asked} | {figure} | {to_reach.verdict(goal.asked, measured)} | `{goal.result}` |"
 
 
 def table(name: str) -> Iterator[str]:
     """One result: what it asked, on what, and the medians of each case."""
-    result = to_reach.kept(name)
+    result = results.latest(name)
     yield f"\n### {result['question']}\n"
     load = f"load {result['load']['before'][0]} before, {result['load']['after'][0]} after"
     of = f"{result['rounds']} rounds, {load}; {result['machine']}; {result['commit']}"
@@ -45,15 +45,11 @@ def table(name: str) -> Iterator[str]:
 
 
 def tables() -> Iterator[str]:
-    """Those of SHOWN that the present code has given."""
-    found = False
-    for name in SHOWN:
-        try:
-            yield from table(name)
-            found = True
-        except KeyError:
-            continue
-    if not found:
+    """Those of SHOWN that are kept."""
+    kept = [name for name in SHOWN if (results.FOLDER / f"{name}.json").exists()]
+    for name in kept:
+        yield from table(name)
+    if not kept:
         yield f"\n{NONE}"
 
 
@@ -63,20 +59,20 @@ def page() -> str:
     return filled(text, "<!-- results: written by `make docs` -->", "\n".join(tables()))
 
 
-def _whole(found: Any) -> str:
-    row = "whole pipeline, 500/s"
-    p50, p99 = (results.median(found, row, name) for name in ("p50Ms", "p99Ms"))
-    worst = max(results.row(found, row)["figures"]["p99Ms"]["values"])
+def _whole(found: results.Result) -> str:
+    p50, p99 = (results.median(found, to_reach.SLOW, name) for name in ("p50Ms", "p99Ms"))
+    worst = max(results.row(found, to_reach.SLOW)["figures"]["p99Ms"]["values"])
     figures = f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms (worst round {worst:,.0f})"
     return f"webhook received to EventBridge's yes, 500/s | {figures} |"
 
 
-def _receiver(found: Any) -> str:
-    own, other = found["closed"], found["starletteBoto3"]
-    return f"receiver, CPU a webhook | {own['cpuUs']:,.0f} µs | Starlette with boto3: {other['cpuUs']:,.0f} µs"
+def _receiver(found: results.Result) -> str:
+    row = "receiver, 1000/s, stream 15 ms"
+    own, go = (results.median(found, name, "cpuUs") for name in (row, row.replace("receiver", "Go")))
+    return f"receiver, CPU a webhook at 1,000/s | {own:,.0f} µs | Go: {go:,.0f} µs"
 
 
-def _child(found: Any) -> str:
+def _child(found: results.Result) -> str:
     peers = {"Rust": to_reach.RUST, "Go": to_reach.GO, "boto3 in a loop": to_reach.LOOP}
     have = {row["name"] for row in found["rows"]}
     beside = [f"{who}: {results.median(found, of, 'cpuUs'):,.0f} µs" for who, of in peers.items() if of in have]
@@ -85,13 +81,12 @@ def _child(found: Any) -> str:
 
 
 def readme() -> str:
-    """The README with the figures that the present code has given; a bad round is not hidden by the median."""
+    """The README with the figures that are kept; a bad round is not hidden by the median."""
     lines = []
-    for name, line in {"whole": _whole, "receiver-2-cpus": _receiver, "child": _child}.items():
-        try:
-            lines.append(f"| {line(to_reach.kept(name))} | [{name}.json](benchmarks/results/{name}.json) |")
-        except KeyError:
-            continue
+    for name, line in {"whole": _whole, "receiver_beside_go": _receiver, "child": _child}.items():
+        if (results.FOLDER / f"{name}.json").exists():
+            told = line(results.latest(name))
+            lines.append(f"| {told} | [{name}.json](benchmarks/results/{name}.json) |")
     head = ["| | this product | beside, same run | result |", "|---|---|---|---|"]
     told = "\n".join([*head, *lines]) if lines else NONE
     return filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", told)

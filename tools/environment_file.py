@@ -12,8 +12,8 @@ FILE = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "stream-r
 HEAD = """# Settings of stream_router's services: /etc/stream-router/stream-router.env, owned by root, mode 0600.
 # NAME=value, no spaces around the `=`; an empty value is the same as none. docs/configuration.md says more of each.
 # Written by `make docs`.
-# Private data is masked unless you say otherwise: STREAM_ROUTER_MASKING is `default` here, which passes what NICE documents as
-# harmless and redacts the rest (docs/masking.md).
+# Private data is masked unless you say otherwise: STREAM_ROUTER_MASKING is `default` here, which passes what NICE
+# documents as harmless and redacts the rest (docs/masking.md).
 # Credentials: none here on EC2, where the role of the instance serves; elsewhere AWS_ACCESS_KEY_ID and so on.
 """
 
