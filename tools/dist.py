@@ -1,9 +1,10 @@
 """`make dist`: what a host without a checkout is installed from, in one folder.
 
 The sdist and the wheel; amazon_kclpy's wheel without jars; `requirements.lock` with a SHA-256 of every file that pip
-may take, so that neither a mirror nor a look-alike on the index can slip another in; a bill of materials; checksums of
-it all. Two locks: with `-local`, the embedded stack for `demo` and `local` comes too. The sdist and the wheels of one
-commit are the same bytes, wherever and whenever they are built with the pinned build tools.
+may take, so that neither a mirror nor a look-alike on the index can slip another in; a bill of materials; the release
+notes, which are CHANGELOG.md's part of this version; checksums of it all. Two locks: with `-local`, the embedded stack
+for `demo` and `local` comes too. The sdist and the wheels of one commit are the same bytes, wherever and whenever they
+are built with the pinned build tools.
 Run as `python tools/dist.py [FOLDER]`.
 """
 
@@ -67,9 +68,20 @@ def build(target: Path) -> None:
     build_own(python, target)
     for name, extra in LOCKS.items():
         (target / name).write_text(lock(target, extra), "utf-8")
-    sbom.write(target, ROOT, next(target.glob("stream_router-*.whl")).name.split("-")[1])
+    version = next(target.glob("stream_router-*.whl")).name.split("-")[1]
+    sbom.write(target, ROOT, version)
+    (target / "RELEASE_NOTES.md").write_text(notes(version), "utf-8")
     checksums = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
     (target / "SHA256SUMS").write_text("".join(checksums), "utf-8")
+
+
+def notes(version: str) -> str:
+    """CHANGELOG.md's part of a version, from its heading to the next one. Raises SystemExit where it has none."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    found = re.search(rf"^## \[?{re.escape(version)}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise SystemExit(f"dist: CHANGELOG.md has no part `## {version}`; write it, it becomes the release notes")
+    return found[0].strip() + "\n"
 
 
 def build_own(python: Path, target: Path) -> None:

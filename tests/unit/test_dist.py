@@ -70,25 +70,6 @@ def test_an_sdist_has_nothing_of_the_machine_in_it(dist: ModuleType, tmp_path: P
         }
 
 
-def test_what_a_program_said_stands_before_the_line(
-    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """uv, for example, where PyPI is out of reach: it takes a mirror from its own settings, not from pip's."""
-
-    def out_of_reach(*_: object) -> None:
-        raise subprocess.CalledProcessError(2, ["/env/bin/uv", "pip"], stderr="error: no such host\n")
-
-    monkeypatch.setattr(dist.kclpy_wheel, "build", out_of_reach)
-    monkeypatch.setattr(sys, "argv", ["dist.py", str(tmp_path / "dist")])
-    with pytest.raises(SystemExit) as ended:
-        dist.main()
-    assert ended.value.code == 1
-    assert capsys.readouterr().err == (
-        "error: no such host\ndist: uv failed (above); this wants a git checkout, and PyPI within "
-        "reach, for pip and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
-    )
-
-
 def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
     dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -108,16 +89,13 @@ def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
     assert not list(target.iterdir())
 
 
-def test_ctrl_c_is_one_line(
-    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_the_release_notes_are_the_changelog_s_part_of_the_version(
+    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It takes minutes; what is half made is made anew."""
-
-    def broken_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(dist.kclpy_wheel, "build", broken_off)
-    monkeypatch.setattr(sys, "argv", ["dist.py", str(tmp_path / "dist")])
-    with pytest.raises(SystemExit) as ended:
-        dist.main()
-    assert (ended.value.code, capsys.readouterr().err) == (130, "dist: broken off; the folder is not whole\n")
+    """Up to the next version's heading; a version without a part is no release."""
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 0.2.0\n\nNew.\n\n## 0.1.0, first\n\nOld.\n")
+    monkeypatch.setattr(dist, "ROOT", tmp_path)
+    assert dist.notes("0.2.0") == "## 0.2.0\n\nNew.\n"
+    assert dist.notes("0.1.0") == "## 0.1.0, first\n\nOld.\n"
+    with pytest.raises(SystemExit, match=r"no part `## 0\.3\.0`"):
+        dist.notes("0.3.0")

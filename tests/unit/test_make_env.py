@@ -11,16 +11,6 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "tools" / "make_env.py"
 
 
-def _tool(name: str) -> Any:
-    """A program of `tools`, which is no package, as a module."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def make_env() -> Any:
     spec = importlib.util.spec_from_file_location("make_env", SCRIPT)
@@ -43,23 +33,6 @@ def test_a_daemon_that_does_not_load_ends_it_with_its_line(
         make_env.prove_daemon(Path("python"))
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"setup: {line}\n"
-
-
-def test_jars_that_cannot_be_had_end_it(make_env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`stream-router jars` has said why and what to do."""
-    program = tmp_path / "bin" / "stream-router"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
-    with pytest.raises(SystemExit):
-        make_env.bring_jars(tmp_path)
-    assert capsys.readouterr().err == "setup: the KCL daemon's jars are not whole (above)\n"
-
-
-def test_kclpy_is_built_only_where_it_is_not_there(make_env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This environment has the pinned version."""
-    monkeypatch.setattr(make_env.kclpy_wheel, "build", lambda *_: pytest.fail("it was built"))
-    make_env.install_kclpy(Path(sys.executable))
 
 
 def test_it_needs_nothing_but_python() -> None:
@@ -115,15 +88,6 @@ def test_what_another_python_left_is_made_anew(make_env: Any, tmp_path: Path) ->
     assert python.is_symlink(), "a copied program would not find libraries beside the real one"
 
 
-@pytest.mark.parametrize("status", [1, 127])
-def test_a_python_that_cannot_run_or_has_no_pip_is_not_sound(make_env: Any, tmp_path: Path, status: int) -> None:
-    """Whatever the reason."""
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\nexit {status}\n")
-    python.chmod(0o755)
-    assert not make_env.is_sound(python)
-
-
 def test_a_folder_that_is_no_environment_is_left_alone(
     make_env: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -143,35 +107,3 @@ def test_every_target_of_the_makefile_takes_a_path_with_a_space() -> None:
     assert 'tools/make_env.py "an environment"' in planned
     for line in planned.splitlines():
         assert "an environment" not in line.replace('"an environment', '"').replace(f'"{root}/an environment', '"')
-
-
-def test_the_pythons_to_test_on_are_those_of_the_metadata() -> None:
-    """`make test-pythons` reads them where they are promised."""
-    module = _tool("test_pythons")
-    assert module.versions() == ["3.11", "3.12", "3.13"]
-
-
-def test_pyenv_s_newest_patch_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten is more than nine; a free-threaded build is another thing."""
-    module = _tool("test_pythons")
-    for name in ("3.12.9", "3.12.10", "3.12.1t", "3.1.2"):
-        (tmp_path / "versions" / name).mkdir(parents=True)
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    assert module.find("3.12") == tmp_path / "versions" / "3.12.10" / "bin" / "python"
-
-
-def test_ctrl_c_is_one_line(
-    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """pip takes minutes the first time; the next run goes on."""
-
-    def broken_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(make_env, "is_sound", lambda _: True)
-    monkeypatch.setattr(make_env, "pip", broken_off)
-    monkeypatch.setattr(sys, "argv", ["make_env.py", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        make_env.main()
-    assert ended.value.code == 130
-    assert capsys.readouterr().err == "setup: broken off; run the same command again\n"
