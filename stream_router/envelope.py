@@ -15,10 +15,11 @@ it nests, why a parser does not take it.
 import base64
 import contextlib
 import json
+import operator
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 
@@ -38,6 +39,9 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
+_RECEIVED_AT = operator.itemgetter(Event._fields.index("received_at_ms"))
+"""Quicker than the attribute, and it is done for every event."""
+
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -247,23 +251,23 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
                 break
             found += _several(record, len(found), line, end_to_end(line))
         else:
-            found += _from_document(record, len(found), line, value)
+            if is_envelope(value):
+                found.append(_from_envelope(record, len(found), line, value))
+            else:
+                found += _from_value(record, len(found), line, value)
     if not found or (len(found) > 1 and _is_no_text(data, found)):
         found = [_unreadable(record, 0, data)]
     elif len(found) > limits.RECORD_MAX_EVENTS:
         found = [_too_many(record, 0, data)]
     record.expect(len(found))
-    record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
+    events = [one if type(one) is Event else one.event for one in found]  # type: ignore[union-attr]
     if b'"resubmitted"' in data:
-        _look_for_put_back(record, [one if isinstance(one, Event) else one.event for one in found])
+        # What an operator put back has no age: it was received long ago, and nobody has waited for it since.
+        new = [event for event in events if not event.resubmitted]
+        record.put_back = len(new) < len(events)
+        events = new
+    record.received_at_ms = min(map(_RECEIVED_AT, events), default=record.arrived_at_ms)
     return found
-
-
-def _look_for_put_back(record: Record, events: list[Event]) -> None:
-    """What an operator put back has no age: it was received long ago, and nobody has waited for it since."""
-    ages = [event.received_at_ms for event in events if not event.resubmitted]
-    record.put_back = len(ages) < len(events)
-    record.received_at_ms = min(ages) if ages else record.arrived_at_ms
 
 
 def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
@@ -273,17 +277,11 @@ def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
     return _NO_TEXT.search(data) is not None
 
 
-def is_envelope(value: object) -> bool:
+def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether it is one, of whatever version: many documents have `v`, `id` and `body`, but other fields besides."""
     if type(value) is not dict or "v" not in value or "body" not in value:
         return False
     return "idFrom" in value or ("id" in value and value.keys() <= _OWN_FIELDS)
-
-
-def _from_document(record: Record, line: int, raw: bytes, value: Any) -> list[Event | DeadLetter]:
-    if is_envelope(value):
-        return [_from_envelope(record, line, raw, value)]
-    return _from_value(record, line, raw, value)
 
 
 def _over_lines(record: Record) -> list[Event | DeadLetter]:
@@ -306,8 +304,10 @@ def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], byte
         value = _parse(part)
         if value is _BROKEN:
             found.append(_unreadable(record, line + len(found), part))
+        elif is_envelope(value):
+            found.append(_from_envelope(record, line + len(found), part, value))
         else:
-            found += _from_document(record, line + len(found), part, value)
+            found += _from_value(record, line + len(found), part, value)
     return [*found, _unreadable(record, line + len(found), rest)] if rest else found
 
 

@@ -35,7 +35,7 @@ from stream_router.envelope import (
     unread,
 )
 from stream_router.log import plain, start_logging
-from stream_router.model import DeadLetter, Event, Reason, Record
+from stream_router.model import Event, Reason, Record
 from stream_router.operate import queue as queue_
 from stream_router.operate.console import Stop, check_span, count_of, moment_ms, readable, say, stopping, write_line
 from stream_router.operate.dry_run import transform_of, would_be
@@ -159,7 +159,7 @@ class OurLetter(Queued):
         """The event as the policy masks it, which there must be; b"" where it cannot be masked."""
         if self.reason == Reason.CRASHED:
             return b""
-        masked = transform.masked_raw(DeadLetter(_unread(self.letter, raw), Reason.INTERNAL_ERROR, "", "", raw=raw))
+        masked = transform.masked_raw(_unread(self.letter, raw))
         return b"" if _is_withheld(masked) else masked
 
     def passed_over(self, _: DeadLetters, *, named: bool, take_all: bool, yes: bool) -> str:

@@ -443,7 +443,7 @@ class Answer:
                 yield "  it killed a process, so it is not opened here to be masked"
                 return
             transform = Transform(transform_config(self._settings), now_ms)
-            raw = transform.masked_raw(DeadLetter(place.event, Reason.REFUSED, "", ""))
+            raw = transform.masked_raw(place.event)
         for line in readable(raw).split("\n"):
             yield f"  {line}"
 

@@ -1,16 +1,24 @@
-"""One event of the stream to one EventBridge entry, or to the reason why it cannot be one."""
+"""One event of the stream to one EventBridge entry, or to the reason why it cannot be one.
 
+`Transform.__call__` is the way of every event; `_entry` writes the Detail. Probes of `doctor --end-to-end` and what
+EventBridge had accepted before go their own, shorter ways.
+"""
+
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from stream_router.envelope import added_text, open_record, read_resubmitted, seal
+from stream_router import limits
+from stream_router.envelope import added_fields, member, open_record, read_resubmitted, seal, valid_traceparent
 from stream_router.log import is_name
 from stream_router.model import (
+    PIPELINE_ID,
     PROBE_TYPE,
+    SOURCE,
     Accepted,
     DeadLetter,
     Dropped,
@@ -23,15 +31,20 @@ from stream_router.model import (
     new_entry,
     new_event,
 )
-from stream_router.pipeline import details
-from stream_router.pipeline.details import EVENT_SOURCE
-from stream_router.pipeline.mapping import config_file, exact_json
+from stream_router.pipeline.mapping import config_file, exact_json, timestamps
 from stream_router.pipeline.mapping.mapper import Mapped, Validator
-from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
+
+EVENT_SOURCE = "cxone.webhook"
+"""The `eventSource` of every Detail, which the rule matches."""
+
+UNMASKED = "unmasked"
+"""The `complianceTag` where no policy runs; a policy has its own (`masking/policy.py`)."""
+
+_MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class TransformConfig(NamedTuple):
@@ -63,35 +76,28 @@ class Transform:
         self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
-        self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
-        self._read = self._validator.read
-        self._fixed_bytes = {name: details.fixed_bytes(name) for name in config.event_types}
+        self._read = Validator(mapping.shapes, mapping.sources, mapping.expert).read
+        self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types
         self._application = config.application
-        self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
-        given = dict(mapping.metadata)
-        self._take_metadata(
-            details.metadata_of(config.region, self.policy, given), details.metadata_of(config.region, None, given)
-        )
-
-    def _take_metadata(self, metadata: dict[str, Any], of_probes: dict[str, Any]) -> None:
-        """What each event says from now on, and what a probe does, which is never masked."""
-        self._metadata, self._of_probes = metadata, of_probes
-        self._fragment = orjson.Fragment(orjson.dumps(metadata))
+        self._received_iso, self._processed_iso = timestamps.IsoMs().text, timestamps.IsoMs().text
+        self._metadata = _metadata(config.region, self.policy, mapping.metadata)
+        self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
     def __call__(self, found: Event | DeadLetter) -> Made:
         if isinstance(found, DeadLetter):
             return Dropped(found.event, "") if self._is_anothers(found.event) else found
         event = found
-        if event.resubmitted and self._is_anothers(event):
-            return Dropped(event, "")
         try:
             body = event.body
+            if event.resubmitted:
+                if self._is_anothers(event):
+                    return Dropped(event, "")
+                if type(body) is Accepted:
+                    return _accepted_before(event, body.text)
             if type(body) is dict and body.get("eventType") == PROBE_TYPE:  # by its own shape, whatever is mapped
-                return self._probe(event)
-            if type(body) is Accepted:
-                return details.accepted(event, body.text)
+                return self._probe(event, body)
             mapped = self._read(event)
             event_type = mapped.event_type
             if self._drop_types and not self._drop_types.isdisjoint((event_type, mapped.sender_type)):
@@ -111,10 +117,18 @@ class Transform:
         told = read_resubmitted(event.resubmitted)
         return told is not None and told.application != self._application
 
-    def _probe(self, event: Event) -> Entry:
-        """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping."""
-        received, processed = self._received_iso(event.received_at_ms), self._processed_iso(int(self._now_ms()))
-        return details.probe(event, received, processed, self._of_probes)
+    def _probe(self, event: Event, body: dict[str, Any]) -> Entry:
+        """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping.
+
+        Anybody who may post may name its type, and no policy masks it: so nothing of its sender's goes on but a mark,
+        which can only be 32 hex digits.
+        """
+        payload = body.get("payload")
+        mark = payload.get("probe") if isinstance(payload, dict) else None
+        told = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
+        at, at_s = self._received_iso(event.received_at_ms), event.received_at_ms / 1000
+        mapped = Mapped(None, None, PROBE_TYPE, at, at_s, told, None, PROBE_TYPE)
+        return self._entry(event, mapped, is_probe=True)
 
     def _unrouted(self, event: Event, mapped: Mapped) -> Made:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
@@ -137,10 +151,10 @@ class Transform:
         """
         return "" if self.policy and self.policy.mask_dead_letters and not is_name(event_type) else event_type
 
-    def _entry(self, event: Event, mapped: Mapped) -> Entry:
+    def _entry(self, event: Event, mapped: Mapped, *, is_probe: bool = False) -> Entry:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = mapped
-        lane = ""
-        if self.policy is not None:
+        lane, metadata = "", self._metadata_of_probes if is_probe else self._metadata
+        if self.policy is not None and not is_probe:
             lane = conversation_id or ""
             try:
                 masked = self.policy.mask(_parts(mapped), self._masked_counts)
@@ -164,15 +178,15 @@ class Transform:
             "sourceSystem": "nice.cxone",
             "routingVersion": "1.0",
             "payload": payload,
-            "metadata": self._fragment,
+            "metadata": metadata,
         }
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
-            detail["metadata"] = details.told_more(self._metadata, raw, resubmitted)
+            detail["metadata"] = _told_more(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
-        text = exact_json.for_queues(exact_json.write(detail))
-        size_bytes = (self._fixed_bytes.get(event_type) or details.fixed_bytes(event_type)) + len(text)
+        text = exact_json.write(detail)
+        size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None, resubmitted))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or "", lane))
@@ -190,32 +204,38 @@ class Transform:
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
 
-        Masked, it is an envelope again, so it can be re-driven; what cannot be masked is left out, and so is what
-        killed a process, unread: to read or to mask it would kill the next one. Raises as the transform does.
+        What killed a process is left out, unread: to read or to mask it would kill the next one. Raises as the
+        transform does.
         """
-        event = letter.event
         if self.policy is None or not self.policy.mask_dead_letters:
-            return event.raw
-        if letter.reason is Reason.CRASHED:
-            return _withheld(letter.code)
-        return self.masked_raw(letter)
+            return letter.event.raw
+        return _withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
 
-    def masked_raw(self, letter: DeadLetter) -> bytes:
-        """The event's own line, masked by the policy whatever it says of dead letters; there must be one."""
-        event = letter.event
+    def masked_raw(self, event: Event) -> bytes:
+        """The event's line with what the policy, which there must be, leaves of it: in the contract's own shape.
+
+        What cannot be masked is left out.
+        """
         assert self.policy
         try:
             whole = event if event.body is not None else _read_again(event)
             if type(whole.body) is Accepted:  # it was published so, masked or not, and is kept as it was
                 return event.raw
             mapped = self._read(whole)
-            unmapped, said = self._validator.unmapped(whole, mapped, self.policy.mask(_parts(mapped), Counter()))
-            body = exact_json.write(unmapped)
+            masked = self.policy.mask(_parts(mapped), Counter())
+            body = {
+                "interactionId": masked.get("originalEventId"),
+                "conversationId": masked.get("conversationId"),
+                "eventType": mapped.event_type,
+                "timestamp": mapped.timestamp,
+                "payload": masked["payload"],
+                **masked.get("extensions", {}),
+            }
+            return seal(event.event_id, event.id_from, event.received_at_ms, exact_json.write(body))
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
-        return seal(event.event_id, event.id_from, event.received_at_ms, body, added_text(said))
 
 
 def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
@@ -252,3 +272,59 @@ def _parts(mapped: Mapped) -> "Parts":
 def _masking_failed(event_type: str, error: Exception) -> Rejected:
     message = "masking failed, so the event is not sent"
     return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
+
+
+def _fixed_bytes(event_type: str) -> int:
+    """What an entry counts besides its Detail, by AWS's formula."""
+    return limits.ENTRY_TIME_BYTES + len(SOURCE) + len(event_type.encode())
+
+
+def _metadata(region: str, masking: "MaskingPolicy | None", given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was done to an event on its way: the same for all that this policy masks (None: for what none does).
+
+    `given` are the config file's own fields.
+    """
+    tag = UNMASKED if masking is None else masking.tag
+    metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
+    if masking is not None:
+        metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
+    return {**metadata, **given}
+
+
+def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
+    """The metadata, with the trace context that the envelope carries, and the run that put the event out again."""
+    more = dict(metadata)
+    if trace := valid_traceparent(added_fields(raw).get("traceparent")):
+        more["traceparent"] = trace
+    if (told := read_resubmitted(resubmitted)) and told.replayed:
+        more["replayed"] = told.replayed
+    return more
+
+
+def _accepted_before(event: Event, text: bytes) -> Entry:
+    """The entry of an event (`text`, JSON) that EventBridge had accepted and could not deliver, as it stands.
+
+    Its detail type, time and detail go out again, neither mapped nor masked. Raises Rejected where it is none of ours:
+    what somebody wrote into the stream is not published unseen.
+    """
+    told = orjson.loads(text)
+    detail, event_type = told.get("detail"), told.get("detail-type")
+    if told.get("source") != SOURCE or type(detail) is not dict:
+        raise _not_ours("its source is not ours, or it has no detail")
+    if detail.get("eventSource") != EVENT_SOURCE or type(detail.get("eventId")) is not str or not detail["eventId"]:
+        raise _not_ours("its detail has not our eventSource, or no eventId")
+    if type(event_type) is not str or not 0 < len(event_type) <= limits.DETAIL_TYPE_MAX_CHARS:
+        raise _not_ours("it has no detail type")
+    try:
+        _, time_s = timestamps.to_utc(told.get("time"), None)
+    except (ValueError, OverflowError):
+        raise _not_ours("its time cannot be read") from None
+    as_it_stood = member(text, "detail")
+    conversation = detail.get("conversationId")
+    order_key = conversation if type(conversation) is str else ""
+    size_bytes = _fixed_bytes(event_type) + len(as_it_stood)
+    return Entry(event._replace(body=None), event_type, as_it_stood, time_s, size_bytes, order_key)
+
+
+def _not_ours(why: str) -> Rejected:
+    return mismatch("NotOurEntry", f"the event is none that was published here: {why}")

@@ -165,8 +165,8 @@ PIPELINE = {
     ),
     "a number that would change is let through": Mutant(
         "pipeline/mapping/exact_json.py",
-        "        return Decimal(text) == Decimal(repr(float(text)))\n",
-        "        return True\n",
+        "        return value if Decimal(text) == Decimal(repr(value)) else ExactNumber(text)\n",
+        "        return value\n",
         ("tests/unit/test_exact.py", "tests/unit/test_numbers.py"),
     ),
     "a message that SQS failed is found by its place": Mutant(

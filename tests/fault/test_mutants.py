@@ -194,7 +194,7 @@ OF_THE_AUTHORS = {
     ),
     "what comes back after a hand-off starts calls": Mutant(
         "pipeline/route.py",
-        "            stage.stop()\n",
+        "            dispatcher.gate.stop()\n",
         "            pass\n",
         ("tests/unit/test_dispatch.py",),
     ),

@@ -56,25 +56,19 @@ def _default(value: Any) -> Any:
 def write(value: Any) -> bytes:
     """Compact UTF-8 JSON of what was read here. Raises Rejected for what nests too deep.
 
-    Masking asks for the very type of a value: one of a derived type was not masked, so it is not written (TypeError).
+    U+FFFE and U+FFFF are escapes in it: SQS takes no message with one as it is (docs/facts.md, "Kinesis and SQS"), so a
+    queue that is the rule's target would refuse the event, and so would the dead-letter queue behind it. Masking asks
+    for the very type of a value: one of a derived type was not masked, so it is not written (TypeError).
     """
     try:
-        return orjson.dumps(value, _default, orjson.OPT_PASSTHROUGH_SUBCLASS)
+        text = orjson.dumps(value, _default, orjson.OPT_PASSTHROUGH_SUBCLASS)
     except TypeError as error:
         if "Recursion" in str(error):
             raise mismatch("TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels") from None
         raise
-
-
-def for_queues(text: bytes) -> bytes:
-    """The same JSON, U+FFFE and U+FFFF as escapes: they stand nowhere but in strings.
-
-    SQS takes no message with one as it is (docs/facts.md, "Kinesis and SQS"): a queue that is the rule's target would
-    refuse the event, and so would the dead-letter queue behind it.
-    """
-    if 0xEF not in text:  # a number is looked for in an eighth of the time that a text of one byte takes
-        return text
-    return text.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+    if 0xEF in text:  # a number is looked for in an eighth of the time that a text of one byte takes
+        text = text.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+    return text
 
 
 def read(event: Event) -> Any:
@@ -116,55 +110,29 @@ def parse(detail: bytes) -> Any:
 
 
 def _read_carefully(event: Event) -> Any:
-    text = event.raw.decode()
     try:
-        _CHECK.decode(text)
+        whole = _EXACT.decode(event.raw.decode())
     except RecursionError:
         raise mismatch("TooDeep", "the event nests deeper than can be read") from None
-    except _Changed:
-        whole = _EXACT.decode(text)
-        return whole["body"] if is_envelope(whole) else whole
-    return event.body
+    return whole["body"] if is_envelope(whole) else whole
 
 
-class _Changed(Exception):  # noqa: N818 - it is no error
-    """A number would not come back as it was written."""
-
-
-def _keeps_value(text: str) -> bool:
-    """Whether the double that a parser makes of a number has the number's decimal value."""
+def _float(text: str) -> float | ExactNumber:
+    """The double itself where it has the number's decimal value."""
     if len(text) <= _SURE_CHARS and "e" not in text and "E" not in text:
-        return True
+        return float(text)
     try:
-        return Decimal(text) == Decimal(repr(float(text)))
+        value = float(text)
+        return value if Decimal(text) == Decimal(repr(value)) else ExactNumber(text)
     except InvalidOperation:
-        return False
+        return ExactNumber(text)
 
 
-def _check_float(text: str) -> int:
-    if not _keeps_value(text):
-        raise _Changed
-    return 0
-
-
-def _exact_float(text: str) -> float | ExactNumber:
-    return float(text) if _keeps_value(text) else ExactNumber(text)
-
-
-def _check_integer(text: str) -> int:
-    if len(text) < 19:
-        if text == "-0":
-            raise _Changed
-        return 0
-    if len(text) > 20 or not limits.INT64_MIN <= int(text) <= limits.INT64_MAX:
-        raise mismatch("IntegerOutOfRange", "an integer is outside 64 bits")
-    return 0
-
-
-def _exact_integer(text: str) -> int | ExactNumber:
+def _integer(text: str) -> int | ExactNumber:
     if text == "-0":
         return ExactNumber(text)
-    _check_integer(text)
+    if len(text) > 20 or not limits.INT64_MIN <= int(text) <= limits.INT64_MAX:
+        raise mismatch("IntegerOutOfRange", "an integer is outside 64 bits")
     return int(text)
 
 
@@ -175,5 +143,4 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_CHECK = json.JSONDecoder(object_pairs_hook=_object, parse_int=_check_integer, parse_float=_check_float)
-_EXACT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_exact_integer, parse_float=_exact_float)
+_EXACT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from stream_router.envelope import added_fields, added_text, valid_traceparent
+from stream_router.envelope import added_fields, added_text
 from stream_router.errors import first_error
 from stream_router.log import SaidOnce
 from stream_router.model import Event
@@ -19,14 +19,10 @@ from stream_router.pipeline.mapping.shapes import (
     MISSING,
     OUR_FIELDS,
     RECEIVED,
-    Path,
     Shape,
-    Source,
     check_fields,
     find,
     is_short,
-    put,
-    put_shown,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.process import iso
@@ -91,23 +87,6 @@ class Validator:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         return self._map(event, exact_json.read(event), None)
 
-    def unmapped(self, event: Event, mapped: Mapped, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The body of an event, its values as `parts` have them, and what is to be said beside it.
-
-        `mapped` is what `read` gave of it. Read again it gives the same but for what `parts` changed, type and time
-        too, which every entry shows. What no part came from is left out. What was XML is JSON then, and is known by a
-        header's type. Nothing is said beside it that no entry would say: senders choose what is in their headers.
-        """
-        parts = {**parts, "eventType": mapped.event_type, "timestamp": mapped.timestamp}
-        added = added_fields(event.raw) if event.raw[-2:] == _ENDS else {}
-        if not added:
-            return self._unmapped_body(exact_json.read(event), None, parts), {}
-        body, shape = self._told(event, added)
-        said = {"source": str(added.get("source") or ""), "traceparent": valid_traceparent(added.get("traceparent"))}
-        if shape is self._expert:
-            said["eventTypeHeader"] = mapped.sender_type
-        return self._unmapped_body(body, shape, parts), {name: value for name, value in said.items() if value}
-
     def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
         """The body of an event whose envelope says more beside it, and by which shape it is mapped.
 
@@ -166,38 +145,6 @@ class Validator:
             )
         )
 
-    def _unmapped_body(self, body: dict[str, Any], shape: Shape | None, parts: dict[str, Any]) -> dict[str, Any]:
-        """`body` (valid) in its own form, its values as `parts` have them; fields that no part came from are left out.
-
-        An id that is not in `parts` is null, and so is what the shape is only known by. The payload is that of `parts`,
-        whole.
-        """
-        shape = self._shape_of(body, shape)
-        masked = {
-            "interactionId": parts.get("originalEventId"),
-            "conversationId": parts.get("conversationId"),
-            "payload": parts["payload"],
-        }
-        if shape.fields is None:
-            fields = {key: masked.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
-            return {**fields, **parts.get("extensions", {})}
-        payload_at, _ = _lead(shape, "payload", body)
-        made: dict[str, Any] = dict(parts["payload"]) if payload_at == () else {}
-        if payload_at:
-            put(made, payload_at, parts["payload"])
-        for name in shape.fields:
-            path, value = _lead(shape, name, body)
-            if not path or name == "payload":
-                continue
-            if payload_at is None or path[: len(payload_at)] != payload_at:
-                put(made, path, masked.get(name, value))
-            else:
-                put_shown(made, path, value, masked.get(name, parts.get(name)))
-        for path in shape.when if payload_at != () else ():
-            if find(made, path) is MISSING:
-                put(made, path, None)
-        return made
-
     def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
         """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
         shapes = self._shapes if only is None else (only,)
@@ -246,7 +193,7 @@ def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, A
         # Scripts write an empty text for a variable that is not set.
         found = {**body, "conversationId": None} if body.get("conversationId") == "" else body
     else:
-        leads = {name: _lead(shape, name, body)[1] for name in shape.fields}
+        leads = {name: _lead(shape, name, body) for name in shape.fields}
         found = {name: value for name, value in leads.items() if value is not MISSING}
         if header_type and shape.lenient:
             found["eventType"] = header_type
@@ -264,21 +211,21 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
     return mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}")
 
 
-def _lead(shape: Shape, name: str, body: dict[str, Any]) -> tuple[Path | None, Any]:
-    """Which of a field's paths leads to something in `body`, and to what; else None and the default.
+def _lead(shape: Shape, name: str, body: dict[str, Any]) -> Any:
+    """What the first of a field's paths that leads to something in `body` leads to, else the default.
 
     Null is nothing, and so is an empty text: scripts write it for a variable that is not set. Where the shape is
     lenient, so is what is no id, or no time, or too long for one.
     """
     assert shape.fields
-    source: Source = shape.fields[name]
+    source = shape.fields[name]
     for path in source.paths:
         value = find(body, path)
         if value is MISSING or value is None or value == "":
             continue
         if not shape.lenient or name == "payload" or is_short(value, is_time=name == "timestamp"):
-            return path, value
-    return None, source.default
+            return value
+    return source.default
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

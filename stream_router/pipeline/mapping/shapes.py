@@ -4,7 +4,6 @@ The shapes that ship are in `presets.toml`, written as anybody writes one of his
 file's: the contract's own, whose fields are ours already, and CXone Expert's, whose event type is in a header.
 """
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,31 +109,6 @@ def find(value: Any, path: Path) -> Any:
         else:
             return MISSING
     return value
-
-
-def put(root: dict[str, Any], path: Path, value: Any) -> None:
-    """Make `path` lead to `value`; where it led through an array, through an object with the place as key.
-
-    A text in the way is what masking left of an object, and makes room; for any other value it raises ValueError.
-    """
-    at = root
-    for step in path[:-1]:
-        if type(at.get(str(step))) is str:
-            at[str(step)] = {}
-        at = at.setdefault(str(step), {})
-        if type(at) is not dict:
-            raise ValueError("the path leads through no object")
-    at[str(path[-1])] = value
-
-
-def put_shown(payload: dict[str, Any], path: Path, before: Any, shown: str | None) -> None:
-    """Make `path` lead to what the entry shows of it, where masking made another value of what was there `before`.
-
-    Read again the payload would else give another id, time or type. A place in an array stays as it is.
-    """
-    if shown is not None and find(payload, path) != before:
-        with contextlib.suppress(ValueError):
-            put(payload, path, shown)
 
 
 def is_short(value: object, *, is_time: bool) -> bool:
