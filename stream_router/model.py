@@ -221,7 +221,8 @@ class Entry(NamedTuple):
 class DeadLetter(NamedTuple):
     """An event that cannot be delivered, and why. `message` never quotes the payload.
 
-    `raw` is what of the event the letter keeps (docs/contract.md, "A dead letter"): known where it is written.
+    `raw` is what of the event the letter keeps (docs/contract.md, "A dead letter"), and `location` where in S3 it lies
+    ("" where the letter holds it): both known where it is written.
     """
 
     event: Event
@@ -232,6 +233,7 @@ class DeadLetter(NamedTuple):
     entry: Entry | None = None
     event_type: str = ""
     raw: bytes = b""
+    location: str = ""
 
 
 class Dropped(NamedTuple):

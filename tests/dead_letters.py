@@ -110,7 +110,7 @@ class Letters:
         if form == "s3":
             key = f"dead-letters/{number}-0-0"
             self._s3.put_object(Bucket="bucket", Key=key, Body=raw)
-            return made, self._writer.write_reference(letter, f"s3://bucket/{key}")
+            return made, self._writer.write(letter._replace(location=f"s3://bucket/{key}"))
         messages = self._writer.write_parts(letter, minimal=form == "minimal") if form in ("parts", "minimal") else None
         messages = messages or self._writer.write(letter)
         return made._replace(messages=len(messages)), messages

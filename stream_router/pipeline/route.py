@@ -1,8 +1,8 @@
 """Read this first: what becomes of every record. `route` is its way down, `collect` what comes back.
 
 A record is opened into events; the transform makes of each an entry, a dead letter or something to drop. Entries go to
-the bus, dead letters to the queue, what fits neither to S3 first. These are the stages: each takes charge of what it is
-given and hands it back once it has come to its end, and then it goes its next way, or is settled.
+the bus, dead letters to the queue, what fits neither to S3 first. These three are the stages: `take` gives a stage
+charge of something, `collect` hands it back once it has come to its end there. Then it is settled, or goes on.
 """
 
 import logging
@@ -14,11 +14,10 @@ from stream_router.log import SaidOnce
 from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.blame import Took
-from stream_router.pipeline.delivery.dispatcher import GivenUp, Held
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
-from stream_router.pipeline.sinks.stage import Buried, Delivered, Handed, Retried, Slimmed, Stage, Stored, Unpublished
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +65,9 @@ class Router:
         self.publisher = publisher
         self.dead_letters = dead_letters
         self._claim_check = claim_check
-        stages: tuple[Stage[Any], ...] = (publisher, dead_letters)
-        self._stages = (*stages, claim_check) if claim_check else stages
+        self._dispatchers: list[Dispatcher[Any]] = [publisher.dispatcher, dead_letters.dispatcher]
+        if claim_check:
+            self._dispatchers.append(claim_check.dispatcher)
         self._ledger = ledger
         self.limit = limit
         self._unroutable_to_be_said = SaidOnce()
@@ -79,61 +79,57 @@ class Router:
         `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
         transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        made: list[Made] = []
+        made, put_back = list[Made](), False
         for record in records:
             found = open_record(record)
+            put_back = put_back or record.put_back
             for at in range(0, len(found), SLICE_EVENTS):
                 if made and len(made) + len(found) - at > SLICE_EVENTS:
-                    self._send(made)
+                    self._send(made, put_back=put_back)
                     keep_up()
-                    made = []
+                    made, put_back = [], record.put_back
                 made += map(self.transform, found[at : at + SLICE_EVENTS])
-        self._send(made)
+        self._send(made, put_back=put_back)
         keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        self._send([*map(self.transform, found)])
+        self._send([*map(self.transform, found)], put_back=True)
 
-    def _send(self, made: Sequence[Made]) -> None:
-        """Each on its way: entries to the bus, dead letters to the queue, what is to be dropped nowhere."""
+    def _send(self, made: Sequence[Made], *, put_back: bool) -> None:
+        """Each on its way: entries to the bus, dead letters to the queue, what is to be dropped nowhere.
+
+        With `put_back` some of them may be what an operator put back, which failed before: the limit judges the others.
+        """
         entries = [one for one in made if type(one) is Entry]
-        letters, dropped = list[DeadLetter](), list[Dropped]()
-        if len(entries) < len(made):
-            letters = [one for one in made if type(one) is DeadLetter]
-            dropped = [one for one in made if type(one) is Dropped]
-        put_back = len([1 for entry in entries if entry.event.record.put_back and entry.event.resubmitted])
-        self.limit.judge(len(entries) - put_back, [letter for letter in letters if not letter.event.resubmitted])
+        letters = [one for one in made if type(one) is DeadLetter] if len(entries) < len(made) else []
+        if put_back:
+            self.limit.judge(len([*filter(_is_new, entries)]), [*filter(_is_new, letters)])
+        else:
+            self.limit.judge(len(entries), letters)
         self.bury(letters)
-        self._drop(dropped)
+        if len(entries) + len(letters) < len(made):
+            self._drop([one for one in made if type(one) is Dropped])
         self.publisher.take(entries)
 
     def collect(self) -> None:
         """What came back: it is settled, or goes its next way."""
-        for stage in self._stages:
-            while handed := stage.collect():
-                for one in handed:
-                    self._next(one)
-
-    def _next(self, handed: Handed) -> None:
-        match handed:
-            case Delivered():
-                self._delivered(handed.entries, handed.took_s)
-            case Retried(entries_and_codes):
-                self._ledger.retried(entries_and_codes)
-            case Unpublished(entry, why):
+        while ended := self.publisher.collect():
+            for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
+                self._delivered(entries, took_s)
+            if ended.retried:
+                self._ledger.retried(ended.retried)
+            for entry, why in ended.given_up:
                 self._unpublished(entry, why)
-            case Slimmed(entry) if entry.size_bytes > self.publisher.limits.bytes:
-                self._unpublished(entry, TOO_LARGE)
-            case Slimmed(entry):
-                self.publisher.again(entry)
-            case Stored():
-                self.dead_letters.take_stored(handed)
-            case Buried(letter):
-                record = letter.event.record
-                record.batch.dead_letters[letter.reason.value] += 1
-                record.settle(letter.event.line)
-                self._ledger.buried(letter)
+        for letter in self.dead_letters.collect():
+            self._buried(letter)
+        for stored in self._claim_check.collect() if self._claim_check else ():
+            if isinstance(stored, DeadLetter):
+                self.dead_letters.take([stored])
+            elif stored.size_bytes > self.publisher.limits.bytes:
+                self._unpublished(stored, TOO_LARGE)
+            else:
+                self.publisher.again(stored)
 
     def _delivered(self, entries: list[Entry], took_s: Took) -> None:
         """Settled; and told, but for probes, which are the product's own, and apart where an operator put them back."""
@@ -149,14 +145,12 @@ class Router:
                 special = special or record.put_back
             record.settle(event.line)
         if special:
-            own = [entry.detail_type != PROBE_TYPE for entry in entries]
-            new = [is_own and not entry.event.resubmitted for entry, is_own in zip(entries, own, strict=True)]
-            again = [entry for entry, is_own in zip(entries, own, strict=True) if is_own and entry.event.resubmitted]
-            if again:
+            took = took_s if isinstance(took_s, list) else [took_s] * len(entries)
+            told = [pair for pair in zip(entries, took, strict=True) if pair[0].detail_type != PROBE_TYPE]
+            if again := [entry for entry, _ in told if not _is_new(entry)]:
                 self._ledger.accepted_again(again)
-            if isinstance(took_s, list):
-                took_s = [took for took, is_new in zip(took_s, new, strict=True) if is_new]
-            entries = [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
+            new = [pair for pair in told if _is_new(pair[0])]
+            entries, took_s = [entry for entry, _ in new], [seconds for _, seconds in new]
         if entries:
             self._ledger.accepted(entries, took_s)
 
@@ -165,7 +159,7 @@ class Router:
         if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
             return
         letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
-        if not entry.event.resubmitted:
+        if _is_new(entry):
             self.limit.refused(letter)
         if self.limit.passed_by:
             self.publisher.shut(entry)  # it is not buried, so what follows it may not overtake it
@@ -182,9 +176,13 @@ class Router:
             return
         self._warn_of_unroutable(letters)
         written = [letter._replace(raw=self._raw_of(letter)) for letter in letters]
-        for letter in self.dead_letters.take(written, may_go_aside=self._claim_check is not None):
-            assert self._claim_check
-            self._claim_check.take_letter(letter)
+        self.dead_letters.take(written, self._claim_check.take_letter if self._claim_check else None)
+
+    def _buried(self, letter: DeadLetter) -> None:
+        record = letter.event.record
+        record.batch.dead_letters[letter.reason.value] += 1
+        record.settle(letter.event.line)
+        self._ledger.buried(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
         """Of types that the rule does not match: there may be a subscription too many, or a typo."""
@@ -201,15 +199,14 @@ class Router:
         for one in dropped:
             one.event.record.batch.dropped += 1
             one.event.record.settle(one.event.line)
-        if dropped:
-            self._ledger.dropped(dropped)
+        self._ledger.dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
         """Settle what came back and start what may be started now; with `flush` also calls that are not full."""
         self.collect()
         if not self._stopped:
-            for stage in self._stages:
-                stage.advance(flush=flush)
+            for dispatcher in self._dispatchers:
+                dispatcher.advance(flush=flush)
 
     def stop(self) -> None:
         """Start nothing more: the lease is another's. What is in flight may still come back.
@@ -217,8 +214,8 @@ class Router:
         What comes back would start calls of its own: a dead letter, the next of a conversation, a claim check.
         """
         self._stopped = True
-        for stage in self._stages:
-            stage.stop()
+        for dispatcher in self._dispatchers:
+            dispatcher.gate.stop()
 
     def at_the_end(self) -> None:
         """The shard is at its end: an event in trouble waits 15 minutes there for others to be compared with."""
@@ -227,17 +224,19 @@ class Router:
     @property
     def backlog(self) -> int:
         """Events, messages and objects not yet through."""
-        return sum([stage.backlog for stage in self._stages])
+        return self.publisher.backlog + sum([one.backlog for one in self._dispatchers[1:]])
 
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call: more of them gain nothing."""
-        return sum([stage.dispatcher.ready for stage in self._stages])
+        return sum([one.ready for one in self._dispatchers])
 
     @property
     def only_sick(self) -> bool:
         """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
-        return self.publisher.dispatcher.only_sick and not any(stage.backlog for stage in self._stages[1:])
+        return self.publisher.dispatcher.only_sick and not any(
+            dispatcher.backlog for dispatcher in self._dispatchers[1:]
+        )
 
     @property
     def accepted_at(self) -> float:
@@ -255,12 +254,17 @@ class Router:
 
         The last that waited may have been given up: then nobody tries it until the next event comes.
         """
-        held = [one for one in (stage.held for stage in self._stages) if one]
+        held = [one for one in [dispatcher.held for dispatcher in self._dispatchers] if one]
         return min(held, key=lambda one: one.since) if held else None
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
         if not self._stopped:
-            for stage in self._stages:
-                longest = stage.dispatcher.wait_s(longest)
+            for dispatcher in self._dispatchers:
+                longest = dispatcher.wait_s(longest)
         return longest
+
+
+def _is_new(one: Entry | DeadLetter) -> bool:
+    """Whether an event came by itself: no operator put it on the stream again."""
+    return not one.event.resubmitted

@@ -6,7 +6,6 @@ from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.delivery.dispatcher import GivenUp
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, CallLimits, Lanes, Publisher, PutEventsCalls
-from stream_router.pipeline.sinks.stage import Delivered, Unpublished
 from tests.fakes import FakeBus, World, entry
 
 A1, A2, A3 = (entry(number, "a") for number in (1, 2, 3))
@@ -75,9 +74,8 @@ class Bench:
         """What ended in a moment, accepted and given up."""
         self.publisher.dispatcher.advance(flush=True)
         self.world.pump(0.1)
-        handed = self.publisher.collect()
-        accepted = [entry for one in handed if isinstance(one, Delivered) for entry in one.entries]
-        return accepted, [(one.entry, one.why) for one in handed if isinstance(one, Unpublished)]
+        ended = self.publisher.collect()
+        return ([entry for call in ended.accepted for entry in call], ended.given_up) if ended else ([], [])
 
 
 def test_what_was_accepted_lets_the_next_go() -> None:

@@ -252,7 +252,7 @@ def test_a_death_at_a_burial_is_charged_to_what_is_buried(careful: Path, line: i
     killed_at(careful, records()[1], line, line)
 
     def dying(made: Rig) -> None:
-        if made.router.dead_letters.backlog:
+        if made.router.dead_letters.dispatcher.backlog:
             raise KilledError
         made.drain()
 

@@ -130,7 +130,7 @@ def test_a_time_that_cannot_be_written_again_is_not_known(text: str) -> None:
 
 def test_what_is_in_s3_is_fetched_by_its_url() -> None:
     """Where nobody can fetch, it says so."""
-    (message,) = WRITER.write_reference(letter(b"x"), "s3://bucket/dead-letters/1-0-0")
+    (message,) = WRITER.write(letter(b"x")._replace(location="s3://bucket/dead-letters/1-0-0"))
     found = read(message)
     assert reader.original(found, {"s3://bucket/dead-letters/1-0-0": b"whole"}.__getitem__) == b"whole"
     with pytest.raises(UnreadableLetterError, match="S3"):

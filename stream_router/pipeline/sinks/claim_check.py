@@ -11,18 +11,17 @@ from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.mapping import exact_json
 from stream_router.pipeline.rejection import Rejected
-from stream_router.pipeline.sinks.stage import Handed, Slimmed, Stage, Stored
 from stream_router.process import failpoint
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
 
 
 class Upload(NamedTuple):
-    """One object to store, and what travels on once it is: the entry that refers to it, or a letter and its URL."""
+    """One object to store, and what travels on once it is: the entry, or the letter, that refers to it."""
 
     key: str
     data: bytes
-    then: Slimmed | Stored
+    then: Entry | DeadLetter
 
 
 class PutObjectCalls:
@@ -60,7 +59,7 @@ class PutObjectCalls:
         return False
 
 
-class ClaimCheck(Stage[Upload]):
+class ClaimCheck:
     """Stores objects in one bucket; `collect` hands back what refers to them once S3 gave an ETag, never before."""
 
     def __init__(
@@ -70,7 +69,7 @@ class ClaimCheck(Stage[Upload]):
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        super().__init__(Dispatcher(PutObjectCalls(send, bucket), POLICY, clock, random))
+        self.dispatcher = Dispatcher(PutObjectCalls(send, bucket), POLICY, clock, random)
         self._bucket = bucket
 
     def take_entry(self, entry: Entry) -> bool:
@@ -93,29 +92,23 @@ class ClaimCheck(Stage[Upload]):
                 "size": len(data),
                 "sha256": digest,
             }
-            slim = exact_json.for_queues(exact_json.write(detail))
+            slim = exact_json.write(detail)
         except Rejected:
             return False
         size = entry.size_bytes - len(entry.detail) + len(slim)
-        self.dispatcher.submit([Upload(key, data, Slimmed(entry._replace(detail=slim, size_bytes=size)))])
+        self.dispatcher.submit([Upload(key, data, entry._replace(detail=slim, size_bytes=size))])
         return True
 
     def take_letter(self, letter: DeadLetter) -> None:
         """Store a dead letter's original bytes; `collect` gives it with their URL."""
         record = letter.event.record
         key = f"dead-letters/{record.sequence_number}-{record.sub_sequence_number}-{letter.event.line}"
-        self.dispatcher.submit([Upload(key, letter.raw, Stored(letter, f"s3://{self._bucket}/{key}"))])
+        located = letter._replace(location=f"s3://{self._bucket}/{key}")
+        self.dispatcher.submit([Upload(key, letter.raw, located)])
 
-    def collect(self) -> Sequence[Handed]:
+    def collect(self) -> list[Entry | DeadLetter]:
         """Entries and letters whose objects are stored since the last time."""
-        if not self.dispatcher.collectable:
-            return ()
-        handed = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
-        if any(isinstance(one, Slimmed) for one in handed):
+        stored = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
+        if any(isinstance(one, Entry) for one in stored):
             failpoint("claim_check_stored_before_entry_sent")
-        return handed
-
-    def advance(self, *, flush: bool) -> None:
-        """Start what may be started now: an object is a call of its own."""
-        del flush
-        self.dispatcher.advance(flush=True)
+        return stored

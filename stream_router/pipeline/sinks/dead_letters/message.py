@@ -52,6 +52,8 @@ class LetterWriter:
 
     def write(self, letter: DeadLetter) -> list[Message]:
         """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
+        if letter.location:
+            return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": letter.location}))]
         raw = letter.raw
         plain = {"encoding": "base64", "data": base64.b64encode(raw).decode()}
         for entry, record in ((letter.entry, plain), (None, plain), (None, None)):
@@ -59,10 +61,6 @@ class LetterWriter:
             if message.size_bytes <= limits.SQS_MESSAGE_BYTES:
                 return [message]
         return []
-
-    def write_reference(self, letter: DeadLetter, location: str) -> list[Message]:
-        """The letter in one message, its original bytes being at `location` (an s3:// URL)."""
-        return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": location}))]
 
     def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[Message]:
         """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.

@@ -12,7 +12,6 @@ from stream_router.model import DeadLetter, Place
 from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
-from stream_router.pipeline.sinks.stage import Buried, Stage, Stored
 from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class SendMessageCalls:
         return True
 
 
-class DeadLetters(Stage[Message]):
+class DeadLetters:
     """Takes charge of dead letters until `collect` hands each back, stored whole."""
 
     def __init__(
@@ -80,42 +79,34 @@ class DeadLetters(Stage[Message]):
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        super().__init__(Dispatcher(calls, POLICY, clock, random))
+        self.dispatcher = Dispatcher(calls, POLICY, clock, random)
         self._writer = writer
         self._parts: dict[Place, int] = {}
 
-    def take(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
-        """Take charge of `letters`; those that fit no message come back where they `may_go_aside`, to S3."""
+    def take(self, letters: Iterable[DeadLetter], aside: Callable[[DeadLetter], object] | None = None) -> None:
+        """Take charge of `letters`; those that fit no message go `aside` where that is given: to S3, and come back."""
         failpoint("before_dead_letter_sent")
-        too_large = []
         for letter in letters:
             messages = self._writer.write(letter)
-            if not messages and may_go_aside:
-                too_large.append(letter)
-            else:
-                self._enqueue(letter, messages or self._writer.write_parts(letter))
-        self.dispatcher.advance(flush=False)
-        return too_large
-
-    def take_stored(self, stored: Stored) -> None:
-        """Take charge of a letter whose original bytes are in S3."""
-        self._enqueue(stored.letter, self._writer.write_reference(stored.letter, stored.location))
+            if not messages and aside:
+                aside(letter)
+                continue
+            messages = messages or self._writer.write_parts(letter)
+            self._parts[letter.event.place] = len(messages)
+            self.dispatcher.enqueue(messages)
         self.dispatcher.advance(flush=False)
 
-    def collect(self) -> Sequence[Buried]:
+    def collect(self) -> list[DeadLetter]:
         """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
-        if not self.dispatcher.collectable:
-            return ()
         accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
-        for messages in accepted:
-            for message in messages:
-                place = message.letter.event.place
-                self._parts[place] -= 1
-                if not self._parts[place]:
-                    del self._parts[place]
-                    failpoint("dead_letter_stored_before_settled")
-                    through.append(Buried(message.letter))
+        for message in [message for messages in accepted for message in messages]:
+            place = message.letter.event.place
+            self._parts[place] -= 1
+            if not self._parts[place]:
+                del self._parts[place]
+                failpoint("dead_letter_stored_before_settled")
+                through.append(message.letter)
         for message, why in blamed:
             log.warning(
                 "SQS refused a dead letter, sending its minimal form",
@@ -125,10 +116,6 @@ class DeadLetters(Stage[Message]):
             self._parts[message.letter.event.place] += len(minimal) - 1
             self.dispatcher.submit(minimal)
         return through
-
-    def _enqueue(self, letter: DeadLetter, messages: list[Message]) -> None:
-        self._parts[letter.event.place] = len(messages)
-        self.dispatcher.enqueue(messages)
 
 
 def _never_refused(message: Message, outcome: Outcome) -> Outcome:

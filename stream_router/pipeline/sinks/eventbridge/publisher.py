@@ -13,8 +13,7 @@ from stream_router import limits
 from stream_router.errors import Answer, Outcome, Refusal
 from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.blame import Policy
-from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp
-from stream_router.pipeline.sinks.stage import Delivered, Handed, Retried, Stage, Unpublished
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, Ended, GivenUp
 from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
@@ -165,7 +164,7 @@ class Lanes:
             self._shut.add(key)
 
 
-class Publisher(Stage[Entry]):
+class Publisher:
     """Takes charge of entries until `collect` hands each back.
 
     An entry that is handed back unpublished keeps its place in its conversation until it is said to be `ended`, or
@@ -175,10 +174,10 @@ class Publisher(Stage[Entry]):
     def __init__(
         self, calls: PutEventsCalls, policy: Policy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
-        super().__init__(Dispatcher(calls, policy, clock, random))
+        self.dispatcher = Dispatcher(calls, policy, clock, random)
         self.limits = calls.limits
         self._lanes = Lanes(enabled=calls.ordered)
-        self._unpublished: list[Unpublished] = []
+        self._unpublished: list[tuple[Entry, GivenUp]] = []
 
     @property
     def backlog(self) -> int:
@@ -201,7 +200,7 @@ class Publisher(Stage[Entry]):
         """
         freed = self._lanes.leave((entry,))
         if why.reason is Reason.OUTAGE:
-            self._unpublished += [Unpublished(one, why._replace(attempts=0)) for one in freed]
+            self._unpublished += [(one, why._replace(attempts=0)) for one in freed]
         else:
             self._admit(freed)
 
@@ -209,23 +208,21 @@ class Publisher(Stage[Entry]):
         """An entry that was unpublished stays unsettled: nothing more of its conversation is sent, nor waited for."""
         self._lanes.shut(entry)
 
-    def collect(self) -> Sequence[Handed]:
-        """What came back since the last time. What follows accepted entries in their conversations may go now."""
+    def collect(self) -> Ended[Entry] | None:
+        """What ended since the last time, None where nothing did; what is given up is not published.
+
+        What follows accepted entries in their conversations may go now.
+        """
         if not (self.dispatcher.collectable or self._unpublished):
-            return ()
-        handed: list[Handed] = []
-        accepted, given_up, retried, took_s = self.dispatcher.collect()
-        if accepted:
+            return None
+        ended = self.dispatcher.collect()
+        if ended.accepted:
             failpoint("after_accept_before_settle")
-        for entries, took in zip(accepted, took_s, strict=True):
+        for entries in ended.accepted:
             self._admit(self._lanes.leave(entries))
-            handed.append(Delivered(entries, took))
-        if retried:
-            handed.append(Retried(retried))
-        handed += [Unpublished(entry, why) for entry, why in given_up]
-        handed += self._unpublished
+        ended.given_up.extend(self._unpublished)
         self._unpublished = []
-        return handed
+        return ended
 
     def _admit(self, entries: list[Entry]) -> None:
         """Entries whose turn it is: what a call can carry waits for the next one, the rest stays unpublished."""
@@ -235,4 +232,4 @@ class Publisher(Stage[Entry]):
         fitting = [entry for entry in entries if entry.size_bytes <= most]
         self.dispatcher.enqueue(fitting)
         if len(fitting) < len(entries):
-            self._unpublished += [Unpublished(entry, TOO_LARGE) for entry in entries if entry.size_bytes > most]
+            self._unpublished += [(entry, TOO_LARGE) for entry in entries if entry.size_bytes > most]
