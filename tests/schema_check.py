@@ -13,13 +13,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from stream_router.consumer.supervisor.admin import status
-from stream_router.consumer.supervisor.admin.history import History
+from stream_router.consumer.supervisor.history import History
 from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
-from stream_router.receiver.status import Status as ReceiverStatus
-from stream_router.telemetry import audit
+from stream_router.telemetry import audit, status
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import World
 
@@ -30,7 +28,7 @@ NO_LETTERS = ("-undelivered", "/plain")
 fake_aws_gets_ours = True
 """False while a test of the wire sends entries of its own making."""
 
-NAMES = ("detail", "dead-letter", "audit-record", "consumer-status", "receiver-status", "history", "demo")
+NAMES = ("detail", "dead-letter", "audit-record", "status", "history", "demo")
 
 
 @cache
@@ -110,9 +108,8 @@ def install(patch: pytest.MonkeyPatch) -> None:
     for name in ("write", "write_parts"):
         _wrap(patch, LetterWriter, name, _letters)
     _wrap(patch, audit.AuditLog, "_sealed", lambda made, _: _text_conforms("audit-record", made))
-    _wrap(patch, status, "status", lambda made, _: conforms("consumer-status", made))
-    _wrap(patch, ReceiverStatus, "page", lambda made, _: _text_conforms("receiver-status", made))
-    _wrap(patch, History, "_made", lambda made, _: _text_conforms("history", made))
+    _wrap(patch, status, "status", lambda made, _: conforms("status", made))
+    _wrap(patch, History, "page", lambda made, _: _text_conforms("history", made))
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
     _wrap(patch, World, "drain", _drained)

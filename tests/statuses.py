@@ -33,7 +33,6 @@ def shard(number: int, **changes: Any) -> dict[str, Any]:
     """A shard that is caught up."""
     return {
         "shard": f"shardId-{number:012d}",
-        "owner": "host-a-0011223344556677",
         "pid": 4000 + number,
         "at": "2026-11-25T09:30:01.900Z",
         "state": "caught up",
@@ -49,11 +48,8 @@ def shard(number: int, **changes: Any) -> dict[str, Any]:
             "checkpoint_age_seconds": 2.5 + number,
             "millis_behind_latest": 0,
         },
-        "breaker": "closed",
         "timeShares": {"waiting": 0.701, "work": 0.18, "bus": 0.1, "holding": 0.0, "deadLetters": 0.019},
         "counters": {"delivered": 51_234 + number, "dead_lettered": 3, "retried": 12, "records": 20_000, "dropped": 0},
-        "deadLetters": {"malformed_json": 3},
-        "retries": {"ThrottlingException": 12},
         **changes,
     }
 
@@ -61,28 +57,30 @@ def shard(number: int, **changes: Any) -> dict[str, Any]:
 def consumer(**changes: Any) -> dict[str, Any]:
     """A consumer that is well."""
     return {
-        "schema": "stream-router.consumer-status/2",
-        "at": "2026-11-25T09:30:02.123Z",
+        "schema": "stream-router.status/3",
+        "program": "consume",
         "version": "0.1.0",
-        "application": "cxone-event-router",
-        "stream": "cxone-events",
+        "host": "host-a",
+        "pid": 3998,
         "region": "eu-central-1",
+        "stream": "cxone-events",
+        "at": "2026-11-25T09:30:02.123Z",
+        "startedAt": "2026-11-25T07:59:50.000Z",
+        "application": "cxone-event-router",
         "worker": "host-a-0011223344556677",
         "state": "caught up",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
         "daemon": {"pid": 3999, "restarts": 1, "rssBytes": 191_889_408},
         "bus": {"name": "default", "state": "proven", "unaskedS": None, "proofAgeS": 3.1},
-        "rule": {"state": "matched", "since": None, "problem": None},
+        "rule": {"name": "cxone-webhook-router", "state": "matched", "since": None, "problem": None, "cure": None},
         "lag": {"oldestUnsettledAgeS": 0.0, "retentionHeadroomS": 604_798.5, "caughtUp": True, "catchUpS": 0.0},
         "rates": {"deliveredPerS": 512.3, "deadLettersPerS": 0.05, "retriesPerS": 0.2, "recordsPerS": 201.5},
         "totals": {
             "counters": {"delivered": 102_469, "dead_lettered": 7, "retried": 24, "records": 40_000, "dropped": 0},
             "deadLetters": {"malformed_json": 6, "unroutable": 1},
             "retries": {"ThrottlingException": 20, "InternalFailure": 4},
-            "calls": 11_000,
             "entriesPerCall": 9.31,
-            "bytesPerCall": 20_480.5,
             "latenciesMs": latencies(1.1),
         },
         "recent": {"seconds": 300, "latenciesMs": latencies()},
@@ -95,7 +93,7 @@ def consumer(**changes: Any) -> dict[str, Any]:
 def holding() -> dict[str, Any]:
     """One shard of two holds, since two minutes."""
     reason = "the event bus refuses every call (ThrottlingException)"
-    held = shard(1, state="holding", reason=reason, since="2026-11-25T09:28:00.000Z", breaker="open")
+    held = shard(1, state="holding", reason=reason, since="2026-11-25T09:28:00.000Z")
     held["gauges"] |= {"oldest_unsettled_age_seconds": 122.1, "retention_headroom_seconds": 604_677.9}
     held["timeShares"] = {"waiting": 0.0, "work": 0.01, "bus": 0.04, "holding": 0.95, "deadLetters": 0.0}
     return consumer(
@@ -169,27 +167,30 @@ def receiver(**changes: Any) -> dict[str, Any]:
     """A receiver that is well."""
     fast = {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2}
     return {
-        "schema": "stream-router.receiver-status/2",
-        "at": "2026-11-25T09:30:02.456Z",
+        "schema": "stream-router.status/3",
+        "program": "receive",
         "version": "0.1.0",
+        "host": "host-a",
+        "pid": 3001,
+        "region": "eu-central-1",
+        "stream": "cxone-events",
+        "at": "2026-11-25T09:30:02.456Z",
+        "startedAt": "2026-11-25T07:59:50.000Z",
         "state": "ready",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
-        "stream": {
-            "name": "cxone-events",
-            "up": True,
-            "code": None,
-            "bucketsRefusing": 0,
-            "lastTriedAt": "2026-11-25T09:30:02.100Z",
-        },
         "rates": {"storedPerS": 511.9, "spilledPerS": 0.0, "refusedPerS": 0.0},
-        "latencyMs": fast | {"count": 100_003, "p99": 24.5},
-        "recent": {"seconds": 60, "latencyMs": fast},
+        "totals": {
+            "counters": {"stored": 100_000, "spilled": 0, "refused": 0},
+            "answers": {"202 stored": 100_000, "401 bad_signature": 3},
+            "failures": {"ProvisionedThroughputExceededException": 12},
+            "latenciesMs": {"answered": fast | {"count": 100_003, "p99": 24.5}},
+        },
+        "recent": {"seconds": 300, "latenciesMs": {"answered": fast}},
+        "kinesis": {"up": True, "code": None, "bucketsRefusing": 0, "lastTriedAt": "2026-11-25T09:30:02.100Z"},
         "connections": 17,
         "heldBytes": 120_000,
         "tlsCertificateEndsAt": "2027-01-20T12:00:00.000Z",
         "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
-        "answers": {"202 stored": 100_000, "401 bad_signature": 3},
-        "failures": {"ProvisionedThroughputExceededException": 12},
         **changes,
     }

@@ -196,15 +196,25 @@ class Lag(Model):
 
 
 class Totals(Model):
-    """All that was counted by this worker's children since the supervisor began."""
+    """All that was counted since the program began."""
 
     counters: dict[str, Count]
+    latencies_ms: dict[str, Percentiles]
+
+
+class EventTotals(Totals):
+    """Of the consumer: dead letters by reason, retries by code, over all children of this worker."""
+
     dead_letters: dict[str, Count]
     retries: dict[str, Count]
-    calls: Count
     entries_per_call: float | None
-    bytes_per_call: float | None
-    latencies_ms: dict[str, Percentiles]
+
+
+class RequestTotals(Totals):
+    """Of the receiver: answers by status and reason, refused records by AWS's code."""
+
+    answers: dict[str, Count]
+    failures: dict[str, Count]
 
 
 class Recent(Model):
@@ -212,13 +222,6 @@ class Recent(Model):
 
     seconds: Count
     latencies_ms: dict[str, Percentiles]
-
-
-class RecentAnswers(Model):
-    """The last minute, or as many seconds of it as are known."""
-
-    seconds: Count
-    latency_ms: Percentiles
 
 
 class UnreadShard(Model):
@@ -243,18 +246,32 @@ class Shard(Model):
     """A shard whose child lives here."""
 
     shard: str
-    owner: str
     pid: int
     at: Moment
     state: Literal["caught up", "catching up", "back-pressure", "holding", "careful"]
     reason: str | None
     since: Moment | None
     gauges: dict[str, float | None]
-    breaker: Literal["closed", "open", "half-open"] | None
     time_shares: TimeShares | None
     counters: dict[str, Count]
-    dead_letters: dict[str, Count]
-    retries: dict[str, Count]
+
+
+class Kinesis(Model):
+    """What the receiver knows of its stream."""
+
+    up: bool | None
+    code: str | None = Field(description="the latest refusal's")
+    buckets_refusing: Count
+    last_tried_at: Moment | None
+
+
+class Spill(Model):
+    """What waits on the receiver's disk."""
+
+    events: Count
+    bytes: Count
+    oldest_age_s: Seconds | None = Field(alias="oldestAgeS")
+    failing: bool
 
 
 WorkerState = Literal[

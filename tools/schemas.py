@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import GenerateJsonSchema
 from schema_models import (
     AuditRecord,
@@ -18,15 +18,16 @@ from schema_models import (
     Daemon,
     DeadLetter,
     Detail,
+    EventTotals,
+    Kinesis,
     Lag,
     Model,
     Moment,
-    Percentiles,
     Recent,
-    RecentAnswers,
+    RequestTotals,
     Seconds,
     Shard,
-    Totals,
+    Spill,
     UnreadShard,
     WorkerState,
 )
@@ -35,49 +36,54 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class ConsumerStatus(Model):
-    """`GET /status` of the consumer's admin port. What is not known is null."""
+class Head(Model):
+    """What both programs say in `/status`: who speaks, and how it is in words, since when and why. Unknown is null."""
 
-    schema_: Literal["stream-router.consumer-status/2"] = Field(alias="schema")
-    at: Moment
+    schema_: Literal["stream-router.status/3"] = Field(alias="schema")
     version: str
-    application: str
-    stream: str
+    host: str
+    pid: int
     region: str
-    worker: str
-    state: WorkerState
-    since: Moment | None
+    stream: str
+    at: Moment
+    started_at: Moment
+    since: Moment
     reason: str | None
+    rates: dict[str, float | None] = Field(description="events a second in the last minute")
+    recent: Recent
+
+
+class ConsumerStatus(Head):
+    """`GET /status` of the consumer's admin port: the head, and what it knows of daemon, bus, rule and shards."""
+
+    program: Literal["consume"]
+    state: WorkerState
+    totals: EventTotals
+    application: str
+    worker: str
     daemon: Daemon
     bus: Bus
     rule: dict[str, Any]
     lag: Lag
-    rates: dict[str, float | None]
-    totals: Totals
-    recent: Recent
     unread_shards: list[UnreadShard] | None
     shards: list[Shard]
 
 
-class ReceiverStatus(Model):
-    """`GET /status` of the receiver's admin port."""
+class ReceiverStatus(Head):
+    """`GET /status` of the receiver's admin port: the head, and what it knows of stream, connections and spill."""
 
-    schema_: Literal["stream-router.receiver-status/2"] = Field(alias="schema")
-    at: Moment
-    version: str
+    program: Literal["receive"]
     state: Literal["starting", "ready", "not ready", "stream down", "stream partly down", "spill failing", "draining"]
-    since: Moment
-    reason: str | None
-    stream: dict[str, Any]
-    rates: dict[str, float | None]
-    latency_ms: Percentiles = Field(description="since the receiver began")
-    recent: RecentAnswers
+    totals: RequestTotals
+    kinesis: Kinesis
     connections: Count
     held_bytes: Count
     tls_certificate_ends_at: Moment | None
-    spill: dict[str, Any]
-    answers: dict[str, Count]
-    failures: dict[str, Count]
+    spill: Spill
+
+
+class Status(RootModel[Annotated[ConsumerStatus | ReceiverStatus, Field(discriminator="program")]]):
+    """`GET /status` of an admin port: one object for both programs, which `program` tells apart."""
 
 
 HISTORY_COLUMNS = (
@@ -131,12 +137,11 @@ class Demo(Model):
     latency_ms: Quantiles
 
 
-SCHEMAS: dict[str, type[Model]] = {
+SCHEMAS: dict[str, type[BaseModel]] = {
     "detail": Detail,
     "dead-letter": DeadLetter,
     "audit-record": AuditRecord,
-    "consumer-status": ConsumerStatus,
-    "receiver-status": ReceiverStatus,
+    "status": Status,
     "history": History,
     "demo": Demo,
 }

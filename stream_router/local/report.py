@@ -33,7 +33,7 @@ def of_totals(totals: Product) -> Product:
     latencies = totals.get("latenciesMs", {})
     found = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
     by_stage = {stage: {name: told.get(name) for name in QUANTILES} for stage, told in found.items()}
-    return {"entriesPerCall": totals.get("entriesPerCall"), "calls": totals.get("calls", 0), "latencyMs": by_stage}
+    return {"entriesPerCall": totals.get("entriesPerCall"), "latencyMs": by_stage}
 
 
 _STATISTICS = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}

@@ -2,9 +2,7 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -16,25 +14,23 @@ from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import prometheus
+from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
-from stream_router.telemetry.metrics_catalogue import DURATION, RECEIVER, RECORDS_FAILED, REQUESTS
-from stream_router.telemetry.snapshot import Snapshot
+from stream_router.telemetry.metrics_catalogue import CERTIFICATE_END, RECEIVER
+from stream_router.telemetry.status import Recent, Sample
 
-SCHEMA = "stream-router.receiver-status/2"
 SILENT_S = 30.0
 """An event loop that has not come round for so long stands still: only a restart helps (`/healthz`)."""
-RATES_S, SAMPLE_S = 60.0, 5.0
-RATES = {"storedPerS": "events_stored", "spilledPerS": "events_spilled", "refusedPerS": "events_refused"}
 
 
 class Status:
     """`look` is called on the loop; all else on any thread. `clock` is monotonic."""
 
     def __init__(self, settings: Receiver, stats: Stats, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = settings.stream
+        self._region, self._stream = settings.aws_region, settings.stream
         self._stats = stats
         self._clock = clock
-        self._samples: deque[tuple[float, Snapshot]] = deque()
+        self._recent = Recent()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0}, {})
         """Never changed once it is here: each look makes a new one."""
@@ -64,12 +60,8 @@ class Status:
             "streamCode": batcher.stream_code or None,
             "streamTriedS": heard_s,
         }
-        now = self._clock()
         with self._lock:
-            if not self._samples or now - self._samples[-1][0] >= SAMPLE_S:
-                self._samples.append((now, made))
-            while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
-                self._samples.popleft()
+            self._recent.note(Sample(self._clock(), made, {}))
             self.latest = made
 
     def health(self) -> Verdict:
@@ -91,61 +83,36 @@ class Status:
     def page(self) -> bytes:
         """`/status`."""
         with self._lock:
-            now, at, before = self.latest, *(self._samples[0] if self._samples else (self._clock(), self.latest))
-            over_s = self._clock() - at
-        lately = now.since(before)
-        states, latency = now.states, now.histogram(DURATION.name)
-        gauge = {name: now.gauge(f"receiver_{name}") or 0 for name in GAUGES}
-        up = now.gauge("receiver_stream_up") if gauge["up"] else None
-        ends_s, tried_s = now.gauge("receiver_tls_certificate_end_timestamp_seconds"), states.get("streamTriedS")
-        made: dict[str, Any] = {
-            "schema": SCHEMA,
-            "at": iso(now.at_s * 1000),
-            "version": version("stream_router"),
-            "state": states["state"],
-            "since": iso(states["sinceS"] * 1000),
-            "reason": states["reason"],
-            "stream": {
-                "name": self._stream,
-                "up": None if up is None else bool(up),
-                "code": states.get("streamCode"),
-                "bucketsRefusing": int(gauge["buckets_refusing"]),
-                "lastTriedAt": iso(tried_s * 1000) if tried_s else None,
-            },
-            "rates": {
-                name: round(lately.count(f"receiver_{one}") / over_s, 3) if over_s >= 1 else None
-                for name, one in RATES.items()
-            },
-            "latencyMs": latency.summary(),
-            "recent": {"seconds": round(over_s), "latencyMs": lately.histogram(DURATION.name).summary()},
-            "connections": int(gauge["connections"]),
-            "heldBytes": int(gauge["held_bytes"]),
-            "tlsCertificateEndsAt": iso(ends_s * 1000) if ends_s else None,
-            "spill": {
-                "events": int(gauge["spilled_events"]),
-                "bytes": int(gauge["spill_bytes"]),
-                "oldestAgeS": round(gauge["spill_oldest_age_seconds"], 3) if gauge["spilled_events"] else None,
-                "failing": bool(gauge["spill_failing"]),
-            },
-            "answers": _answers(now),
-            "failures": {code: int(n) for (code,), n in now.counts.get(RECORDS_FAILED.name, {}).items() if n},
-        }
-        return orjson.dumps(made)
+            now, at = self.latest, self._clock()
+            gauge = {name: now.gauge(f"receiver_{name}") or 0 for name in GAUGES}
+            up = now.gauge("receiver_stream_up") if gauge["up"] else None
+            ends_s, tried_s = now.gauge(CERTIFICATE_END.name), now.states.get("streamTriedS")
+            parts: dict[str, Any] = {
+                "kinesis": {
+                    "up": None if up is None else bool(up),
+                    "code": now.states.get("streamCode"),
+                    "bucketsRefusing": int(gauge["buckets_refusing"]),
+                    "lastTriedAt": iso(tried_s * 1000) if tried_s else None,
+                },
+                "connections": int(gauge["connections"]),
+                "heldBytes": int(gauge["held_bytes"]),
+                "tlsCertificateEndsAt": iso(ends_s * 1000) if ends_s else None,
+                "spill": {
+                    "events": int(gauge["spilled_events"]),
+                    "bytes": int(gauge["spill_bytes"]),
+                    "oldestAgeS": round(gauge["spill_oldest_age_seconds"], 3) if gauge["spilled_events"] else None,
+                    "failing": bool(gauge["spill_failing"]),
+                },
+            }
+            shape, recent = of_both.RECEIVER, self._recent
+            told = of_both.status(shape, self._region, self._stream, now, recent, at, parts)
+        return orjson.dumps(told)
 
 
 GAUGES = (
     *("up", "connections", "held_bytes", "buckets_refusing"),
     *("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_failing"),
 )
-
-
-def _answers(now: Snapshot) -> dict[str, int]:
-    """By status and reason, of all sources."""
-    answers: dict[str, int] = {}
-    for (_, code, reason), count in now.counts[REQUESTS.name].items():
-        if count:
-            answers[f"{code} {reason}"] = answers.get(f"{code} {reason}", 0) + int(count)
-    return answers
 
 
 def _verdict(app: App, batcher: Batcher, told: dict[str, float], *, up: bool) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import orjson
@@ -30,11 +30,8 @@ EVERY_S = 2.0
 PATIENCE_S = 3.0
 QUIT = ("q", "Q", "\x03", "\x1b", "")
 
-PROGRAMS: dict[str, Literal["consume", "receive"]] = {
-    "stream-router.consumer-status": "consume",
-    "stream-router.receiver-status": "receive",
-}
-"""Who speaks, by the name of the schema without its version: later versions add, and what is gone shows as unknown."""
+STATUS = "stream-router.status"
+"""The name of the schema without its version: later versions add, and what is gone shows as unknown."""
 
 
 class Wish(NamedTuple):
@@ -91,10 +88,12 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Host:
         return Host(url, None, {}, "asks for another token: set STREAM_ROUTER_ADMIN_TOKEN as it is set there")
     try:
         status: dict[str, Any] = answer.json()
-        program = PROGRAMS[str(status["schema"]).partition("/")[0]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        ours = str(status["schema"]).partition("/")[0] == STATUS and status["program"] in ("consume", "receive")
+    except (ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
         return Host(url, None, {}, f"answers {answer.status_code}, but is no admin port of ours; check the URL")
-    return Host(url, program, status, "")
+    return Host(url, status["program"], status, "")
 
 
 def _short(error: BaseException) -> str:

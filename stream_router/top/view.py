@@ -176,7 +176,7 @@ def _shards(status: dict[str, Any], width: int, most: int) -> RenderableType:
     """A line for each shard, the worst first, at most so many; where it is wide also who has it and why it waits."""
     wide = width >= WIDE
     table = _table(
-        *("shard", "state", "lag", "safe for", "window", "checkpt"), *(("calls", "delivered", "owner") if wide else ())
+        *("shard", "state", "lag", "safe for", "window", "checkpt"), *(("calls", "delivered") if wide else ())
     )
     found = sorted(filter(None, status.get("shards") or []), key=_worst_first)
     for shard in found[:most]:
@@ -189,7 +189,7 @@ def _shards(status: dict[str, Any], width: int, most: int) -> RenderableType:
         ]
         if wide:
             calls = f"{number(gauges.get('calls_in_flight'))} of {number(gauges.get('calls_ceiling'))}"
-            cells += [calls, number(get(shard, "counters", "delivered")), str(shard.get("owner") or UNKNOWN)]
+            cells += [calls, number(get(shard, "counters", "delivered"))]
         state = Text(str(shard.get("state", UNKNOWN)), STYLES[_looks(shard)])
         table.add_row(_name(shard.get("shard"), wide=wide), state, *cells)
     notes = [Text(f"{len(found) - most} more shards", "dim")] if len(found) > most else []
@@ -250,7 +250,7 @@ def _receiver(host: Host, width: int) -> RenderableType:
     ]
     refused = []
     for title, key in (("refused: ", "answers"), ("stream refused: ", "failures")):  # by us, and by AWS's codes
-        told = (status.get(key) or {}).items()
+        told = (get(status, "totals", key) or {}).items()
         found = [f"{name} {number(count)}" for name, count in told if count and not name.startswith("2")]
         refused += [Text(title).append(", ".join(found), "bold")] if found else []
     head = Text("receiver ").append_text(_verdict(host))
@@ -258,19 +258,19 @@ def _receiver(host: Host, width: int) -> RenderableType:
 
 
 def _answers(status: dict[str, Any]) -> dict[str, Any]:
-    """Percentiles of the answers of the last minute."""
-    told = get(status, "recent", "latencyMs") or {}
+    """Percentiles of the answers of the last minutes."""
+    told = get(status, "recent", "latenciesMs", "answered") or {}
     return told if told.get("count") else {}
 
 
 def _stream_and_spill(status: dict[str, Any]) -> "list[Fact]":
-    up, code = get(status, "stream", "up"), get(status, "stream", "code")
+    up, code = get(status, "kinesis", "up"), get(status, "kinesis", "code")
     stream = {True: "takes events", False: f"takes nothing ({code})" if code else "takes nothing"}.get(up, UNKNOWN)
-    refusing = get(status, "stream", "bucketsRefusing") or 0
+    refusing = get(status, "kinesis", "bucketsRefusing") or 0
     if up and refusing:
         stream = f"refuses {number(refusing)} of its buckets"
     facts: list[Fact] = [("stream", stream, "bold red" if up is False or refusing else "")]
-    if up is False and (tried := since(get(status, "stream", "lastTriedAt"), status.get("at"))):
+    if up is False and (tried := since(get(status, "kinesis", "lastTriedAt"), status.get("at"))):
         facts.append(("last tried", f"{tried} UTC", ""))
     events = get(status, "spill", "events")
     facts.append(("spill", f"{number(events)} events"))
@@ -306,9 +306,7 @@ def _flow(width: int, facts: Iterable[Fact]) -> Text:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for n, column in enumerate(columns):
-        is_text = n == 0 or column in ("state", "owner")
-        # rich takes room from columns that may wrap; a name without spaces does not, it is cut off.
-        gives_way = column == "owner"
+        is_text = n == 0 or column == "state"
         justify: JustifyMethod = "left" if is_text else "right"
-        table.add_column(column, justify=justify, no_wrap=not gives_way, overflow="ellipsis")
+        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
     return table

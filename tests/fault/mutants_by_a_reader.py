@@ -206,7 +206,7 @@ TELEMETRY = {
         "telemetry/cloudwatch_sender.py",
         "                    self._send(self._waiting[0])\n                    self._waiting.popleft()\n",
         "                    self._send(self._waiting.popleft())\n",
-        ("tests/unit/test_worker_snapshot.py",),
+        ("tests/unit/test_status.py",),
     ),
 }
 

@@ -224,24 +224,24 @@ def served(place: Place, variable: str, status: dict[str, Any]) -> None:
     place.set(**{variable: f"127.0.0.1:{server.server_port}"})
 
 
-CONSUMER_S, RECEIVER_S = "stream-router.consumer-status/2", "stream-router.receiver-status/2"
+CONSUMER_S, RECEIVER_S = ({"schema": "stream-router.status/3", "program": one} for one in ("consume", "receive"))
 
 
 @world("SR021", WRONG, "holding since", "2 of 2 shards hold: bus", "docs/runbooks/holding.md", too=("SR020",))
 def _its_consumer_holds(place: Place) -> None:
-    told = {"schema": CONSUMER_S, "state": "holding", "since": "2026-12-01T00:00:00.000Z"}
+    told = {**CONSUMER_S, "state": "holding", "since": "2026-12-01T00:00:00.000Z"}
     served(place, "STREAM_ROUTER_ADMIN_LISTEN", {**told, "reason": "2 of 2 shards hold: bus"})
 
 
 @world("SR020", WRONG, "stream down", "docs/runbooks/spill.md", too=("SR021",))
 def _its_receiver_has_no_stream(place: Place) -> None:
-    told = {"schema": RECEIVER_S, "state": "stream down", "since": None, "reason": "the stream takes no events"}
+    told = {**RECEIVER_S, "state": "stream down", "since": None, "reason": "the stream takes no events"}
     served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", told)
 
 
 @world("SR021", WARNING, "connection refused", "start `stream-router consume`", "doctor receive")
 def _its_consumer_is_dead_beside_a_living_receiver(place: Place) -> None:
-    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", {"schema": RECEIVER_S, "state": "ready"})
+    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", {**RECEIVER_S, "state": "ready"})
 
 
 @world("SR010", WRONG, "none found", "AWS_PROFILE")

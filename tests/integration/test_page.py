@@ -13,64 +13,56 @@ from typing import Any, NamedTuple
 import pytest
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.admin.admin_port import AdminPort
-from stream_router.consumer.supervisor.admin.history import History, moment
-from stream_router.consumer.supervisor.admin.status import Pages, Status
-from stream_router.consumer.supervisor.admin.status_json import Identity
+from stream_router.consumer.supervisor.status import Status, admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Standing
+from stream_router.settings.consumer import Consumer
+from stream_router.telemetry.admin_server import AdminServer
 from tests import statuses
 from tests.chromium import PROGRAM, Chromium
+from tests.environment import QUEUE
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install Debian's package `chromium`")
 
-WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
+SETTINGS = Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE)
 TOKEN = "a token of many bytes"
 SHOWN = "Number(document.body.dataset.looks) >= 1"
 
 
 class Told(Status):
-    """A status that is what the test says."""
+    """A status and an hour that are what the test says."""
 
     told: dict[str, Any]
+    hour: dict[str, Any]
 
-    def pages(self) -> Pages:
-        return Pages(json.dumps(self.told).encode(), b"")
-
-
-class Kept(History):
-    """A history that is what the test says."""
-
-    told: dict[str, Any]
-
-    def body(self) -> bytes:
+    def status(self) -> bytes:
         return json.dumps(self.told).encode()
 
+    def history(self) -> bytes:
+        return json.dumps(self.hour).encode()
 
-class Consumer(NamedTuple):
+
+class Port(NamedTuple):
     url: str
     status: Told
-    history: Kept
 
 
-Serve = Callable[..., Consumer]
+Serve = Callable[..., Port]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """The real admin port, with a status and an hour of one's own."""
-    ports: list[AdminPort] = []
+    ports: list[AdminServer] = []
     with StateDir(tmp_path / "state") as state:
 
-        def serve(status: dict[str, Any], hour: dict[str, Any], token: str | None = None) -> Consumer:
+        def serve(status: dict[str, Any], hour: dict[str, Any], token: str | None = None) -> Port:
             vitals = Vitals()
-            told = Told(state, vitals, WHO, Standing())
-            told.told = status
-            kept = Kept(lambda: moment(told.seen()))
-            kept.told = hour
-            ports.append(AdminPort("127.0.0.1:0", token, vitals, told, kept))
+            told = Told(SETTINGS, state, vitals, Standing())
+            told.told, told.hour = status, hour
+            ports.append(admin_port("127.0.0.1:0", token, vitals, told))
             ports[-1].start()
-            return Consumer(f"http://{ports[-1].address}/", told, kept)
+            return Port(f"http://{ports[-1].address}/", told)
 
         yield serve
         for port in ports:

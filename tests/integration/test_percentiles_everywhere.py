@@ -17,13 +17,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.admin.admin_port import AdminPort
-from stream_router.consumer.supervisor.admin.history import History, moment
-from stream_router.consumer.supervisor.admin.status import Status, snapshot
-from stream_router.consumer.supervisor.admin.status_json import Identity
+from stream_router.consumer.supervisor.status import Status, admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Standing
 from stream_router.local import report
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import Whose
 from stream_router.telemetry.cloudwatch_sender import Sender
 from stream_router.telemetry.merged import read_snapshots
@@ -32,6 +30,7 @@ from stream_router.telemetry.snapshot import Snapshot
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
 from tests.daemon import Child, envelope, prove
+from tests.environment import QUEUE
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
 
@@ -41,7 +40,7 @@ PERCENTS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 NEARLY = 0.0105
 """1 %, and what the ledger's moment of an answer is before the child's: milliseconds, of a minute at least."""
 
-WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
+SETTINGS = Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE)
 
 
 def nearest_rank(values: npt.NDArray[np.float64], percent: float) -> float:
@@ -75,8 +74,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         prove(state.path)
         vitals = Vitals()
         vitals.daemon_runs(1)
-        status = Status(state, vitals, WHO, Standing())
-        status.seen()
+        status = Status(SETTINGS, state, vitals, Standing())
+        status.look()
         with Child(fake_aws.url, state.path) as child:
             child.initialize()
             for batch in range(EVENTS // 1000):
@@ -99,7 +98,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             accepted = fake_aws.lines("PutEvents", "accepted")
             exact = np.array([line["time"] - received_ms[line["eventId"]] for line in accepted])
             assert len(exact) == EVENTS
-            port = AdminPort("127.0.0.1:0", None, vitals, status, History(lambda: moment(status.seen())))
+            port = admin_port("127.0.0.1:0", None, vitals, status)
             port.start()
             yield Seen(exact, f"http://{port.address}", state.path, status)
             port.close()
@@ -163,7 +162,7 @@ def test_cloudwatch_has_them(seen: Seen) -> None:
     """From the values and counts that it is sent."""
     sent: list[dict[str, Any]] = []
     client = SimpleNamespace(put_metric_data=lambda **call: sent.extend(call["MetricData"]))
-    taken = iter((Snapshot(), snapshot(seen.status.seen())))
+    taken = iter((Snapshot(), seen.status.snapshot()))
     Sender(client, Whose("us-east-1", "router"), lambda: next(taken), CONSUMER_IN_CLOUDWATCH)()
     own = [one for one in sent if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3]
     values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]

@@ -37,7 +37,7 @@ def eventually(running: ReceiverProcess, path: str, status: int, within_s: float
 
 def status(running: ReceiverProcess) -> dict[str, Any]:
     told: dict[str, Any] = httpx.get(f"{running.admin_url}/status").json()
-    conforms("receiver-status", told)
+    conforms("status", told)
     return told
 
 
@@ -70,12 +70,12 @@ def test_status_counts_what_was_answered(fake_aws: FakeAwsProcess, tmp_path: Pat
             assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
         assert httpx.post(f"{running.url}/v1/events", content=b"{").status_code == 400
         until = time.monotonic() + 5
-        while sum((told := status(running))["answers"].values()) != 41:
+        while sum((told := status(running))["totals"]["answers"].values()) != 41:
             assert time.monotonic() < until, told
             time.sleep(0.1)
-        assert (told["state"], told["stream"]["up"], told["heldBytes"]) == ("ready", True, 0)
-        assert told["answers"] == {"202 stored": 40, "400 malformed_json": 1}
-        latency = told["latencyMs"]
+        assert (told["state"], told["kinesis"]["up"], told["heldBytes"]) == ("ready", True, 0)
+        assert told["totals"]["answers"] == {"202 stored": 40, "400 malformed_json": 1}
+        latency = told["totals"]["latenciesMs"]["answered"]
         assert latency["count"] == 41
         assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
 
@@ -89,15 +89,15 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(fake_aws: FakeAwsP
         assert eventually(running, "/readyz", 503).text == "not ready\n"
         assert eventually(running, "/healthz", 200).text == "well\n"
         told = status(running)
-        (code,) = told["failures"]
-        assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("stream down", False, code)
+        (code,) = told["totals"]["failures"]
+        assert (told["state"], told["kinesis"]["up"], told["kinesis"]["code"]) == ("stream down", False, code)
         assert told["reason"] == f"the stream takes no events ({code}); senders are answered 503"
         fake_aws.plan({})
         eventually(running, "/readyz", 200, 10.0)
         assert httpx.post(f"{running.url}/v1/events", content=event(4)).status_code == 202
         until = time.monotonic() + 5
-        while (now := status(running)["stream"])["code"] is not None or not now["up"]:
-            assert time.monotonic() < until, status(running)["stream"]
+        while (now := status(running)["kinesis"])["code"] is not None or not now["up"]:
+            assert time.monotonic() < until, status(running)["kinesis"]
             time.sleep(0.1)
 
 

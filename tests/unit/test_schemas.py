@@ -63,9 +63,8 @@ def test_a_detail_s_ids_are_texts_or_null_and_its_time_is_utc(wrong: dict[str, o
 
 def test_the_views_are_tried_with_statuses_that_can_be() -> None:
     """What the tests of `top` and of the page take for a `/status`, or for an hour, is one."""
-    for status in (statuses.consumer(), statuses.holding(), statuses.moved()):
-        conforms("consumer-status", status)
-    conforms("receiver-status", statuses.receiver())
+    for status in (statuses.consumer(), statuses.holding(), statuses.moved(), statuses.receiver()):
+        conforms("status", status)
     for hour in (statuses.history(), statuses.history(trouble=True)):
         conforms("history", hour)
 

@@ -129,7 +129,7 @@ def test_a_host_without_events_lately_has_no_latency() -> None:
     """0 ms would be a very good one; in the line of each of several hosts as in the table of one."""
     none = dict.fromkeys(("count", "p50", "p90", "p95", "p99", "p999", "max"), 0.0)
     quiet = statuses.consumer(recent={"seconds": 300, "latenciesMs": {"received_to_accepted": none}})
-    still = statuses.receiver(recent={"seconds": 60, "latencyMs": none})
+    still = statuses.receiver(recent={"seconds": 300, "latenciesMs": {"answered": none}})
     lines = shown(host(quiet), host(statuses.consumer(), "http://b:9464"), host(still, RECEIVER, "receive"))
     assert not [line for line in lines if "0ms" in line.split()]
 
@@ -139,8 +139,8 @@ def test_a_host_without_events_lately_has_no_latency() -> None:
 def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
     """In every state."""
     spill = {"events": 123_456, "bytes": 5_600_000, "oldestAgeS": 75.0, "failing": True}
-    refuses = {"name": "s", "up": False, "code": "KMSDisabledException", "lastTriedAt": "2026-11-25T09:28:00.000Z"}
-    ill = statuses.receiver(spill=spill, stream=refuses)
+    refuses = {"up": False, "code": "KMSDisabledException", "lastTriedAt": "2026-11-25T09:28:00.000Z"}
+    ill = statuses.receiver(spill=spill, kinesis=refuses)
     lines = shown(host(made()), host(ill, RECEIVER, "receive"), width=width)
     assert max(map(len, lines)) <= width
     assert any("takes nothing (KMSDisabledException)" in line for line in lines)
@@ -150,21 +150,10 @@ def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
 
 def test_a_stream_that_refuses_a_part_is_shown_as_such() -> None:
     """In red, with how many buckets; not that it takes events, nor that it takes nothing."""
-    part = {"name": "s", "up": True, "code": None, "bucketsRefusing": 4, "lastTriedAt": "2026-11-25T09:28:00.000Z"}
-    lines = shown(host(statuses.receiver(stream=part, state="stream partly down"), RECEIVER, "receive"))
+    part = {"up": True, "code": None, "bucketsRefusing": 4, "lastTriedAt": "2026-11-25T09:28:00.000Z"}
+    lines = shown(host(statuses.receiver(kinesis=part, state="stream partly down"), RECEIVER, "receive"))
     assert any("refuses 4 of its buckets" in line for line in lines)
     assert not any("takes" in line for line in lines)
-
-
-@pytest.mark.parametrize("width", [100, 110, 140])
-def test_where_the_shards_need_more_room_the_owner_s_name_gives_way_and_no_figure(width: int) -> None:
-    """Half a figure says nothing; of a name the beginning is enough."""
-    busy = statuses.shard(0)
-    busy["gauges"] |= {"calls_in_flight": 128, "calls_ceiling": 128, "window_bytes": 63_900_000}
-    row = the(shown(host(statuses.consumer(shards=[busy])), width=width), "shardId-000000000000")
-    assert "128 of 128" in row
-    assert "51,234 host-a-" in row
-    assert len(row) <= width
 
 
 def without(value: Any, path: tuple[Any, ...]) -> Any:
@@ -187,7 +176,7 @@ def test_whatever_a_version_does_not_tell_is_unknown_and_no_failure() -> None:
         for path in paths(status):
             lines = shown(host(without(status, path), program=program))  # type: ignore[arg-type] # a literal
             assert len(lines) >= 3, path
-    assert shown(host({"schema": "stream-router.consumer-status/9"}))[0] == "◐ UNKNOWN"
+    assert shown(host({"schema": "stream-router.status/9"}))[0] == "◐ UNKNOWN"
 
 
 @given(st.floats(0, 1e9))

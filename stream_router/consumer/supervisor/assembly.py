@@ -19,19 +19,14 @@ from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
-    consumer_runs,
     hang_watch,
     jars,
     java,
     properties,
     stream_watch,
 )
-from stream_router.consumer.supervisor.admin.admin_port import AdminPort
-from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
-from stream_router.consumer.supervisor.admin.status import Status, snapshot, tells_zeros
-from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.stream_watch import StreamWatch
+from stream_router.consumer.supervisor.status import Status, admin_port, tells_zeros
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
@@ -47,10 +42,9 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import of_aws, users_hidden, warn
 from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.cloudwatch_sender import Sender
-from stream_router.telemetry.merged import Merged
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
-from stream_router.telemetry.recent import SAMPLE_S
 from stream_router.telemetry.sampler import Sampler
+from stream_router.telemetry.status import LATELY_S, SAMPLE_S
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +84,16 @@ def _run(settings: Consumer, state: StateDir) -> int:
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
-    status = _status(settings, state, vitals, stream, prover)
-    history, admin = _admin_port(settings, vitals, status)
+    status = Status(settings, state, vitals, prover.standing, lambda: stream.known)
+    admin = admin_port(settings.admin_listen, settings.key("admin_token") or None, vitals, status)
     metrics = Sender(
         cloudwatch.client(session),
         cloudwatch.Whose(settings.aws_region, settings.application),
-        lambda: snapshot(status.seen()),
+        status.snapshot,
         CONSUMER_IN_CLOUDWATCH,
         tells_zeros,
     )
+    hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.look().shards)
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
@@ -111,8 +106,15 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
-        hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.seen().merged.shards)
-        for one in _beside(status, admin, stream, history, metrics, hangs):
+        # Each on threads of its own, so that none holds up another.
+        for one in (
+            admin,
+            Sampler(LATELY_S, [status.say], "consumer-runs"),
+            Sampler(SAMPLE_S, [status.look], "sampler"),
+            Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
+            Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
+            Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
+        ):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
@@ -197,52 +199,6 @@ def _stand_somewhere(state: StateDir) -> None:
         Path.cwd()
     except FileNotFoundError:
         os.chdir(state.path)
-
-
-def _beside(
-    status: Status,
-    admin: AdminPort,
-    stream: StreamWatch,
-    history: History,
-    metrics: Sender,
-    hangs: HangWatch,
-) -> tuple[AdminPort | Sampler, ...]:
-    """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
-
-    def look() -> tuple[Merged, Moment]:
-        seen = status.seen()
-        return seen.merged, moment(seen)
-
-    return (
-        admin,
-        Sampler(consumer_runs.EVERY_S, [consumer_runs.ConsumerRuns(look)], "consumer-runs"),
-        Sampler(SAMPLE_S, [status.seen], "sampler"),
-        Sampler(EVERY_S, [history.take], "history"),
-        Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
-        Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
-        Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
-    )
-
-
-def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamWatch, prover: Prover) -> Status:
-    worker = state.worker_id(settings.worker)
-    identity = Identity(
-        settings.application,
-        settings.stream,
-        settings.aws_region,
-        worker,
-        settings.event_bus,
-        settings.rule,
-        trusted=settings.bus_proof == "trust",
-    )
-    return Status(state, vitals, identity, prover.standing, lambda: stream.known)
-
-
-def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[History, AdminPort]:
-    """The hour of history, and the port, which listens from here on. Raises SettingsError where it cannot."""
-    token = settings.key("admin_token") or None
-    history = History(lambda: moment(status.seen()))
-    return history, AdminPort(settings.admin_listen, token, vitals, status, history)
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:

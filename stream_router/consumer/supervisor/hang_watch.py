@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.vitals import Hang, Vitals
+from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.telemetry.merged import Shard
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ class HangWatch:
         self._kill = kill
         self._beats: dict[int, tuple[int, int]] = {}
         """Of each child the time of its file, and at how many looks in a row it was the same."""
-        self._said: set[Hang] = set()
+        self._said: dict[int, str] = {}
+        """Who was said to stand still: the process, and its shard in words."""
 
     def look(self) -> None:
         """Look once, say what stands still or goes on again, kill a daemon whose child stood still for too long."""
@@ -59,17 +60,20 @@ class HangWatch:
         daemon = known.daemon if known.state == "running" else None
         self._beats = self._beaten(daemon) if daemon else {}
         standing = {pid: looks for pid, (_, looks) in self._beats.items() if looks >= SAID_AFTER}
-        names = {shard.pid: shard.shard_id for shard in self._shards()} if standing else {}
-        hangs = {Hang(names.get(pid, ""), pid): looks for pid, looks in standing.items()}
-        self._vitals.hang(tuple(hangs))
-        for hang, looks in hangs.items():
+        shards = {shard.pid: shard.shard_id for shard in self._shards()} if standing else {}
+        names = {
+            pid: f"the child of {shards[pid]}" if pid in shards else f"a child (process {pid})" for pid in standing
+        }
+        self._vitals.hang(tuple(f"{name} has not moved" for name in names.values()))
+        for pid, looks in standing.items():
             if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
-                self._say(hang, looks)
-        for hang in self._said - hangs.keys():
+                _say(names[pid], pid, looks)
+        for pid in self._said.keys() - standing.keys():
             if daemon:
-                told = {"event": "consumer-hangs-no-more", "shard": hang.shard}
-                log.info("%s goes on again, or was replaced", hang.process, extra=told)
-        self._said = {*hangs}
+                log.info(
+                    "%s goes on again, or was replaced", self._said[pid], extra={"event": "consumer-hangs-no-more"}
+                )
+        self._said = names
         if daemon and max(standing.values(), default=0) >= KILLED_AFTER:
             log.error("the daemon is killed for it, and started again", extra={"event": "hang-killed"})
             self._kill(daemon)
@@ -90,14 +94,12 @@ class HangWatch:
             return {}
         return found
 
-    def _say(self, hang: Hang, looks: int) -> None:
-        log.error(
-            "%s for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see its lines, "
-            "`kcl`); end it with `kill -KILL %d`; after %.0f s the daemon is killed and started again, and its last "
-            "records come again",
-            hang.problem,
-            EVERY_S * looks,
-            hang.pid,
-            EVERY_S * KILLED_AFTER,
-            extra={"event": "consumer-hangs", "shard": hang.shard, "hangingPid": hang.pid},
-        )
+
+def _say(name: str, pid: int, looks: int) -> None:
+    log.error(
+        "%s has not moved for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see "
+        "its lines, `kcl`); end it with `kill -KILL %d`; after %.0f s the daemon is killed and started again, and its "
+        "last records come again",
+        *(name, EVERY_S * looks, pid, EVERY_S * KILLED_AFTER),
+        extra={"event": "consumer-hangs", "hangingPid": pid},
+    )

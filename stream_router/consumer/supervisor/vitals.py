@@ -13,23 +13,6 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
-class Hang(NamedTuple):
-    """A child that does not go on, or to which its daemon brings nothing. `shard` is "" where it never told."""
-
-    shard: str
-    pid: int
-
-    @property
-    def process(self) -> str:
-        """Which it is, in words."""
-        return f"the child of {self.shard}" if self.shard else f"a child (process {self.pid})"
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, in words."""
-        return f"{self.process} has not moved"
-
-
 class Known(NamedTuple):
     """The vitals at one moment."""
 
@@ -42,7 +25,8 @@ class Known(NamedTuple):
     restarts: int
     healthy: bool
     ready: bool
-    hangs: tuple[Hang, ...] = ()
+    hangs: tuple[str, ...] = ()
+    """What is wrong with each child that does not go on, in words."""
 
 
 class Vitals:
@@ -57,7 +41,7 @@ class Vitals:
         self._beat_at = self._down_since = clock()
         self._daemon: int | None = None
         self._starts = 0
-        self._hangs: tuple[Hang, ...] = ()
+        self._hangs: tuple[str, ...] = ()
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
@@ -82,8 +66,8 @@ class Vitals:
         if self._state[0] != "draining":
             self._become("restarting", "the KCL daemon died")
 
-    def hang(self, hangs: tuple[Hang, ...]) -> None:
-        """These processes of the daemon that runs do not go on."""
+    def hang(self, hangs: tuple[str, ...]) -> None:
+        """These children of the daemon that runs do not go on."""
         self._hangs = hangs
 
     def draining(self) -> None:

@@ -1,1 +1,0 @@
-"""What the admin port shows: health, status, the hour of history."""

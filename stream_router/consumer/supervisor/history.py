@@ -1,0 +1,65 @@
+"""`/history`: the last hour as one row of numbers every ten seconds, for the lines of the web page."""
+
+import collections
+from typing import Any
+
+import orjson
+
+from stream_router.telemetry.histogram import PERCENTILES
+from stream_router.telemetry.metrics_catalogue import COUNTERS, HEADROOM, HOLDING, OLDEST_AGE, STAGE_LATENCY
+from stream_router.telemetry.snapshot import Snapshot
+
+SCHEMA = "stream-router.history/1"
+EVERY_S = 10
+ROWS_MAX = 360
+STAGE = "received_to_accepted"
+RATES = {
+    "deliveredPerS": COUNTERS["delivered"].name,
+    "deadLettersPerS": COUNTERS["dead_lettered"].name,
+    "retriesPerS": COUNTERS["retried"].name,
+}
+COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "shards")
+"""`at` is epoch milliseconds; percentiles are milliseconds, of the events of these ten seconds; null where unknown."""
+
+
+class History:
+    """An hour of rows, each of what happened between two samples.
+
+    Rows are timed by a clock that nobody sets, and told by the wall clock as it is now: so one that is set leaves
+    neither a gap nor a wrong rate.
+    """
+
+    def __init__(self) -> None:
+        self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=ROWS_MAX)
+        """The monotonic second of each row, and what is in it beside its time."""
+        self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
+
+    def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
+        """The row of the last `over_s` seconds: counts are of them, gauges of their end."""
+        self._rows.append((at, _row(between, over_s, shards)))
+        dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
+        self._dead.append({reason: count for (reason,), count in dead.items() if count})
+
+    def page(self, ahead_s: float) -> bytes:
+        """As JSON; `ahead_s` is what the wall clock (epoch seconds) is ahead of the monotonic one."""
+        reasons = sorted({reason for row in self._dead for reason in row})
+        told: dict[str, Any] = {
+            "schema": SCHEMA,
+            "everyS": EVERY_S,
+            "columns": COLUMNS,
+            "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
+            "rows": [[round((at + ahead_s) * 1000), *row] for at, row in self._rows],
+        }
+        return orjson.dumps(told)
+
+
+def _row(between: Snapshot, over_s: float, shards: int) -> list[float | None]:
+    latest = between.histogram(STAGE_LATENCY.name, (STAGE,))
+    percentiles = [round(latest.percentile(percent), 3) if latest.count else None for percent in PERCENTILES.values()]
+    ages = [between.gauge(metric.name) for metric in (OLDEST_AGE, HEADROOM)]
+    return [
+        *(round(between.total(counter) / over_s, 2) for counter in RATES.values()),
+        *percentiles,
+        *(None if seconds is None else round(seconds, 3) for seconds in ages),
+        *(int(between.gauge(HOLDING.name) or 0), shards),
+    ]

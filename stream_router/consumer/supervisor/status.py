@@ -1,0 +1,419 @@
+"""What the consumer says of itself: one snapshot of the worker, and the admin port's and CloudWatch's views of it.
+
+The snapshot is what the children wrote, added up, and what the supervisor knows of the daemon, bus, rule and stream.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from stream_router.consumer.state_dir import StateDir
+from stream_router.consumer.supervisor.history import History
+from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
+from stream_router.consumer.supervisor.vitals import Known, Vitals
+from stream_router.consumer.target_proof import Standing
+from stream_router.model import Reason
+from stream_router.process import iso
+from stream_router.settings.common import NO_RULE
+from stream_router.settings.consumer import Consumer
+from stream_router.telemetry import metrics_catalogue as metrics
+from stream_router.telemetry import prometheus, shard_state, web_page
+from stream_router.telemetry import status as of_both
+from stream_router.telemetry.admin_server import HEALTH, JSON, AdminServer, Page, Verdict, probe
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.merged import Merged, Merger, Shard, read_snapshots, snapshot_file
+from stream_router.telemetry.shard_state import Lag
+from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
+from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, Recent, Sample
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 1.0
+DOWN_S = 60.0
+"""A daemon that has been gone for less time is about to be started, as at each start of the program."""
+
+LAST_WORD_S = 60.0
+"""A child whose snapshot is older, and whose process is gone, writes no other."""
+
+READ_S = 5.0
+"""A shard whose child was called so lately is read."""
+
+STARTED_ANEW_S = 60.0
+"""A daemon without shards for longer has none to read: the other hosts have them."""
+
+SLOWEST = 0.001
+"""Seconds of lag gained in a second; what is slower is no catching up."""
+
+ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
+
+
+class Seen(NamedTuple):
+    """All that is known at a moment. `at` is the same moment as the snapshot's in monotonic seconds."""
+
+    at: float
+    snapshot: Snapshot
+    """The worker's: its children's counts, gauges by shard and the worst of them without labels."""
+    shards: list[Shard]
+    lags: Mapping[str, Lag]
+    known: Known
+    bus: Mapping[str, Any]
+    rule: Mapping[str, Any]
+    stream: StreamKnown
+
+
+class Status:
+    """Looks when asked, at most once a second: a hundred askers cost as much as one.
+
+    `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
+    `standing` is what is known of bus and rule, `stream` tells what is known of the stream. Any thread may ask.
+    """
+
+    def __init__(
+        self,
+        settings: Consumer,
+        state: StateDir,
+        vitals: Vitals,
+        standing: Standing,
+        stream: Callable[[], StreamKnown] = lambda: NOTHING,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._worker = state.worker_id(settings.worker)
+        self._vitals = vitals
+        self._standing = standing
+        self._stream = stream
+        self._clock = clock
+        self._now_s = now_s
+        self._merger = Merger(lambda pid: Path(f"/proc/{pid}").exists())
+        self._recent = Recent()
+        self._history = History()
+        self._lock = threading.Lock()
+        self._seen: Seen | None = None
+
+    def look(self) -> Seen:
+        """All that is known, at most a second old."""
+        with self._lock:
+            if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
+                self._seen = self._look(self._clock(), self._now_s())
+            return self._seen
+
+    def snapshot(self) -> Snapshot:
+        """The worker's snapshot, at most a second old."""
+        return self.look().snapshot
+
+    def status(self) -> bytes:
+        """`/status`."""
+        seen = self.look()
+        with self._lock:
+            return orjson.dumps(self._told(seen))
+
+    def metrics(self) -> bytes:
+        """`/metrics`."""
+        return prometheus.page(self.snapshot(), metrics.CONSUMER, "consume")
+
+    def history(self) -> bytes:
+        """`/history`."""
+        with self._lock:
+            return self._history.page(self._now_s() - self._clock())
+
+    def say(self) -> None:
+        """A line of the log on how much is done: an idle consumer and a hung one differ. Called every LATELY_S."""
+        seen = self.look()
+        with self._lock:
+            now, before = seen.snapshot, self._recent.before(seen.at, LATELY_S)
+        if before is None or seen.at - before.at < RATES_S:
+            return  # at the start, when nothing was done yet
+        done = of_both.counters(CONSUMER, now.since(before.snapshot))
+        lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), seen.at - before.at
+        told = {
+            "event": "consumer-runs",
+            "shards": [shard.shard_id for shard in seen.shards],
+            "lagS": None if lag_s is None else round(lag_s, 1),
+            "holdingShards": int(now.gauge(metrics.HOLDING.name) or 0),
+            "deliveredPerSecond": round(done["delivered"] / over_s, 1),
+            "delivered": done["delivered"],
+            "deadLetters": done["dead_lettered"],
+            "dropped": done["dropped"],
+            "retried": done["retried"],
+            "overS": round(over_s),
+        }
+        log.info("the consumer runs", extra=told)
+
+    def _look(self, at: float, at_s: float) -> Seen:
+        merged = self._merger.merge(read_snapshots(self._state.path))
+        self._clean_up(at_s)
+        bus, rule = self._target(at, at_s)
+        seen = Seen(
+            at=at,
+            snapshot=Snapshot(at_s),
+            shards=merged.shards,
+            lags={shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards},
+            known=self._vitals.known(),
+            bus=bus,
+            rule=rule,
+            stream=_but_for(self._stream(), merged),
+        )
+        snapshot = _snapshot(seen, merged.totals)
+        if (catch_up_s := self._catch_up_s(seen, snapshot)) is not None:
+            snapshot.gauges[metrics.CATCH_UP.name][()] = catch_up_s
+        state, reason = _verdict(seen)
+        before = self._seen.snapshot.states if self._seen else {}
+        since_s = before["sinceS"] if before.get("state") == state else at_s
+        snapshot.states = {"state": state, "sinceS": since_s, "reason": reason}
+        times = {(shard.shard_id, shard.pid): _times(shard) for shard in seen.shards}
+        if last := self._recent.note(Sample(at, snapshot, times)):
+            self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(seen.shards))
+        return seen._replace(snapshot=snapshot)
+
+    def _clean_up(self, at_s: float) -> None:
+        """Remove what children left that ended long ago: a daemon that dies again and again would fill the folder."""
+        for child in self._merger.gone(at_s - LAST_WORD_S):
+            with contextlib.suppress(OSError):  # a file that stays is counted by itself as before
+                snapshot_file(self._state.path, *child).unlink(missing_ok=True)
+                self._merger.let_go(child)
+
+    def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
+        line, no, unasked_since = self._standing.line, self._standing.no, self._standing.unasked_since
+        trusted, proven = self._settings.bus_proof == "trust", line.proven_s > -math.inf
+        bus, rule = ("proven", "matched") if proven else ("unproven", "unknown")
+        if no:
+            bus, rule = "gone" if no.of == "bus" else bus, "unmatched"
+        elif unasked_since is not None:
+            bus, rule = "unasked", "unknown"
+        if trusted or self._settings.rule == NO_RULE:
+            bus, rule = "trusted" if trusted else bus, "unwatched"
+        return {
+            "name": self._settings.event_bus,
+            "state": bus,
+            "unaskedS": None if unasked_since is None else round(max(0.0, at - unasked_since), 1),
+            "proofAgeS": round(max(0.0, at - line.proven_s), 1) if proven and not trusted else None,
+        }, {
+            "name": self._settings.rule,
+            "state": rule,
+            "since": iso((at_s - (at - self._standing.no_since)) * 1000) if no else None,
+            "problem": line.problem or None,
+            "cure": no.cure if no else None,
+        }
+
+    def _catch_up_s(self, seen: Seen, now: Snapshot) -> float | None:
+        """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
+        slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
+        for shard in seen.lags:
+            lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
+            lag_before_s = before.snapshot.gauge(metrics.OLDEST_AGE.name, (shard,)) if before else None
+            if lag_s is None:
+                return None
+            if lag_s:
+                if before is None or lag_before_s is None:
+                    return None
+                speed = (lag_before_s - lag_s) / (seen.at - before.at)
+                if speed < SLOWEST:
+                    return None
+                slowest_s = max(slowest_s, lag_s / speed)
+        return round(slowest_s, 1) if seen.lags else None
+
+    def _time_shares(self, seen: Seen, shard: Shard) -> dict[str, float] | None:
+        """Where the child's time went in the last minute, as shares that sum to 1; None where it does not tell."""
+        now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
+        before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
+        spent = {name: max(0.0, now.get((name,), 0.0) - before.get((name,), 0.0)) for name in ACTIVITIES}
+        total = sum(spent.values())
+        return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
+
+    def _told(self, seen: Seen) -> dict[str, Any]:
+        """The object of `/status`: what both programs have, and behind it what only this one has."""
+        now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
+        by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
+        calls, entries = sum(by_size.values()), sum(int(size) * count for (size,), count in by_size.items())
+        caught_up = bool(seen.lags) and all(lag.caught_up for lag in seen.lags.values()) and not unread
+        return of_both.status(
+            CONSUMER,
+            settings.aws_region,
+            settings.stream,
+            now,
+            self._recent,
+            seen.at,
+            {
+                "application": settings.application,
+                "worker": self._worker,
+                "daemon": {
+                    "pid": seen.known.daemon,
+                    "restarts": seen.known.restarts,
+                    "rssBytes": rss_bytes(seen.known.daemon),
+                },
+                "bus": seen.bus,
+                "rule": seen.rule,
+                "lag": {
+                    "oldestUnsettledAgeS": _round(now.gauge(metrics.OLDEST_AGE.name)),
+                    "retentionHeadroomS": _round(now.gauge(metrics.HEADROOM.name)),
+                    "caughtUp": caught_up,
+                    "catchUpS": now.gauge(metrics.CATCH_UP.name),
+                },
+                "unreadShards": None
+                if unread is None
+                else [{"shard": one.shard, "why": one.why, "since": iso(one.since_s * 1000)} for one in unread],
+                "shards": [self._shard(shard, seen) for shard in seen.shards],
+            },
+            {"entriesPerCall": round(entries / calls, 2) if calls else None},
+        )
+
+    def _shard(self, shard: Shard, seen: Seen) -> dict[str, Any]:
+        state, reason, since_s = shard_state.state(shard, seen.lags[shard.shard_id], seen.snapshot.at_s)
+        return {
+            "shard": shard.shard_id,
+            "pid": shard.pid,
+            "at": iso(shard.told.at_s * 1000),
+            "state": state,
+            "reason": reason,
+            "since": None if since_s is None else iso(since_s * 1000),
+            "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
+            "timeShares": self._time_shares(seen, shard),
+            "counters": of_both.counters(CONSUMER, shard.told),
+        }
+
+
+def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
+    """The worker's one snapshot: what its children counted, how its shards are, and what the supervisor knows.
+
+    What is not known has no value: a 0 would claim health. A gauge by shard stands without labels too, as the worst.
+    """
+    counts: Numbers = {name: dict(series) for name, series in totals.counts.items()}
+    # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
+    reasons: dict[Labels, float] = dict.fromkeys(((reason.value,) for reason in Reason), 0)
+    counts[metrics.COUNTERS["dead_lettered"].name] = reasons | counts.get(metrics.COUNTERS["dead_lettered"].name, {})
+    counts[metrics.DAEMON_RESTARTS.name] = {(): seen.known.restarts}
+    gauges: Numbers = {metric.name: {} for metric in metrics.CONSUMER if metric.kind == "gauge"}
+    for shard in seen.shards:
+        for name, value in _gauges(shard, seen).items():
+            if value is not None and name in gauges:
+                gauges[name][shard.shard_id,] = value
+        gauges[metrics.HOLDING.name][shard.shard_id, shard.holding] = float(bool(shard.holding))
+    known, at_s = seen.known, seen.snapshot.at_s
+    is_down = known.daemon is None and known.state != "draining" and at_s - known.since_s >= DOWN_S
+    of_all: dict[metrics.Metric, float | None] = {
+        metrics.OLDEST_AGE: max(gauges[metrics.OLDEST_AGE.name].values(), default=None),
+        metrics.HEADROOM: min(gauges[metrics.HEADROOM.name].values(), default=None),
+        metrics.HOLDING: sum(bool(shard.holding) for shard in seen.shards) if seen.shards else None,
+        metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
+        metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(seen.rule["state"]),
+        metrics.DAEMON_UP: float(not is_down),
+        metrics.DAEMON_MEMORY: rss_bytes(known.daemon),
+    }
+    for metric, worst in of_all.items():
+        if worst is not None:
+            gauges[metric.name][()] = worst
+    stages: dict[Labels, Histogram] = {(stage,): Histogram() for stage in metrics.STAGES}
+    stages |= totals.histograms.get(metrics.STAGE_LATENCY.name, {})
+    return Snapshot(at_s, counts, gauges, {metrics.STAGE_LATENCY.name: stages})
+
+
+def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
+    """A shard's gauges by the catalogue's names: what its child said, and its lag, which grows with the clock."""
+    lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
+    told: dict[str, float | None] = {name: series.get(()) for name, series in shard.told.gauges.items()}
+    told[metrics.OLDEST_AGE.name] = lag.oldest_age_s
+    unknown = retention_s is None or lag.arrived_ago_s is None
+    told[metrics.HEADROOM.name] = None if unknown else retention_s - lag.arrived_ago_s  # type: ignore[operator]
+    return told
+
+
+def _verdict(seen: Seen) -> tuple[str, str | None]:
+    """The state of the whole in a word or two, and why: what the supervisor does, unless shards or rule are worse."""
+    known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
+    if known.state != "draining" and seen.rule["problem"]:
+        return "rule unmatched", seen.rule["problem"]
+    if known.state != "running":
+        return known.state, known.reason or None
+    if known.hangs:
+        return "hanging", _the_first(known.hangs, "; ")
+    states = [shard_state.state(shard, seen.lags[shard.shard_id], at_s) for shard in seen.shards]
+    if holding := [reason for state, reason, _ in states if state == "holding"]:
+        return "holding", f"{len(holding)} of {len(states)} shards hold: {', '.join(sorted({*map(str, holding)}))}"
+    if unread:
+        return "shards unread", f"nobody reads {_the_first([f'{one.shard} ({one.why})' for one in unread], ', ')}"
+    if not states:
+        if seen.bus["unaskedS"] is not None and unread is None:
+            return "cut off", "no shard is read here, and neither bus nor stream can be asked"
+        if known.restarts and at_s - known.since_s < STARTED_ANEW_S:
+            return "restarting", "the KCL daemon was started again and reads no shard yet"
+        return "running", "no shard is read here"
+    late = [reason for state, reason, _ in states if state != "caught up"]
+    return ("catching up", late[0]) if late else ("caught up", None)
+
+
+def _the_first(told: "list[str] | tuple[str, ...]", between: str) -> str:
+    """Three of them, and how many more there are: a host may have a hundred shards."""
+    return between.join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
+
+
+def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
+    """What is known of the stream, but for shards that are read here: of them a child tells sooner than the table."""
+    if not known.unread:
+        return known
+    called_ago_s = {one.shard_id: one.number("callbackAgoS") for one in merged.shards}
+    here = {shard for shard, ago_s in called_ago_s.items() if ago_s is not None and ago_s < READ_S}
+    return known._replace(unread=[one for one in known.unread if one.shard not in here])
+
+
+def _times(shard: Shard) -> Mapping[Labels, float]:
+    return shard.told.counts.get(metrics.TIME.name, {})
+
+
+def _round(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def rss_bytes(pid: int | None) -> int | None:
+    """Memory of the JVM that is in RAM; None where there is none, or the kernel does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some arm64
+
+
+def tells_zeros(told: Snapshot) -> bool:
+    """Whether what was not counted is a 0 for CloudWatch: not where no shard is read here, nor while one holds."""
+    return told.gauge(metrics.HOLDING.name) == 0
+
+
+def admin_port(listen: str, token: str | None, vitals: Vitals, status: Status) -> AdminServer:
+    """The consumer's admin port, which listens from here on. Raises SettingsError where it cannot.
+
+    The web page at `/` needs no token: its file holds no data, and it asks for one itself.
+    """
+
+    def health() -> Page:
+        healthy = vitals.known().healthy
+        return probe(Verdict(healthy, "well" if healthy else "ill"))
+
+    def ready() -> Page:
+        known = vitals.known()
+        return probe(Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state))
+
+    return AdminServer(
+        listen,
+        "STREAM_ROUTER_ADMIN_LISTEN",
+        token,
+        {
+            "/": lambda: Page(200, web_page.CONTENT_TYPE, *web_page.load()),
+            "/healthz": health,
+            "/readyz": ready,
+            "/status": lambda: Page(200, JSON, status.status()),
+            "/history": lambda: Page(200, JSON, status.history()),
+            "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, status.metrics()),
+        },
+        free=("/", *HEALTH),
+    )

@@ -1,0 +1,170 @@
+"""`/status`: one object for both programs, made of a snapshot and of what was so lately (docs/schemas/status.json).
+
+The head says who speaks and how it is in words; the numbers are the snapshot's since the program began, as rates over a
+minute, and as percentiles over five. What only one program has stands behind them.
+"""
+
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+from stream_router.process import iso
+from stream_router.telemetry import metrics_catalogue as metrics
+from stream_router.telemetry.metrics_catalogue import COUNTERS, Metric
+from stream_router.telemetry.snapshot import Labels, Snapshot
+
+SCHEMA: Final = "stream-router.status/3"
+SAMPLE_S = 10.0
+RATES_S = 60.0
+LATELY_S = 300.0
+
+_BEGAN_S = time.time()
+
+
+class Shape(NamedTuple):
+    """Under which names the metrics of a program stand in its `/status`."""
+
+    program: Literal["consume", "receive"]
+    counters: Mapping[str, Metric]
+    rates: Mapping[str, str]
+    """Each of a counter, by its name above."""
+    tables: Mapping[str, Metric]
+    """Counters by their labels; of two labels and more the first, a source, is added up."""
+    latency: Metric
+
+
+CONSUMER: Final = Shape(
+    "consume",
+    {str(name): metric for name, metric in COUNTERS.items()},
+    {
+        "deliveredPerS": "delivered",
+        "deadLettersPerS": "dead_lettered",
+        "retriesPerS": "retried",
+        "recordsPerS": "records",
+    },
+    {"deadLetters": COUNTERS["dead_lettered"], "retries": COUNTERS["retried"]},
+    metrics.STAGE_LATENCY,
+)
+RECEIVER: Final = Shape(
+    "receive",
+    {
+        one.name.removeprefix("receiver_events_"): one
+        for one in metrics.RECEIVER
+        if one.name.startswith("receiver_events_")
+    },
+    {"storedPerS": "stored", "spilledPerS": "spilled", "refusedPerS": "refused"},
+    {"answers": metrics.REQUESTS, "failures": metrics.RECORDS_FAILED},
+    metrics.DURATION,
+)
+ANSWERED = "answered"
+"""The receiver's one stage: from a request's head to its answer."""
+
+Times = Mapping[Labels, float]
+
+
+class Sample(NamedTuple):
+    """How it stood at a moment (monotonic seconds)."""
+
+    at: float
+    snapshot: Snapshot
+    times: Mapping[tuple[str, int], Times]
+    """Of each child of the consumer (shard, process id) its seconds by activity."""
+
+
+class Recent:
+    """One sample every ten seconds, for five minutes. `note` is called at least so often; more often costs nothing."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
+
+    def note(self, now: Sample) -> Sample | None:
+        """How it stands now. Where that is a new sample, and not the first: the one before it."""
+        before = self._samples[-1] if self._samples else None
+        if before and now.at - before.at < SAMPLE_S - 0.5:
+            return None
+        self._samples.append(now)
+        return before
+
+    def before(self, at: float, span_s: float) -> Sample | None:
+        """The newest sample that is as old as that, or the oldest of all; None where none is a second old."""
+        found = None
+        for one in self._samples:
+            if found is None or at - one.at >= span_s:
+                found = one
+        return found if found and at - found.at >= 1.0 else None
+
+
+def status(
+    shape: Shape,
+    region: str,
+    stream: str,
+    now: Snapshot,
+    recent: Recent,
+    at: float,
+    parts: Mapping[str, Any],
+    totals: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The object, at a moment `at` (monotonic). Of `now.states` come `state`, `sinceS` and `reason`.
+
+    `parts` is what only this program has, `totals` what only its totals have.
+    """
+    rates, lately = recent.before(at, RATES_S), recent.before(at, LATELY_S)
+    return {
+        "schema": SCHEMA,
+        "program": shape.program,
+        "version": version("stream_router"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "region": region,
+        "stream": stream,
+        "at": iso(now.at_s * 1000),
+        "startedAt": iso(_BEGAN_S * 1000),
+        "state": now.states["state"],
+        "since": iso(now.states["sinceS"] * 1000),
+        "reason": now.states["reason"],
+        "rates": {
+            name: round((_total(shape, now, one) - _total(shape, rates.snapshot, one)) / (at - rates.at), 3)
+            if rates
+            else None
+            for name, one in shape.rates.items()
+        },
+        "totals": {
+            "counters": counters(shape, now),
+            **{name: _table(now.counts.get(metric.name, {})) for name, metric in shape.tables.items()},
+            "latenciesMs": _latencies(shape, now),
+            **totals,
+        },
+        "recent": {
+            "seconds": round(at - lately.at) if lately else 0,
+            "latenciesMs": _latencies(shape, now.since(lately.snapshot)) if lately else {},
+        },
+        **parts,
+    }
+
+
+def counters(shape: Shape, now: Snapshot) -> dict[str, float]:
+    """Every counter by its name here, over all of its labels."""
+    return {name: now.total(metric.name) for name, metric in shape.counters.items()}
+
+
+def _total(shape: Shape, snapshot: Snapshot, counter: str) -> float:
+    return snapshot.total(shape.counters[counter].name)
+
+
+def _table(series: Mapping[Labels, float]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for labels, count in series.items():
+        if count:
+            name = " ".join(labels[1:] or labels)
+            found[name] = found.get(name, 0) + int(count)
+    return found
+
+
+def _latencies(shape: Shape, snapshot: Snapshot) -> dict[str, dict[str, float]]:
+    stages = snapshot.histograms.get(shape.latency.name, {})
+    return {labels[0] if labels else ANSWERED: histogram.summary() for labels, histogram in sorted(stages.items())}
