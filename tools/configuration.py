@@ -18,8 +18,7 @@ INTRODUCTION = """# Configuration
 
 ## The ten that a first deployment needs
 
-Each has an example. The third column says in whose environment it belongs. The rest of the page has
-every setting, by topic. Decide on `STREAM_ROUTER_MASKING` too: it is off.
+Decide on `STREAM_ROUTER_MASKING` too: it is off. `make docs` writes this page from the settings.
 
 | variable | for example | of | for |
 |---|---|---|---|
@@ -50,38 +49,24 @@ TEN = (
 RULES = """
 ## How settings are read
 
-Every setting is an environment variable. It is read once, at start. Bad values end the program with exit status 78,
-before anything starts, and with a line for each: the variable, what is wrong with it, and the cure. An empty value is
-the same as none. A name that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a
-mistyped setting would do nothing; names are read as they are written, in capitals. Every program knows the settings of
-all the others, since they share an environment. Kubernetes' own names for a Service called `stream-router` are passed
-over. An unknown `CXONE_` name is a warning, and so are settings of scheme `hmac` that are left beside another scheme.
-Bytes that are no UTF-8 are refused, except in a path. A path is used exactly as it is written. One that begins with `~`
-is refused: only a shell puts a home folder in its place, and a service has another home than you. A value in quotes is
-refused too, since only a shell takes them away; JVM options may have some.
-`stream-router config` prints every setting that is in force and where it came from.
+Every setting is an environment variable, read once, at start. Bad values end the program with exit status 78 before anything
+starts, with a line for each: the variable, what is wrong with it, the cure. `stream-router config` prints what is in force
+and where it came from.
 
-A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
-holds for `STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN` and `CXONE_CLIENT_SECRET`. In a
-file each secret is a line; empty lines and lines that begin with `#` are none. A line break at the end of a variable is
-no part of its secret. There may be several webhook secrets, and the receiver follows their changes. Each other setting
-holds one secret, read at start: restart the program after a change. `send` reads files, but nothing in AWS. In Secrets
-Manager keep the secret itself (in the console: Plaintext): key/value pairs, and any JSON document, are refused.
-
-AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
-`AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
-`_S3`. The region is `AWS_REGION`, else `AWS_DEFAULT_REGION` (the one that boto3 itself reads), else the profile's. It
-has to be one that botocore lists, unless an `AWS_ENDPOINT_URL` says where AWS is: for a region that is newer, upgrade
-botocore.
-Credentials come from the same chain: environment, profile, web identity, container, instance.
-
-The KCL's daemon is Java, and has a chain of its own. It knows the same sources, but no profile that signs in (IAM
-Identity Center, `aws login`): `consume` refuses one. Name a profile that has
-`credential_process = aws configure export-credentials --profile THAT_ONE` instead. Nor does Java read `AWS_CA_BUNDLE`:
-where AWS is reached through what has certificates of its own, give it a trust store that holds them beside the
-public CAs, with `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
-
-This page is written by `make docs` from the settings; a test sees that it is up to date.
+* An empty value is the same as none. A path is used exactly as it is written: one that begins with `~` is refused, and so is a
+  value in quotes.
+* A name that begins with `STREAM_ROUTER_` and that no program knows is refused, since a mistyped setting would do nothing. An
+  unknown `CXONE_` name is a warning. Kubernetes' own names for a Service called `stream-router` are passed over.
+* A secret (`STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET`) may be
+  `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of itself. In a file each secret is a line; empty lines and lines
+  that begin with `#` are none. In Secrets Manager keep the secret itself: any JSON document is refused. The receiver follows changes of
+  its webhook secrets; every other secret is read at start. `send` reads files, but nothing in AWS.
+* AWS's own variables work as boto3 reads them: credentials, `AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL` and
+  `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`, `_S3`. The region is `AWS_REGION`, else
+  `AWS_DEFAULT_REGION`, else the profile's; botocore must list it unless an endpoint is set.
+* The KCL's daemon is Java and has a chain of its own. It knows no profile that signs in (IAM Identity Center, `aws login`):
+  `consume` refuses one; name a profile with `credential_process = aws configure export-credentials --profile THAT_ONE`. Java does
+  not read `AWS_CA_BUNDLE`: give it a trust store with `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
 """
 
 SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (

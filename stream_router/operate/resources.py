@@ -58,7 +58,7 @@ NEEDS_ROLE = frozenset({"batch", "ecs", "events", "execute-api", "firehose", "ki
 in by their own policy. Source: EventBridge user guide, "Targets", 2026-11."""
 
 BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
-"""How many STREAM_ROUTER_BUCKETS fill all shards, and the most that a receiver has (docs/shards.md)."""
+"""How many STREAM_ROUTER_BUCKETS fill all shards, and the most that a receiver has (docs/scale.md)."""
 
 
 class SetupError(Exception):
