@@ -49,24 +49,27 @@ TEN = (
 RULES = """
 ## How settings are read
 
-Every setting is an environment variable, read once, at start. Bad values end the program with exit status 78 before anything
-starts, with a line for each: the variable, what is wrong with it, the cure. `stream-router config` prints what is in force
-and where it came from.
+Every setting is an environment variable, read once, at start. Bad values end the program with exit status 78 before
+anything starts, with a line for each: the variable, what is wrong with it, the cure. `stream-router config` prints
+what is in force and where it came from.
 
-* An empty value is the same as none. A path is used exactly as it is written: one that begins with `~` is refused, and so is a
-  value in quotes.
-* A name that begins with `STREAM_ROUTER_` and that no program knows is refused, since a mistyped setting would do nothing. An
-  unknown `CXONE_` name is a warning. Kubernetes' own names for a Service called `stream-router` are passed over.
-* A secret (`STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET`) may be
-  `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of itself. In a file each secret is a line; empty lines and lines
-  that begin with `#` are none. In Secrets Manager keep the secret itself: any JSON document is refused. The receiver follows changes of
-  its webhook secrets; every other secret is read at start. `send` reads files, but nothing in AWS.
+* An empty value is the same as none. A path is used exactly as it is written: one that begins with `~` is refused,
+  and so is a value in quotes.
+* A name that begins with `STREAM_ROUTER_` and that no program knows is refused, since a mistyped setting would do
+  nothing. An unknown `CXONE_` name is a warning. Kubernetes' own names for a Service called `stream-router` are
+  passed over.
+* A secret (`STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET`)
+  may be `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of itself. In a file each secret is a line; empty
+  lines and lines that begin with `#` are none. In Secrets Manager keep the secret itself: any JSON document is
+  refused. The receiver follows changes of its webhook secrets; every other secret is read at start. `send` reads
+  files, but nothing in AWS.
 * AWS's own variables work as boto3 reads them: credentials, `AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL` and
-  `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`, `_S3`. The region is `AWS_REGION`, else
-  `AWS_DEFAULT_REGION`, else the profile's; botocore must list it unless an endpoint is set.
-* The KCL's daemon is Java and has a chain of its own. It knows no profile that signs in (IAM Identity Center, `aws login`):
-  `consume` refuses one; name a profile with `credential_process = aws configure export-credentials --profile THAT_ONE`. Java does
-  not read `AWS_CA_BUNDLE`: give it a trust store with `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
+  `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`, `_S3`. The region is `AWS_REGION`,
+  else `AWS_DEFAULT_REGION`, else the profile's; botocore must list it unless an endpoint is set.
+* The KCL's daemon is Java and has a chain of its own. It knows no profile that signs in (IAM Identity Center, `aws
+  login`): `consume` refuses one; name a profile with `credential_process = aws configure export-credentials
+  --profile THAT_ONE`. Java does not read `AWS_CA_BUNDLE`: give it a trust store with
+  `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
 """
 
 SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
