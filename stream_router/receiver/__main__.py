@@ -30,6 +30,7 @@ from stream_router.receiver.preflight import LOOKS, Stream, check, in_force
 from stream_router.receiver.server import HttpServer, bound
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import Spill
+from stream_router.receiver.states import States
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 from stream_router.receiver.status import Status
 from stream_router.receiver.tls import Tls
@@ -120,11 +121,12 @@ class _Program:
         self._transport.credentials_refused = self._credentials.refused
         folder, send = settings.spill_dir, partial(self._transport.start, stream.target)
         ordered = settings.ordering == "conversation"
-        self._batcher = Batcher(loop, send, settings.stream, settings.buckets, ordered=ordered)
+        self._batcher = Batcher(loop, send, settings.stream, settings.buckets, stats, ordered=ordered)
+        self._states = States(self._batcher, settings.stream)
         self._spill = Spill(folder, loop) if folder else None
         if self._spill:
             self._batcher.use_spill(self._spill, settings.spill_max_bytes)
-        self._app = App(served, self._batcher, stats, settings.max_body_bytes, settings.max_held_bytes)
+        self._app = App(served, self._batcher, stats, self._states, settings.max_body_bytes, settings.max_held_bytes)
         self._tls = Tls(settings)
         self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
 
@@ -196,8 +198,7 @@ class _Program:
 
     def _look(self) -> None:
         self._shown.look(self._batcher, self._app, self._tls.ends_s, up=self._up)
-        self._batcher.look()
-        self._app.refusals.look()
+        self._states.look()
         self._tls.say_end(time.time())
         if "WATCHDOG_USEC" in os.environ:
             notify("WATCHDOG=1")

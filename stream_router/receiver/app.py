@@ -10,9 +10,9 @@ from stream_router.receiver.auth import RefusedError
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import ACCEPTED
 from stream_router.receiver.intake import Body, ProblemError
-from stream_router.receiver.refusals import CURES, Refusals
 from stream_router.receiver.request import Request
 from stream_router.receiver.sources import Source
+from stream_router.receiver.states import CURES, States
 from stream_router.receiver.stats import Stats
 
 LATE_S = 0.3
@@ -32,6 +32,7 @@ class App:
         sources: Mapping[str, Source],
         batcher: Batcher,
         stats: Stats,
+        states: States,
         max_body_bytes: int,
         max_held_bytes: int,
         wall_clock: Callable[[], float] = time.time,
@@ -40,9 +41,9 @@ class App:
         self.max_body_bytes = max_body_bytes
         self.draining = False
         """Once it is to stop: answers close their connections, and it is not ready."""
-        self.refusals = Refusals(stats)
         self._batcher = batcher
         self._stats = stats
+        self._states = states
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
 
@@ -62,8 +63,7 @@ class App:
         encoding = request.headers.get_all("content-encoding")
         if encoding and [value.strip().lower() for value in encoding] != ["identity"]:
             return answers.ENCODED
-        held_bytes = self._batcher.held_bytes + self._stats.read_bytes
-        return answers.BUSY if held_bytes > self._max_held_bytes else None
+        return answers.BUSY if self._stats.held_bytes > self._max_held_bytes else None
 
     def _other(self, request: Request) -> Response:
         if request.path not in ("/healthz", "/readyz"):
@@ -105,4 +105,4 @@ class App:
             self._stats.answers[counted] += 1
             self._stats.latencies_s.append(time.monotonic() - request.started_s)
             if answer.reason in CURES:
-                self.refusals.answered(request, answer)
+                self._states.refused(*counted, lambda: request.connection.sender(request.headers))

@@ -10,15 +10,14 @@ Where order is asked for, one conversation has at most one record in flight; wha
 
 import asyncio
 import itertools
-import logging
 import math
 import random
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from stream_router.limits import KINESIS_RECORD_BYTES
 from stream_router.process import backoff_s
-from stream_router.receiver.backlog import NO_SPILL, Backlog
+from stream_router.receiver.backlog import Backlog
 from stream_router.receiver.events import (
     FLYING,
     LANDED,
@@ -31,27 +30,16 @@ from stream_router.receiver.events import (
     SPILLED,
     STORED,
     Bucket,
+    Deliveries,
     Delivery,
     Event,
-    RecentDeliveries,
-    Record,
     Request,
 )
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.putrecords import (
-    LINGER_S,
-    MAX_CALL_BYTES,
-    MAX_RECORD_BYTES,
-    MAX_RECORDS,
-    WELL_FILLED,
-    Calls,
-    Send,
-    Verdict,
-)
+from stream_router.receiver.putrecords import LINGER_S, MAX_CALL_BYTES, MAX_RECORDS, WELL_FILLED, Calls, Send
 from stream_router.receiver.spill import Spill
-from stream_router.receiver.states import States, Stats, StreamState
-
-log = logging.getLogger(__name__)
+from stream_router.receiver.states import StreamState
+from stream_router.receiver.stats import Stats
 
 DECIDE_AFTER_S = 0.6
 """Age at which a request's events that are not stored go to the spill."""
@@ -61,6 +49,9 @@ SWEEP_EVERY_S = 0.02
 LATE_FADES_TO = 0.9
 """Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+
+Records = list[tuple[Bucket, list[Event]]]
+"""Those of one call: each bucket, and its events."""
 
 
 class Batcher:
@@ -72,6 +63,7 @@ class Batcher:
         send: Send,
         stream: str,
         buckets: int,
+        stats: Stats,
         *,
         ordered: bool = False,
         jitter: Callable[[], float] = random.random,
@@ -80,32 +72,34 @@ class Batcher:
         self.loop = loop
         self.now_s = loop.time
         self._jitter = jitter
-        self.stats = stats = Stats()
-        self.calls = Calls(send, stream, loop.time, stats, self._call_ended)
-        self.stream = StreamState(loop.time, stats)
+        self.stats = stats
+        self.calls = Calls(send, stream, loop.time, stats, self.wake_up)
         self.buckets = [Bucket(index, buckets) for index in range(buckets)]
+        self.stream = StreamState(loop.time, stats, self.buckets)
+        self.backlog: Backlog | None = None
+        self.conversations: dict[int, deque[Event]] | None = {} if ordered else None
+        """With order: each conversation of which a record is in flight, and what waits behind that."""
+        self._flying: dict[int, Records] = {}
         self._ready: dict[Bucket, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._company = 0
         """Events that came since the timer was set."""
-        self.conversations: dict[int, deque[Event]] | None = {} if ordered else None
-        """With order: each conversation of which a record is in flight, and what waits behind that."""
-        self._flying: dict[int, list[Record]] = {}
-        self.backlog: Backlog | None = None
-        self._under_way: dict[str, Delivery] = {}
-        self._recent = RecentDeliveries()
+        self._deliveries = Deliveries()
         self._waiting: deque[Request] = deque()
         """Those that have no answer, in the order in which they were there; some that have one stand between."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
         self._at_rest: asyncio.Event | None = None
-        self.look = States(self, stream).look
-        """To be called a few times a second: says what is wrong with stream and disk, and refusals once a minute."""
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Let events wait on disk while the stream is down, and send what waits there already."""
         self.backlog = Backlog(spill, max_bytes, self)
         self.backlog.read_on()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events can be stored, as far as is known: in the stream, or on disk."""
+        return not self.stream.down or (self.backlog is not None and self.backlog.takes)
 
     # --- requests
 
@@ -119,54 +113,35 @@ class Batcher:
         if not events:
             told(STORED)
             return
-        key = events[0].identity if has_delivery_id else ""
-        delivery = self._under_way.get(key) if key else None
-        if delivery is None and key:
-            known = self._recent.get(key, self.now_s())
-            if isinstance(known, float):
-                self.stats.duplicates += 1
-                told(SEEN_BEFORE)
-                return
-            delivery = known
-        if delivery is None:
+        key = int(events[0].identity, 16) if has_delivery_id else None
+        known = self._deliveries.get(key, self.now_s()) if key is not None else None
+        if known is not None:
+            self.stats.duplicates += 1
+        if isinstance(known, float):
+            told(SEEN_BEFORE)
+            return
+        if known is None:
             delivery = Delivery(key, arrived_s)
-            well = STORED
-            buckets = self.buckets
-            count = len(buckets)
-            fresh = delivery.events = [
+            buckets, count = self.buckets, len(self.buckets)
+            fresh = [
                 Event(buckets[event.conversation % count], event.conversation, event.line, delivery) for event in events
             ]
-            delivery.missing = len(fresh)
+            delivery.events, delivery.missing = fresh, len(fresh)
         else:
-            self.stats.duplicates += 1
-            well = SEEN_BEFORE
-            fresh = self._what_is_nowhere(delivery, events, arrived_s)
-        if key:
-            self._under_way[key] = delivery
-        request = Request(arrived_s, delivery, told, well)
+            delivery = known
+            fresh = _what_is_nowhere(delivery, events, arrived_s)
+        self._deliveries.begin(delivery)
+        request = Request(arrived_s, delivery, told, STORED if known is None else SEEN_BEFORE)
         delivery.waiting.append(request)
         self._watch(request)
-        backlog = self.backlog
-        at_once = backlog is not None and self.conversations is None and backlog.wants_new
+        self.stats.events_in_flight += len(fresh)
         for event in fresh:
-            self.stats.events_in_flight += 1
             self.stats.bytes_in_flight += len(event.line)
-            if not at_once:
-                self._queue(event)
-        if at_once:
+        if self.backlog is not None and self.conversations is None and self.backlog.wants_new:
             self._spill(fresh)
-
-    def _what_is_nowhere(self, delivery: Delivery, events: Sequence[Sealed], arrived_s: float) -> list[Event]:
-        """Of a delivery that came before: its events that are neither stored nor on their way, from this copy."""
-        fresh: list[Event] = []
-        for at, (event, sealed) in enumerate(zip(delivery.events, events, strict=True)):
-            if event.place == NOWHERE and event.row == NO_ROW:
-                again = Event(event.bucket, event.conversation, sealed.line, delivery)
-                delivery.events[at] = again
-                fresh.append(again)
-        if fresh:
-            delivery.arrived_s = arrived_s
-        return fresh
+            return
+        for event in fresh:
+            self._queue(event)
 
     def stored(self, event: Event, *, spilled: bool = False) -> None:
         """One more event of a delivery is in the stream, or on disk: told to all who wait, once it is the last."""
@@ -177,26 +152,16 @@ class Batcher:
         if delivery.missing:
             self._leave(delivery)
             return
-        if delivery.key:
-            self._under_way.pop(delivery.key, None)
-            self._recent.add(delivery.key, self.now_s())
-        # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
-        delivery.events = []
+        self._deliveries.end(delivery, self.now_s())
         waiting, delivery.waiting = delivery.waiting, []
         for request in waiting:
             request.finish(SPILLED if delivery.spilled and request.well == STORED else request.well)
 
     def _leave(self, delivery: Delivery) -> None:
-        """Where nobody waits and nothing is on its way, forget it; but what was stored of it is remembered."""
-        if delivery.waiting or (delivery.key and delivery.key not in self._under_way):
+        """Where nobody waits for it and nothing of it is on its way, it has ended."""
+        if delivery.waiting or any(one.place in (QUEUED, FLYING) or one.row == PENDING for one in delivery.events):
             return
-        if any(event.place in (QUEUED, FLYING) or event.row == PENDING for event in delivery.events):
-            return
-        self._under_way.pop(delivery.key, None)
-        if delivery.key and delivery.missing < len(delivery.events):
-            self._recent.add(delivery.key, self.now_s(), delivery)
-        else:
-            delivery.events = []
+        self._deliveries.end(delivery, self.now_s())
 
     def _refuse(self, request: Request) -> None:
         """Its time is over. What nobody waits for any more, and was not sent, never will be."""
@@ -258,15 +223,11 @@ class Batcher:
             return
         events = [event for request in overdue for event in request.delivery.events if event.unsaved]
         if self.conversations is not None and (events or backlog.wants_new):
-            events = self._in_memory()
+            # Each conversation's in their order: what is in calls, what waits behind those, what is in the queues.
+            flying = (events for records in self._flying.values() for _, events in records)
+            every = itertools.chain(*flying, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
+            events = list(dict.fromkeys(event for event in every if event.unsaved))
         self._spill(events)
-
-    def _in_memory(self) -> list[Event]:
-        """All events that somebody waits for, each conversation's in their order."""
-        flying = (event for records in self._flying.values() for _, events in records for event in events)
-        behind = (event for waiting in (self.conversations or {}).values() for event in waiting)
-        queued = (event for bucket in self.buckets for event in bucket.queue)
-        return list(dict.fromkeys(event for some in (flying, behind, queued) for event in some if event.unsaved))
 
     def _spill(self, events: Sequence[Event]) -> None:
         assert self.backlog is not None
@@ -284,21 +245,19 @@ class Batcher:
             event.row = NO_ROW
             delivery = event.delivery
             assert delivery is not None
-            if event.place != QUEUED:
-                self._leave(delivery)
-            elif self.conversations is not None or not delivery.waiting:
+            if event.place == QUEUED and self.conversations is None and delivery.waiting:
+                self._queue(event)
+            elif event.place == QUEUED:
                 for request in list(delivery.waiting):
                     self._refuse(request)
                 self.drop(event)
-                self._leave(delivery)
-            else:
-                self._queue(event)
+            self._leave(delivery)
 
     # --- calls
 
     def _queue(self, event: Event) -> None:
         event.bucket.queue.append(event)
-        self.wake(event.bucket)
+        self.wait_for_turn(event.bucket)
         self._company += 1
         if self._timer is None:
             if not self.calls.full:
@@ -308,12 +267,12 @@ class Batcher:
         elif self._company == WELL_FILLED and self.calls.linger_s > LINGER_S:
             self.dispatch()
 
-    def wake(self, bucket: Bucket) -> None:
+    def wait_for_turn(self, bucket: Bucket) -> None:
         """Something waits in this bucket."""
         if not bucket.resting and bucket not in self._ready:
             self._ready[bucket] = None
 
-    def _call_ended(self) -> None:
+    def wake_up(self) -> None:
         """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
         if self.backlog is not None:
             self.backlog.settle()
@@ -326,18 +285,15 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._ready and not self.calls.full:
-            records = self._next_records()
-            if not records:
-                return
+        while self._ready and not self.calls.full and (records := self._next_records()):
             self._start(records)
 
-    def _next_records(self) -> list[Record]:
+    def _next_records(self) -> Records:
         """The next record of as many ready buckets as a call may hold. One that has more goes behind the others."""
-        records: list[Record] = []
+        records: Records = []
         room = MAX_CALL_BYTES
         for bucket in list(self._ready):
-            if (bucket.alone and records) or room < MAX_RECORD_BYTES:
+            if (bucket.alone and records) or room < KINESIS_RECORD_BYTES:
                 continue
             events, size_bytes = self._next_events(bucket)
             del self._ready[bucket]
@@ -345,7 +301,7 @@ class Batcher:
                 self._ready[bucket] = None
             if events:
                 records.append((bucket, events))
-                room -= size_bytes + len(bucket.address.partition_key)
+                room -= size_bytes + len(bucket.partition_key)
                 if bucket.alone or len(records) == MAX_RECORDS:
                     break
         return records
@@ -357,7 +313,7 @@ class Batcher:
         """
         conversations = self.conversations
         rows_alone = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
-        room = bucket.address.max_data_bytes + 1
+        room = bucket.max_data_bytes + 1
         size_bytes = 0
         events: list[Event] = []
         taken: set[int] = set()
@@ -379,48 +335,47 @@ class Batcher:
             events.append(queue.popleft())
         return events, size_bytes
 
-    def _start(self, records: list[Record]) -> None:
+    def _start(self, records: Records) -> None:
         number = self.stats.calls
         self._flying[number] = records
         now_s = self.now_s()
         oldest_s = min(
             next((event.delivery.arrived_s for event in events if event.delivery), now_s) for _, events in records
         )
-        data = [(bucket.address, b"\n".join([event.line for event in events])) for bucket, events in records]
+        data = [(bucket, b"\n".join([event.line for event in events])) for bucket, events in records]
 
-        def settled(verdicts: list[Verdict]) -> None:
+        def settled(codes: list[str], for_content: bool) -> None:
             del self._flying[number]
-            for (bucket, events), verdict in zip(records, verdicts, strict=True):
-                self._judge(bucket, verdict)
-                if verdict.code:
-                    if verdict.content and len(records) == len(events) == 1:
-                        self._suspect(events[0])
-                    bucket.alone = verdict.content
-                    self._failed(events)
-                else:
+            for (bucket, events), code in zip(records, codes, strict=True):
+                bucket.alone = for_content
+                if not code:
+                    self.stream.took(bucket)
+                    bucket.attempts = 0
                     self._landed(events)
+                    continue
+                self.stream.refused(bucket, code)
+                if not bucket.resting:
+                    self._rest(bucket)
+                if for_content and len(records) == len(events) == 1:
+                    self._suspect(events[0])
+                self._failed(events)
 
         self.calls.start(data, oldest_s, settled)
 
-    def _judge(self, bucket: Bucket, verdict: Verdict) -> None:
-        """The stream took a bucket's record, or let it rest: exponential backoff with full jitter, its own."""
-        if not verdict.code:
-            self.stream.took(bucket.index)
-            bucket.attempts, bucket.alone = 0, False
-            return
-        self.stream.refused(verdict.code, bucket.index)
-        if not bucket.resting:
-            wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
-            bucket.attempts += 1
-            bucket.resting = True
-            self._ready.pop(bucket, None)
-            self.loop.call_later(wait_s, self._rested, bucket)
+    def _rest(self, bucket: Bucket) -> None:
+        """After a failure: exponential backoff with full jitter, each bucket's own."""
+        wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+        bucket.attempts += 1
+        bucket.resting = True
+        self._ready.pop(bucket, None)
 
-    def _rested(self, bucket: Bucket) -> None:
-        bucket.resting = False
-        if bucket.rows or bucket.queue:
-            self._ready[bucket] = None
-            self._call_ended()
+        def rested() -> None:
+            bucket.resting = False
+            if bucket.rows or bucket.queue:
+                self._ready[bucket] = None
+                self.wake_up()
+
+        self.loop.call_later(wait_s, rested)
 
     def _suspect(self, event: Event) -> None:
         """It was refused alone, for what it holds: for good, where the stream took others since that was so first."""
@@ -434,13 +389,13 @@ class Batcher:
     def _landed(self, events: list[Event]) -> None:
         self.stats.events_stored += len(events)
         for event in events:
-            if event.row >= 0:
-                assert self.backlog is not None
-                self.backlog.landed(event)
+            size_bytes = len(event.line)
             self.drop(event)
             event.place = LANDED
             if event.row < 0:
                 self.stored(event)
+            elif self.backlog is not None:
+                self.backlog.landed(event.row, size_bytes)
         self._free(events, [])
 
     def _failed(self, events: list[Event]) -> None:
@@ -454,7 +409,7 @@ class Batcher:
                 if delivery is not None:
                     self.drop(event)
                     event.delivery = None  # from here on it is one of the disk
-                if self.backlog.failed(event):
+                if self.backlog.failed(event.row):
                     event.line, event.place = line, QUEUED
                     again.append(event)
             elif event.row == NO_ROW and delivery is not None and delivery.waiting:
@@ -465,7 +420,7 @@ class Batcher:
                 self._leave(delivery)
         self._free(events, again)
 
-    def _free(self, events: Sequence[Event], again: list[Event]) -> None:
+    def _free(self, events: list[Event], again: list[Event]) -> None:
         """A record is through: `again` goes in front, and behind it what waited for its conversations."""
         if self.conversations is not None:
             for key in dict.fromkeys(event.conversation for event in events):
@@ -478,9 +433,9 @@ class Batcher:
             else:
                 queue.appendleft(event)
         if again:
-            self.wake(again[0].bucket)
+            self.wait_for_turn(again[0].bucket)
 
-    # --- stop and state
+    # --- the end
 
     async def close(self, timeout_s: float) -> int:
         """Send what is in memory and on disk, at most so long; how many events are left on disk."""
@@ -499,41 +454,15 @@ class Batcher:
         if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.on_disk):
             self._at_rest.set()
 
-    @property
-    def ready(self) -> bool:
-        """Whether events can be stored, as far as is known: in the stream, or on disk."""
-        return not self.stream.down or self.spill_takes
 
-    @property
-    def spill_takes(self) -> bool:
-        """Whether there is a spill that can take events."""
-        return self.backlog is not None and self.backlog.takes
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of events in memory."""
-        return self.stats.bytes_in_flight
-
-    @property
-    def stream_code(self) -> str:
-        """AWS's code while the stream refuses, else ""."""
-        return self.stream.failing_code
-
-    @property
-    def failures(self) -> Mapping[str, int]:
-        """Records that the stream refused, by AWS's code; ours where there was no answer."""
-        return self.stats.failures
-
-    def snapshot(self) -> dict[str, float]:
-        """All counters and gauges, by name (docs/metrics.md)."""
-        stream, backlog = self.stream, self.backlog
-        heard_s = time.time() - (self.now_s() - stream.heard_s) if stream.heard_s else 0.0
-        return {
-            **{name: value for name, value in vars(self.stats).items() if isinstance(value, int)},
-            **(backlog.snapshot() if backlog is not None else dict.fromkeys(NO_SPILL, 0)),
-            "calls_in_flight": self.calls.in_flight,
-            "calls_allowed": self.calls.allowed,
-            "stream_up": not stream.refuses,
-            "buckets_refusing": stream.apart,
-            "stream_heard_s": heard_s,
-        }
+def _what_is_nowhere(delivery: Delivery, sealed: Sequence[Sealed], arrived_s: float) -> list[Event]:
+    """Of a delivery that came before: its events that are neither stored nor on their way, from this copy."""
+    events = list(delivery.events)
+    fresh: list[Event] = []
+    for at, (before, again) in enumerate(zip(events, sealed, strict=True)):
+        if before.place == NOWHERE and before.row == NO_ROW:
+            events[at] = Event(before.bucket, before.conversation, again.line, delivery)
+            fresh.append(events[at])
+    if fresh:
+        delivery.events, delivery.arrived_s = events, arrived_s
+    return fresh

@@ -4,10 +4,12 @@ Beside them the memory of deliveries: a sender that posts one again within ten m
 """
 
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 
-from stream_router.receiver.putrecords import Address
+from stream_router.envelope import bucket_place
+from stream_router.limits import KINESIS_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,34 @@ REMEMBERED, REMEMBERED_S = 100_000, 600.0
 """Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
 
 
+class Bucket:
+    """A place in the stream and what waits for it: rows of the disk, and behind them what requests brought.
+
+    Its partition key and hash key are fixed for good, so no reshard parts it. `resting` after a failure, until a timer
+    rings. `alone`: since its record was refused for its content, its next one is a single event in a call of its own;
+    `suspect` is the one that was refused so, and how many records the stream had taken by then.
+    """
+
+    __slots__ = (
+        *("alone", "attempts", "max_data_bytes", "partition_key", "queue", "refused_s", "refused_since_s"),
+        *("resting", "rows", "suspect", "tail"),
+    )
+
+    def __init__(self, index: int, buckets: int) -> None:
+        self.partition_key, hash_key = bucket_place(index, buckets)
+        self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
+        """What stands behind the data of a record of it, in the JSON of a call."""
+        self.max_data_bytes = KINESIS_RECORD_BYTES - len(self.partition_key)
+        self.rows: deque[Event] = deque()
+        self.queue: deque[Event] = deque()
+        self.attempts = 0
+        self.resting = self.alone = False
+        self.suspect: tuple[Event, float] | None = None
+        self.refused_since_s: float | None = None
+        self.refused_s = 0.0
+        """When the stream refused it last, of the time since it took nothing of it."""
+
+
 class Event:
     """One event on its way. `place` is where it is in memory; `row` its row on disk, NO_ROW, or PENDING.
 
@@ -28,7 +58,7 @@ class Event:
 
     __slots__ = ("bucket", "conversation", "delivery", "line", "place", "row")
 
-    def __init__(self, bucket: "Bucket", conversation: int, line: bytes, delivery: "Delivery | None") -> None:
+    def __init__(self, bucket: Bucket, conversation: int, line: bytes, delivery: "Delivery | None") -> None:
         self.bucket = bucket
         self.conversation = conversation
         self.line = line
@@ -45,15 +75,17 @@ class Event:
 class Delivery:
     """A delivery's events, and the requests that wait for it: its first one and copies. `missing` are not stored.
 
-    `key` is its first event's identity, which covers the delivery id and every byte of the body; "" where it has none.
+    `key` is its first event's identity, which covers the delivery id and every byte of the body; None without an id.
     """
 
-    __slots__ = ("arrived_s", "events", "key", "missing", "remembered_s", "spilled", "waiting")
+    __slots__ = ("arrived_s", "ended_s", "events", "key", "missing", "spilled", "waiting")
 
-    def __init__(self, key: str, arrived_s: float) -> None:
+    def __init__(self, key: int | None, arrived_s: float) -> None:
         self.key = key
-        self.arrived_s = self.remembered_s = arrived_s
-        self.events: list[Event] = []
+        self.arrived_s = arrived_s
+        self.ended_s = math.inf
+        """Since when nobody waits for it and nothing of it is on its way."""
+        self.events: Sequence[Event] = ()
         self.missing = 0
         self.spilled = False
         self.waiting: list[Request] = []
@@ -81,53 +113,47 @@ class Request:
                 log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
 
 
-class Bucket:
-    """A place in the stream and what waits for it: rows of the disk, and behind them what requests brought.
-
-    `resting` after a failure, until a timer rings. `alone`: since its record was refused for its content, its next one
-    is a single event in a call of its own; `suspect` is the one that was refused so, and what the stream had taken.
-    """
-
-    __slots__ = ("address", "alone", "attempts", "index", "queue", "resting", "rows", "suspect")
-
-    def __init__(self, index: int, buckets: int) -> None:
-        self.index = index
-        self.address = Address(index, buckets)
-        self.rows: deque[Event] = deque()
-        self.queue: deque[Event] = deque()
-        self.attempts = 0
-        self.resting = self.alone = False
-        self.suspect: tuple[Event, float] | None = None
-
-
-Record = tuple[Bucket, list[Event]]
-"""A record of a call, or of the next one."""
-
-
-class RecentDeliveries:
-    """Deliveries that were stored lately, by key: when all of it was, or the delivery where a part of it was."""
+class Deliveries:
+    """Deliveries by key: those under way, and those that ended lately with all of it, or a part of it, stored."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, float | Delivery] = OrderedDict()
-        """In the order in which they were remembered. (The first key of a plain dict is slow to find.)"""
+        self._known: dict[int, float | Delivery] = {}
+        """Of one that is stored the time alone: 100,000 of them are most of what the receiver keeps in memory."""
+        self._ended: deque[int] = deque()
+        """In the order in which they ended. (The first key of a dict is slow to find.)"""
+        self._second_s = 0.0
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def add(self, key: str, now_s: float, partly: Delivery | None = None) -> None:
-        """Remember it; the oldest goes where the memory is full."""
-        if partly is not None:
-            partly.remembered_s = now_s
-        self._known[key] = now_s if partly is None else partly
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-
-    def get(self, key: str, now_s: float) -> float | Delivery | None:
-        """What is known of it; None where that is nothing."""
-        while self._known:
-            oldest = self._known[next(iter(self._known))]
-            if now_s - (oldest.remembered_s if isinstance(oldest, Delivery) else oldest) < REMEMBERED_S:
-                break
-            self._known.popitem(last=False)
+    def get(self, key: int, now_s: float) -> float | Delivery | None:
+        """The delivery under way, or stored in part; when it was stored, in whole seconds; None where it is unknown."""
+        while self._ended and (len(self._ended) > REMEMBERED or now_s - self._ended_s(self._ended[0]) >= REMEMBERED_S):
+            oldest = self._ended.popleft()
+            if self._ended_s(oldest) < math.inf:
+                self._known.pop(oldest, None)
         return self._known.get(key)
+
+    def _ended_s(self, key: int) -> float:
+        known = self._known.get(key, 0.0)
+        return known.ended_s if isinstance(known, Delivery) else known
+
+    def begin(self, delivery: Delivery) -> None:
+        """It is under way, perhaps again."""
+        delivery.ended_s = math.inf
+        if delivery.key is not None:
+            self._known[delivery.key] = delivery
+
+    def end(self, delivery: Delivery, now_s: float) -> None:
+        """Nobody waits for it, and nothing of it is on its way: it is remembered where something of it is stored."""
+        if delivery.ended_s < math.inf:
+            return
+        delivery.ended_s = now_s
+        key, partly = delivery.key, 0 < delivery.missing < len(delivery.events)
+        if key is not None and (partly or not delivery.missing):
+            # One number for all of a second: each would take as much memory as its place here.
+            self._second_s = max(self._second_s, float(math.ceil(now_s)))
+            self._known[key] = delivery if partly else self._second_s
+            self._ended.append(key)
+        elif key is not None:
+            self._known.pop(key, None)
+        if key is None or not partly:
+            # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
+            delivery.events = ()

@@ -8,13 +8,12 @@ and grows by one where they do not. Nothing is sent again here; neither by libcu
 import binascii
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from stream_router import limits
-from stream_router.envelope import bucket_place
 from stream_router.errors import Answer, Disposition, Refusal, of_put_records
 from stream_router.process import failpoint
-from stream_router.receiver.states import Stats
+from stream_router.receiver.events import Bucket
+from stream_router.receiver.stats import Stats
 
 CALL_TIMEOUT_S = 5.0
 LATE_AFTER_S = 0.85
@@ -25,7 +24,6 @@ MOST_BYTES = 16 * 1024 * 1024
 MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = 4 * 1024 * 1024
 """Kinesis takes ten. A call is three times in memory while it is made."""
-MAX_RECORD_BYTES = limits.KINESIS_RECORD_BYTES
 LINGER_S, LONGEST_LINGER_S = 0.005, 0.1
 QUICK_CALL_S = 0.05
 """Calls that take no longer are worth no more company than what comes within 5 ms: Kinesis answers in 10 to 45 ms."""
@@ -43,34 +41,15 @@ TIMED_OUT = "TimedOut"
 
 Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 """Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
+Settled = Callable[[list[str], bool], None]
+"""Told AWS's code of each record, "" where it is stored; and whether the whole call was refused for what it holds."""
 
 
-class Address:
-    """Where a bucket's records go: its partition key and a hash key fixed for good, so no reshard parts a bucket."""
-
-    __slots__ = ("max_data_bytes", "partition_key", "tail")
-
-    def __init__(self, index: int, buckets: int) -> None:
-        self.partition_key, hash_key = bucket_place(index, buckets)
-        self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
-        self.max_data_bytes = MAX_RECORD_BYTES - len(self.partition_key)
-
-
-def request_body(stream: str, records: Sequence[tuple[Address, bytes]]) -> bytes:
-    """The JSON of a PutRecords call with these records, each address and data, in order."""
+def request_body(stream: str, records: Sequence[tuple[Bucket, bytes]]) -> bytes:
+    """The JSON of a PutRecords call with these records, each bucket and data, in order."""
     encode = binascii.b2a_base64
-    entries = [b'{"Data":"' + encode(data, newline=False) + address.tail for address, data in records]
+    entries = [b'{"Data":"' + encode(data, newline=False) + bucket.tail for bucket, data in records]
     return b'{"StreamName":"' + stream.encode() + b'","Records":[' + b",".join(entries) + b"]}"
-
-
-class Verdict(NamedTuple):
-    """What became of one record: stored, or not, for AWS's `code`.
-
-    `content`: the whole call was refused for what it holds, by whichever of its records.
-    """
-
-    code: str
-    content: bool = False
 
 
 class Calls:
@@ -115,10 +94,8 @@ class Calls:
         company_s = min(LONGEST_LINGER_S, NEAR_S - took_s) if took_s > QUICK_CALL_S else 0.0
         return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), company_s)
 
-    def start(
-        self, records: Sequence[tuple[Address, bytes]], oldest_s: float, settled: Callable[[list[Verdict]], None]
-    ) -> None:
-        """Send these records in one call; `settled` gets each one's verdict. `oldest_s`: when its oldest event came."""
+    def start(self, records: Sequence[tuple[Bucket, bytes]], oldest_s: float, settled: Settled) -> None:
+        """Send these records in one call. `oldest_s`: when its oldest event came."""
         body = request_body(self._stream, records)
         size_bytes, started_s = len(body), self._now_s()
         if not self.in_flight:
@@ -137,18 +114,14 @@ class Calls:
                 self.allowed = min(MOST_CALLS, self.allowed + 1)
             elif now_s - self._halved_s >= LATE_AFTER_S:
                 self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
-            verdicts = _verdicts(answer, len(records))
+            outcomes = of_put_records(answer, len(records))
             failpoint("after_put_before_ack")
-            settled(verdicts)
+            if isinstance(outcomes, Refusal):
+                timed_out = answer.status == 0 and answer.error.startswith("curl 28")
+                code = TIMED_OUT if timed_out else outcomes.code
+                settled([code] * len(records), outcomes.disposition is Disposition.BISECT)
+            else:
+                settled(["" if one.disposition is None else one.code or "Unknown" for one in outcomes], False)
             self._ended()
 
         self._send(body, CALL_TIMEOUT_S, answered)
-
-
-def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
-    """The verdict on each record of a call."""
-    outcomes = of_put_records(answer, sent)
-    if isinstance(outcomes, Refusal):
-        code = TIMED_OUT if answer.status == 0 and answer.error.startswith("curl 28") else outcomes.code
-        return [Verdict(code, outcomes.disposition is Disposition.BISECT)] * sent
-    return [Verdict("" if one.disposition is None else one.code or "Unknown") for one in outcomes]

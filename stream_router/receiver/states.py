@@ -1,18 +1,19 @@
 """What is known of the stream, and what is wrong in words: said when it begins, with why and what to do, and its end.
 
-While requests are refused that is said once a minute, with their count and the reason.
+Nobody knows who posts what is not signed, so a refused delivery is no error of ours; but a wrong secret or clock looks
+like this, and a sender may give a delivery up for good after a 4xx.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from stream_router.errors import cure
+from stream_router.receiver.events import ACCEPTED, Bucket
 from stream_router.receiver.spill import DEFECT
+from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 
 if TYPE_CHECKING:
-    from stream_router.receiver.backlog import Backlog
     from stream_router.receiver.batcher import Batcher
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,10 @@ BELIEVED_FOR_S = 5.0
 """Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
 KNOWN_FOR_S = 30.0
 """A bucket that nobody tried for so long does not count as refusing: its shard may be well by now."""
-REPEAT_S = 60.0
+REPEAT_S = OVER_AFTER_S = 60.0
+"""Requests that are not stored are told once in so long; refused deliveries that are further apart are told anew."""
+SAID_AFTER_S = 1.0
+"""A refused delivery is told then: by then it shows whether others are let in."""
 
 DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
@@ -38,186 +42,182 @@ DISK_CURES = {
     "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
-
-
-class Stats:
-    """What batcher, calls and backlog count, on one event loop."""
-
-    def __init__(self) -> None:
-        self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
-        self.calls = self.records = self.spill_damaged = 0
-        self.events_in_flight = self.bytes_in_flight = 0
-        """Events in memory: queued, in a call however late, or on their way to the disk."""
-        self.failures: Counter[str] = Counter()
-        """Records that the stream refused, by AWS's code; ours where there was no answer."""
-
-
-class _Refusing:
-    """A bucket of which nothing was taken since `since_s`. `taken` is how much was of all by then."""
-
-    __slots__ = ("last_s", "since_s", "taken")
-
-    def __init__(self, now_s: float, taken: int) -> None:
-        self.since_s = self.last_s = now_s
-        self.taken = taken
+_JSON = "have the sender post an object, or an array of objects, in JSON"
+CURES = {
+    "bad_signature": "compare STREAM_ROUTER_WEBHOOK_SECRETS, the scheme and its headers with what the sender is set to",
+    "stale": "check the sender's clock, or whether old deliveries are sent again",
+    "too_large": "have the sender send less at once, or raise STREAM_ROUTER_MAX_BODY_BYTES",
+    "malformed_json": _JSON,
+    "not_an_object": _JSON,
+    "overload": "the receiver has more to do than it can; give it a larger machine, or put another one beside it",
+    "busy": "too much waits in its memory; if the stream is well, raise STREAM_ROUTER_MAX_HELD_BYTES",
+}
+"""What is refused before it is given to the batcher, by its reason, and what to do."""
+_CLOCK = "check this host's clock: the senders' differ from it by more than STREAM_ROUTER_REPLAY_WINDOW_S"
 
 
 class StreamState:
-    """Told of every record's outcome, by its bucket's number. `now_s` is the loop's clock."""
+    """Told of every record's outcome, by its bucket. `now_s` is the loop's clock."""
 
-    def __init__(self, now_s: Callable[[], float], stats: Stats) -> None:
+    def __init__(self, now_s: Callable[[], float], stats: Stats, buckets: Sequence[Bucket]) -> None:
         self._now_s = now_s
         self._stats = stats
-        self.failing_since_s: float | None = None
-        """When the stream began to refuse; None while it takes events."""
-        self.last_failure_s = 0.0
+        self._buckets = buckets
+        self._since_s: float | None = None
+        """When it began to refuse; None while it takes events."""
+        self._refused_s = 0.0
         self.heard_s = 0.0
         """When it took or refused something last."""
         self.code = ""
         """AWS's code of the last refusal."""
         self.taken = 0
-        self._refusing: dict[int, _Refusing] = {}
+        """Records, for the order in which things happen."""
 
-    def took(self, bucket: int) -> None:
+    def took(self, bucket: Bucket) -> None:
         """It took a record."""
         self.taken += 1
-        self.failing_since_s = None
         self.heard_s = self._now_s()
-        if self._refusing:
-            self._refusing.pop(bucket, None)
+        self._since_s = bucket.refused_since_s = None
 
-    def refused(self, code: str, bucket: int) -> None:
+    def refused(self, bucket: Bucket, code: str) -> None:
         """It refused a record, or gave no answer."""
-        now_s = self.heard_s = self._now_s()
+        now_s = self.heard_s = self._refused_s = self._now_s()
         self._stats.failures[code] += 1
-        self.code, self.last_failure_s = code, now_s
-        if self.failing_since_s is None:
-            self.failing_since_s = now_s
-        one = self._refusing.get(bucket)
-        if one is None or now_s - one.last_s > KNOWN_FOR_S:
-            one = self._refusing[bucket] = _Refusing(now_s, self.taken)
-        one.last_s = now_s
+        self.code = code
+        if self._since_s is None:
+            self._since_s = now_s
+        if bucket.refused_since_s is None or now_s - bucket.refused_s > KNOWN_FOR_S:
+            bucket.refused_since_s = now_s
+        bucket.refused_s = now_s
 
     @property
     def failing_code(self) -> str:
         """AWS's code of the last refusal while it refuses; "" while it takes events."""
-        return "" if self.failing_since_s is None else self.code
+        return "" if self._since_s is None else self.code
 
     @property
     def refuses(self) -> bool:
         """Whether it refused over a second or more, and took nothing since: as last known, however old."""
-        return self.failing_since_s is not None and self.last_failure_s - self.failing_since_s >= DOWN_AFTER_S
+        return self._since_s is not None and self._refused_s - self._since_s >= DOWN_AFTER_S
 
     @property
     def down(self) -> bool:
         """The same while it is believed: whether to keep new traffic away."""
-        return self.refuses and self._now_s() - self.last_failure_s <= BELIEVED_FOR_S
+        return self.refuses and self._now_s() - self._refused_s <= BELIEVED_FOR_S
 
     @property
     def apart(self) -> int:
         """How many buckets refused over a second or more while others are taken; 0 where none is."""
+        now_s = self._now_s()
         if self.refuses:
             return 0
-        now_s = self._now_s()
         return sum(
-            self.taken > one.taken and one.last_s - one.since_s >= DOWN_AFTER_S and now_s - one.last_s <= KNOWN_FOR_S
-            for one in self._refusing.values()
+            bucket.refused_since_s is not None
+            and bucket.refused_s - bucket.refused_since_s >= DOWN_AFTER_S
+            and now_s - bucket.refused_s <= KNOWN_FOR_S
+            for bucket in self._buckets
         )
 
 
-class _Now(NamedTuple):
-    """A state as it is: AWS's or the disk's code, what is so, where, and what to do."""
+class _Run:
+    """Deliveries refused for one reason without a pause, since the first one, of `client`."""
 
-    code: str
-    text: str
-    resource: str
-    cure: str
-
-
-class State:
-    """Says when something begins, with a WARNING, and when it is over. `counted`: how many events met it so far."""
-
-    def __init__(self, event: str, name: str, now_s: Callable[[], float], counted: Callable[[], int]) -> None:
-        self._event, self._name = event, name
-        self._now_s = now_s
-        self._counted = counted
-        self._before = counted()
-        self._since_s: float | None = None
-
-    def look(self, now: _Now | None, *, begins: bool = False) -> None:
-        """Told again and again what is. `begins`: it may come to this, so what is met is counted from here on."""
-        if now is None:
-            if self._since_s is not None:
-                extra = {"event": f"{self._event}-over", "after_s": round(self._now_s() - self._since_s, 1)}
-                log.warning("%s: over", self._name, extra={**extra, "events": self._counted() - self._before})
-            self._since_s = None
-            if not begins:
-                self._before = self._counted()
-        elif self._since_s is None:
-            self._since_s = self._now_s()
-            extra = {"event": self._event, "code": now.code, "resource": now.resource}
-            log.warning("%s: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
+    def __init__(self, now_s: float, let_in: int, client: str) -> None:
+        self.since_s = self.latest_s = now_s
+        self.let_in = let_in
+        self.client = client
+        self.count = 0
+        self.said = False
 
 
 class States:
-    """Of stream and disk, for one batcher."""
+    """Says how stream, disk and senders are, for one batcher. `look` is to be called a few times a second."""
 
     def __init__(self, batcher: "Batcher", stream: str) -> None:
         self._batcher = batcher
-        self._stream_name = stream
-        met = lambda: batcher.stats.events_refused + batcher.stats.events_spilled  # noqa: E731
-        now_s = batcher.now_s
-        self._stream = State("stream-down", "the stream takes no events", now_s, met)
-        self._part = State("stream-partly-down", "a part of the stream takes no events", now_s, met)
-        self._disk = State("spill-down", "the spill takes no events", now_s, lambda: batcher.stats.events_refused)
-        self._waiting: tuple[float, int] | None = None
-        """Since when events wait on disk, and how many had been spilled before."""
-        self._said_s = float("-inf")
-        self._refused = 0
+        self._stream = stream
+        self._stats = batcher.stats
+        self._now_s = batcher.now_s
+        self._since_s: dict[str, float] = {}
+        """What is wrong, by its event's name, and since when."""
+        self._not_stored = 0
+        self._not_stored_said_s = float("-inf")
+        self._runs: dict[tuple[str, int, str], _Run] = {}
+        """What is refused, by source, status and reason."""
+
+    def refused(self, source: str, status: int, reason: str, client: Callable[[], str]) -> None:
+        """A delivery was refused, for one of the reasons in CURES."""
+        run = self._runs.get((source, status, reason))
+        if run is None:
+            run = self._runs[source, status, reason] = _Run(self._now_s(), self._let_in(), client())
+        run.latest_s = self._now_s()
+        run.count += 1
+
+    def _let_in(self) -> int:
+        return sum(count for (_, _, reason), count in self._stats.answers.items() if reason in ACCEPTED)
 
     def look(self) -> None:
-        """Called a few times a second."""
+        """Say what has begun, and what is over."""
         stream, backlog = self._batcher.stream, self._batcher.backlog
-        where = "events wait in the spill" if backlog is not None and backlog.takes else "senders are answered 503"
-        code, name, help_ = stream.code, self._stream_name, cure(stream.code)
-        refuses = _Now(code, where, name, help_) if stream.refuses else None
-        self._stream.look(refuses, begins=stream.failing_since_s is not None)
-        part = f"{stream.apart} of its {len(self._batcher.buckets)} buckets, while others do"
-        self._part.look(_Now(code, part, name, f"see how full each shard is; {help_}") if stream.apart else None)
+        takes = backlog is not None and backlog.takes
+        where = "events wait in the spill" if takes else "senders are answered 503"
+        code, name, help_ = stream.code, self._stream, cure(stream.code)
+        down = code if stream.refuses else ""
+        self._tell("stream-down", down, f"the stream takes no events: {where}", name, help_)
+        down = code if stream.apart else ""
+        part = f"{stream.apart} of the stream's {len(self._batcher.buckets)} buckets take no events, while others do"
+        self._tell("stream-partly-down", down, part, name, f"see how full each shard is; {help_}")
         if backlog is not None:
-            self._disk.look(self._of_disk(backlog))
-            self._tell_of_drain(backlog.on_disk)
-        self._tell_of_refusals(backlog, code)
+            help_ = DISK_CURES.get(backlog.error, DISK_CURES["EIO"])
+            self._tell("spill-down", backlog.error, "the spill takes no events", backlog.folder, help_)
+        self._tell_of_not_stored()
+        self._tell_of_refused()
 
-    def _of_disk(self, backlog: "Backlog") -> _Now | None:
-        code = backlog.error or ("full" if backlog.full else "")
-        return _Now(code, "it refuses", backlog.folder, DISK_CURES.get(code, DISK_CURES["EIO"])) if code else None
+    def _tell(self, event: str, code: str, text: str, resource: str, help_: str) -> None:
+        """Told again and again what is: a WARNING when it begins, and one when it is over, where `code` is empty."""
+        since_s = self._since_s.get(event)
+        if code and since_s is None:
+            self._since_s[event] = self._now_s()
+            log.warning("%s (%s); %s", text, code, help_, extra={"event": event, "code": code, "resource": resource})
+        elif not code and since_s is not None:
+            del self._since_s[event]
+            after_s = round(self._now_s() - since_s, 1)
+            log.warning("%s: over", event, extra={"event": f"{event}-over", "after_s": after_s, "resource": resource})
 
-    def _tell_of_drain(self, on_disk: int) -> None:
-        spilled, now_s = self._batcher.stats.events_spilled, self._batcher.now_s()
-        if on_disk and self._waiting is None:
-            self._waiting = now_s, spilled - on_disk
-        elif not on_disk and self._waiting is not None:
-            (since_s, before), self._waiting = self._waiting, None
-            log.info(
-                "the spill is empty again: what waited there is in the stream",
-                extra={"event": "spill-empty", "events": spilled - before, "after_s": round(now_s - since_s, 1)},
-            )
-
-    def _tell_of_refusals(self, backlog: "Backlog | None", code: str) -> None:
-        refused = self._batcher.stats.events_refused - self._refused
-        now_s = self._batcher.now_s()
-        if not refused or now_s - self._said_s < REPEAT_S:
+    def _tell_of_not_stored(self) -> None:
+        refused, now_s = self._stats.events_refused - self._not_stored, self._now_s()
+        if not refused or now_s - self._not_stored_said_s < REPEAT_S:
             return
-        self._said_s, self._refused = now_s, self._batcher.stats.events_refused
-        failing = self._batcher.stream.failing_since_s is not None
-        why = "the stream answers too late; check the network"
-        if failing:
-            why = f"the stream refuses ({code}); {cure(code)}"
+        self._not_stored_said_s, self._not_stored = now_s, self._stats.events_refused
+        code, backlog = self._batcher.stream.failing_code, self._batcher.backlog
+        why = f"the stream refuses ({code}); {cure(code)}" if code else "the stream answers too late; check the network"
         if backlog is not None and not backlog.takes:
-            why += f", and the spill takes nothing ({backlog.error or 'full'})"
+            why += f", and the spill takes nothing ({backlog.error or 'its disk refused'})"
         log.warning(
             "events were not stored in time, their requests were answered 503: %s",
             *(why,),
-            extra={"event": "requests-refused", "events": refused, "resource": self._stream_name},
+            extra={"event": "requests-refused", "events": refused, "resource": self._stream},
         )
+
+    def _tell_of_refused(self) -> None:
+        now_s = self._now_s()
+        for (source, status, reason), run in list(self._runs.items()):
+            told = {"source": source or DEFAULT_SOURCE, "deliveries": run.count}
+            if not run.said and now_s - run.since_s >= SAID_AFTER_S:
+                run.said = True
+                others = self._let_in() > run.let_in
+                log.warning(
+                    "deliveries are answered %d, %s (%s); %s",
+                    status,
+                    "others are let in" if others else "none is let in",
+                    reason,
+                    _CLOCK if reason == "stale" and not others else CURES[reason],
+                    extra={"event": "deliveries-refused", "client": run.client, **told},
+                )
+            elif now_s - run.latest_s > OVER_AFTER_S:
+                del self._runs[source, status, reason]
+                log.warning(
+                    "no delivery is answered %d any more (%s)",
+                    *(status, reason),
+                    extra={"event": "deliveries-refused-over", "after_s": round(run.latest_s - run.since_s, 1), **told},
+                )

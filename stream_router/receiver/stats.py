@@ -1,4 +1,4 @@
-"""What the receiver's front counts, cheaply, on its event loop; a snapshot gives all of it the catalogue's names."""
+"""What the receiver counts, cheaply, on its event loop; a snapshot gives all of it the catalogue's names."""
 
 import time
 from collections import Counter
@@ -31,13 +31,24 @@ class Stats:
             {(name, status, reason): 0 for name in names for status, reason in REASONS}
         )
         """Requests by source, status and reason."""
-        self.connections = self.read_bytes = 0
-        """`read_bytes`: of requests that are half there, or were read and not parsed."""
+        self.failures: Counter[str] = Counter()
+        """Records that the stream refused, by AWS's code; ours where there was no answer."""
+        self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
+        self.calls = self.records = self.spill_damaged = self.connections = 0
+        self.events_in_flight = self.bytes_in_flight = 0
+        """Events in memory: queued, in a call however late, or on their way to the disk."""
+        self.read_bytes = 0
+        """Of requests that are half there, or were read and not parsed."""
         self.latencies_s: list[float] = []
         self._latency = Histogram()
 
-    def snapshot(self, known: Mapping[str, float | None], failures: Mapping[str, int]) -> Snapshot:
-        """All of it now, with what others know: `known` by name, None where it is not, and records refused by code."""
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests and events in memory."""
+        return self.bytes_in_flight + self.read_bytes
+
+    def snapshot(self, known: Mapping[str, float | None]) -> Snapshot:
+        """All of it now, with what others know, by name; None where it is not."""
         if self.latencies_s:
             seen, self.latencies_s = self.latencies_s, []
             self._latency.record([1000 * one for one in seen])
@@ -46,12 +57,13 @@ class Stats:
         for (source, status, reason), count in self.answers.items():
             requests[source or DEFAULT_SOURCE, str(status), reason] += count
         codes: Counter[tuple[str, ...]] = Counter()
-        for code, count in failures.items():
+        for code, count in self.failures.items():
             codes[code if len(codes) < MOST_CODES else "other",] += count
         counts: Numbers = {REQUESTS.name: dict(requests), RECORDS_FAILED.name: dict(codes)}
         gauges: Numbers = {}
+        every = {**vars(self), "held_bytes": self.held_bytes, **known}
         for metric in RECEIVER:
-            value = known.get(metric.name.removeprefix("receiver_"))
+            value = every.get(metric.name.removeprefix("receiver_"))
             if value is not None:
                 (counts if metric.kind == "counter" else gauges)[metric.name] = {(): value}
         return Snapshot(time.time(), counts, gauges, {DURATION.name: {(): latency}})

@@ -32,32 +32,32 @@ class Status:
         self._clock = clock
         self._recent = Recent()
         self._lock = threading.Lock()
-        self.latest = stats.snapshot({"up": 0, "ready": 0}, {})
+        self.latest = stats.snapshot({"up": 0, "ready": 0})
         """Never changed once it is here: each look makes a new one."""
         self.latest.states = {"state": "starting", "sinceS": self.latest.at_s, "reason": None}
 
     def look(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
         """How it is now. Called a few times a second."""
-        told = batcher.snapshot()
+        stream, backlog = batcher.stream, batcher.backlog
         known = {
-            **told,
-            "connections": self._stats.connections,
-            "held_bytes": batcher.held_bytes + self._stats.read_bytes,
+            **(backlog.snapshot() if backlog is not None else dict.fromkeys(SPILL, 0.0)),
+            "stream_up": int(not stream.refuses),
+            "buckets_refusing": stream.apart,
             "tls_certificate_end_timestamp_seconds": certificate_ends_s,
             "up": int(up),
             "ready": int(up and app.ready),
             "heartbeat_timestamp_seconds": time.time(),
         }
-        made = self._stats.snapshot(known, batcher.failures)
-        state, reason = _verdict(app, batcher, told, up=up)
+        made = self._stats.snapshot(known)
+        heard_s = time.time() - (batcher.now_s() - stream.heard_s) if stream.heard_s else None
+        state, reason = _verdict(app, batcher, heard_s, up=up)
         before = self.latest.states
         since_s = before["sinceS"] if before["state"] == state else made.at_s
-        heard_s = told["stream_heard_s"] or None
         made.states = {
             "state": state,
             "sinceS": since_s,
             "reason": reason,
-            "streamCode": batcher.stream_code or None,
+            "streamCode": stream.failing_code or None,
             "streamTriedS": heard_s,
         }
         with self._lock:
@@ -109,28 +109,27 @@ class Status:
         return orjson.dumps(told)
 
 
-GAUGES = (
-    *("up", "connections", "held_bytes", "buckets_refusing"),
-    *("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_failing"),
-)
+SPILL = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_failing")
+GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 
 
-def _verdict(app: App, batcher: Batcher, told: dict[str, float], *, up: bool) -> tuple[str, str | None]:
+def _verdict(app: App, batcher: Batcher, heard_s: float | None, *, up: bool) -> tuple[str, str | None]:
     """The state in a word or two, and why."""
+    stream, backlog = batcher.stream, batcher.backlog
     if app.draining:
         return "draining", "told to stop"
     if not up:
         return "starting", None
-    if told["spill_failing"]:
+    if backlog is not None and backlog.error:
         return "spill failing", "the spill takes nothing, since it is full or its disk refuses; see the log"
-    goes = "events wait in the spill" if told["spill_takes"] else "senders are answered 503"
-    if not told["stream_up"]:
-        code = f" ({batcher.stream_code})" if batcher.stream_code else ""
-        if app.ready and not told["spill_takes"]:  # traffic may try again, and none came
-            goes = f"nothing came to try it with since {iso(told['stream_heard_s'] * 1000)}"
-        return "stream down", f"the stream takes no events{code}; {goes}"
-    if refusing := int(told["buckets_refusing"]):
-        return "stream partly down", f"the stream refuses {refusing} of its buckets and takes others; {goes}"
+    takes = backlog is not None and backlog.takes
+    goes = "events wait in the spill" if takes else "senders are answered 503"
+    if stream.refuses:
+        if app.ready and not takes and heard_s:  # traffic may try again, and none came
+            goes = f"nothing came to try it with since {iso(heard_s * 1000)}"
+        return "stream down", f"the stream takes no events ({stream.code}); {goes}"
+    if stream.apart:
+        return "stream partly down", f"the stream refuses {stream.apart} of its buckets and takes others; {goes}"
     return ("ready", None) if app.ready else ("not ready", "it can take no events")
 
 

@@ -8,8 +8,8 @@ from tests.fault.mutant import Mutant
 RECEIVER = {
     "a delivery is remembered before it is stored": Mutant(
         "receiver/batcher.py",
-        "            self._under_way[key] = delivery\n",
-        "            self._under_way[key] = delivery\n            self._recent.add(key, self.now_s())\n",
+        "        self._deliveries.begin(delivery)\n",
+        "        self._deliveries.begin(delivery)\n        self._deliveries.end(delivery, self.now_s())\n",
         ("tests/integration/test_receiver_process.py", "-k", "a_delivery or copy"),
     ),
     "a receiver that drains is ready": Mutant(
@@ -55,7 +55,7 @@ RECEIVER = {
     ),
     "spilled rows are forgotten once they are read": Mutant(
         "receiver/backlog.py",
-        "while self._ends and next(iter(self._hand), self._ends[0]) >= self._ends[0]:",
+        "while self._ends and next(iter(self._read), self._ends[0]) >= self._ends[0]:",
         "while self._ends:",
         ("tests/unit/test_receiver_batcher.py", "tests/property/test_receiver_batcher.py"),
     ),

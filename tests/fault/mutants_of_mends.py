@@ -65,8 +65,8 @@ RECEIVER = {
     ),
     "what landed late is not remembered": Mutant(
         "receiver/batcher.py",
-        "            self._recent.add(delivery.key, self.now_s())\n",
-        "            pass\n",
+        "            self._known[key] = delivery if partly else self._second_s\n",
+        "            self._known.pop(key, None)\n",
         ("tests/unit/test_receiver_batcher.py",),
     ),
 }

@@ -12,18 +12,17 @@ from stream_router.envelope import HASH_SPACE
 from stream_router.errors import Answer
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
+from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED, Bucket, Delivery
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
     IDLE_CALLS,
     MAX_CALL_BYTES,
-    MAX_RECORD_BYTES,
     MOST_BYTES,
     MOST_CALLS,
     WELL_FILLED,
-    Address,
 )
+from stream_router.receiver.stats import Stats
 from tests.receiver_kit import LATE_S, FakeDisk, FakeLoop, FakeStream
 
 
@@ -34,7 +33,7 @@ class Bench:
         self.loop = FakeLoop()
         self.stream = FakeStream(self.loop, verdicts)
         self.batcher = Batcher(
-            cast("Any", self.loop), self.stream.send, "s", buckets, ordered=ordered, jitter=lambda: 0.5
+            cast("Any", self.loop), self.stream.send, "s", buckets, Stats(), ordered=ordered, jitter=lambda: 0.5
         )
         self.sent = 0
 
@@ -142,7 +141,7 @@ def test_without_a_spill_a_request_is_503_in_time_and_leaves_nothing_behind(verd
     bench.loop.move(10.0)
     assert len(bench.stream.calls) == calls
     assert (bench.batcher.stats.events_in_flight, bench.batcher.stats.bytes_in_flight) == (0, 0)
-    assert not bench.batcher._under_way
+    assert not any(isinstance(one, Delivery) for one in bench.batcher._deliveries._known.values())
 
 
 def test_what_landed_late_is_known_when_the_sender_comes_again() -> None:
@@ -217,7 +216,6 @@ def test_memory_is_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -
     for event in events:
         bench.post(event)
         bench.loop.move(0.1)
-    assert len(bench.batcher._recent) == 3
     assert [bench.post(event) for event in events] == [[], [], *[[SEEN_BEFORE]] * 3]
     bench.loop.move(601.0)
     assert bench.post(events[4]) == []
@@ -269,7 +267,7 @@ def test_a_call_and_a_record_hold_no_more_than_they_may() -> None:
         assert sum(sizes) <= MAX_CALL_BYTES <= limits.PUT_RECORDS_MAX_BYTES
     for over in (0, 1):
         full = Bench()
-        room = MAX_RECORD_BYTES - len("bucket-1-of-4") - 1
+        room = limits.KINESIS_RECORD_BYTES - len("bucket-1-of-4") - 1
         full.submit(1, size=room // 2)
         full.submit(1, size=room - room // 2 + over)
         full.loop.move(0.5)
@@ -315,7 +313,7 @@ def test_an_answer_that_cannot_be_read_stores_nothing(body: bytes) -> None:
 
 def test_the_hash_keys_divide_the_space_evenly() -> None:
     """Each bucket's is in the middle of its share, for good, so no reshard parts a bucket."""
-    keys = [int(Address(index, 4).tail.split(b'"')[-2]) for index in range(4)]
+    keys = [int(Bucket(index, 4).tail.split(b'"')[-2]) for index in range(4)]
     assert keys == [HASH_SPACE * share // 8 for share in (1, 3, 5, 7)]
 
 
@@ -370,8 +368,8 @@ def test_a_disk_that_does_not_answer_makes_no_answer_late_and_takes_nothing_more
     bench.loop.move(0.88)
     assert told == [[NOT_STORED]]
     bench.loop.move(3.0)
-    assert not bench.batcher.spill_takes
     assert bench.batcher.backlog is not None
+    assert not bench.batcher.backlog.takes
     assert bench.batcher.backlog.error == "hangs"
 
 

@@ -143,12 +143,11 @@ def test_who_holds_the_most_of_too_much_loses_it(bench: Bench, monkeypatch: pyte
 
 
 class Batcher:
-    """Holds so many bytes, and keeps what it is given."""
+    """Keeps what it is given."""
 
     ready = True
 
-    def __init__(self, held_bytes: int = 0) -> None:
-        self.held_bytes = held_bytes
+    def __init__(self) -> None:
         self.taken: list[object] = []
 
     def submit(self, events: object, *_: object, **__: object) -> None:
@@ -170,7 +169,7 @@ def app_of(batcher: Batcher, stats: Stats) -> App:
         says=lambda _: ("", "", ""),
         intake=SimpleNamespace(events=lambda _: []),
     )
-    return App({"/v1/events": source}, cast("Any", batcher), stats, 1_000, 1_000)
+    return App({"/v1/events": source}, cast("Any", batcher), stats, cast("Any", None), 1_000, 1_000)
 
 
 @pytest.mark.parametrize(("waits", "read", "refused"), [(400, 600, False), (401, 600, True), (1_001, 0, True)])
@@ -178,7 +177,8 @@ def test_more_held_than_allowed_is_503_before_the_body_is_read(waits: int, read:
     """Events that wait and requests that are half there count alike; at the bound itself nothing is refused."""
     stats = Stats()
     stats.read_bytes = read
-    batcher = Batcher(waits)
+    stats.bytes_in_flight = waits
+    batcher = Batcher()
     _, answer = requested(app_of(batcher, stats))
     assert (answer, len(batcher.taken)) == ((answers.BUSY, 0) if refused else (None, 1))
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.receiver import answers
-from stream_router.receiver.refusals import CURES, OVER_AFTER_S, Refusals
-from stream_router.receiver.request import Request
+from stream_router.receiver.states import CURES, OVER_AFTER_S, States
 from stream_router.receiver.stats import Stats
 
 STATUSES = {"bad_signature": 401, "stale": 401, "too_large": 413, "overload": 503, "busy": 503}
@@ -19,18 +17,19 @@ class Watched:
     def __init__(self) -> None:
         self.now_s = 1000.0
         self.stats = Stats()
-        self.refusals = Refusals(self.stats, lambda: self.now_s)
+        batcher: Any = SimpleNamespace(stats=self.stats, now_s=lambda: self.now_s)
+        batcher.stream, batcher.backlog = SimpleNamespace(refuses=False, apart=0, code=""), None
+        batcher.buckets = []
+        self.states = States(batcher, "s")
 
     def pass_s(self, seconds: float, *reasons: str, let_in: int = 0) -> None:
         """Time goes by in quarters of a second, a delivery refused for each of these reasons in every one of them."""
-        connection: Any = SimpleNamespace(sender=lambda _: "198.51.100.7")
         for _ in range(int(seconds * 4)):
             self.now_s += 0.25
             self.stats.answers["", 202, "stored"] += let_in
             for reason in reasons:
-                answer = answers.error(STATUSES.get(reason, 400), reason, "")
-                self.refusals.answered(Request(connection), answer)
-            self.refusals.look()
+                self.states.refused("", STATUSES.get(reason, 400), reason, lambda: "198.51.100.7")
+            self.states.look()
 
 
 @pytest.fixture

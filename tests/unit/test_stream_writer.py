@@ -11,7 +11,7 @@ from stream_router.envelope import bucket_place, conversation_hash
 from stream_router.operate import stream_writer
 from stream_router.operate.console import Stop
 from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamRefusesError, StreamWriter
-from stream_router.receiver.putrecords import Address
+from stream_router.receiver.events import Bucket
 from tests.kinesis_shelf import Puts, quick, refusal
 
 
@@ -49,7 +49,7 @@ def test_a_conversation_has_the_bucket_that_the_receiver_gives_it() -> None:
     puts = Puts()
     list(writer(puts, buckets=8).put([Outgoing(b"x", "c-1", None)]))
     (record,) = puts.calls[0][1]
-    address = Address(conversation_hash("c-1") % 8, 8)
+    address = Bucket(conversation_hash("c-1") % 8, 8)
     assert record["PartitionKey"] == address.partition_key
     assert record["ExplicitHashKey"].encode() in address.tail
     assert (record["PartitionKey"], record["ExplicitHashKey"]) == bucket_place(conversation_hash("c-1") % 8, 8)
