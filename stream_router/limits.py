@@ -61,9 +61,6 @@ SQS_HIDDEN_MAX = 120_000
 METRIC_VALUES_MAX = 150
 """Distinct Values of one datum in one request; percentiles work with Values/Counts. Source: model `cloudwatch`."""
 
-METRIC_DATA_MAX = 1_000
-"""Metrics of one PutMetricData call. Source: model `cloudwatch`."""
-
 
 def request_bytes(region: str) -> int:
     """Most bytes of entries that one PutEvents call may carry in `region`."""

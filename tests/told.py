@@ -1,12 +1,18 @@
 """What a shard's child tells of itself, made by hand."""
 
+import contextlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import orjson
+
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.metrics_catalogue import BEHIND, COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY, TIME
+from stream_router.telemetry.merged import SNAPSHOTS, Merged, Merger, read, snapshot_file
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY, TIME
 from stream_router.telemetry.snapshot import Snapshot
 
-CAUGHT_UP = {"callbackAgoS": 0.0, "caughtUpAgoS": 0.0}
+CAUGHT_UP = {"callbackAgoS": 0.0, "caughtUpAgoS": 0.0, "behindS": 0.0}
 
 
 def snapshot(
@@ -38,4 +44,30 @@ def snapshot(
 
 def caught_up(shard: str, pid: int, delivered: int, *, at: float, **more: Any) -> Snapshot:
     """The same of a child that was called a moment ago, and waits for records, unless `more` says otherwise."""
-    return snapshot(shard, pid, delivered, at=at, **{"gauges": {BEHIND.name: 0.0}, **CAUGHT_UP, **more})
+    return snapshot(shard, pid, delivered, at=at, **{**CAUGHT_UP, **more})
+
+
+def say(state: Path, *told: Snapshot) -> None:
+    """Put snapshots where their children would."""
+    for one in told:
+        file = snapshot_file(state, one.states["shard"], one.states["pid"])
+        file.parent.mkdir(exist_ok=True)
+        half = file.with_suffix(".half")
+        half.write_bytes(orjson.dumps(one.to_dict()))
+        half.replace(file)
+
+
+def merged(*told: Snapshot) -> Merged:
+    """What a supervisor makes of children that said this, and live."""
+    with TemporaryDirectory() as folder:
+        say(Path(folder), *told)
+        return Merger(Path(folder), lambda _: True).merge()
+
+
+def read_snapshots(state: Path) -> list[Snapshot]:
+    """What the children of a state folder have said, where it is whole."""
+    found = []
+    for file in sorted((state / SNAPSHOTS).glob("*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(read(file))
+    return found

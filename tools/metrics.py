@@ -14,11 +14,8 @@ HELD_TO = {
     "OldestUnsettledAgeSeconds": "Maximum",
     "RetentionHeadroomSeconds": "Minimum",
     "HoldingShards": "Maximum",
-    "HangingProcesses": "Maximum",
     "UnreadShards": "Maximum",
     "RuleUnmatched": "Maximum",
-    "DaemonDown": "Maximum",
-    "BusUnaskedSeconds": "Maximum",
     "SpilledEvents": "Maximum",
     "SpillBytes": "Maximum",
     "SpillOldestAgeSeconds": "Maximum",
@@ -31,10 +28,7 @@ HELD_TO = {
 
 SAYS = {
     "HoldingShards": "Shards that hold",
-    "HangingProcesses": "A worker's children that do not go on; absent while all do",
     "AuditFailureCount": "Tries to write audit records that failed; absent while none waits",
-    "DaemonDown": "1 where a worker has had no KCL daemon for a minute, and was not told to stop; absent where not",
-    "BusUnaskedSeconds": "Time since the event bus could last be asked; absent while it answers",
     "DaemonRestartCount": "Times that the KCL daemon was started again; absent before the first",
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",
@@ -61,11 +55,7 @@ def tables() -> dict[str, str]:
 def _cloudwatch() -> Iterable[str]:
     from stream_router.telemetry import metrics_catalogue
 
-    for metric in (
-        *metrics_catalogue.CONSUMER,
-        *metrics_catalogue.STAGES.values(),
-        *metrics_catalogue.RECEIVER_IN_CLOUDWATCH,
-    ):
+    for metric in (*metrics_catalogue.CONSUMER_IN_CLOUDWATCH, *metrics_catalogue.RECEIVER_IN_CLOUDWATCH):
         if told := metric.cloudwatch:
             statistic = HELD_TO.get(told.name) or ("p50 to p99.9" if metric.kind == "histogram" else "Sum")
             yield f"| `{told.name}` | {told.unit} | {statistic} | {SAYS.get(told.name, metric.text)} |"

@@ -37,8 +37,7 @@ from stream_router.receiver.tls import Tls
 from stream_router.settings.reading import load, warn
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.cloudwatch_sender import Sender
+from stream_router.telemetry.cloudwatch import Sender, Whose
 from stream_router.telemetry.metrics_catalogue import RECEIVER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 
@@ -84,7 +83,7 @@ def run(settings: Receiver) -> int:
 def _watched(settings: Receiver, aws: Session, shown: Status) -> Iterator[None]:
     """The admin port and CloudWatch, on threads of their own; at the end the last numbers are sent, within a second."""
     whose = Whose(settings.aws_region, settings.application)
-    metrics = Sender(cloudwatch.client(aws), whose, lambda: shown.latest, RECEIVER_IN_CLOUDWATCH)
+    metrics = Sender(cloudwatch.client(aws), whose, shown.told, RECEIVER_IN_CLOUDWATCH)
     server = status.serve(settings, shown)
     sampler = Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics")
     sampler.start()

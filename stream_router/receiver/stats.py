@@ -52,7 +52,8 @@ class Stats:
         if self.latencies_s:
             seen, self.latencies_s = self.latencies_s, []
             self._latency.record([1000 * one for one in seen])
-        latency = Histogram.of_counts(self._latency.counts.copy(), self._latency.largest_ms)
+        latency = Histogram()
+        latency.merge(self._latency)
         requests: Counter[tuple[str, ...]] = Counter()
         for (source, status, reason), count in self.answers.items():
             requests[source or DEFAULT_SOURCE, str(status), reason] += count

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,7 +17,8 @@ from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import prometheus
 from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
-from stream_router.telemetry.metrics_catalogue import CERTIFICATE_END, RECEIVER
+from stream_router.telemetry.metrics_catalogue import RECEIVER
+from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.status import Recent, Sample
 
 SILENT_S = 30.0
@@ -46,7 +48,6 @@ class Status:
             "tls_certificate_end_timestamp_seconds": certificate_ends_s,
             "up": int(up),
             "ready": int(up and app.ready),
-            "heartbeat_timestamp_seconds": time.time(),
         }
         made = self._stats.snapshot(known)
         heard_s = time.time() - (batcher.now_s() - stream.heard_s) if stream.heard_s else None
@@ -66,8 +67,7 @@ class Status:
 
     def health(self) -> Verdict:
         """Ill where the event loop has stood still for half a minute; never for the stream."""
-        beat_s = self.latest.gauge("receiver_heartbeat_timestamp_seconds")
-        ill = beat_s is not None and time.time() - beat_s > SILENT_S
+        ill = time.time() - self.latest.at_s > SILENT_S
         return Verdict(not ill, "ill" if ill else "well")
 
     def ready(self) -> Verdict:
@@ -76,9 +76,13 @@ class Status:
         state = self.latest.states["state"]
         return Verdict(is_ready, "ready" if is_ready else "draining" if state == "draining" else "not ready")
 
+    def told(self) -> Snapshot:
+        """The latest, and not ready where the loop stands still: then its own word on that is old."""
+        return replace(self.latest, gauges=self.latest.gauges | {"receiver_ready": {(): float(self.ready().good)}})
+
     def metrics(self) -> bytes:
         """`/metrics`."""
-        return prometheus.page(self.latest, RECEIVER, "receive")
+        return prometheus.page(self.told(), RECEIVER, "receive")
 
     def page(self) -> bytes:
         """`/status`."""
@@ -86,7 +90,8 @@ class Status:
             now, at = self.latest, self._clock()
             gauge = {name: now.gauge(f"receiver_{name}") or 0 for name in GAUGES}
             up = now.gauge("receiver_stream_up") if gauge["up"] else None
-            ends_s, tried_s = now.gauge(CERTIFICATE_END.name), now.states.get("streamTriedS")
+            ends_s = now.gauge("receiver_tls_certificate_end_timestamp_seconds")
+            tried_s = now.states.get("streamTriedS")
             parts: dict[str, Any] = {
                 "kinesis": {
                     "up": None if up is None else bool(up),

@@ -1,13 +1,18 @@
 """An admin port: health, status, metrics, on threads of its own. Nothing waits for an asker."""
 
+import base64
 import contextlib
+import functools
+import hashlib
 import hmac
 import logging
+import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from socketserver import TCPServer
 from typing import Any, NamedTuple
 
 from stream_router.errors import SettingsError
@@ -18,11 +23,8 @@ log = logging.getLogger(__name__)
 IDLE_S = 5.0
 """Longest silence of an asker, while it sends or while it takes its answer."""
 
-WHOLE_S = 10.0
-"""Longest life of a connection, however busy: one that trickles must not keep its place."""
-
 CONNECTIONS_MAX = 32
-"""Served at once; a further one has the place of the oldest, so that nobody keeps the platform's probes out."""
+"""Served at once; a further one has the place of the oldest, so that nobody who trickles keeps the probes out."""
 
 HEALTH = ("/healthz", "/readyz")
 """Asked by the platform's probes, which bear no token."""
@@ -140,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """At most CONNECTIONS_MAX at once, none longer than WHOLE_S."""
+    """At most CONNECTIONS_MAX at once."""
 
     daemon_threads = True
     block_on_close = False
@@ -149,39 +151,55 @@ class _Server(ThreadingHTTPServer):
         host, port = split_host_port(listen)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self.address_family = found[0]
-        self._open: dict[socket.socket, float] = {}
+        self._open: dict[socket.socket, None] = {}
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
         """Bind, without asking a name server what this host is called."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take the connection; where there are too many the oldest is cut, and its thread ends by that."""
         if len(self._open) >= CONNECTIONS_MAX and (oldest := next(iter(self._open), None)):
-            self._cut(oldest)
-        self._open[request] = time.monotonic() + WHOLE_S
+            self._open.pop(oldest, None)
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        self._open[request] = None
         super().process_request(request, client_address)
-
-    def _cut(self, request: socket.socket) -> None:
-        self._open.pop(request, None)
-        with contextlib.suppress(OSError):
-            request.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         """The connection is over."""
         self._open.pop(request, None)
         super().shutdown_request(request)
 
-    def service_actions(self) -> None:
-        """Twice a second: whose time is over is cut, and its thread ends by that."""
-        now = time.monotonic()
-        for request, until in list(self._open.items()):
-            if now > until:
-                self._cut(request)
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """An asker that went away is no news."""
+
+
+# --- the web page
+
+
+@functools.cache
+def web_page() -> Page:
+    """The consumer's page: one file without external assets, which holds no data and asks this port alone for it.
+
+    Its script and style run by their own hash, so whatever else got in would not run.
+    """
+    body = (files("stream_router.telemetry") / "page" / "index.html").read_bytes()
+    policy = (
+        *("default-src 'none'", "img-src data:", "connect-src 'self'"),
+        *(f"{tag}-src {_hash(body, tag)}" for tag in ("script", "style")),
+        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+    )
+    headers = (
+        ("Content-Security-Policy", "; ".join(policy)),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+    )
+    return Page(200, "text/html; charset=utf-8", body, headers)
+
+
+def _hash(body: bytes, tag: str) -> str:
+    """The one inline element of that name, as a Content-Security-Policy names it."""
+    (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>".encode(), body, re.DOTALL)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"

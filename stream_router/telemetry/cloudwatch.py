@@ -1,39 +1,51 @@
-"""Builds PutMetricData requests, by hand and small: the data plane has no boto3.
+"""Sends a program's snapshots to CloudWatch, once a minute, from a thread that no event waits for.
 
 Every datum goes twice: as `docs/contract.md` names it, and with the dimension `Application` besides, so that two
 deployments of one account can be told apart. Distributions go as `Values` and `Counts`, so that CloudWatch's own
-percentiles are right; a mean would not be. One request takes at most 150 distinct values of a metric: a wider
-distribution goes over several requests, not coarser.
+percentiles are right; a mean would not be. Counts are sent once: a request that does not get through is kept, with its
+own time stamp, and sent again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-import orjson
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
+from stream_router.errors import code_of
+from stream_router.limits import METRIC_VALUES_MAX
+from stream_router.log import Seldom
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.snapshot import Labels, Snapshot
+
+log = logging.getLogger(__name__)
 
 NAMESPACE: Final = "CXoneEventRouter"
 """Alarms and dashboard name it too, in `deploy/observability/cloudwatch/observability.yaml`; a test compares."""
 
 SOURCE_SYSTEM: Final = "NICE_CXone"
 
-REQUEST_BYTES = 1_000_000
-"""Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""
-
-
 REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParameter", "ValidationE", "InvalidFormat")
 """How a code of CloudWatch's begins that blames the request itself: the same would be refused for ever."""
 
-
 EVERY_S = 60.0
 """How often metrics are published: CloudWatch keeps no finer datum, and the alarms count minutes."""
+
+WAITING_MAX = 240
+"""Requests that wait for a CloudWatch that does not answer: hours of minutes. Then the oldest go."""
+
+LAST_WITHIN_S = 1.0
+"""What a program that ends gives its last metrics."""
+
+Request = list[dict[str, Any]]
+"""The `MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, so some 200 KB of the 1 MB."""
 
 
 class Whose(NamedTuple):
@@ -49,99 +61,124 @@ class Whose(NamedTuple):
         return whole, [*whole, {"Name": "Application", "Value": self.application}]
 
 
-class Series(NamedTuple):
-    """What one metric did since the last time: each distinct value and how often it was."""
-
-    metric: Metric
-    values: Sequence[float]
-    counts: Sequence[int]
-
-
-def series(now: Snapshot, before: Snapshot, metrics: Iterable[Metric], *, zeros: bool = True) -> Iterator[Series]:
-    """What happened between two snapshots of a program, and how it is now.
-
-    A zero is a datum too, so that an alarm can tell "none" from "no program", but not where `zeros` says no; of what is
-    not known nothing is claimed.
-    """
-    fresh = now.since(before)
-    for metric in metrics:
-        if (told := metric.cloudwatch) is None:
-            continue
-        if metric.kind == "histogram":
-            yield _distribution(metric, fresh)
-        elif metric.kind == "counter":
-            value = sum(value for labels, value in fresh.counts.get(metric.name, {}).items() if _counts(metric, labels))
-            if value or (zeros and not told.seldom):
-                yield Series(metric, [float(value)], [1])
-        elif (gauge := now.gauge(metric.name)) is not None and (datum := told.told(gauge, now.at_s)) is not None:
-            yield Series(metric, [round(float(datum), 3)], [1])
-
-
-def _distribution(metric: Metric, fresh: Snapshot) -> Series:
-    if metric.unit == "count":  # by size, in counts
-        sizes = {float(size): int(count) for (size,), count in fresh.counts.get(metric.name, {}).items() if count}
-        return Series(metric, sorted(sizes), [sizes[size] for size in sorted(sizes)])
-    whole = Histogram()
-    for labels, histogram in fresh.histograms.get(metric.name, {}).items():
-        if _counts(metric, labels):
-            whole.merge(histogram)
-    return Series(metric, *whole.values_counts())
-
-
-def _counts(metric: Metric, labels: Labels) -> bool:
-    """Whether a series is of those that CloudWatch's metric adds up."""
-    if metric.cloudwatch is None or metric.cloudwatch.where is None:
-        return True
-    label, begin = metric.cloudwatch.where
-    return labels[metric.labels.index(label)].startswith(begin)
-
-
 def client(session: Session) -> Any:
     """botocore's, for what is sent from a thread of its own: one attempt, at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     return endpoints.client(session, "cloudwatch", config)
 
 
-def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]:
-    """The requests that carry all of `series`, stamped `time_s` (epoch seconds). No values, no request."""
-    parts = [list(_parts(one, whose, time_s)) for one in series]
-    requests: list[bytes] = []
-    for number in range(max(map(len, parts), default=0)):
-        # The n-th 150 values of every metric: no request then has more than 150 of one.
-        requests += _packed([datum for part in parts if number < len(part) for datum in part[number]])
-    return requests
+class Sender:
+    """Callable: sends what `take` counted since the last time, and how it is now. Raises nothing for CloudWatch.
 
+    `client` is botocore's, `clock` monotonic. `zeros` says of a snapshot whether what was not counted is a 0.
+    """
 
-def _parts(one: Series, whose: Whose, time_s: float) -> Iterator[list[bytes]]:
-    """Up to 150 values at a time, with each set of dimensions. A metric that is not CloudWatch's has no data."""
-    if (told := one.metric.cloudwatch) is None:
-        return
-    for at in range(0, len(one.values), METRIC_VALUES_MAX):
-        yield [
-            orjson.dumps(
-                {
-                    "MetricName": told.name,
-                    "Dimensions": dimensions,
-                    "Timestamp": time_s,
-                    "Values": one.values[at : at + METRIC_VALUES_MAX],
-                    "Counts": one.counts[at : at + METRIC_VALUES_MAX],
-                    "Unit": told.unit,
-                }
+    def __init__(
+        self,
+        client: Any,
+        whose: Whose,
+        take: Callable[[], Snapshot],
+        metrics: Sequence[Metric],
+        zeros: Callable[[Snapshot], bool] = lambda _: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._whose = whose
+        self._take = take
+        self._metrics = metrics
+        self._zeros = zeros
+        self._sent = take()
+        self._waiting: deque[Request] = deque(maxlen=WAITING_MAX)
+        self._to_be_said = Seldom(clock)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:  # the last numbers of all are sent from another thread
+            now = self._take()
+            self._waiting += requests(now, self._sent, self._metrics, self._whose, zeros=self._zeros(now))
+            self._sent = now
+            try:
+                while self._waiting:
+                    self._send(self._waiting[0])
+                    self._waiting.popleft()
+            except (BotoCoreError, ClientError) as error:
+                if self._to_be_said():
+                    why = code_of(error)
+                    log.warning(
+                        "CloudWatch does not take the metrics: %s; they are kept and sent again",
+                        why,
+                        extra={"event": "metrics-not-taken"},
+                    )
+
+    def last(self) -> None:
+        """The program ends: send what was counted last. A CloudWatch that hangs holds up no stop."""
+        last = threading.Thread(target=self, name="last-metrics", daemon=True)
+        last.start()
+        last.join(LAST_WITHIN_S)
+
+    def _send(self, request: Request) -> None:
+        try:
+            self._client.put_metric_data(Namespace=NAMESPACE, MetricData=request)
+        except ClientError as error:
+            if not (code := code_of(error)).startswith(REFUSED):
+                raise
+            log.error(  # noqa: TRY400 - the code says it, and a traceback no more
+                "CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code}
             )
+
+
+def requests(
+    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], whose: Whose, *, zeros: bool = True
+) -> Iterator[Request]:
+    """What happened between two snapshots of a program, and how it is now, stamped with the time of `now`.
+
+    A zero is a datum too, so that an alarm can tell "none" from "no program", but not where `zeros` says no; of what is
+    not known nothing is claimed. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution
+    that is wider than one request takes goes over several, not coarser.
+    """
+    fresh = now.since(before)
+    told = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
+    widest = max((len(values) for _, values, _ in told), default=0)
+    for at in range(0, widest, METRIC_VALUES_MAX):
+        yield [
+            {
+                "MetricName": metric.name,
+                "Dimensions": dimensions,
+                "Timestamp": round(now.at_s, 3),
+                "Values": values[at : at + METRIC_VALUES_MAX],
+                "Counts": counts[at : at + METRIC_VALUES_MAX],
+                "Unit": metric.unit,
+            }
+            for metric, values, counts in told
+            if len(values) > at
             for dimensions in whose.dimensions
         ]
 
 
-def _packed(data: Sequence[bytes]) -> Iterator[bytes]:
-    frame = b'{"Namespace":"%b","MetricData":[%b]}'
-    namespace = NAMESPACE.encode()
-    chosen: list[bytes] = []
-    size = room = REQUEST_BYTES - len(frame) - len(namespace)
-    for datum in data:
-        if chosen and (len(chosen) == METRIC_DATA_MAX or size < len(datum) + 1):
-            yield frame % (namespace, b",".join(chosen))
-            chosen, size = [], room
-        chosen.append(datum)
-        size -= len(datum) + 1
-    if chosen:
-        yield frame % (namespace, b",".join(chosen))
+def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float], list[int]]:
+    """Each distinct value of a metric, and how often it was."""
+    told = metric.cloudwatch
+    assert told is not None
+    if metric.kind == "gauge":
+        gauge = fresh.gauge(metric.name)
+        return ([], []) if gauge is None else ([round(told.told(gauge, fresh.at_s), 3)], [1])
+    if metric.kind == "counter":
+        counts = fresh.counts.get(metric.name, {})
+        value = sum(value for labels, value in counts.items() if _is_of(metric, labels))
+        return ([float(value)], [1]) if value or (zeros and not told.seldom) else ([], [])
+    if sizes := fresh.counts.get(metric.name):  # by size, in counts
+        of_size = sorted((float(size), int(count)) for (size,), count in sizes.items() if count)
+        return [size for size, _ in of_size], [count for _, count in of_size]
+    whole = Histogram()
+    for labels, histogram in fresh.histograms.get(metric.name, {}).items():
+        if _is_of(metric, labels):
+            whole.merge(histogram)
+    return whole.values_counts()
+
+
+def _is_of(metric: Metric, labels: Labels) -> bool:
+    """Whether a series is of those that CloudWatch's metric adds up."""
+    if metric.cloudwatch is None or metric.cloudwatch.where is None:
+        return True
+    label, begin = metric.cloudwatch.where
+    return labels[metric.labels.index(label)].startswith(begin)

@@ -58,20 +58,6 @@ class Histogram:
         return int(self._counts.sum())
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
-        """How many values each bucket has: BUCKETS numbers."""
-        self._settle()
-        return self._counts
-
-    @classmethod
-    def of_counts(cls, counts: npt.NDArray[Any], largest_ms: float) -> Self:
-        """A histogram with these counts, one for each bucket."""
-        made = cls()
-        made._counts = counts.astype(np.int64)
-        made._largest = largest_ms
-        return made
-
-    @property
     def largest_ms(self) -> float:
         """The largest value, exactly."""
         self._settle()

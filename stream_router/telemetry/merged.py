@@ -5,9 +5,9 @@ A snapshot counts from its child's start. The counts of a child that is gone sta
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -15,16 +15,6 @@ from stream_router.telemetry.snapshot import Snapshot
 
 SNAPSHOTS = "metrics"
 """The folder of the children's snapshots in the state folder."""
-
-ENDED_KEPT = 16
-"""Children that ended and are known each by itself; what earlier ones counted is one sum."""
-
-
-class Child(NamedTuple):
-    """A shard's id and the id of the process that had it."""
-
-    shard_id: str
-    pid: int
 
 
 class Shard(NamedTuple):
@@ -53,61 +43,46 @@ class Merged(NamedTuple):
 
 
 class Merger:
-    """Merges snapshots again and again; remembers what it has seen, so that no sum ever falls.
+    """Merges the snapshots in the state folder again and again; remembers what it has seen, so that no sum ever falls.
 
-    `is_alive` tells whether a process of that id is there. Where a child was seen to be gone, that holds until it says
-    another word: the kernel gives its id to others, threads among them, and its shard may be another host's by then.
+    `is_alive` tells whether a process of that id is there.
     """
 
-    def __init__(self, is_alive: Callable[[int], bool]) -> None:
+    def __init__(self, state_folder: Path, is_alive: Callable[[int], bool]) -> None:
+        self._folder = state_folder / SNAPSHOTS
         self._is_alive = is_alive
+        self._latest: dict[Path, Snapshot] = {}
         self._ended = Snapshot()
-        self._latest: dict[Child, Snapshot] = {}
-        self._gone_at: dict[Child, float] = {}
-        """When those that are gone had said their last word."""
+        """What the children counted that are gone; their files are removed, but for those of `_kept`."""
+        self._kept: set[Path] = set()
 
-    def merge(self, snapshots: Iterable[Snapshot]) -> Merged:
-        """Every snapshot that is there now, with what earlier ones had said. One of no shard is passed over."""
+    def merge(self) -> Merged:
+        """What every child has said by now. A file that is no snapshot is passed over."""
         shards: dict[str, Shard] = {}
-        for told in snapshots:
-            try:
-                child = Child(str(told.states["shard"]), int(told.states["pid"]))
-            except (KeyError, TypeError, ValueError):
-                continue
-            before = self._latest.get(child)
-            if before and before.falls_to(told):
-                self._ended.add(before)  # the kernel gave the process id to a later child of the same shard
-            self._latest[child] = told
-            known = shards.get(child.shard_id)
-            if self._lives(child) and (known is None or known.told.at_s < told.at_s):
-                shards[child.shard_id] = Shard(*child, told)
+        for file in sorted({*self._folder.glob("*.json")} - self._kept):
+            shard_id, _, pid = file.stem.rpartition(".")
+            # Asked before the file is read: what is in the file of a child that was gone is its last word.
+            lives = pid.isdecimal() and self._is_alive(int(pid))
+            with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
+                self._latest[file] = read(file)
+            if lives and (told := self._latest.get(file)):
+                known = shards.get(shard_id)
+                if known is None or known.told.at_s < told.at_s:
+                    shards[shard_id] = Shard(shard_id, int(pid), told)
+            elif not lives:
+                self._let_go(file)
         totals = Snapshot()
         for part in (self._ended, *self._latest.values()):
             totals.add(part)
         return Merged(totals, [shards[name] for name in sorted(shards)])
 
-    def gone(self, before_s: float) -> list[Child]:
-        """Children that ended and said their last word before then (epoch seconds), but for the latest; oldest first.
-
-        Where their snapshots are removed, and `let_go` is told, neither files nor sums grow with each child that ends.
-        """
-        ended = [child for child in self._latest if not self._lives(child)]
-        ended.sort(key=lambda child: self._latest[child].at_s)
-        return [child for child in ended[:-ENDED_KEPT] if self._latest[child].at_s < before_s]
-
-    def let_go(self, child: Child) -> None:
-        """The child's snapshot is there no more: what it counted is of the sum from now on."""
-        self._ended.add(self._latest.pop(child))
-        self._gone_at.pop(child, None)
-
-    def _lives(self, child: Child) -> bool:
-        said_s = self._latest[child].at_s
-        if self._gone_at.get(child) == said_s:
-            return False
-        if self._is_alive(child.pid):
-            return True
-        self._gone_at[child] = said_s
-        return False
+    def _let_go(self, file: Path) -> None:
+        """Its child is gone: else a daemon that dies again and again would fill the folder."""
+        self._ended.add(self._latest.pop(file, Snapshot()))
+        try:
+            file.unlink()
+        except OSError:
+            self._kept.add(file)
 
 
 def snapshot_file(state_folder: Path, shard_id: str, pid: int) -> Path:
@@ -115,11 +90,6 @@ def snapshot_file(state_folder: Path, shard_id: str, pid: int) -> Path:
     return state_folder / SNAPSHOTS / f"{shard_id}.{pid}.json"
 
 
-def read_snapshots(state_folder: Path) -> list[Snapshot]:
-    """Every snapshot of children that live and of those before them; what cannot be read is left out."""
-    found = []
-    for file in sorted((state_folder / SNAPSHOTS).glob("*.json")):
-        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
-            told: Any = orjson.loads(file.read_bytes())
-            found.append(Snapshot.from_dict(told))
-    return found
+def read(file: Path) -> Snapshot:
+    """A child's snapshot. Raises OSError, or what `Snapshot.from_dict` does, where it is none."""
+    return Snapshot.from_dict(orjson.loads(file.read_bytes()))

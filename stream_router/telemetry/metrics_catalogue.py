@@ -14,38 +14,26 @@ PREFIX: Final = "stream_router_"
 Kind = Literal["counter", "gauge", "histogram"]
 
 
-Unit = Literal["count", "seconds", "bytes"]
-
-
-def as_it_is(value: float, now_s: float) -> float | None:  # noqa: ARG001 - others look at the time
-    """What CloudWatch is told of a gauge, mostly."""
-    return value
-
-
-def where_any(value: float, now_s: float) -> float | None:  # noqa: ARG001 - as above
-    """The same of a gauge that is not told while it is 0: most deployments never pay for it."""
-    return value or None
-
-
 class CloudWatch(NamedTuple):
     """A metric as CloudWatch knows it. `seldom`: a zero is not sent, so that most deployments do not pay for it.
 
     `where`: only series of which this label begins so, added up. `told` makes the datum of a gauge and the time (epoch
-    seconds); None is no datum. Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
+    seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
     """
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
     seldom: bool = False
     where: tuple[str, str] | None = None
-    told: Callable[[float, float], float | None] = as_it_is
+    told: Callable[[float, float], float] = lambda value, _: value
 
 
 class Metric(NamedTuple):
     """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
 
     `cloudwatch` says what it is sent as, None where it is not. `bounds` are those of a histogram's buckets in its base
-    unit: a value within 1 % of one may stand on its other side, since the histogram behind it is that fine.
+    unit (the one that the name ends with, else a count): a value within 1 % of one may stand on its other side, since
+    the histogram behind it is that fine.
     """
 
     name: str
@@ -56,30 +44,13 @@ class Metric(NamedTuple):
     bounds: tuple[float, ...] = ()
 
     @property
-    def unit(self) -> Unit:
-        """The base unit that its name carries, as Prometheus wants it."""
-        last = self.name.rpartition("_")[2]
-        return "seconds" if last == "seconds" else "bytes" if last == "bytes" else "count"
-
-    @property
     def full_name(self) -> str:
         """As Prometheus shows it."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
 
-Counter = Literal[
-    "delivered",
-    "failed",
-    "dead_lettered",
-    "dropped",
-    "retried",
-    "calls",
-    "sent_bytes",
-    "records",
-    "batches",
-    "audit_failed",
-]
-"""What a child counts, by its name in snapshots and in `/status`."""
+Counter = Literal["delivered", "dead_lettered", "dropped", "retried", "records", "audit_failed"]
+"""What a child counts, by its name in `/status`."""
 
 Stage = Literal[
     "received_to_stored",
@@ -90,39 +61,28 @@ Stage = Literal[
     "received_to_dead_lettered",
 ]
 
+
+def _counter(name: str, text: str, cloudwatch: CloudWatch | None = None, *labels: str) -> Metric:
+    return Metric(name, "counter", text, labels, cloudwatch)
+
+
+def _gauge(name: str, text: str, cloudwatch: CloudWatch | None = None, *labels: str) -> Metric:
+    return Metric(name, "gauge", text, labels, cloudwatch)
+
+
 COUNTERS: Final[dict[Counter, Metric]] = {
-    "delivered": Metric(
-        "events_delivered", "counter", "Events that EventBridge accepted", (), CloudWatch("RoutingSuccessCount")
+    "delivered": _counter("events_delivered", "Events that EventBridge accepted", CloudWatch("RoutingSuccessCount")),
+    "dead_lettered": _counter(
+        "dead_letters", "Dead letters stored in the queue, whole, by reason", CloudWatch("DeadLetterCount"), "reason"
     ),
-    "failed": Metric(
-        "events_failed",
-        "counter",
-        "Events that were not delivered; each is a stored dead letter",
-        (),
-        CloudWatch("RoutingFailureCount"),
+    "dropped": _counter("events_dropped", "Events that a setting says to drop", CloudWatch("DroppedCount")),
+    "retried": _counter(
+        "retries", "Entries sent again, by the code that they had got", CloudWatch("RetryCount"), "code"
     ),
-    "dead_lettered": Metric(
-        "dead_letters",
-        "counter",
-        "Dead letters stored in the queue, whole, by reason",
-        ("reason",),
-        CloudWatch("DeadLetterCount"),
-    ),
-    "dropped": Metric(
-        "events_dropped", "counter", "Events that a setting says to drop", (), CloudWatch("DroppedCount")
-    ),
-    "retried": Metric(
-        "retries", "counter", "Entries sent again, by the code that they had got", ("code",), CloudWatch("RetryCount")
-    ),
-    "calls": Metric("calls_sent", "counter", "PutEvents calls sent, those that failed too"),
-    "sent_bytes": Metric("sent_bytes", "counter", "Bytes of the entries of these calls, by AWS's formula"),
-    "records": Metric("records_read", "counter", "Kinesis records read"),
-    "batches": Metric("batches", "counter", "Batches of the KCL daemon whose events are all settled"),
-    "audit_failed": Metric(
+    "records": _counter("records_read", "Kinesis records read"),
+    "audit_failed": _counter(
         "audit_failures",
-        "counter",
         "Tries to write audit records that failed, one a second while records wait",
-        (),
         CloudWatch("AuditFailureCount", seldom=True),
     ),
 }
@@ -174,102 +134,54 @@ ENTRIES_PER_CALL: Final = Metric(
 )
 """In a snapshot it is a count by size, which is exact: there are a hundred sizes at most."""
 
-OLDEST_AGE: Final = Metric(
+OLDEST_AGE: Final = _gauge(
     "oldest_unsettled_age_seconds",
-    "gauge",
     "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
-    ("shard",),
     CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
+    "shard",
 )
-HEADROOM: Final = Metric(
+HEADROOM: Final = _gauge(
     "retention_headroom_seconds",
-    "gauge",
     "Time until the stream drops the oldest record that is not settled",
-    ("shard",),
     CloudWatch("RetentionHeadroomSeconds", "Seconds"),
+    "shard",
 )
-BEHIND: Final = Metric(
-    "behind_latest_seconds", "gauge", "What of the stream lies behind the daemon's last batch", ("shard",)
-)
-
 OF_A_CHILD: Final = (
-    *(
-        Metric(name, "gauge", text, ("shard",))
-        for name, text in (
-            ("window_bytes", "Bytes that the child has under way"),
-            ("window_span_seconds", "Time since the oldest record above the checkpoint was opened"),
-            ("calls_in_flight", "PutEvents calls under way"),
-            ("calls_ceiling", "PutEvents calls that may be under way at present"),
-            ("checkpoint_age_seconds", "Time since the last checkpoint that was taken"),
-        )
-    ),
-    BEHIND,
+    _gauge("window_bytes", "Bytes that the child has under way", None, "shard"),
+    _gauge("window_span_seconds", "Time since the oldest record above the checkpoint was opened", None, "shard"),
+    _gauge("calls_in_flight", "PutEvents calls under way", None, "shard"),
+    _gauge("calls_ceiling", "PutEvents calls that may be under way at present", None, "shard"),
+    _gauge("checkpoint_age_seconds", "Time since the last checkpoint that was taken", None, "shard"),
 )
 """What a child says of its shard, without the label in its own snapshot."""
 
-HOLDING: Final = Metric(
-    "holding", "gauge", "1 where the shard holds, and why", ("shard", "reason"), CloudWatch("HoldingShards")
-)
-BREAKER: Final = Metric(
-    "breaker_open", "gauge", "1 while the circuit breaker of PutEvents is open or probes", ("shard",)
-)
-TIME: Final = Metric(
+HOLDING: Final = _gauge("holding", "1 where the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
+TIME: Final = _counter(
     "child_time_seconds",
-    "counter",
     "Where the children's time went: waiting (for records), work, bus, holding, deadLetters",
-    ("activity",),
+    None,
+    "activity",
 )
-SNAPSHOT_AGE: Final = Metric("snapshot_age_seconds", "gauge", "Age of what the child last said", ("shard",))
-HANGING: Final = Metric(
-    "hanging",
-    "gauge",
-    "1 where the shard's child does not go on, or its daemon brings it nothing",
-    ("shard",),
-    CloudWatch("HangingProcesses", seldom=True, told=where_any),
-)
-
-UNREAD: Final = Metric(
+UNREAD: Final = _gauge(
     "unread_shards",
-    "gauge",
     "Shards of the stream that no worker reads; absent where it cannot be asked",
-    (),
     CloudWatch("UnreadShards"),
 )
-RULE_MATCHED: Final = Metric(
+RULE_MATCHED: Final = _gauge(
     "rule_matched",
-    "gauge",
     "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
-    (),
     CloudWatch("RuleUnmatched", told=lambda matched, _: 1.0 - matched),
 )
-CATCH_UP: Final = Metric(
+CATCH_UP: Final = _gauge(
     "catch_up_seconds",
-    "gauge",
     "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
 )
-DAEMON_UP: Final = Metric(
-    "daemon_up",
-    "gauge",
-    "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1",
-    (),
-    CloudWatch("DaemonDown", seldom=True, told=lambda up, _: None if up else 1.0),
+DAEMON_UP: Final = _gauge("daemon_up", "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1")
+DAEMON_RESTARTS: Final = _counter(
+    "daemon_restarts", "Times that the KCL daemon was started again", CloudWatch("DaemonRestartCount", seldom=True)
 )
-DAEMON_RESTARTS: Final = Metric(
-    "daemon_restarts",
-    "counter",
-    "Times that the KCL daemon was started again",
-    (),
-    CloudWatch("DaemonRestartCount", seldom=True),
-)
-DAEMON_MEMORY: Final = Metric("daemon_resident_memory_bytes", "gauge", "Memory of the KCL daemon's JVM that is in RAM")
-BUS_UNASKED: Final = Metric(
-    "bus_unasked_seconds",
-    "gauge",
-    "Time since the event bus could last be asked; 0 while it answers",
-    (),
-    CloudWatch("BusUnaskedSeconds", "Seconds", seldom=True, told=where_any),
-)
-BUILD: Final = Metric("build_info", "gauge", "The program and its version", ("program", "version"))
+DAEMON_MEMORY: Final = _gauge("daemon_resident_memory_bytes", "Memory of the KCL daemon's JVM that is in RAM")
+BUILD: Final = _gauge("build_info", "The program and its version", None, "program", "version")
 
 CONSUMER: Final[tuple[Metric, ...]] = (
     *COUNTERS.values(),
@@ -280,29 +192,24 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     HEADROOM,
     *OF_A_CHILD,
     HOLDING,
-    BREAKER,
-    SNAPSHOT_AGE,
-    HANGING,
     UNREAD,
     RULE_MATCHED,
     CATCH_UP,
     DAEMON_UP,
     DAEMON_RESTARTS,
     DAEMON_MEMORY,
-    BUS_UNASKED,
     BUILD,
 )
 """Every family of the consumer's `/metrics`, in its order."""
 
-REQUESTS: Final = Metric(
-    "receiver_requests", "counter", "Requests by source, status and reason", ("source", "code", "reason")
+REQUESTS: Final = _counter(
+    "receiver_requests", "Requests by source, status and reason", None, "source", "code", "reason"
 )
-RECORDS_FAILED: Final = Metric(
+RECORDS_FAILED: Final = _counter(
     "receiver_records_failed",
-    "counter",
     "Kinesis records refused, by AWS's code (TimedOut, NoAnswer where there is none)",
-    ("code",),
     CloudWatch("RecordsFailedCount"),
+    "code",
 )
 DURATION: Final = Metric(
     "receiver_request_duration_seconds",
@@ -317,63 +224,45 @@ DURATION: Final = Metric(
 )
 """Finest where an ordinary answer comes (5 to 100 ms); 0.9 s is the promise."""
 
-CERTIFICATE_END: Final = Metric(
-    "receiver_tls_certificate_end_timestamp_seconds",
-    "gauge",
-    "When the certificate in force ends; absent without one",
-    (),
-    # An alarm compares with a number, and knows no time of day.
-    CloudWatch("CertificateRemainingSeconds", "Seconds", seldom=True, told=lambda end_s, now_s: end_s - now_s),
-)
-STREAM_UP: Final = Metric(
-    "receiver_stream_up",
-    "gauge",
-    "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
-    (),
-    CloudWatch("StreamDown", told=lambda up, _: 1 - up),
-)
-
-
-def _receiver(name: str, kind: Kind, text: str, cloudwatch: CloudWatch | None = None) -> Metric:
-    return Metric(f"receiver_{name}", kind, text, (), cloudwatch)
-
-
 RECEIVER: Final[tuple[Metric, ...]] = (
     REQUESTS,
     RECORDS_FAILED,
-    _receiver("events_stored", "counter", "Events that the stream took"),
-    _receiver("events_spilled", "counter", "Events that went to the spill on disk"),
-    _receiver("events_refused", "counter", "Events of requests answered 503, since they could not be stored in time"),
-    _receiver("calls", "counter", "PutRecords calls (events a call: events_stored by calls)"),
-    _receiver("records", "counter", "Kinesis records sent (events a record: events_stored by records)"),
-    _receiver(
-        "spill_damaged",
-        "counter",
+    _counter("receiver_events_stored", "Events that the stream took"),
+    _counter("receiver_events_spilled", "Events that went to the spill on disk"),
+    _counter("receiver_events_refused", "Events of requests answered 503, since they could not be stored in time"),
+    _counter(
+        "receiver_spill_damaged",
         "Spilled events that were damaged or missing when they were looked for",
         CloudWatch("SpillDamagedCount"),
     ),
-    STREAM_UP,
-    _receiver("buckets_refusing", "gauge", "Buckets that the stream refuses while it takes others"),
-    _receiver("spilled_events", "gauge", "Events that wait in the spill", CloudWatch("SpilledEvents")),
-    _receiver("spill_bytes", "gauge", "Bytes of the spill's files", CloudWatch("SpillBytes", "Bytes")),
-    _receiver(
-        "spill_oldest_age_seconds",
-        "gauge",
+    _gauge(
+        "receiver_stream_up",
+        "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
+        CloudWatch("StreamDown", told=lambda up, _: 1 - up),
+    ),
+    _gauge("receiver_buckets_refusing", "Buckets that the stream refuses while it takes others"),
+    _gauge("receiver_spilled_events", "Events that wait in the spill", CloudWatch("SpilledEvents")),
+    _gauge("receiver_spill_bytes", "Bytes of the spill's files", CloudWatch("SpillBytes", "Bytes")),
+    _gauge(
+        "receiver_spill_oldest_age_seconds",
         "Age of the oldest event in the spill",
         CloudWatch("SpillOldestAgeSeconds", "Seconds"),
     ),
-    _receiver(
-        "spill_failing",
-        "gauge",
+    _gauge(
+        "receiver_spill_failing",
         "1 where the spill takes nothing, or cannot be read, for whatever reason",
         CloudWatch("SpillFailing"),
     ),
-    _receiver("connections", "gauge", "Connections that are open, counted from accept"),
-    _receiver("held_bytes", "gauge", "Bytes of requests and events in memory (STREAM_ROUTER_MAX_HELD_BYTES)"),
-    CERTIFICATE_END,
-    _receiver("up", "gauge", "1 while the receiver serves"),
-    _receiver("ready", "gauge", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),
-    _receiver("heartbeat_timestamp_seconds", "gauge", "When its event loop last came round"),
+    _gauge("receiver_connections", "Connections that are open, counted from accept"),
+    _gauge("receiver_held_bytes", "Bytes of requests and events in memory (STREAM_ROUTER_MAX_HELD_BYTES)"),
+    _gauge(
+        "receiver_tls_certificate_end_timestamp_seconds",
+        "When the certificate in force ends; absent without one",
+        # An alarm compares with a number, and knows no time of day.
+        CloudWatch("CertificateRemainingSeconds", "Seconds", told=lambda end_s, now_s: end_s - now_s),
+    ),
+    _gauge("receiver_up", "1 while the receiver serves"),
+    _gauge("receiver_ready", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),
     DURATION,
     BUILD,
 )
@@ -400,5 +289,9 @@ RECEIVER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (*ANSWERED, *(metric for met
 CONSUMER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
     *STAGES.values(),
     *(metric for metric in CONSUMER if metric.cloudwatch),
+    COUNTERS["dead_lettered"]._replace(
+        text="Events that were not delivered; each is a stored dead letter",
+        cloudwatch=CloudWatch("RoutingFailureCount"),
+    ),
 )
 """Everything that a program sends to CloudWatch."""

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.metrics_catalogue import BUILD, PREFIX, Metric
+from stream_router.telemetry.metrics_catalogue import BUILD, ENTRIES_PER_CALL, PREFIX, Metric
 from stream_router.telemetry.snapshot import Labels, Snapshot
 
 
@@ -58,7 +58,7 @@ def _filled(family: Any, values: Mapping[Labels, float]) -> Family:
 def _histogram(metric: Metric, snapshot: Snapshot) -> Family:
     """A classic one. Of milliseconds it is one of seconds; sums are those of the buckets' values, within 1 %."""
     family = HistogramMetricFamily(*_head(metric), labels=metric.labels)
-    if metric.unit == "count":
+    if metric is ENTRIES_PER_CALL:
         sizes = {float(size): int(count) for (size,), count in snapshot.counts.get(metric.name, {}).items()}
         family.add_metric([], _cumulative(sizes, metric.bounds), sum(size * count for size, count in sizes.items()))
         return family

@@ -6,7 +6,6 @@ The child's word ages: a child that is stopped says nothing more, and its lag gr
 from typing import Literal, NamedTuple
 
 from stream_router.telemetry.merged import Shard
-from stream_router.telemetry.metrics_catalogue import BEHIND
 
 CALLBACK_WITHIN_S = 10.0
 """A shard without a callback for longer is not known to be caught up (docs/contract.md, "CloudWatch")."""
@@ -35,7 +34,7 @@ def lag(shard: Shard, now_s: float) -> Lag:
         return Lag(None, None, caught_up=False)
     said_ago_s = max(0.0, now_s - shard.told.at_s)
     callback_ago_s += said_ago_s
-    behind_s = shard.told.gauge(BEHIND.name)
+    behind_s = shard.number("behindS")
     unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
     if received_ms is None and behind_s is None:

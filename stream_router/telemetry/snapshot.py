@@ -36,11 +36,6 @@ class Snapshot:
         """A counter over all of its labels."""
         return sum(self.counts.get(name, {}).values())
 
-    def falls_to(self, later: "Snapshot") -> bool:
-        """Whether a counter of `later` is lower: then it is another process's."""
-        before = ((name, labels, value) for name, series in self.counts.items() for labels, value in series.items())
-        return any(later.count(name, labels) < value for name, labels, value in before)
-
     def gauge(self, name: str, labels: Labels = ()) -> float | None:
         """What a gauge says; None where that is not known."""
         return self.gauges.get(name, {}).get(labels)

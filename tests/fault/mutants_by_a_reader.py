@@ -180,9 +180,9 @@ PIPELINE = {
 TELEMETRY = {
     "a restarted child's counts are forgotten": Mutant(
         "telemetry/merged.py",
-        "                self._ended.add(before)",
-        "                pass",
-        ("tests/unit/test_merged.py",),
+        "        self._ended.add(self._latest.pop(file, Snapshot()))\n",
+        "        self._latest.pop(file, None)\n",
+        ("tests/unit/test_snapshot.py",),
     ),
     "histograms are merged by averaging": Mutant(
         "telemetry/histogram.py",
@@ -203,10 +203,10 @@ TELEMETRY = {
         ("tests/unit/test_shard_snapshot.py",),
     ),
     "metrics that CloudWatch did not take are gone": Mutant(
-        "telemetry/cloudwatch_sender.py",
+        "telemetry/cloudwatch.py",
         "                    self._send(self._waiting[0])\n                    self._waiting.popleft()\n",
         "                    self._send(self._waiting.popleft())\n",
-        ("tests/unit/test_status.py",),
+        ("tests/unit/test_cloudwatch.py",),
     ),
 }
 

@@ -87,7 +87,7 @@ def test_anything_else_is_refused(serve: Serve, method: str, path: str, code: in
 
 def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """More silent connections than are served at once: the oldest are closed at once, later all of them."""
-    monkeypatch.setattr(admin_server, "WHOLE_S", 1.0)
+    monkeypatch.setattr(admin_server._Handler, "timeout", 1.0)
     monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
     url = serve()
     host, port = url.removeprefix("http://").split(":")

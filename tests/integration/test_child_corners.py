@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.supervisor.properties import CHILD_COMMAND, CHILD_VARIABLE
-from stream_router.telemetry.merged import read_snapshots
 from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
+from tests.told import read_snapshots
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_dropped_event_is_checkpointed_and_counted(fake_aws: FakeAwsProcess, t
     assert sorted(line["eventId"] for line in fake_aws.lines("PutEvents")) == [f"{1:032x}", f"{3:032x}"]
     assert fake_aws.lines("SendMessageBatch") == []
     (snapshot,) = read_snapshots(tmp_path)
-    counted = [snapshot.total(COUNTERS[name].name) for name in ("delivered", "dropped", "failed")]
+    counted = [snapshot.total(COUNTERS[name].name) for name in ("delivered", "dropped", "dead_lettered")]
     assert counted == [2, 2, 0]
 
 

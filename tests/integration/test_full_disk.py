@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from stream_router.telemetry import audit
-from stream_router.telemetry.merged import read_snapshots
 from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests import small_disk
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
+from tests.told import read_snapshots
 
 BATCH = 200
 FULL_S = 6.0

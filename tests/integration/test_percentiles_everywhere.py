@@ -22,9 +22,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Standing
 from stream_router.local import report
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.cloudwatch_sender import Sender
-from stream_router.telemetry.merged import read_snapshots
+from stream_router.telemetry.cloudwatch import Sender, Whose
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, COUNTERS
 from stream_router.telemetry.snapshot import Snapshot
 from tests.chromium import PROGRAM as CHROMIUM
@@ -33,6 +31,7 @@ from tests.daemon import Child, envelope, prove
 from tests.environment import QUEUE
 from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
+from tests.told import read_snapshots
 
 EVENTS = 6_000
 STAGE = "received_to_accepted"

@@ -125,13 +125,13 @@ class Fleet:
         owners = [row.get("leaseOwner") for row in rows if str(row["leaseKey"]).startswith("shardId-")]
         return {name: owners.count(name) for name in self.processes}
 
-    def sent_bytes(self) -> dict[str, float]:
-        """Bytes that each consumer has sent to the bus since it started."""
+    def delivered(self) -> dict[str, float]:
+        """Events that each consumer has brought to the bus since it started."""
         found = {}
         for name, port in self.ports.items():
             if name in self.processes:
                 page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text.splitlines()
-                lines = [line for line in page if line.startswith("stream_router_sent_bytes_total")]
+                lines = [line for line in page if line.startswith("stream_router_events_delivered_total")]
                 found[name] = sum(float(line.rsplit(" ", 1)[1]) for line in lines)
         return found
 
@@ -182,9 +182,9 @@ def test_four_consumers_share_the_shards_of_two_and_lose_nothing(
         until(fleet.is_fair, BALANCED_WITHIN_S, "none is idle, none has more than 1.5 times the mean")
         balanced_s = time.monotonic() - joined
         time.sleep(10)
-        before = fleet.sent_bytes()
+        before = fleet.delivered()
         time.sleep(WATCHED_S)
-        after = fleet.sent_bytes()
+        after = fleet.delivered()
     moved = {name: after[name] - before[name] for name in after}
     mean = sum(moved.values()) / len(moved)
     four = fleet.rate(8)

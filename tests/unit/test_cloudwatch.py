@@ -1,79 +1,155 @@
-"""PutMetricData requests: what docs/contract.md, "CloudWatch", names, within the limits that botocore's model has."""
+"""What CloudWatch is sent: what docs/contract.md names, within the service's limits, each count once."""
 
 from typing import Any
 
-import orjson
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
-from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.metrics_catalogue import ENTRIES_PER_CALL, STAGES
+from stream_router.telemetry.cloudwatch import NAMESPACE, WAITING_MAX, Sender, Whose, requests
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import (
+    CONSUMER_IN_CLOUDWATCH,
+    DURATION,
+    ENTRIES_PER_CALL,
+    RECEIVER_IN_CLOUDWATCH,
+    REQUESTS,
+    STAGE_LATENCY,
+)
+from stream_router.telemetry.snapshot import Numbers, Snapshot
+from tests.told import snapshot
 
 MODEL = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"))
-WHOSE = cloudwatch.Whose("us-east-1", "router")
-LATENCY = STAGES["received_to_accepted"]
-
-
-def read(bodies: list[bytes]) -> list[dict[str, Any]]:
-    return [orjson.loads(body) for body in bodies]
-
-
-def whole(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """The data without the dimension Application: each metric once."""
-    return [datum for datum in request["MetricData"] if len(datum["Dimensions"]) == 2]
+WHOSE = Whose("eu-west-1", "router")
 
 
 def test_a_request_is_what_the_contract_and_the_service_model_say() -> None:
-    """Namespace, dimensions on each datum, Values and Counts; the service's model accepts the request."""
-    [body] = cloudwatch.bodies(
-        [cloudwatch.Series(LATENCY, [1.5, 20.0], [3, 1])], WHOSE._replace(region="eu-west-1"), 1767225600.123
-    )
-    request = orjson.loads(body)
-    assert request["Namespace"] == "CXoneEventRouter"
-    datum, of_application = request["MetricData"]
-    assert datum["MetricName"] == "RoutingLatencyMilliseconds"
-    assert datum["Values"] == [1.5, 20.0]
-    assert datum["Counts"] == [3, 1]
+    """Namespace, dimensions on each datum, Values and Counts of a distribution; the service's model accepts it."""
+    now = snapshot("a", 1, 20, at=1767225600.1234, latencies_ms=[1.5, 20.0, 20.0])
+    (request,) = requests(now, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE)
+    shape = MODEL.operation_model("PutMetricData").input_shape
+    assert shape is not None
+    validate_parameters({"Namespace": NAMESPACE, "MetricData": request}, shape)
+    of = {name: [one for one in request if one["MetricName"] == name] for name in ("RoutingLatencyMilliseconds",)}
+    datum, of_application = of["RoutingLatencyMilliseconds"]
+    assert (NAMESPACE, datum["Counts"], datum["Timestamp"]) == ("CXoneEventRouter", [1, 2], 1767225600.123)
+    assert datum["Values"] == pytest.approx([1.5, 20.0], rel=0.01)
     assert datum["Dimensions"] == [
         {"Name": "SourceSystem", "Value": "NICE_CXone"},
         {"Name": "Region", "Value": "eu-west-1"},
     ]
     assert of_application["Dimensions"][2:] == [{"Name": "Application", "Value": "router"}]
-    assert of_application | {"Dimensions": datum["Dimensions"]} == datum
-    shape = MODEL.operation_model("PutMetricData").input_shape
-    assert shape is not None
-    validate_parameters(request, shape)
+    sums = {one["MetricName"]: one["Values"] for one in request if len(one["Values"]) == 1}
+    assert sums["RoutingSuccessCount"] == [20.0]
+    assert sums["RoutingFailureCount"] == sums["DeadLetterCount"] == [1.0]
+    assert sums["EntriesPerCall"] == [10.0]
+    assert "AuditFailureCount" not in sums, "seldom: nobody pays for its zeros"
 
 
 def test_a_wide_distribution_goes_over_several_requests_and_loses_no_value() -> None:
-    """No request has more than 150 distinct values of a metric; all requests together have every value and count."""
-    values = [float(number) for number in range(401)]
-    counts = [number % 7 + 1 for number in range(401)]
-    wide = cloudwatch.Series(LATENCY, values, counts)
-    small = cloudwatch.Series(ENTRIES_PER_CALL, [10.0], [5])
-    requests = read(cloudwatch.bodies([wide, small], WHOSE, 0.0))
-    assert len(requests) == 3
+    """No request has more than 150 distinct values of a metric, or is larger than CloudWatch takes."""
+    whole = Histogram()
+    whole.record([1.021**number for number in range(401) for _ in range(number % 7 + 1)])
+    wide = Snapshot(
+        1.0,
+        {ENTRIES_PER_CALL.name: {("10",): 5}},
+        {},
+        {STAGE_LATENCY.name: {(stage,): whole for stage in ("received_to_accepted", "read_to_sent")}},
+    )
     found: list[tuple[float, int]] = []
-    for request in requests:
-        of_metric = [datum for datum in whole(request) if datum["MetricName"] == "RoutingLatencyMilliseconds"]
-        assert len(of_metric) == 1
-        assert len(of_metric[0]["Values"]) <= 150
-        found += zip(of_metric[0]["Values"], of_metric[0]["Counts"], strict=True)
-    assert found == list(zip(values, counts, strict=True))
-    assert sum(len(whole(request)) for request in requests) == 4
+    made = list(requests(wide, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE))
+    for request in made:
+        assert len(str(request)) < 1_000_000
+        (part, _) = (one for one in request if one["MetricName"] == "RoutingLatencyMilliseconds")
+        assert len(part["Values"]) <= 150
+        found += zip(part["Values"], part["Counts"], strict=True)
+    assert len(made) > 1
+    assert found == list(zip(*whole.values_counts(), strict=True))
 
 
-def test_no_request_is_larger_or_fuller_than_cloudwatch_takes() -> None:
-    """At most 1,000 data and 1 MB a request, however many metrics there are."""
-    many = [cloudwatch.Series(ENTRIES_PER_CALL, [float(number)] * 150, [1] * 150) for number in range(2_500)]
-    bodies = cloudwatch.bodies(many, WHOSE, 1767225600.0)
-    assert all(len(body) <= 1_000_000 for body in bodies)
-    sizes = [len(request["MetricData"]) for request in read(bodies)]
-    assert max(sizes) <= 1_000
-    assert sum(sizes) == 5_000
+def taken(at_s: float, answers: dict[tuple[str, str, str], int], **gauges: float) -> Snapshot:
+    told: Numbers = {f"receiver_{name}": {(): value} for name, value in gauges.items()}
+    return Snapshot(at_s, {REQUESTS.name: dict(answers.items())}, told, {DURATION.name: {(): Histogram()}})
 
 
-def test_nothing_measured_is_no_request() -> None:
-    """A metric without values is left out; if all are, nothing is sent."""
-    assert cloudwatch.bodies([cloudwatch.Series(LATENCY, [], [])], WHOSE, 0.0) == []
+def test_it_hears_what_happened_since_by_class_of_status() -> None:
+    """Zeros too, but for what is seldom; a gauge as an alarm wants it, and of what is not known nothing."""
+    before = taken(10.0, {("default", "202", "stored"): 5, ("a", "401", "stale"): 1})
+    now = taken(
+        *(70.0, {("default", "202", "stored"): 7, ("a", "401", "stale"): 2, ("a", "503", "busy"): 1}),
+        stream_up=0.0,
+        tls_certificate_end_timestamp_seconds=100.0,
+    )
+    (request,) = requests(now, before, RECEIVER_IN_CLOUDWATCH, WHOSE)
+    assert {one["MetricName"]: one["Values"][0] for one in request} == {
+        "Answered2xxCount": 2.0,
+        "Answered4xxCount": 1.0,
+        "Answered5xxCount": 1.0,
+        "Answered401Count": 1.0,
+        "RecordsFailedCount": 0.0,
+        "SpillDamagedCount": 0.0,
+        "StreamDown": 1.0,
+        "CertificateRemainingSeconds": 30.0,
+    }
+    (nothing,) = requests(now, now, RECEIVER_IN_CLOUDWATCH, WHOSE)
+    assert "Answered401Count" not in {one["MetricName"] for one in nothing}
+    assert not list(requests(Snapshot(), Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE, zeros=False))
+
+
+class CloudWatch:
+    """Keeps what it took; `trouble` is raised instead, while there is one."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.trouble: Exception | None = None
+
+    def put_metric_data(self, **request: Any) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.taken += request["MetricData"]
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": ""}}, "PutMetricData")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kept"),
+    [
+        (EndpointConnectionError(endpoint_url="http://x"), True),
+        (refused("AccessDenied"), True),
+        (refused("Throttling"), True),
+        (refused("InvalidParameterValue"), False),
+    ],
+)
+def test_counts_are_sent_once_whatever_cloudwatch_does(
+    trouble: Exception, kept: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What does not get through goes later, stamped as it was; what is refused for its content is given up."""
+    service, at = CloudWatch(), [taken(0.0, {})]
+    send = Sender(service, WHOSE, lambda: at[0], RECEIVER_IN_CLOUDWATCH)
+    service.trouble = trouble
+    for minute in (1, 2, 3):
+        service.trouble = trouble if minute < 3 else None
+        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
+        send()
+    answered = [one for one in service.taken if one["MetricName"] == "Answered2xxCount" and len(one["Dimensions"]) == 2]
+    assert [(one["Timestamp"], one["Values"]) for one in answered] == [
+        (60.0 * minute, [1.0]) for minute in ((1, 2, 3) if kept else (3,))
+    ]
+    assert len(caplog.records) == (1 if kept else 2)
+
+
+def test_what_waits_for_a_cloudwatch_that_never_answers_is_bounded() -> None:
+    """Some hours of it; then the oldest goes."""
+    service, at = CloudWatch(), [taken(0.0, {})]
+    send = Sender(service, WHOSE, lambda: at[0], RECEIVER_IN_CLOUDWATCH)
+    service.trouble = EndpointConnectionError(endpoint_url="http://x")
+    for minute in range(1, WAITING_MAX + 50):
+        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
+        send()
+    service.trouble = None
+    send()
+    assert len({one["Timestamp"] for one in service.taken}) == WAITING_MAX - 1

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stream_router.model import DeadLetter, Entry, Event, Reason
-from stream_router.telemetry.merged import Merger, Shard
-from stream_router.telemetry.metrics_catalogue import BEHIND, TIME
+from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import lag, state
 from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
@@ -22,8 +22,7 @@ BEGAN = World().now
 def shard(**told: Any) -> Shard:
     """A shard whose child spoke at NOW; caught up unless `told` otherwise."""
     said = caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told})
-    (found,) = Merger(lambda _: True).merge([said]).shards
-    return found
+    return Shard("a", 1, said)
 
 
 def test_the_age_is_zero_only_when_caught_up() -> None:
@@ -48,7 +47,7 @@ def test_the_age_is_that_of_the_oldest_unsettled_event() -> None:
 
 def test_what_is_not_read_yet_counts_too() -> None:
     """The daemon says how far behind its batch the stream's end is."""
-    known = lag(shard(gauges={BEHIND.name: 90.0}), NOW)
+    known = lag(shard(behindS=90.0), NOW)
     assert (known.oldest_age_s, known.caught_up) == (91.0, False)
 
 
@@ -113,8 +112,7 @@ def told(life: Life) -> Shard:
     """What the life's child says now, on a wall clock that began when its events were received."""
     said = Snapshot(wall_s(life), states={"shard": "shard-1", "pid": 1})
     life.told.vitals(said)
-    (found,) = Merger(lambda _: True).merge([said]).shards
-    return found
+    return Shard("a", 1, said)
 
 
 def wall_s(life: Life) -> float:

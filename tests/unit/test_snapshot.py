@@ -1,20 +1,25 @@
-"""The one snapshot of a program's numbers: added up, set apart from an earlier one, through JSON, into CloudWatch."""
+"""The snapshots: added up, set apart from an earlier one, through JSON, merged over children."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.telemetry import cloudwatch, prometheus
-from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.cloudwatch_sender import WAITING_MAX, Sender
+from stream_router.consumer.child.vitals import in_binary
+from stream_router.telemetry import prometheus
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.metrics_catalogue import DURATION, RECEIVER, RECEIVER_IN_CLOUDWATCH, REQUESTS
-from stream_router.telemetry.snapshot import Numbers, Snapshot
+from stream_router.telemetry.merged import SNAPSHOTS, Merger
+from stream_router.telemetry.metrics_catalogue import COUNTERS, RECEIVER, STAGE_LATENCY, TIME
+from stream_router.telemetry.snapshot import Snapshot
+from tests.told import merged, say, snapshot
 
+DELIVERED = COUNTERS["delivered"].name
+WHOLE_WAY = ("received_to_accepted",)
 NAMES = st.sampled_from(["a", "b"])
 LABELS = st.tuples(st.sampled_from(["x", "y,|\n"]), st.sampled_from(["", "z"]))
 NUMBERS = st.dictionaries(NAMES, st.dictionaries(LABELS, st.integers(0, 10**12), min_size=1), max_size=2)
@@ -33,19 +38,12 @@ def snapshots(draw: Any) -> Snapshot:
     return Snapshot(draw(st.floats(0, 2e9)), draw(NUMBERS), draw(NUMBERS), histograms, {"state": "ready"})
 
 
-def counted(snapshot: Snapshot) -> dict[str, Any]:
+def counted(told: Snapshot) -> Iterator[tuple[Any, ...]]:
     """What was counted, of what is not 0."""
-    told = snapshot.to_dict()
-    counts = {name: sorted(row for row in rows if row[-1]) for name, rows in told["counts"].items()}
-    histograms = {
-        name: sorted((row[:-1], row[-1]["buckets"]) for row in rows if row[-1]["buckets"])
-        for name, rows in told["histograms"].items()
-    }
-    return {
-        name: rows
-        for name, rows in (*counts.items(), *((f"h {name}", rows) for name, rows in histograms.items()))
-        if rows
-    }
+    for name, rows in told.counts.items():
+        yield from ((name, labels, count) for labels, count in rows.items() if count)
+    for name, histograms in told.histograms.items():
+        yield from ((name, labels, str(one.to_dict()["buckets"])) for labels, one in histograms.items() if one.count)
 
 
 @given(snapshots())
@@ -61,115 +59,69 @@ def test_what_is_added_is_what_was_counted_since(one: Snapshot, other: Snapshot)
     total.add(one)
     before = Snapshot.from_dict(total.to_dict())
     total.add(other)
-    assert counted(total.since(before)) == counted(other)
-
-
-@pytest.mark.parametrize("data", [{}, {"at": 1, "counts": [], "gauges": {}, "histograms": {}, "states": {}}])
-def test_what_is_no_snapshot_is_refused(data: dict[str, Any]) -> None:
-    """A file that another program wrote is passed over by who reads it."""
-    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        Snapshot.from_dict(data)
-
-
-def taken(at_s: float, answers: dict[tuple[str, str, str], int], **gauges: float) -> Snapshot:
-    told: Numbers = {f"receiver_{name}": {(): value} for name, value in gauges.items()}
-    counts: Numbers = {REQUESTS.name: dict(answers.items())}
-    return Snapshot(at_s, counts, told, {DURATION.name: {(): histogram([5.0] * len(answers))}})
-
-
-def test_cloudwatch_hears_what_happened_since_by_class_of_status() -> None:
-    """Zeros too, but for what is seldom; a gauge as an alarm wants it, and of what is not known nothing."""
-    before = taken(10.0, {("default", "202", "stored"): 5, ("a", "401", "stale"): 1})
-    now = taken(
-        *(70.0, {("default", "202", "stored"): 7, ("a", "401", "stale"): 2, ("a", "503", "busy"): 1}),
-        stream_up=0.0,
-        tls_certificate_end_timestamp_seconds=100.0,
-    )
-    told = {
-        one.metric.cloudwatch.name: list(one.values)
-        for one in cloudwatch.series(now, before, RECEIVER_IN_CLOUDWATCH)
-        if one.metric.cloudwatch and one.metric.kind != "histogram"
-    }
-    assert told == {
-        "Answered2xxCount": [2.0],
-        "Answered4xxCount": [1.0],
-        "Answered5xxCount": [1.0],
-        "Answered401Count": [1.0],
-        "RecordsFailedCount": [0.0],
-        "SpillDamagedCount": [0.0],
-        "StreamDown": [1.0],
-        "CertificateRemainingSeconds": [30.0],
-    }
-    nothing = [one.metric.cloudwatch for one in cloudwatch.series(now, now, RECEIVER_IN_CLOUDWATCH)]
-    assert not any(told is not None and told.name == "Answered401Count" for told in nothing)
+    assert set(counted(total.since(before))) == set(counted(other))
 
 
 def test_prometheus_shows_a_counter_of_which_nothing_was_counted_and_no_unknown_gauge() -> None:
     """`rate` needs its first sample; `absent` tells what is not known from 0."""
-    text = prometheus.page(taken(1.0, {}), RECEIVER, "receive").decode()
+    text = prometheus.page(Snapshot(1.0), RECEIVER, "receive").decode()
     assert "\nstream_router_receiver_events_stored_total 0.0\n" in text
     assert "\nstream_router_receiver_stream_up" not in text
     assert 'stream_router_build_info{program="receive"' in text
 
 
-class CloudWatch:
-    """Keeps what it took; `trouble` is raised instead, while there is one."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self.trouble: Exception | None = None
-
-    def put_metric_data(self, **request: Any) -> None:
-        if self.trouble:
-            raise self.trouble
-        self.taken.append(request)
-
-    def sum(self, name: str) -> float:
-        data = [datum for request in self.taken for datum in request["MetricData"]]
-        return sum(sum(one["Values"]) for one in data if one["MetricName"] == name and len(one["Dimensions"]) == 2)
+# --- of many children
 
 
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": ""}}, "PutMetricData")
+def test_counts_and_histograms_of_all_shards_are_added_up_and_of_two_children_the_newer_one_speaks() -> None:
+    """Percentiles come from the sum: of 1 to 900, 1 to 40 and 1 to 60 ms, not from averages."""
+    found = merged(snapshot("a", 1, 900), snapshot("b", 3, 40, at=9.0), snapshot("b", 2, 60, at=8.0))
+    latency = found.totals.histogram(STAGE_LATENCY.name, WHOLE_WAY)
+    assert (found.totals.count(DELIVERED), latency.count, latency.largest_ms) == (1000, 1000, 900)
+    assert latency.percentile(60) == pytest.approx(500, rel=0.011)
+    assert [(shard.shard_id, shard.pid) for shard in found.shards] == [("a", 1), ("b", 3)]
 
 
-@pytest.mark.parametrize(
-    ("trouble", "kept"),
-    [
-        (EndpointConnectionError(endpoint_url="http://x"), True),
-        (refused("AccessDenied"), True),
-        (refused("Throttling"), True),
-        (refused("InvalidParameterValue"), False),
-    ],
-)
-def test_counts_are_sent_once_whatever_cloudwatch_does(
-    trouble: Exception, kept: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What does not get through goes later, stamped as it was; what is refused for its content is given up."""
-    service, at = CloudWatch(), [taken(0.0, {})]
-    send = Sender(service, Whose("eu-central-1", "app"), lambda: at[0], RECEIVER_IN_CLOUDWATCH)
-    service.trouble = trouble
-    for minute in (1, 2):
-        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
-        send()
-    service.trouble = None
-    at[0] = taken(180.0, {("default", "202", "stored"): 3})
-    send()
-    assert service.sum("Answered2xxCount") == (3.0 if kept else 1.0)
-    assert len({datum["Timestamp"] for request in service.taken for datum in request["MetricData"]}) == (
-        3 if kept else 1
-    )
-    assert len(caplog.records) == (1 if kept else 2)
+SAID = st.tuples(st.sampled_from("ab"), st.integers(1, 3), st.integers(0, 50), st.booleans())
 
 
-def test_what_waits_for_a_cloudwatch_that_never_answers_is_bounded() -> None:
-    """Some hours of it; then the oldest goes."""
-    service, at = CloudWatch(), [taken(0.0, {})]
-    send = Sender(service, Whose("eu-central-1", "app"), lambda: at[0], RECEIVER_IN_CLOUDWATCH)
-    service.trouble = EndpointConnectionError(endpoint_url="http://x")
-    for minute in range(1, WAITING_MAX + 50):
-        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
-        send()
-    service.trouble = None
-    send()
-    assert len(service.taken) <= WAITING_MAX + 1
+@given(st.lists(SAID, max_size=12))
+def test_no_sum_ever_falls_and_none_counts_twice(steps: list[tuple[str, int, int, bool]]) -> None:
+    """Children speak and die, in any order: each one's last word stays in the sum, and its file goes with it.
+
+    Times too, whatever the order in which they are added up: a counter that falls began anew to Prometheus.
+    """
+    with TemporaryDirectory() as folder:
+        state, alive, last = Path(folder), set[int](), (0.0, 0.0)
+        merger = Merger(state, alive.__contains__)
+        said: dict[int, int] = {}
+        for number, (shard, at, more, dies) in enumerate(steps):
+            pid = 10 * number + at
+            said[pid] = more
+            alive.add(pid)
+            say(state, snapshot(shard, pid, more, times_s={"holding": in_binary(more / 10)}))
+            if dies:
+                alive.clear()
+            totals = merger.merge().totals
+            now = (totals.count(DELIVERED), totals.count(TIME.name, ("holding",)))
+            assert now[0] == sum(said.values())
+            assert now >= last
+            last = now
+            assert {int(file.stem.partition(".")[2]) for file in (state / SNAPSHOTS).iterdir()} == alive
+
+
+def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_path: Path) -> None:
+    """Also where the folder lets nothing be removed; what is no snapshot takes nothing from the others."""
+    alive = {1, 2}
+    merger = Merger(tmp_path, alive.__contains__)
+    say(tmp_path, snapshot("a", 1, 10), snapshot("b", 2, 20))
+    for name, torn in (("c.2", "{"), ("d.2", "{}"), ("e.2", "[]"), ("no-pid", "{}")):
+        (tmp_path / SNAPSHOTS / f"{name}.json").write_text(torn)
+    assert [shard.shard_id for shard in merger.merge().shards] == ["a", "b"]
+    alive.remove(1)
+    (tmp_path / SNAPSHOTS / "a.1.json").unlink()
+    (tmp_path / SNAPSHOTS / "a.1.json").mkdir()  # neither read nor removed
+    for _ in range(2):
+        found = merger.merge()
+        assert [shard.shard_id for shard in found.shards] == ["b"]
+        assert found.totals.count(DELIVERED) == 30

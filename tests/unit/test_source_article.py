@@ -22,9 +22,10 @@ from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import STAGES
+from stream_router.telemetry.snapshot import Snapshot
 from tests.fakes import NO_ANSWER, entry, refused, rig
+from tests.told import snapshot
 
 
 @pytest.fixture
@@ -214,12 +215,11 @@ def test_a_200_with_failures_inside_is_read_entry_by_entry() -> None:
 
 def _metric_calls() -> list[dict[str, Any]]:
     """What a child's metrics send to CloudWatch for 1,000 latencies of 1 to 1,000 ms."""
-    histogram = Histogram()
-    histogram.record(float(value) for value in range(1, 1001))
-    series = [cloudwatch.Series(STAGES["received_to_accepted"], *histogram.values_counts())]
+    told = snapshot("a", 1, 1_000, at=1_764_000_000.0)
+    whose = cloudwatch.Whose("eu-central-1", "router")
     return [
-        orjson.loads(body)
-        for body in cloudwatch.bodies(series, cloudwatch.Whose("eu-central-1", "router"), 1_764_000_000.0)
+        {"Namespace": cloudwatch.NAMESPACE, "MetricData": request}
+        for request in cloudwatch.requests(told, Snapshot(), [STAGES["received_to_accepted"]], whose)
     ]
 
 

@@ -22,12 +22,10 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
 from stream_router.model import Reason
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.cloudwatch_sender import LAST_WITHIN_S, Sender
+from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
 from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.merged import SNAPSHOTS, snapshot_file
 from stream_router.telemetry.metrics_catalogue import (
-    BEHIND,
     CONSUMER_IN_CLOUDWATCH,
     COUNTERS,
     ENTRIES_PER_CALL,
@@ -39,6 +37,7 @@ from tests import told
 from tests.environment import QUEUE
 
 COUNTED = {one.cloudwatch.name for one in (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL) if one.cloudwatch}
+COUNTED |= {"RoutingFailureCount"}
 WEEK_S = 168 * 3600.0
 NO_PROCESS = 2**22 + 7
 """Above the kernel's largest."""
@@ -139,7 +138,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_status_says_what_is_so(world: World) -> None:
     """State and reason in words, totals with percentiles, each shard; as docs/schemas has it, or this test fails."""
-    world.child_says("a", delivered=100, gauges={"window_bytes": 7, BEHIND.name: 0.0})
+    world.child_says("a", delivered=100, gauges={"window_bytes": 7})
     page = world.told()
     assert (page["program"], page["state"], page["reason"], page["pid"]) == ("consume", "caught up", None, os.getpid())
     assert page["totals"]["counters"]["delivered"] == 100

@@ -152,7 +152,6 @@ class ShardTelemetry:
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter is stored, whole; the event was not delivered."""
         self._counted["dead_lettered"] += 1
-        self._counted["failed"] += 1
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
             self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
@@ -179,7 +178,6 @@ class ShardTelemetry:
 
     def batch_closed(self, batch: Batch) -> None:
         """Every event of this batch is settled: close its account, from its own events alone."""
-        self._counted["batches"] += 1
         if self._audit is None:
             return
         record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())

@@ -7,7 +7,7 @@ from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.room import HOLDING_AFTER_S, MEANS, Room
 from stream_router.consumer.child.window import Window
 from stream_router.pipeline.route import Router
-from stream_router.telemetry.metrics_catalogue import BEHIND, COUNTERS, TIME
+from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
 from stream_router.telemetry.snapshot import Snapshot
 
@@ -93,14 +93,11 @@ class ShardVitals:
 
     def __call__(self, told: Snapshot) -> None:
         now, oldest = self._clock(), self._oldest_ms()
-        flight = self._router.publisher.dispatcher.flight
         if oldest is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
-        told.counts[COUNTERS["calls"].name] = {(): flight.all_calls}
-        told.counts[COUNTERS["sent_bytes"].name] = {(): flight.all_bytes}
         spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
         told.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
-        told.gauges |= {name: {(): value} for name, value in self._gauges(now).items() if value is not None}
+        told.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
         told.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
@@ -108,6 +105,7 @@ class ShardVitals:
             "breaker": self._breaker(),
             "oldestReceivedMs": oldest[0] if oldest else None,
             "oldestArrivedMs": oldest[1] if oldest else None,
+            "behindS": None if self._behind_ms is None else self._behind_ms / 1000,
             "callbackAgoS": round(now - self._callback_at, 3),
             "caughtUpAgoS": round(now - self._caught_up_at, 3),
         }
@@ -119,7 +117,7 @@ class ShardVitals:
             return oldest
         return (min(oldest[0], unopened), min(oldest[1], unopened)) if oldest else (unopened, unopened)
 
-    def _gauges(self, now: float) -> dict[str, float | None]:
+    def _gauges(self, now: float) -> dict[str, float]:
         """By their names in the catalogue."""
         window, dispatcher = self._window, self._router.publisher.dispatcher
         return {
@@ -128,7 +126,6 @@ class ShardVitals:
             "calls_in_flight": dispatcher.flight.calls,
             "calls_ceiling": dispatcher.gate.ceiling,
             "checkpoint_age_seconds": round(now - self._checkpoints.taken_at, 3) if window.events_above else 0.0,
-            BEHIND.name: None if self._behind_ms is None else self._behind_ms / 1000,
         }
 
     def _breaker(self) -> str:

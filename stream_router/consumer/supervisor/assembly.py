@@ -41,7 +41,6 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import of_aws, users_hidden, warn
 from stream_router.telemetry import audit, cloudwatch
-from stream_router.telemetry.cloudwatch_sender import Sender
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.status import LATELY_S, SAMPLE_S
@@ -86,7 +85,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     )
     status = Status(settings, state, vitals, prover.standing, lambda: stream.known)
     admin = admin_port(settings.admin_listen, settings.key("admin_token") or None, vitals, status)
-    metrics = Sender(
+    metrics = cloudwatch.Sender(
         cloudwatch.client(session),
         cloudwatch.Whose(settings.aws_region, settings.application),
         status.snapshot,

@@ -3,7 +3,6 @@
 The snapshot is what the children wrote, added up, and what the supervisor knows of the daemon, bus, rule and stream.
 """
 
-import contextlib
 import logging
 import math
 import os
@@ -26,11 +25,11 @@ from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import metrics_catalogue as metrics
-from stream_router.telemetry import prometheus, shard_state, web_page
+from stream_router.telemetry import prometheus, shard_state
 from stream_router.telemetry import status as of_both
-from stream_router.telemetry.admin_server import HEALTH, JSON, AdminServer, Page, Verdict, probe
+from stream_router.telemetry.admin_server import HEALTH, JSON, AdminServer, Page, Verdict, probe, web_page
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged import Merged, Merger, Shard, read_snapshots, snapshot_file
+from stream_router.telemetry.merged import Merged, Merger, Shard
 from stream_router.telemetry.shard_state import Lag
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
 from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, Recent, Sample
@@ -40,9 +39,6 @@ log = logging.getLogger(__name__)
 KEPT_S = 1.0
 DOWN_S = 60.0
 """A daemon that has been gone for less time is about to be started, as at each start of the program."""
-
-LAST_WORD_S = 60.0
-"""A child whose snapshot is older, and whose process is gone, writes no other."""
 
 READ_S = 5.0
 """A shard whose child was called so lately is read."""
@@ -88,14 +84,13 @@ class Status:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._state = state
         self._worker = state.worker_id(settings.worker)
         self._vitals = vitals
         self._standing = standing
         self._stream = stream
         self._clock = clock
         self._now_s = now_s
-        self._merger = Merger(lambda pid: Path(f"/proc/{pid}").exists())
+        self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
         self._recent = Recent()
         self._history = History()
         self._lock = threading.Lock()
@@ -151,8 +146,7 @@ class Status:
         log.info("the consumer runs", extra=told)
 
     def _look(self, at: float, at_s: float) -> Seen:
-        merged = self._merger.merge(read_snapshots(self._state.path))
-        self._clean_up(at_s)
+        merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
         seen = Seen(
             at=at,
@@ -175,13 +169,6 @@ class Status:
         if last := self._recent.note(Sample(at, snapshot, times)):
             self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(seen.shards))
         return seen._replace(snapshot=snapshot)
-
-    def _clean_up(self, at_s: float) -> None:
-        """Remove what children left that ended long ago: a daemon that dies again and again would fill the folder."""
-        for child in self._merger.gone(at_s - LAST_WORD_S):
-            with contextlib.suppress(OSError):  # a file that stays is counted by itself as before
-                snapshot_file(self._state.path, *child).unlink(missing_ok=True)
-                self._merger.let_go(child)
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
@@ -408,7 +395,7 @@ def admin_port(listen: str, token: str | None, vitals: Vitals, status: Status) -
         "STREAM_ROUTER_ADMIN_LISTEN",
         token,
         {
-            "/": lambda: Page(200, web_page.CONTENT_TYPE, *web_page.load()),
+            "/": web_page,
             "/healthz": health,
             "/readyz": ready,
             "/status": lambda: Page(200, JSON, status.status()),
