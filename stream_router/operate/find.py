@@ -99,7 +99,7 @@ class Wanted:
             if not _ID.fullmatch(one):
                 raise SettingsError(f"find: {given[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)")
         mapping = config_file.load(settings.config)
-        self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
+        self._validator = Validator(mapping)
         written = re.escape(orjson.dumps(self._name)[1:-1])
         self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
 

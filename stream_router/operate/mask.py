@@ -32,7 +32,7 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     key = given.secret("masking_key")
     compiled = _compiled(policy, key.encode())
     mapping = config_file.load(given.config)
-    validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
+    validator = Validator(mapping)
     shown: list[preview.Shown] = []
     for file in files:
         try:

@@ -76,7 +76,7 @@ class Transform:
         self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
-        self._read = Validator(mapping.shapes, mapping.sources, mapping.expert).read
+        self._read = Validator(mapping).read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types

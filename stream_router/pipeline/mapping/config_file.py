@@ -1,14 +1,13 @@
 """The file of `STREAM_ROUTER_CONFIG`: more shapes, renamed event types, the zone of naive timestamps, more metadata."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -29,6 +28,7 @@ from stream_router.pipeline.mapping.shapes import (
     EXPERT_SHAPE,
     MISSING,
     RECEIVED,
+    Configured,
     Shape,
     Source,
     check_fields,
@@ -46,9 +46,6 @@ OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "mask
 
 # --- constants and defaults: held at start to what values of events are held to, for with another none passes
 
-MAX_DEPTH = 200
-"""Levels of a constant: what nests deeper cannot be masked (docs/events.md)."""
-
 _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timestamp": "", "payload": {}}
 
 
@@ -58,8 +55,7 @@ def _check_field(name: str, value: object) -> None:
     try:
         check_fields({**_GOOD, name: value})
     except ValidationError as error:
-        problem = first_error(error)["msg"]
-        raise ValueError(f"its value or default: {problem}") from None
+        raise ValueError(f"its value or default: {first_error(error)['msg']}") from None
     if name == "eventType":
         _event_type(str(value))
     if name == "timestamp":
@@ -67,6 +63,17 @@ def _check_field(name: str, value: object) -> None:
             timestamps.to_utc(value, None)
         except (ValueError, OverflowError):
             raise ValueError("its default is no timestamp that can be read") from None
+
+
+def _check_json(value: object) -> object:
+    """The value itself. Raises ValueError where JSON does not say the same, or EventBridge would refuse it."""
+    try:
+        is_same = orjson.loads(orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER)) == value
+    except TypeError:
+        is_same = False
+    if not is_same:
+        raise ValueError("is deep, or holds an integer beyond 53 bits, a date or time that is no text, inf or nan")
+    return value
 
 
 def _event_type(value: str) -> str:
@@ -83,32 +90,6 @@ def _plain(value: object) -> object:
     if isinstance(value, dict | list):
         raise ValueError("is no text, number or boolean")  # noqa: TRY004 - pydantic's way
     return _check_json(value)
-
-
-def _check_json(value: object) -> object:
-    """The value itself. Raises ValueError where EventBridge would refuse it, or JSON cannot say it."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-            elif not _is_json(item):
-                raise ValueError("holds an integer beyond 64 bits, a date or time that is no text, inf or nan")
-        level = inner
-    if level:
-        raise ValueError(f"nests deeper than {MAX_DEPTH} levels")
-    return value
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return limits.INT64_MIN <= value <= limits.INT64_MAX
-    return isinstance(value, str)
 
 
 # --- the file's tables
@@ -185,7 +166,7 @@ class FieldsTable(Checked):
         conversation = given.get("conversationId", source())
         if conversation.default is MISSING:
             given["conversationId"] = dataclasses.replace(conversation, default=None)
-        return MappingProxyType({"payload": source("$"), **given})
+        return {"payload": source("$"), **given}
 
     @field_validator("*")
     @classmethod
@@ -225,18 +206,6 @@ class MappingFile(Checked):
     """Not ours: `stream-router cxone sources` reads and checks this table."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Configured:
-    """What the file says, ready for use: the shapes in the order in which they are tried, and more metadata."""
-
-    shapes: tuple[Shape, ...]
-    metadata: Mapping[str, Any]
-    sources: Mapping[str, str | None]
-    """The named sources, and the shape by which each is mapped (None: by the first that fits)."""
-    expert: Shape
-    """What holds for every shape, for CXone Expert's events."""
-
-
 def load(path: Path | None) -> Configured:
     """Read the file, or the presets alone where there is none. Raises SettingsError, naming the failing key."""
     document = files.read_toml(path, VARIABLE, MappingFile) if path else MappingFile()
@@ -255,8 +224,7 @@ def load(path: Path | None) -> Configured:
         if not shapes:
             raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
     sources = _sources(document, {shape.name for shape in shapes} | {EXPERT_SHAPE.name}, path)
-    expert = _with_defaults(EXPERT_SHAPE, document)
-    return Configured(tuple(shapes), MappingProxyType(document.metadata), sources, expert)
+    return Configured(tuple(shapes), document.metadata, sources, _with_defaults(EXPERT_SHAPE, document))
 
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
@@ -269,7 +237,7 @@ def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mappi
             if preset is not None and preset not in known:
                 raise _wrong(path, f"cxone.sources[{at}].preset", "names no shape; set a preset, or one of your shapes")
             found[table["name"]] = preset
-    return MappingProxyType(found)
+    return found
 
 
 def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:

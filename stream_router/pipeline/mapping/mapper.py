@@ -3,7 +3,7 @@
 import base64
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -15,10 +15,10 @@ from stream_router.model import Event
 from stream_router.pipeline.mapping import exact_json, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import (
     EVENT_ID,
-    EXPERT_SHAPE,
     MISSING,
     OUR_FIELDS,
     RECEIVED,
+    Configured,
     Shape,
     check_fields,
     find,
@@ -57,22 +57,11 @@ _new_mapped: Callable[[tuple[Any, ...]], Mapped] = functools.partial(tuple.__new
 
 
 class Validator:
-    """Finds out what an event says. `shapes` are tried in order.
+    """Finds out what an event says, by the shapes of a config file."""
 
-    `sources` says by which shape a named source's events are mapped (None: by the first that fits), `expert` what the
-    file says of CXone Expert's events.
-    """
-
-    def __init__(
-        self,
-        shapes: Sequence[Shape],
-        sources: Mapping[str, str | None] | None = None,
-        expert: Shape = EXPERT_SHAPE,
-    ) -> None:
-        self._shapes = tuple(shapes)
-        self._by_name = {**{shape.name: shape for shape in shapes}, expert.name: expert}
-        self._expert = expert
-        self._sources = sources or {}
+    def __init__(self, mapping: Configured) -> None:
+        self._shapes, self._sources, self._expert = mapping.shapes, mapping.sources, mapping.expert
+        self._by_name = {shape.name: shape for shape in (*mapping.shapes, mapping.expert)}
         self._source_to_be_said = SaidOnce()
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.

@@ -81,6 +81,20 @@ class Shape:
         object.__setattr__(self, "deeper", tuple(path for path in self.when if len(path) != 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What the config file says, ready for use: the shapes in the order in which they are tried, and more metadata.
+
+    `sources` says by which shape a named source's events are mapped (None: by the first that fits); `expert` is what
+    holds for CXone Expert's events.
+    """
+
+    shapes: tuple[Shape, ...]
+    metadata: Mapping[str, Any]
+    sources: Mapping[str, str | None]
+    expert: Shape
+
+
 def source(*paths: str, default: Any = MISSING) -> Source:
     """A `Source` of dotted paths."""
     return Source(tuple(parse_path(p) for p in paths), default)
