@@ -8,7 +8,6 @@ from typing import Any
 
 import cbor2
 import certifi
-import httpx
 import pytest
 
 from stream_router import errors
@@ -150,14 +149,6 @@ def test_what_spoils_a_whole_call(
     assert [line["verdict"] for line in fake_aws.lines("PutEvents")[-3:]] == [expected] * 3
 
 
-def test_shuffled_answers_still_account_for_every_entry(send: Send, fake_aws: FakeAwsProcess) -> None:
-    """A shuffled answer of accepted entries cannot be told from a good one; SQS's has ids and is read right."""
-    fake_aws.plan({"rules": [{"fault": "shuffle"}, {"fault": "sender_fault", "code": "Bad", "where": "bad"}]})
-    assert put_events(send, fake_aws.url) == [ACCEPTED] * 3
-    codes = [code for _, code in dispositions(send_messages(send, fake_aws.url, "q", "a", "bad", "b"))]
-    assert codes == ["", "Bad", ""]
-
-
 def test_refused_connections_are_no_answer_and_end(send: Send, fake_aws: FakeAwsProcess) -> None:
     """While nothing listens a call has no answer; when the window is over the same port answers again."""
     fake_aws.plan(rule("outage", how="refuse", from_s=0, to_s=1.5))
@@ -168,29 +159,6 @@ def test_refused_connections_are_no_answer_and_end(send: Send, fake_aws: FakeAws
     while isinstance(put_events(send, fake_aws.url), Refusal):
         assert time.monotonic() < deadline, "the fake AWS did not come back"
         time.sleep(0.05)
-
-
-@pytest.mark.parametrize(
-    ("given", "least_s", "most_s"), [("3", 3.0, 3.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 60.0, 60.0)]
-)
-def test_retry_after_comes_through(
-    send: Send, fake_aws: FakeAwsProcess, given: str, least_s: float, most_s: float
-) -> None:
-    """A refusal's Retry-After is read as seconds and as a date."""
-    fake_aws.plan(rule("call_error", code="ThrottlingException", status=429, retry_after=given))
-    found = put_events(send, fake_aws.url)
-    assert isinstance(found, Refusal)
-    assert least_s <= found.retry_after_s <= most_s
-
-
-@pytest.mark.parametrize("authorization", ["", "Bearer token", "AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request"])
-def test_an_unsigned_call_is_refused(fake_aws: FakeAwsProcess, authorization: str) -> None:
-    """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
-    headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
-    answer = httpx.post(fake_aws.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
-    found = errors.refusal(Answer(answer.status_code, answer.content, {}, ""))
-    assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
-    assert fake_aws.stats()["items"]["PutEvents"] == {"refused": 1}
 
 
 def test_ministacks_put_events_is_read(send: Send, ministack_url: str) -> None:

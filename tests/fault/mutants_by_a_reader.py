@@ -167,7 +167,7 @@ PIPELINE = {
         "pipeline/mapping/exact_json.py",
         "        return value if Decimal(text) == Decimal(repr(value)) else ExactNumber(text)\n",
         "        return value\n",
-        ("tests/unit/test_exact.py", "tests/unit/test_numbers.py"),
+        ("tests/unit/test_numbers.py",),
     ),
     "a message that SQS failed is found by its place": Mutant(
         "errors.py",

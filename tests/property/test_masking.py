@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stream_router.envelope import open_record
 from stream_router.model import Entry, Event, Record
-from stream_router.pipeline.mapping.config_file import PRESETS
+from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
@@ -147,7 +147,7 @@ def test_what_mask_shows_to_pass_is_what_leaves(tmp_path: Path, payload: dict[st
     policy = compiled(tmp_path, said)
     masked = policy.mask({"payload": payload}, Counter())["payload"]
     left = Counter(orjson.dumps(value) for _, value in leaves(masked))
-    shown = preview.show(policy, Validator(PRESETS), orjson.dumps(payload))
+    shown = preview.show(policy, Validator(config_file.load(None)), orjson.dumps(payload))
     passed = Counter(orjson.dumps(line.after) for line in shown if line.verdict == "passed")
     assert not passed - left
 

@@ -47,16 +47,6 @@ def test_a_lane_that_is_shut_lets_nothing_through_any_more() -> None:
     assert lanes.enter([B1]) == [B1]
 
 
-def test_without_order_everything_passes() -> None:
-    """And nobody waits for anybody."""
-    lanes = Lanes(enabled=False)
-    assert lanes.enter([A1, A2, FREE]) == [A1, A2, FREE]
-    lanes.shut(A1)
-    assert lanes.leave([A1]) == []
-    assert lanes.enter([A3]) == [A3]
-    assert len(lanes) == 0
-
-
 class Bench:
     """A publisher in order over a fake bus; a call carries two entries, and 1,000 bytes."""
 
@@ -78,23 +68,6 @@ class Bench:
         return ([entry for call in ended.accepted for entry in call], ended.given_up) if ended else ([], [])
 
 
-def test_what_was_accepted_lets_the_next_go() -> None:
-    """It is in the next call; until it was collected it counts as under way."""
-    bench = Bench()
-    bench.publisher.take([A1, A2])
-    assert bench.publisher.backlog == 2
-    assert bench.turn() == ([A1], [])
-    assert bench.turn() == ([A2], [])
-    assert bench.publisher.backlog == 0
-
-
-def test_a_full_call_leaves_as_it_is_submitted() -> None:
-    """Nobody has to come by for it."""
-    bench = Bench()
-    bench.publisher.take([A1, B1])
-    assert bench.sent() == [A1, B1]
-
-
 def test_one_that_no_call_can_carry_keeps_its_place_until_it_ended_elsewhere() -> None:
     """The next of its conversation goes after it, or, where it comes back smaller, behind it."""
     bench = Bench()
@@ -109,14 +82,6 @@ def test_one_that_no_call_can_carry_keeps_its_place_until_it_ended_elsewhere() -
     assert bench.turn() == ([], [(large, TOO_LARGE)])
     bench.publisher.ended(large, TOO_LARGE)
     assert bench.turn() == ([A3], [])
-
-
-def test_one_of_just_the_limit_goes() -> None:
-    """By AWS's formula, to the byte."""
-    bench = Bench()
-    exact = A1._replace(size_bytes=1_000)
-    bench.publisher.take([exact])
-    assert bench.turn() == ([exact], [])
 
 
 @pytest.mark.parametrize("why", [OUTAGE, REFUSED], ids=["outage", "refused"])

@@ -85,29 +85,6 @@ def test_an_event_that_the_bus_refused_turns_bad_afterwards() -> None:
     assert world.limit.passed_by is Reason.REFUSED
 
 
-def test_the_reason_named_is_the_commonest_of_those_judged_now() -> None:
-    """Not of the child's whole life: the cure would be the wrong one."""
-    world = World()
-    for _ in range(100):
-        world.judge(900, 100, Reason.MALFORMED_JSON)
-    for _ in range(10):
-        world.judge(0, 100, Reason.MASKING_FAILED)
-    assert world.limit.passed_by is Reason.MASKING_FAILED
-
-
-def test_once_passed_it_stays_so() -> None:
-    """The hold ends with the process; good events change nothing."""
-    world = World()
-    world.judge(0, 100)
-    world.now += 10_000
-    assert world.judge(100_000, 0) is Reason.SCHEMA_MISMATCH
-
-
-def test_off_is_off() -> None:
-    """With STREAM_ROUTER_DEAD_LETTER_LIMIT=off everything is buried."""
-    assert World(None).judge(0, 100_000) is None
-
-
 def test_bad_events_are_held_not_buried() -> None:
     """From the slice on that passes the limit they stay unsettled; what is good goes through."""
 
@@ -136,19 +113,6 @@ def test_a_size_of_a_call_that_no_event_fits_buries_no_day() -> None:
         pipeline.drain()
     assert pipeline.router.limit.passed_by is Reason.OVERSIZE
     assert len(pipeline.books.dead) < 100
-
-
-def test_an_upgrade_that_can_read_no_event_buries_no_day() -> None:
-    """What fails unforeseen is a defect of ours: nine of ten such events wait for the version that has it mended."""
-
-    def transform(found: Event) -> DeadLetter:
-        return DeadLetter(found, Reason.INTERNAL_ERROR, "TypeError", "the transform failed unforeseen")
-
-    pipeline = rig(transform=transform, limit=CONFIG)
-    pipeline.router.route_found([event(n) for n in range(400)])
-    pipeline.drain()
-    assert pipeline.router.limit.passed_by is Reason.INTERNAL_ERROR
-    assert not pipeline.books.dead
 
 
 def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:

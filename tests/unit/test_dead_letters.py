@@ -9,7 +9,7 @@ from stream_router.errors import Answer
 from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import join
-from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig
+from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
 
 
 def letters(count: int, raw: bytes | None = None) -> list[DeadLetter]:
@@ -36,17 +36,6 @@ def test_letters_go_in_batches_of_ten_and_settle_their_events() -> None:
     assert all(not one.event.record.unsettled for one in made)
 
 
-def test_a_batch_is_bounded_by_bytes() -> None:
-    """The whole batch may have 1 MiB, so large letters travel in smaller batches."""
-    pipeline = rig()
-    sizes: list[int] = []
-    pipeline.queue.judge = lambda messages: sizes.append(sum(len(str(message["MessageBody"])) for message in messages))
-    bury(pipeline, letters(6, raw=bytes(300_000)))
-    pipeline.drain()
-    assert len(sizes) > 1
-    assert max(sizes) <= 1_048_576
-
-
 def test_a_message_that_failed_is_sent_again_alone() -> None:
     """A partial failure costs one more call with that message only."""
     pipeline = rig()
@@ -66,25 +55,6 @@ def test_a_message_that_failed_is_sent_again_alone() -> None:
     pipeline.drain()
     assert seen == [3, 1]
     assert len(pipeline.queue.bodies) == 3
-
-
-def test_a_senders_fault_is_answered_by_the_minimal_form() -> None:
-    """What SQS blames on the sender is sent again without attributes, and the event is settled by that."""
-    pipeline = rig()
-
-    def judge(messages: list[dict[str, object]]) -> Answer | None:
-        if all("MessageAttributes" not in message for message in messages):
-            return None
-        return ok(
-            {"Failed": [{"Id": m["Id"], "Code": "InvalidMessageContents", "SenderFault": True} for m in messages]}
-        )
-
-    pipeline.queue.judge = judge
-    made = letters(2)
-    bury(pipeline, made)
-    pipeline.drain(limit_s=60)
-    assert pipeline.books.dead == made
-    assert [("MessageAttributes" in message) for message in pipeline.queue.messages] == [False, False]
 
 
 def test_a_wrong_md5_settles_nothing() -> None:
@@ -112,39 +82,6 @@ def test_while_the_queue_is_down_the_shard_holds() -> None:
     pipeline.drain(limit_s=20)
     assert len(pipeline.books.dead) == 12
     assert set(pipeline.books.dead) == set(made)
-
-
-def test_a_gone_or_forbidden_queue_holds_too() -> None:
-    """No code of SQS makes a dead letter disappear."""
-    for code in ("QueueDoesNotExist", "AccessDenied", "InvalidAddress"):
-        pipeline = rig()
-        pipeline.queue.judge = lambda _, code=code: refused(code)  # type: ignore[misc]
-        bury(pipeline, letters(1))
-        pipeline.run_for(100)
-        assert pipeline.router.backlog
-        assert not pipeline.books.dead
-
-
-def test_parts_settle_only_together() -> None:
-    """An event whose letter goes over several messages is settled by the last of them."""
-    pipeline = rig()
-    raw = random.Random(1).randbytes(2_000_000)
-    made = letters(1, raw=raw)
-    bury(pipeline, made)
-    pipeline.drain()
-    assert len(pipeline.queue.bodies) == 3
-    assert pipeline.books.dead == made
-
-
-def test_retries_of_the_bus_never_hold_back_dead_letters() -> None:
-    """While the bus is down the letters of the same records are stored."""
-    pipeline = rig()
-    pipeline.bus.judge = lambda _: refused("ThrottlingException")
-    pipeline.router.publisher.take([entry(n) for n in range(30)])
-    made = letters(3)
-    bury(pipeline, made)
-    pipeline.run_for(10)
-    assert pipeline.books.dead == made
 
 
 def partly(pipeline: Rig, stored: list[dict[str, object]], failed: list[dict[str, object]], **how: object) -> Answer:

@@ -7,9 +7,12 @@ import orjson
 import pytest
 
 from stream_router import envelope
-from stream_router.envelope import cut_array, open_record, seal
+from stream_router.envelope import open_record, seal
+from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Event, Reason, Record, correlation_id, event_id
 from stream_router.pipeline.mapping import exact_json
+from stream_router.receiver.intake import Body, Intake, ProblemError
+from stream_router.settings.receiver import Receiver
 
 ID = "0123456789abcdef0123456789abcdef"
 NOW_MS = 1_795_000_000_123
@@ -34,21 +37,6 @@ def test_an_identity_is_the_contracts_digest() -> None:
     digest = hashlib.sha256(b"expert\x00d-1\x000\x00" + hashlib.sha256(b"{}").digest()).hexdigest()[:32]
     assert event_id("expert", "d-1", 0, b"{}") == digest
     assert event_id("expert", None, 0, b"{}") == event_id("expert", "", 0, b"{}")
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        ("hmac", "d-1", 0, b"{}"),
-        ("expert", "d-2", 0, b"{}"),
-        ("expert", None, 0, b"{}"),
-        ("expert", "d-1", 1, b"{}"),
-        ("expert", "d-1", 0, b"{} "),
-    ],
-)
-def test_another_delivery_is_another_identity(other: tuple[str, str | None, int, bytes]) -> None:
-    """Every part counts: another body under the same delivery id is another event."""
-    assert event_id(*other) != event_id("expert", "d-1", 0, b"{}")
 
 
 def test_a_correlation_id_is_the_same_bits_as_a_uuid() -> None:
@@ -81,15 +69,6 @@ def test_line_breaks_between_tokens_become_spaces() -> None:
     assert len(sealed) == len(seal(ID, "content", NOW_MS, body.translate(bytes.maketrans(b"\r\n", b"  "))))
 
 
-def test_a_record_holds_several_envelopes_in_order() -> None:
-    """Lines keep their places; a last LF adds nothing."""
-    sealed = [seal(event_id("s", str(n), 0, b"{}"), "delivery", NOW_MS, b'{"n":%d}' % n) for n in range(5)]
-    for data in (b"\n".join(sealed), b"\n".join(sealed) + b"\n", b"\n" + b"\n".join(sealed) + b"\r\n\n"):
-        found = events(data)
-        assert [event.body for event in found] == [{"n": n} for n in range(5)]
-        assert [event.line for event in found] == list(range(5))
-
-
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -98,7 +77,7 @@ def test_a_record_holds_several_envelopes_in_order() -> None:
         (b'{"v":1,"id":"x","idFrom":"delivery","receivedAt":1,"body":{}}', Reason.SCHEMA_MISMATCH),
     ],
 )
-@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_bad_line_kills_only_itself(bad: bytes, reason: Reason, place: int) -> None:
     """The neighbours of an unreadable line are events; the line is a dead letter with its own bytes."""
     good = seal(ID, "delivery", NOW_MS, b"{}")
@@ -111,13 +90,6 @@ def test_one_bad_line_kills_only_itself(bad: bytes, reason: Reason, place: int) 
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.event.raw, letter.event.line) == (reason, bad, place)
     assert opened.unsettled == 0b111
-
-
-def test_a_bad_first_line_kills_only_itself() -> None:
-    """Even where the first line is broken the rest is read line by line."""
-    good = seal(ID, "delivery", NOW_MS, b"{}")
-    found = open_record(record(b"{broken\n" + good))
-    assert [type(one) for one in found] == [DeadLetter, Event]
 
 
 @pytest.mark.parametrize(
@@ -146,22 +118,6 @@ def test_a_record_that_is_no_text_is_one_dead_letter_with_all_its_bytes(data: by
     assert data.count(b"\n") > 0
     (letter,) = letters(data)
     assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, data)
-
-
-def test_an_envelope_of_anybodys_is_not_buried_with_a_broken_line() -> None:
-    """A text as the body is no object, and whoever else writes envelopes may set blanks and order as they like."""
-    line = b'{"id": "%b", "v": 1, "idFrom": "content", "receivedAt": 1, "body": "<x/>", "bodyEncoding": "text"}' % (
-        b"0" * 32
-    )
-    first, second = open_record(Record(line + b'\n{"a":"\x01"}', 1))
-    assert isinstance(first, Event)
-    assert isinstance(second, DeadLetter)
-
-
-def test_lines_in_another_encoding_are_dead_letters_each_by_itself() -> None:
-    """They are text, though none that JSON is written in."""
-    found = letters('{"n":"\u00e9"}\n{"n":"\u00fc"}'.encode("latin-1"))
-    assert [letter.event.raw for letter in found] == [b'{"n":"\xe9"}', b'{"n":"\xfc"}']
 
 
 def test_an_unknown_version_says_so() -> None:
@@ -213,14 +169,6 @@ def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
     assert "secret" not in found[0].message
 
 
-def test_a_foreign_document_is_one_event() -> None:
-    """What another producer put is a body of its own: known by its content, received when Kinesis got it."""
-    data = b'{"eventTime":"x","contactId":1}'
-    event = events(data)[0]
-    assert (event.id_from, event.received_at_ms, event.raw) == ("content", NOW_MS, data)
-    assert event.event_id == event_id("stream", None, 0, data)
-
-
 @pytest.mark.parametrize(
     ("data", "bodies"),
     [
@@ -237,13 +185,6 @@ def test_a_foreign_event_is_known_by_these_bytes(data: bytes, bodies: list[tuple
     assert [one.event_id for one in events(data)] == [hashlib.sha256(digest).hexdigest()[:32] for digest in digests]
 
 
-@pytest.mark.parametrize(("version", "code"), [(9, "UnsupportedVersion"), (1, "MalformedEnvelope")])
-def test_an_envelope_that_lacks_a_field_is_none_of_another_writer(version: int, code: str) -> None:
-    """It holds nothing but what an envelope holds, so its version is looked at, and its body is no event."""
-    (letter,) = letters(orjson.dumps({"v": version, "id": "abc", "body": {"eventType": "x"}}))
-    assert letter.code == code
-
-
 @pytest.mark.parametrize("version", [b"1", b'"2.0"'])
 def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) -> None:
     """As many have: only ours says by what its id was made."""
@@ -253,17 +194,6 @@ def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) 
     assert isinstance(event.body, dict)
     assert event.body["id"] == "o-7"
     assert str(exact_json.read(event)["body"]["n"]) == "0.10000000000000000001"
-
-
-def test_a_foreign_pretty_printed_document_is_one_event() -> None:
-    """Line breaks of a single document split nothing."""
-    data = b'{\n  "a": 1,\n  "b": {\n    "c": 2\n  }\n}\n'
-    assert [event.body for event in events(data)] == [{"a": 1, "b": {"c": 2}}]
-
-
-def test_foreign_lines_are_an_event_each() -> None:
-    """LF-terminated JSON, as CXone Data Streams writes it."""
-    assert [event.body for event in events(b'{"a":1}\n{"a":2}\n')] == [{"a": 1}, {"a": 2}]
 
 
 @pytest.mark.parametrize("blank", [b"", b" ", b"\r", b" \t\r"])
@@ -294,48 +224,26 @@ def test_a_foreign_array_is_an_event_each_with_its_own_bytes() -> None:
     assert len({event.event_id for event in found}) == 3
 
 
-def test_an_array_and_lines_count_on() -> None:
-    """Places go through the record: no two events share one."""
-    found = events(b'[{"a":1},{"a":2}]\n{"a":3}\n')
-    assert [event.line for event in found] == [0, 1, 2]
+def nested(levels: int, core: bytes = b"1") -> bytes:
+    return b'{"a":' * levels + core + b"}" * levels
 
 
-@pytest.mark.parametrize("data", [b"1", b'"text"', b"null", b"true", b"[]"])
-def test_a_foreign_value_that_is_no_object_is_left_to_validation(data: bytes) -> None:
-    """Opening does not judge bodies."""
-    assert len(events(data)) == 1
+@pytest.mark.parametrize("core", [b"1", b'"\\ud83d"', b"1e999"])
+def test_the_receiver_takes_an_event_of_just_the_depth_and_none_deeper(core: bytes) -> None:
+    """Whichever of the two parsers reads it; an array counts as a level, and the message says the bound."""
+    intake = Intake(Receiver(aws_region="x", webhook_scheme="none"))
+    assert len(intake.events(Body(nested(EVENT_MAX_DEPTH, core), "d"))) == 1
+    array = b"[" + nested(EVENT_MAX_DEPTH, core) + b"]"
+    for body in (nested(EVENT_MAX_DEPTH + 1, core), nested(90_000, core), array):
+        with pytest.raises(ProblemError, match="malformed_json") as refused:
+            intake.events(Body(body, "d"))
+        assert refused.value.message == f"the body nests deeper than {EVENT_MAX_DEPTH} levels"
 
 
-@pytest.mark.parametrize(
-    ("body", "elements"),
-    [
-        (b"[]", []),
-        (b" [ ] ", []),
-        (b"[1]", [b"1"]),
-        (b'\n[ {"a": [1, 2]} ,\t"x,]" , 1.0e5,null]', [b'{"a": [1, 2]}', b'"x,]"', b"1.0e5", b"null"]),
-        (b'["\\u00e9\xc3\xa9","\\"]"]', [b'"\\u00e9\xc3\xa9"', b'"\\"]"']),
-        (b"[123456789012345678901234567890,-0.0]", [b"123456789012345678901234567890", b"-0.0"]),
-    ],
-)
-def test_an_array_is_split_into_its_own_bytes(body: bytes, elements: list[bytes]) -> None:
-    """Spaces, escapes and numbers inside elements stay as the sender wrote them."""
-    assert list(cut_array(body)) == elements
-
-
-def test_too_deep_an_array_is_a_dead_letter() -> None:
-    """Nesting beyond the parser is an unreadable line and no crash."""
-    deep = b"[" * 1000 + b"]" * 1000
-    assert len(open_record(record(deep))) == 1
-    assert len(open_record(record(b"[" * 100_000))) == 1
-
-
-def test_an_unread_event_is_known_by_its_bytes() -> None:
-    """What nobody has parsed has a stable identity all the same."""
-    assert envelope.unread(record(b"x"), 0, b"x").event_id == event_id("stream", None, 0, b"x")
-
-
-def test_an_unread_envelope_keeps_its_own_identity() -> None:
-    """A sealed line that cannot be parsed safely still says at its head who it is."""
-    line = envelope.seal("a" * 32, "delivery", 1_764_000_000_001, b'{"x":1}')
-    unread = envelope.unread(record(line), 3, line)
-    assert unread[1:6] == (3, line, "a" * 32, "delivery", 1_764_000_000_001)
+def test_a_document_that_nests_too_deep_ends_a_line_of_several() -> None:
+    """What stands before it is an event; it and what follows is one dead letter, on every Python."""
+    deep = nested(EVENT_MAX_DEPTH + 1)
+    first, letter = open_record(Record(b'{"a":1}' + deep + b'{"b":2}', 1))
+    assert isinstance(first, Event)
+    assert isinstance(letter, DeadLetter)
+    assert letter.event.raw == deep + b'{"b":2}'

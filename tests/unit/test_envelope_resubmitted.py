@@ -7,15 +7,12 @@ import pytest
 
 from stream_router.envelope import (
     Resubmitted,
-    added_text,
-    holds_crashed,
     open_record,
     read_resubmitted,
     redriven,
     seal,
     seal_entry,
     seal_line,
-    unread,
 )
 from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.sinks.eventbridge.wire_format import deduplication_id
@@ -66,14 +63,6 @@ def test_a_line_is_opened_as_it_was_the_first_time_under_the_new_envelopes_ident
     assert found.resubmitted == "redrive/app/run-1/1"
 
 
-def test_what_the_inner_envelope_says_beside_its_body_is_said_again() -> None:
-    """Source, event type header and trace of the sender's request are read from the line as it stood."""
-    trace = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
-    made = made_of(sealed_line(seal(OTHER, "delivery", 1, BODY, added_text({"traceparent": trace}))))
-    assert isinstance(made, Entry)
-    assert orjson.loads(made.detail)["metadata"]["traceparent"] == trace
-
-
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -91,13 +80,6 @@ def test_a_bad_line_is_bad_again_with_its_own_bytes(line: bytes, code: str) -> N
     assert isinstance(letter, DeadLetter)
     assert (letter.code, letter.event.raw, letter.event.event_id) == (code, line, ID)
     assert letter.event.resubmitted == str(REDRIVE)
-
-
-def test_a_foreign_line_is_one_event_whatever_it_holds() -> None:
-    """An element of an array that is an array itself is not split when it is opened once more."""
-    found = opened(sealed_line(b"[1, 2]"))
-    assert isinstance(found, Event)
-    assert found.body == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -119,42 +101,6 @@ def test_a_body_that_is_no_base64_is_a_malformed_envelope() -> None:
     letter = opened(line)
     assert isinstance(letter, DeadLetter)
     assert (letter.code, letter.event.raw) == ("MalformedEnvelope", line)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        BODY[:-1] + b',"kind":"line","resubmitted":"redrive/app/run/1"}',
-        BODY[:-1] + b',"kind":"entry","reason":"crashed","resubmitted":"replay/app/run/1"}',
-        BODY[:-1] + b',"x":"\\",\\"kind\\":\\"line\\",\\"resubmitted\\":\\"redrive/app/run/1\\"}"}',
-    ],
-)
-def test_what_a_sender_posts_is_never_taken_for_it(body: bytes) -> None:
-    """The words inside a body, or inside one of its texts, are the sender's payload and nothing else."""
-    line = seal(OTHER, "delivery", 1, body)
-    found = opened(line)
-    assert isinstance(found, Event)
-    assert not found.resubmitted
-    assert not unread(Record(line, 1), 0, line).resubmitted
-    assert not holds_crashed(line)
-    made = made_of(line)
-    assert isinstance(made, Entry)
-    assert "replayed" not in orjson.loads(made.detail)["metadata"]
-
-
-def test_only_the_line_of_a_crashed_letter_asks_for_care() -> None:
-    """Told without parsing anything, in whichever line of the record it stands."""
-    crashed = sealed_line(LINE, crashed=True)
-    assert holds_crashed(b"\n".join((LINE, sealed_line(LINE), crashed)))
-    assert not holds_crashed(b"\n".join((LINE, sealed_line(LINE))))
-    assert isinstance(opened(crashed), Event)
-
-
-def test_an_unread_line_says_what_it_holds_and_who_put_it_back() -> None:
-    """What kills a process is buried unparsed: the letter keeps the line as it stood, and the run."""
-    line = sealed_line(LINE, crashed=True)
-    event = unread(Record(line, 1), 0, line)
-    assert (event.raw, event.event_id, event.resubmitted) == (LINE, ID, str(REDRIVE))
 
 
 def test_an_entry_is_published_as_it_stands() -> None:
@@ -187,14 +133,6 @@ def test_an_entry_that_is_none_of_ours_is_a_dead_letter(before: bytes, after: by
     letter = made_of(line)
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.code, letter.event.raw) == (Reason.SCHEMA_MISMATCH, "NotOurEntry", line)
-
-
-def test_an_entry_that_became_a_dead_letter_can_be_redriven() -> None:
-    """Its line, which is of kind `entry`, is wrapped once, and is an entry again."""
-    line = seal_entry(ACCEPTED, ID, "delivery", 5, Resubmitted("undelivered", "app", "run", 1))
-    made = made_of(sealed_line(line))
-    assert isinstance(made, Entry)
-    assert made.event.resubmitted == str(REDRIVE)
 
 
 @pytest.mark.parametrize("line", [LINE, b"{broken"])

@@ -98,16 +98,6 @@ def test_a_field_that_nobody_knows_yet_is_passed_over() -> None:
         assert isinstance(transform()(event), Entry)
 
 
-@pytest.mark.parametrize("more", [b'{},"b":true', b"[1]", b"7", b"null", b'"x"'])
-@pytest.mark.parametrize("body", [(orjson.dumps(NOTICE), "application/json"), (b"<e>\xff</e>", "text/xml")])
-def test_a_field_of_tomorrow_hides_none_of_todays(body: tuple[bytes, str], more: bytes) -> None:
-    """Source, type and encoding are read as before: without them XML would be read as a text, and no rule would fit."""
-    line = sealed(*body)
-    tomorrow = line[:-1] + b',"ofTomorrow":' + more + b"}"
-    assert envelope.added_fields(line).items() <= envelope.added_fields(tomorrow).items()
-    assert ADDED.items() <= envelope.added_fields(tomorrow).items()
-
-
 def test_a_newer_version_is_a_letter_that_the_next_version_redrives(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that was upgraded last buries it whole; after the upgrade its line opens, with the id it had."""
     line = sealed(orjson.dumps(NOTICE)).replace(b'{"v":1,', b'{"v":2,', 1)

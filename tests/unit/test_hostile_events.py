@@ -11,7 +11,7 @@ import pytest
 
 from stream_router import limits
 from stream_router.envelope import open_record
-from stream_router.model import DeadLetter, Event, Record
+from stream_router.model import DeadLetter, Record
 from stream_router.pipeline.mapping import xml_body
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.transform import Transform
@@ -103,10 +103,3 @@ def test_a_record_of_too_many_lines_is_one_dead_letter(data: bytes, monkeypatch:
     assert (found.code, found.event.raw, record.events) == ("TooManyEvents", data, 1)
     monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 11)
     assert len(open_record(Record(data, 1))) == 11
-
-
-def test_a_long_document_of_many_lines_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines of a pretty-printed document are no events, however many it has."""
-    monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 10)
-    (found,) = open_record(Record(b'{"a":\n[' + b"1,\n" * 50 + b"1]}", 1))
-    assert isinstance(found, Event)

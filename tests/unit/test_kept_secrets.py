@@ -80,27 +80,6 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(tmp_path: Path, text: 
     assert SECRET not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_refused() -> None:
-    """The line names variable, problem and cure."""
-    with pytest.raises(
-        SettingsError, match=r"^KEY: its file cannot be read \(No such file or directory\); give a readable"
-    ):
-        secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
-
-
-@pytest.mark.parametrize("url", ["http://host:99999", "not-a-url"])
-@pytest.mark.parametrize(("reference", "name"), [("ssm:/key", "SSM"), ("secretsmanager:key", "SECRETS_MANAGER")])
-def test_an_endpoint_of_a_store_that_is_no_url_is_told_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, url: str, reference: str, name: str
-) -> None:
-    """By the one that boto3 reads."""
-    for credential in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(credential, "x")
-    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", url)
-    with pytest.raises(SettingsError, match=rf"^AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL"):
-        secrets.text(SecretStr(reference), "KEY", region="eu-west-1")
-
-
 PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-another"}'
 
 
@@ -120,24 +99,6 @@ def test_key_value_pairs_are_no_secret(
             read()
         assert "\n" not in str(refused.value)
         assert "of-a-pair" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "secret",
-    ["{0123456789abcdef}", "[0123456789abcdef", '"0123456789abcdef"', pytest.param("[" * 100_000 + "]", id="deep")],
-)
-def test_what_only_looks_like_json_is_a_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
-    """Braces and brackets are as good as letters."""
-    monkeypatch.setattr(secret_store, "fetch", lambda *_: secret)
-    assert secrets.text(SecretStr("ssm:/key"), "KEY", region="eu-west-1") == secret
-
-
-def test_one_key_may_hold_a_comma(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the webhook secrets are several: a masking key is one, and is as long as all of it."""
-    for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STREAM_ROUTER_MASKING_KEY", "abc,0123456789abcdef")
-    assert load(Consumer).secret("masking_key") == "abc,0123456789abcdef"
 
 
 def test_the_policy_of_consume_reads_its_keys_in_aws(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,19 +74,6 @@ def test_an_entry_s_time_keeps_its_milliseconds(millisecond: int) -> None:
     }
 
 
-def test_a_letter_says_that_events_were_masked_when_it_was_written() -> None:
-    """Its own line may be unmasked: whoever redrives it has to know that the event was not to go out like that."""
-    writer = LetterWriter("my-stream", "shard-7", lambda: 0.0, ordered=False, masking="default 2")
-    for messages in (writer.write(letter(b"x")), writer.write_parts(letter(b"x"), minimal=True)):
-        assert reader.read(messages[0].body).masking == "default 2"
-
-
-def test_unknown_attributes_are_left_out() -> None:
-    """SQS refuses an empty attribute, so what is not known is not there."""
-    (message,) = WRITER.write(letter(b"x"))
-    assert set(message.attributes) == {"reason", "eventId"}
-
-
 def test_illegal_characters_break_neither_body_nor_attributes() -> None:
     """Control characters, U+FFFE and lone halves are outside XML; SQS would refuse the message for one of them."""
     entry = Entry(letter(b"").event, "t", '{"a":"\ufffe\x01"}'.encode(), 1.0, 50, "")
@@ -101,29 +88,12 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-@pytest.mark.parametrize("size", [0, 1, 1000, 716_800, 780_000])
-def test_what_fits_one_message_is_in_one_message(size: int) -> None:
-    """Every event that the receiver accepts fits one message, even where gzip does not help."""
-    messages = WRITER.write(letter(noise(size)))
-    assert len(messages) == 1
-    assert messages[0].size_bytes <= limits.SQS_MESSAGE_BYTES
-    assert original(messages) == noise(size)
-
-
 def test_a_large_entry_is_left_out_before_the_original_is() -> None:
     """Entry and original together may not fit: the original is kept, the entry can be made again."""
     raw = noise(700_000)
     entry = Entry(letter(b"").event, "t", b'{"a":"' + b"x" * 700_000 + b'"}', 1.0, 700_100, "")
     (message,) = WRITER.write(letter(raw, entry))
     assert json.loads(message.body)["entry"] is None
-    assert original([message]) == raw
-
-
-def test_gzip_carries_what_is_too_long_as_it_is() -> None:
-    """A long event that shrinks stays in one message."""
-    raw = b'{"text":"' + b"again and again " * 100_000 + b'"}'
-    (message,) = WRITER.write(letter(raw))
-    assert json.loads(message.body)["record"]["encoding"] == "base64+gzip"
     assert original([message]) == raw
 
 
@@ -147,23 +117,6 @@ def test_a_minimal_letter_fills_messages_of_200_kib() -> None:
     assert min(sizes[:-1]) > MINIMAL_BYTES - 1_000
     assert all(message.minimal and not message.attributes for message in messages)
     assert original(messages) == raw
-
-
-def test_a_letter_of_which_more_than_the_event_is_large_keeps_its_bytes() -> None:
-    """What a later version tells of it, or an edit, has no bound here: stored without its data it would be settled."""
-    raw = noise(100_000)
-    large = letter(raw)._replace(message="x" * MINIMAL_BYTES)
-    assert original(WRITER.write_parts(large, minimal=True)) == raw
-
-
-def test_the_last_byte_of_a_message_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A letter of just the size goes as it is; one byte less room, and it is made smaller."""
-    (message,) = WRITER.write(letter(noise(1_000)))
-    for size_bytes, encoding in ((message.size_bytes, "base64"), (message.size_bytes - 1, "base64+gzip")):
-        monkeypatch.setattr(limits, "SQS_MESSAGE_BYTES", size_bytes)
-        found = WRITER.write(letter(noise(1_000)))
-        assert [json.loads(one.body)["record"]["encoding"] for one in found] in ([encoding], [])
-        assert bool(found) or encoding == "base64+gzip"
 
 
 @pytest.mark.parametrize(("ordered", "conversation"), [(True, "c-1"), (True, ""), (False, "c-1")])

@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from stream_router import limits
-from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, Message
-from stream_router.pipeline.sinks.dead_letters.parts import Joiner, join
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, Origin, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.parts import Joiner
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from tests.unit.test_letter import WRITER, letter
 
 
@@ -26,21 +24,6 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-def test_a_letter_comes_back_as_one_object() -> None:
-    """Reason, error, attempts, origin and event type; the event's line as it was."""
-    entry = Entry(letter(b"").event, "interaction.created", b'{"a":1}', 1_764_000_000.5, 50, "")
-    (message,) = WRITER.write(letter(b'{"a": 1}', entry, "interaction.created"))
-    found = read(message)
-    assert (found.reason, found.error.code, found.error.message) == ("refused", "MalformedDetail", "why")
-    assert (found.attempts, found.event_type, found.resubmitted) == (2, "interaction.created", None)
-    assert found.origin.event_id == "0" * 31 + "a"
-    assert found.origin.received_at_ms == 1_764_000_000_001
-    assert found.place == ("my-stream", "shard-7", "49590338271490256608559692538361571095", 3, 5)
-    assert found.entry is not None
-    assert found.entry["Detail"] == '{"a":1}'
-    assert reader.original(found) == b'{"a": 1}'
-
-
 def test_a_letter_of_another_version_is_told_from_a_strangers_message() -> None:
     """On the way back from an upgrade the queue may hold newer ones: they are no waste to be purged."""
     (message,) = WRITER.write(letter(b"{}"))
@@ -49,13 +32,6 @@ def test_a_letter_of_another_version_is_told_from_a_strangers_message() -> None:
         reader.read(newer, message.attributes)
     with pytest.raises(UnreadableLetterError, match=r"is no stream-router\.dead-letter/1$"):
         reader.read('{"schema":"another/1"}')
-
-
-@pytest.mark.parametrize("raw", [b"", b"\x00\xff", b'{"text":"' + b"again " * 400_000 + b'"}'], ids=len)
-def test_base64_and_gzip_come_back_exact(raw: bytes) -> None:
-    """Whichever the writer took."""
-    (message,) = WRITER.write(letter(raw))
-    assert reader.original(read(message)) == raw
 
 
 @pytest.mark.parametrize("minimal", [False, True])
@@ -93,41 +69,6 @@ def test_two_writings_of_one_letter_do_not_mix() -> None:
         assert [reader.original(one) for part in order if (one := joiner.add(part))] == [raw, raw]
 
 
-def test_parts_that_older_versions_wrote_are_joined() -> None:
-    """They do not tell which writing they are of."""
-    raw = noise(1_500_000)
-    joiner = Joiner()
-    for body in (json.loads(message.body) for message in WRITER.write_parts(letter(raw))):
-        del body["part"]["cut"]
-        whole = joiner.add(reader.of_content(body))
-    assert whole is not None
-    assert reader.original(whole) == raw
-
-
-def test_a_part_alone_is_no_event() -> None:
-    """Half an event is never taken for one."""
-    first, *_ = WRITER.write_parts(letter(noise(1_500_000)))
-    with pytest.raises(UnreadableLetterError, match="part"):
-        reader.original(read(first))
-    assert join([read(first)]) is None
-
-
-@pytest.mark.parametrize("data", ["e30", "e30=!", "ë", "\u2028e30="])
-def test_data_that_are_no_base64_are_damaged(data: str) -> None:
-    """A letter that went through an editor, or is somebody else's: it is skipped, and ends nothing."""
-    content = {"schema": SCHEMA, "reason": "outage", "record": {"encoding": "base64", "data": data}}
-    with pytest.raises(UnreadableLetterError, match="damaged"):
-        reader.original(reader.of_content(content))
-
-
-@pytest.mark.parametrize(
-    "text", ["0001-01-01T00:00:00+23:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-23:00", "x"]
-)
-def test_a_time_that_cannot_be_written_again_is_not_known(text: str) -> None:
-    """The letter of an event that fails again says when it was received: by a time that any letter can hold."""
-    assert Origin(received_at=text).received_at_ms == 0
-
-
 def test_what_is_in_s3_is_fetched_by_its_url() -> None:
     """Where nobody can fetch, it says so."""
     (message,) = WRITER.write(letter(b"x")._replace(location="s3://bucket/dead-letters/1-0-0"))
@@ -135,14 +76,6 @@ def test_what_is_in_s3_is_fetched_by_its_url() -> None:
     assert reader.original(found, {"s3://bucket/dead-letters/1-0-0": b"whole"}.__getitem__) == b"whole"
     with pytest.raises(UnreadableLetterError, match="S3"):
         reader.original(found)
-
-
-def test_the_largest_letter_that_fits_comes_back() -> None:
-    """Up to SQS's limit."""
-    raw = noise(780_000)
-    (message,) = WRITER.write(letter(raw))
-    assert message.size_bytes <= limits.SQS_MESSAGE_BYTES
-    assert reader.original(read(message)) == raw
 
 
 def _changed(**fields: Any) -> str:
@@ -183,16 +116,3 @@ def test_data_that_cannot_be_decoded_are_told(record: dict[str, str], says: str)
     """A letter of a later version, or one that somebody damaged."""
     with pytest.raises(UnreadableLetterError, match=says):
         reader.original(reader.read(_changed(record=record)))
-
-
-def test_fields_of_a_later_version_are_passed_over() -> None:
-    """Fields may be added to the schema without a new number."""
-    assert reader.read(_changed(later={"a": 1})).reason == "refused"
-
-
-@pytest.mark.parametrize(
-    ("received_at", "epoch_ms"), [("2025-11-24T16:00:00.001Z", 1_764_000_000_001), ("", 0), ("yesterday", 0)]
-)
-def test_a_time_that_nobody_can_read_is_not_known(received_at: str, epoch_ms: int) -> None:
-    """A letter that a person wrote, or another program, comes back all the same."""
-    assert reader.Origin(received_at=received_at).received_at_ms == epoch_ms

@@ -9,12 +9,10 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.envelope import added_text, seal, text_body
-from stream_router.errors import SettingsError
 from stream_router.model import Entry
 from stream_router.operate import mask as mask_report
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, IDENTITY, NOW_MS, config_of, event
+from tests.events import BODY, NOW_MS, config_of, event
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -151,69 +149,8 @@ def test_a_broken_sample_ends_1(sample: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == f"stream-router mask: {sample}: holds no event\n"
 
 
-def test_a_sample_that_nests_deep_is_shown_or_refused(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As deep as an event may nest it is shown; what the stack does not reach is refused, and nothing of it shown."""
-    sample.write_bytes(b'{"a":' + b"[" * 600 + b'{"email":"x"}' + b"]" * 600 + b"}")
-    assert "redacted" in told("default", sample)
-    sample.write_bytes(b'{"a":' + b"[" * 1000 + b'{"email":"canary"}' + b"]" * 1000 + b"}")
-    assert "canary" not in told("default", sample, status=1) + capsys.readouterr().err
-
-
 def test_a_sample_drives_no_terminal(sample: Path) -> None:
     """What a customer typed is shown without control characters, keys too."""
     sample.write_bytes(orjson.dumps({**BODY, "payload": {"skillName": "x\x9b31m\x85y\u202ez", "a\x1bb": "x"}}))
     text = told("default", sample)
     assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(text)
-
-
-OWN_SHAPE = """
-[[shapes]]
-name = "acd"
-when = ["acd.id", "kind"]
-[shapes.fields]
-interactionId = "acd.id"
-eventType = "kind"
-timestamp = "when"
-payload = "acd"
-"""
-
-
-def test_a_sample_is_read_by_the_shapes_of_the_settings(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The paths are those of what the consumer sends; a config that cannot be read is refused, as there."""
-    body = {"acd": {"id": "1", "motto": "x"}, "kind": "interaction.created", "when": "2026-11-24T09:30:00Z"}
-    sample.write_bytes(orjson.dumps(body))
-    shapes = tmp_path / "shapes.toml"
-    shapes.write_text(OWN_SHAPE)
-    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(shapes))
-    assert verdicts(told("default", sample)) == {
-        "originalEventId": "passed",
-        "payload.id": "passed",
-        "payload.motto": "redacted",
-    }
-    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(tmp_path / "nowhere.toml"))
-    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: .* cannot be read"):
-        told("default", sample)
-
-
-def test_lines_of_the_stream_are_read_as_the_consumer_reads_them(sample: Path) -> None:
-    """What stands beside the body decides its shape, and its ids: of XML, and of a source that has a preset."""
-    body, encoding = text_body(b'<event id="e-1"><page id="page-42"/><email>anna@example.com</email></event>')
-    said = added_text({"contentType": "text/xml", "bodyEncoding": encoding, "eventTypeHeader": "page:edit"})
-    json = b'{"id":"e-2","conversationId":"page-43"}'
-    lines = [
-        seal(IDENTITY, "delivery", 0, body, said),
-        seal(IDENTITY, "delivery", 0, json, added_text({"eventTypeHeader": "page:edit"})),
-    ]
-    sample.write_bytes(b"\n".join(lines))
-    text = told("default", sample)
-    for shown in ("conversationId", "page-42", "payload.event.email", "originalEventId", "e-1"):
-        assert shown in text
-
-
-@pytest.mark.parametrize(("policy", "said"), [("off", "--policy: off masks nothing"), ("on", "--policy: on: cannot")])
-def test_a_policy_that_is_none_is_told_by_the_options_name(policy: str, said: str, sample: Path) -> None:
-    """As a setting would be, in one line."""
-    with pytest.raises(SettingsError, match=f"^{said}"):
-        mask_report.run(policy, sample)

@@ -150,12 +150,6 @@ def test_what_is_private_is_found(name: str) -> None:
     assert shares()[name] >= WANTED.get(name, 1.0), shares()
 
 
-def test_most_harmless_texts_stay_as_they_are() -> None:
-    """It takes too much rather than too little; how much too much, docs/masking.md says."""
-    assert shares()["kept"] >= 0.98, shares()
-    assert shares()["kept, region named"] >= 0.96, shares()
-
-
 HIDDEN = {
     "zero width": "\u200b".join,
     "full width": lambda text: "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text),
@@ -197,20 +191,6 @@ def test_width_and_what_is_invisible_hide_nothing(secret: str, hide: Callable[[s
     masked, kinds = found(PLAIN, f"it is {hide(secret)}, ok")
     assert kinds == [SECRETS[secret].strip("[]").lower()]
     assert not any(char.isdecimal() for char in masked)
-
-
-def test_a_text_in_which_nothing_is_found_stays_as_it_was() -> None:
-    """Folding is for the search alone."""
-    for text in (
-        "\uff21\u200b caf\u00e9 \u0661\u0662",
-        "cc @anna",
-        "12:30:45 / 24.11.2026",
-        "1.2.3",
-        "f::x",
-        "",
-        "\u2460",
-    ):
-        assert found(Search(("DE", "US")), text) == (text, [])
 
 
 def test_a_national_number_is_found_where_its_region_is_named() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from stream_router.envelope import open_record
 from stream_router.model import Entry, Event, Record
-from stream_router.pipeline.mapping.config_file import PRESETS
+from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.transform import Transform
@@ -204,6 +204,8 @@ def test_of_all_texts_only_names_of_things_and_times_may_be_sentences(example: d
     assert {path for path in out if path.rpartition(".")[2] not in FREE} == set()
     verdicts = {
         line.path: line.verdict
-        for line in preview.show(policy_file.load("default", None), Validator(PRESETS), orjson.dumps(body))
+        for line in preview.show(
+            policy_file.load("default", None), Validator(config_file.load(None)), orjson.dumps(body)
+        )
     }
     assert {path for path in out if verdicts[path] != "passed"} == set(), "and `mask` says so"

@@ -3,7 +3,6 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import orjson
 import pytest
@@ -72,41 +71,6 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
     assert detail["extensions"] == {"beside": orjson.loads(beside)}
     assert objects == {reference["key"]: payload}
     assert (reference["size"], reference["sha256"]) == (len(payload), hashlib.sha256(payload).hexdigest())
-
-
-def test_a_replay_under_another_policy_keeps_what_was_stored_before(tmp_path: Path) -> None:
-    """The key holds the payload's SHA-256, so each entry's reference leads to the bytes that it vouches for."""
-    stored: dict[str, bytes] = {}
-    body = HEAD + b',"payload":{"note":"hello","big":' + LONG + b"}}"
-    policy = tmp_path / "policy.toml"
-    policy.write_text('base = "default"\nallow = ["payload.big"]\n')
-    for masking in ("off", str(policy)):
-        transform = Transform(config_of(masking=masking), lambda: NOW_MS)
-        made, objects = with_bucket(transform)
-        through(made, body)
-        (entry,) = made.books.delivered
-        reference = orjson.loads(entry.detail)["payloadRef"]
-        assert reference["key"] == f"payloads/{entry.event.event_id}-{reference['sha256'][:16]}.json"
-        stored |= objects
-    assert len(stored) == 2
-
-
-def test_numbers_go_to_the_bucket_and_to_the_bus_as_they_were_written() -> None:
-    """Also those that no double holds: in the payload, and in what stands beside it."""
-    made, objects = with_bucket()
-    payload = b'{"amount":123456789.123456789,"x":' + LONG + b"}"
-    through(made, HEAD + b',"beside":100000000000000000000000.5,"payload":' + payload + b"}")
-    (entry,) = made.books.delivered
-    assert list(objects.values()) == [payload]
-    assert b'"extensions":{"beside":100000000000000000000000.5}' in entry.detail
-
-
-def test_what_refers_to_a_payload_holds_no_character_that_a_queue_refuses() -> None:
-    """SQS takes no message with U+FFFF as it is, so it stays an escape when the entry is written anew."""
-    made, _ = with_bucket()
-    through(made, HEAD + ',"beside":"\uffff","payload":{"x":'.encode() + LONG + b"}}")
-    (entry,) = made.books.delivered
-    assert b'"extensions":{"beside":"\\uffff"}' in entry.detail
 
 
 def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:

@@ -5,9 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.model import Batch, DeadLetter, Entry, Reason, Record
-from stream_router.operate.resources import pattern
-from stream_router.pipeline.sample_events import as_delivered, sample_entries
+from stream_router.model import Batch, Entry, Record
 from stream_router.pipeline.transform import Transform
 from tests import events, fakes
 
@@ -50,23 +48,6 @@ def test_nothing_of_its_sender_goes_on_but_the_mark(payload: object) -> None:
     assert made.order_key == ""
 
 
-@pytest.mark.parametrize("unroutable", ["publish", "drop", "dead-letter"])
-def test_an_event_whose_type_is_said_elsewhere_is_no_probe(unroutable: str) -> None:
-    """Published it would carry its sender's payload under a name that is counted apart and never replayed."""
-    made = events.transform(
-        {"eventId": "e-1", "postback": {"eventType": PROBE["eventType"], "text": "Zoë"}},
-        unroutable=unroutable,
-    )
-    assert isinstance(made, DeadLetter)
-    assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "BadEventType")
-
-
-def test_its_detail_has_the_fields_of_every_event() -> None:
-    """Whoever gets it by a rule on the source alone reads it as any other."""
-    assert detail(events.entry(PROBE)).keys() == detail(events.entry(events.BODY)).keys()
-    assert detail(events.entry(PROBE))["metadata"] == detail(events.entry(events.BODY))["metadata"]
-
-
 def test_it_is_settled_and_counted_apart() -> None:
     """The audit's account adds up, and no event was delivered."""
     transform = Transform(events.config_of(), lambda: events.NOW_MS)
@@ -81,19 +62,3 @@ def test_it_is_settled_and_counted_apart() -> None:
     assert [entry.detail_type for entry in rig.books.delivered] == [events.BODY["eventType"]]
     assert len(rig.books.took_s) == 1
     assert len(rig.bus.accepted) == 3
-
-
-def test_a_record_of_probes_alone_tells_the_books_of_nothing() -> None:
-    """No call without entries is counted."""
-    rig = fakes.rig(transform=Transform(events.config_of(), lambda: events.NOW_MS))
-    rig.router.route([Record(events.event(PROBE).raw, 1, batch=Batch(1))])
-    rig.drain()
-    assert not rig.books.delivered
-    assert not rig.books.took_s
-
-
-def test_our_rule_does_not_match_it() -> None:
-    """The pattern names types, and none of them can be this one (`test_settings_values`)."""
-    (entry,) = sample_entries("eu-central-1", ["stream_router.probe"], 1_764_000_000_000)
-    event = as_delivered(entry, "123456789012", "eu-central-1")
-    assert event["detail-type"] not in pattern(("interaction.created",))["detail-type"]

@@ -27,23 +27,6 @@ def calls() -> PutEventsCalls:
     return PutEventsCalls(FakeBus(World()), LIMITS)
 
 
-def test_a_call_takes_the_entries_that_fit_to_the_byte() -> None:
-    """What does not fit any more waits in its place."""
-    ready = deque(sized(400, 300, 300, 1, 2))
-    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [400, 300, 300]
-    assert [one.size_bytes for one in ready] == [1, 2]
-    ready = deque(sized(400, 300, 301, 500))
-    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [400, 300]
-    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [301, 500]
-    assert take(ready, CallLimits(10, 1_000)) == []
-
-
-def test_a_call_has_no_more_entries_than_the_bus_takes() -> None:
-    """However small they are."""
-    ready = deque(sized(*[1] * 25))
-    assert [len(take(ready, CallLimits(10, 1_000))) for _ in range(3)] == [10, 10, 5]
-
-
 def test_one_above_a_limit_that_was_lowered_goes_alone() -> None:
     """AWS judges it."""
     ready = deque(sized(2_000, 1))
@@ -78,10 +61,3 @@ def test_other_refusals_teach_nothing_of_sizes(calls: PutEventsCalls, sizes: tup
     """A message may quote an entry, so words alone prove nothing of a small call; it is bisected as any other."""
     assert not calls.too_large(sized(*sizes), said)
     assert calls.packing == LIMITS
-
-
-def test_a_call_is_full_with_as_many_entries_as_the_bus_takes(calls: PutEventsCalls) -> None:
-    """Then it leaves though more may come."""
-    assert not calls.is_full(sized(*[1] * 9))
-    assert calls.is_full(sized(*[1] * 10))
-    assert calls.size_bytes(sized(3, 4)) == 7

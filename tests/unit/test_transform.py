@@ -3,9 +3,10 @@
 import orjson
 import pytest
 
-from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Reason
+from stream_router.envelope import added_text, open_record, seal, valid_traceparent
+from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Reason, Record
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, IDENTITY, config_of, event, transform
+from tests.events import BODY, IDENTITY, NOW_MS, config_of, event, transform
 
 
 def test_entry_is_the_contracts() -> None:
@@ -88,3 +89,30 @@ def test_a_detail_holds_no_character_that_a_queue_refuses(policy: str) -> None:
     if policy == "off":
         assert (detail["conversationId"], detail["payload"]) == (body["conversationId"], body["payload"])
     assert entry.size_bytes == 14 + len(SOURCE) + len("conversation.updated") + len(entry.detail)
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", TRACE.upper(), TRACE[:-1], TRACE + "-x", TRACE + "\n", " " + TRACE, TRACE.replace("00-", "ff-", 1), None),
+        *("00-" + "0" * 32 + "-00f067aa0ba902b7-01", TRACE[:36] + "0" * 16 + "-01", "\u0660\u0660" + TRACE[2:], 7),
+    ],
+)
+def test_what_is_no_trace_context_is_dropped(text: object) -> None:
+    """By the form that W3C gives it."""
+    assert valid_traceparent(text) == ""
+
+
+@pytest.mark.parametrize("masking", ["off", "default"])
+@pytest.mark.parametrize(("trace", "told"), [(TRACE, TRACE), ("not a trace", None)])
+def test_the_senders_trace_context_goes_to_the_metadata(masking: str, trace: str, told: str | None) -> None:
+    """From the envelope, beside what else stands there; the payload's own field of that name is none."""
+    body = orjson.dumps({**BODY, "payload": {"traceparent": TRACE.replace("4", "1")}})
+    line = seal(IDENTITY, "delivery", 1, body, added_text({"source": "", "traceparent": trace}))
+    made = Transform(config_of(masking=masking), lambda: NOW_MS)(open_record(Record(line, 1))[0])
+    assert isinstance(made, Entry)
+    metadata = orjson.loads(made.detail)["metadata"]
+    assert (metadata.get("traceparent"), metadata["region"]) == (told, "eu-central-1")

@@ -1,18 +1,17 @@
 """What a named source or an XML body becomes: sealed byte for byte, mapped by its preset, or a dead letter."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from stream_router.envelope import added_text, open_record, seal
+from stream_router.envelope import open_record, seal
 from stream_router.errors import SettingsError
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason, Record, event_id
-from stream_router.pipeline.mapping import config_file, exact_json
+from stream_router.model import DeadLetter, Entry, Reason, Record, event_id
+from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, TransformConfig
-from stream_router.receiver.intake import Body, Intake, ProblemError
+from stream_router.receiver.intake import Body, Intake
 from stream_router.settings.receiver import Receiver
 from tests.unit.test_hostile_events import cpu_s
 
@@ -106,17 +105,6 @@ def test_xml_is_read_in_the_encoding_that_it_is_in(text: str, encoding: str, con
     assert detail["payload"] == {"event": {"@id": "1", "a": "é"}}
 
 
-@pytest.mark.parametrize("name", ["shift_jis", "no-such", "hex", "punycode", "utf-7", "undefined"])
-def test_of_xml_in_an_encoding_that_is_not_read_it_is_not_said_to_be_malformed(name: str) -> None:
-    """It may be well-formed."""
-    text = f'<?xml version="1.0" encoding="{name}"?><event id="1"><a>\u65e5</a></event>'.encode("shift_jis")
-    for content_type in ("text/xml", f"text/xml; charset={name}"):
-        letter = transformed(sealed(text, content_type=content_type))
-        assert isinstance(letter, DeadLetter)
-        assert letter.code == "MalformedXml"
-        assert letter.message == "the body is no well-formed XML, or is in an encoding that is not read"
-
-
 def test_an_xml_body_without_id_and_time_has_the_event_s_own() -> None:
     """Nothing is invented: the event's id, and when it was received."""
     detail = transformed(sealed(b"<event/>"))
@@ -130,21 +118,6 @@ def test_json_of_expert_has_its_type_in_the_header_too() -> None:
     detail = transformed(sealed(b'{"id":7,"page":{"id":3}}'))
     assert isinstance(detail, dict)
     assert (detail["eventType"], detail["originalEventId"], detail["conversationId"]) == (TYPE, "7", "3")
-
-
-@pytest.mark.parametrize(
-    ("number", "wanted"),
-    [
-        (b"1795512600", "2026-11-24T09:30:00.000Z"),
-        (b"1795512600.123", "2026-11-24T09:30:00.123Z"),
-        (b"1795512600.12345678901234567890", "2026-11-24T09:30:00.123Z"),
-    ],
-)
-def test_numbers_in_json_of_expert_are_read_as_in_any_shape(number: bytes, wanted: str) -> None:
-    """A time with a fraction is a time, and an id that is 0 is an id."""
-    detail = transformed(sealed(b'{"id":0,"timestamp":%s,"page":{"id":3}}' % number))
-    assert isinstance(detail, dict)
-    assert (detail["eventTimestamp"], detail["originalEventId"]) == (wanted, "0")
 
 
 HOSTILE = {
@@ -171,15 +144,6 @@ def test_hostile_xml_is_a_dead_letter_and_costs_little(text: bytes) -> None:
     assert cpu_s(lambda: transform(event)) < 0.05 + 0.05
     assert isinstance(letter, DeadLetter)
     assert letter.reason is Reason.SCHEMA_MISMATCH
-
-
-def test_xml_where_the_source_takes_none_is_415() -> None:
-    """A path that takes JSON says so; what is neither is no JSON."""
-    intake = Intake(Receiver(aws_region="x", webhook_scheme="hmac"), lambda: NOW_S)
-    for content_type, status in (("text/xml", 415), ("application/json", 400)):
-        with pytest.raises(ProblemError) as caught:
-            intake.events(Body(XML, None, content_type))
-        assert caught.value.status == status
 
 
 SOURCES = """
@@ -220,50 +184,6 @@ def test_a_named_source_is_mapped_by_its_preset(tmp_path: Path, caplog: pytest.L
     assert caplog.text.count("strange") == 1
 
 
-@pytest.mark.parametrize("text", [b'{"id":"e-1","n":0.5}', XML], ids=["JSON", "XML"])
-def test_what_stands_behind_the_body_counts_whoever_wrote_the_envelope(text: bytes) -> None:
-    """Blanks, and the order of what stands before the body, change nothing; no number loses a digit."""
-    line = sealed(text)
-    ours = orjson.loads(line)
-    written = json.dumps({"id": ours.pop("id"), **ours}).encode()
-    theirs, wanted = (one.replace(b"0.5", b"0.10000000000000000001") for one in (written, line))
-    assert isinstance(transformed(wanted), dict)
-    assert transformed(theirs) == transformed(wanted)
-
-
-def test_of_sources_that_are_not_known_a_few_names_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Another producer writes into this field what it likes: a text that is no name is not shown, nor are thousands."""
-    transform = Transform(TransformConfig("us-east-1", (TYPE,)), lambda: NOW_S * 1000)
-    body = b'{"interactionId":"i","eventType":"page.updated","timestamp":"2026-11-24T09:30:00Z","payload":{}}'
-    for source in ("anna@example.com", "Anna Schmidt", *(f"source-{number}" for number in range(100))):
-        (event,) = open_record(Record(seal("0" * 32, "content", 0, body, added_text({"source": source})), 1))
-        assert isinstance(event, Event)
-        assert isinstance(transform(event), Entry)
-    assert "nna" not in caplog.text
-    assert "source-1\n" in caplog.text
-    assert len(caplog.records) == 20
-
-
-def test_a_body_of_a_named_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its numbers are looked at once, and stay as they were written."""
-    path = tmp_path / "config.toml"
-    path.write_text(SOURCES)
-    read, seen = exact_json.read, list[object]()
-
-    def noted(event: Event) -> object:
-        seen.append(event)
-        return read(event)
-
-    monkeypatch.setattr(exact_json, "read", noted)
-    body = b'{"script":"s-1","kind":"page.updated","at":"2026-11-24T09:30:00Z","n":0.10000000000000000001}'
-    (event,) = open_record(Record(sealed(body, "", "ivr-script"), 1))
-    assert isinstance(event, Event)
-    entry = Transform(TransformConfig("us-east-1", (TYPE,), config_file=path), lambda: NOW_S * 1000)(event)
-    assert isinstance(entry, Entry)
-    assert b'"n":0.10000000000000000001' in entry.detail
-    assert len(seen) == 1
-
-
 def test_a_preset_that_is_none_is_refused(tmp_path: Path) -> None:
     """At start, naming the key."""
     path = tmp_path / "config.toml"
@@ -295,16 +215,6 @@ def test_the_files_event_types_and_zone_hold_for_expert_too(tmp_path: Path, body
     detail = transformed(sealed(body, header, "kb"), path)
     assert isinstance(detail, dict)
     assert (detail["eventType"], detail["eventTimestamp"]) == (TYPE, "2026-11-24T08:30:00.000Z")
-
-
-def test_a_type_of_expert_s_is_dropped_by_the_sender_s_name_too(tmp_path: Path) -> None:
-    """As that of any other shape is, once the file has renamed it."""
-    path = tmp_path / "config.toml"
-    path.write_text(OF_THE_FILE)
-    config = TransformConfig("us-east-1", (TYPE,), drop_types=frozenset({"page:edit"}), config_file=path)
-    (event,) = open_record(Record(sealed(XML, "page:edit"), 1))
-    assert isinstance(event, Event)
-    assert isinstance(Transform(config, lambda: NOW_S * 1000)(event), Dropped)
 
 
 OWN_OF_EXPERT = """
