@@ -65,7 +65,6 @@ docs: setup ## write anew what of docs/ comes from code: configuration, IAM poli
 	@cp deploy/observability/prometheus/rules.yaml deploy/helm/rules.yaml
 	@"$(BIN)/python" tools/metrics.py
 	@"$(BIN)/python" tools/schemas.py
-	@"$(BIN)/python" tools/failpoints.py
 	@"$(BIN)/python" tools/mutants.py
 	@"$(BIN)/python" tools/benchmarks_page.py
 	@"$(BIN)/python" tools/top_picture.py

@@ -300,6 +300,6 @@ def arm_failpoints(text: str) -> None:
         if found is None or found["place"] not in FAILPOINTS:
             raise SettingsError(
                 f"{FAILPOINTS_VARIABLE}: has a rule that is none; for tests only: PLACE=kill[@N] or "
-                "PLACE=stall:SECONDSs[@N], the places are in docs/proof.md"
+                "PLACE=stall:SECONDSs[@N], docs/proof.md says how"
             )
         _armed[found["place"]] = (float(found["stall_s"]) if found["stall_s"] else None, int(found["nth"] or 0))

@@ -20,8 +20,8 @@ INTRODUCTION = """# Configuration
 
 Decide on `STREAM_ROUTER_MASKING` too: it is off. `make docs` writes this page from the settings.
 
-| variable | for example | of | for |
-|---|---|---|---|
+| variable | for example | of |
+|---|---|---|
 """
 
 TEN = (
@@ -84,29 +84,26 @@ SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
 FOR = {
     "AWS_REGION": "the region of everything",
     "STREAM_ROUTER_STREAM": "the Kinesis stream",
-    "STREAM_ROUTER_APPLICATION": "the KCL application, and so its lease table in DynamoDB",
+    "STREAM_ROUTER_APPLICATION": "the KCL application, and its lease table",
     "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
     "STREAM_ROUTER_RULE": (
-        "the rule that `setup` makes and that must take our events: while it does not, `consume` holds; `none`: only "
-        "the event bus is proved"
+        "the rule that must take our events: while it does not, `consume` holds; `none`: only the bus is proved"
     ),
     "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
-    "STREAM_ROUTER_CONFIG": (
-        "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `receive` and `cxone`"
-    ),
-    "STREAM_ROUTER_LOG_LEVEL": "how much is logged, on stderr (docs/logs.md)",
-    "STREAM_ROUTER_LOG_FORMAT": "one JSON object a line, or lines for a person; `auto`: the latter on a terminal",
-    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and what only names one, as a path without `file:` does",
-    "STREAM_ROUTER_LISTEN": "where events and health are served; a name is resolved once, at the start",
-    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "where the receiver's health, `/status` and `/metrics` are served",
-    "STREAM_ROUTER_ADMIN_TOKEN": "on both admin ports, not for `/healthz`, `/readyz`, `/`; beyond loopback of 16 bytes",
+    "STREAM_ROUTER_CONFIG": ("shapes (docs/events.md), event sources (docs/cxone.md)"),
+    "STREAM_ROUTER_LOG_LEVEL": "how much is logged",
+    "STREAM_ROUTER_LOG_FORMAT": "`auto`: text on a terminal, else JSON",
+    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and texts that only name one",
+    "STREAM_ROUTER_LISTEN": "where events and health are served",
+    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "the receiver's admin port",
+    "STREAM_ROUTER_ADMIN_TOKEN": "of both admin ports; required beyond loopback",
     "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
     "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
     "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
     "STREAM_ROUTER_TRUSTED_PROXIES": (
-        "proxies in front of it: their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours"
+        "their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours"
     ),
-    "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md); `none` on loopback only",
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender is known (docs/receiver.md); `none` on loopback only",
     "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
     "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
     "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: the hash of the signature",
@@ -116,71 +113,63 @@ FOR = {
     "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "scheme `hmac`: the header of the sender's time (epoch seconds)",
     "STREAM_ROUTER_HMAC_ID_HEADER": "scheme `hmac`: the header of the delivery id",
     "STREAM_ROUTER_REPLAY_WINDOW_S": "seconds that a signed time may be off, either way",
-    "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; the default lets every accepted event fit a dead letter",
+    "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; by default each event fits a dead letter",
     "STREAM_ROUTER_MAX_HELD_BYTES": "accepted bytes in memory; over it the answer is 503",
     "STREAM_ROUTER_MAX_CONNECTIONS": "connections at once",
     "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
     "STREAM_ROUTER_REUSE_PORT": "several receivers of one host share the port",
-    "STREAM_ROUTER_DRAIN_DELAY_S": "seconds for which it still serves after SIGTERM, while `/readyz` says 503",
+    "STREAM_ROUTER_DRAIN_DELAY_S": "seconds of serving after SIGTERM, while `/readyz` is 503",
     "STREAM_ROUTER_BUCKETS": "groups that keep their order; a conversation is always in one",
     "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
-    "STREAM_ROUTER_SPILL_DIR": "where events wait on disk while the stream is down; without it the answer is 503",
+    "STREAM_ROUTER_SPILL_DIR": "where events wait while the stream is down; without it senders get 503",
     "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill",
     "SQS_DLQ_URL": "the dead-letter queue",
-    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that does not match the rule",
-    "STREAM_ROUTER_DROP_TYPES": "noise, settled unsent and counted; by our names or the sender's own (docs/events.md)",
-    "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
-    "STREAM_ROUTER_MAX_SHARD_RATE": "most events a second of one shard: catching up spares quota and targets",
+    "STREAM_ROUTER_UNROUTABLE": "what becomes of a type that the rule does not take",
+    "STREAM_ROUTER_DROP_TYPES": "settled unsent and counted; our names or the sender's",
+    "STREAM_ROUTER_MAX_ENTRIES": "entries a call; the bus's ceiling wins (classic 10, v2 100)",
+    "STREAM_ROUTER_MAX_SHARD_RATE": "most events a second of one shard",
     "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
-    "STREAM_ROUTER_MAX_RETRIES": "retries of one entry that fails while others succeed, spread over at least 30 s",
-    "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between proofs that the event bus exists",
-    "STREAM_ROUTER_BUS_PROOF": (
-        "`trust`, for a bus of another account that may not be described: neither bus nor rule is asked for"
-    ),
-    "STREAM_ROUTER_ON_OUTAGE": "hold the shard while AWS is down, or give events up after the budget",
+    "STREAM_ROUTER_MAX_RETRIES": "of one entry that fails while others succeed, over at least 30 s",
+    "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between proofs of the bus",
+    "STREAM_ROUTER_BUS_PROOF": ("`trust`: neither bus nor rule is asked for"),
+    "STREAM_ROUTER_ON_OUTAGE": "while AWS is down: hold the shard, or give events up",
     "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
     "STREAM_ROUTER_MASKING": "the masking policy",
     "STREAM_ROUTER_MASKING_KEY": "key of the hashes by which masked events can be joined",
-    "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
-    "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that are too large",
+    "STREAM_ROUTER_ADMIN_LISTEN": "the consumer's admin port, with the web page",
     "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
     "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
-    "STREAM_ROUTER_STATE_DIR": (
-        "what must outlive a crash: the worker's name, markers of crash isolation (default: a private temporary folder)"
-    ),
+    "STREAM_ROUTER_STATE_DIR": ("what must outlive a crash (else a private temporary folder)"),
     "STREAM_ROUTER_WORKER": (
-        "the worker's name in the lease table, where the platform gives a stable one (else host and a random "
-        "part, kept in the state folder)"
+        "the worker's name, where the platform gives a stable one (else kept in the state folder)"
     ),
-    "STREAM_ROUTER_PROPERTIES": "KCL properties to start from, instead of those that come with the product",
+    "STREAM_ROUTER_PROPERTIES": "KCL properties in place of the shipped ones",
     "STREAM_ROUTER_JVM_OPTIONS": "further options of the daemon's JVM, for example `-Xmx1g`",
     "STREAM_ROUTER_KMS_KEY": "encrypts all that `setup` makes; without it AWS's own keys do",
     "EVENTBRIDGE_TARGET_ARN": "what `setup` attaches to the rule",
     "STREAM_ROUTER_TARGET_DLQ_ARN": "the queue of EventBridge's own dead letters; else `<stream>-undelivered`",
-    "EVENTBRIDGE_TARGET_FILE": (
-        "the target's further fields, JSON as PutTargets takes it: `RetryPolicy`, `RoleArn`, `InputTransformer` …; "
-        "its ARN may stand there too"
-    ),
+    "EVENTBRIDGE_TARGET_FILE": ("the target's fields, JSON as PutTargets takes it: `RetryPolicy`, `RoleArn` …"),
     "STREAM_ROUTER_SHARDS": "shards of a stream that `setup` makes",
     "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
     "CXONE_CLIENT_ID": "OAuth2 client credentials: the client (docs/cxone.md)",
     "CXONE_CLIENT_SECRET": "OAuth2 client credentials: its secret",
     "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
-    "AWS_CA_BUNDLE": "whom `cxone` trusts instead of the public CAs, after the next two; boto3 reads it too",
+    "AWS_CA_BUNDLE": "whom `cxone` trusts, after the next two",
     "SSL_CERT_FILE": "the same for `cxone` alone, and first",
-    "SSL_CERT_DIR": "the same as a folder, by their hashes, where there is no such file",
+    "SSL_CERT_DIR": "the same as a folder",
 }
 """What each setting is for, in the order in which its page lists them."""
 
 
 def page() -> str:
     """The page's text."""
-    ten = "".join(f"| `{name}` | `{example}` | {of} | {FOR[name]} |\n" for name, example, of in TEN)
+    ten = "".join(f"| `{name}` | `{example}` | {of} |\n" for name, example, of in TEN)
     parts, told = [INTRODUCTION + ten + RULES], set[str]()
     for title, note, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
         told |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}
-        head = "| variable | default | takes | for |\n|---|---|---|---|\n"
+        head = "| variable, and its default | takes | for |\n|---|---|---|\n"
         parts.append(f"## {title}\n\n{note}\n\n{head}" + "".join(rows))
     return "\n".join(parts)
 
@@ -188,14 +177,14 @@ def page() -> str:
 def row(kind: type[Settings], name: str) -> str:
     """One variable."""
     form = takes(kind, name).replace("|", "\\|")
-    return f"| `{variable(kind, name)}` | {default(kind, name)} | {form} | {FOR[variable(kind, name)]} |\n"
+    return f"| `{variable(kind, name)}`{default(kind, name)} | {form} | {FOR[variable(kind, name)]} |\n"
 
 
 def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
     if kind.model_fields[name].is_required():
-        return "**required**"
-    return f"`{shown}`" if (shown := reading.default(kind, name)) else "-"
+        return ", **required**"
+    return f": `{shown}`" if (shown := reading.default(kind, name)) else ""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""What `make docs` writes into pages whose prose people write: a part between two marks, and tables."""
-
-from collections.abc import Mapping, Sequence
+"""What `make docs` writes into pages whose prose people write: a part between two marks."""
 
 END = "<!-- end -->"
 
@@ -11,14 +9,3 @@ def filled(text: str, begin: str, part: str) -> str:
     if not found:
         raise SystemExit(f"a page has no place for what `make docs` writes: {begin} is missing")
     return f"{before}{begin}\n{part}\n{END}{rest.partition(END)[2]}"
-
-
-def columns(head: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
-    """A table with a column for each name, and a row for each figure."""
-    return "\n".join(
-        [
-            f"| {head} | " + " | ".join(names) + " |",
-            "|---|" + "---|" * len(names),
-            *(f"| {name} | " + " | ".join(row) + " |" for name, row in rows.items()),
-        ]
-    )
