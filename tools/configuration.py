@@ -177,14 +177,15 @@ def page() -> str:
 def row(kind: type[Settings], name: str) -> str:
     """One variable."""
     form = takes(kind, name).replace("|", "\\|")
-    return f"| `{variable(kind, name)}`{default(kind, name)} | {form} | {FOR[variable(kind, name)]} |\n"
+    shown = f"`{variable(kind, name)}`" + f": {default(kind, name)}".removesuffix(": -")
+    return f"| {shown} | {form} | {FOR[variable(kind, name)]} |\n"
 
 
 def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
     if kind.model_fields[name].is_required():
-        return ", **required**"
-    return f": `{shown}`" if (shown := reading.default(kind, name)) else ""
+        return "**required**"
+    return f"`{shown}`" if (shown := reading.default(kind, name)) else "-"
 
 
 if __name__ == "__main__":
