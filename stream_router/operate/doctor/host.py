@@ -196,7 +196,7 @@ PAGES = {
     "holding": "holding",
     "rule unmatched": "rule-unmatched",
     "shards unread": "unread-shards",
-    "cut off": "bus-unasked",
+    "cut off": "holding",
     "hanging": "restarts",
     "restarting": "restarts",
     "stream down": "spill",
