@@ -2,26 +2,21 @@
 
 A resource's state is a mapping, field by field, of all that `setup` judges (`found`). `wanted` is the same mapping as
 it should be. It is made from what was found, since what others chose stays: a longer retention, a key of their own, a
-rule's further filters, a target's retry policy. What differs is the difference, and `apply` makes the calls for it.
+rule's further filters, a target's retry policy. What differs are the changes, and `apply` makes the calls for them.
 Tags and a customer's key are given to what is made, and never changed afterwards.
 """
 
 import hashlib
 import json
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
+from typing import Any
 
 from stream_router import limits
 from stream_router.aws.clients import Clients, shards_of
-from stream_router.errors import ABSENT, SettingsError, code_of
+from stream_router.errors import SettingsError
 from stream_router.model import SOURCE
-
-if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
+from stream_router.process import iso
 
 State = dict[str, Any]
 """A resource, field by field; `tags` and `holds` are for `teardown`, and never part of what is wanted."""
@@ -50,9 +45,6 @@ LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
 QUEUE_LOOK_S = 2
 """How long SQS looks for a message; more than 0 makes it ask all of its servers."""
 
-READS_A_SHARD = 20
-"""An old shard may answer some reads without a record before it comes to one."""
-
 NEEDS_ROLE = frozenset({"batch", "ecs", "events", "execute-api", "firehose", "kinesis", "states"})
 """Services that EventBridge reaches with a role. Queues, functions, topics and log groups of the rule's account let it
 in by their own policy. Source: EventBridge user guide, "Targets", 2026-11."""
@@ -65,55 +57,77 @@ class SetupError(Exception):
     """`setup` or `teardown` cannot go on; its text is the one line that the operator sees, the cure in it."""
 
 
-class Resource(ABC):
-    """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors."""
+class Resource:
+    """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors.
+
+    `tags` are what it is given when it is made, and None where it is not ours to take away.
+    """
 
     what: str
-    others = False
-    """Whether somebody else makes it and keeps it right: what is wrong with it is said, and nothing is changed."""
-    goes = True
-    """Whether `teardown` looks at it: it takes away what carries our tags, `tags`."""
-    tags: dict[str, str]
+    tags: dict[str, str] | None = None
+    has: State | None = None
+    """Its state at the last `look`; None where it is not there."""
+    changes: State
+    """The fields of what is wanted that are not so yet; all where nothing is there."""
 
-    @abstractmethod
+    def look(self) -> None:
+        """Ask for it. Raises SettingsError where a setting is against it."""
+        self.has = self.found()
+        has = self.has or {}
+        self.changes = {name: value for name, value in self.wanted().items() if name not in has or has[name] != value}
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing has to be done."""
+        return self.has is not None and not self.changes
+
+    def line(self) -> str:
+        """`+` is made, `~` changed, `=` right as it is."""
+        sign = "=" if self.is_right else "+" if self.has is None else "~"
+        told = [
+            f"{name} {_shown(value)}" if self.has is None else f"{name} {_shown(self.has.get(name))} -> {_shown(value)}"
+            for name, value in self.changes.items()
+        ]
+        return f"{sign} {self.what}" + (f": {', '.join(told)}" if told else "")
+
     def found(self) -> State | None:
         """Its state, None where it is not there."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
-
-    def apply(self, found: State | None, changes: State) -> None:
-        """Make the resource, or the changes; not asked of what is `others`. Raises SetupError where AWS says no."""
         raise NotImplementedError
 
-    def delete(self, *, force: bool) -> None:
-        """Take it away; not asked of what does not go by itself (`goes`)."""
+    def apply(self) -> None:
+        """Make the resource, or the changes. Raises SetupError where AWS says no."""
         raise NotImplementedError
 
-    def stops(self, found: State | None, changes: State) -> str:
-        """Why these changes would stop events, or undo what somebody meant; "" where they do neither."""
-        del found, changes
+    def stops(self) -> str:
+        """Why the changes would stop events, or undo what somebody meant; "" where they do neither."""
         return ""
 
     def notes(self) -> list[str]:
         """What the operator should know of it that no call can set right."""
         return []
 
-    def holds(self, found: State) -> str:
+    def holds(self) -> str:
         """What would be lost with it; "" where nothing would."""
-        del found
         return ""
 
-    def stays(self, found: State) -> str:
+    def stays(self) -> str:
         """Why `teardown` leaves it; "" where `setup` of this deployment made it, and nothing speaks against it."""
-        ours = found["tags"].get(TAG) == self.tags[TAG]
+        ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
+    def delete(self, *, force: bool) -> None:
+        """Take it away, once it was looked at."""
+        raise NotImplementedError
 
-def difference(wanted: State, found: State | None) -> State:
-    """The fields of `wanted` that are not so yet; all where nothing is there."""
-    return {name: value for name, value in wanted.items() if found is None or found.get(name) != value}
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else str(value)
 
 
 def buckets_for(shards: int) -> int:
@@ -126,16 +140,15 @@ def _as_mapping(listed: Any) -> dict[str, str]:
     return {tag["Key"]: tag.get("Value", "") for tag in listed}
 
 
-def _as_list(tags: dict[str, str]) -> Any:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+def _as_list(tags: dict[str, str] | None) -> Any:
+    return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
 class Stream(Resource):
     """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after."""
 
     def __init__(self, clients: Clients, name: str, shards: int, key: str | None, tags: dict[str, str]) -> None:
-        self.what = f"stream {name}"
-        self.tags = tags
+        self.what, self.tags = f"stream {name}", tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
         self._is_going = False
@@ -154,54 +167,44 @@ class Stream(Resource):
             "tags": self._tags(),
         }
 
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """A longer retention stays, and another key. Raises SetupError while it is being deleted."""
         if self._is_going:
             raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run `stream-router setup` then")
-        has = found or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
+        has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
             "shards": has["shards"],
             "retention (hours)": max(RETENTION_HOURS, has["retention (hours)"]),
             "encryption": AWS_KINESIS_KEY if has["encryption"] == "none" else has["encryption"],
         }
 
-    def apply(self, found: State | None, changes: State) -> None:
+    def apply(self) -> None:
         """One change after the other: Kinesis takes the next only when the stream is ACTIVE again."""
-        kinesis, name = self._kinesis, self._name
-        if found is None:
-            how: Any = {"ShardCount": changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
-            kinesis.create_stream(StreamName=name, Tags=self.tags, **how)
+        kinesis, name, tags = self._kinesis, self._name, self.tags or {}
+        if self.has is None:
+            how: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+            kinesis.create_stream(StreamName=name, Tags=tags, **how)
         self._until_active()
-        if found is None and self.tags.items() - self._tags().items():  # an emulator may pass over them
-            kinesis.add_tags_to_stream(StreamName=name, Tags=self.tags)
-        if hours := changes.get("retention (hours)"):
+        if self.has is None and tags.items() - self._tags().items():  # an emulator may pass over them
+            kinesis.add_tags_to_stream(StreamName=name, Tags=tags)
+        if hours := self.changes.get("retention (hours)"):
             kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
             self._until_active()
-        if key := changes.get("encryption"):
+        if key := self.changes.get("encryption"):
             kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
             self._until_active()
 
-    def holds(self, found: State) -> str:
-        """Since when there are events in it, read or not: a replay needs them. By the oldest record of each shard."""
-        del found
-        oldest, unknown = [], False
+    def holds(self) -> str:
+        """Whether there are events in it, read or not: a replay needs them. An old shard answers some reads empty."""
         for shard in shards_of(self._kinesis, self._name):
             start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
             iterator: Any = self._kinesis.get_shard_iterator(StreamName=self._name, **start).get("ShardIterator")
-            for _ in range(READS_A_SHARD):
-                if not iterator:
-                    break
+            while iterator:
                 answer: Any = self._kinesis.get_records(ShardIterator=iterator, Limit=1)
+                for record in answer["Records"]:
+                    return f"events since {iso(record['ApproximateArrivalTimestamp'].timestamp() * 1000)} at least"
                 iterator = answer.get("NextShardIterator") if answer.get("MillisBehindLatest") else None
-                if answer["Records"]:
-                    oldest.append(answer["Records"][0]["ApproximateArrivalTimestamp"].timestamp())
-                    break
-            else:
-                unknown = True
-        if oldest:
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(oldest)))
-            return f"events since {since}, {(time.time() - min(oldest)) / 3600:.1f} hours of them"
-        return "perhaps events (too many reads did not come to one)" if unknown else ""
+        return ""
 
     def delete(self, *, force: bool) -> None:
         """With `force` the consumers that are registered on it too (fan-out): AWS refuses it else."""
@@ -232,29 +235,25 @@ LETS_IN = "open to EventBridge for this rule"
 class Queue(Resource):
     """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge where `rule_arn` may send to it.
 
-    `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target
-    (`complete` false) only the policy is looked at.
+    `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target, which
+    has no `tags` of ours, only the policy is looked at.
     """
 
     def __init__(
         self,
         clients: Clients,
         arn: str,
-        tags: dict[str, str],
+        tags: dict[str, str] | None,
         *,
         key: str | None = None,
         variable: str = "",
         url: str | None = None,
         rule_arn: str = "",
-        complete: bool = True,
     ) -> None:
         self._sqs = clients.sqs
         self._key, self._variable = key, variable
         self.name = arn.rsplit(":", 1)[-1]
-        self.what = f"queue {self.name}"
-        self.tags = tags
-        self.url = url
-        self.goes = self._complete = complete
+        self.what, self.tags, self.url = f"queue {self.name}", tags, url
         self._statement = let_in(arn, rule_arn) if rule_arn else None
         self._policy: dict[str, Any] = {}
 
@@ -263,7 +262,7 @@ class Queue(Resource):
         try:
             self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
             has: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
-            tags = self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {}) if self.goes else {}
+            tags = {} if self.tags is None else self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {})
         except self._sqs.exceptions.QueueDoesNotExist:
             return None
         self._policy = json.loads(has.get("Policy") or "{}")
@@ -277,15 +276,15 @@ class Queue(Resource):
             "holds": held(has),
         }
 
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """At least what the contract says. Raises SettingsError where a setting names it, and it is not there."""
-        if found is None and self._variable:
+        if self.has is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
             raise SettingsError(f"{self._variable}: queue {self.name} does not exist; {cure}")
         lets_in = {LETS_IN: True} if self._statement else {}
-        if not self._complete:
+        if self.tags is None:
             return lets_in
-        has = found or {"retention (s)": 0, "largest message (bytes)": 0, "encryption": self._key or "none"}
+        has = self.has or {"retention (s)": 0, "largest message (bytes)": 0, "encryption": self._key or "none"}
         return {
             "retention (s)": max(QUEUE_RETENTION_S, has["retention (s)"]),
             "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, has["largest message (bytes)"]),
@@ -293,26 +292,27 @@ class Queue(Resource):
             **lets_in,
         }
 
-    def apply(self, found: State | None, changes: State) -> None:
+    def apply(self) -> None:
         """All attributes in one call."""
         attributes: Any = {}
-        if retention := changes.get("retention (s)"):
+        if retention := self.changes.get("retention (s)"):
             attributes["MessageRetentionPeriod"] = str(retention)
-        if size := changes.get("largest message (bytes)"):
+        if size := self.changes.get("largest message (bytes)"):
             attributes["MaximumMessageSize"] = str(size)
-        if key := changes.get("encryption"):
+        if key := self.changes.get("encryption"):
             attributes |= {"SqsManagedSseEnabled": "true"} if key == SSE_SQS else {"KmsMasterKeyId": key}
-        if LETS_IN in changes and self._statement:
+        if LETS_IN in self.changes and self._statement:
             attributes["Policy"] = json.dumps(merged(self._policy, self._statement))
-        if found is None:
-            self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=self.tags)["QueueUrl"]
+        if self.has is None:
+            tags = self.tags or {}
+            self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)["QueueUrl"]
         else:
             self._sqs.set_queue_attributes(QueueUrl=str(self.url), Attributes=attributes)
 
-    def holds(self, found: State) -> str:
+    def holds(self) -> str:
         """Its messages, hidden and delayed ones as well. The counts may be a minute old, so none is looked for too."""
-        if found["holds"]:
-            return f"{found['holds']} messages"
+        if self.has and self.has["holds"]:
+            return f"{self.has['holds']} messages"
         look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
         return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
 
@@ -360,8 +360,7 @@ class Bus(Resource):
         self._events = clients.events
         self._bus, self._key, self._rule = bus, key, rule
         self.what = f"event bus {bus}"
-        self.tags = tags
-        self.goes = not f"/{bus}".endswith("/default")
+        self.tags = None if f"/{bus}".endswith("/default") else tags
 
     def found(self) -> State | None:
         """That it is there."""
@@ -369,29 +368,26 @@ class Bus(Resource):
             arn = self._events.describe_event_bus(Name=self._bus)["Arn"]
         except self._events.exceptions.ResourceNotFoundException:
             return None
-        tags = self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", []) if self.goes else []
+        tags = [] if self.tags is None else self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", [])
         return {"tags": _as_mapping(tags)}
 
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """Raises SettingsError where there is none, and none can be made."""
-        if found is None and (self._bus.startswith("arn:") or self._bus == "default"):
+        if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
-        return {"encryption": self._key or "AWS's own"} if found is None else {}
+        return {"encryption": self._key or "AWS's own"} if self.has is None else {}
 
-    def apply(self, found: State | None, changes: State) -> None:
+    def apply(self) -> None:
         """Make it."""
-        del found, changes
         own: Any = {"KmsKeyIdentifier": self._key} if self._key else {}
         self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
-    def stays(self, found: State) -> str:
-        """AWS deletes no bus that has a rule; ours goes first."""
+    def stays(self) -> str:
+        """AWS deletes no bus that has a rule; ours, which was looked at before, goes first."""
         pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
         named = [rule["Name"] for page in pages for rule in page.get("Rules", [])]
-        rule = self._rule.found()
-        goes = self._rule.name if rule and not self._rule.stays(rule) else ""
-        others = [name for name in named if name != goes]
-        return super().stays(found) or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
+        others = [name for name in named if name != self._rule.name or self._rule.stays()]
+        return super().stays() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
     def delete(self, *, force: bool) -> None:
         """The bus, once its rules are gone."""
@@ -419,103 +415,85 @@ def pattern_text(event_types: Any) -> str:
     return text
 
 
-def covers(wide: Any, narrow: Any) -> bool:
-    """Whether the pattern `wide` lets through all that `narrow` does. False where that is not plain to see."""
-    if isinstance(wide, dict) and isinstance(narrow, dict):
-        return all(name in narrow and covers(value, narrow[name]) for name, value in wide.items())
-    if isinstance(wide, list) and isinstance(narrow, list):
-        return all(any(_takes(matcher, one) for matcher in wide) for one in narrow)
-    return False
-
-
-def _takes(matcher: Any, one: Any) -> bool:
-    prefix = matcher.get("prefix") if isinstance(matcher, dict) else None
-    begins = one.get("prefix") if isinstance(one, dict) else one
-    is_prefix = isinstance(prefix, str) and isinstance(begins, str) and begins.startswith(prefix)
-    return bool(matcher == one or is_prefix)
-
-
-def targets_of(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
-    """All targets of a rule; none where there is no such rule."""
-    try:
-        pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=bus)
-        return [dict(target) for page in pages for target in page.get("Targets", [])]
-    except events.exceptions.ResourceNotFoundException:
-        return []
-
-
 class Rule(Resource):
     """The rule with our pattern. One that somebody else made for our events keeps its further filters and targets."""
 
+    tags: dict[str, str]
+
     def __init__(self, clients: Clients, bus: str, name: str, arn: str, event_types: Any, tags: dict[str, str]) -> None:
         self._events = clients.events
-        self.what = f"rule {name} on bus {bus}"
-        self.tags = tags
-        self.name = name
-        self.bus = bus
-        self.arn = arn
+        self.what, self.tags = f"rule {name} on bus {bus}", tags
+        self.name, self.bus, self.arn = name, bus, arn
         self._types = event_types
-        self._has: dict[str, Any] = {}
+        self._described: dict[str, Any] = {}
 
     def found(self) -> State | None:
         """Pattern, state and tags."""
         try:
-            self._has = dict(self._events.describe_rule(Name=self.name, EventBusName=self.bus))
+            self._described = dict(self._events.describe_rule(Name=self.name, EventBusName=self.bus))
         except self._events.exceptions.ResourceNotFoundException:
             return None
         tags = _as_mapping(self._events.list_tags_for_resource(ResourceARN=self.arn).get("Tags", []))
-        has = json.loads(self._has.get("EventPattern") or "null")
-        return {"pattern": has, "state": self._has.get("State", "ENABLED"), "tags": tags}
+        has = json.loads(self._described.get("EventPattern") or "{}")
+        return {"pattern": has, "state": self._described.get("State", "ENABLED"), "tags": tags}
 
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """Ours for source, detail-type and eventSource; a filter beside them on a rule for our events stays.
 
         Raises SettingsError where it is another stream's: pattern and dead-letter queue would change their owner.
         """
         ours = pattern(self._types)
-        if found is None:
+        if self.has is None:
             return {"pattern": ours, "state": "ENABLED"}
-        if (stream := found["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
+        if (stream := self.has["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
                 f"STREAM_ROUTER_RULE: {self.what} is of stream {stream}; name another rule, or hand it over: aws "
                 f"events tag-resource --resource-arn {self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
             )
-        has = found["pattern"]
-        if has and SOURCE in has.get("source", ()):
+        has = self.has["pattern"]
+        if SOURCE in has.get("source", ()):
             ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
-        return {"pattern": ours, "state": "ENABLED" if found["state"] == "DISABLED" else found["state"]}
+        return {"pattern": ours, "state": "ENABLED" if self.has["state"] == "DISABLED" else self.has["state"]}
 
-    def stops(self, found: State | None, changes: State) -> str:
-        """A pattern that lets less through; and a rule that somebody disabled is enabled only where that is meant."""
-        if found is None:
-            return ""
+    def stops(self) -> str:
+        """A pattern that may let less through; and a rule that somebody disabled is enabled only if that is meant."""
         why = []
-        if found["pattern"] and "pattern" in changes and not covers(changes["pattern"], found["pattern"]):
-            why.append("the new pattern lets less through than the old one (see STREAM_ROUTER_EVENT_TYPES)")
-        if "state" in changes:
+        if self.has and self.has["pattern"] and "pattern" in self.changes:
+            old, new = self.has["pattern"], self.changes["pattern"]
+            widened = {**old, "detail-type": [*new["detail-type"]]}
+            if widened != new or not {*old.get("detail-type", ())} <= {*new["detail-type"]}:
+                why.append("the pattern changes by more than further event types (see STREAM_ROUTER_EVENT_TYPES)")
+        if self.has and "state" in self.changes:
             why.append("somebody disabled it, so nothing is delivered")
         return "; ".join(why)
 
-    def apply(self, found: State | None, changes: State) -> None:
+    def apply(self) -> None:
         """PutRule replaces all of a rule: what else it has is sent again."""
         keep: Any = {"Description": "CXone events, routed by stream_router", "Tags": _as_list(self.tags)}
-        if found is not None:
+        if self.has is not None:
             kept = ("Description", "RoleArn", "ScheduleExpression")
-            keep = {name: self._has[name] for name in kept if self._has.get(name)}
-        state = {**(found or {}), **changes}
+            keep = {name: self._described[name] for name in kept if self._described.get(name)}
+        state = {**(self.has or {}), **self.changes}
         text = json.dumps(state["pattern"], separators=(",", ":"))
         self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
 
-    def holds(self, found: State) -> str:
+    def targets(self) -> list[dict[str, Any]]:
+        """All of its targets; none where there is no such rule."""
+        try:
+            pages = self._events.get_paginator("list_targets_by_rule").paginate(Rule=self.name, EventBusName=self.bus)
+            return [dict(target) for page in pages for target in page.get("Targets", [])]
+        except self._events.exceptions.ResourceNotFoundException:
+            return []
+
+    def holds(self) -> str:
         """Targets of others, whose events would end."""
-        del found
-        others = [one for one in targets_of(self._events, self.bus, self.name) if not one["Id"].startswith(OURS)]
+        others = [one for one in self.targets() if not one["Id"].startswith(OURS)]
         return f"{len(others)} targets of others" if others else ""
 
     def delete(self, *, force: bool) -> None:
         """The rule with all of its targets."""
         del force
-        if ids := [target["Id"] for target in targets_of(self._events, self.bus, self.name)]:
+        if ids := [target["Id"] for target in self.targets()]:
             self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=ids)
         self._events.delete_rule(Name=self.name, EventBusName=self.bus)
 
@@ -527,29 +505,29 @@ class Target(Resource):
     queue for what the target does not take; `named` whether a setting names that queue. A target goes with its rule.
     """
 
-    goes = False
-
     def __init__(self, clients: Clients, rule: Rule, given: dict[str, Any], undelivered: str, *, named: bool) -> None:
         self._events = clients.events
         self._rule = rule
         self._given, self._arn = given, str(given["Arn"])
         self.what = f"target {self._arn}"
         self._undelivered, self._named = undelivered, named
+        self._queue = undelivered
         self._targets: list[dict[str, Any]] = []
 
     def found(self) -> State | None:
         """The target of this ARN, under whatever id: a second one would deliver every event twice."""
-        self._targets = targets_of(self._events, self._rule.bus, self._rule.name)
+        self._targets = self._rule.targets()
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 
-    def wanted(self, found: State | None) -> State:
+    def wanted(self) -> State:
         """AWS's own retry policy (185 tries in 24 hours) where nobody chose another.
 
         Raises SettingsError where EventBridge needs a role, and there is none.
         """
-        made = {"Id": f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}", **(found or {}), **self._given}
-        if found:
-            made["Id"] = found["Id"]
+        own_id = f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
+        made = {"Id": own_id, **(self.has or {}), **self._given}
+        if self.has:
+            made["Id"] = self.has["Id"]
         if not self._given.get("DeadLetterConfig") and (self._named or not made.get("DeadLetterConfig")):
             made["DeadLetterConfig"] = {"Arn": self._undelivered}
         self._queue = made["DeadLetterConfig"].get("Arn")
@@ -561,17 +539,17 @@ class Target(Resource):
             )
         return made
 
-    def stops(self, found: State | None, changes: State) -> str:
+    def stops(self) -> str:
         """PutTargets replaces the target that has the same id, whatever its ARN is."""
-        identity = {**(found or {}), **changes}["Id"]
+        identity = {**(self.has or {}), **self.changes}["Id"]
         gone = next((one["Arn"] for one in self._targets if one["Id"] == identity and one["Arn"] != self._arn), "")
-        return (
-            f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be taken away" if gone else ""
-        )
+        taken = f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be taken away"
+        return taken if gone else ""
 
-    def apply(self, found: State | None, changes: State) -> None:
+    def apply(self) -> None:
         """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
-        target: Any = {name: value for name, value in {**(found or {}), **changes}.items() if value is not None}
+        fields = {**(self.has or {}), **self.changes}
+        target: Any = {name: value for name, value in fields.items() if value is not None}
         answer = self._events.put_targets(Rule=self._rule.name, EventBusName=self._rule.bus, Targets=[target])
         if answer.get("FailedEntryCount"):
             failed = answer["FailedEntries"][0]
@@ -605,52 +583,3 @@ class Target(Resource):
                 "give the function an on-failure destination (docs/tutorial.md)"
             )
         return told
-
-
-class Subscriber(Resource):
-    """A v2 bus and its subscriber, which is rule and target in one. Their owner makes both (docs/operations.md)."""
-
-    others, goes = True, False
-
-    def __init__(self, clients: Clients, bus: str, name: str, event_types: Any) -> None:
-        self._events = clients.events_v2
-        self._bus, self._name, self._types = bus, name, event_types
-        self.what = f"subscriber {name} of event bus {bus} (v2)"
-
-    def found(self) -> State | None:
-        """Whether it runs, and where what it cannot deliver goes.
-
-        Raises SettingsError where there is no such bus; whatever else AWS refuses with says nothing of it.
-        """
-        try:
-            self._events.describe_event_bus(EventBusArn=self._bus)
-        except ClientError as error:
-            if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
-                raise
-            why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
-            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
-        asked: dict[str, str] = {"EventBusArn": self._bus, "NamePrefix": self._name}
-        listed: list[Any] = []
-        while True:
-            page = self._events.list_subscribers(**asked)
-            listed += page["Subscribers"]
-            if not page.get("NextToken"):
-                break
-            asked["NextToken"] = page["NextToken"]
-        arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._name), None)
-        if arn is None:
-            return None
-        has = self._events.describe_subscriber(SubscriberArn=arn)
-        return {
-            "state": "REVOKED" if has.get("Revoked") else has.get("State"),
-            "has a dead-letter queue": bool(has.get("OnFailureConfiguration", {}).get("Arn")),
-        }
-
-    def wanted(self, found: State | None) -> State:
-        """Running, and nothing lost that its target does not take."""
-        del found
-        return {"state": "RUNNING", "has a dead-letter queue": True}
-
-    def notes(self) -> list[str]:
-        """What it has to let through."""
-        return [f"its filters have to let through {pattern_text(self._types)} (docs/operations.md makes it)"]

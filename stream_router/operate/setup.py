@@ -9,8 +9,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
@@ -20,7 +20,7 @@ from botocore.validate import ParamValidator
 from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.checks import said
-from stream_router.errors import NOT_SPOKEN, SettingsError, code_of
+from stream_router.errors import ABSENT, NOT_SPOKEN, SettingsError, code_of
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (
@@ -30,12 +30,9 @@ from stream_router.operate.resources import (
     Resource,
     Rule,
     SetupError,
-    State,
     Stream,
-    Subscriber,
     Target,
     buckets_for,
-    difference,
     pattern_text,
 )
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
@@ -50,43 +47,6 @@ WOULD_CHANGE = 2
 """Exit status of `--plan --exit-code` where something would be made or changed."""
 
 
-class Step(NamedTuple):
-    """What one resource needs: nothing where `changes` is empty. `stops` says why the changes need `--yes`."""
-
-    resource: Resource
-    found: State | None
-    changes: State
-    stops: str
-
-    @property
-    def is_right(self) -> bool:
-        """Whether nothing has to be done."""
-        return self.found is not None and not self.changes
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether something is wrong that its owner has to mend."""
-        return self.resource.others and not self.is_right
-
-    def line(self) -> str:
-        """`+` is made, `~` changed, `=` right as it is, `!` for somebody else to mend."""
-        sign = "!" if self.is_problem else "=" if self.is_right else "+" if self.found is None else "~"
-        if self.is_problem and self.found is None:
-            return f"! {self.resource.what}: is not there"
-        has = self.found
-        told = [
-            f"{name} {_shown(value)}" if has is None else f"{name} {_shown(has.get(name))} -> {_shown(value)}"
-            for name, value in self.changes.items()
-        ]
-        return f"{sign} {self.resource.what}" + (f": {', '.join(told)}" if told else "")
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else str(value)
-
-
 def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
     """The command: one line for each resource, the lines to set last. 0, or 1 where something needs the operator.
 
@@ -94,31 +54,33 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
-        steps = deployment.look()
-        todo = [step for step in steps if not step.is_right and not step.is_problem]
-        held = [step for step in todo if step.stops]
+        deployment.look()
+        todo = [resource for resource in deployment.resources if not resource.is_right]
+        held = any(resource.stops() for resource in todo)
+        again = "stream-router setup" + " --yes" * held
         if plan or (held and not yes):
-            for step in steps:
-                _tell(step)
+            for resource in deployment.resources:
+                _tell(resource, _say)
+                if why := resource.stops():
+                    _say(f"  needs --yes: {why}")
             for note in deployment.further:
-                _say(f"  note: {note}")
+                _say(note)
         else:
-            deployment.make(steps, _say)
+            deployment.make(_say)
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
-    again = "stream-router setup" + " --yes" * bool(held)
     if held and not plan and not yes:
         _say(f"nothing was changed; if what needs --yes is meant, run `{again}`")
         return 1
     if not todo:
         _say("nothing to change")
     elif plan:
-        made = sum(step.found is None for step in todo)
+        made = sum(resource.has is None for resource in todo)
         _say(f"plan: {made} to make, {len(todo) - made} to change; run `{again}` to do it")
     if url := deployment.dead_letters.url:
         _say(f"SQS_DLQ_URL={url}")
-    if any(step.is_problem for step in steps):
+    if deployment.problem:
         return 1
     return WOULD_CHANGE if plan and exit_code and todo else 0
 
@@ -126,9 +88,9 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
 def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
     """Make or complete everything, for who sets up by code; the dead-letter queue's URL. Raises as `run` tells."""
     deployment = Deployment(settings, clients)
-    deployment.make(deployment.look(), say)
-    assert deployment.dead_letters.url is not None, "it was made, or is there"
-    return deployment.dead_letters.url
+    deployment.look()
+    deployment.make(say)
+    return str(deployment.dead_letters.url)
 
 
 def _say(text: str) -> None:
@@ -136,11 +98,9 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _tell(step: Step, say: Callable[[str], None] = _say) -> None:
-    say(step.line())
-    if step.stops:
-        say(f"  needs --yes: {step.stops}")
-    for note in step.resource.notes():
+def _tell(resource: Resource, say: Callable[[str], None]) -> None:
+    say(resource.line())
+    for note in resource.notes():
         say(f"  note: {note}")
 
 
@@ -158,12 +118,14 @@ class Deployment:
         own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
         undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
         self.further: list[str] = []
+        """Lines of what is nobody's resource."""
+        self.problem = ""
+        """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
         self.resources: list[Resource] = [Stream(clients, settings.stream, settings.shards, key, tags)]
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
         self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self._add_ours(self.dead_letters, own)
         if limits.is_v2_bus(bus):
-            self.resources.append(Subscriber(clients, bus, settings.rule, settings.event_type_list))
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
@@ -172,74 +134,80 @@ class Deployment:
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
         self.resources += [Bus(clients, bus, key, tags, rule), rule]
         if not (target := target_of(settings)):
-            self.further.append(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
+            self._note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
-        self._refuse_loops(target, {own: "our dead-letter queue", undelivered: "its own dead-letter queue"})
+        if own == undelivered:
+            name = UNDELIVERED if named else "SQS_DLQ_URL"
+            what = "is one queue for dead letters and for what the target does not take"
+            raise SettingsError(f"{name}: {what}; unset it, and setup makes two")
+        round_again = {
+            home.stream(settings.stream): "the stream itself",
+            home.bus(bus): "the rule's own bus",
+            own: "our dead-letter queue",
+            undelivered: "its own dead-letter queue",
+        }
+        if what := round_again.get(target["Arn"], ""):
+            raise SettingsError(f"{TARGET}: is {what}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
-            self.resources.append(Queue(clients, target["Arn"], {}, variable=TARGET, rule_arn=rule_arn, complete=False))
+            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, rule_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
     def _add_ours(self, queue: Queue, arn: str) -> None:
         if self._home.is_elsewhere(arn):
             must = "keep messages for 14 days, and let EventBridge in where it is the target's"
-            self.further.append(f"{arn} is another account's, and not looked at: it must {must}")
+            self._note(f"{arn} is another account's, and not looked at: it must {must}")
         else:
             self.resources.append(queue)
 
-    def _refuse_loops(self, target: dict[str, Any], queues: dict[str, str]) -> None:
-        """Raises SettingsError where an event would come round again, or could not be told from a dead letter."""
-        home, settings = self._home, self.settings
-        if len(queues) == 1:
-            name = UNDELIVERED if settings.target_dlq_arn else "SQS_DLQ_URL"
-            what = "is one queue for dead letters and for what the target does not take"
-            raise SettingsError(f"{name}: {what}; unset it, and setup makes two")
-        own = {home.stream(settings.stream): "the stream itself", home.bus(settings.event_bus): "the rule's own bus"}
-        if what := {**own, **queues}.get(target["Arn"], ""):
-            raise SettingsError(f"{TARGET}: is {what}; name another target")
+    def _note(self, text: str) -> None:
+        self.further.append(f"  note: {text}")
 
-    def look(self) -> list[Step]:
-        """What each resource needs. Changes nothing, and proves that the rule takes our events."""
-        steps = []
+    def look(self) -> None:
+        """Find out what each resource needs. Changes nothing, and proves that the rule takes our events."""
+        settings = self.settings
         for resource in self.resources:
-            found = resource.found()
-            changes = difference(resource.wanted(found), found)
-            steps.append(Step(resource, found, changes, resource.stops(found, changes)))
-        if not limits.is_v2_bus(self.settings.event_bus):
-            self.further.insert(0, self.proved())
-        if self.settings.kms_key:
+            resource.look()
+        if limits.is_v2_bus(settings.event_bus):
+            what = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
+            self.problem = subscriber_problem(self._clients, settings.event_bus, settings.rule)
+            self.further.append(f"! {what}: {self.problem}" if self.problem else f"= {what}")
+            text = pattern_text(settings.event_type_list)
+            self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
+        else:
+            self._note(self.proved())
+        if settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
-            self.further.append(
-                f"the policy of {self.settings.kms_key} must let the service events.amazonaws.com use {rights}"
-            )
-        self.further += self.too_few_buckets(steps[0])
-        return steps
+            self._note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
+        if too_few := self.too_few_buckets():
+            self._note(too_few)
 
-    def make(self, steps: list[Step], say: Callable[[str], None]) -> None:
+    def make(self, say: Callable[[str], None]) -> None:
         """Apply what is not right, each with its line. What is done when something ends it stays, and is said."""
         done = False
-        for step in steps:
+        for resource in self.resources:
             try:
-                if not step.is_right and not step.is_problem:
-                    step.resource.apply(step.found, step.changes)
+                if not resource.is_right:
+                    resource.apply()
                     done = True
             except BaseException:  # Ctrl-C in the middle of it as well: it may be done, or half done
-                say(f"! {step.resource.what}: not finished")
+                say(f"! {resource.what}: not finished")
                 if done:
                     say("  note: broken off: what stands above with + or ~ is done; run `stream-router setup` again")
                 raise
-            _tell(step._replace(stops=""), say)
+            _tell(resource, say)
         for note in self.further:
-            say(f"  note: {note}")
+            say(note)
 
-    def too_few_buckets(self, stream: Step) -> Iterator[str]:
-        """The receivers' buckets fill the shards only where there are enough; no call can set them."""
-        shards = {**(stream.found or {}), **stream.changes}["shards"]
+    def too_few_buckets(self) -> str:
+        """The receivers' buckets fill the shards only where there are enough; no call can set them. "" where so."""
+        stream = self.resources[0]
+        shards = {**(stream.has or {}), **stream.changes}["shards"]
         least = buckets_for(shards)
-        if self.settings.buckets < least:
-            yield (
-                f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
-                "set it in all receivers, or shards stay empty"
-            )
+        too_few = (
+            f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
+            "set it in all receivers, or shards stay empty"
+        )
+        return too_few if self.settings.buckets < least else ""
 
     def proved(self) -> str:
         """That EventBridge itself says yes to an event of each type as the pipeline makes it. Raises SetupError."""
@@ -248,16 +216,47 @@ class Deployment:
         for entry in sample_entries(home.region, settings.event_type_list, int(time.time() * 1000)):
             event = json.dumps(as_delivered(entry, home.account, home.region))
             try:
-                answer = self._clients.events.test_event_pattern(EventPattern=text, Event=event)
+                answer: Any = self._clients.events.test_event_pattern(EventPattern=text, Event=event)
             except ClientError as error:
                 if code_of(error) not in NOT_SPOKEN:
                     raise
-                answer = {}  # type: ignore[typeddict-item]
+                answer = {}
             if "Result" not in answer:  # an emulator may say yes to what it does not speak
                 return "that our events match the rule was not proved: this endpoint has no TestEventPattern"
             if not answer["Result"]:
                 raise SetupError(f"the rule's pattern would not match our own event of type {entry.detail_type}")
         return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
+
+
+def subscriber_problem(clients: Clients, bus: str, name: str) -> str:
+    """What is wrong with the subscriber of a v2 bus, rule and target in one; "" where it runs and loses nothing.
+
+    Raises SettingsError where there is no such bus; whatever else AWS refuses with says nothing of it.
+    """
+    events = clients.events_v2
+    try:
+        events.describe_event_bus(EventBusArn=bus)
+    except ClientError as error:
+        if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
+            raise
+        why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
+        raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
+    asked, listed = {"EventBusArn": bus, "NamePrefix": name}, list[Any]()
+    while True:
+        page = events.list_subscribers(**asked)
+        listed += page["Subscribers"]
+        if not page.get("NextToken"):
+            break
+        asked["NextToken"] = page["NextToken"]
+    arn = next((one["SubscriberArn"] for one in listed if one["Name"] == name), None)
+    if arn is None:
+        return "is not there"
+    has = events.describe_subscriber(SubscriberArn=arn)
+    state = "REVOKED" if has.get("Revoked") else has.get("State")
+    wrong = [] if state == "RUNNING" else [f"is {state}"]
+    if not has.get("OnFailureConfiguration", {}).get("Arn"):
+        wrong.append("has no dead-letter queue")
+    return ", ".join(wrong)
 
 
 def look(settings: Setup) -> None:
@@ -332,16 +331,18 @@ def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
 
 
 def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
-    resources = [one for one in reversed(Deployment(settings, Clients(settings.aws_region)).resources) if one.goes]
-    found = [(resource, state) for resource in resources if (state := resource.found()) is not None]
+    resources = reversed(Deployment(settings, Clients(settings.aws_region)).resources)
     goes: list[Resource] = []
     lost: list[str] = []
-    for resource, state in found:
-        if why := resource.stays(state):
+    for resource in resources:
+        resource.has = None if resource.tags is None else resource.found()
+        if resource.has is None:
+            continue
+        if why := resource.stays():
             _say(f"= {resource.what} stays: {why}")
             continue
         goes.append(resource)
-        holds = resource.holds(state)
+        holds = resource.holds()
         _say(f"- {resource.what}" + (f": holds {holds}" if holds else ""))
         lost += [f"{resource.what}: {holds}"] * bool(holds)
     table = settings.application

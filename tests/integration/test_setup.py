@@ -10,7 +10,6 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.consumer.target_proof import No, Question, Yes
 from stream_router.errors import SettingsError
 from stream_router.local.programs import ACCOUNT, REGION
 from stream_router.operate import resources, setup
@@ -168,7 +167,7 @@ def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) 
 
 def test_a_further_filter_of_a_rule_for_our_events_stays(clients: Clients, said: Said) -> None:
     """A team may let less through to its own target; `consume` judges the other three fields alone."""
-    articles_rule(clients, "filtered", detail={"eventSource": ["cxone.webhook"], "payload": {"queue": ["sales"]}})
+    articles_rule(clients, "filtered", detail={"eventSource": [{"prefix": "cxone"}], "payload": {"queue": ["sales"]}})
     assert run("filtered", target_arn=FUNCTION) == 0
     detail = rule_of(clients, "filtered")["pattern"]["detail"]
     assert detail == {"eventSource": [{"prefix": "cxone"}], "payload": {"queue": ["sales"]}}
@@ -186,7 +185,7 @@ def test_a_shell_without_the_event_types_narrows_no_live_rule(clients: Clients, 
     assert run("live", target_arn=f"{QUEUES}:new") == 1
     lines = said()
     assert any(line.startswith("~ rule live on bus default: pattern ") for line in lines)
-    assert any(line.startswith("  needs --yes: the new pattern lets less through") for line in lines)
+    assert any(line.startswith("  needs --yes: the pattern changes by more than further event types") for line in lines)
     assert lines[-1] == "nothing was changed; if what needs --yes is meant, run `stream-router setup --yes`"
     assert rule_of(clients, "live") == before
     assert run("live", target_arn=FUNCTION, plan=True, exit_code=True) == 2
@@ -422,29 +421,3 @@ def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, said: Said) 
     assert "= event bus kept-bus stays: it has rules that stay (theirs)" in lines
     assert "kept" in clients.kinesis.list_streams()["StreamNames"]
     assert clients.events.describe_event_bus(Name="kept-bus")
-
-
-def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clients) -> None:
-    """What setup made is right; changed, disabled, without its target, deleted: each is found at the next look."""
-    clients.sqs.create_queue(QueueName="looked-at")
-    made = load(Setup, stream="four", rule="four", target_arn=f"{QUEUES}:looked-at")
-    setup.ensure(made, clients, lambda _: None)
-    look = Question(made)
-    look._events = clients.events
-    assert isinstance(look(), Yes)
-
-    def problem() -> str:
-        said = look()
-        assert isinstance(said, No)
-        return said.problem.removeprefix("rule four of event bus default ")
-
-    clients.events.disable_rule(Name="four")
-    assert problem() == "is disabled"
-    other = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
-    clients.events.put_rule(Name="four", EventPattern=other, State="ENABLED")
-    assert problem() == "does not take our events of type interaction.created, conversation.updated"
-    (target,) = clients.events.list_targets_by_rule(Rule="four")["Targets"]
-    clients.events.remove_targets(Rule="four", Ids=[target["Id"]])
-    assert problem() == "has no target"
-    clients.events.delete_rule(Name="four")
-    assert problem() == "does not exist"

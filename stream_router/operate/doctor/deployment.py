@@ -34,9 +34,9 @@ def _deployment(world: World) -> Iterator[Finding]:
 def _differences(world: World) -> list[str]:
     """A part of a line for each thing that `setup` would make or change. Raises as it does."""
     wanted: Any = setup.Deployment(read(Setup), world.clients)
-    steps = wanted.look()
-    told = [step.line()[2:] for step in steps if not step.is_right]
-    return [*told, *wanted.too_few_buckets(steps[0])]
+    wanted.look()
+    told = [resource.line()[2:] for resource in wanted.resources if not resource.is_right]
+    return [one for one in (*told, wanted.problem, wanted.too_few_buckets()) if one]
 
 
 DEPLOYMENT = Subject({"SR003": Check("as `setup` makes it", CONSUME)}, _deployment)
