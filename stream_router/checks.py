@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
-from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
@@ -80,6 +79,11 @@ def wrong(code: str, setting: str, says: str, what_to_do: str) -> Finding:
     return Finding(code, setting, Verdict.WRONG, says, what_to_do)
 
 
+def unknown(code: str, setting: str, says: str, what_to_do: str) -> Finding:
+    """It could not be judged."""
+    return Finding(code, setting, Verdict.UNKNOWN, says, what_to_do)
+
+
 def skipped(code: str, why: str) -> Finding:
     """Not asked, and why."""
     return Finding(code, "", Verdict.SKIPPED, why)
@@ -112,6 +116,7 @@ MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
 
 No = Mapping[str, tuple[str, str]]
 """Problem and cure by AWS's error code: the refusals that are a definite no."""
+NOTHING: No = {}
 
 
 def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -119,39 +124,41 @@ def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {code: (f"{problem} ({code})", cure(code)) for code in codes}
 
 
-def ask(code: str, setting: str, what: str, call: Callable[[], Any], no: No) -> tuple[Finding | None, Any]:
+def ask(code: str, setting: str, what: str, call: Callable[[], Any], no: No = NOTHING) -> tuple[Finding | None, Any]:
     """The call's answer; or what its refusal means for the check `code`, which looks at `what`."""
     try:
         return None, call()
-    except (
-        ClientError,
-        BotoCoreError,
-        ResponseParserError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over, in a proxy's page say
         return of_error(code, setting, what, error, no), None
 
 
-def of_error(code: str, setting: str, what: str, error: Exception, no: No) -> Finding:
+def of_error(code: str, setting: str, what: str, error: Exception, no: No = NOTHING) -> Finding:
     """What it means for a check that a call raised this."""
+    if isinstance(error, SettingsError):
+        return of_line(code, str(error).splitlines()[0])
     if isinstance(error, ClientError):
         said_code = code_of(error)
         if said_code in no:
             return wrong(code, setting, *no[said_code])
         if said_code in MAY_NOT_ASK:
             problem = f"{what} may not be looked at ({said_code})"
-            return warn(code, setting, problem, "grant it, or be sure of the setting")
+            return warn(code, setting, problem, "grant it (`stream-router setup --policy`), or be sure of the setting")
         why = "is not known to this emulator" if said_code in NOT_SPOKEN else "could not be asked for"
-        return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said_code})", LATER)
+        return unknown(code, setting, f"{what} {why} ({said_code})", LATER)
     if isinstance(error, BotoCoreError):
         where, what_to_do = silence(error)
-        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", what_to_do)
-    # A page of a proxy, or any other server's answer: botocore's parsers raise what they stumble over.
-    problem = f"another server than AWS's answered for {what} ({type(error).__name__})"
-    return Finding(code, setting, Verdict.UNKNOWN, problem, NOT_AWS)
+        return unknown(code, setting, f"{what} gave no answer{where}", what_to_do)
+    says = f"{what} could not be judged ({type(error).__name__}): another server than AWS's may have answered"
+    return unknown(code, setting, says, NOT_AWS)
+
+
+def of_line(code: str, line: str) -> Finding:
+    """A SettingsError's line as a finding. That there are no credentials is SR010's to say."""
+    setting, _, rest = line.partition(": ")
+    problem, _, what_to_do = rest.partition("; ")
+    if setting == "AWS credentials" and code != "SR010":
+        return skipped(code, "waits for SR010")
+    return wrong(code, setting, problem, what_to_do)
 
 
 def silence(error: BotoCoreError) -> tuple[str, str]:
@@ -168,28 +175,12 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     return f" at {there.rpartition('@')[2]}{kind}", what_to_do
 
 
-_NO_GRANT_HELPS = (
-    "explicit deny",
-    "no service control policy",
-    "no resource control policy",
-    "no permissions boundary",
-    "no session policy",
-    "no VPC endpoint policy",
-)
-"""How AWS says which policy refuses. Source: IAM user guide, "Troubleshoot access denied error messages"."""
-
-
-def said(error: Exception, policy: str = "") -> str:
-    """An error of a call as an operator reads it: of one that had no answer where, and what to do.
-
-    `policy` is the name for `setup --policy`, whose rights the call needs.
-    """
+def said(error: Exception, policy: str) -> str:
+    """An error of a call as an operator reads it; `policy` is that of `setup --policy` whose rights the call needs."""
     if isinstance(error, BotoCoreError):
         where, what_to_do = silence(error)
         return f"no answer{where}; {what_to_do}"
-    if policy and isinstance(error, ClientError) and code_of(error) in MAY_NOT_ASK:
-        if any(words in str(error) for words in _NO_GRANT_HELPS):
-            return f"{error}; have the policy changed that AWS names, no grant outweighs it"
+    if isinstance(error, ClientError) and code_of(error) in MAY_NOT_ASK:
         return f"{error}; grant what `stream-router setup --policy {policy}` prints"
     return str(error)
 
@@ -307,9 +298,9 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
                 cure_ = "give each stream an application of its own, or delete its lease table to read this stream anew"
                 return wrong("SR105", APPLICATION, says, cure_)
             if code_of(error) not in {"InvalidArgumentException", *ABSENT}:  # else the shard is gone since a reshard
-                silent = of_error("SR105", APPLICATION, "the stream", error, {})
+                silent = of_error("SR105", APPLICATION, "the stream", error)
         except BotoCoreError as error:  # nor would the next have an answer
-            return of_error("SR105", APPLICATION, "the stream", error, {})
+            return of_error("SR105", APPLICATION, "the stream", error)
     return silent or ok("SR105", "the checkpoints are of this stream")
 
 
@@ -327,7 +318,7 @@ def jvm_starts(java: Path, options: Sequence[str]) -> Finding:
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         says = f"the JVM was not tried ({type(error).__name__})"
-        return Finding("SR106", JVM_OPTIONS, Verdict.UNKNOWN, says, LATER)
+        return unknown("SR106", JVM_OPTIONS, says, LATER)
     if done.returncode == 0:
         return ok("SR106", "the JVM starts")
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]

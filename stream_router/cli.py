@@ -196,7 +196,7 @@ def doctor(
 ) -> None:
     """Check everything that can be wrong: settings, this host, AWS. One line each with a code and the cure.
 
-    Changes nothing, takes at most 15 s, says its verdict last. Ends with 0 if all is well, 1 if something is wrong, 2
+    Changes nothing, says its verdict last. Ends with 0 if all is well, 1 if something is wrong, 2
     if it cannot judge; bad settings are findings too, never 78. --url is the receiver's, for --end-to-end.
     Example: stream-router doctor --end-to-end
     """

@@ -29,7 +29,7 @@ _NAMED_OTHERWISE = {
 }
 """The API's name and the action that IAM knows."""
 
-_OF_NOTHING = {"events:ListRules", "events:TestEventPattern", "cloudwatch:GetMetricData", "cloudwatch:PutMetricData"}
+_OF_NOTHING = {"events:ListRules", "events:TestEventPattern", "cloudwatch:PutMetricData"}
 _OF_NOTHING |= {"cloudwatch:GetMetricStatistics", "kinesis:UpdateShardCount"}
 """Actions for which IAM knows no resource."""
 

@@ -48,8 +48,11 @@ class Clients:
     """No type stubs are installed."""
     sts: "STSClient"
 
-    def __init__(self, region: str, endpoint_url: str | None = None, session: Session | None = None) -> None:
+    def __init__(
+        self, region: str, endpoint_url: str | None = None, session: Session | None = None, config: Config = CONFIG
+    ) -> None:
         self.region = region
+        self._config = config
         self._endpoint_url = endpoint_url
         self._session = session or endpoints.session(region)
         self._boto3 = boto3.session.Session(botocore_session=self._session)
@@ -59,7 +62,7 @@ class Clients:
         if name not in Clients.__annotations__:
             raise AttributeError(name)
         service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2"}
-        config = ONCE if name == "kinesis_once" else CONFIG
+        config = ONCE if name == "kinesis_once" else self._config
         credentials.find(self._session)
         service_name = service.get(name, name)
         with endpoints.refusals(service_name):

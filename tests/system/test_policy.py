@@ -37,7 +37,6 @@ ONLY_ON_AWS: dict[str, dict[str, str]] = {
     "receive": {"kms:GenerateDataKey": "asked for by Kinesis itself"},
     "consume": {"kms:Decrypt": "asked for by Kinesis itself", "kms:GenerateDataKey": "asked for by SQS itself"},
     "operate": {
-        "cloudwatch:GetMetricData": "asked only while a dead letter waits",
         "kms:GenerateDataKey": "asked for by Kinesis itself where something is put back",
         "kms:Decrypt": "asked for by Kinesis itself",
         "s3:GetObject": "no dead letter of this run is so large that it lies in S3",

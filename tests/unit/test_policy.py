@@ -202,7 +202,6 @@ NO_RESOURCE = {
     "servicequotas:GetServiceQuota",
     "cloudwatch:PutMetricData",
     "events:ListSubscribers",
-    "cloudwatch:GetMetricData",
     "cloudwatch:GetMetricStatistics",
 }
 

@@ -1,17 +1,33 @@
-"""The bus, our rule on it, and what becomes of events that the rule's targets refuse."""
+"""Behind the stream: the bus, our rule, where events wait for a person, and what else `setup` would make of it."""
 
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from stream_router import limits
-from stream_router.checks import LATER, MAY_NOT_ASK, Finding, Verdict, ask, ok, skipped, warn, wrong
-from stream_router.consumer.target_proof import No, Question, Unasked
-from stream_router.errors import ABSENT
-from stream_router.operate import arns
-from stream_router.operate.doctor.world import CONSUME, SETUP, Check, Subject, World
-from stream_router.operate.resources import held
+from stream_router import checks, limits
+from stream_router.checks import (
+    LATER,
+    MAY_NOT_ASK,
+    QUEUE,
+    Finding,
+    Verdict,
+    ask,
+    of_error,
+    of_line,
+    ok,
+    skipped,
+    unknown,
+    warn,
+    wrong,
+)
+from stream_router.consumer.target_proof import No, Question, Yes
+from stream_router.errors import ABSENT, SettingsError
+from stream_router.operate import arns, setup
+from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
+from stream_router.operate.resources import SetupError, held
 from stream_router.settings.common import NO_RULE
+from stream_router.settings.operators import Setup
+from stream_router.settings.reading import read
 
 BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREAM_ROUTER_TARGET_DLQ_ARN"
 
@@ -20,22 +36,21 @@ def _bus(world: World) -> Iterator[Finding]:
     """By the same question that `consume` asks all the time."""
     settings = world.settings
     answer = Question(settings)()
-    if isinstance(answer, No):
-        if answer.of == "bus":
-            yield wrong("SR120", BUS, answer.problem, answer.cure)
-            return
-        yield ok("SR120", settings.event_bus)
-        yield wrong("SR130", RULE, f"{answer.problem}: events go nowhere, and `consume` holds", answer.cure)
-        return
-    if isinstance(answer, Unasked):
-        is_bus = answer.operation in ("", "DescribeEventBus")
-        code, setting = ("SR120", BUS) if is_bus else ("SR130", RULE)
-        says = f"{answer.operation or 'the bus'} could not be asked ({answer.code})"
-        denied = answer.code in MAY_NOT_ASK
-        cure = "grant what `stream-router setup --policy operate` prints" if denied else LATER
+    if not isinstance(answer, Yes):
+        is_bus = answer.of == "bus" if isinstance(answer, No) else answer.operation in ("", "DescribeEventBus")
+        at = ("SR120", BUS) if is_bus else ("SR130", RULE)
         if not is_bus:
             yield ok("SR120", settings.event_bus)
-        yield Finding(code, setting, Verdict.WARNING if denied else Verdict.UNKNOWN, says, cure)
+        if isinstance(answer, No):
+            yield wrong(
+                *at,
+                answer.problem if is_bus else f"{answer.problem}: events go nowhere, and `consume` holds",
+                answer.cure,
+            )
+            return
+        says = f"{answer.operation or 'the bus'} could not be asked ({answer.code})"
+        denied = answer.code in MAY_NOT_ASK
+        yield warn(*at, says, GRANT) if denied else unknown(*at, says, LATER)
         return
     yield ok("SR120", settings.event_bus)
     yield _key(world)
@@ -59,7 +74,7 @@ def _key(world: World) -> Finding:
             return world.client("eventbridgev2").describe_event_bus(EventBusArn=bus)
         return world.client("events").describe_event_bus(Name=bus)
 
-    no, has = ask("SR121", BUS, "the event bus", describe, {})
+    no, has = ask("SR121", BUS, "the event bus", describe)
     if no:
         return no
     key = has.get("KmsKeyIdentifier") or has.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
@@ -79,7 +94,7 @@ def _targets(world: World) -> Iterator[Finding]:
     """What a target refuses goes to a dead-letter queue, where it waits; without one it is lost."""
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
-    no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"], {})
+    no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
     if no or not targets:
         yield no or skipped("SR143", "the rule has no target")
         return
@@ -118,3 +133,68 @@ BUS_AND_RULE = Subject(
     },
     _bus,
 )
+
+# --- where events wait for a person
+
+
+def _letters(world: World) -> Iterator[Finding]:
+    url = (world.queue.sqs_dlq_url if world.queue else "") or ""
+    if not url:
+        yield skipped("SR103", "waits for SR002")
+    else:
+        found = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
+        yield found
+        yield _waiting(world, url) if found.verdict is Verdict.WELL else skipped("SR153", "waits for SR103")
+    if world.consume is None:
+        yield skipped("SR104", "waits for SR002")
+    elif world.consume.offload_bucket:
+        yield checks.offload_bucket(world.session, world.consume.offload_bucket)
+    else:
+        yield skipped("SR104", "no bucket is set")
+
+
+def _waiting(world: World, url: str) -> Finding:
+    """No dead letter waits for someone to decide."""
+    has = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    if not (count := held(has)):
+        return ok("SR153", "none")
+    hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))
+    says = f"{count} wait" + (f" ({hidden} hidden, since somebody reads them)" if hidden else "")
+    return warn("SR153", QUEUE, says, "`stream-router dlq list` says why, `dlq redrive` puts them back on the stream")
+
+
+LETTERS = Subject(
+    {
+        "SR103": Check("dead-letter queue", CONSUME, "holding"),
+        "SR153": Check("dead letters", CONSUME, "dead-letters"),
+        "SR104": Check("claim checks' bucket", CONSUME),
+    },
+    _letters,
+)
+
+# --- beside what `setup` would make of it
+
+
+def _deployment(world: World) -> Iterator[Finding]:
+    if world.settings.rule == NO_RULE:
+        yield skipped("SR003", "the rules are others' (STREAM_ROUTER_RULE=none), so there is no setup to run")
+        return
+    try:
+        wanted = setup.Deployment(read(Setup), world.clients)
+        wanted.look()
+    except SettingsError as error:
+        yield from (of_line("SR003", line) for line in str(error).splitlines())
+        return
+    except SetupError as error:
+        yield warn("SR003", "setup", str(error), "`stream-router setup --plan` says more")
+        return
+    except Exception as error:  # noqa: BLE001 - as every call of AWS's
+        yield of_error("SR003", "setup", "a part of it", error)
+        return
+    told = [resource.line()[2:] for resource in wanted.resources if not resource.is_right]
+    differs = "; ".join(one for one in (*told, wanted.problem, wanted.too_few_buckets()) if one)
+    cure = "`stream-router setup --plan` shows what `setup` would do"
+    yield warn("SR003", "setup", differs, cure) if differs else ok("SR003", "all is as `setup` would make it")
+
+
+DEPLOYMENT = Subject({"SR003": Check("as `setup` makes it", CONSUME)}, _deployment)

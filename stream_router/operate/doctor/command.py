@@ -1,31 +1,22 @@
 """`stream-router doctor`: runs the checks, shows them, and ends with what they say. It changes nothing."""
 
-import contextlib
 import json
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from stream_router.aws import credentials
-from stream_router.checks import LATER, Finding, Verdict, of_error, skipped
-from stream_router.errors import SettingsError
-from stream_router.operate.doctor import bus, deployment, host, letters, probe, stream
-from stream_router.operate.doctor.world import Check, Subject, World, of_line
+from stream_router.checks import Finding, Verdict, of_error, skipped
+from stream_router.operate.doctor import bus, host, probe, stream
+from stream_router.operate.doctor.world import Check, Subject, World
 from stream_router.send.signing import own_url
-
-DEADLINE_S = 13.0
-"""Of all checks together; with the start of the program it stays below 15 s."""
 
 SUBJECTS = (
     *(host.SETTINGS, host.JAVA, host.HERE, host.ACCOUNT),
-    *(stream.ITSELF, stream.LEASES, bus.BUS_AND_RULE, letters.LETTERS, deployment.DEPLOYMENT),
+    *(stream.ITSELF, stream.LEASES, bus.BUS_AND_RULE, bus.LETTERS, bus.DEPLOYMENT),
 )
 """In the order in which they are shown; docs/doctor.md has the same."""
 
@@ -61,105 +52,46 @@ def run(wish: Wish) -> int:
     return code
 
 
-# --- the checks, side by side
-
-
-class _Looked:
-    """One subject, looked at in a thread of its own: a daemon's, since a call that hangs holds up no exit."""
-
-    def __init__(self, subject: Subject, world: World) -> None:
-        self.subject = subject
-        self._world = world
-        self._found: list[Finding] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> "_Looked":
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        try:
-            for finding in self.subject.look(self._world):
-                self._found.append(finding)
-        except Exception as error:  # noqa: BLE001 - a check that breaks leaves the others, and is said
-            self._found.append(self._broken(error))
-
-    def _broken(self, error: Exception) -> Finding:
-        code = self._next(self._found)
-        if isinstance(error, SettingsError):
-            return of_line(code, str(error).splitlines()[0])
-        about = self.subject.checks[code].about
-        if isinstance(error, ClientError | BotoCoreError):
-            return of_error(code, about, about, error, {})
-        return Finding(code, about, Verdict.UNKNOWN, f"the check itself failed ({type(error).__name__})", LATER)
-
-    def _next(self, found: Sequence[Finding]) -> str:
-        seen = {one.code for one in found}
-        return next((code for code in self.subject.checks if code not in seen), next(reversed(self.subject.checks)))
-
-    def result(self, until_s: float) -> list[Finding]:
-        """What it found by then (monotonic seconds), each code at least once: what was not asked says why."""
-        self._thread.join(max(0.0, until_s - time.monotonic()))
-        is_late = self._thread.is_alive()
-        found = list(self._found)
-        if is_late:
-            code = self._next(found)
-            says = f"no answer within {DEADLINE_S:.0f} s"
-            found.append(Finding(code, self.subject.checks[code].about, Verdict.UNKNOWN, says, LATER))
-        if not found:
-            return _filled(self.subject, [], "not asked")
-        last = found[-1]
-        why = last.says if last.verdict is Verdict.SKIPPED else f"waits for {last.code}"
-        return _filled(self.subject, found, why)
-
-
-def _filled(subject: Subject, found: Sequence[Finding], why: str) -> list[Finding]:
-    """Every code of the subject, in its order; `why` for those that were not asked."""
-    return [
-        finding
-        for code in subject.checks
-        for finding in [one for one in found if one.code == code] or [skipped(code, why)]
-    ]
-
-
 def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """What every check says that concerns the programs of `world`, in the order of the tables, within DEADLINE_S.
+    """What every check says that concerns the programs of `world`, in the order of the tables; each at least once.
 
-    Credentials come first and outside of the deadline: a profile may want a code that a person has to type. Where AWS
-    does not take them, nothing else of AWS is asked.
+    Each call of AWS's is tried once and bounded. Where AWS does not take the credentials, nothing else of it is asked.
     """
-    if world.common and not world.offline:
-        with contextlib.suppress(SettingsError):  # SR010 says it
-            credentials.find(world.session)
-    until_s = time.monotonic() + DEADLINE_S
-    of_aws = [one for one in subjects if one.aws]
-    told: dict[int, list[Finding]] = {}
-    if world.offline:
-        of_aws, subjects = [], [one for one in subjects if not one.aws and one is not host.HERE]
-    elif world.common is None:
-        told = {id(one): _filled(one, [], "waits for the settings (SR001, SR002)") for one in of_aws}
-    elif host.ACCOUNT in of_aws:
-        account = _Looked(host.ACCOUNT, world).start().result(until_s)
-        told[id(host.ACCOUNT)] = account
-        if account[0].verdict is Verdict.WRONG:
-            told |= {id(one): _filled(one, [], "waits for SR010") for one in of_aws if one is not host.ACCOUNT}
-        else:
-            _ = world.clients
-    looked = {id(one): _Looked(one, world).start() for one in subjects if id(one) not in told}
-    for key, one in looked.items():
-        told[key] = one.result(until_s)
-    found = [finding for one in subjects for finding in told[id(one)]]
+    found: list[Finding] = []
+    waits = "" if world.common else "waits for the settings (SR001, SR002)"
+    for subject in subjects:
+        if world.offline and (subject.aws or subject is host.HERE):
+            continue
+        made, why = ([], waits) if subject.aws and waits else _made(subject, world)
+        for code in subject.checks:
+            found += [one for one in made if one.code == code] or [skipped(code, why)]
+        if subject is host.ACCOUNT and not waits and made[0].verdict is Verdict.WRONG:
+            waits = "waits for SR010"
     return [one for one in found if CHECKS[one.code].programs & world.programs]
+
+
+def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
+    """A subject's findings, and why what comes after them was not asked. A check that breaks leaves the others."""
+    made: list[Finding] = []
+    try:
+        made.extend(subject.look(world))  # what came before an error is kept
+    except Exception as error:  # noqa: BLE001 - it is said
+        seen = {one.code for one in made}
+        code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
+        about = subject.checks[code].about
+        made.append(of_error(code, about, about, error))
+    last = made[-1]
+    return made, last.says if last.verdict is Verdict.SKIPPED else f"waits for {last.code}"
 
 
 # --- showing them
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
 SIGNS = {
-    Verdict.WELL: ("ok", "green"),
-    Verdict.WARNING: ("warning", "yellow"),
     Verdict.WRONG: ("failure", "bold red"),
+    Verdict.WARNING: ("warning", "yellow"),
     Verdict.UNKNOWN: ("unknown", "magenta"),
+    Verdict.WELL: ("ok", "green"),
     Verdict.SKIPPED: ("-", "dim"),
 }
 
@@ -176,13 +108,11 @@ def verdict(found: Sequence[Finding], code: int) -> str:
     """The last line."""
     counts = Counter(one.verdict for one in found)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
-    names = {Verdict.WRONG: "failure", Verdict.WARNING: "warning", Verdict.UNKNOWN: "unknown", Verdict.WELL: "ok"}
-    names[Verdict.SKIPPED] = "not asked"
     told = []
-    for kind, word in names.items():
-        many = "s" if counts[kind] > 1 and kind in (Verdict.WRONG, Verdict.WARNING) else ""
+    for kind, (sign, _) in SIGNS.items():
         if counts[kind] or kind is Verdict.WELL:
-            told.append(f"{counts[kind]} {word}{many}")
+            plural = "s" * (counts[kind] > 1 and kind in (Verdict.WRONG, Verdict.WARNING))
+            told.append(f"{counts[kind]} {'not asked' if kind is Verdict.SKIPPED else sign + plural}")
     return f"{words[code]}: {', '.join(told)}"
 
 

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from stream_router import checks
 from stream_router.aws import credentials, endpoints
-from stream_router.checks import Finding, Verdict, ask, ok, refused, skipped, warn, wrong
+from stream_router.checks import Finding, Verdict, of_error, of_line, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import CREDENTIALS_OVER, NotNowError, SettingsError, served_s, unwritable
-from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World, of_line
+from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.pipeline.transform import Transform
 from stream_router.process import iso
 from stream_router.receiver import preflight, sources, tls
@@ -35,13 +35,10 @@ from stream_router.top.view import BAD, GOOD, Host
 
 
 def _settings(world: World) -> Iterator[Finding]:
-    unknown, doubtful = list(reading.unknown()), reading.warnings(world.receive)
-    for line in unknown:  # a program refuses those; of the others it only tells
-        yield of_line("SR004", line)
-    for line in doubtful:
-        yield of_line("SR004", line)._replace(verdict=Verdict.WARNING)
-    if not unknown and not doubtful:
-        yield ok("SR004", "every name is known")
+    unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
+    doubtful = [of_line("SR004", line)._replace(verdict=Verdict.WARNING) for line in reading.warnings(world.receive)]
+    names = [*(of_line("SR004", line) for line in unknown), *doubtful]
+    yield from names or [ok("SR004", "every name is known")]
     said = set(unknown)
     if "receive" in world.programs:
         yield from _of_program("SR001", said, lambda: _receive(world))
@@ -64,12 +61,9 @@ def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator
     except SettingsError as error:
         lines = [line for line in str(error).splitlines() if line not in said]
         said.update(lines)
-        for line in lines:
-            found = of_line(code, line)
-            is_wrong = found.verdict is Verdict.WRONG and not isinstance(error, NotNowError)
-            yield found if is_wrong or found.verdict is Verdict.SKIPPED else found._replace(verdict=Verdict.UNKNOWN)
-        if not lines:
-            yield skipped(code, "waits for what is said above")
+        for found in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
+            silent = isinstance(error, NotNowError) and found.verdict is Verdict.WRONG
+            yield found._replace(verdict=Verdict.UNKNOWN) if silent else found
 
 
 def _receive(world: World) -> str:
@@ -133,15 +127,13 @@ def _certificate(world: World) -> Finding:
     except (SettingsError, OSError):
         return skipped("SR014", "waits for SR001")
     now_s, setting = world.now_s(), "STREAM_ROUTER_TLS_CERT"
+    refused_now = ": senders refuse the connection, and no event comes in"
     renew = "renew it; the receiver reads the new files by itself"
     if ends_s <= now_s:
-        says = f"the certificate ended at {iso(ends_s * 1000)}: senders refuse the connection, and no event comes in"
-        return wrong("SR014", setting, says, renew)
+        return wrong("SR014", setting, f"the certificate ended at {iso(ends_s * 1000)}{refused_now}", renew)
     if begins_s > now_s:
-        says = f"the certificate begins at {iso(begins_s * 1000)}: until then senders refuse the connection"
-        return wrong("SR014", setting, says, "use one that has begun, or set this host's clock (SR013)")
-    left_days = (ends_s - now_s) / tls.DAY_S
-    if left_days < tls.SOON_DAYS:
+        return wrong("SR014", setting, f"the certificate begins at {iso(begins_s * 1000)}{refused_now}", renew)
+    if (left_days := (ends_s - now_s) / tls.DAY_S) < tls.SOON_DAYS:
         return warn("SR014", setting, f"the certificate ends in {left_days:.1f} days", renew)
     return ok("SR014", f"lasts until {iso(ends_s * 1000)}")
 
@@ -248,32 +240,24 @@ _UNKNOWN = refused(
 
 
 def _account(world: World) -> Iterator[Finding]:
+    what = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
-
-    def who() -> Any:
-        nonlocal answer
-        try:
-            answer = world.client("sts").get_caller_identity()
-        except ClientError as error:
-            answer = error.response
-            raise
-        return answer
-
     try:
         found = credentials.find(world.session)
-        no, told = ask("SR010", "AWS credentials", "who we are", who, _UNKNOWN)
-    except SettingsError as error:  # an endpoint that is no URL, a CA bundle that cannot be read
-        yield of_line("SR010", str(error))
-        return
-    except BotoCoreError as error:
-        yield checks.of_error("SR010", "AWS credentials", "who we are", error, {})
-        return
-    if not no and world.consume and java.signs_in(world.session, found):
-        says = f"{java.PROBLEM}: `consume` would not start"
-        no = warn("SR010", "AWS_PROFILE", says, java.CURE)
-    elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
-    where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
-    yield no or ok("SR010", f"account {told['Account']}, {told['Arn']}, {where}")
+        answer = world.client("sts").get_caller_identity()
+        elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
+        where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
+        if world.consume and java.signs_in(world.session, found):
+            yield warn("SR010", "AWS_PROFILE", f"{java.PROBLEM}: `consume` would not start", java.CURE)
+        else:
+            yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
+    except ClientError as error:
+        answer = error.response
+        yield of_error(*what, error, _UNKNOWN)
+    except (BotoCoreError, SettingsError) as error:  # an endpoint that is no URL, a CA bundle that cannot be read
+        yield of_error(*what, error)
+        if isinstance(error, SettingsError):
+            return
     yield _clock(world, served_s(answer))
 
 

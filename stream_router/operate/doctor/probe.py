@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from stream_router import limits
 from stream_router.checks import Finding, Verdict, of_error, ok, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
-from stream_router.operate.doctor.world import Check, World, of_line
+from stream_router.operate.doctor.world import Check, World
 from stream_router.operate.policy import PROBE_PREFIX
 from stream_router.operate.resources import let_in
 from stream_router.process import iso, now_ms
@@ -61,20 +59,11 @@ def run(world: World, url: str) -> list[Finding]:
             left = f"; rule and queue {name} may be left: delete them"
             found += _follow(world, queue, lambda: _post(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
-        code = [*CHECKS][min(len(found), len(CHECKS) - 1)]
-        found = [*found[: len(CHECKS) - 1], _broken(code, error, left)]
+        del found[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
+        broken = of_error([*CHECKS][len(found)], "end to end", "the probe's rule or queue", error)
+        verdict = broken.verdict if isinstance(error, SettingsError) else Verdict.UNKNOWN
+        found.append(broken._replace(verdict=verdict, says=broken.says + left))
     return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
-
-
-def _broken(code: str, error: Exception, left: str) -> Finding:
-    """What became of a step that raised; `left` says what it may have left behind."""
-    if isinstance(error, SettingsError):
-        return of_line(code, str(error).splitlines()[0])
-    if isinstance(error, ClientError | BotoCoreError):
-        found = of_error(code, "end to end", "the probe's rule or queue", error, {})
-        cure = "grant what `stream-router setup --policy operate` prints" if "(" in found.says else found.cure
-        return found._replace(verdict=Verdict.UNKNOWN, says=f"{found.says}{left}", cure=cure)
-    return Finding(code, "end to end", Verdict.UNKNOWN, f"it failed ({type(error).__name__}){left}", "ask again later")
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 import functools
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import checks
 from stream_router.aws.clients import shards_of
@@ -16,8 +17,10 @@ from stream_router.checks import (
     Finding,
     Verdict,
     ask,
+    of_error,
     ok,
     skipped,
+    unknown,
     warn,
     wrong,
 )
@@ -52,7 +55,7 @@ ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("wri
 
 # --- its leases
 
-LOOKS_AFTER_S = (1.0, 2.0, 4.0)
+LOOKS, LOOK_EVERY_S = 7, 1.0
 """A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
 
 NAMED = 10
@@ -84,34 +87,35 @@ def _look(world: World) -> tuple[Finding | None, Any]:
         return Look(world.now_s(), shards, told), held
 
     try:
-        return ask("SR160", STREAM, "its shards", look, dict.fromkeys(ABSENT, ("there is no such stream", "see SR101")))
+        return None, look()
     except leases.LeasesError as error:
         says, _, cure = str(error).partition("; ")
         if error.code in ABSENT:
             cure = "start `stream-router consume`; one that runs has to be restarted"
-        verdict = Verdict.WARNING if error.code in ABSENT | MAY_NOT_ASK else Verdict.UNKNOWN
-        return Finding("SR160", APPLICATION, verdict, says, cure or LATER), None
+        is_known = error.code in ABSENT | MAY_NOT_ASK
+        return (warn if is_known else unknown)("SR160", APPLICATION, says, cure or LATER), None
+    except (ClientError, BotoCoreError) as error:
+        gone = dict.fromkeys(ABSENT, ("there is no such stream", "see SR101"))
+        return of_error("SR160", STREAM, "its shards", error, gone), None
 
 
 def _owners(world: World, first: Look) -> Finding:
     """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
-    left: dict[str, UnreadShard] | None = None
-    latest, no = first, None
-    for after_s in LOOKS_AFTER_S:
-        world.wait(after_s)
+    latest, no, left = first, None, list[UnreadShard]()
+    for _ in range(LOOKS):
+        world.wait(LOOK_EVERY_S)
         no, found = _look(world)
         if no:
             continue  # before the last look not each worker has had the time to renew
-        latest, _ = found
-        seen = {one.shard: one for one in unread(latest, first)}
-        left = seen if left is None else {shard: one for shard, one in seen.items() if shard in left}
+        latest, _held = found
+        left = unread(latest, first)
         if not left:
             break
     if no:
         return no
     held = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
     if left:
-        told = ", ".join(f"{one.shard}: {one.why}" for one in sorted(left.values())[:NAMED])
+        told = ", ".join(f"{one.shard}: {one.why}" for one in left[:NAMED])
         says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({told})"
         return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
     workers = sorted({*held.values()} - {""})
@@ -124,18 +128,16 @@ def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
-    unread_: Finding | None = None
+    silent: Finding | None = None
     for shard, checkpoint in list(checkpoints.items())[:SHARDS_READ]:
         behind = functools.partial(_behind_s, world, shard, checkpoint)
         no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _NO_SHARD)
-        if behind_s is not None:
+        if no and no.verdict is not Verdict.WRONG:
+            silent = no
+        elif behind_s is not None:
             late[shard] = behind_s
-        elif no and no.verdict is not Verdict.WRONG:
-            unread_ = no
-    if unread_ and max(late.values(), default=0.0) <= LATE_S:
-        return unread_
     if not late:
-        return skipped("SR115", "no shard is read")
+        return silent or skipped("SR115", "no shard is read")
     shard = max(late, key=lambda one: late[one])
     says = f"{late[shard]:.0f} s behind at {shard}"
     if len(checkpoints) > SHARDS_READ:
@@ -145,7 +147,7 @@ def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
         return wrong("SR115", STREAM, says, "start `consume`, or more of it; its log says whether it holds, and why")
     if late[shard] > LATE_S:
         return warn("SR115", STREAM, says, "see SR160, and the log of `consume`: it holds, stands, or is too small")
-    return ok("SR115", says)
+    return silent or ok("SR115", says)
 
 
 _NO_SHARD = dict.fromkeys((*ABSENT, "InvalidArgumentException"), ("it is gone", ""))
@@ -154,20 +156,17 @@ _NO_SHARD = dict.fromkeys((*ABSENT, "InvalidArgumentException"), ("it is gone", 
 
 def _behind_s(world: World, shard: str, checkpoint: Position) -> float | None:
     """Seconds since the oldest event above the checkpoint came; None for a checkpoint that is no position to read."""
-    kinesis: Any = world.client("kinesis")
-    asked: dict[str, Any] = {"StreamName": world.settings.stream, "ShardId": shard}
+    start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if checkpoint.sequence_number >= 0:
         number = str(checkpoint.sequence_number)
-        asked |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number}
-    elif checkpoint == TRIM_HORIZON:
-        asked |= {"ShardIteratorType": "TRIM_HORIZON"}
-    else:
+        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number}
+    elif checkpoint != TRIM_HORIZON:
         return None
-    start = kinesis.get_shard_iterator(**asked)["ShardIterator"]
-    answer = kinesis.get_records(ShardIterator=start, Limit=1)
-    if answer["Records"]:
-        came: datetime = answer["Records"][0]["ApproximateArrivalTimestamp"]
-        return max(0.0, world.now_s() - came.astimezone(UTC).timestamp())
+    kinesis: Any = world.client("kinesis")
+    iterator = kinesis.get_shard_iterator(StreamName=world.settings.stream, ShardId=shard, **start)["ShardIterator"]
+    answer = kinesis.get_records(ShardIterator=iterator, Limit=1)
+    for record in answer["Records"]:
+        return float(max(0.0, world.now_s() - record["ApproximateArrivalTimestamp"].timestamp()))
     return float(answer.get("MillisBehindLatest", 0)) / 1000
 
 

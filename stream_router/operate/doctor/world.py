@@ -4,7 +4,6 @@ A subject (the stream, the bus …) is a table of checks and a generator that yi
 It may end early: what depends on a finding that is not well is then not asked. A check may have several findings.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -14,7 +13,7 @@ from botocore.session import Session
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
-from stream_router.checks import ONCE, Finding, skipped, wrong
+from stream_router.checks import ONCE, Finding
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
@@ -27,6 +26,7 @@ S = TypeVar("S", bound=Settings)
 RECEIVE, CONSUME = frozenset({"receive"}), frozenset({"consume"})
 BOTH = RECEIVE | CONSUME
 SETUP = "run `stream-router setup`"
+GRANT = "grant what `stream-router setup --policy operate` prints"
 
 
 class Check(NamedTuple):
@@ -35,18 +35,6 @@ class Check(NamedTuple):
     about: str
     programs: frozenset[str] = BOTH
     runbook: str = ""
-
-
-class _OneAtATime(Session):
-    """botocore makes clients from shared state: two threads must not do it at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._making = threading.RLock()
-
-    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
-        with self._making:
-            return super().create_client(service_name, *args, **kwargs)
 
 
 class World:
@@ -66,14 +54,10 @@ class World:
     ) -> None:
         self.programs = frozenset({program}) if program else BOTH
         self.named = program is not None
-        self.offline = offline
-        self.now_s = now_s
-        self.wait = wait
-        self.common = _read(Common)
-        self.receive = _read(Receiver)
-        self.consume = _read(Consumer)
-        self.queue = _read(Queue)
-        self.session: Session = _OneAtATime()
+        self.offline, self.now_s, self.wait = offline, now_s, wait
+        self.common, self.queue = _read(Common), _read(Queue)
+        self.receive, self.consume = _read(Receiver), _read(Consumer)
+        self.session = Session()
         if self.common:
             self.session.set_config_variable("region", self.common.aws_region)
 
@@ -85,8 +69,8 @@ class World:
 
     @cached_property
     def clients(self) -> Clients:
-        """The control plane as `setup` asks it. Made before there are threads, since it changes the session."""
-        return Clients(self.settings.aws_region, session=self.session)
+        """The control plane for `setup`; its calls are tried once too."""
+        return Clients(self.settings.aws_region, session=self.session, config=ONCE)
 
     def client(self, service: str) -> Any:
         """A client whose calls are tried once."""
@@ -106,12 +90,3 @@ def _read(kind: type[S]) -> S | None:
         return read(kind)
     except SettingsError:
         return None
-
-
-def of_line(code: str, line: str) -> Finding:
-    """A SettingsError's line as a finding. That there are no credentials is SR010's to say."""
-    setting, _, rest = line.partition(": ")
-    problem, _, cure = rest.partition("; ")
-    if setting == "AWS credentials" and code != "SR010":
-        return skipped(code, "waits for SR010")
-    return wrong(code, setting, problem, cure)
