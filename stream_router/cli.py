@@ -18,7 +18,7 @@ from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.model import Reason
 
 if TYPE_CHECKING:
-    from stream_router.operate.dlq import Chosen
+    from stream_router.operate.put_back import Selection
     from stream_router.settings.common import Settings
 
     S = TypeVar("S", bound=Settings)
@@ -314,16 +314,16 @@ def find(
     _end(operate.run(_settings(DeadLetters), wish))
 
 
+EventType = Annotated[list[str] | None, Option("--event-type", help="Only of this event type; may be given again.")]
+Id = Annotated[list[str] | None, Option("--id", help="Only of the event with this eventId; may be given again.")]
+
+
 @app.command()
 def replay(
     since: Arrived,
-    until: Annotated[str | None, Option("--until", help="Before when; without it, or later, up to now.")] = None,
-    event_type: Annotated[
-        list[str] | None, Option("--event-type", help="Only this event type; may be given again.")
-    ] = None,
-    id: Annotated[  # noqa: A002 - the option's name
-        list[str] | None, Option("--id", help="Only the event with this eventId; may be given again.")
-    ] = None,
+    until: Annotated[str, Option("--until", help="Before when; without it, or later, up to now.")] = "",
+    event_type: EventType = None,
+    id: Id = None,  # noqa: A002 - the option's name
     rate: Rate = 100.0,
     dry_run: DryRun = False,
     yes: Annotated[bool, Option("--yes", help="Go on though STREAM_ROUTER_RULE is none.")] = False,
@@ -334,10 +334,11 @@ def replay(
     Each says metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2h --dry-run
     """
     from stream_router.operate import replay as operate
+    from stream_router.operate.put_back import selection
     from stream_router.settings.operators import DeadLetters
 
-    wish = operate.Wish(since, until, event_type or [], id or [], rate, dry_run, yes)
-    _end(operate.run(_settings(DeadLetters), wish))
+    wanted = selection(since, until, event_type or (), id or ())
+    _end(operate.run(_settings(DeadLetters), wanted, rate, dry_run=dry_run, yes=yes))
 
 
 dlq = typer.Typer(
@@ -350,28 +351,27 @@ OfEventBridge = Annotated[
     bool, Option("--undelivered", help="EventBridge's own dead letters: what the rule's target did not take.")
 ]
 OfReason = Annotated[str, Option("--reason", help="Only of this reason (--undelivered: error code).")]
-EventType = Annotated[str, Option("--event-type", help="Only of this event type.")]
 Since = Annotated[str, Option("--since", help="Only those sent to the queue since: 2026-11-24T09:30Z, or 2h ago.")]
 Until = Annotated[str, Option("--until", help="Only those sent to the queue before.")]
-Id = Annotated[str, Option("--id", help="Only of the event with this eventId, or correlationId.")]
 
 
-def _chosen(undelivered: bool, reason: str, *others: str) -> "Chosen":
+def _selection(undelivered: bool, reason: str, *others: Any) -> "Selection":
     """The filters, as typed; a reason that no dead letter of ours can have ends the command with 2."""
-    from stream_router.operate.dlq import chosen
+    from stream_router.operate.put_back import selection
 
     if reason and not undelivered and reason not in set(Reason):
         raise typer.BadParameter(f"{reason!r} is none of: {', '.join(Reason)}", param_hint="'--reason'")
-    return chosen(reason, *others)
+    since, until, event_types, ids = others
+    return selection(since, until, event_types or (), ids or (), reason)
 
 
 @dlq.command("list")
 def list_(
     reason: OfReason = "",
-    event_type: EventType = "",
+    event_type: EventType = None,
     since: Since = "",
     until: Until = "",
-    id: Id = "",  # noqa: A002 - the option's name
+    id: Id = None,  # noqa: A002 - the option's name
     undelivered: OfEventBridge = False,
 ) -> None:
     """Count dead letters by reason, code and event type, with ids that `show` takes. Hides them for a moment only.
@@ -380,7 +380,7 @@ def list_(
     """
     from stream_router.operate import dlq as operate
 
-    wanted = _chosen(undelivered, reason, event_type, since, until, id)
+    wanted = _selection(undelivered, reason, since, until, event_type, id)
     _end(operate.at_queue(undelivered, lambda at: operate.list_(at, wanted)))
 
 
@@ -403,10 +403,10 @@ def show(
 def export(
     file: Annotated[Path, Argument(help="A new file: JSON lines, with the events. Readable by you alone.")],
     reason: OfReason = "",
-    event_type: EventType = "",
+    event_type: EventType = None,
     since: Since = "",
     until: Until = "",
-    id: Id = "",  # noqa: A002
+    id: Id = None,  # noqa: A002
     undelivered: OfEventBridge = False,
 ) -> None:
     """Write dead letters to a file, to be mended by hand and put back by `redrive --file`. They stay in the queue.
@@ -415,17 +415,17 @@ def export(
     """
     from stream_router.operate import dlq as operate
 
-    wanted = _chosen(undelivered, reason, event_type, since, until, id)
+    wanted = _selection(undelivered, reason, since, until, event_type, id)
     _end(operate.at_queue(undelivered, lambda at: operate.export(at, file, wanted)))
 
 
 @dlq.command()
 def redrive(
     reason: OfReason = "",
-    event_type: EventType = "",
+    event_type: EventType = None,
     since: Since = "",
     until: Until = "",
-    id: Id = "",  # noqa: A002
+    id: Id = None,  # noqa: A002
     file: Annotated[
         Path | None,
         Option(exists=True, dir_okay=False, help="Only those of this export, as they were edited there."),
@@ -445,10 +445,11 @@ def redrive(
     Example: stream-router dlq redrive --reason unroutable --dry-run
     """
     from stream_router.operate import dlq as operate
+    from stream_router.operate.letters import How
 
-    wanted = _chosen(undelivered, reason, event_type, since, until, id)
-    how = operate.How(file, rate, limit, dry_run, take_all, yes)
-    _end(operate.at_queue(undelivered, lambda at: operate.redrive(at, wanted, how)))
+    wanted = _selection(undelivered, reason, since, until, event_type, id)
+    how = How(wanted, file, rate, limit, dry_run, take_all, yes)
+    _end(operate.at_queue(undelivered, lambda at: operate.redrive(at, how)))
 
 
 # --- trials, on this machine or with samples

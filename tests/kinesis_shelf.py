@@ -64,9 +64,7 @@ class Shelf:
     @property
     def stream(self) -> Stream:
         """The stream as `describe` would tell it."""
-        return Stream(
-            "s", "arn", {name: Shard(name, of, 0, TOP, name in self.open) for name, of in self.parents.items()}, 0
-        )
+        return Stream("s", {name: Shard(name, of, 0, TOP, name in self.open) for name, of in self.parents.items()})
 
     @property
     def clients(self) -> Any:

@@ -1,15 +1,14 @@
-"""What the operators' commands have in common on a terminal: lines, JSON for people, times as typed, and a stop."""
+"""What the operators' commands have in common on a terminal: lines, times as typed, and a stop."""
 
 import contextlib
 import os
 import queue
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
-
-import orjson
 
 from stream_router.errors import SettingsError
 from stream_router.log import plain
@@ -23,13 +22,8 @@ def write_line(stream: TextIO, text: str) -> None:
 
     That stops no work and changes no exit status: a redrive would else end between a record and its message.
     """
-    write(stream, f"{text}\n")
-
-
-def write(stream: TextIO, text: str) -> None:
-    """The same of any text."""
     try:
-        stream.write(text)
+        stream.write(f"{text}\n")
         stream.flush()
     except OSError:  # what is buffered goes nowhere too, or Python itself would fail on it at its end
         with contextlib.suppress(OSError):
@@ -58,44 +52,25 @@ def duration(seconds: float) -> str:
     return f"{whole / 3600:.1f} h"
 
 
-# --- JSON for people
-
-_MOST_LEVELS = 254
-"""As orjson's own layout: a line that begins with a thousand blanks is read by nobody."""
-
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-
-
 def readable(data: bytes) -> str:
-    """An event, as every command shows one: one member a line where it is JSON, else its text; for any terminal.
+    """An event, as every command shows one: in its own bytes, for any terminal.
 
-    A parser would show a rounded number, and one of two equal keys: this shows what stands there. Of an escaped letter
-    it shows the letter.
+    Laid out by a parser it would show a rounded number, and one of two equal keys.
     """
-    try:
-        orjson.loads(data)
-        text = "".join(_laid_out([_shown(word) for word in _WORD.findall(data.decode())]))
-    except ValueError:
-        text = data.decode("utf-8", "replace")
-    return plain(text, keeps="\n\t")
+    return plain(data.decode("utf-8", "replace"), keeps="\n\t")
 
 
-def _shown(word: str) -> str:
-    return orjson.dumps(orjson.loads(word)).decode() if "\\" in word else word
+def tell(text: str) -> None:
+    """One line of the result, on standard output; what others wrote drives no terminal."""
+    write_line(sys.stdout, plain(text))
 
 
-def _laid_out(words: list[str]) -> Iterator[str]:
-    depth = 0
-    for before, word in zip(["", *words], words, strict=False):
-        if word in "}]":
-            depth -= 1
-        if before and word not in ",:" and before != ":" and before + word not in ("{}", "[]"):
-            yield "\n" + "  " * depth
-        yield ": " if word == ":" else word
-        if word in "{[":
-            depth += 1
-        if depth > _MOST_LEVELS:
-            raise ValueError("it nests too deep")
+def tally(title: str, counts: Counter[str]) -> None:
+    """A count and what it is made of, the most first; nothing where it is 0."""
+    if counts:
+        tell(f"{title} {counts.total():,}")
+    for what, count in counts.most_common():
+        tell(f"  {count:>7,}  {what}")
 
 
 # --- times as an operator types them
@@ -109,26 +84,18 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
 
     Raises SettingsError with one line that names the option.
     """
-    found_ms = _found_ms(text.strip(), option, now_ms)
     try:
-        iso(found_ms)
-    except ValueError:
+        if ago := _AGO.fullmatch(text.strip()):
+            found_ms = now_ms - int(ago[1]) * _MS[ago[2]]
+        else:
+            found = datetime.fromisoformat(text.strip())
+            found_ms = round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        iso(found_ms)  # every command writes its span, and that has no form for a year before 1970 or after 9999
+    except (ValueError, OverflowError):
         raise SettingsError(
-            f"{option}: is before 1970 or after 9999; give a moment that the stream or the queue can hold"
+            f"{option}: is no moment since 1970; give one as 2026-11-24T09:30:00Z, or as 90m, 2h, 3d for so long ago"
         ) from None
     return found_ms
-
-
-def _found_ms(text: str, option: str, now_ms: int) -> int:
-    if ago := _AGO.fullmatch(text):
-        return now_ms - int(ago[1]) * _MS[ago[2]]
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(
-            f"{option}: is no moment; give one as 2026-11-24T09:30:00Z, or as 90m, 2h, 3d for so long ago"
-        ) from None
-    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def check_span(since_ms: int, until_ms: int) -> None:

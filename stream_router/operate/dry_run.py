@@ -1,10 +1,10 @@
 """What the consumer would make of an event with the settings of this shell: tried here, nothing is sent."""
 
-from collections import Counter
 from collections.abc import Callable
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.model import DeadLetter, Dropped, Event, Made
+from stream_router.model import DeadLetter, Dropped, Event, Made, Reason
+from stream_router.operate.console import readable
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
 from stream_router.pipeline.transform import Transform
 from stream_router.process import now_ms
@@ -43,6 +43,14 @@ def would_be(made: Made) -> str:
     return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"
 
 
-def counted(title: str, counts: Counter[str]) -> list[str]:
-    """Lines of a summary: what there is most of comes first."""
-    return [f"{title} {count:,}: {what}" for what, count in counts.most_common()]
+def shown(settings: Consumer, event: Event, reason: str = "") -> str:
+    """An event as an operator may see it: in its own bytes, masked where a policy is in force.
+
+    `reason` is that of its dead letter. What killed a process is not opened here to be masked.
+    """
+    if settings.masking == "off":
+        return readable(event.raw)
+    if reason == Reason.CRASHED:
+        return "(it killed a process, so it is not opened here to be masked)"
+    transform = Transform(transform_config(settings), now_ms)
+    return readable(transform.masked_raw(event))

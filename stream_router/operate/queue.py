@@ -6,10 +6,10 @@ soon as nobody needs it. A command that is killed shows nothing again: SQS does,
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +17,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.errors import ABSENT, DENIED, code_of, cure, served_s
-from stream_router.model import event_id_as_typed
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
@@ -52,13 +51,6 @@ class QueueAbsentError(QueueError):
     """There is no such queue."""
 
 
-class Depth(NamedTuple):
-    """About how many messages a queue holds, and how many more are in somebody's hand. SQS's count is a minute late."""
-
-    visible: int
-    hidden: int
-
-
 class Message:
     """One message in hand. `sent_ms` is when it was sent (epoch ms); `body` may be let go of once it is read."""
 
@@ -74,35 +66,10 @@ class Message:
         self.hidden_until = hidden_until
 
 
-class Queued:
-    """One dead letter in hand, of either queue, and the messages that carry it: one, or one a part, and copies.
-
-    `code` and `text` are the error's, `stream` where its event was ("" where that is not told). `key` is what copies of
-    one letter have in common, None where nothing tells; `order` sorts the oldest first.
-    """
-
-    def __init__(self, messages: list[Message], event_id: str, event_type: str, *error: str) -> None:
-        self.messages = messages
-        self.event_id, self.event_type = event_id, event_type
-        self.reason, self.code, self.text = error
-        self.stream = ""
-        self.key: object = None
-        self.order: tuple[int, ...] = ()
-        self.size_bytes = 0
-
-    @property
-    def sent_ms(self) -> int:
-        """When it was sent (epoch ms), by the queue's own stamp."""
-        return min(message.sent_ms for message in self.messages)
-
-    def is_meant(self, identity: str) -> bool:
-        """Whether `identity` is its event's id, or its correlationId, which is the same written as a UUID."""
-        return self.event_id in (identity, event_id_as_typed(identity))
-
-
 class Queue:
     """One queue, and what of it is in hand. Use it with `with`: its end gives back what was not deleted.
 
+    It begins with SQS's own count, which is a minute late: `visible` messages, and `hidden` ones in somebody's hand.
     `stop` ends the reading early. Raises QueueError where SQS refuses, or does not answer after botocore's retries.
     """
 
@@ -116,15 +83,21 @@ class Queue:
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeps-hidden", daemon=True)
         self._begun_ms = 0.0
-        self._depth = Depth(0, 0)
-        self.came_later = 0
-        """Messages that were sent after the run began: held so that the reading ends, and not shown."""
+        self._came_later = 0
+        self.visible = self.hidden = 0
         self.trouble = ""
         """AWS's code for the latest delete or change of visibility that failed."""
         self.missing = ""
         """Why not every message was seen; "" where all were, as far as SQS tells."""
 
     def __enter__(self) -> Self:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        try:
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        except (ClientError, BotoCoreError) as error:
+            raise self._refused(error) from error
+        self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
+        self._begun_ms = served_s(answer) * 1000  # by SQS's own clock
         self._keeper.start()
         return self
 
@@ -134,24 +107,12 @@ class Queue:
         self.give_back(list(self._held.values()))
         self._pool.shutdown()
 
-    def depth(self) -> Depth:
-        """Ask how much there is. The first time tells, by SQS's own clock, when the run began."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self._asked(lambda: self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names))
-        found = answer.get("Attributes", {})
-        depth = Depth(*(int(found.get(name, 0)) for name in names))
-        if not self._begun_ms:
-            self._begun_ms, self._depth = served_s(answer) * 1000, depth
-        return depth
-
     def read(self) -> Iterator[Message]:
         """Each message that was there when the run began, once; in hand, and hidden, until it is deleted or given back.
 
         Ends once nothing more comes, or the stop is asked for. `missing` is known after it.
         """
-        if not self._begun_ms:
-            self.depth()
-        empty, self.missing = 0, ""
+        empty = 0
         while empty < EMPTY_ROUNDS:
             if self._stop.asked:
                 self.missing = f"the reading of {self.name} was broken off"
@@ -159,7 +120,14 @@ class Queue:
             new = [message for found in self._pool.map(self._receive, range(CALLS)) for message in found]
             empty = 0 if new else empty + 1
             yield from new
-        self.missing = self._why_missing()
+        # What an earlier look gave back SQS still counts as hidden, so the two are taken together.
+        left = self.visible + self.hidden - (len(self._seen) - self._came_later)
+        if left > 0:
+            self.missing = (
+                f"about {count_of(left, 'message')} of {self.name} not seen: in another reader's hand, of a command "
+                f"that was killed (there again within 5 minutes), or beyond the {limits.SQS_HIDDEN_MAX:,} that SQS "
+                "hides at once (redrive some first)"
+            )
 
     def _receive(self, _: int) -> list[Message]:
         asked = time.monotonic()
@@ -172,21 +140,19 @@ class Queue:
                 AttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             if code_of(error) == "OverLimit":  # as many are hidden as SQS allows: `missing` says it
                 return []
-            raise self._refused(error) from error
-        except BotoCoreError as error:
             raise self._refused(error) from error
         return [one for told in answer.get("Messages", ()) if (one := self._taken(Message(told, asked + HIDE_S)))]
 
     def _taken(self, message: Message) -> Message | None:
-        """The message, held; None where it was seen before, or came later than the run began."""
+        """The message, held; None where it was seen before, or came later than the run began (what fails again)."""
         later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
         with self._lock:
             known = message.id in self._seen
             self._seen.add(message.id)
-            self.came_later += later and not known
+            self._came_later += later and not known
             if (before := self._held.get(message.id)) is not None:  # the newer receipt is the one that counts
                 before.handle, before.hidden_until = message.handle, message.hidden_until
             else:
@@ -195,20 +161,6 @@ class Queue:
             message.body = ""
             return None
         return message
-
-    def _why_missing(self) -> str:
-        left = self._depth.visible + self._depth.hidden - (len(self._seen) - self.came_later)
-        if left <= 0:
-            return ""
-        if len(self._held) >= limits.SQS_HIDDEN_MAX * 0.9:
-            return (
-                f"SQS hides {limits.SQS_HIDDEN_MAX:,} messages of a queue at most, and {self.name} holds more: "
-                "choose some by --since, --until or --reason, redrive or purge them, then look again"
-            )
-        return (
-            f"about {count_of(left, 'message')} of {self.name} not seen: in another reader's hand, or of a command "
-            "that was killed (there again within 5 minutes)"
-        )
 
     def delete(self, messages: Iterable[Message]) -> list[Message]:
         """Delete these; those that SQS did not delete come back, and stay in hand."""
@@ -266,12 +218,6 @@ class Queue:
             for one in due:
                 if one.id not in failed:
                     one.hidden_until = now + HIDE_S
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except (ClientError, BotoCoreError) as error:
-            raise self._refused(error) from error
 
     def _refused(self, error: ClientError | BotoCoreError) -> QueueError:
         code = code_of(error)

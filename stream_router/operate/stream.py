@@ -7,9 +7,8 @@ it began: what arrived before the span's end, which is now at the latest.
 """
 
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from datetime import UTC, datetime
 from math import ceil, inf
@@ -20,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.clients import Clients, shards_of
 from stream_router.consumer import kpl
 from stream_router.errors import ABSENT, CREDENTIALS_OVER, THROTTLING, code_of, cure
-from stream_router.operate.console import Stop, check_span, count_of, duration, moment_ms, say, write
+from stream_router.operate.console import Stop, check_span, count_of, duration, moment_ms, say
 from stream_router.process import backoff_s, iso
 
 if TYPE_CHECKING:
@@ -30,14 +29,6 @@ if TYPE_CHECKING:
 
 class UnreadableError(Exception):
     """The stream cannot be read, so nothing can be said of it; its text is one line with the cure."""
-
-
-class TooOldError(UnreadableError):
-    """The stream does not reach back so far, but to `oldest_ms` (epoch ms)."""
-
-    def __init__(self, text: str, oldest_ms: int) -> None:
-        super().__init__(text)
-        self.oldest_ms = oldest_ms
 
 
 # --- positions
@@ -94,10 +85,7 @@ class Span(NamedTuple):
 def span_of(since: str, until: str | None, now_ms: int) -> Span:
     """The span that an operator typed, up to now at most. Raises SettingsError where it is none."""
     since_ms = moment_ms(since, "--since", now_ms)
-    until_ms = moment_ms(until, "--until", now_ms) if until else now_ms
-    if until_ms > now_ms:
-        say(f"note: --until is in the future by this machine's clock: read up to now, {iso(now_ms)}")
-        until_ms = now_ms
+    until_ms = min(now_ms, moment_ms(until, "--until", now_ms) if until else now_ms)
     check_span(since_ms, until_ms)
     return Span(since_ms, until_ms)
 
@@ -113,12 +101,10 @@ class Shard(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """A stream as it stood when it was asked for: how far back it reaches (epoch ms), how long it keeps a record."""
+    """A stream as it stood when it was asked for; `keeps_ms` is how long it keeps a record."""
 
     name: str
-    arn: str
     shards: Mapping[str, Shard]
-    oldest_ms: int
     on_demand: bool = False
     keeps_ms: float = inf
 
@@ -126,28 +112,25 @@ class Stream(NamedTuple):
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
     """The stream, with the shards that can hold records of `since_ms` or later, closed ones too.
 
-    Raises TooOldError where retention does not reach back so far, else UnreadableError.
+    Raises UnreadableError, also where retention does not reach back so far.
     """
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
         hours = summary["RetentionPeriodHours"]
         keeps_ms = hours * 3_600_000
-        oldest_ms = now_ms - keeps_ms
-        if since_ms < oldest_ms:
-            raise TooOldError(
-                f"--since is older than what stream {name} keeps ({hours} hours): nothing before {iso(oldest_ms)} "
-                "can be read; give a later --since",
-                oldest_ms,
+        if since_ms < now_ms - keeps_ms:
+            raise UnreadableError(
+                f"--since is older than what stream {name} keeps ({hours} hours): nothing before "
+                f"{iso(now_ms - keeps_ms)} can be read; give a later --since"
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
-        shards = [_shard(one) for one in shards_of(kinesis, name, ShardFilter=since)]
+        shards = {one["ShardId"]: _shard(one) for one in shards_of(kinesis, name, ShardFilter=since)}
     except ClientError as error:
         raise UnreadableError(_why_unreadable(name, code_of(error))) from None
     except BotoCoreError as error:
         raise UnreadableError(f"stream {name} cannot be read: {error}") from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
-    by_id = {shard.shard_id: shard for shard in shards}
-    return Stream(name, summary["StreamARN"], by_id, oldest_ms, on_demand, keeps_ms)
+    return Stream(name, shards, on_demand, keeps_ms)
 
 
 def _shard(one: Any) -> Shard:
@@ -209,15 +192,14 @@ class UserRecord(NamedTuple):
 class Piece(NamedTuple):
     """Some records of one shard that are in the span, in order.
 
-    `reached_ms` is about how far the shard is read, `read_to_ms` how far surely: what arrived before it was handed out,
-    but for what is late by LATE_MS (both epoch ms, the span's end once the shard is read).
+    `reached_ms` is about how far the shard is read (epoch ms); `is_last`: no more of the span can come of it.
     """
 
     shard: Shard
     records: Sequence[UserRecord]
     size_bytes: int
     reached_ms: int
-    read_to_ms: int
+    is_last: bool
 
 
 class _Reading:
@@ -226,8 +208,6 @@ class _Reading:
     def __init__(self, stream: Stream, shard: Shard, span: Span) -> None:
         self.shard = shard
         self.due_s = 0.0
-        self.is_read = False
-        """Whether no more of the span can come of it."""
         self.ended = False
         """Whether it was read to its very end, so that its children may be read."""
         self._stream, self._span = stream, span
@@ -235,27 +215,28 @@ class _Reading:
         self._start: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
         self._iterator = ""
         self._limit, self._mean_bytes = FIRST_RECORDS, 0.0
-        self._read_to_ms = span.since_ms
-        self._about_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
+        self._reached_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
         self._asked_s = self._failing_since_s = 0.0
         self._failures = 0
 
     def ask(self, kinesis: "KinesisClient") -> Any:
-        """The next read's answer. Raises what the client raises."""
+        """The next read's answer, or the error that the client raised."""
         self._asked_s = time.monotonic()
-        if not self._iterator:
-            asked = {"StreamName": self._stream.name, "ShardId": self.shard.shard_id, **self._start}
-            self._iterator = kinesis.get_shard_iterator(**asked)["ShardIterator"]
-        return kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
+        try:
+            if not self._iterator:
+                asked = {"StreamName": self._stream.name, "ShardId": self.shard.shard_id, **self._start}
+                self._iterator = kinesis.get_shard_iterator(**asked)["ShardIterator"]
+            return kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
+        except (BotoCoreError, ClientError) as error:
+            return error
 
     def failed(self, error: BotoCoreError | ClientError) -> None:
         """What to do after a read that failed: try again later. Raises UnreadableError where that is no use."""
-        code, now_s = code_of(error), time.monotonic()
+        code, now_s, name = code_of(error), time.monotonic(), self._stream.name
         self.due_s = now_s + READ_EVERY_S
         if code == "ExpiredIteratorException":  # whoever takes the records took more than five minutes
             self._iterator = ""
             return
-        name = self._stream.name
         if code in ABSENT:  # the stream was there when its shards were listed
             raise UnreadableError(
                 f"stream {name}, or a shard of it, is no longer there: a closed shard goes with the last of its "
@@ -281,8 +262,8 @@ class _Reading:
         oldest that it has, and says nothing.
         """
         self._failures = 0
-        now_ms = int(time.time() * 1000)
-        if self._about_ms < now_ms - self._stream.keeps_ms - FORGOTTEN_MS:
+        now_ms, until_ms = int(time.time() * 1000), self._span.until_ms
+        if self._reached_ms < now_ms - self._stream.keeps_ms - FORGOTTEN_MS:
             raise UnreadableError(
                 f"{self.shard.shard_id}: the stream's retention overtook the reading, so records may have gone unread; "
                 "give a later --since"
@@ -291,25 +272,20 @@ class _Reading:
         if answer["Records"]:
             last = answer["Records"][-1]["SequenceNumber"]
             self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
-            self._resize(len(answer["Records"]), size_bytes)
+            mean = size_bytes / len(answer["Records"])
+            self._mean_bytes = max(mean, (self._mean_bytes + mean) / 2)
+            self._limit = max(1, min(int(READ_BYTES / (self._mean_bytes + 1)), self._limit * GROWTH, MOST_RECORDS))
         self._iterator = answer.get("NextShardIterator") or ""
         self.due_s = self._asked_s + READ_EVERY_S * max(1.0, size_bytes / READ_BYTES)
-        until_ms, behind_ms = self._span.until_ms, answer.get("MillisBehindLatest", 0)
+        behind_ms = answer.get("MillisBehindLatest", 0)
         newest_ms = max((record.arrived_at_ms for record in records), default=0)
         self.ended = not self._iterator
         # A closed shard ends by itself; to leave it at its tip would leave its children out.
         at_tip = self.shard.is_open and behind_ms == 0 and now_ms >= until_ms
-        self.is_read = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
-        self._read_to_ms = until_ms if self.ended or at_tip else max(self._read_to_ms, newest_ms)
-        self._about_ms = reached_ms = max(self._read_to_ms, now_ms - behind_ms)
+        is_last = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
+        self._reached_ms = reached_ms = max(newest_ms, now_ms - behind_ms)
         wanted = [record for record in records if self._span.holds(record.arrived_at_ms)]
-        return Piece(self.shard, wanted, size_bytes, min(reached_ms, until_ms), min(self._read_to_ms, until_ms))
-
-    def _resize(self, records: int, size_bytes: int) -> None:
-        mean = size_bytes / records
-        self._mean_bytes = max(mean, (self._mean_bytes + mean) / 2)
-        fitting = int(READ_BYTES / (self._mean_bytes + 1))
-        self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
+        return Piece(self.shard, wanted, size_bytes, until_ms if is_last else min(reached_ms, until_ms), is_last)
 
 
 def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
@@ -328,55 +304,37 @@ def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
     return found, size_bytes
 
 
-def read(clients: Clients, stream: Stream, span: Span, stop: Stop, more: Callable[[], str] = str) -> Iterator[Piece]:
+def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[Piece]:
     """Every record of the span, in the order of its shard, until `stop` is asked. Raises UnreadableError.
 
-    Where it will take more than a minute that is said before; then progress, to which `more` adds. While the caller
-    has a piece in hand nothing further is asked for.
+    Where it will take more than a minute that is said before; then progress. It goes in rounds, each of one read of
+    every shard that is due, so while the caller has a round's pieces in hand nothing further is asked for.
     """
     _announce(clients.cloudwatch, stream, span)
-    progress = _Progress(span, len(stream.shards), more)
+    progress = _Progress(span, len(stream.shards))
     waiting, ended = dict(stream.shards), set[str]()
     open_: list[_Reading] = []
-    calls: dict[futures.Future[Any], _Reading] = {}
-    with futures.ThreadPoolExecutor(min(MOST_AT_ONCE, len(stream.shards) or 1), "read") as pool:
-        try:
-            may_begin = True
-            while not stop.asked:
-                if may_begin:  # not with every piece: of many shards a look takes milliseconds
-                    may_begin = False
-                    begun = _ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
-                    open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
-                if not open_:
-                    return
-                now_s, under_way = time.monotonic(), set(calls.values())
-                for one in open_:
-                    if one not in under_way and one.due_s <= now_s:
-                        calls[pool.submit(one.ask, clients.kinesis_once)] = one
-                if not calls:
-                    stop.wait(min(one.due_s for one in open_) - now_s)
+    with futures.ThreadPoolExecutor(MOST_AT_ONCE, "read") as pool:
+        while not stop.asked:
+            begun = _ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
+            open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
+            if not open_:
+                return
+            stop.wait(min(one.due_s for one in open_) - time.monotonic())
+            due = [one for one in open_ if one.due_s <= time.monotonic()]
+            for one, answer in zip(due, pool.map(_Reading.ask, due, [clients.kinesis_once] * len(due)), strict=True):
+                if isinstance(answer, BotoCoreError | ClientError):
+                    one.failed(answer)
                     continue
-                due_s = min((one.due_s for one in open_ if one.due_s > now_s), default=inf)
-                done, _ = futures.wait(calls, min(0.2, max(0.0, due_s - now_s)), futures.FIRST_COMPLETED)
-                for future in done:
-                    one = calls.pop(future)
-                    try:
-                        piece = one.answered(future.result())
-                    except (BotoCoreError, ClientError) as error:
-                        one.failed(error)
-                        continue
-                    progress.note(piece)
-                    yield piece
-                    if one.is_read:
-                        open_.remove(one)
-                        may_begin = True
-                        if one.ended:
-                            ended.add(one.shard.shard_id)
-                    if stop.asked:
-                        return
-        finally:
-            progress.end()
-            pool.shutdown(cancel_futures=True)
+                piece = one.answered(answer)
+                progress.note(piece)
+                yield piece
+                if piece.is_last:
+                    open_.remove(one)
+                if one.ended:
+                    ended.add(one.shard.shard_id)
+                if stop.asked:
+                    return
 
 
 def _ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
@@ -392,6 +350,7 @@ _MOST_POINTS = 1_440
 """Datapoints of one GetMetricStatistics (CloudWatch API reference)."""
 
 _SAID_FROM_S = 60.0
+_PROGRESS_EVERY_S = 10.0
 
 
 def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> None:
@@ -399,10 +358,22 @@ def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> Non
 
     Where it does not, progress says what is left: what could have come at most is far from the truth.
     """
-    if span.until_ms - span.since_ms <= _SAID_FROM_S * 1000:
+    minutes = ceil((span.until_ms - span.since_ms) / 60_000)
+    if minutes <= 1:
         return
-    shards = len(stream.shards)
-    size_bytes = _incoming_bytes(cloudwatch, stream.name, span) or 0
+    try:
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Kinesis",
+            MetricName="IncomingBytes",
+            Dimensions=[{"Name": "StreamName", "Value": stream.name}],
+            StartTime=datetime.fromtimestamp(span.since_ms / 1000, UTC),
+            EndTime=datetime.fromtimestamp(span.until_ms / 1000, UTC),
+            Period=60 * ceil(minutes / _MOST_POINTS),
+            Statistics=["Sum"],
+        )
+    except (BotoCoreError, ClientError):
+        return
+    size_bytes, shards = sum(point["Sum"] for point in answer.get("Datapoints", ())), len(stream.shards)
     seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES  # a second for each
     if seconds > _SAID_FROM_S:
         say(
@@ -411,33 +382,11 @@ def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> Non
         )
 
 
-def _incoming_bytes(cloudwatch: "CloudWatchClient", stream: str, span: Span) -> int | None:
-    """What came into the stream in the span, by CloudWatch's metric; None where it does not say."""
-    minutes = ceil((span.until_ms - span.since_ms) / 60_000)
-    try:
-        answer = cloudwatch.get_metric_statistics(
-            Namespace="AWS/Kinesis",
-            MetricName="IncomingBytes",
-            Dimensions=[{"Name": "StreamName", "Value": stream}],
-            StartTime=datetime.fromtimestamp(span.since_ms / 1000, UTC),
-            EndTime=datetime.fromtimestamp(span.until_ms / 1000, UTC),
-            Period=60 * max(1, ceil(minutes / _MOST_POINTS)),
-            Statistics=["Sum"],
-        )
-    except (BotoCoreError, ClientError):
-        return None
-    points = answer.get("Datapoints", [])
-    return round(sum(point["Sum"] for point in points)) if points else None
-
-
 class _Progress:
-    """How far a reading is: on a terminal a line that is written over, else a plain line every ten seconds."""
+    """How far a reading is, in a line every ten seconds."""
 
-    LINE_EVERY_S, REDRAW_EVERY_S = 10.0, 0.5
-
-    def __init__(self, span: Span, shards: int, more: Callable[[], str]) -> None:
-        self._span, self._shards, self._more = span, max(1, shards), more
-        self._live = sys.stderr.isatty()
+    def __init__(self, span: Span, shards: int) -> None:
+        self._span, self._shards = span, max(1, shards)
         self._begun_s = self._told_s = time.monotonic()
         self._reached_ms: dict[str, int] = {}
         self._records = self._size_bytes = 0
@@ -448,17 +397,11 @@ class _Progress:
         self._records += len(piece.records)
         self._size_bytes += piece.size_bytes
         now_s = time.monotonic()
-        if now_s - self._told_s < (self.REDRAW_EVERY_S if self._live else self.LINE_EVERY_S):
+        if now_s - self._told_s < _PROGRESS_EVERY_S:
             return
         self._told_s = now_s
         span_ms = max(1, self._span.until_ms - self._span.since_ms)
         done = sum(reached - self._span.since_ms for reached in self._reached_ms.values())
         share = min(1.0, done / span_ms / self._shards)
         left = f", about {duration((now_s - self._begun_s) * (1 - share) / share)} left" if 0.01 < share < 1 else ""
-        text = f"read {share:.0%}: {self._records:,} records, {self._size_bytes / 1e6:,.1f} MB{self._more()}{left}"
-        write(sys.stderr, f"\r{text:<78}" if self._live else f"{text}\n")
-
-    def end(self) -> None:
-        """The line makes room for the result."""
-        if self._live:
-            write(sys.stderr, "\r" + " " * 78 + "\r")
+        say(f"read {share:.0%}: {self._records:,} records, {self._size_bytes / 1e6:,.1f} MB{left}")

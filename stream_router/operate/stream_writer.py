@@ -76,11 +76,9 @@ class StreamWriter:
         self._next_s = 0.0
         self._failing_since_s: float | None = None
         self._failures = 0
-        self.retries = 0
-        """Records that were refused, and sent again or to be sent again."""
 
-    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[tuple[Outgoing, str]]:
-        """Each line with its record's sequence number, once it is stored; until `stop` is asked.
+    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+        """Each line once its record has a sequence number; until `stop` is asked.
 
         What was not handed back by then is not stored, or nobody knows: a call that got no answer may have stored it,
         and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
@@ -108,7 +106,7 @@ class StreamWriter:
                     continue
                 for one in lines:
                     in_hand, size_bytes = in_hand - 1, size_bytes - len(one.line)
-                    yield one, number
+                    yield one
                 if not queues[bucket]:
                     del queues[bucket]
 
@@ -164,11 +162,12 @@ class StreamWriter:
             code = "UnreadableAnswer"
         numbers = [self._number(one) for one in results] if not code else [""] * len(records)
         failed = numbers.count("")
-        self.retries += failed
         if failed < len(numbers):
             self._failing_since_s = None
         if failed:
-            self._wait_after(code or next(one.get("ErrorCode", "") for one in results if one.get("ErrorCode")))
+            self._wait_after(
+                code or next((told for one in results if (told := one.get("ErrorCode"))), "UnreadableAnswer")
+            )
         else:
             self._failures = 0
         return numbers

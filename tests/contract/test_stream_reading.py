@@ -121,7 +121,7 @@ def test_what_is_put_back_is_in_the_stream_in_order_whatever_a_call_refuses(
     kept.plan({"keep_records": True, "shards": 2, "rules": [call, {**refused, "rate": 0.3}]})
     writer = StreamWriter(clients(kept.url).kinesis_once, "s", 8, 4_000, Stop())
     lines = [Outgoing(b"%d of %d" % (n, n % 20), str(n % 20), n) for n in range(2_000)]
-    assert sorted(one.token for one, _ in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
+    assert sorted(one.token for one in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
     order: dict[bytes, list[int]] = {}
     for _, data in read(clients(kept.url), now_ms() - HOUR_MS):
         for line in data.split(b"\n"):

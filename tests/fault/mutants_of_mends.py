@@ -79,7 +79,7 @@ OPERATOR = {
         ("tests/integration/test_dlq.py", "-k", "deletes_nothing"),
     ),
     "a redrive puts back what was stored masked": Mutant(
-        "operate/dlq.py",
+        "operate/letters.py",
         "        if self.letter.masking:\n",
         "        if not self.letter:\n",
         ("tests/integration/test_dlq.py", "-k", "does_not_go_back"),

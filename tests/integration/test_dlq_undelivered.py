@@ -69,11 +69,10 @@ def test_they_are_counted_shown_and_exported(fake_aws: FakeAwsProcess, tmp_path:
     assert "error       NO_PERMISSIONS: not allowed" in shown
     assert "retries     0, no retry was made" in shown
     assert "function:target" in shown
-    assert "Zoë" not in shown
-    assert "Zoë" in dlq.run(fake_aws, "show", one, "--undelivered", "--payload").stdout
+    assert "1.1" not in shown
+    assert '"amount": 1.1' in dlq.run(fake_aws, "show", one, "--undelivered", "--payload").stdout
     masked = dlq.run(fake_aws, "show", one, "--undelivered", "--payload", STREAM_ROUTER_MASKING="default").stdout
-    assert '"eventId"' in masked
-    assert "Zoë" not in masked
+    assert "it was published unmasked, and STREAM_ROUTER_MASKING is on now, so it is not shown" in masked
     file = tmp_path / "u.jsonl"
     assert dlq.run(fake_aws, "export", str(file), "--undelivered", "--reason", "NO_PERMISSIONS").returncode == 0
     assert len(file.read_text().splitlines()) == len(held(fake_aws)) == 6
@@ -88,7 +87,7 @@ def test_they_go_back_as_they_were_accepted(fake_aws: FakeAwsProcess) -> None:
     client(fake_aws, "sqs").send_message_batch(QueueUrl=url, Entries=[{"Id": "0", "MessageBody": twice}])
     done = dlq.run(fake_aws, "redrive", "--undelivered", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "matches gets these events again: 2 rules (cxone-webhook-router, others)" in done.stdout
+    assert "matches gets these events again" in done.stdout
     assert "the target does not look well: the latest of these came" in done.stdout
     assert "put back on the stream 25" in done.stdout
     assert "comes back: stream-router dlq list --undelivered --since" in done.stdout
@@ -106,7 +105,7 @@ def test_what_was_published_unmasked_wants_a_word_where_masking_is_on(fake_aws: 
     undelivered(fake_aws, 2, tag="pii-masked")
     masking = {"STREAM_ROUTER_MASKING": "default"}
     done = dlq.run(fake_aws, "redrive", "--undelivered", **masking)
-    assert "note: 3 of these were published unmasked, and STREAM_ROUTER_MASKING is on now: they stay" in done.stdout
+    assert re.search(r"^note: these stay 3\n +3  published unmasked, .*--yes puts it back", done.stdout, re.MULTILINE)
     assert "put back on the stream 2" in done.stdout
     assert len(held(fake_aws)) == 3
     assert dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **masking).returncode == 0

@@ -10,7 +10,7 @@ import pytest
 from stream_router.envelope import Resubmitted, read_resubmitted, seal, seal_line
 from stream_router.operate import replay, stream_writer
 from stream_router.operate.console import Stop
-from stream_router.operate.replay import Wish
+from stream_router.operate.put_back import PutBack, Selection
 from stream_router.operate.stream import Span, span_of
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
@@ -19,7 +19,6 @@ from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 NOW_MS = 1_764_000_000_000
 MINUTE_MS = 60_000
 PASSING = ("ProvisionedThroughputExceededException", "ExpiredIteratorException")
-WISH = Wish("2h", None, [], [], 0.0, dry_run=False, yes=False)
 
 
 def kept(number: int, arrived_at_ms: int, resubmitted: Resubmitted | None) -> Kept:
@@ -87,15 +86,15 @@ class Kinesis(Shelf):
         return self.puts.put_records(**asked)
 
 
-def gone_on_with(said: str) -> tuple[Wish, Span] | None:
+def gone_on_with(said: str) -> Selection | None:
     """What the printed command asks for; None where none is printed."""
     lines = [line for line in said.splitlines() if line.startswith("go on with: stream-router replay ")]
     if not lines:
         return None
     words = shlex.split(lines[0])[5:]
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    wish = WISH._replace(ids=[value for name, value in pairs if name == "--id"])
-    return wish, span_of(dict(pairs)["--since"], dict(pairs)["--until"], NOW_MS)
+    span = span_of(dict(pairs)["--since"], dict(pairs)["--until"], NOW_MS)
+    return Selection(*span, ids=tuple(value for name, value in pairs if name == "--id"))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -112,19 +111,20 @@ def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
     since_ms = NOW_MS - dice.randint(10, 65) * MINUTE_MS
     span = Span(since_ms, min(NOW_MS, since_ms + dice.randint(1, 60) * MINUTE_MS))
     wanted = {f"{number:032x}" for number, arrived_ms in kinesis.wanted.items() if span.holds(arrived_ms)}
-    wish = WISH
+    selection = Selection(*span)
     if dice.random() < 0.3 and wanted:
         wanted = set(dice.sample(sorted(wanted), min(3, len(wanted))))
-        wish = wish._replace(ids=sorted(wanted))
+        selection = selection._replace(ids=tuple(sorted(wanted)))
     whole = True
     for breaks_at in [*(dice.randint(1, 60) for _ in range(8)), 0]:
         kinesis.breaks_at, kinesis.stop, kinesis.refuses = breaks_at, Stop(), False
         kinesis.by_ctrl_c = dice.random() < 0.5
-        status = replay.Replay(settings, wish, span, kinesis.stream).run(kinesis.clients, kinesis.stop)
+        back = PutBack(settings, kinesis.clients, 0.0, kinesis.stop, dry_run=False)
+        status = replay.Replay(settings, selection, (), kinesis.stream, back).run(kinesis.clients, kinesis.stop)
         if (more := gone_on_with(capsys.readouterr().out)) is None:
             break
         assert status == replay.NOT_ALL
-        (wish, span), whole = more, False
+        selection, whole = more, False
     assert status == replay.DONE
     put = [orjson.loads(line) for line in kinesis.puts.lines()]
     assert {one["id"] for one in put} == wanted

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router import limits
 from stream_router.errors import SettingsError
 from stream_router.operate import queue
 from stream_router.operate.console import Stop
@@ -135,7 +134,6 @@ def test_a_queue_that_fills_all_the_time_has_an_end() -> None:
     sqs = Filling(5)
     with Queue(sqs, "https://sqs/1/q", Stop()) as q:
         assert {message.id for message in q.read()} == {f"m{n}" for n in range(5)}
-        assert q.came_later > 0
         assert q.missing == ""
 
 
@@ -189,16 +187,6 @@ def test_a_queue_whose_every_message_was_seen_is_whole(depth: tuple[int, int], s
     with Queue(sqs, "https://sqs/1/q", Stop()) as q:
         list(q.read())
         assert (q.missing == "") is is_whole
-
-
-def test_where_sqs_hides_no_more_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """120,000 messages of a queue at most; the rest is not taken for none."""
-    monkeypatch.setattr(limits, "SQS_HIDDEN_MAX", 20)
-    sqs = Sqs(40)
-    sqs.judge = lambda operation, _: "OverLimit" if operation == "receive" and len(sqs.shown) >= 20 else ""
-    with Queue(sqs, "https://sqs/1/q", Stop()) as q:
-        assert len(list(q.read())) >= 20
-        assert "SQS hides 20 messages of a queue at most" in q.missing
 
 
 def test_a_stop_ends_the_reading_and_is_said() -> None:

@@ -31,7 +31,7 @@ def test_a_load_is_measured_by_records_and_bytes() -> None:
         "c": Shard("c", (), 0, HALF - 1, is_open=False),
     }
     records = [UserRecord(Position(n // 2, n % 2), 1, bytes(100), passed_over=False) for n in range(20)]
-    pieces = [Piece(found["a"], records[:10], 0, 1, 1), Piece(found["a"], records[10:], 0, 1, 1)]
+    pieces = [Piece(found["a"], records[:10], 0, 1, is_last=True), Piece(found["a"], records[10:], 0, 1, is_last=True)]
     assert shards.measure(pieces, found, Span(0, 10_000)) == [Load("a", 0.5, 1.0, 200.0), Load("b", 0.5, 0.0, 0.0)]
 
 
@@ -42,7 +42,7 @@ def test_what_a_measurement_keeps_does_not_grow_with_what_it_reads() -> None:
     def pieces() -> Iterator[Piece]:
         for n in range(200):
             records = [UserRecord(Position(2**80 + 100 * n + m, 0), 1, b"x", passed_over=False) for m in range(100)]
-            yield Piece(shard, records, 0, 1, 1)
+            yield Piece(shard, records, 0, 1, is_last=True)
 
     tracemalloc.start()
     found = shards.measure(pieces(), {"a": shard}, Span(0, 10_000))
@@ -172,12 +172,12 @@ def test_the_load_is_shown_unless_it_is_broken_off(
     stop, shard = Stop(), Shard("shardId-000000000001", (), 0, 2 * HALF - 1, is_open=True)
 
     def read(*_: Any) -> Iterator[Piece]:
-        yield Piece(shard, [UserRecord(Position(n, 0), 1, bytes(1000)) for n in range(24_000)], 0, 1, 1)
+        yield Piece(shard, [UserRecord(Position(n, 0), 1, bytes(1000)) for n in range(24_000)], 0, 1, is_last=True)
         if is_broken_off:
             stop.ask()
 
     monkeypatch.setattr(streams, "read", read)
-    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", "arn", {shard.shard_id: shard}, 0))
+    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", {shard.shard_id: shard}))
     clients: Any = SimpleNamespace(kinesis=None)
     assert shards.show(SETTINGS, clients, stop) == (shards.NOT_DONE if is_broken_off else shards.DONE)
     told = capsys.readouterr()

@@ -1,0 +1,324 @@
+"""A dead letter in hand, of either queue: our own ones, and EventBridge's of what the rule's target did not take.
+
+Of the latter a classic bus keeps the whole event, which goes back as it is. A v2 bus keeps ids alone: `replay` brings
+those back. Source: docs/facts.md, "EventBridge".
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router import limits
+from stream_router.aws.clients import Clients
+from stream_router.envelope import (
+    Resubmitted,
+    conversation_of_line,
+    read_resubmitted,
+    redriven,
+    seal_entry,
+    seal_line,
+    unread,
+)
+from stream_router.errors import code_of
+from stream_router.model import SOURCE, Event, Reason, Record
+from stream_router.operate.console import duration, readable
+from stream_router.operate.dry_run import shown
+from stream_router.operate.put_back import Selection
+from stream_router.operate.queue import Message, Queue, object_of
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, join, parts_key
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, StrangeLetterError, UnreadableLetterError
+from stream_router.process import iso
+from stream_router.settings.common import NO_RULE
+from stream_router.settings.operators import DeadLetters
+
+TIMES_MOST = 5
+"""What came back so often wants a person, not another try."""
+
+STILL_S = 300.0
+"""What a target refused since then says that it is not well."""
+
+
+class How(NamedTuple):
+    """How to redrive, as typed: `rate` lines a second (0.0: no bound), at most `limit` letters (0: all), and so on."""
+
+    wanted: Selection
+    file: Path | None = None
+    rate: float = 0.0
+    limit: int = 0
+    dry_run: bool = False
+    take_all: bool = False
+    yes: bool = False
+
+
+class Queued:
+    """One dead letter in hand, and the messages that carry it: one, or one a part, and copies.
+
+    `code` and `text` are the error's, `stream` where its event was ("" where that is not told). Copies of one letter
+    have the same `key`; `order` sorts the oldest first.
+    """
+
+    stream = ""
+    order: tuple[int, ...] = ()
+    size_bytes = 0
+
+    def __init__(self, messages: list[Message], event_id: str, event_type: str, *error: str) -> None:
+        self.messages = messages
+        self.event_id, self.event_type = event_id, event_type
+        self.reason, self.code, self.text = error
+        self.key: object = messages[0].id
+
+    @property
+    def sent_ms(self) -> int:
+        """When it was sent (epoch ms), by the queue's own stamp."""
+        return min(message.sent_ms for message in self.messages)
+
+    def is_meant(self, wanted: Selection) -> bool:
+        """Whether an operator chose it."""
+        return wanted.takes(self.event_id, self.event_type, self.sent_ms, self.reason)
+
+
+class OurLetter(Queued):
+    """One of our own dead letters. A letter whose event is at the same place, with the same bytes, is a copy of it."""
+
+    def __init__(self, letter: Letter, messages: list[Message]) -> None:
+        at, error = letter.origin, letter.error
+        super().__init__(messages, at.event_id, letter.event_type, letter.reason, error.code, error.message)
+        self.letter, self.stream = letter, at.stream
+        self.order = (at.sequence or 0, at.sub_sequence_number, at.line)
+        self.size_bytes = len(letter.record.data)
+        if at.sequence:
+            self.key = (*letter.place, at.event_id, letter.record.data)
+
+    def raw(self, clients: Clients) -> bytes:
+        """The event's line. Raises UnreadableLetterError, UnavailableLetterError."""
+        return reader.original(self.letter, lambda url: object_of(clients, url))
+
+    def rows(self) -> dict[str, str]:
+        """What `show` says of it."""
+        letter, at = self.letter, self.letter.origin
+        return {
+            "event": f"{at.event_id or '(not known)'} ({at.id_from})",
+            "event type": self.event_type or "(not known)",
+            "reason": self.reason,
+            "error": f"{self.code}: {self.text}",
+            "attempts": str(letter.attempts),
+            "buried": letter.failed_at,
+            "received": at.received_at,
+            "origin": f"{at.stream} {at.shard_id}",
+            "sequence": f"{at.sequence_number}.{at.sub_sequence_number}, line {at.line}",
+            "record": letter.record.encoding + (f", masked by {letter.masking}" if letter.masking else ""),
+            "put back": letter.resubmitted or "never",
+        }
+
+    def shown(self, settings: DeadLetters, raw: bytes) -> str:
+        """The event as an operator may see it."""
+        return shown(settings, self._event(raw), self.reason)
+
+    def _event(self, raw: bytes) -> Event:
+        """The event, of which no byte is parsed, under the identity that the letter tells."""
+        at = self.letter.origin
+        record = Record(raw, at.sequence or 0)
+        record.expect(1)
+        event = unread(record, 0, raw)
+        if not at.event_id:
+            return event
+        return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
+
+    def passed_over(self, how: How, settings: DeadLetters) -> str:
+        """Why it does not go back; "" where it does."""
+        if self.letter.masking:
+            return "stored masked: `stream-router replay --id ID` puts it back while the stream keeps the event"
+        if self.reason == Reason.CRASHED and not how.wanted.ids and not how.wanted.reason:
+            return "killed a process: --reason crashed, or --id, takes it all the same"
+        told = read_resubmitted(self.letter.resubmitted)
+        if told and told.times >= TIMES_MOST and not how.take_all:
+            return f"came back {TIMES_MOST} times: mend its cause (`dlq show`); --all takes it all the same"
+        return ""
+
+    def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
+        """What goes on the stream. An edit has a run by its bytes: put back again, after a kill, it is the same one."""
+        told = redriven(self.letter.resubmitted, settings.application, run)
+        if edited is not None:
+            told = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], told.times)
+        event, crashed = self._event(raw), self.reason == Reason.CRASHED
+        text = raw if edited is None else edited
+        return seal_line(text, event.event_id, event.id_from, event.received_at_ms, told, crashed=crashed)
+
+    def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
+        """The name of the conversation by which the receiver would group it."""
+        return conversation_of_line(raw, paths)
+
+
+def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
+    """The letters of a queue, whole; `unread_` gets what is none, or not whole."""
+    parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
+    joined = set[PartsKey]()
+    for message in queue.read():
+        try:
+            letter = reader.read(message.body, message.attributes)
+        except UnreadableLetterError as error:
+            unread_.append(error)
+            continue
+        finally:
+            message.body = ""
+        key = parts_key(letter)
+        if letter.part and key in joined:  # a part that was sent twice
+            continue
+        some = parts.setdefault(key, [])
+        some.append((letter, message))
+        if (whole := join(part for part, _ in some)) is not None:
+            joined.add(key)
+            del parts[key]
+            yield OurLetter(whole, [one for _, one in some])
+    unread_ += [StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")] * len(parts)
+
+
+class Undelivered(Queued):
+    """One message of EventBridge's own queue. Raises UnreadableLetterError where it is none.
+
+    Of a classic bus it has the event, whose Detail is `detail`; of a v2 bus only the `tokens` by which it knew events.
+    `published_ms` is about when it was published (epoch ms).
+    """
+
+    def __init__(self, message: Message) -> None:
+        try:
+            value = orjson.loads(message.body)
+        except orjson.JSONDecodeError:
+            raise UnreadableLetterError("the message is no JSON") from None
+        told: dict[str, Any] = value if isinstance(value, dict) else {}
+        self.body, message.body = message.body, ""
+        self.size_bytes = len(self.body)
+        self.detail: dict[str, Any] = {}
+        self.tokens: list[str] = []
+        self._tag = ""
+        self.is_ours = False
+        if isinstance(told.get("failedMessages"), list):
+            self._of_v2(message, told)
+        elif "detail-type" in told and isinstance(told.get("detail"), dict):
+            self._of_classic(message, told)
+        else:
+            ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if told.get("schema") == SCHEMA else ""
+            raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{ours}")
+        self.order = (self._received_at_ms,)
+
+    def _of_classic(self, message: Message, value: dict[str, Any]) -> None:
+        told, self.detail = message.attributes, value["detail"]
+        code = told.get("ERROR_CODE") or "no code"
+        text = told.get("ERROR_MESSAGE") or "EventBridge gives no reason"
+        super().__init__([message], _text(self.detail.get("eventId")), str(value["detail-type"]), code, code, text)
+        if value.get("id"):  # two targets that did not take one event have a message each, and PutEvents reaches both
+            self.key = (_text(value["id"]), self.event_id)
+        metadata = self.detail.get("metadata")
+        self._tag = _text(metadata.get("complianceTag")) if isinstance(metadata, dict) else ""
+        self.is_ours = value.get("source") == SOURCE and bool(self.event_id)
+        self._received_at_ms = _epoch_ms(self.detail.get("receivedAt")) or _epoch_ms(value.get("time"))
+        self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
+        tries = f"{told.get('RETRY_ATTEMPTS', '0')}, {told.get('EXHAUSTED_RETRY_CONDITION', 'no retry was made')}"
+        self._told = {"retries": tries, "rule": told.get("RULE_ARN", ""), "target": told.get("TARGET_ARN", "")}
+
+    def _of_v2(self, message: Message, value: dict[str, Any]) -> None:
+        failed = [one for one in value["failedMessages"] if isinstance(one, dict)]
+        self.tokens = [_text(one.get("deduplicationId")) for one in failed]
+        code = _text(value.get("errorCode")) or "no code"
+        text = _text(value.get("errorMessage")) or "EventBridge gives no reason"
+        identity = self.tokens[0] if len(failed) == 1 and ":" not in self.tokens[0] else ""
+        super().__init__([message], identity, "", code, code, text)
+        self._received_at_ms = min(filter(None, (_epoch_ms(one.get("timestamp")) for one in failed)), default=0)
+        self.published_ms = message.sent_ms
+        tries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
+        self._told = {"retries": tries, "tokens": " ".join(self.tokens)}
+
+    def raw(self, _: Clients) -> bytes:
+        """The message's JSON: of a classic bus the event."""
+        return self.body.encode()
+
+    def rows(self) -> dict[str, str]:
+        """What `show` says of it."""
+        return {
+            "event": self.event_id or "(not known)",
+            "event type": self.event_type or "(not known: v2)",
+            "error": f"{self.code}: {self.text}",
+            **self._told,
+            "received": iso(self._received_at_ms) if self._received_at_ms else "",
+        }
+
+    def shown(self, settings: DeadLetters, raw: bytes) -> str:
+        """The event as it was published; where a policy is in force, only one that was masked then."""
+        if settings.masking == "off" or not self.detail or (self.is_ours and self._tag.startswith("pii-masked")):
+            return readable(raw)
+        return "(it was published unmasked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
+
+    def passed_over(self, how: How, settings: DeadLetters) -> str:
+        """Why it does not go back; "" where it does."""
+        if not self.detail:
+            since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
+            ids = f" --id {self.event_id}" if self.event_id else ""
+            return f"a v2 bus keeps no payload: stream-router replay --since {since}{ids}"
+        if not self.is_ours:
+            return "the event is none that we publish"
+        if self._tag == "unmasked" and settings.masking != "off" and not how.yes:
+            return "published unmasked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
+        return ""
+
+    def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
+        """What goes on the stream. Raises UnreadableLetterError for one that was edited."""
+        if edited is not None:
+            raise UnreadableLetterError("its line was edited: an undelivered event goes back as it was accepted")
+        told = Resubmitted("undelivered", settings.application, run, 1)
+        return seal_entry(raw, self.event_id, "content", self._received_at_ms, told)
+
+    def conversation(self, _raw: bytes, _paths: object) -> str:
+        """The name of its conversation."""
+        return _text(self.detail.get("conversationId")) or self.event_id
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _epoch_ms(value: object) -> int:
+    try:
+        return round(datetime.fromisoformat(_text(value)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def undelivered_events(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[Undelivered]:
+    """The events of EventBridge's queue; `unread_` gets what is none."""
+    for message in queue.read():
+        try:
+            yield Undelivered(message)
+        except UnreadableLetterError as error:
+            unread_.append(error)
+
+
+def before_they_go(clients: Clients, settings: DeadLetters, latest_ms: int) -> Iterator[str]:
+    """What to know before undelivered events are put back; `latest_ms` is when the latest of them came."""
+    yield "note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again"
+    ago_s = time.time() - latest_ms / 1000
+    looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
+    yield (
+        f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; {_target(clients.events, settings)}"
+    )
+
+
+def _target(events: Any, settings: DeadLetters) -> str:
+    """Whether our rule is there and leads somewhere."""
+    if settings.rule == NO_RULE or limits.is_v2_bus(settings.event_bus):
+        return "its rule is others', so ask them whether it is well"
+    try:
+        rule = events.describe_rule(Name=settings.rule, EventBusName=settings.event_bus)
+        targets = events.list_targets_by_rule(Rule=settings.rule, EventBusName=settings.event_bus)["Targets"]
+    except (ClientError, BotoCoreError) as error:
+        return f"whether the rule {settings.rule} leads to it cannot be asked ({code_of(error)})"
+    if rule.get("State") == "DISABLED" or not targets:
+        return f"the rule {settings.rule} is disabled, or has no target: run `stream-router doctor` first"
+    return f"the rule {settings.rule} is on and leads to {', '.join(target['Arn'] for target in targets)}"

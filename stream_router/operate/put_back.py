@@ -1,0 +1,107 @@
+"""What goes back to the stream, for `dlq redrive` and `replay` alike: the choice, the run, and what is said of it."""
+
+import secrets
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from stream_router.aws.clients import Clients
+from stream_router.envelope import holds_crashed, open_record
+from stream_router.model import Record, event_id_as_typed
+from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
+from stream_router.operate.dry_run import transform_of, would_be
+from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamWriter
+from stream_router.process import iso, now_ms
+from stream_router.settings.operators import DeadLetters
+
+
+class Selection(NamedTuple):
+    """What an operator chose: all must hold, an empty one holds for everything. Times are epoch ms."""
+
+    since_ms: int = 0
+    until_ms: int = 0
+    event_types: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    reason: str = ""
+
+    def takes(self, event_id: str, event_type: str, at_ms: int, reason: str) -> bool:
+        """Whether it is meant; `at_ms` is when it came where it is."""
+        return (
+            (not self.ids or event_id in self.ids)
+            and (not self.event_types or event_type in self.event_types)
+            and self.since_ms <= at_ms < (self.until_ms or at_ms + 1)
+            and self.reason in ("", reason)
+        )
+
+    def command(self, *words: str) -> str:
+        """The command of these words that takes the same, to be pasted into a shell."""
+        since, until = (iso(at) if at else "" for at in (self.since_ms, self.until_ms))
+        pairs = [("--since", since), ("--until", until), ("--reason", self.reason)]
+        pairs += [("--event-type", one) for one in self.event_types] + [("--id", one) for one in self.ids]
+        options = [word for name, value in pairs if value for word in (name, value)]
+        return shlex.join(["stream-router", *words, *options])
+
+
+def selection(since: str, until: str, event_types: Sequence[str], ids: Sequence[str], reason: str = "") -> Selection:
+    """From the command line. Raises SettingsError for a time that is none, or a span that is none."""
+    now = int(now_ms())
+    since_ms = moment_ms(since, "--since", now) if since else 0
+    until_ms = moment_ms(until, "--until", now) if until else 0
+    check_span(since_ms, until_ms or now)
+    return Selection(since_ms, until_ms, tuple(event_types), tuple(map(event_id_as_typed, ids)), reason)
+
+
+class PutBack:
+    """One run: lines put on the stream, or, of a dry run, tried here. `name` is the run's id."""
+
+    def __init__(self, settings: DeadLetters, clients: Clients, rate_s: float, stop: Stop, *, dry_run: bool) -> None:
+        self.name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        self.dry_run = dry_run
+        self.count = 0
+        """Lines that are on the stream, or would be."""
+        self.passed_over, self._would = Counter[str](), Counter[str]()
+        self._made = transform_of(settings)
+        self._settings, self._stop = settings, stop
+        self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, rate_s, stop)
+
+    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+        """Each line once it is stored; of a dry run none. Raises StreamRefusesError."""
+        fitting = self._fitting(outgoing)
+        if self.dry_run:
+            for one in fitting:
+                self.count += 1
+                self._would.update(self._tried(one.line))
+            return
+        for one in self._writer.put(fitting):
+            self.count += 1
+            yield one
+
+    def _fitting(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+        for one in outgoing:
+            if self._stop.asked:
+                return
+            if len(one.line) <= MOST_LINE_BYTES:
+                yield one
+            else:
+                self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
+
+    def _tried(self, line: bytes) -> list[str]:
+        """What the consumer would make of it with the settings of this shell."""
+        if holds_crashed(line):
+            return ["not tried, since it killed a process"]
+        return [would_be(self._made(found)) for found in open_record(Record(line, 1, 0, int(now_ms())))]
+
+    def report(self, ended: str, go_on: str) -> None:
+        """Say what was done, and what was not: why it ended early ("": it did not), and the command that goes on."""
+        tally("passed over", self.passed_over)
+        if self.dry_run:
+            tell(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
+            tally("would be", self._would)
+        else:
+            tell(f"put back on the stream {self.count:,}; run {self.name}")
+        if ended:
+            tell(f"not all: {ended}")
+        if go_on and not self.dry_run:
+            tell(f"go on with: {go_on}")
