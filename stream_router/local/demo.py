@@ -3,6 +3,7 @@
 With `--chaos` things break while it runs: processes are killed, the stream and the bus go away.
 """
 
+import contextlib
 import os
 import random
 import secrets
@@ -38,7 +39,6 @@ SEED = 20_261_124
 
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
-CONSUMER_STOP_S = 40.0
 STALL_S = 90.0
 """Without any progress for so long, what has not come out is called lost. A KCL that restarts needs up to 35 s."""
 
@@ -161,7 +161,7 @@ class Demo:
             "STREAM_ROUTER_AUDIT_DIR": str(folder / "audit"),
             "STREAM_ROUTER_ADMIN_LISTEN": urlsplit(self._consumer_url).netloc,
         }
-        self._consumer = self._started("consume", settings, CONSUMER_STOP_S)
+        self._consumer = self._started("consume", settings)
         self._receiver_url, self._sign = self._start_receiver(shared)
         self._say(f"the receiver serves at {self._receiver_url}")
         self._consumer.wait_ready(lambda: len(self._status().get("shards", ())) >= stack.SHARDS, CONSUMER_START_S)
@@ -184,9 +184,8 @@ class Demo:
         fields = {name.removeprefix("STREAM_ROUTER_").lower(): value for name, value in own.items()}
         return f"http://{address}", signer(load(Receiver, **fields))
 
-    def _started(self, name: str, settings: dict[str, str], stop_timeout_s: float = 15.0) -> Program:
-        command = module("stream_router", name)
-        return self._programs.start(name, command, self._stack.endpoint, settings, stop_timeout_s)
+    def _started(self, name: str, settings: dict[str, str]) -> Program:
+        return self._programs.start(name, module("stream_router", name), self._stack.endpoint, settings)
 
     def _status(self) -> dict[str, Any]:
         """What the consumer says of itself; nothing where it does not answer."""
@@ -201,7 +200,9 @@ class Demo:
         until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
-            if report.events_of(totals) >= expected or time.monotonic() > until_s:
+            dead_letters = sum(totals.get("deadLetters", {}).values())
+            settled = totals.get("counters", {}).get("delivered", 0) + dead_letters
+            if settled >= expected or time.monotonic() > until_s:
                 return report.of_totals(totals)
             time.sleep(LOOK_EVERY_S)
 
@@ -310,10 +311,8 @@ class Demo:
         return [
             Fault(8 * share, self._kill_child),
             Fault(22 * share, self._kill_receiver),
-            Fault(34 * share, lambda: _shut(self._to_stream, "the stream", "the receiver answers 202 from its disk")),
-            Fault(34 * share + AWAY_S, lambda: _opened(self._to_stream, "the stream")),
-            Fault(60 * share, lambda: _shut(self._to_bus, "the bus", "the stream keeps what comes")),
-            Fault(60 * share + AWAY_S, lambda: _opened(self._to_bus, "the bus")),
+            *_away(34 * share, self._to_stream, "the stream", "the receiver answers 202 from its disk"),
+            *_away(60 * share, self._to_bus, "the bus", "the stream keeps what comes"),
             Fault(88 * share, self._kill_daemon),
         ]
 
@@ -324,12 +323,12 @@ class Demo:
         self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {told}", highlight=False)
 
     def _kill_child(self) -> str:
-        children = self._consumer.family("stream_router.consumer.child")
-        return _killed(children[:1], "a shard's child", "the daemon ends with it, and is started again")
+        pids = [shard["pid"] for shard in self._status().get("shards", ())]
+        return _killed(pids[:1], "a shard's child", "the daemon ends with it, and is started again")
 
     def _kill_daemon(self) -> str:
-        daemon = self._consumer.family("software.amazon.kinesis.multilang.MultiLangDaemon")
-        return _killed(daemon, "the KCL daemon", "it is started again")
+        pid = self._status().get("daemon", {}).get("pid")
+        return _killed([pid] if pid else [], "the KCL daemon", "it is started again")
 
     def _kill_receiver(self) -> str:
         told = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
@@ -346,16 +345,22 @@ class Fault(NamedTuple):
 
 
 def _killed(pids: list[int], what: str, then: str) -> str:
+    """They get `kill -9`; a line that says so."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return f"kill -9 of {what}; {then}" if pids else f"{what} is down already; {then}"
 
 
-def _shut(gate: Gate, what: str, then: str) -> str:
-    gate.shut()
-    return f"{what} goes away for {AWAY_S:.0f} s; {then}"
+def _away(at_s: float, gate: Gate, what: str, then: str) -> list[Fault]:
+    """A service goes away, and comes back."""
 
+    def goes() -> str:
+        gate.shut()
+        return f"{what} goes away for {AWAY_S:.0f} s; {then}"
 
-def _opened(gate: Gate, what: str) -> str:
-    gate.open()
-    return f"{what} is back"
+    def comes() -> str:
+        gate.open()
+        return f"{what} is back"
+
+    return [Fault(at_s, goes), Fault(at_s + AWAY_S, comes)]

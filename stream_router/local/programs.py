@@ -1,6 +1,5 @@
 """The programs of one embedded stack as child processes: a clean environment, a start, an end, and none left behind."""
 
-import contextlib
 import errno
 import os
 import random
@@ -13,9 +12,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from stream_router.process import tied_to_us
@@ -25,6 +23,8 @@ ACCOUNT = "000000000000"
 """What ministack says of itself."""
 
 READY_POLL_S = 0.1
+STOP_S, BROKEN_OFF_STOP_S = 40.0, 5.0
+"""How long a program may take to end: a consumer drains; whoever broke off at a terminal does not want to wait."""
 
 _OWN_PORTS = range(30_000, 32_768)
 """Linux gives the ports from 32768 on to outgoing connections, other systems those from 49152 on."""
@@ -107,12 +107,10 @@ class ProgramError(Exception):
 class Program:
     """One running child process with its log file. It ends with this process, kill -9 of it included (Linux)."""
 
-    def __init__(
-        self, name: str, command: list[str], environment: dict[str, str], folder: Path, stop_timeout_s: float
-    ) -> None:
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command, self._environment, self._stop_timeout_s = command, environment, stop_timeout_s
+        self._command, self._environment = command, environment
         self.start()
 
     def start(self) -> None:
@@ -147,32 +145,14 @@ class Program:
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         return lines[-1][:300] if lines else "it said nothing"
 
-    def stop(self, most_s: float = 1000.0) -> int:
-        """SIGTERM, and SIGKILL where that did not help in the program's time, or in `most_s`; the exit status."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(min(self._stop_timeout_s, most_s))
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        return self.process.wait()
-
-    def family(self, word: str) -> list[int]:
-        """The processes that it started, and those that they did, with `word` on their command lines."""
-        parents: dict[int, int] = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                parents[int(stat.parent.name)] = int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
-        found = {self.process.pid}
-        while more := {child for child, parent in parents.items() if parent in found} - found:
-            found |= more
-        return [pid for pid in sorted(found) if word in _command_line(pid)]
-
-
-def _command_line(pid: int) -> list[str]:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-    return []
+    def stop(self, within_s: float = STOP_S) -> int:
+        """SIGTERM, and SIGKILL where that did not help within so many seconds; the exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
 
 class Programs:
@@ -183,11 +163,9 @@ class Programs:
         self.keep_folder = False
         self._programs: list[Program] = []
 
-    def start(
-        self, name: str, command: list[str], endpoint: str, settings: dict[str, str], stop_timeout_s: float = 15.0
-    ) -> Program:
+    def start(self, name: str, command: list[str], endpoint: str, settings: dict[str, str]) -> Program:
         """Start a program in the stack's clean environment with these settings added."""
-        program = Program(name, command, {**clean(endpoint), **settings}, self.folder, stop_timeout_s)
+        program = Program(name, command, {**clean(endpoint), **settings}, self.folder)
         self._programs.append(program)
         return program
 
@@ -204,21 +182,10 @@ class Programs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with _undisturbed():
-            for program in reversed(self._programs):
-                program.stop(1000.0 if kind is None else 5.0)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not break this off
+        for program in reversed(self._programs):
+            program.stop(STOP_S if kind is None else BROKEN_OFF_STOP_S)
+        signal.signal(signal.SIGINT, before)
         if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ending the programs is not broken off by a second Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

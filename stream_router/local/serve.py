@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Collection
 from pathlib import Path
 
 import orjson
@@ -24,8 +23,11 @@ TARGET_QUEUE = "local-target"
 PORT = 4566
 """Where tools for emulators of AWS look first."""
 
-LISTENERS = ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
-"""Where the programs that are started next listen: the settings, by their programs."""
+LISTENERS = {
+    variable(kind, name): str(kind.model_fields[name].default)
+    for kind, name in ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
+}
+"""Where the programs that are started next listen, unless they are told: by the settings' names."""
 
 LONG_POLL_S = 1
 _OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
@@ -36,13 +38,12 @@ def run(*, quiet: bool) -> int:
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
+    chosen = {name: os.environ[name] for name in LISTENERS if os.environ.get(name)}
     with Programs() as programs:
         try:
             port = free_port() if is_taken(PORT) else PORT
-            listeners = {variable(kind, name): str(kind.model_fields[name].default) for kind, name in LISTENERS}
-            chosen = {name: address for name in listeners if (address := os.environ.get(name))}
             made = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
-            _tell(made, programs.folder / "env", {**listeners, **chosen}, chosen)
+            _tell(made, programs.folder / "env", chosen)
             _print_events(made, asked, quiet=quiet)
         except ProgramError as error:
             programs.keep_folder = True
@@ -51,7 +52,7 @@ def run(*, quiet: bool) -> int:
     return 0
 
 
-def _tell(made: Stack, file: Path, listeners: dict[str, str], chosen: Collection[str]) -> None:
+def _tell(made: Stack, file: Path, chosen: dict[str, str]) -> None:
     """All ports, and what the other commands need.
 
     Where somebody else has the port at which a program would listen, it gets a free one, unless it was chosen.
@@ -63,10 +64,11 @@ def _tell(made: Stack, file: Path, listeners: dict[str, str], chosen: Collection
         **stack.RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
     }
-    for name, address in listeners.items():
+    listeners = {**LISTENERS, **chosen}
+    for name, address in LISTENERS.items():
         if name not in chosen and is_taken(split_host_port(address)[1]):
-            exports[name] = f"127.0.0.1:{free_port()}"
-    ports = {name: exports.get(name, address).rpartition(":")[2] for name, address in listeners.items()}
+            exports[name] = listeners[name] = f"127.0.0.1:{free_port()}"
+    ports = {name: address.rpartition(":")[2] for name, address in listeners.items()}
     file.write_text("".join(f"export {name}='{value}'\n" for name, value in exports.items()), "utf-8")
     sys.stdout.write(
         f"# the embedded stack serves at {made.endpoint}; in each other terminal, first: . {shlex.quote(str(file))}\n"

@@ -4,7 +4,7 @@ Percentiles of several shards come from the sum of their histograms; an average 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +27,6 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 _PER_BUCKET = 1 / math.log(GROWTH)
 _FIRST_BUCKET = 1 - math.log(SMALLEST_MS) * _PER_BUCKET
 _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
-_PENDING_MAX = 4096
 
 _edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
 _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
@@ -35,44 +34,37 @@ _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
 
 
 class Histogram:
-    """Counts of values in milliseconds. Recording only keeps the numbers until there are many."""
+    """Counts of values in milliseconds."""
 
     def __init__(self) -> None:
         self._counts: npt.NDArray[np.int64] = np.zeros(BUCKETS, dtype=np.int64)
-        self._pending: list[float] = []
-        self._largest = 0.0
+        self.largest_ms = 0.0
+        """The largest value, exactly."""
 
-    def record(self, values_ms: Iterable[float]) -> None:
-        """Add values; an array at once. A negative value (clocks disagree) and one that is no number count as 0."""
-        if isinstance(values_ms, np.ndarray):
-            self._add(values_ms)
+    def record(self, values_ms: npt.ArrayLike) -> None:
+        """Add many values at once. A negative one (clocks disagree) and one that is no number count as 0."""
+        # NaN is less than any number to fmax. Below SMALLEST_MS the logarithm is negative: bucket 0.
+        values = np.fmin(np.fmax(np.asarray(values_ms, dtype=np.float64), 0.0), _TOP_MS)
+        if not values.size:
             return
-        self._pending.extend(values_ms)
-        if len(self._pending) > _PENDING_MAX:
-            self._settle()
+        buckets = (np.log(np.maximum(values, SMALLEST_MS / 2)) * _PER_BUCKET + _FIRST_BUCKET).astype(np.int64)
+        self._counts += np.bincount(np.clip(buckets, 0, BUCKETS - 1), minlength=BUCKETS)
+        self.largest_ms = max(self.largest_ms, float(values.max()))
 
     @property
     def count(self) -> int:
         """How many values there are."""
-        self._settle()
         return int(self._counts.sum())
-
-    @property
-    def largest_ms(self) -> float:
-        """The largest value, exactly."""
-        self._settle()
-        return self._largest
 
     def percentile(self, percent: float) -> float:
         """The value, in ms, that `percent` of all values do not exceed (nearest rank); 0.0 where there are none."""
-        self._settle()
-        total = int(self._counts.sum())
+        total = self.count
         if not total:
             return 0.0
         # 99.9 % of 1,000 is the 999th: as floats it would be a little more, and so the last.
         rank = max(1, math.ceil(percent * total / 100 - 1e-6))
         bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
-        return min(float(_VALUES[bucket]), self._largest)
+        return min(float(_VALUES[bucket]), self.largest_ms)
 
     def summary(self) -> dict[str, float]:
         """The values' number, percentiles and largest, in ms, as `/status` of either program has them."""
@@ -81,39 +73,32 @@ class Histogram:
 
     def values_counts(self) -> tuple[list[float], list[int]]:
         """Every bucket in use, as the value (ms) that it stands for, and its count."""
-        self._settle()
         used = np.flatnonzero(self._counts)
         return np.round(_VALUES[used], 6).tolist(), self._counts[used].tolist()
 
     def merge(self, other: "Histogram") -> None:
         """Add everything that `other` has counted."""
-        self._settle()
-        other._settle()  # noqa: SLF001 - another of this class
-        self._counts += other._counts  # noqa: SLF001
-        self._largest = max(self._largest, other.largest_ms)
+        self._counts += other._counts  # noqa: SLF001 - another of this class
+        self.largest_ms = max(self.largest_ms, other.largest_ms)
 
     def since(self, base: "Histogram") -> "Histogram":
         """What was counted after `base`, an earlier state of this histogram.
 
         Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
         """
-        self._settle()
-        base._settle()  # noqa: SLF001 - another of this class
         made = Histogram()
-        made._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001
+        made._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class
         used = np.flatnonzero(made._counts)
         if used.size:
-            made._largest = self._largest if used[-1] == np.flatnonzero(self._counts)[-1] else float(_VALUES[used[-1]])
+            made.largest_ms = (
+                self.largest_ms if used[-1] == np.flatnonzero(self._counts)[-1] else float(_VALUES[used[-1]])
+            )
         return made
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: `buckets` by number, and the largest value in ms."""
-        self._settle()
         used = np.flatnonzero(self._counts)
-        return {
-            "largestMs": self._largest,
-            "buckets": {str(bucket): int(self._counts[bucket]) for bucket in used},
-        }
+        return {"largestMs": self.largest_ms, "buckets": {str(bucket): int(self._counts[bucket]) for bucket in used}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -121,20 +106,5 @@ class Histogram:
         made = cls()
         for bucket, count in data["buckets"].items():
             made._counts[int(bucket)] += int(count)
-        made._largest = float(data["largestMs"])
+        made.largest_ms = float(data["largestMs"])
         return made
-
-    def _settle(self) -> None:
-        """Sort what was recorded one by one into the buckets."""
-        if self._pending:
-            pending, self._pending = self._pending, []
-            self._add(np.asarray(pending, dtype=np.float64))
-
-    def _add(self, values_ms: npt.NDArray[np.float64]) -> None:
-        if not values_ms.size:
-            return
-        # NaN is less than any number to fmax. Below SMALLEST_MS the logarithm is negative: bucket 0.
-        values = np.fmin(np.fmax(values_ms, 0.0), _TOP_MS)
-        buckets = (np.log(np.maximum(values, SMALLEST_MS / 2)) * _PER_BUCKET + _FIRST_BUCKET).astype(np.int64)
-        self._counts += np.bincount(np.clip(buckets, 0, BUCKETS - 1), minlength=BUCKETS)
-        self._largest = max(self._largest, float(values.max()))

@@ -1,16 +1,19 @@
 """The whole view of one moment: the verdict first, then what explains it. Fits 60 columns; more room, more columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, since, size
 
 WIDE = 100
-"""Columns from which on a shard's line also says who has it, and its calls."""
+"""Columns from which on a shard's line also says its calls and what it has delivered."""
+
+LINES_MAX = 10
+"""Hosts that have a line on a live screen, which is to have room for the one that is shown whole."""
 
 KEYS = "q quit"
 PERCENTILES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "max"}
@@ -34,6 +37,64 @@ LOOKS = {
 }
 """How bad a state is. Of one that a later version knows nothing is said but the state itself, as a warning."""
 
+Facts = tuple[tuple[str, str, Callable[[Any], str]], ...]
+"""Of each figure: what it is, where it is in `/status`, and how it is said. A line of them is one thought."""
+
+
+def _how_many(unread: Any) -> str:
+    return UNKNOWN if unread is None else str(len(unread))
+
+
+CONSUMER: tuple[Facts, ...] = (
+    (
+        ("data safe for", "lag.retentionHeadroomS", seconds),
+        ("oldest unsettled", "lag.oldestUnsettledAgeS", seconds),
+        ("caught up in", "lag.catchUpS", seconds),
+    ),
+    (
+        ("last minute: delivered", "rates.deliveredPerS", rate),
+        ("read", "rates.recordsPerS", rate),
+        ("retries", "rates.retriesPerS", rate),
+        ("dead letters", "rates.deadLettersPerS", rate),
+    ),
+    (
+        ("bus", "bus.state", lambda state: state or UNKNOWN),
+        ("rule", "rule.state", lambda state: state or UNKNOWN),
+        ("unread shards", "unreadShards", _how_many),
+        ("daemon restarts", "daemon.restarts", number),
+        ("JVM", "daemon.rssBytes", size),
+    ),
+)
+RECEIVER: tuple[Facts, ...] = (
+    (
+        ("last minute: stored", "rates.storedPerS", rate),
+        ("spilled", "rates.spilledPerS", rate),
+        ("refused", "rates.refusedPerS", rate),
+        ("answer p50", "recent.latenciesMs.answered.p50", millis),
+        ("p99", "recent.latenciesMs.answered.p99", millis),
+        ("connections", "connections", number),
+    ),
+    (
+        ("stream", "kinesis.up", lambda up: {True: "takes events", False: "takes nothing"}.get(up, UNKNOWN)),
+        ("refused buckets", "kinesis.bucketsRefusing", number),
+        ("spilled events", "spill.events", number),
+        ("oldest", "spill.oldestAgeS", seconds),
+        ("size", "spill.bytes", size),
+    ),
+)
+SHARD: Facts = (
+    ("lag", "gauges.oldest_unsettled_age_seconds", seconds),
+    ("safe for", "gauges.retention_headroom_seconds", seconds),
+    ("window", "gauges.window_bytes", size),
+    ("checkpt", "gauges.checkpoint_age_seconds", seconds),
+)
+SHARD_WIDE: Facts = (
+    *SHARD,
+    ("calls", "gauges.calls_in_flight", number),
+    ("of", "gauges.calls_ceiling", number),
+    ("delivered", "counters.delivered", number),
+)
+
 
 class Host(NamedTuple):
     """What one admin port said."""
@@ -48,49 +109,49 @@ class Host(NamedTuple):
     @property
     def bad(self) -> int:
         """GOOD, WARN or BAD; a host that does not answer is as bad as one that holds."""
-        return BAD if self.error else LOOKS.get(str(self.status.get("state")), WARN)
+        return BAD if self.error else _looks(self.status)
+
+    @property
+    def place(self) -> str:
+        """HOST:PORT."""
+        return self.url.partition("//")[2]
 
 
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
     """All hosts that were asked; of several consumers the worst is shown whole, the others are a line each.
 
-    On a `live` screen the shards are cut to what fits above the line of keys.
+    The shards stand last, the worst first: where a `live` screen is full they are what it cuts off.
     """
     consumers = [host for host in hosts if host.program == "consume"]
     chosen = max(consumers, key=lambda host: host.bad, default=None)
     several = len(hosts) > 2 or len(consumers) > 1
-    others = [host for host in hosts if host.program != "consume" and (host.program or not several)]
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [Text(KEYS, "dim", justify="right")] if live else []
     if several:
-        parts += [_verdict_of_all(hosts), *_lines(hosts, console.height // 3 if live else len(hosts))]
+        parts += [_verdict_of_all(hosts), *_lines(hosts, LINES_MAX if live else len(hosts))]
     if chosen:
-        name = [Text(chosen.url, "underline")] if several else []
-        parts += [*name, _verdict(chosen), _figures(chosen.status, console.width), _latencies(chosen.status)]
-    below = [_counts(chosen.status)] if chosen else []
-    below += [_receiver(host, console.width) for host in others]
-    most = max(1, console.height - _height(console, [*parts, *below]) - 4) if live else 10_000
-    shards = [_shards(chosen.status, console.width, most)] if chosen else []
-    whole = Group(*parts, *shards, *below)
-    if not live:
-        return whole
-    lines = console.render_lines(whole, console.options.update(height=None), pad=False)[: max(1, console.height - 1)]
-    drawn = [Text.assemble(*((part.text, part.style or "") for part in line if not part.control)) for line in lines]
-    return Group(*drawn, Text(KEYS, "dim"))
+        parts += [Text(chosen.url, "underline")] if several else []
+        parts += [_verdict(chosen), _figures(chosen.status, CONSUMER, console.width), _latencies(chosen.status)]
+        parts += _tables(chosen.status, {"dead letters": "deadLetters", "retries": "retries"})
+    for host in hosts:
+        if host.program == "receive":
+            parts += [Text("receiver ").append_text(_verdict(host)), _figures(host.status, RECEIVER, console.width)]
+            parts += _tables(host.status, {"answers": "answers", "stream refused": "failures"})
+        elif host.error and not several:
+            parts.append(_verdict(host))
+    parts += [_shards(chosen.status, console.width)] if chosen else []
+    return Group(*parts)
 
 
-def _height(console: Console, parts: Sequence[RenderableType]) -> int:
-    return len(console.render_lines(Group(*parts), pad=False))
-
-
-# --- verdicts
+def _looks(of: dict[str, Any]) -> int:
+    """How bad the state of a host or shard is."""
+    return LOOKS.get(str(of.get("state")), WARN)
 
 
 def _verdict(host: Host) -> Text:
     """State, since when, why."""
-    style, sign = STYLES[host.bad], SIGNS[host.bad]
+    style, sign, status = STYLES[host.bad], SIGNS[host.bad], host.status
     if host.error:
         return Text(f"{sign} {host.url} {host.error}", style)
-    status = host.status
     begun = since(status.get("since"), status.get("at"))
     said = f"{sign} {str(status.get('state', 'unknown')).upper()}" + (f" since {begun} UTC" if begun else "")
     return Text(said, style).append(f": {status['reason']}" if status.get("reason") else "", style)
@@ -104,209 +165,97 @@ def _verdict_of_all(hosts: Sequence[Host]) -> Text:
     if worst.bad == GOOD:
         return text
     what = worst.error or f"{worst.status.get('state', 'unknown')}, {worst.status.get('reason') or 'no reason told'}"
-    return text.append(f"; {_place(worst)}: {what}")
+    return text.append(f"; {worst.place}: {what}")
 
 
 def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
     """One line a host; where there are more than `most` of them, for the worst."""
-    more: list[RenderableType] = []
-    if len(hosts) > most:
-        more = [Text(f"{len(hosts) - most + 1} more hosts", "dim")]
-        hosts = sorted(hosts, key=lambda host: -host.bad)[: most - 1]
     table = _table("host", "state", "lag", "safe for", "rate", "p99")
-    for host in hosts:
+    shown = sorted(hosts, key=lambda host: -host.bad)[:most] if len(hosts) > most else hosts
+    for host in shown:
         status, consumes = host.status, host.program == "consume"
-        lag = [get(status, "lag", key) for key in ("oldestUnsettledAgeS", "retentionHeadroomS")]
-        whole = get(status, "recent", "latenciesMs", "received_to_accepted") if consumes else _answers(status)
-        p99 = whole.get("p99") if whole and whole.get("count") else None
         table.add_row(
-            _place(host),
+            host.place,
             Text("no answer" if host.error else str(status.get("state", "unknown")), STYLES[host.bad]),
-            *(seconds(one) for one in lag),
-            rate(get(status, "rates", "deliveredPerS" if consumes else "storedPerS")),
-            millis(p99),
+            seconds(get(status, "lag.oldestUnsettledAgeS")),
+            seconds(get(status, "lag.retentionHeadroomS")),
+            rate(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
+            millis(get(status, f"recent.latenciesMs.{'received_to_accepted' if consumes else 'answered'}.p99")),
         )
-    return [table, *more]
+    return [table, *([Text(f"{len(hosts) - most} more hosts", "dim")] if len(hosts) > most else [])]
 
 
-def _place(host: Host) -> str:
-    return host.url.partition("//")[2]
-
-
-# --- a consumer
-
-
-def _figures(status: dict[str, Any], width: int) -> RenderableType:
-    """How long data is safe, how far behind, how fast; what the consumer stands on."""
-    lag, rates, unread = status.get("lag") or {}, status.get("rates") or {}, status.get("unreadShards")
-    behind: list[Fact] = [
-        ("data safe for", seconds(lag.get("retentionHeadroomS"))),
-        ("oldest unsettled", seconds(lag.get("oldestUnsettledAgeS"))),
-        ("caught up in", seconds(lag.get("catchUpS"))),
-    ]
-    speed: list[Fact] = [
-        ("last minute: delivered", rate(rates.get("deliveredPerS"))),
-        ("read", rate(rates.get("recordsPerS"))),
-        ("retries", rate(rates.get("retriesPerS"))),
-        ("dead letters", rate(rates.get("deadLettersPerS"))),
-    ]
-    around: list[Fact] = [
-        ("bus", get(status, "bus", "state") or UNKNOWN, ""),
-        ("rule", get(status, "rule", "state") or UNKNOWN, ""),
-        ("unread shards", UNKNOWN if unread is None else str(len(unread)), "bold red" if unread else ""),
-        ("daemon restarts", number(get(status, "daemon", "restarts")), ""),
-        ("JVM", size(get(status, "daemon", "rssBytes")), ""),
-    ]
-    return Group(*(_flow(width, facts) for facts in (behind, speed, around)))
+def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> RenderableType:
+    """The figures in order, as many on a line as fit: a line is broken between two of them and never inside one."""
+    whole = Text()
+    for line in lines:
+        used = 0
+        for what, path, said in line:
+            value = said(get(status, path))
+            needs = len(what) + 1 + len(value)
+            fits = bool(used) and used + 2 + needs <= width
+            whole.append("  " if fits else "\n" if whole else "")
+            whole.append(f"{what} ", "dim").append(value, "bold")
+            used = used + 2 + needs if fits else needs
+    return whole
 
 
 def _latencies(status: dict[str, Any]) -> RenderableType:
     """Percentiles by stage, of the last minutes."""
-    minutes = (get(status, "recent", "seconds") or 0) / 60
+    minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
-    of_stage = get(status, "recent", "latenciesMs") or {}
     for stage, title in STAGES.items():
-        if told := of_stage.get(stage):
-            shown = (millis(told.get(name)) if told.get("count", 1) else UNKNOWN for name in PERCENTILES)
-            table.add_row(title, *shown, style="bold" if stage == "received_to_accepted" else "")
+        if told := get(status, f"recent.latenciesMs.{stage}"):
+            style = "bold" if stage == "received_to_accepted" else ""
+            table.add_row(title, *(millis(told.get(name)) for name in PERCENTILES), style=style)
     return table
 
 
-def _shards(status: dict[str, Any], width: int, most: int) -> RenderableType:
-    """A line for each shard, the worst first, at most so many; where it is wide also who has it and why it waits."""
-    wide = width >= WIDE
-    table = _table(
-        *("shard", "state", "lag", "safe for", "window", "checkpt"), *(("calls", "delivered") if wide else ())
-    )
-    found = sorted(filter(None, status.get("shards") or []), key=_worst_first)
-    for shard in found[:most]:
-        gauges = shard.get("gauges") or {}
-        cells = [
-            seconds(gauges.get("oldest_unsettled_age_seconds")),
-            seconds(gauges.get("retention_headroom_seconds")),
-            size(gauges.get("window_bytes")),
-            seconds(gauges.get("checkpoint_age_seconds")),
-        ]
-        if wide:
-            calls = f"{number(gauges.get('calls_in_flight'))} of {number(gauges.get('calls_ceiling'))}"
-            cells += [calls, number(get(shard, "counters", "delivered"))]
-        state = Text(str(shard.get("state", UNKNOWN)), STYLES[_looks(shard)])
-        table.add_row(_name(shard.get("shard"), wide=wide), state, *cells)
-    notes = [Text(f"{len(found) - most} more shards", "dim")] if len(found) > most else []
-    notes += [Text("this worker has no shard now", "dim")] if not found else []
-    for shard in found:
-        if shard.get("reason") and _looks(shard) != GOOD:
-            begun, name = since(shard.get("since"), status.get("at")), _name(shard.get("shard"), wide=False)
-            notes.append(Text(f"  {name}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
-    for one in filter(None, status.get("unreadShards") or []):
-        begun = since(one.get("since"), status.get("at"))
-        said = f"  nobody reads {one.get('shard')}: {one.get('why')}{f', since {begun}' if begun else ''}"
-        notes.append(Text(said, STYLES[BAD]))
-    return Group(*([table] if found else []), *notes)
-
-
-def _looks(shard: dict[str, Any]) -> int:
-    return LOOKS.get(str(shard.get("state")), WARN)
-
-
-def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:
-    lag = get(shard, "gauges", "oldest_unsettled_age_seconds")
-    return -_looks(shard), -lag if isinstance(lag, int | float) else 0.0, str(shard.get("shard"))
-
-
-def _name(shard: object, *, wide: bool) -> str:
-    """`shardId-000000000001` is `1` where there is no room."""
-    short = str(shard).removeprefix("shardId-").lstrip("0") or "0"
-    return str(shard) if wide or not short.isdigit() else short
-
-
-def _counts(status: dict[str, Any]) -> RenderableType:
-    """Dead letters by reason and retries by code, since the start."""
+def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
+    """Counts since the start by reason or code, the most first."""
     lines = []
-    for title, key in (("dead letters", "deadLetters"), ("retries", "retries")):
-        found = [one for one in (get(status, "totals", key) or {}).items() if one[1]]
+    for title, key in tables.items():
+        found = [one for one in (get(status, f"totals.{key}") or {}).items() if one[1]]
         ordered = sorted(found, key=lambda one: (-one[1], one[0]))
         said = ", ".join(f"{name or '(no code)'} {number(count)}" for name, count in ordered)
         lines.append(Text(f"{title}: ").append(said or "none", "bold" if said else "dim"))
-    return Group(*lines)
+    return lines
 
 
-# --- a receiver
+def _shards(status: dict[str, Any], width: int) -> RenderableType:
+    """What is wrong with shards, and a line for each, the worst first."""
+    facts = SHARD_WIDE if width >= WIDE else SHARD
+    table = _table("shard", "state", *(title for title, _, _ in facts))
+    found = sorted(filter(None, status.get("shards") or []), key=_worst_first)
+    notes = [] if found else [Text("this worker has no shard now", "dim")]
+    for one in filter(None, status.get("unreadShards") or []):
+        begun = since(one.get("since"), status.get("at"))
+        said = f"nobody reads {one.get('shard')}: {one.get('why')}{f', since {begun}' if begun else ''}"
+        notes.append(Text(said, STYLES[BAD]))
+    for shard in found:
+        name = str(shard.get("shard"))
+        short = name.removeprefix("shardId-").lstrip("0") or "0"
+        if width < WIDE and short.isdigit():
+            name = short
+        table.add_row(
+            name,
+            Text(str(shard.get("state", UNKNOWN)), STYLES[_looks(shard)]),
+            *(said(get(shard, path)) for _, path, said in facts),
+        )
+        if shard.get("reason") and _looks(shard) != GOOD:
+            begun = since(shard.get("since"), status.get("at"))
+            notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
+    return Group(*notes, *([table] if found else []))
 
 
-def _receiver(host: Host, width: int) -> RenderableType:
-    """Verdict, rates and latency of the answers, the stream, the spill, refusals by reason."""
-    if host.error:
-        return _verdict(host)
-    status = host.status
-    rates, latency = status.get("rates") or {}, _answers(status)
-    speed: list[Fact] = [
-        ("last minute: stored", rate(rates.get("storedPerS"))),
-        ("spilled", rate(rates.get("spilledPerS")), ""),
-        ("refused", rate(rates.get("refusedPerS"))),
-        ("answer p50", millis(latency.get("p50"))),
-        ("p99", millis(latency.get("p99"))),
-        ("connections", number(status.get("connections")), ""),
-    ]
-    refused = []
-    for title, key in (("refused: ", "answers"), ("stream refused: ", "failures")):  # by us, and by AWS's codes
-        told = (get(status, "totals", key) or {}).items()
-        found = [f"{name} {number(count)}" for name, count in told if count and not name.startswith("2")]
-        refused += [Text(title).append(", ".join(found), "bold")] if found else []
-    head = Text("receiver ").append_text(_verdict(host))
-    return Group(head, _flow(width, speed), _flow(width, _stream_and_spill(status)), *refused)
-
-
-def _answers(status: dict[str, Any]) -> dict[str, Any]:
-    """Percentiles of the answers of the last minutes."""
-    told = get(status, "recent", "latenciesMs", "answered") or {}
-    return told if told.get("count") else {}
-
-
-def _stream_and_spill(status: dict[str, Any]) -> "list[Fact]":
-    up, code = get(status, "kinesis", "up"), get(status, "kinesis", "code")
-    stream = {True: "takes events", False: f"takes nothing ({code})" if code else "takes nothing"}.get(up, UNKNOWN)
-    refusing = get(status, "kinesis", "bucketsRefusing") or 0
-    if up and refusing:
-        stream = f"refuses {number(refusing)} of its buckets"
-    facts: list[Fact] = [("stream", stream, "bold red" if up is False or refusing else "")]
-    if up is False and (tried := since(get(status, "kinesis", "lastTriedAt"), status.get("at"))):
-        facts.append(("last tried", f"{tried} UTC", ""))
-    events = get(status, "spill", "events")
-    facts.append(("spill", f"{number(events)} events"))
-    if events:
-        facts.append(("oldest", seconds(get(status, "spill", "oldestAgeS")), "yellow"))
-        facts.append(("size", size(get(status, "spill", "bytes")), "yellow"))
-    if get(status, "spill", "failing"):
-        facts.append(("its disk", "refuses", "bold red"))
-    return facts
-
-
-# --- tables and lines
-
-Fact = tuple[str, str] | tuple[str, str, str]
-"""What it is, the value, and the value's style (bold where none is given)."""
-
-
-def _flow(width: int, facts: Iterable[Fact]) -> Text:
-    """The facts in order, as many on a line as fit: a line is broken between two facts and never inside one."""
-    whole = Text()
-    used = 0
-    for what, value, *style in facts:
-        needs = len(what) + 1 + len(value)
-        if used:
-            fits = used + 2 + needs <= width
-            whole.append("  " if fits else "\n")
-            used = used + 2 if fits else 0
-        whole.append(f"{what} ", "dim").append(value, style[0] if style else "bold")
-        used += needs
-    return whole
+def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:
+    lag = get(shard, "gauges.oldest_unsettled_age_seconds")
+    return -_looks(shard), -lag if isinstance(lag, int | float) else 0.0, str(shard.get("shard"))
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for n, column in enumerate(columns):
         is_text = n == 0 or column == "state"
-        justify: JustifyMethod = "left" if is_text else "right"
-        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
     return table

@@ -6,11 +6,14 @@ UNKNOWN = "-"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
-def get(status: Any, *path: str) -> Any:
-    """The value at a path of keys, None where it, or anything on the way to it, is not there."""
-    for step in path:
-        status = status.get(step) if isinstance(status, dict) else None
-    return status
+def get(status: Any, path: str) -> Any:
+    """The value at a dotted path; None where it, or anything on the way to it, is not there.
+
+    Nor is a percentile of no values there: 0 ms would be a very good one.
+    """
+    for step in path.split("."):
+        status = status.get(step) if isinstance(status, dict) and status.get("count") != 0 else None
+    return None if isinstance(status, dict) and status.get("count") == 0 else status
 
 
 def number(value: Any) -> str:
