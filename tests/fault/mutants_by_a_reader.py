@@ -186,8 +186,8 @@ TELEMETRY = {
     ),
     "histograms are merged by averaging": Mutant(
         "telemetry/histogram.py",
-        "        self._counts += other._counts  # noqa: SLF001\n",
-        "        self._counts = (self._counts + other._counts) // 2  # noqa: SLF001\n",
+        "        self._counts += other._counts  #",
+        "        self._counts = (self._counts + other._counts) // 2  #",
         ("tests/unit/test_histogram.py",),
     ),
     "an audit record does not name the one before": Mutant(

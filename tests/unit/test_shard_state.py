@@ -98,16 +98,6 @@ def test_the_state_in_a_word(told: dict[str, Any], word: str) -> None:
         assert said == ("holding", "why", NOW - 7)
 
 
-class Well:
-    """Other shards of the worker, whose events are accepted."""
-
-    def latest(self, since: float) -> tuple[int, int]:
-        return 5, 0
-
-    def at_first(self, since: float, until: float) -> tuple[int, int]:
-        return 5, 0
-
-
 def told(life: Life) -> Shard:
     """What the life's child says now, on a wall clock that began when its events were received."""
     said = Snapshot(wall_s(life), states={"shard": "shard-1", "pid": 1})
@@ -160,24 +150,6 @@ def test_a_queue_that_takes_nothing_is_told_though_other_events_go_out(tmp_path:
     life.rig.queue.judge = lambda _: None
     life.live(30)
     assert lag(told(life), wall_s(life)).caught_up
-
-
-def test_a_shard_whose_last_sick_event_is_buried_holds_no_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Another's success proves that it is the event. Nothing waits then, and perhaps none comes for hours."""
-    life = Life(tmp_path, judge=lambda _: refused("ValidationException"))
-    life.process(100)
-    life.live(20)
-    assert state(found := told(life), lag(found, wall_s(life)), wall_s(life))[0] == "holding"
-    life.rig.router.publisher.dispatcher.blame.first_tries.accepted_sent_at = life.rig.world.now
-    life.live(20)
-    caplog.clear()
-    life.live(300)
-    found = told(life)
-    assert len(life.rig.queue.messages) == 1
-    assert state(found, lag(found, wall_s(life)), wall_s(life))[0] == "caught up"
-    assert not caplog.records, "it is said that events wait"
 
 
 def test_time_is_put_down_to_what_it_was_for(tmp_path: Path) -> None:
