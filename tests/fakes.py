@@ -253,7 +253,7 @@ def rig(
     router = Router(
         lambda found: found if isinstance(found, DeadLetter) else make(found),
         raw_of,
-        Publisher(PutEventsCalls(bus, limits, ordered=ordered), policy, world.clock, dice),
+        Publisher(PutEventsCalls(bus.send, bus.read, limits, ordered=ordered), policy, world.clock, dice),
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
         books,

@@ -1,9 +1,10 @@
 """Makes what a shard's child sends events to: the bus, the dead-letter queue, the bucket.
 
-Another bus is a class beside `ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`,
-and is made here.
+Another bus writes and reads its calls otherwise (`publisher`); a destination that is no bus has a module of its own in
+`pipeline/sinks`, and is made here.
 """
 
+import functools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.signed_calls import Transport
 from stream_router.consumer.targets import Targets
-from stream_router.errors import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.errors import Answer, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -43,36 +44,6 @@ and then calls begin with a handshake."""
 Done = Callable[[Answer], None]
 
 chance = random.Random().random  # noqa: S311 - jitter
-
-
-class ClassicBus:
-    """PutEvents on a classic bus."""
-
-    def __init__(self, transport: Transport, target: Target, bus: str) -> None:
-        self._transport = transport
-        self._target = target
-        self._bus = bus
-
-    def send(self, entries: Sequence[Entry], done: Done) -> None:
-        self._transport.start(self._target, wire_format.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
-
-    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events(answer, sent)
-
-
-class V2Bus:
-    """PutEvents on a v2 bus, which removes copies by itself."""
-
-    def __init__(self, transport: Transport, target: Target, encoder: wire_format.V2Encoder) -> None:
-        self._transport = transport
-        self._target = target
-        self._encoder = encoder
-
-    def send(self, entries: Sequence[Entry], done: Done) -> None:
-        self._transport.start(self._target, self._encoder.put_events(entries), CALL_TIMEOUT_S, done)
-
-    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events_v2(answer, sent)
 
 
 class Destinations:
@@ -108,23 +79,20 @@ class Destinations:
 
         A v2 bus knows a copy by `token_of` the event.
         """
-        settings = self.settings
+        settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
-        calls = PutEventsCalls(
-            self._bus(token_of, grouped=ordered),
-            CallLimits(settings.entries_per_call, settings.bytes_per_call),
-            f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
-            ordered=ordered,
-        )
+        write: Callable[[Sequence[Entry]], bytes] = functools.partial(wire_format.put_events, bus)
+        read = of_put_events
+        if limits.is_v2_bus(bus):
+            write, read = wire_format.V2Encoder(bus, token_of, grouped=ordered).put_events, of_put_events_v2
+
+        def send(entries: Sequence[Entry], done: Done) -> None:
+            self.transport.start(self.targets.publish, write(entries), CALL_TIMEOUT_S, done)
+
+        call_limits = CallLimits(settings.entries_per_call, settings.bytes_per_call)
+        calls = PutEventsCalls(send, read, call_limits, f"the event bus {bus.rsplit('/', 1)[-1]}", ordered=ordered)
         policy = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
         return Publisher(calls, policy, time.monotonic, chance)
-
-    def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:
-        bus = self.settings.event_bus
-        if limits.is_v2_bus(bus):
-            encoder = wire_format.V2Encoder(bus, token_of, grouped=grouped)
-            return V2Bus(self.transport, self.targets.publish, encoder)
-        return ClassicBus(self.transport, self.targets.publish, bus)
 
     def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
         """Sends letters to the queue, as `writer` writes them, and sees each stored."""

@@ -109,19 +109,14 @@ class Child:
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
         queue = Queue(self.outside, self.world, self.outside.life)
         writer = LetterWriter("stream", shard_id, lambda: self.world.now * 1000, ordered=scenario.ordered)
+        call_limits = CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000)
+        calls = PutEventsCalls(bus.send, bus.read, call_limits, ordered=scenario.ordered)
         policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4, odd.gives_up, odd.max_rate)
         bucket = Bucket(self.outside, self.world, self.outside.life)
         self.router = Router(
             self._deadly(transform),
             transform.dead_letter_raw,
-            Publisher(
-                PutEventsCalls(
-                    bus, CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000), ordered=scenario.ordered
-                ),
-                policy,
-                clock,
-                dice,
-            ),
+            Publisher(calls, policy, clock, dice),
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
             Books(self.outside),

@@ -53,7 +53,7 @@ class Bench:
     def __init__(self) -> None:
         self.world = World()
         self.bus = FakeBus(self.world)
-        calls = PutEventsCalls(self.bus, CallLimits(2, 1_000), ordered=True)
+        calls = PutEventsCalls(self.bus.send, self.bus.read, CallLimits(2, 1_000), ordered=True)
         policy = Policy(16, 10**9, 4)
         self.publisher = Publisher(calls, policy, self.world.clock, self.world.random.random)
 

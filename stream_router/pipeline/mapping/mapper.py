@@ -69,39 +69,14 @@ class Validator:
 
     def read(self, event: Event) -> Mapped:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
+        shape, header_type = None, ""
         if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
             body, shape = self._told(event, added)
-            return self._map(event, body, shape, str(added.get("eventTypeHeader") or ""))
-        if type(event.body) is not dict:
+            header_type = str(added.get("eventTypeHeader") or "")
+        elif type(event.body) is dict:
+            body = exact_json.read(event)
+        else:
             raise mismatch("NotAnObject", "the event is not a JSON object")
-        return self._map(event, exact_json.read(event), None)
-
-    def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
-        """The body of an event whose envelope says more beside it, and by which shape it is mapped.
-
-        None where by the first that fits: the event names no source with a preset, and has its type in its body.
-        """
-        is_text = "bodyEncoding" in added
-        body = _xml(event.body, added) if is_text else exact_json.read(event._replace(raw=_without(event.raw, added)))
-        if type(body) is not dict:
-            raise mismatch("NotAnObject", "the event is not a JSON object")
-        source = str(added.get("source") or "")
-        if source and source not in self._sources and (said := self._source_to_be_said(source)):
-            log.warning(
-                "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
-                said,
-                extra={"event": "source-unknown"},
-            )
-        preset = self._sources.get(source)
-        if preset is None and (is_text or "eventTypeHeader" in added) and not self._says_all(body):
-            return body, self._expert
-        return body, self._by_name[preset] if preset else None
-
-    def _says_all(self, body: dict[str, Any]) -> bool:
-        """Whether an event with its type in a header, or one that is XML, says all that we need in its body."""
-        return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
-
-    def _map(self, event: Event, body: dict[str, Any], shape: Shape | None, header_type: str = "") -> Mapped:
         fields: dict[str, Any] | None = None
         if shape is None and self._quick and "interactionId" in body:  # to be refused costs more than this question
             try:
@@ -133,6 +108,31 @@ class Validator:
                 sender_type,
             )
         )
+
+    def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
+        """The body of an event whose envelope says more beside it, and by which shape it is mapped.
+
+        None where by the first that fits: the event names no source with a preset, and has its type in its body.
+        """
+        is_text = "bodyEncoding" in added
+        body = _xml(event.body, added) if is_text else exact_json.read(event._replace(raw=_without(event.raw, added)))
+        if type(body) is not dict:
+            raise mismatch("NotAnObject", "the event is not a JSON object")
+        source = str(added.get("source") or "")
+        if source and source not in self._sources and (said := self._source_to_be_said(source)):
+            log.warning(
+                "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
+                said,
+                extra={"event": "source-unknown"},
+            )
+        preset = self._sources.get(source)
+        if preset is None and (is_text or "eventTypeHeader" in added) and not self._says_all(body):
+            return body, self._expert
+        return body, self._by_name[preset] if preset else None
+
+    def _says_all(self, body: dict[str, Any]) -> bool:
+        """Whether an event with its type in a header, or one that is XML, says all that we need in its body."""
+        return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
 
     def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
         """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""

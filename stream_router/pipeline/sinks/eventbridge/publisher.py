@@ -7,7 +7,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from stream_router import limits
 from stream_router.errors import Answer, Outcome, Refusal
@@ -45,22 +45,24 @@ def take(ready: deque[Entry], most: CallLimits) -> list[Entry]:
     return taken
 
 
-class Bus(Protocol):
-    """The wire to one event bus, classic or v2."""
-
-    def send(self, entries: Sequence[Entry], done: Callable[[Answer], None]) -> None:
-        """Start one PutEvents call."""
-
-    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        """Its outcome, by position."""
-
-
 class PutEventsCalls:
-    """Calls to one bus: a `Destination` for the dispatcher. `name` is what logs and dead letters call it."""
+    """Calls to one bus: a `Destination` for the dispatcher. `name` is what logs and dead letters call it.
 
-    def __init__(self, bus: Bus, call_limits: CallLimits, name: str = "EventBridge", *, ordered: bool = False) -> None:
+    `send` starts a call, whose answer is given to what it was given; `read` says what became of so many entries.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Entry], Callable[[Answer], None]], None],
+        read: Callable[[Answer, int], list[Outcome] | Refusal],
+        call_limits: CallLimits,
+        name: str = "EventBridge",
+        *,
+        ordered: bool = False,
+    ) -> None:
         self.name = name
-        self._bus = bus
+        self.send = send
+        self._read = read
         self.ordered = ordered
         """Whether each conversation keeps its order; then at most one entry of it is under way."""
         self.limits = call_limits
@@ -81,11 +83,8 @@ class PutEventsCalls:
         # The dispatcher holds an entry for as long as it keeps its id.
         return (conversation(item) if self.ordered else "") or id(item)
 
-    def send(self, items: Sequence[Entry], done: Callable[[Answer], None]) -> None:
-        self._bus.send(items, done)
-
     def read(self, answer: Answer, items: Sequence[Entry]) -> list[Outcome] | Refusal:
-        return self._bus.read(answer, len(items))
+        return self._read(answer, len(items))
 
     def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
         """Whether the bus refused the call for its size; then calls are packed smaller, and large entries go alone.
