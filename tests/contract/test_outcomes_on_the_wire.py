@@ -14,8 +14,7 @@ from stream_router import errors
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.signed_calls import Transport
-from stream_router.errors import ACCEPTED, Answer, Disposition, Refusal
-from tests.contract.conftest import Client
+from stream_router.errors import Answer, Disposition, Refusal
 from tests.contract.test_fakeaws_wire import V2_BUS
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -159,29 +158,3 @@ def test_refused_connections_are_no_answer_and_end(send: Send, fake_aws: FakeAws
     while isinstance(put_events(send, fake_aws.url), Refusal):
         assert time.monotonic() < deadline, "the fake AWS did not come back"
         time.sleep(0.05)
-
-
-def test_ministacks_put_events_is_read(send: Send, ministack_url: str) -> None:
-    """ministack accepts three entries and refuses eleven, in a form that we read."""
-    assert put_events(send, ministack_url) == [ACCEPTED] * 3
-    refused = put_events(send, ministack_url, 11)
-    assert isinstance(refused, Refusal)
-    assert refused.disposition is Disposition.BISECT
-
-
-def test_ministacks_put_records_is_read(send: Send, ministack_url: str, ministack_client: Client) -> None:
-    """Records put on ministack's stream are accepted by sequence number; a missing stream is systemic."""
-    ministack_client("kinesis").create_stream(StreamName="contract", ShardCount=1)
-    assert put_records(send, ministack_url, "contract") == [ACCEPTED] * 3
-    missing = put_records(send, ministack_url, "no-such-stream")
-    assert isinstance(missing, Refusal)
-    assert (missing.disposition, missing.code) == (Disposition.HOLD, "ResourceNotFoundException")
-
-
-def test_ministacks_send_message_batch_is_read(send: Send, ministack_url: str, ministack_client: Client) -> None:
-    """Messages are accepted with their MD5; a missing queue is systemic."""
-    queue = ministack_client("sqs").create_queue(QueueName="contract")["QueueUrl"]
-    assert send_messages(send, ministack_url, queue, "a", "ü") == [ACCEPTED] * 2
-    missing = send_messages(send, ministack_url, queue + "-gone", "a")
-    assert isinstance(missing, Refusal)
-    assert missing.disposition is Disposition.HOLD

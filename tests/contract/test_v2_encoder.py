@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.errors import ACCEPTED, Answer, of_put_events_v2
 from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from tests.fakes import event
@@ -103,32 +102,3 @@ def test_a_long_conversation_id_still_groups() -> None:
     assert wire_format.group_id("c" * 128) == "c" * 128
     assert len(wire_format.group_id("c" * 129)) == 64
     assert wire_format.group_id("c" * 129) == wire_format.group_id("c" * 129)
-
-
-def parsed_by_botocore(client: Any, body: bytes) -> dict[str, Any]:
-    model = client.meta.service_model.operation_model("PutEvents")
-    parser = botocore.session.Session().get_component("response_parser_factory").create_parser("smithy-rpc-v2-cbor")
-    headers = {"smithy-protocol": "rpc-v2-cbor", "content-type": "application/cbor"}
-    parsed: dict[str, Any] = parser.parse(
-        {"headers": headers, "status_code": 200, "body": body, "context": {}}, model.output_shape
-    )
-    return parsed
-
-
-def test_answers_are_read_as_botocore_reads_them(client: Any) -> None:
-    """Published and deduplicated entries are accepted, the failed one has its code, as botocore's parser finds them."""
-    body = cbor2.dumps(
-        {
-            "FailedEntryCount": 1,
-            "Entries": [
-                {"EventId": "1", "SuccessCode": "PUBLISHED"},
-                {"SuccessCode": "DEDUPLICATED"},
-                {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"},
-            ],
-        }
-    )
-    theirs = parsed_by_botocore(client, body)
-    ours = of_put_events_v2(Answer(200, body, {}, ""), 3)
-    assert isinstance(ours, list)
-    assert ours[:2] == [ACCEPTED, ACCEPTED]
-    assert [outcome.code for outcome in ours] == [entry.get("ErrorCode", "") for entry in theirs["Entries"]]

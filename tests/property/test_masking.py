@@ -7,18 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_router.envelope import open_record
-from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
-from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, config_of, dead_of, event
 
 KEYS = st.sampled_from(["a", "b", "id", "email", "@id", "newField", "anna@example.com", "+4915112345678", "A", "[x]"])
 PLAIN = st.one_of(
@@ -126,20 +121,6 @@ def test_a_key_stays_only_if_a_path_names_it_or_a_field_may_be_called_so(
 POLICIES_LISTS = ("allow", "allow_ids", "hash", "search", "drop")
 
 
-@given(payload=st.dictionaries(KEYS, JSON, max_size=5), said=POLICIES, unknown=st.sampled_from(["redact", "pass"]))
-@drawn
-def test_masking_twice_is_masking_once(
-    tmp_path: Path, payload: dict[str, Any], said: dict[str, Any], unknown: str
-) -> None:
-    """For any policy that does not search: a masked dead letter that is driven again is not masked otherwise."""
-    said["search"] = []
-    policy = compiled(
-        tmp_path, said, f'hash = ["payload.x"]\nunknown = "{unknown}"' if not said["hash"] else "", b"k" * 16
-    )
-    once = policy.mask({"payload": payload}, Counter())
-    assert policy.mask(once, Counter()) == once
-
-
 @given(payload=st.dictionaries(KEYS, JSON, min_size=1, max_size=5), said=POLICIES)
 @drawn
 def test_what_mask_shows_to_pass_is_what_leaves(tmp_path: Path, payload: dict[str, Any], said: dict[str, Any]) -> None:
@@ -152,84 +133,4 @@ def test_what_mask_shows_to_pass_is_what_leaves(tmp_path: Path, payload: dict[st
     assert not passed - left
 
 
-OWN_SHAPES = """
-[[shapes]]
-name = "below-the-payload"
-when = ["data.case.id", "meta"]
-event_types = {"cAnArY-kind" = "conversation.updated"}
-[shapes.fields]
-interactionId = "meta.contact"
-conversationId = "data.case.id"
-eventType = "data.kind"
-timestamp = "data.at"
-payload = "data"
-
-[[shapes]]
-name = "beside-the-payload"
-when = ["what", "conv"]
-[shapes.fields]
-interactionId = "what.id"
-conversationId = "conv"
-eventType = {value = "x"}
-timestamp = "at"
-payload = "what.more"
-"""
-AT = "2026-11-24T10:30:00.123+01:00"
 CASE, EMAIL = {"id": "cAnArY-case"}, {"email": "cAnArY-email", "text": ["cAnArY-text"]}
-BODIES = st.sampled_from(
-    [
-        {**BODY, "interactionId": "cAnArY-int", "conversationId": "cAnArY-conv", "payload": EMAIL, "who": EMAIL},
-        {**BODY, "interactionId": "cAnArY-int", "conversationId": None, "payload": {"case": CASE}},
-        {
-            "eventId": "cAnArY-int",
-            "eventObject": "cAnArY-object",
-            "eventType": "MessageCreated",
-            "createdAt": AT,
-            "data": {"case": CASE, **EMAIL},
-        },
-        {"eventTime": AT, "contactId": "cAnArY-int", "masterContactId": "cAnArY-conv", **EMAIL},
-        {
-            "meta": {"contact": "cAnArY-int", **EMAIL},
-            "data": {"case": CASE, "kind": "cAnArY-kind", "at": AT, **EMAIL},
-            "who": "cAnArY-who",
-        },
-        {"what": {"id": "cAnArY-int", "more": EMAIL}, "conv": "cAnArY-conv", "at": AT, "who": "cAnArY-who"},
-    ]
-)
-REACHED = st.sampled_from(
-    [
-        *("conversationId", "originalEventId", "payload.case.id", "payload.kind", "payload.at", "payload.*", "**.id"),
-        *("payload.data.case.id", "extensions.who", "extensions.who.email", "**.email", "**.text[]", "*"),
-    ]
-)
-REACHING = st.fixed_dictionaries({name: st.lists(REACHED, max_size=2) for name in ("allow", "hash", "drop")})
-
-
-@pytest.mark.parametrize("unknown", ["redact", "pass"])
-@given(body=BODIES, said=REACHING)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_masked_dead_letter_shows_nothing_that_the_entry_hides_and_gives_it_again(
-    tmp_path: Path, unknown: str, body: dict[str, Any], said: dict[str, Any]
-) -> None:
-    """In every shape, whatever the policy."""
-    (tmp_path / "shapes.toml").write_text(OWN_SHAPES)
-    said["drop"] = [path for path in said["drop"] if path not in ("*", "payload.*")]  # what a shape is known by
-    said["hash"] = said["hash"] or ["payload.none"]
-    compiled(tmp_path, said, f'dead_letters = true\nunknown = "{unknown}"')
-    where = {"masking": str(tmp_path / "policy.toml"), "config": str(tmp_path / "shapes.toml")}
-    transform = Transform(config_of(**where, unroutable="publish"), lambda: NOW_MS)
-    before = orjson.dumps(body)
-    sent = transform(event(body))
-    assert isinstance(sent, Entry)
-    kept = transform.dead_letter_raw(dead_of(event(body)))
-    assert b"withheld" not in kept
-    for value in re.findall(rb'"(cAnArY-[a-z]+)"', before):
-        assert value in sent.detail or value not in kept
-    assert orjson.dumps(body) == before, "the event itself is not touched"
-    (again,) = open_record(Record(kept, 1))
-    assert isinstance(again, Event)
-    assert again.event_id == event(body).event_id
-    repeated = transform(again)
-    known = unknown == "pass" and orjson.loads(sent.detail)["originalEventId"] is not None
-    assert isinstance(repeated, Entry) or not known, "what its shape is known by is still there"
-    assert not isinstance(repeated, Entry) or repeated.detail == sent.detail

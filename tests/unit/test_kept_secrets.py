@@ -9,8 +9,6 @@ from stream_router.aws import secret_store
 from stream_router.consumer.supervisor import java
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import SettingsError
-from stream_router.operate import policy as policies
-from stream_router.operate.arns import Home
 from stream_router.receiver.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
 from stream_router.settings import secrets
@@ -99,21 +97,6 @@ def test_key_value_pairs_are_no_secret(
             read()
         assert "\n" not in str(refused.value)
         assert "of-a-pair" not in str(refused.value)
-
-
-def test_the_policy_of_consume_reads_its_keys_in_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Printing it asks for no secret: who prints it need not be let in."""
-    monkeypatch.setattr(secret_store, "fetch", lambda *_: pytest.fail("asked for the secret"))
-    for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STREAM_ROUTER_MASKING_KEY", "ssm:/router/masking")
-    monkeypatch.setenv("STREAM_ROUTER_ADMIN_TOKEN", "secretsmanager:token")
-    policy = policies.document("consume", Home("aws", "us-east-1", "123456789012"))
-    granted = {one["Action"][0]: one["Resource"] for one in policy["Statement"]}
-    assert granted["ssm:GetParameter"] == "arn:aws:ssm:us-east-1:123456789012:parameter/router/masking"
-    assert (
-        granted["secretsmanager:GetSecretValue"] == "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-??????"
-    )
 
 
 def test_send_and_the_receiver_read_a_file_of_secrets_alike(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_a_large_entry_is_left_out_before_the_original_is() -> None:
 
 
 def test_what_fits_no_message_goes_over_several() -> None:
-    """Ten megabytes of noise are spread over numbered parts, each a valid message; joined they are the original."""
-    raw = noise(10 * 1024 * 1024)
+    """Three megabytes of noise are spread over numbered parts, each a valid message; joined they are the original."""
+    raw = noise(3 * 1024 * 1024)
     assert WRITER.write(letter(raw)) == []
     messages = WRITER.write_parts(letter(raw))
     parts = [json.loads(message.body)["part"] for message in messages]
@@ -128,7 +128,7 @@ def test_a_gap_in_a_conversation_is_said_where_order_was_asked_for(ordered: bool
     assert json.loads(message.body).get("ordering") == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=2000), st.text(max_size=300))
 def test_every_letter_keeps_its_bytes_and_counts_its_size(raw: bytes, event_type: str) -> None:
     """Whatever the bytes, they come back exactly, and the size is what SQS will count."""

@@ -1,6 +1,5 @@
 """Whether events are masked is said at start and in every audit record."""
 
-import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,19 +47,6 @@ def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: st
     assert metrics["masking"] == said
     assert metrics.get("masked") == masked
     assert b"anna" not in file.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("masking", "level", "said"),
-    [("off", logging.WARNING, "masking: off"), ("default", logging.INFO, f"masking: default {VERSION}")],
-)
-def test_start_up_log_says_it(
-    masking: str, level: int, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A warning while it is off."""
-    caplog.set_level(logging.INFO)
-    Child(consumer(masking=masking, state_dir=tmp_path))
-    assert (level, said) in [(record.levelno, record.message) for record in caplog.records]
 
 
 @pytest.mark.parametrize("masked", [False, True])

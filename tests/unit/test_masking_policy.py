@@ -177,15 +177,6 @@ def test_unknown_fields_may_pass_and_the_tag_says_so(file: Path) -> None:
         assert metadata["maskingPolicy"]["id"] == "policy"
 
 
-def test_counts_by_action(file: Path) -> None:
-    """Each action's runs are counted for the audit record, and taken once."""
-    transform = transform_of(file, 'base = "default"\ndrop = ["payload.gone"]\nkeep_last = [["payload.no", 2]]')
-    body = {**BODY, "payload": {"gone": "x", "no": "4711", "ani": "1", "a": {"b": "x"}, "c": "x"}}
-    transform(event(body))
-    assert transform.take_masked_counts() == {"drop": 1, "keep_last": 1, "redact": 3}
-    assert not transform.take_masked_counts()
-
-
 WRONG = {
     "allowed = []": (r"'allowed' is no key of a policy; did you mean allow\?", 'allow = ["payload'),
     "[[rules]]\npaths = []": ("'rules' is no key of a policy; .*allowed are base, drop, hash", "for example"),
@@ -248,18 +239,6 @@ def test_a_value_of_a_derived_type_is_not_sent(monkeypatch: pytest.MonkeyPatch, 
     buried = made(event(BODY))
     assert isinstance(buried, DeadLetter)
     assert (buried.reason, buried.code) == (Reason.INTERNAL_ERROR, "TypeError")
-
-
-@pytest.mark.parametrize("levels", [100, 245])
-@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
-def test_a_deep_event_is_masked(file: Path, levels: int, brackets: tuple[bytes, bytes]) -> None:
-    """As deep as an event may nest, whatever it nests."""
-    nested = b'{"a":' + brackets[0] * levels + b'"anna"' + brackets[1] * levels + b"}"
-    body = orjson.dumps({**BODY, "payload": None}).replace(b"null", nested)
-    transform = transform_of(file, 'allow = ["payload.**.none"]\ndead_letters = true')
-    made = transform(event(body))
-    assert isinstance(made, Entry)
-    assert b"anna" not in made.detail + transform.dead_letter_raw(dead_of(event(body)))
 
 
 def test_a_dead_letters_copy_is_the_senders_bytes_unless_the_policy_says_otherwise() -> None:

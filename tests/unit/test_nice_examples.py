@@ -50,11 +50,6 @@ def test_no_canary_comes_out(example: dict[str, Any], how: str) -> None:
     assert detail["metadata"]["complianceTag"] == "pii-masked"
 
 
-def test_the_examples_hold_canaries() -> None:
-    """The test above has something to find."""
-    assert sum(canaries(example["event"]) for example in EXAMPLES) > 300
-
-
 DETAILS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "nice-details.json").read_text())
 """What each example becomes: read by a person when it was written, and compared since."""
 

@@ -217,29 +217,6 @@ def test_the_files_event_types_and_zone_hold_for_expert_too(tmp_path: Path, body
     assert (detail["eventType"], detail["eventTimestamp"]) == (TYPE, "2026-11-24T08:30:00.000Z")
 
 
-OWN_OF_EXPERT = """
-[[shapes]]
-name = "pages"
-when = ["page.id"]
-fields = { interactionId = "page.id", eventType = { value = "page.updated" }, timestamp = "at" }
-
-[[shapes]]
-name = "xml-pages"
-when = ["event.page.@id"]
-fields = { interactionId = "event.page.@id", eventType = { value = "page.updated" }, timestamp = "event.@datetime" }
-"""
-
-
-@pytest.mark.parametrize("body", [b'{"id":"e-1","page":{"id":"42"},"at":"2026-11-24T09:30:00Z"}', XML])
-def test_a_shape_of_one_s_own_goes_before_expert_s(tmp_path: Path, body: bytes) -> None:
-    """As it goes before every preset, whatever the headers say."""
-    path = tmp_path / "config.toml"
-    path.write_text(OWN_OF_EXPERT)
-    detail = transformed(sealed(body, "page:edit"), path)
-    assert isinstance(detail, dict)
-    assert (detail["eventType"], detail["originalEventId"]) == (TYPE, "42")
-
-
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_text_longer_than_any_id_is_no_id_of_expert_s(more: int) -> None:
     """As in every other shape: a letter names the conversation, and has to have room for the event besides."""
