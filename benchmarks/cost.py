@@ -60,7 +60,7 @@ USD = {
     "GB second": 0.0000166667,  # the same
 }
 """List prices without free tier or commitment, quoted by the pages named, since AWS's own could not be read as text.
-For webhooks of v2 buses no figure was found."""
+For webhooks of v2 buses no figure was found, so they have no row."""
 
 HOURS = 730
 SECONDS = HOURS * 3600
@@ -73,7 +73,7 @@ DEAD_SHARE, DEAD_REQUESTS = 0.001, 3
 LAMBDA_GB, LAMBDA_S = 0.25, 0.05
 """Assumed: a function that calls PutEvents has 256 MB and takes 50 ms."""
 
-OURS, V2 = "this product (Fargate)", "EventBridge v2 webhooks"
+OURS = "this product (Fargate)"
 
 
 class Fleet(NamedTuple):
@@ -207,7 +207,6 @@ def table() -> list[str]:
         way: [f"{sum(one[way].values()) / each:.2f}" for one, each in zip(found, millions, strict=True)]
         for way in found[0]
     }
-    rows[V2] = ["no price found"] * len(RATES)
     return _table("dollars for a million events", [f"{rate:,}/s" for rate in RATES], rows)
 
 
