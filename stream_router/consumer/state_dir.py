@@ -2,14 +2,13 @@
 
 import contextlib
 import fcntl
-import os
 import secrets
 import shutil
 import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from stream_router.errors import SettingsError, unwritable
 from stream_router.process import forget_halves, write_whole
@@ -45,13 +44,6 @@ LOCK = "lock"
 DAEMON_PROPERTIES = "daemon.properties"
 
 
-def known_worker(folder: Path | None) -> str:
-    """The name that the state folder gives to its worker; "" where it has given none, or a power cut tore it."""
-    with contextlib.suppress(OSError, ValueError):
-        return (folder / WORKER_ID).read_text("utf-8").strip() if folder else ""
-    return ""
-
-
 def retention(folder: Path | None) -> str:
     """What the supervisor found, for the audit's `dataRetentionPolicy`; "unknown" where it has found nothing."""
     with contextlib.suppress(OSError, ValueError):
@@ -70,9 +62,18 @@ class StateDir:
         self._temporary = wanted is None
         try:
             self.path = Path(tempfile.mkdtemp(prefix="stream-router-")) if wanted is None else wanted.resolve()
-            self._lock = self._hold()
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (self.path / LOCK).open("w")
         except OSError as error:
             raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            says = "another `consume` is using it; give each its own folder"
+            if not isinstance(error, BlockingIOError):
+                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
+            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(TARGET_PROOF)
         self.discard(FATAL)
@@ -80,32 +81,10 @@ class StateDir:
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", LIVES):
             forget_halves(self.path / folder)
-        _forget_old(self.path / LIVES)
-
-    def _hold(self) -> IO[str]:
-        """Make the folder where it is not there, and lock it."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self.path / LOCK).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            says = "another `consume` is using it; give each its own folder"
-            if not isinstance(error, BlockingIOError):
-                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
-            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
-        return lock
-
-    def keep(self) -> None:
-        """Make and lock the folder anew where a host's cleaner, or a tidy hand, has removed it or its lock.
-
-        Raises OSError, and SettingsError where another supervisor holds it by now.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock.fileno())):
-                return
-        before, self._lock = self._lock, self._hold()
-        before.close()
+        with contextlib.suppress(OSError):  # a disk that keeps old markers is no trouble
+            for path in (self.path / LIVES).glob("*.json"):
+                if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
+                    path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -121,18 +100,13 @@ class StateDir:
 
     def write(self, name: str, text: str) -> Path:
         """Replace a file as a whole, so that a reader sees the old text or the new one, and return its path."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return write_whole(self.path / name, text)
 
     def read(self, name: str) -> str:
-        """A file's text, "" where it does not exist."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self.path / name).read_text("utf-8")
-        return ""
-
-    def marked(self, name: str) -> str:
-        """The same of a marker, "" also where a disk in trouble does not give it."""
+        """A file's text; "" where it does not exist, or a disk in trouble does not give it."""
         with contextlib.suppress(OSError):
-            return self.read(name)
+            return (self.path / name).read_text("utf-8")
         return ""
 
     def discard(self, name: str) -> None:
@@ -151,17 +125,11 @@ class StateDir:
         if given:
             return given
         host = socket.gethostname()
-        known = known_worker(self.path)
+        known = ""
+        with contextlib.suppress(OSError, ValueError):  # a power cut may have torn it
+            known = (self.path / WORKER_ID).read_text("utf-8").strip()
         # A folder that was copied to another host must not make two workers of one name: both would read one shard.
         if known.rpartition("-")[0] != host:
             known = f"{host}-{secrets.token_hex(8)}"
             self.write(WORKER_ID, known)
         return known
-
-
-def _forget_old(*folders: Path) -> None:
-    """Remove the files of shards that nobody has read here for KEPT_DAYS. A disk that keeps them is no trouble."""
-    with contextlib.suppress(OSError):
-        for path in (path for folder in folders for path in folder.glob("*.json")):
-            if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
-                path.unlink(missing_ok=True)

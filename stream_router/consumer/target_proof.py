@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF
 from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
-from stream_router.process import backoff_s, failpoint, write_whole
+from stream_router.process import failpoint, write_whole
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 
@@ -52,8 +51,8 @@ for all that it does, and each question takes three of them."""
 SAME_WITHIN_S = 1.0
 """Times of creation are told in whole seconds, or in finer ones."""
 
-FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
-"""Between two questions before the first answer."""
+START_AGAIN_S = 5.0
+"""Between two questions before the first answer, at most."""
 
 HURRY_FOR_S = 10.0
 """Longer than children that are told to stop have for their last checkpoint."""
@@ -353,19 +352,18 @@ def ask_every_s(checkpoint_s: float, workers: int) -> float:
     return max(checkpoint_s, workers / WORKERS_A_SECOND, AGAIN_S)
 
 
-class Report(Enum):
-    """What the prover reports once: the first yes counts, or there will be none (`Prover.refusal` says why)."""
+class Proven(NamedTuple):
+    """What the prover reports once: the first yes counts, or there will be none, and this line says why."""
 
-    FIRST = "first"
-    REFUSED = "refused"
+    refusal: str = ""
 
 
 class Prover:
     """Asks in a thread of its own until closed, tells the children in `folder`, and says what is wrong in the log.
 
-    `report` is called once: with FIRST when a yes counts; with REFUSED, and then it asks no more, where the start
+    `report` is called once: when the first yes counts, or with a refusal, and then it asks no more, where the start
     cannot help itself: a bus that does not exist, a name that is none, a right that is still missing after half a
-    minute. Without it nothing is refused. `every_s` tells how often to ask.
+    minute. Without `report` nothing is refused. `every_s` tells how often to ask.
     """
 
     def __init__(
@@ -373,7 +371,7 @@ class Prover:
         folder: Path,
         ask: Callable[[], Answer],
         every_s: Callable[[], float],
-        report: Callable[[Report], object] | None = None,
+        report: Callable[[Proven], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = folder / TARGET_PROOF
@@ -383,11 +381,9 @@ class Prover:
         self._clock = clock
         self._broken = folder / TARGET_BROKEN
         self.standing = Standing(breaks=self._broken.exists())
-        self.refusal = ""
         self._told = False
         self._stop, self._wake = threading.Event(), threading.Event()
         self._hurry_until = -HURRY_FOR_S
-        self._unjudged_told: tuple[str, ...] = ()
         self._no_to_be_said, self._unasked_to_be_said = Seldom(clock), Seldom(clock)
         self._unwritten_to_be_said = Seldom(clock)
         self._thread = threading.Thread(target=self._run, name="target-proof", daemon=True)
@@ -406,21 +402,16 @@ class Prover:
         self._hurry_until = self._clock() + HURRY_FOR_S
         self._wake.set()
 
-    def rest_s(self, asked: int) -> float:
-        """How long to wait after so many questions."""
-        unasked = self.standing.unasked_since is not None
-        if unasked and not self._told:
-            return backoff_s(asked, FIRST_RETRY_S, LAST_RETRY_S)
-        if (self.standing.in_doubt and not unasked) or self._clock() < self._hurry_until:
+    def rest_s(self) -> float:
+        """How long to wait before the next question."""
+        if (self.standing.in_doubt and self.standing.unasked_since is None) or self._clock() < self._hurry_until:
             return AGAIN_S
-        return self._every_s()
+        return self._every_s() if self._told else min(self._every_s(), START_AGAIN_S)
 
     def _run(self) -> None:
-        asked = 0
-        while not self._stop.is_set() and not self.refusal:
+        while not self._stop.is_set():
             self.prove_once()
-            asked += 1
-            self._wake.wait(self.rest_s(asked))
+            self._wake.wait(self.rest_s())
             self._wake.clear()
 
     def prove_once(self) -> None:
@@ -430,8 +421,8 @@ class Prover:
         before = standing.no, standing.unasked_since, standing.stands_since
         standing.heard(answer, asked_s)
         if self._report and not self._told and (refusal := self._refusal(answer, asked_s)):
-            self.refusal = refusal
-            self._report(Report.REFUSED)
+            self._stop.set()
+            self._report(Proven(refusal))
             return
         self._say(answer, asked_s, *before)
         failpoint("target_proven_before_written")
@@ -439,19 +430,12 @@ class Prover:
         if not self._told and standing.line.proven_s > -math.inf:
             self._told = True
             if self._report:
-                self._report(Report.FIRST)
+                self._report(Proven())
 
     def _say(
         self, answer: Answer, asked_s: float, no: No | None, unasked_since: float | None, stands_since: float | None
     ) -> None:
         standing = self.standing
-        if isinstance(answer, Yes) and answer.unjudged != self._unjudged_told:
-            self._unjudged_told = answer.unjudged
-            log.warning(
-                "this endpoint knows no %s: what it would tell of the rule is not judged",
-                ", ".join(answer.unjudged) or "such call",
-                extra={"event": "target-not-judged"},
-            )
         if isinstance(answer, Unasked):
             if self._unasked_to_be_said():
                 self._say_unasked(answer, asked_s)

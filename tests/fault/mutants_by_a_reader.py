@@ -228,7 +228,7 @@ SUPERVISOR = {
         "consumer/supervisor/vitals.py",
         'ready=self._starts > 0 and state != "draining"',
         "ready=self._starts > 0",
-        ("tests/unit/test_vitals.py",),
+        ("tests/unit/test_supervisor.py",),
     ),
     "two supervisors share a state folder": Mutant(
         "consumer/state_dir.py",

@@ -83,17 +83,6 @@ def test_a_shard_waits_for_all_that_was_before_it() -> None:
     assert judged(shards, {"shardId-0": held(1)}, {"shardId-0": held(2)}) == []
 
 
-def test_a_stream_that_was_split_and_merged_often_is_judged_at_once() -> None:
-    """Each merge has two parents: to go up by each of them would take twice as long with every pair."""
-    shards = [StreamShard("shardId-000", (), closed=True)]
-    for pair in range(60):
-        before, first = shards[-1].shard_id, 3 * pair + 1
-        parts = tuple(f"shardId-{first + one:03}" for one in (0, 1))
-        shards += [StreamShard(part, (before,), closed=True) for part in parts]
-        shards.append(StreamShard(f"shardId-{first + 2:03}", parts, closed=True))
-    assert judged(shards, {"shardId-000": held(1)}, {"shardId-000": held(2)}) == []
-
-
 class Aws:
     """A stream and a lease table of the test's."""
 
@@ -189,21 +178,6 @@ def test_a_lease_that_is_renewed_between_looks_is_read(caplog: pytest.LogCapture
     assert "nobody reads" not in caplog.text
 
 
-def test_many_workers_look_at_the_table_twice_a_second_in_all() -> None:
-    """Each look reads all of it."""
-    aws = Aws()
-    aws.pages = [[f"shardId-{n}" for n in range(100)]]
-    aws.leases = {f"shardId-{n}": (f"worker-{n}", "1") for n in range(100)}
-    made, now = watch(aws)
-    looks = 0
-    for _ in range(100):
-        before = list(made._looks)[-1:]
-        made.look()
-        looks += list(made._looks)[-1:] != before
-        now[0] += EVERY_S
-    assert looks <= 100 * EVERY_S / 50 + 1
-
-
 def test_a_table_that_is_not_there_means_that_nobody_reads() -> None:
     """Another application's name, or a consumer that never came up."""
     aws = Aws()
@@ -228,43 +202,3 @@ def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(caplog: pytest.Lo
     made.look()
     made.look()
     assert made.known.unread is not None
-
-
-def test_whatever_a_refresh_of_credentials_raises_nothing_is_claimed_any_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What a look found an hour ago is not so now: "none unread" would stand there for as long as the trouble lasts."""
-    aws = Aws()
-    made, _ = watch(aws)
-    made.look()
-    aws.leases["shardId-0"] = ("worker-1", "2")
-    made.look()
-    assert made.known.unread == []
-
-    def refresh(_: str) -> None:
-        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
-
-    monkeypatch.setattr(aws, "_refuse", refresh)
-    made.look()
-    assert made.known.unread is None
-
-
-def test_a_stream_of_more_shards_than_a_page_has_is_seen_whole() -> None:
-    """A page has 1,000; a token for the next one stands alone."""
-    aws = Aws()
-    aws.pages = [["shardId-0"], ["shardId-1"], ["shardId-2"]]
-    made, _ = watch(aws)
-    made.look()
-    aws.leases["shardId-0"] = ("worker-1", "2")
-    made.look()
-    assert [one.shard for one in made.known.unread or ()] == ["shardId-1", "shardId-2"]
-
-
-def test_the_retention_is_known_on_while_it_cannot_be_asked() -> None:
-    """Without it there is no headroom, and the alarm that counts down to a loss takes what is missing for good."""
-    aws = Aws()
-    made, _ = watch(aws)
-    made.look()
-    aws.refusal = "LimitExceededException"
-    made.look()
-    assert made.known[:2] == (None, 168 * 3600)

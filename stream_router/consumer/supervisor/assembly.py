@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import platform
 import queue
 import time
@@ -69,7 +68,6 @@ LOOKS: tuple[Callable[[Consumer], object], ...] = (
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
-    _stand_somewhere(state)
     rendered = _checked(settings, state)
     session = endpoints.session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(session))
@@ -137,7 +135,7 @@ def _supervisor(
         prover=prover,
         happenings=happenings,
         vitals=vitals,
-        prepare=lambda: _kept(state, rendered.text()),
+        prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
         grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )
@@ -184,22 +182,6 @@ def _retention(settings: Consumer) -> str:
     return f"stream {stream['RetentionPeriodHours']}h, dead letters {letters_h}h"
 
 
-def _kept(state: StateDir, text: str) -> None:
-    """The daemon's properties, where they were removed: hosts clean their folders of what is old, a temporary one's."""
-    state.keep()
-    _stand_somewhere(state)
-    if not state.read(DAEMON_PROPERTIES):
-        state.write(DAEMON_PROPERTIES, text)
-
-
-def _stand_somewhere(state: StateDir) -> None:
-    """In the state folder, where the working folder was removed: Java does not start in one that is gone."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        os.chdir(state.path)
-
-
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
     config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
@@ -211,11 +193,9 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     Targets(settings)
     endpoints.ca_bundle(session)
     try:
-        rendered = properties.render(settings, found, state.worker_id(settings.worker))
-        state.write(DAEMON_PROPERTIES, rendered.text())
+        return properties.render(settings, found, state.worker_id(settings.worker))
     except OSError as error:
         raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
-    return rendered
 
 
 def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:

@@ -5,7 +5,6 @@ shard of this host; so the supervisor never gives up, and waits longer each time
 """
 
 import contextlib
-import errno
 import logging
 import os
 import queue
@@ -20,7 +19,7 @@ from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
 from stream_router.consumer.supervisor.java import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Prover, Report
+from stream_router.consumer.target_proof import Proven, Prover
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s, failpoint
 
@@ -48,14 +47,15 @@ ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
 
-Happening = signal.Signals | Exited | Report
+Happening = signal.Signals | Exited | Proven
 
 
 class DaemonSupervisor:
     """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread.
 
-    `prepare` is called before each start: what a JVM needs may have been removed since the one before. `roomier` starts
-    one in place of `command` once a heap was full; empty where there is no more to be had.
+    `prepare` is called before each start: what a JVM needs may have been removed since the one before, as hosts remove
+    what is old from /tmp. `roomier` starts one in place of `command` once a heap was full; empty where there is no more
+    to be had.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class DaemonSupervisor:
         if isinstance(happened, signal.Signals):
             self._vitals.draining()
             return 0
-        if happened is Report.REFUSED:
-            raise SettingsError(self._prover.refusal)
+        if isinstance(happened, Proven) and happened.refusal:
+            raise SettingsError(happened.refusal)
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
@@ -119,7 +119,7 @@ class DaemonSupervisor:
                     "children that outlived the daemon were killed",
                     extra={"event": "orphans-killed", "children": killed},
                 )
-            if line := self._state.marked(FATAL).strip():
+            if line := self._state.read(FATAL).strip():
                 raise SettingsError(line)
             if not self._wait_to_restart(ended, time.monotonic() - started):
                 return 0
@@ -128,7 +128,7 @@ class DaemonSupervisor:
         """Start the JVM and wait for its end; None where a signal asked for it."""
         try:
             jvm = self._started()
-        except OSError as error:  # no process to be had, no thread, no memory: as after a death, later
+        except OSError as error:  # no process to be had, no memory: as after a death, later
             log.error(  # noqa: TRY400 - one line
                 "the KCL daemon cannot be started: %s; it is tried again",
                 error.strerror,
@@ -144,7 +144,7 @@ class DaemonSupervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
-            if self._state.marked(ENDING):
+            if self._state.read(ENDING):
                 log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
 
@@ -153,13 +153,8 @@ class DaemonSupervisor:
         self._state.discard(ENDING)
         jvm = java.start(self._command, self._environment)
         assert jvm.stdout is not None
-        try:
-            self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
-            threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
-        except RuntimeError:
-            with jvm:
-                jvm.kill()
-            raise OSError(errno.EAGAIN, "no thread is left") from None
+        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
+        threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         return jvm
 
     def _next(self, timeout_s: float) -> Happening | None:
