@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -23,7 +24,10 @@ from stream_router.errors import Answer
 from stream_router.receiver import request
 from stream_router.receiver.answers import Response
 from stream_router.receiver.request import Request
+from stream_router.receiver.server import HttpServer
 from stream_router.receiver.spill import ROW_BYTES, Read, Row
+from stream_router.receiver.stats import Stats
+from stream_router.settings.receiver import Receiver
 from tests.constants import with_constants
 from tests.ports import free_port
 
@@ -44,6 +48,14 @@ class AtOnce:
 
     def answered(self, request: Request, answer: Response) -> None:
         """Nobody counts."""
+
+
+def front(loop: Any, app: Any, stats: Stats | None = None, **settings: Any) -> HttpServer:
+    """A server of which nobody's connections come: a test makes them."""
+    listener: Any = SimpleNamespace(listen=lambda _: None, fileno=lambda: -1)
+    loop.add_reader = lambda *_: None
+    given = Receiver(aws_region="x", webhook_scheme="none", **settings)
+    return HttpServer(loop, given, listener, app, lambda: None, stats or Stats())
 
 
 class Headers(request.Headers):
@@ -98,8 +110,8 @@ class FakeLoop:
                 handle.what()
         self._now_s = until_s
 
-    def close(self) -> None:
-        """Nothing of it is open."""
+    def add_reader(self, *_: object) -> None:
+        """Nothing comes by itself."""
 
 
 LATE_S = 2.5

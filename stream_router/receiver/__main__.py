@@ -160,7 +160,7 @@ class _Program:
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
-        server = HttpServer(settings, self._listener, app, lambda: self._tls.context, self._stats)
+        server = HttpServer(self._loop, settings, self._listener, app, lambda: self._tls.context, self._stats)
         self._up = True
         self._look_again()
         notify("READY=1")

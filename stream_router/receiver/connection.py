@@ -19,8 +19,7 @@ from stream_router.receiver.answers import Response
 from stream_router.receiver.request import MAX_FIELDS, MAX_HEAD_BYTES, Headers, Request
 
 if TYPE_CHECKING:
-    from stream_router.receiver.app import App
-    from stream_router.receiver.connections import Connections, Turns
+    from stream_router.receiver.server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +43,13 @@ UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
 class Connection(asyncio.Protocol):
     """A connection from accept to its end."""
 
-    def __init__(
-        self, client: str, loop: asyncio.AbstractEventLoop, connections: "Connections", app: "App", turns: "Turns"
-    ) -> None:
+    def __init__(self, client: str, server: "HttpServer") -> None:
         self.client = client
         self.held_bytes = self._beside_bytes = 0
-        self.accepted_s = loop.time()
+        self.accepted_s = server.loop.time()
         self.deadline_s = self.accepted_s + HEAD_S
         self.opening: asyncio.Task[Any] | None = None
-        self._loop = loop
-        self._connections = connections
-        self._app = app
-        self._turns = turns
+        self._loop, self._app, self._server = server.loop, server.app, server
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._request: Request | None = None
@@ -81,7 +75,7 @@ class Connection(asyncio.Protocol):
         """It is closed, or never opened: no circle holds it, which would wait half an hour for the collector."""
         self._transport, self._parser, self._request = None, None, None
         self._unparsed, self._body, self._discarding = b"", b"", True
-        self._connections.gone(self)
+        self._server.gone(self)
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:
@@ -128,13 +122,16 @@ class Connection(asyncio.Protocol):
 
     # --- the parser's side
 
+    def _hold(self) -> None:
+        self._server.hold(self, len(self._unparsed) + len(self._body))
+
     def _wait_for_turn(self) -> None:
-        self._connections.hold(self, len(self._unparsed) + len(self._body))
+        self._hold()
         if len(self._unparsed) >= BODY_PIECE_BYTES:
             self._pause()
         if not self._queued:
             self._queued = True
-            self._turns.add(self)
+            self._server.wait_for_turn(self)
 
     def work(self) -> None:
         """Its turn: parse what was read; of requests one behind the other a little, so that others come in between."""
@@ -144,7 +141,7 @@ class Connection(asyncio.Protocol):
             if self._unparsed and self._in_head:
                 break
         self._working = False
-        self._connections.hold(self, len(self._unparsed) + len(self._body))
+        self._hold()
         if self._discarding:
             return
         if self._must_wait:
@@ -251,11 +248,11 @@ class Connection(asyncio.Protocol):
         """A sender that is known uses this connection."""
         if not self._known:
             self._known = True
-            self._connections.known(self)
+            self._server.known(self)
 
     def sender(self, headers: Headers) -> str:
         """The address that a request came from, behind our own proxies too."""
-        return self._connections.client_of(self.client, headers)
+        return self._server.client_of(self.client, headers)
 
     def flush(self) -> None:
         """Write the answers that are there, in the order of their requests."""
@@ -291,7 +288,7 @@ class Connection(asyncio.Protocol):
         if not self._stalled:
             self.deadline_s = deadline_s
 
-    def overdue(self, now_s: float) -> None:
+    def overdue(self) -> None:
         """Its time is over: a body gets its 408, or 503 where it waits for us; everything else is closed."""
         if self._request is not None and not self._in_head and not self._discarding and not self._stalled:
             self._refuse(answers.BUSY if self._unparsed or self._paused else answers.CUT)
@@ -322,7 +319,7 @@ class Connection(asyncio.Protocol):
         request, self._request = self._request or Request(self), None
         self._discarding, request.keep_alive = True, False
         self._unparsed, self._body = b"", b""
-        self._connections.hold(self, 0)
+        self._hold()
         if request not in self._waiting:
             self._waiting.append(request)
         request.finish(answer)
@@ -331,7 +328,7 @@ class Connection(asyncio.Protocol):
         """Write no more, and read on for a while where that can be: closing on unread bytes would reset the answer."""
         self._discarding, self._unparsed, self._body = True, b"", b""
         self._waiting.clear()
-        self._connections.hold(self, 0)
+        self._hold()
         self.deadline_s = self._loop.time() + LINGER_S
         transport = self._transport
         if transport is None or transport.is_closing():

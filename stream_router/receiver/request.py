@@ -1,5 +1,6 @@
 """One request: its head, its body, its answer. llhttp has parsed it; what that lets through is refused here."""
 
+import functools
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -23,8 +24,8 @@ _SPACES = b" \t"
 class Headers:
     """A request's headers as they came, whatever bytes their values hold; those are decoded where they are asked for.
 
-    Names are in lower case. Values are read as latin-1, so that a second copy of a header is seen whatever is in it.
-    Spaces behind a value are no part of it (RFC 9110, 5.5), and llhttp leaves them there.
+    Names are in lower case. Values are read as latin-1, so that a second copy of a header is seen whatever is
+    in it. Spaces behind a value are no part of it (RFC 9110, 5.5), and llhttp leaves them there.
     """
 
     __slots__ = ("_again", "_values")
@@ -34,7 +35,7 @@ class Headers:
         values: dict[str, bytes] = {}
         again: list[tuple[str, bytes]] = []
         for name, value in fields:
-            key = _KEYS.get(name) or _key(name)
+            key = _key(name)
             if key in values:
                 again.append((key, value))
             else:
@@ -62,19 +63,10 @@ class Headers:
         return "" if value is None else value.rstrip(_SPACES).decode("latin-1")
 
 
-_KEYS: dict[bytes, str] = {}
-"""Names of headers as they come, in lower case. Strangers choose them, so only so many are kept, and no long one."""
-_MOST_KEYS, _LONGEST_KEY_BYTES = 1_000, 64
-
-
+@functools.lru_cache(256)
 def _key(name: bytes) -> str:
-    key = name.decode("latin-1").lower()
-    if len(_KEYS) < _MOST_KEYS and len(name) <= _LONGEST_KEY_BYTES:
-        _KEYS[name] = key
-    return key
-
-
-_NONE = Headers()
+    """A header's name in lower case. Strangers choose them, so only so many are kept, of a head's length at most."""
+    return name.decode("latin-1").lower()
 
 
 class Request:
@@ -115,11 +107,9 @@ class Request:
             encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
             if encodings != ["chunked"] or version != "1.1":
                 return answers.BAD_REQUEST
-        self.expects = headers.get("expect").lower() == "100-continue" and version == "1.1"
+        self.expects = version == "1.1" and headers.get("expect").lower() == "100-continue"
         hosts = len(headers.get_all("host"))
-        if hosts > 1 or (not hosts and version == "1.1"):
-            return answers.BAD_REQUEST
-        return None
+        return answers.BAD_REQUEST if hosts > 1 or (not hosts and version == "1.1") else None
 
     @property
     def announced_bytes(self) -> int | None:
@@ -139,6 +129,9 @@ class Request:
         if self.answer is None:
             self.answer = answer
             self.connection.flush()
+
+
+_NONE = Headers()
 
 
 def path_of(target: bytes) -> str:

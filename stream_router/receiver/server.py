@@ -1,21 +1,26 @@
-"""The HTTP server: a listening socket, its connections, and how they end.
+"""The HTTP server: a listening socket, its connections, the bounds on what they may hold, and how they end.
 
-Connections are counted at once, have a time for their TLS handshake, and never leave the process without a descriptor.
+Connections are counted from accept. One is *unknown* until it has carried a request of an authenticated sender. Where
+there is no room, the oldest unknown one goes: a sender shows who it is within milliseconds, who only holds a place does
+not.
 """
 
 import asyncio
 import errno
 import functools
+import ipaddress
 import logging
 import socket
 import ssl
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.receiver.app import App
 from stream_router.receiver.connection import HEAD_S, Connection
-from stream_router.receiver.connections import Connections, Turns
+from stream_router.receiver.request import Headers
 from stream_router.receiver.stats import Stats
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
@@ -31,7 +36,16 @@ AT_ONCE_OF_TLS = 8
 NO_FILES_PAUSE_S = 0.05
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-LOOK_EVERY_S = 0.02
+SWEEP_EVERY_S = 0.25
+MAX_READ_BYTES = 48 * 1024 * 1024
+"""Of all requests that are half there, or read and not parsed. Where it is more, those that hold the most of it are cut
+until a quarter is free: whoever fills it loses his own, and an ordinary body is never among the largest."""
+WORK_S = 0.01
+"""Most that one round of the loop works on requests; answers of the stream and deadlines come round as often."""
+LONGEST_ADDRESS_CHARS = 64
+"""Of IPv6, with the name of an interface; what is longer is none, and is not kept."""
+
+DRAIN_LOOK_EVERY_S = 0.02
 LAST_REQUEST_S = 1.0
 """What a sender that has nothing under way has for one more request, or its first, once the receiver ends: the answer
 tells it that the connection closes. Were it closed at once, a request that is on its way would have no answer."""
@@ -44,54 +58,37 @@ class HttpServer:
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         settings: Receiver,
         listener: socket.socket,
         app: App,
         tls: Callable[[], ssl.SSLContext | None],
         stats: Stats,
     ) -> None:
-        self._loop = loop = asyncio.get_running_loop()
-        self._app, self._tls = app, tls
+        self.loop = loop
+        self.app = app
+        self._tls = tls
+        self._stats = stats
         self._drain_delay_s = settings.drain_delay_s
+        self._most, self._most_of_client = settings.max_connections, settings.client_connections
+        self._proxies = types.networks(settings.trusted_proxies)
+        self.connections: set[Connection] = set()
+        self._unknown: dict[Connection, None] = {}
+        """The oldest first."""
+        self._unknown_of: Counter[str] = Counter()
+        self._turns: deque[Connection] = deque()
+        self._turns_due = False
+        self._seldom = Seldom(loop.time)
         self._socket = listener
+        self._open = True
         try:
             listener.listen(BACKLOG)
         except OSError as error:  # somebody was quicker
             raise _cannot_listen(error) from None
-        proxies = types.networks(settings.trusted_proxies)
-        self._connections = Connections(loop, settings.max_connections, settings.client_connections, proxies, stats)
-        self._turns = Turns(loop)
-        self._seldom = Seldom(loop.time)
-        self._open = True
-        loop.add_reader(self._socket.fileno(), self._accept)
+        loop.add_reader(listener.fileno(), self._accept)
+        self._sweep_again()
 
-    async def drain(self, within_s: float) -> bool:
-        """Take no more connections, answer what is in and comes soon, at most so long; whether all of it was."""
-        self._open = False
-        self._loop.remove_reader(self._socket.fileno())
-        # What the kernel has taken already would be reset, its requests unread.
-        for _ in range(BACKLOG):
-            if not self._accept():
-                break
-        self._socket.close()
-        told_s = self._loop.time() - self._drain_delay_s
-        deadline_s = self._loop.time() + within_s
-        while open_ones := list(self._connections.all):
-            now_s = self._loop.time()
-            for connection in open_ones:
-                waited_s = now_s - max(told_s, connection.accepted_s)
-                if connection.opening is not None and waited_s >= HANDSHAKE_S:
-                    connection.cut()
-                elif waited_s >= LAST_REQUEST_S:
-                    connection.close_if_idle()
-            if now_s >= deadline_s:
-                break
-            await asyncio.sleep(LOOK_EVERY_S)
-        left = list(self._connections.all)
-        for connection in left:
-            connection.cut()
-        self._connections.stop()
-        return not left
+    # --- connections that come
 
     def _accept(self) -> bool:
         """Take some connections; whether there may be more."""
@@ -105,37 +102,177 @@ class HttpServer:
                     self._no_files()
                     return False
                 continue  # the client is gone already
-            self._take(sock, str(address[0]))
+            self.take(sock, str(address[0]))
         return True
 
-    def _take(self, sock: socket.socket, client: str) -> None:
-        connection = Connection(client, self._loop, self._connections, self._app, self._turns)
-        if not self._connections.admit(connection):
+    def take(self, sock: socket.socket, client: str) -> None:
+        """Serve this client; where there is no room, and none can be made, its socket is closed."""
+        connection = Connection(client, self)
+        if not self.admit(connection):
             sock.close()
             return
         sock.setblocking(False)
-        connection.opening = opening = self._loop.create_task(self._open_it(sock, connection))
+        connection.opening = opening = self.loop.create_task(self._open_it(sock, connection))
         opening.add_done_callback(functools.partial(_opened, sock, connection))
 
     async def _open_it(self, sock: socket.socket, connection: Connection) -> None:
         context = self._tls()
         timeout_s = HEAD_S if context is not None else None
-        await self._loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s)
+        await self.loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s)
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether a new connection may stay; room is made for it where that is possible."""
+        client = connection.client
+        if self._unknown_of[client] >= self._most_of_client and not self._trusted(client):
+            self._evict(next(one for one in self._unknown if one.client == client))
+        if len(self.connections) >= self._most and not self._make_room():
+            return False
+        self.connections.add(connection)
+        self._stats.connections = len(self.connections)
+        self._unknown[connection] = None
+        self._unknown_of[client] += 1
+        return True
+
+    def _make_room(self) -> bool:
+        """Cut the oldest unknown connection; False where there is none."""
+        oldest = next(iter(self._unknown), None)
+        if oldest is not None:
+            self._evict(oldest)
+        return oldest is not None
+
+    def _evict(self, connection: Connection) -> None:
+        self.gone(connection)
+        connection.cut()
 
     def _no_files(self) -> None:
         """No descriptor is left, though a reserve is kept: somebody else took them. Make room and pause."""
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.call_later(NO_FILES_PAUSE_S, self._again)
-        self._connections.make_room()
+        self.loop.remove_reader(self._socket.fileno())
+        self.loop.call_later(NO_FILES_PAUSE_S, self._accept_again)
+        self._make_room()
         if self._seldom():
             log.error(
                 "no open file is left for a connection; raise the limit of open files (ulimit -n)",
                 extra={"event": "files-used-up"},
             )
 
-    def _again(self) -> None:
+    def _accept_again(self) -> None:
         if self._open:
-            self._loop.add_reader(self._socket.fileno(), self._accept)
+            self.loop.add_reader(self._socket.fileno(), self._accept)
+
+    # --- what a connection tells
+
+    def known(self, connection: Connection) -> None:
+        """It has carried a request of a sender that is known."""
+        if connection in self._unknown:
+            del self._unknown[connection]
+            self._unknown_of[connection.client] -= 1
+            self._unknown_of += Counter()  # without those that are 0
+
+    def gone(self, connection: Connection) -> None:
+        """It is closed."""
+        self.connections.discard(connection)
+        self._stats.connections = len(self.connections)
+        self.known(connection)
+        self.hold(connection, 0)
+
+    def hold(self, connection: Connection, size_bytes: int) -> None:
+        """It holds so many bytes now that are no whole request, or are not parsed."""
+        stats = self._stats
+        stats.read_bytes += size_bytes - connection.held_bytes
+        connection.held_bytes = size_bytes
+        if stats.read_bytes > MAX_READ_BYTES:
+            for largest in sorted(self.connections, key=lambda one: one.held_bytes, reverse=True):
+                stats.read_bytes -= largest.held_bytes
+                largest.held_bytes = 0
+                largest.make_room()
+                if stats.read_bytes <= MAX_READ_BYTES * 3 // 4:
+                    break
+
+    def client_of(self, peer: str, headers: Headers) -> str:
+        """Who sends: the peer, or behind trusted proxies the rightmost address of X-Forwarded-For that is none's."""
+        if self._trusted(peer):
+            forwarded = headers.get_all("x-forwarded-for")
+            for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
+                if not self._trusted(address):
+                    return address[:LONGEST_ADDRESS_CHARS]
+        return peer
+
+    def _trusted(self, address: str) -> bool:
+        """Whether the address is one of a proxy in front of us."""
+        if not self._proxies:
+            return False
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._proxies if network.version == found.version)
+
+    # --- turns, and time that is over
+
+    def wait_for_turn(self, connection: Connection) -> None:
+        """Let it work when its turn comes: behind all who wait now.
+
+        Without turns thousands of connections that are readable at once are one round of the loop, and for as long as
+        that lasts no timer rings and no answer of the stream is read. What waits here is the receiver's own lateness.
+        """
+        self._turns.append(connection)
+        if not self._turns_due:
+            self._turns_due = True
+            self.loop.call_soon(self._work)
+
+    def _work(self) -> None:
+        until_s = time.monotonic() + WORK_S
+        try:
+            while self._turns and time.monotonic() < until_s:
+                self._turns.popleft().work()
+        finally:
+            self._turns_due = bool(self._turns)
+            if self._turns_due:
+                self.loop.call_soon(self._work)
+
+    def _sweep(self) -> None:
+        """One timer for all: a timer a request would cost more than its MAC."""
+        now_s = self.loop.time()
+        # First of all: whatever happens below, there is a next sweep.
+        self._sweep_again()
+        for connection in [one for one in self.connections if one.deadline_s <= now_s]:
+            try:
+                connection.overdue()
+            except Exception:
+                log.exception(
+                    "a connection did not end as it should, and was cut", extra={"event": "connection-not-ended"}
+                )
+                connection.cut()
+
+    def _sweep_again(self) -> None:
+        self._sweeper = self.loop.call_later(SWEEP_EVERY_S, self._sweep)
+
+    # --- the end
+
+    async def drain(self, within_s: float) -> bool:
+        """Take no more connections, answer what is in and comes soon, at most so long; whether all of it was."""
+        self._open = False
+        self.loop.remove_reader(self._socket.fileno())
+        # What the kernel has taken already would be reset, its requests unread.
+        for _ in range(BACKLOG):
+            if not self._accept():
+                break
+        self._socket.close()
+        told_s = self.loop.time() - self._drain_delay_s
+        deadline_s = self.loop.time() + within_s
+        while self.connections and self.loop.time() < deadline_s:
+            for connection in list(self.connections):
+                waited_s = self.loop.time() - max(told_s, connection.accepted_s)
+                if connection.opening is not None and waited_s >= HANDSHAKE_S:
+                    connection.cut()
+                elif waited_s >= LAST_REQUEST_S:
+                    connection.close_if_idle()
+            await asyncio.sleep(DRAIN_LOOK_EVERY_S)
+        left = list(self.connections)
+        for connection in left:
+            connection.cut()
+        self._sweeper.cancel()
+        return not left
 
 
 def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from stream_router.receiver.answers import Response
 from stream_router.receiver.connection import Connection
-from stream_router.receiver.connections import Connections, Turns
 from stream_router.receiver.request import Request
 from stream_router.receiver.stats import Stats
+from tests.receiver_kit import front
 
 UNREAD_BYTES = 2_000
 STEPS_AT_THE_END = 200
@@ -103,10 +103,10 @@ def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: 
     """In order; at the end it is read from again; and at no moment has what is not there yet all the time there is."""
     loop = asyncio.new_event_loop()
     stats = Stats()
-    connections, turns = Connections(loop, 10, 10, (), stats), Turns(loop)
     handler = Handler(random)
-    connection = Connection("1.2.3.4", loop, connections, cast("Any", handler), turns)
-    assert connections.admit(connection)
+    server = front(loop, handler, stats)
+    connection = Connection("1.2.3.4", server)
+    assert server.admit(connection)
     wire = Wire(connection, slow=random.random() < 0.3)
     connection.connection_made(cast("asyncio.Transport", wire))
     connection.known()
@@ -120,7 +120,6 @@ def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: 
         assert stats.read_bytes == connection.held_bytes == 0
     finally:
         connection.connection_lost(None)
-        connections.stop()
         loop.close()
 
 

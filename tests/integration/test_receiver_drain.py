@@ -60,7 +60,9 @@ async def serving(
     listen = f"127.0.0.1:{port}"
     settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)
     tls_files = Tls(settings)
-    running = HttpServer(settings, bound(settings), cast("Any", handler), lambda: tls_files.context, Stats())
+    running = HttpServer(
+        asyncio.get_running_loop(), settings, bound(settings), cast("Any", handler), lambda: tls_files.context, Stats()
+    )
     with contextlib.ExitStack() as stack:
         yield running, handler, lambda: stack.enter_context(contextlib.closing(Client(port)))
 
@@ -113,7 +115,7 @@ def test_a_connection_that_stays_idle_is_closed(drain_delay_s: float, monkeypatc
             client, loop, ahead_s = connect(), asyncio.get_running_loop(), [0.0]
             assert await client.post() == "202"
             moved = SimpleNamespace(time=lambda: loop.time() + ahead_s[0], remove_reader=loop.remove_reader)
-            cast("Any", running)._loop = moved
+            cast("Any", running).loop = moved
             ahead_s[0] += server.LAST_REQUEST_S
             handler.draining = True
             drained, ends = asyncio.create_task(running.drain(100.0)), asyncio.create_task(client.ends())
@@ -167,13 +169,13 @@ def test_a_connection_that_is_cut_before_it_began_to_open_is_closed() -> None:
     async def test() -> None:
         async with serving() as (running, _, _connect):
             ours, theirs = socket.socketpair()
-            running._take(ours, "1.2.3.4")
-            (opening,) = running._connections.all
+            running.take(ours, "1.2.3.4")
+            (opening,) = running.connections
             opening.cut()
             for _ in range(3):
                 await asyncio.sleep(0)
             assert ours.fileno() == -1
-            assert not running._connections.all
+            assert not running.connections
             theirs.close()
             assert await running.drain(WITHIN_S)
 
