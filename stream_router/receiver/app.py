@@ -78,7 +78,7 @@ class App:
             return answers.OVERLOAD
         source = self.sources[request.path]
         try:
-            delivery_id = source.scheme.verify(request.headers, request.body, self._wall_clock())
+            delivery_id = source.verify(request.headers, request.body, self._wall_clock())
             request.connection.known()
             text, request.body = request.body, b""  # what is made of it is kept instead
             events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))

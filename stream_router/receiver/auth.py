@@ -1,22 +1,21 @@
 """Who may send: every scheme over the raw bytes, in constant time, and closed where anything is odd.
 
-A scheme that signs is a row of a table, a `Layout`: where its parts stand in the headers, and what is signed. A scheme
-gives the delivery id (None where the sender gave none) or raises RefusedError. It raises nothing else, whatever the
-headers hold. What else belongs to a scheme: its name (`settings/types.py`), how its secret is read where that is not
-its own text (`secrets.py`) and when it is too weak (`settings/`), how `send` signs, and the template's list.
+A scheme that signs is a row of a table, a `Layout`: where its parts stand in the headers, and what is signed. What else
+belongs to a scheme: its name (`settings/types.py`), when its secret is too weak (`settings/`), how `send` signs, and
+the template's list.
 """
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from stream_router.errors import SettingsError
-from stream_router.receiver import secrets
 from stream_router.receiver.request import Headers
-from stream_router.receiver.secrets import Decode, Secrets
+from stream_router.receiver.secrets import VARIABLE, Decode, Secrets
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import is_loopback
 
@@ -31,6 +30,10 @@ MILLISECONDS_FROM = 10**11
 
 _FIELD = re.compile(r"(\{id\}|\{timestamp\})")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+Verify = Callable[[Headers, bytes, float], str | None]
+"""One way to know a sender: gives the delivery id of headers and body, None where there is none. The time is in epoch
+seconds. Raises RefusedError, and nothing else, whatever the headers hold."""
 
 
 class RefusedError(Exception):
@@ -59,7 +62,7 @@ def delivery_id(headers: Headers, name: str | None) -> str | None:
     return value or None
 
 
-# --- the table
+# --- schemes that sign
 
 
 class Layout(NamedTuple):
@@ -97,7 +100,7 @@ def own_layout(settings: Receiver) -> Layout:
 
     Where the timestamp's header is the signature's, both stand in one, as Stripe has it: `t=1795512600,v1=5257a8…`.
     """
-    identity = _id_header(settings)
+    identity = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     timestamp = _header_name("STREAM_ROUTER_HMAC_TIMESTAMP_HEADER", settings.hmac_timestamp_header)
     header = _header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header) or ""
     template = settings.hmac_template
@@ -117,144 +120,56 @@ def own_layout(settings: Receiver) -> Layout:
     return Layout(header, settings.hmac_prefix, template, timestamp, identity, settings.hmac_algorithm, encode)
 
 
-def _id_header(settings: Receiver) -> str | None:
-    """The delivery id's header, for schemes that have none of their own."""
-    return _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
-
-
 def _header_name(variable: str, name: str | None) -> str | None:
     if name is not None and not _TOKEN.fullmatch(name):
         raise SettingsError(f"{variable}: is no HTTP header's name; use letters, digits and hyphens")
     return name.lower() if name else None
 
 
-LAYOUTS: dict[str, tuple[Callable[[Receiver], Layout], Decode]] = {
-    "expert": (lambda _: EXPERT, secrets.plain),
-    "standard-webhooks": (lambda _: STANDARD_WEBHOOKS, secrets.standard_webhooks),
-    "hmac": (own_layout, secrets.plain),
-}
-"""The schemes that sign: their layout, and how a secret becomes a key."""
-TOKENS: dict[str, Decode] = {"bearer": secrets.bearer, "basic": secrets.basic}
-"""The schemes that send the secret itself, and how it becomes what is compared."""
-SCHEMES = (*LAYOUTS, *TOKENS, "none")
-"""Every scheme there is. What is not here is refused."""
+def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
+    """A body signed with a shared secret, as the layout has it, at most so long ago or ahead."""
+    before, after = (_FIELD.split(part) for part in own.template.split("{body}"))
+    macs: dict[bytes, hmac.HMAC] = {}
 
-
-# --- the checks
-
-
-class Scheme(Protocol):
-    """One way to know a sender."""
-
-    def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None: ...
-
-
-class Signed:
-    """A body signed with a shared secret, as the layout has it."""
-
-    def __init__(self, layout: Layout, keys: Secrets, window_s: int) -> None:
-        self._layout = layout
-        self._keys = keys
-        self._window_s = window_s
-        before, after = layout.template.split("{body}")
-        self._before, self._after = _FIELD.split(before), _FIELD.split(after)
-        self._macs: dict[bytes, hmac.HMAC] = {}
-        self._signs_id = "{id}" in layout.template
-        self._in_one_header = layout.timestamp_header == layout.header
-
-    def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
-        """The delivery id of a body whose signature is good and fresh."""
-        layout = self._layout
-        if layout.other is not None and layout.header not in headers:
-            layout = layout.other
+    def verify(headers: Headers, body: bytes, now_s: float) -> str | None:
+        layout = own.other if own.other is not None and own.header not in headers else own
         identity = delivery_id(headers, layout.id_header)
-        if self._signs_id and identity is None:
+        if identity is None and "{id}" in layout.template:
             raise RefusedError(BAD_SIGNATURE)
         value = single(headers, layout.header)
-        if self._in_one_header:
+        if layout.timestamp_header == layout.header:
             timestamp, found = _taken_apart(value)
         else:
             timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
             found = value.split(" ") if layout.many else [value]
-        signatures = self._signatures(found)
-        before, after = _filled(self._before, identity, timestamp), _filled(self._after, identity, timestamp)
+        signatures = _signatures(layout, found)
+        fields = {"{id}": identity or "", "{timestamp}": timestamp}
+        text = b"%b%b%b" % (
+            "".join([fields.get(piece, piece) for piece in before]).encode(),
+            body,
+            "".join([fields.get(piece, piece) for piece in after]).encode(),
+        )
         good = False
-        for key in self._keys.live:
+        for key in keys.live:
             # What depends on the key alone is hashed once.
-            mac = (self._macs.get(key) or self._macs.setdefault(key, hmac.new(key, None, layout.algorithm))).copy()
-            mac.update(before + body + after)
+            mac = (macs.get(key) or macs.setdefault(key, hmac.new(key, None, layout.algorithm))).copy()
+            mac.update(text)
             expected = layout.encode(mac.digest()).encode()
             for signature in signatures:
                 good |= hmac.compare_digest(signature, expected)
         if not good:
             raise RefusedError(BAD_SIGNATURE)
-        if layout.timestamp_header and abs(now_s - _seconds(timestamp)) > self._window_s:
+        if layout.timestamp_header and abs(now_s - _seconds(timestamp)) > window_s:
             raise RefusedError(STALE)
         return identity
 
-    def _signatures(self, found: list[str]) -> list[bytes]:
-        """The signatures of a header as bytes, without their prefix; hex in lower case."""
-        prefix, in_hex = self._layout.prefix, self._layout.encode is bytes.hex
-        bare = []
-        for text in found[:MAX_SIGNATURES]:
-            if text.startswith(prefix):
-                signature = text[len(prefix) :]
-                bare.append((signature.lower() if in_hex else signature).encode())
-        return bare
+    return verify
 
 
-class Token:
-    """A secret sent as it is: `bearer` and `basic`. Compared by digest, so that its length does not show."""
-
-    def __init__(self, kind: str, tokens: Secrets, id_header: str | None) -> None:
-        self._kind, self._tokens, self._id_header = kind, tokens, id_header
-
-    def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
-        """The delivery id of a request that carries a live secret. The body is not looked at."""
-        kind, _, value = single(headers, "authorization").partition(" ")
-        if kind.lower() != self._kind:
-            raise RefusedError(BAD_SIGNATURE)
-        presented = secrets.digest(self._plain(value.strip()))
-        good = False
-        for token in self._tokens.live:
-            good |= hmac.compare_digest(presented, token)
-        if not good:
-            raise RefusedError(BAD_SIGNATURE)
-        return delivery_id(headers, self._id_header)
-
-    def _plain(self, value: str) -> bytes:
-        if self._kind == "bearer":
-            return value.encode()
-        try:
-            plain = base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise RefusedError(BAD_SIGNATURE) from None
-        if in_base64(plain) != value:
-            # Bits that no text stands for: another spelling of the same bytes, which no honest client sends.
-            raise RefusedError(BAD_SIGNATURE)
-        return plain
-
-
-class Anyone:
-    """No check at all; `make` allows it on loopback only."""
-
-    def __init__(self, id_header: str | None) -> None:
-        self._id_header = id_header
-
-    def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
-        """The delivery id, where a header for it is set."""
-        return delivery_id(headers, self._id_header)
-
-
-def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
-    """A part of what the sender signed, before or behind the body."""
-    text = ""
-    for piece in pieces:
-        if piece == "{id}":
-            text += identity or ""
-        else:
-            text += timestamp if piece == "{timestamp}" else piece
-    return text.encode()
+def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
+    """The signatures of a header as bytes, without their prefix; hex in lower case."""
+    bare = [text.removeprefix(layout.prefix) for text in found[:MAX_SIGNATURES] if text.startswith(layout.prefix)]
+    return [(text.lower() if layout.encode is bytes.hex else text).encode() for text in bare]
 
 
 def _taken_apart(value: str) -> tuple[str, list[str]]:
@@ -274,20 +189,93 @@ def _seconds(timestamp: str) -> float:
     return value / 1000 if value >= MILLISECONDS_FROM else float(value)
 
 
-def make(settings: Receiver) -> tuple[Scheme, Secrets | None]:
+# --- schemes that send the secret as it is
+
+
+def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
+    """`bearer` and `basic`. Compared by digest, so that not even a length shows. The body is not looked at."""
+
+    def verify(headers: Headers, *_body_and_time: object) -> str | None:
+        given, _, value = single(headers, "authorization").partition(" ")
+        if given.lower() != kind:
+            raise RefusedError(BAD_SIGNATURE)
+        plain = value.strip().encode()
+        if kind == "basic":
+            try:
+                plain = base64.b64decode(value.strip(), validate=True)
+            except (binascii.Error, ValueError):
+                raise RefusedError(BAD_SIGNATURE) from None
+            if in_base64(plain) != value.strip():
+                # Bits that no text stands for: another spelling of the same bytes, which no honest client sends.
+                raise RefusedError(BAD_SIGNATURE)
+        presented, good = hashlib.sha256(plain).digest(), False
+        for token in tokens.live:
+            good |= hmac.compare_digest(presented, token)
+        if not good:
+            raise RefusedError(BAD_SIGNATURE)
+        return delivery_id(headers, id_header)
+
+    return verify
+
+
+# --- how a secret becomes what is compared, and the tables
+
+
+def _standard_webhooks(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key or not text.startswith("whsec_"):
+        raise SettingsError(f"{VARIABLE}: a secret is not whsec_<base64>; give it as the sender shows it")
+    return key
+
+
+def _basic(text: str) -> bytes:
+    if ":" not in text:
+        raise SettingsError(f"{VARIABLE}: a secret is not user:password; give both, joined by a colon")
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _bearer(text: str) -> bytes:
+    if not text.isascii():
+        raise SettingsError(f"{VARIABLE}: a token holds a character that no HTTP header can carry; use ASCII")
+    return hashlib.sha256(text.encode()).digest()
+
+
+LAYOUTS: dict[str, tuple[Callable[[Receiver], Layout], Decode]] = {
+    "expert": (lambda _: EXPERT, str.encode),
+    "standard-webhooks": (lambda _: STANDARD_WEBHOOKS, _standard_webhooks),
+    "hmac": (own_layout, str.encode),
+}
+"""The schemes that sign: their layout, and how a secret becomes a key."""
+TOKENS: dict[str, Decode] = {"bearer": _bearer, "basic": _basic}
+"""The schemes that send the secret itself, and how it becomes what is compared."""
+SCHEMES = (*LAYOUTS, *TOKENS, "none")
+"""Every scheme there is. What is not here is refused."""
+
+
+def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
     """The scheme that the settings ask for, and its secrets (to follow them). Raises SettingsError."""
     name = settings.webhook_scheme or ""
-    if name not in SCHEMES:
-        raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: is not set; choose one of {', '.join(SCHEMES)}")
     if name in LAYOUTS:
         layout, decode = LAYOUTS[name]
-        live = secrets.of(settings, decode)
-        return Signed(layout(settings), live, settings.replay_window_s), live
+        live = _secrets(settings, decode)
+        return signed(layout(settings), live, settings.replay_window_s), live
+    id_header = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     if name in TOKENS:
-        live = secrets.of(settings, TOKENS[name])
-        return Token(name, live, _id_header(settings)), live
+        live = _secrets(settings, TOKENS[name])
+        return sent(name, live, id_header), live
+    if name != "none":
+        raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: is not set; choose one of {', '.join(SCHEMES)}")
     if not is_loopback(settings.listen):
         raise SettingsError(
             "STREAM_ROUTER_WEBHOOK_SCHEME: none is for loopback only; choose a scheme, or listen on 127.0.0.1"
         )
-    return Anyone(_id_header(settings)), None
+    return lambda headers, *_body_and_time: delivery_id(headers, id_header), None
+
+
+def _secrets(settings: Receiver, decode: Decode) -> Secrets:
+    weak = settings.weak_secrets == "allow"
+    text, scheme = settings.webhook_secrets.get_secret_value(), settings.webhook_scheme or ""
+    return Secrets(text, decode, settings.aws_region, scheme=scheme, weak=weak)

@@ -14,7 +14,6 @@ from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, session, target
 from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
-from stream_router.receiver.auth import Token
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import OURS
 from stream_router.settings.reading import of_aws
@@ -54,7 +53,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
 
 def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None:
     """Raises SettingsError where a secret would come over the network as it is, for anyone to read."""
-    if settings.in_the_clear and any(isinstance(source.scheme, Token) for source in served.values()):
+    if settings.in_the_clear and any(source.scheme in SENDS_ITS_SECRET for source in served.values()):
         raise SettingsError(
             f"STREAM_ROUTER_TLS_CERT: is not set, and {' and '.join(SENDS_ITS_SECRET)} send their secret as it is; set "
             "TLS, or STREAM_ROUTER_TRUSTED_PROXIES where a proxy in front of the receiver ends it"

@@ -1,8 +1,5 @@
 """The webhook secrets: all of them live at once, read from the setting itself, or from where they are kept."""
 
-import base64
-import binascii
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,7 +7,6 @@ from collections.abc import Callable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.settings import secrets as kept
-from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
 log = logging.getLogger(__name__)
@@ -102,45 +98,3 @@ class Secrets:
             if not self._weak and (weakness := weakness_of_one(line, self._scheme)):
                 raise SettingsError(f"{VARIABLE}: {weakness}")
         return tuple(self._decode(line) for line in found)
-
-
-def digest(text: bytes) -> bytes:
-    """What bearer and basic compare instead of the secrets themselves, so that not even a length shows."""
-    return hashlib.sha256(text).digest()
-
-
-def plain(text: str) -> bytes:
-    """A secret that is a key as it stands."""
-    return text.encode()
-
-
-def standard_webhooks(text: str) -> bytes:
-    """The key of a `whsec_` secret."""
-    try:
-        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not key or not text.startswith("whsec_"):
-        raise SettingsError(f"{VARIABLE}: a secret is not whsec_<base64>; give it as the sender shows it")
-    return key
-
-
-def basic(text: str) -> bytes:
-    """User and password."""
-    if ":" not in text:
-        raise SettingsError(f"{VARIABLE}: a secret is not user:password; give both, joined by a colon")
-    return digest(text.encode())
-
-
-def bearer(text: str) -> bytes:
-    """A token."""
-    if not text.isascii():
-        raise SettingsError(f"{VARIABLE}: a token holds a character that no HTTP header can carry; use ASCII")
-    return digest(text.encode())
-
-
-def of(settings: Receiver, decode: Decode) -> Secrets:
-    """The secrets that the settings give. Raises SettingsError."""
-    weak = settings.weak_secrets == "allow"
-    text, scheme = settings.webhook_secrets.get_secret_value(), settings.webhook_scheme or ""
-    return Secrets(text, decode, settings.aws_region, scheme=scheme, weak=weak)

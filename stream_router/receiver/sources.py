@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from stream_router.envelope import valid_traceparent
 from stream_router.errors import SettingsError
 from stream_router.receiver import auth
-from stream_router.receiver.auth import Scheme
+from stream_router.receiver.auth import Verify
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.request import Headers
 from stream_router.receiver.secrets import Secrets
@@ -25,15 +25,15 @@ class Source(NamedTuple):
     """One way in: how its sender is known, and what becomes of its bodies. `name` is "" for the environment's."""
 
     name: str
-    scheme: Scheme
-    is_expert: bool
+    scheme: str
+    verify: Verify
     secrets: Secrets | None
     intake: Intake
 
     def says(self, headers: Headers) -> tuple[str, str, str]:
         """What the headers tell: content type, event type where this source's is looked at, trace context."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
-        event_type = headers.get("x-nexus-event-type") if self.is_expert else ""
+        event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
         traces = headers.get_all("traceparent")
         trace = valid_traceparent(traces[0]) if len(traces) == 1 else ""
@@ -76,7 +76,7 @@ def _named(settings: Receiver, source: Posted) -> Source:
 
 
 def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
-    scheme, live = auth.make(settings)
-    is_expert = settings.webhook_scheme == "expert"
-    intake = Intake(settings, source=name, takes_xml=takes_xml or is_expert)
-    return Source(name, scheme, is_expert, live, intake)
+    verify, live = auth.make(settings)
+    scheme = settings.webhook_scheme or ""
+    intake = Intake(settings, source=name, takes_xml=takes_xml or scheme == "expert")
+    return Source(name, scheme, verify, live, intake)

@@ -31,16 +31,10 @@ FORGED_IN_ALL = 100_000
 def accepted(scheme: str, headers: dict[str, Any], body: bytes, now_s: float = known.NOW_S) -> bool:
     """Whether a request is let in. Anything but RefusedError escapes, and fails the test."""
     try:
-        SCHEMES[scheme][0].verify(Headers(headers), body, now_s)
+        SCHEMES[scheme][0](Headers(headers), body, now_s)
     except RefusedError:
         return False
     return True
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_right_request_is_let_in(scheme: str) -> None:
-    """The requests that are mutated below are good ones."""
-    assert accepted(scheme, SCHEMES[scheme][1], known.BODY)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -99,6 +93,7 @@ def forge(scheme: str, rounds: int, seed: int) -> int:
     dice = random.Random(seed)
     good = SCHEMES[scheme][1]
     tried = 0
+    assert accepted(scheme, good, known.BODY)
     for _ in range(rounds):
         headers, body = dict(good), known.BODY
         if dice.random() < 0.2:

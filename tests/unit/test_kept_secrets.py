@@ -9,7 +9,7 @@ from stream_router.aws import secret_store
 from stream_router.consumer.supervisor import java
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import SettingsError
-from stream_router.receiver.secrets import Secrets, plain
+from stream_router.receiver.secrets import Secrets
 from stream_router.send.signing import first_secret
 from stream_router.settings import secrets
 from stream_router.settings.consumer import Consumer
@@ -92,7 +92,7 @@ def test_key_value_pairs_are_no_secret(
     monkeypatch.setattr(secret_store, "fetch", lambda *_: document)
     (tmp_path / "pairs").write_text(document)
     where = f"{where}{tmp_path / 'pairs'}" if where == "file:" else where
-    for read in (lambda: secrets.text(SecretStr(where), "KEY", region="eu-west-1"), lambda: Secrets(where, plain)):
+    for read in (lambda: secrets.text(SecretStr(where), "KEY", region="eu-west-1"), lambda: Secrets(where, str.encode)):
         with pytest.raises(SettingsError, match=r"where it points stands a JSON document, not .*Plaintext") as refused:
             read()
         assert "\n" not in str(refused.value)

@@ -3,17 +3,15 @@
 import base64
 import hashlib
 import hmac
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.receiver import auth, request
+from stream_router.receiver import auth
 from stream_router.receiver.auth import RefusedError
 from stream_router.receiver.request import Headers as RequestHeaders
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import Scheme
 from tests.receiver_kit import KEY, Headers
 
 NOW_S = 1_780_000_000.0
@@ -22,7 +20,7 @@ BODY = b'{"a":1}'
 WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
 
-def verifier(**settings: Any) -> auth.Scheme:
+def verifier(**settings: Any) -> auth.Verify:
     made, _ = auth.make(
         Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, "weak_secrets": "allow", **settings})
     )
@@ -48,22 +46,21 @@ def standard(body: bytes = BODY, stamp: str = STAMP, identity: str = "msg_1") ->
     return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"}
 
 
-def refusal(made: auth.Scheme, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
+def refusal(made: auth.Verify, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
     with pytest.raises(RefusedError) as caught:
-        made.verify(Headers(headers), body, now_s)
+        made(Headers(headers), body, now_s)
     return caught.value.code
 
 
 def test_expert_takes_a_signed_delivery_and_its_id() -> None:
-    """CXone Expert's signature over `timestamp.body` is known, and its delivery id is the delivery's."""
-    assert verifier(webhook_scheme="expert").verify(Headers(expert()), BODY, NOW_S) == "d-1"
+    """CXone Expert's signature over `timestamp.body` is known, and its delivery id is the delivery's.
 
-
-def test_expert_without_a_delivery_id_is_a_delivery_without_one() -> None:
-    """Expert does not sign the delivery id, so its absence makes nobody suspect."""
-    headers = expert()
+    It does not sign that id, so its absence makes nobody suspect.
+    """
+    made, headers = verifier(webhook_scheme="expert"), expert()
+    assert made(Headers(headers), BODY, NOW_S) == "d-1"
     del headers["X-Nexus-Delivery-Id"]
-    assert verifier(webhook_scheme="expert").verify(Headers(headers), BODY, NOW_S) is None
+    assert made(Headers(headers), BODY, NOW_S) is None
 
 
 def test_standard_webhooks_takes_any_good_signature_of_a_list() -> None:
@@ -71,14 +68,7 @@ def test_standard_webhooks_takes_any_good_signature_of_a_list() -> None:
     headers = standard()
     headers["webhook-signature"] = f"v1a,AAAA v1,bm90IGl0 {headers['webhook-signature']}"
     made = verifier(webhook_scheme="standard-webhooks", webhook_secrets=WHSEC)
-    assert made.verify(Headers(headers), BODY, NOW_S) == "msg_1"
-
-
-def test_standard_webhooks_needs_its_id() -> None:
-    """The id is signed, so a request without it is refused."""
-    headers = standard()
-    del headers["webhook-id"]
-    assert refusal(verifier(webhook_scheme="standard-webhooks", webhook_secrets=WHSEC), headers) == "bad_signature"
+    assert made(Headers(headers), BODY, NOW_S) == "msg_1"
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
@@ -98,16 +88,9 @@ def test_hmac_follows_its_settings(algorithm: str, encoding: str) -> None:
     signed = mac(f"v0:{STAMP}:id-7:".encode() + BODY, algorithm=algorithm)
     text = signed.hex() if encoding == "hex" else base64.b64encode(signed).decode()
     headers: dict[str, Any] = {"X-Sig": f"v0={text}", "X-When": STAMP, "X-Id": "id-7"}
-    assert made.verify(Headers(headers), BODY, NOW_S) == "id-7"
+    assert made(Headers(headers), BODY, NOW_S) == "id-7"
     assert refusal(made, {**headers, "X-Sig": text}) == "bad_signature"
     assert refusal(made, {**headers, "X-Id": "id-8"}) == "bad_signature"
-
-
-def test_hmac_over_the_body_alone_is_the_default() -> None:
-    """With nothing set, the hex HMAC-SHA256 of the body in `x-signature`, in either case of its digits."""
-    made = verifier(webhook_scheme="hmac")
-    assert made.verify(Headers({"X-Signature": mac(BODY).hex()}), BODY, NOW_S) is None
-    assert made.verify(Headers({"X-Signature": mac(BODY).hex().upper()}), BODY, NOW_S) is None
 
 
 @pytest.mark.parametrize("stamp", [NOW_S - 301, NOW_S + 301])
@@ -119,7 +102,7 @@ def test_a_good_signature_outside_the_window_is_stale(stamp: float) -> None:
 @pytest.mark.parametrize("stamp", [NOW_S - 299, NOW_S + 299, NOW_S * 1000])
 def test_inside_the_window_it_is_fresh(stamp: float) -> None:
     """Seconds and milliseconds are both understood."""
-    assert verifier(webhook_scheme="expert").verify(Headers(expert(stamp=str(int(stamp)))), BODY, NOW_S) == "d-1"
+    assert verifier(webhook_scheme="expert")(Headers(expert(stamp=str(int(stamp)))), BODY, NOW_S) == "d-1"
 
 
 @pytest.mark.parametrize("stamp", ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"])
@@ -154,8 +137,8 @@ def branded(name: str, body: bytes = BODY) -> dict[str, Any]:
 def test_standard_webhooks_under_svix_s_own_names() -> None:
     """Svix sends the same three under `svix-…`; one set may not lend the other a header."""
     made = verifier(webhook_scheme="standard-webhooks", webhook_secrets=f"whsec_{SECRET}")
-    assert made.verify(Headers(branded("svix")), BODY, NOW_S) == "msg_1"
-    assert made.verify(Headers(branded("webhook")), BODY, NOW_S) == "msg_1"
+    assert made(Headers(branded("svix")), BODY, NOW_S) == "msg_1"
+    assert made(Headers(branded("webhook")), BODY, NOW_S) == "msg_1"
     mixed = {**branded("svix"), "webhook-signature": branded("webhook", b"other")["webhook-signature"]}
     assert refusal(made, mixed) == "bad_signature"
     for missing in branded("svix"):
@@ -177,7 +160,7 @@ def test_timestamp_and_signatures_in_one_header() -> None:
     stamp = int(NOW_S)
     good = mac(f"{stamp}.".encode() + BODY).hex()
     for value in (f"t={stamp},v1={good}", f"t={stamp},v1={'0' * 64},v1={good},v0=x", f"v1={good}, t={stamp}"):
-        assert made.verify(Headers({"Stripe-Signature": value}), BODY, NOW_S) is None
+        assert made(Headers({"Stripe-Signature": value}), BODY, NOW_S) is None
     for value in (f"v1={good}", f"t={stamp}", f"t={stamp},t={stamp},v1={good}", f"t={stamp + 1},v1={good}", good, ""):
         assert refusal(made, {"Stripe-Signature": value}) == "bad_signature"
     old = stamp - 301
@@ -188,13 +171,13 @@ def test_timestamp_and_signatures_in_one_header() -> None:
 def test_every_live_secret_is_good() -> None:
     """Two secrets are live while one replaces the other."""
     for secrets in (f"{KEY},new", f"new, {KEY} "):
-        assert verifier(webhook_scheme="expert", webhook_secrets=secrets).verify(Headers(expert()), BODY, NOW_S)
+        assert verifier(webhook_scheme="expert", webhook_secrets=secrets)(Headers(expert()), BODY, NOW_S)
 
 
 def test_bearer_takes_its_token_only() -> None:
     """The token is compared whole."""
     made = verifier(webhook_scheme="bearer")
-    assert made.verify(Headers({"Authorization": f"bearer {KEY}"}), BODY, NOW_S) is None
+    assert made(Headers({"Authorization": f"bearer {KEY}"}), BODY, NOW_S) is None
     for value in (KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "", f"Basic {KEY}"):
         assert refusal(made, {"Authorization": value}) == "bad_signature"
 
@@ -203,7 +186,7 @@ def test_basic_takes_user_and_password_only() -> None:
     """Anything that is not their base64 is refused, broken base64 included."""
     made = verifier(webhook_scheme="basic", webhook_secrets="user:pass:word")
     good = base64.b64encode(b"user:pass:word").decode()
-    assert made.verify(Headers({"Authorization": f"Basic {good}"}), BODY, NOW_S) is None
+    assert made(Headers({"Authorization": f"Basic {good}"}), BODY, NOW_S) is None
     respelled = "dXNlcjpwYXNzOndvcmR="
     assert base64.b64decode(respelled) == base64.b64decode(good)
     for value in (f"Basic {respelled}", good, f"Basic {good[:-2]}", "Basic ====", "Basic é", f"Bearer {good}"):
@@ -220,7 +203,7 @@ def test_none_is_refused_beyond_loopback(listen: str) -> None:
 @pytest.mark.parametrize("listen", ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80"])
 def test_none_is_taken_on_loopback(listen: str) -> None:
     """On loopback anyone is let in."""
-    assert verifier(webhook_scheme="none", listen=listen).verify(Headers({}), BODY, NOW_S) is None
+    assert verifier(webhook_scheme="none", listen=listen)(Headers({}), BODY, NOW_S) is None
 
 
 @pytest.mark.parametrize(
@@ -258,41 +241,6 @@ def test_settings_that_would_let_anyone_in_are_refused_without_quoting_a_secret(
         assert secret not in text
 
 
-def test_a_secrets_file_is_followed(tmp_path: Path) -> None:
-    """A secret that leaves the file is refused after two looks, one that comes in is taken; no restart.
-
-    Two, because a file that is being written would be cut at the first.
-    """
-    path = tmp_path / "secrets"
-    path.write_text(f"{KEY}\n")
-    settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}")
-    made, live = auth.make(settings)
-    assert live is not None
-    path.write_text("another secret of some length\n")
-    assert not live.refresh()
-    assert made.verify(Headers(expert()), BODY, NOW_S) == "d-1"
-    assert live.refresh()
-    assert refusal(made, expert()) == "bad_signature"
-    path.write_text(f"another secret of some length\n{KEY}\n")
-    assert [live.refresh(), live.refresh()] == [False, True]
-    assert made.verify(Headers(expert()), BODY, NOW_S) == "d-1"
-
-
-@pytest.mark.parametrize("broken", ["", "\n \n", None])
-def test_a_secrets_file_that_cannot_be_used_changes_nothing(tmp_path: Path, broken: str | None) -> None:
-    """A file that is gone or empty for a moment (it is being replaced) locks nobody out, and lets nobody in."""
-    path = tmp_path / "secrets"
-    path.write_text(KEY)
-    made, live = auth.make(Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}"))
-    assert live is not None
-    if broken is None:
-        path.unlink()
-    else:
-        path.write_text(broken)
-    assert not live.refresh()
-    assert made.verify(Headers(expert()), BODY, NOW_S) == "d-1"
-
-
 def test_no_repr_shows_a_secret() -> None:
     """Whatever prints a verifier, its secrets or the settings shows none of them."""
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=KEY)
@@ -300,11 +248,6 @@ def test_no_repr_shows_a_secret() -> None:
     shown = f"{made!r} {live!r} {settings!r} {settings}"
     assert KEY not in shown
     assert hashlib.sha256(KEY.encode()).hexdigest() not in shown
-
-
-def test_every_scheme_of_the_settings_is_in_the_one_table() -> None:
-    """A scheme that only the settings know would else be checked in some other scheme's way."""
-    assert set(auth.SCHEMES) == set(get_args(Scheme))
 
 
 def test_a_scheme_that_is_in_no_table_is_refused() -> None:
@@ -317,17 +260,10 @@ def test_a_scheme_that_is_in_no_table_is_refused() -> None:
 def test_a_second_copy_of_a_header_is_seen_whatever_is_in_it() -> None:
     """A proxy may read the first, somebody else the second: both there is 401, also where one is no text."""
     fields = [(name.encode(), str(value).encode()) for name, value in expert().items()]
-    assert verifier(webhook_scheme="expert").verify(RequestHeaders(fields), BODY, NOW_S) == "d-1"
+    assert verifier(webhook_scheme="expert")(RequestHeaders(fields), BODY, NOW_S) == "d-1"
     fields.append((b"X-Nexus-Signature-256", b"\xff\xfe"))
     with pytest.raises(RefusedError):
-        verifier(webhook_scheme="expert").verify(RequestHeaders(fields), BODY, NOW_S)
-
-
-def test_a_long_name_of_a_header_is_read_and_not_remembered() -> None:
-    """Anybody may send a thousand of 16 KiB each, which would stay in memory for as long as the receiver runs."""
-    name = b"X-" + b"a" * 5_000
-    assert RequestHeaders([(name, b"1")]).get(name.decode().lower()) == "1"
-    assert max(map(len, request._KEYS)) < 100
+        verifier(webhook_scheme="expert")(RequestHeaders(fields), BODY, NOW_S)
 
 
 @pytest.mark.parametrize("space", [b" ", b"\t", b" \t "])
@@ -335,5 +271,5 @@ def test_spaces_behind_a_value_are_no_part_of_it(space: bytes) -> None:
     """RFC 9110, 5.5; llhttp leaves them there: a good delivery would be answered 401, which is final for its sender."""
     fields = [(name.encode(), str(value).encode() + space) for name, value in expert().items()]
     read = RequestHeaders(fields)
-    assert verifier(webhook_scheme="expert").verify(read, BODY, NOW_S) == "d-1"
+    assert verifier(webhook_scheme="expert")(read, BODY, NOW_S) == "d-1"
     assert read.get("x-nexus-timestamp") == STAMP

@@ -452,7 +452,7 @@ class Batcher:
 def app_of(batcher: Batcher, stats: Stats) -> App:
     source: Any = SimpleNamespace(
         name="",
-        scheme=SimpleNamespace(verify=lambda *_: None),
+        verify=lambda *_: None,
         says=lambda _: ("", "", ""),
         intake=SimpleNamespace(events=lambda _: []),
     )
