@@ -1,6 +1,5 @@
 """The command line as an operator meets it: help everywhere, one line where something is wrong, 78 for settings."""
 
-import io
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from stream_router import cli
-from stream_router.errors import EX_CONFIG, SettingsError
+from stream_router.errors import EX_CONFIG
 from stream_router.operate import setup
 
 ROOT = str(Path(__file__).parents[2])
@@ -33,16 +32,6 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
-
-
-def test_a_character_that_the_terminal_lacks_is_written_as_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dlq show --payload` where the locale is Latin-1: an emoji of a customer's is no error."""
-    written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1"))
-    monkeypatch.setattr(cli, "app", lambda: typer.echo("Zoë \N{GRINNING FACE}"))
-    monkeypatch.setattr(sys, "argv", ["stream-router"])
-    cli.main()
-    assert written.getvalue() == b"Zo\xeb \\U0001f600\n"
 
 
 def _redirected(folder: Path, how: str, app: str) -> int:
@@ -114,20 +103,6 @@ def test_a_wrong_setting_is_one_line_and_78(
     assert said.err.count("\n") == 1
 
 
-def test_all_that_is_wrong_is_said_a_line_each(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Who mends one setting does not learn of the next one by the next start."""
-
-    def refuse() -> None:
-        raise SettingsError("A: is wrong; mend it\nB: is  wrong\ttoo; mend it")
-
-    monkeypatch.setattr(cli, "app", refuse)
-    assert _main(monkeypatch) == EX_CONFIG
-    said = capsys.readouterr().err
-    assert said == "stream-router: A: is wrong; mend it\nstream-router: B: is wrong too; mend it\n"
-
-
 def _boom(*_: Any, **__: Any) -> int:
     raise RuntimeError("something\nbroke")
 
@@ -170,30 +145,6 @@ def test_ctrl_c_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the one who mends it."""
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(setup, "run", _boom)
-    monkeypatch.setattr(sys, "argv", ["stream-router", "--debug", "setup"])
-    with pytest.raises(RuntimeError, match="broke"):
-        cli.main()
-
-
-def test_the_status_is_what_the_command_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0 or 1 of the part that did the work."""
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(setup, "run", lambda *_, **__: 1)
-    assert _main(monkeypatch, "setup", "--plan") == 1
-
-
-def test_the_console_scripts_are_installed() -> None:
-    """Both of setup.cfg: the operator's and the daemon's."""
-    folder = Path(sys.executable).parent
-    assert (folder / "stream-router-shard").exists()
-    done = subprocess.run([folder / "stream-router", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("stream-router ")
-
-
 @pytest.mark.parametrize("words", [["--version"], ["--debug", "--version"]])
 def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: Path, words: list[str]) -> None:
     """As one that lacks a jar: without typer nothing of the command can run. With --debug the traceback is shown."""
@@ -207,14 +158,3 @@ def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: 
         assert done.returncode == EX_CONFIG
         assert done.stderr.startswith("stream-router: this installation is not whole (there is no typer)")
         assert done.stderr.count("\n") == 1
-
-
-def test_mask_of_a_file_that_is_not_there_is_one_line_and_exit_1(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No usage box: the file, what is wrong with it, what to give."""
-    monkeypatch.chdir(tmp_path)
-    assert _main(monkeypatch, "mask", "--policy", "default", "nope.json") == 1
-    told = " ".join("".join(capsys.readouterr()).split())
-    assert "nope.json: cannot be read" in told
-    assert "Usage" not in told

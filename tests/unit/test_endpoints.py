@@ -50,12 +50,6 @@ def test_a_v2_bus_has_a_host_of_its_account(operation: str) -> None:
     assert (found.url, found.service) == (f"https://123456789012.eventsv2.us-east-1.amazonaws.com/{path}", "events")
 
 
-def test_an_object_goes_into_its_bucket_by_the_path() -> None:
-    """A bucket's name with a dot fits no certificate as a host."""
-    found = endpoints.put_object(endpoints.session("eu-central-1"), "a.bucket")
-    assert found[:2] == ("https://s3.eu-central-1.amazonaws.com/a.bucket/", "s3")
-
-
 @pytest.mark.parametrize(
     ("region", "service", "dual_stack", "host"),
     [
@@ -84,13 +78,3 @@ def test_an_endpoint_that_is_set_is_taken_as_it_stands(monkeypatch: pytest.Monke
     assert _url(REGION, "sqs") == "http://127.0.0.1:1/"
     assert endpoints.put_object(endpoints.session(REGION), "b").url == f"{base}/b/"
     assert endpoints.v2_target(endpoints.session(REGION), V2_BUS, "PutEvents").url.startswith(f"{base}/service/")
-
-
-@pytest.mark.parametrize("region", [REGION, GOV, CHINA, "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1"])
-@pytest.mark.parametrize("dual_stack", ["false", "true"])
-def test_aws_s_own_endpoint_is_known_in_every_partition(
-    monkeypatch: pytest.MonkeyPatch, region: str, dual_stack: str
-) -> None:
-    """Else it would pass for an emulator, of which other things are asked."""
-    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", dual_stack)
-    assert endpoints.is_aws(_url(region, "kinesis"))

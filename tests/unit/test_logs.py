@@ -78,31 +78,6 @@ def test_whatever_a_line_holds_it_is_one_line(
         assert json.loads(line)["spill"] == strange
 
 
-def test_of_an_exception_the_place_is_logged_and_never_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could quote an event."""
-    stderr = captured(monkeypatch)
-    start_logging("INFO")
-    try:
-        json.loads('{"name": Anna}')
-        raise AssertionError
-    except ValueError:
-        logging.getLogger("x").exception("a request failed")
-    (line,) = map(json.loads, stderr.getvalue().splitlines())
-    assert (line["exception"][0], line["exception"][1].split()[-1]) == (
-        "JSONDecodeError",
-        "test_of_an_exception_the_place_is_logged_and_never_the_text",
-    )
-    assert "Anna" not in stderr.getvalue()
-
-
-def test_text_is_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time, level, message, and what else there is."""
-    stderr = captured(monkeypatch)
-    start_logging("INFO", "text")
-    logging.getLogger("x").error("m", extra={"event": "e", "bus": "b", "n": 3})
-    assert stderr.getvalue()[8:] == " ERROR    m  bus=b  n=3\n"
-
-
 @pytest.mark.parametrize(
     ("log_format", "terminal", "no_color", "begins"),
     [
@@ -199,16 +174,6 @@ def test_a_line_that_was_cut_spoils_no_other(full: Pipe, monkeypatch: pytest.Mon
     assert json.loads(full.read(2)[1])["message"] == "whole"
 
 
-def test_a_log_whose_reader_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nobody left to tell."""
-    other_end, write = os.pipe()
-    os.close(other_end)
-    with os.fdopen(write, "w") as stderr:
-        monkeypatch.setattr(sys, "stderr", stderr)
-        start_logging("INFO")
-        logging.getLogger("x").error("m")
-
-
 def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
     """Standard error may be a file of its own."""
     with Path("/dev/full").open("w") as full_disk:
@@ -227,11 +192,3 @@ def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
     assert (seldom(), seldom()) == (True, False)
     seldom.over()
     assert seldom()
-
-
-def test_names_that_others_chose_are_said_once_and_twenty_of_them() -> None:
-    """A sender who makes up names fills no log."""
-    to_be_said = log.SaidOnce()
-    assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")
-    assert (to_be_said("call Anna"), to_be_said("call Bob")) == ("(not shown: no name)", "")
-    assert len(list(filter(None, (to_be_said(f"type-{number}") for number in range(100))))) == 18

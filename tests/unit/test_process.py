@@ -8,17 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from stream_router import process
 from stream_router.consumer.state_dir import LIVES, StateDir
 from stream_router.errors import SettingsError
-from stream_router.process import FAILPOINTS_VARIABLE, Rewritten, backoff_s, iso, write_whole
-from stream_router.settings.reading import load, warn
-from stream_router.settings.receiver import Receiver
-from tests.environment import RECEIVER, given
+from stream_router.process import Rewritten, backoff_s, write_whole
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -34,14 +30,6 @@ def ended(program: str, *words: str, **environment: str) -> subprocess.Completed
 def test_a_wait_doubles_up_to_its_bound_and_chance_takes_a_share(failures: int, longest_s: float) -> None:
     """A failure that lasts for days overflows nothing."""
     assert [backoff_s(failures, 0.5, 30.0, share) for share in (1.0, 0.5, 0.0)] == [longest_s, longest_s / 2, 0.0]
-
-
-def test_a_time_is_written_in_utc_with_milliseconds() -> None:
-    """Cut, not rounded; a year that has no four digits is no time."""
-    assert iso(1_764_000_000_123.9) == "2025-11-24T16:00:00.123Z"
-    for beyond in (-1, 253_402_300_800_000):
-        with pytest.raises(ValueError, match="before 1970 or after 9999"):
-            iso(beyond)
 
 
 ARMED = """
@@ -233,23 +221,6 @@ def _disarmed() -> Iterator[None]:
     process.arm_failpoints("")
 
 
-@pytest.mark.usefixtures("_disarmed")
-def test_the_third_time_alone_stalls_and_other_places_never(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`@3` counts; the place says itself when it is reached."""
-    stalls: list[float] = []
-    monkeypatch.setattr(process, "time", SimpleNamespace(sleep=stalls.append))
-    process.arm_failpoints("in_lease_lost=stall:0.05s@3")
-    stalled = []
-    for _ in range(4):
-        process.failpoint("in_lease_lost")
-        process.failpoint("in_shard_end")
-        stalled.append(list(stalls))
-    assert stalled == [[], [], [0.05], [0.05]]
-    assert capfd.readouterr().err == "failpoint in_lease_lost, time 3\n"
-
-
 def test_a_kill_is_a_kill() -> None:
     """Nothing of the process runs after it: no handler, no flush."""
     done = ended(
@@ -268,18 +239,3 @@ def test_a_rule_that_is_none_is_refused(text: str) -> None:
     """One line that names the variable and the cure."""
     with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_FAILPOINTS: has a rule that is none; .* docs/proof"):
         process.arm_failpoints(text)
-
-
-@pytest.mark.usefixtures("_disarmed")
-def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Read with the settings, of which it is none; then a warning with the places. Nothing while it is not set."""
-    given(monkeypatch, RECEIVER)
-    load(Receiver)
-    warn(load(Receiver))
-    assert not caplog.records
-    given(monkeypatch, {**RECEIVER, FAILPOINTS_VARIABLE: "in_shard_end=kill;event=segfault:x"})
-    load(Receiver)
-    assert process.deadly_text() == b"x"
-    warn(load(Receiver))
-    assert "failpoints are armed" in caplog.text
-    assert caplog.text.rstrip().endswith("in_shard_end, event")

@@ -88,13 +88,6 @@ def test_a_device_and_a_folder_are_refused(read: Read, odd: str) -> None:
     assert "\n" not in line
 
 
-def test_a_link_to_a_file_is_one(tmp_path: Path) -> None:
-    """Kubernetes mounts each secret as a link to a link."""
-    (tmp_path / "secret").write_text(SECRET)
-    (tmp_path / "link").symlink_to(tmp_path / "secret")
-    assert as_a_secret(tmp_path / "link") == SECRET
-
-
 @pytest.mark.parametrize(
     ("read", "text"),
     [(as_a_config, "[cxone]\n"), (as_a_table, ""), (as_properties, "# of 2026-11\r\nmaxRecords = 5\r\n")],

@@ -74,16 +74,6 @@ def test_pairs_of_secrets_manager_are_no_secret(monkeypatch: pytest.MonkeyPatch,
     assert STRONG not in str(error.value)
 
 
-@pytest.mark.parametrize("quote", ['"', "'"])
-def test_quotes_around_a_secret_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
-    """A file of variables is read without a shell by containers: no signature would ever fit."""
-    with pytest.raises(
-        SettingsError, match=f"^{SECRETS}: would itself be the secret, .* in quotes; set the secret alone, "
-    ) as error:
-        settings(monkeypatch, "hmac", f"{quote}{STRONG}{quote}")
-    assert STRONG not in str(error.value)
-
-
 @pytest.mark.parametrize(
     ("scheme", "secrets"),
     [
@@ -101,12 +91,6 @@ def test_quotes_around_a_secret_are_no_part_of_it(monkeypatch: pytest.MonkeyPatc
 def test_a_good_secret_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str) -> None:
     """Base64 may begin with a slash and hold more of them; 16 bytes are enough."""
     settings(monkeypatch, scheme, secrets)
-
-
-def test_the_key_counts_and_not_its_base64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`whsec_` and base64 make 10 bytes look like 22."""
-    with pytest.raises(SettingsError, match="less than 16 bytes"):
-        settings(monkeypatch, "standard-webhooks", "whsec_MDEyMzQ1Njc4OQ==")
 
 
 @pytest.mark.parametrize("secret", ["a-user-of-many-letters:short", f"{STRONG}:{STRONG[:15]}", f"{STRONG}:"])
@@ -144,34 +128,6 @@ def test_a_secret_is_not_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch, s
 def test_tls_here_or_in_front_makes_it_safe(monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
     """Our own certificate, a proxy that is named, or a wire that never leaves this machine."""
     settings(monkeypatch, "bearer", STRONG, **more)
-
-
-def test_a_list_without_an_item_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of a template whose variables were empty: the secret would have gone over the wire for anyone to read."""
-    with pytest.raises(SettingsError, match=f"^{SCHEME}: bearer would send"):
-        settings(monkeypatch, "bearer", STRONG, LISTEN="0.0.0.0:8080", TRUSTED_PROXIES=" , ")
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_line_break_at_the_end_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """As in a file: with it no header bears the token, and a key hashes otherwise than the same one of `file:`."""
-    keys = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
-    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"})
-    given(monkeypatch, {f"STREAM_ROUTER_{key}": STRONG + end for key in keys})
-    assert [load(Consumer).secret(key.lower()) for key in keys] == [STRONG] * 3
-
-
-@pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])
-def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
-    """It would pass for one, and guard nothing."""
-    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_TOKEN": blank, "STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:1"})
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; give the secret, file:PATH"):
-        load(Consumer)
-
-
-def test_a_signature_may_be_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives no secret away."""
-    settings(monkeypatch, "hmac", STRONG, LISTEN="0.0.0.0:8080")
 
 
 @pytest.mark.parametrize(
