@@ -10,7 +10,6 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
@@ -82,7 +81,7 @@ class Supervised(TargetProof):
 
 
 class Life:
-    """One child's life over `folder`: its processor, the pipeline's fakes, the daemon's answers to checkpoints.
+    """One child's life over `folder`: its shard, the pipeline's fakes, the daemon's answers to checkpoints.
 
     With `dies_after_s` somebody kills it so long after its start.
     `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
@@ -117,18 +116,12 @@ class Life:
         self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
         self.proof = Supervised(Yes, world.clock, AGAIN_S)
-        self.window = Window(world.clock, lambda _: None, window_bytes, span_s)
+        router, clock, told = self.rig.router, world.clock, cast("ShardTelemetry", self.told)
+        self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
-        self.checkpoints = Checkpoints(self.proof, lambda: self.rig.router.accepted_at, checkpoint_s, world.clock, end)
-        self.processor = ShardProcessor(self._shard, lambda: None)
-        self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
-
-    def _shard(self, shard_id: str, start: str) -> Shard:
-        assert (shard_id, start) == ("shard-1", f"{START}:0")
-        router, world = self.rig.router, self.rig.world
-        told = cast("ShardTelemetry", self.told)
-        return Shard(router, told, self.window, self.checkpoints, self.guard, self._wait, self._beat, world.clock)
+        self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
+        self.shard = Shard(router, told, self.window, self.checkpoints, end, self.guard, self._wait, self._beat, clock)
 
     def _beat(self) -> None:
         self.beats += 1
@@ -156,7 +149,7 @@ class Life:
         told = {"action": action, **fields}
         message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
         self.in_callback = action
-        message.dispatch(self, self.processor)
+        message.dispatch(self, self.shard)
         self.in_callback = ""
 
     def process(self, *sequence_numbers: int, body: bytes = b"{}") -> None:
@@ -177,7 +170,7 @@ class Life:
         """So long the daemon says nothing."""
         until = self.rig.world.now + seconds
         while self.rig.world.now < until:
-            self.processor.meanwhile()
+            self.shard.meanwhile()
 
     def live(self, seconds: float) -> None:
         """So long the daemon says each second that there is nothing new, as on a quiet shard."""
@@ -191,7 +184,7 @@ class Life:
         until = self.rig.world.now + 3600
         while self.rig.router.backlog:
             assert self.rig.world.now < until
-            self.processor.meanwhile()
+            self.shard.meanwhile()
 
     @property
     def buried(self) -> list[int]:

@@ -32,7 +32,3 @@ class Kinesis:
         usual = {"GetRecords": THE_END, "GetItem": A_LEASE}.get(operation, ITERATOR)
         answer = self._answers.pop(0) if self._answers else usual
         self._world.after(0.01, lambda: done(answer))
-
-
-NEVER_ASKED = Kinesis(World()).shard_end("TRIM_HORIZON")
-"""For shards that do not end."""

@@ -35,7 +35,12 @@ class Scripted(RecordProcessorBase):  # type: ignore[misc]
 
     def initialize(self, initialize_input: messages.InitializeInput) -> None:
         told = initialize_input
-        self._note("initialize", told.shard_id, told.sequence_number, told.sub_sequence_number)
+        self.taken_up(told.shard_id, f"{told.sequence_number}:{told.sub_sequence_number}")
+
+    def taken_up(self, shard_id: str, start: str) -> Any:
+        """What `initialize` is to ours: it stands for the shard."""
+        self._note("initialize", shard_id, start)
+        return self
 
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
         records = process_records_input.records
@@ -83,22 +88,22 @@ def ours(processor: Scripted, lines: list[bytes]) -> list[Any]:
     return read(run_ours(processor, lines).decode())
 
 
-def channel(written: bytes, out: IO[bytes]) -> kcl_adapter.Channel:
-    """Our channel to a daemon that wrote this and closed it."""
+def process(processor: Scripted, written: bytes, out: IO[bytes]) -> kcl_adapter.Process:
+    """Our side of the channel to a daemon that wrote this and closed it."""
     with tempfile.TemporaryFile() as file:
         file.write(written)
         file.seek(0)
         source = daemon_lines.DaemonInput(os.dup(file.fileno()))
-    return kcl_adapter.Channel(source, out, lambda: None)
+    return kcl_adapter.Process(source, out, processor.taken_up, lambda: None)
 
 
 def run_ours(processor: Scripted, lines: list[bytes], out: io.BytesIO | None = None) -> bytes:
     out = out or io.BytesIO()
-    made = channel(b"".join(line + b"\n" for line in lines), out)
+    made = process(processor, b"".join(line + b"\n" for line in lines), out)
     try:
-        kcl_adapter.Process(processor, made).run()
+        made.run()
     finally:
-        os.close(made.input_file.fd)
+        os.close(made.io_handler.input_file.fd)
     return out.getvalue()
 
 
@@ -216,9 +221,9 @@ def test_a_daemon_that_dies_before_it_answers_a_checkpoint_is_gone(rest: bytes) 
     lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
     lines.append(line("shardEnded"))
     out = io.BytesIO()
-    made = channel(b"".join(told + b"\n" for told in lines) + rest, out)
+    made = process(Scripted(), b"".join(told + b"\n" for told in lines) + rest, out)
     with pytest.raises(kcl_adapter.DaemonGoneError):
-        kcl_adapter.Process(Scripted(), made).run()
+        made.run()
     assert [message["action"] for message in read(out.getvalue().decode())] == ["status", "checkpoint"]
 
 
@@ -227,4 +232,4 @@ def test_a_daemon_that_reads_no_more_is_gone() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(kcl_adapter.DaemonGoneError):
-        kcl_adapter.Process(Scripted(), channel(RECORDED[0] + b"\n", closed)).run()
+        process(Scripted(), RECORDED[0] + b"\n", closed).run()

@@ -5,8 +5,8 @@ from tests.fault.mutant import Mutant
 DAEMON = {
     "a shard's untrue end is asked for once all is settled": Mutant(
         "consumer/child/shard.py",
-        "if refuted := self._checkpoints.end_refuted():",
-        "if refuted := self._checkpoints._end.refuted:",
+        "            end.ask(self._checkpoints.last_given)\n",
+        "            if not router.backlog:\n                end.ask(self._checkpoints.last_given)\n",
         ("tests/unit/test_shard_end.py",),
     ),
     "a shard ends though its children have no leases": Mutant(
@@ -16,7 +16,7 @@ DAEMON = {
         ("tests/unit/test_shard_end.py",),
     ),
     "records that come a second time are taken": Mutant(
-        "consumer/child/kcl_adapter.py",
+        "consumer/child/shard.py",
         "        if first <= self._given:\n",
         "        if False:\n",
         ("tests/unit/test_shard.py",),
@@ -29,8 +29,8 @@ DAEMON = {
     ),
     "a stop that comes as the shard is taken up is not heard": Mutant(
         "consumer/child/kcl_adapter.py",
-        "        if self._leaving:",
-        "        if False:",
+        "            if self._leaving:",
+        "            if False:",
         ("tests/unit/test_shard.py",),
     ),
     "records after the last checkpoint are taken up": Mutant(

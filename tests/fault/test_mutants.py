@@ -41,9 +41,9 @@ OF_THE_AUTHORS = {
     ),
     "an exception in a callback is swallowed": Mutant(
         "consumer/child/kcl_adapter.py",
-        "        action.dispatch(self.checkpointer, self.processor)\n",
-        "        try:\n            action.dispatch(self.checkpointer, self.processor)\n"
-        "        except Exception:\n            pass\n",
+        "            action.dispatch(self.checkpointer, self._shard)\n",
+        "            try:\n                action.dispatch(self.checkpointer, self._shard)\n"
+        "            except Exception:\n                pass\n",
         ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
     ),
     "the KCL asks at a batch, and skips it where no answer comes": Mutant(
@@ -174,9 +174,9 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_checkpoints.py",),
     ),
     "a window full of the sick stands for good": Mutant(
-        "consumer/child/room.py",
-        'if full_by in ("span", "bytes") and',
-        'if full_by == "span" and',
+        "consumer/child/window.py",
+        'may_help = full_by in ("span", "bytes") and',
+        'may_help = full_by == "span" and',
         ("tests/unit/test_shard_keeps_up.py",),
     ),
     "a lost answer counts as accepted": Mutant(
@@ -249,8 +249,8 @@ OF_THE_AUTHORS = {
         "        self._turn(REST_S, daemon=True)\n        self._checkpoint(self._kept)\n",
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
         (
-            "        self._vitals.called(behind_ms)\n",
-            "        self._vitals.called(behind_ms)\n        self._kept = checkpointer\n",
+            "        self._vitals.called(told.millis_behind_latest)\n",
+            "        self._vitals.called(told.millis_behind_latest)\n        self._kept = checkpointer\n",
         ),
     ),
     "the checkpoint stands still under load": Mutant(

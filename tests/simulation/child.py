@@ -9,7 +9,6 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import SPARE_BYTES, Window
@@ -97,10 +96,9 @@ class Child:
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.leaves = False
         self.in_callback = ""
-        self.processor = ShardProcessor(self._shard, lambda: None)
-        self.hear("initialize", shardId="shard-1", sequenceNumber=checkpoint[0], subSequenceNumber=checkpoint[1])
+        self.shard = self._taken_up("shard-1", f"{checkpoint[0]}:{checkpoint[1]}")
 
-    def _shard(self, shard_id: str, start: str) -> Shard:
+    def _taken_up(self, shard_id: str, start: str) -> Shard:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
         odd = scenario.odd
         guard = CrashGuard(self._folder, shard_id, start, clock, rewritten)
@@ -122,12 +120,12 @@ class Child:
             Books(self.outside),
             DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
-        self.window = Window(clock, lambda _: None, scenario.window_bytes, scenario.span_s)
         self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
+        self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
-        checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock, end)
+        checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
         told = cast("ShardTelemetry", Told())
-        return Shard(self.router, told, self.window, checkpoints, guard, self._wait, lambda: None, clock)
+        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
 
     def _deadly(self, transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
         def read(found: Event | DeadLetter) -> Made:
@@ -149,7 +147,7 @@ class Child:
         if world.now >= self.told_at:
             self.told_at = float("inf")
             self.leaves = self.proof.hurries = True
-            self.processor.told_to_leave()
+            self.shard.told_to_leave()
         if world.now >= self.dies_at:
             raise KilledError
         assert self.window.held_bytes <= self._most_bytes, "the window burst"
@@ -159,7 +157,7 @@ class Child:
         told = {"action": action, **fields}
         message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
         self.in_callback = action
-        message.dispatch(self, self.processor)
+        message.dispatch(self, self.shard)
         self.in_callback = ""
 
     def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int | None = None) -> None:
@@ -171,7 +169,7 @@ class Child:
         self.in_callback = ""
         while self.world.now < until:
             before = self.world.now
-            self.processor.meanwhile()
+            self.shard.meanwhile()
             if self.world.now == before:
                 self.world.now += 0.01
         self.in_callback = inside
@@ -182,7 +180,7 @@ class Child:
         """The daemon says nothing until then."""
         while self.world.now < until:
             before = self.world.now
-            self.processor.meanwhile()
+            self.shard.meanwhile()
             if self.world.now == before:
                 self.world.now += 0.001
             elif self.sleeps and self._asked_s == REST_S and self._is_idle:

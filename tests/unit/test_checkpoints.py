@@ -20,7 +20,6 @@ from stream_router.envelope import seal
 from stream_router.model import Record
 from tests.events import RECEIVED_MS
 from tests.lives import Life
-from tests.shard_ends import NEVER_ASKED
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
             self.at = int(sequence_number)
 
     daemon = Daemon()
-    checkpoints = Checkpoints(Proofs(clock, phase_s), clock, 5.0, clock, NEVER_ASKED)  # type: ignore[arg-type]
+    checkpoints = Checkpoints(Proofs(clock, phase_s), clock, 5.0, clock)  # type: ignore[arg-type]
     worst = 0.0
     for number in range(1, 400):
         now = number * 0.25
@@ -93,7 +92,7 @@ class Bench:
         self.taken: list[tuple[str, int] | None] = []
         self.waits = 0
         self.accepted_at: float | None = None
-        self.checkpoints = Checkpoints(self, self.accepted, every_s, lambda: self.now, NEVER_ASKED)  # type: ignore[arg-type]
+        self.checkpoints = Checkpoints(self, self.accepted, every_s, lambda: self.now)  # type: ignore[arg-type]
 
     @property
     def proven_s(self) -> float:

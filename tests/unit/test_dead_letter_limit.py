@@ -144,7 +144,7 @@ def test_a_shard_that_passed_the_limit_holds_and_says_the_cure(
         checkpoint_s=1.0,
     )
     start = life.rig.world.now
-    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > start + 200 else None
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > start + 200 else None
     life.process(*range(100, 2_000))
     assert life.rig.world.now > start + 200
     assert life.buried == []

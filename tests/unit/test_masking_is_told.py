@@ -63,6 +63,6 @@ def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch
     policy = tmp_path / "policy.toml"
     policy.write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
     child = Child(consumer(masking=str(policy), state_dir=tmp_path))
-    child._shard("shardId-0", "TRIM_HORIZON:0")
+    child.shard("shardId-0", "TRIM_HORIZON:0")
     (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
     assert orjson.loads(message.body).get("masking", "") == (child._transform.masking if masked else "")

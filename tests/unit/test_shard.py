@@ -1,5 +1,7 @@
 """The record processor of a shard, driven as the daemon drives it, in virtual time: how it holds, leaves and ends."""
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from amazon_kclpy import dispatch
 from stream_router.consumer import target_proof
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.kcl_adapter import ShardProcessor
+from stream_router.consumer.child.daemon_lines import DaemonInput
+from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
@@ -65,7 +68,7 @@ def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -
     life.errors = ["ThrottlingException"] * 1_000
     began = life.rig.world.now
     if told:
-        life.processor.told_to_leave()
+        life.shard.told_to_leave()
     life.hear("shutdownRequested")
     within = LEAVE_WITHIN_S if told else HAND_OFF_WITHIN_S
     assert within - 1 < life.rig.world.now - began < within + 1
@@ -77,7 +80,7 @@ def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:
     life = Life(tmp_path, judge=down)
     life.process(100)
     began = life.rig.world.now
-    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now >= began + 1 else None
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + 1 else None
     life.hear("shutdownRequested")
     assert 1 + LEAVE_WITHIN_S <= life.rig.world.now - began < 2 + LEAVE_WITHIN_S
 
@@ -89,7 +92,7 @@ def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, said: targe
         life = Life(tmp_path)
         life.process(100)
         life.proof.ask = lambda: said
-        life.processor.told_to_leave()
+        life.shard.told_to_leave()
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
         assert life.told.closed == 1
@@ -178,7 +181,7 @@ def test_told_to_leave_a_full_shard_answers_at_once(tmp_path: Path) -> None:
     """It answers the callback that it is in, although the window is full."""
     life = Life(tmp_path, judge=lambda _: NO_ANSWER)
     start = life.rig.world.now
-    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > start + 100 else None
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > start + 100 else None
     life.process(*range(10_000))
     assert 100 < life.rig.world.now - start < 102
 
@@ -188,7 +191,7 @@ def told_to_leave_after_100(folder: Path) -> Life:
     life = Life(folder, checkpoint_s=600.0)
     life.process(100)
     life.settle()
-    life.processor.told_to_leave()
+    life.shard.told_to_leave()
     life.process(101, 102)
     return life
 
@@ -207,7 +210,7 @@ def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Pa
     """At shutdownRequested the child gives what is settled, and what it never read is behind it."""
     life = Life(tmp_path, checkpoint_s=600.0)
     life.process(100, 101)
-    life.processor.told_to_leave()
+    life.shard.told_to_leave()
     life.process(102, 103)
     life.hear("shutdownRequested")
     assert life.taken == ["101"]
@@ -216,7 +219,7 @@ def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Pa
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
     """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
     life = Life(tmp_path)
-    life.processor.told_to_leave()
+    life.shard.told_to_leave()
     life.live(LEAVE_WITHIN_S + STAY_S - 1)
     with pytest.raises(LeavingError):
         life.live(3)
@@ -225,20 +228,19 @@ def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_
 
 
 def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) -> None:
-    """In the last moment before the processor knows its shard: else a shard that holds is told of no stop."""
+    """In the last moment before the process knows its shard: else a shard that holds is told of no stop."""
     life = Life(tmp_path)
-    (shard,) = life.processor._shards
-    processor = ShardProcessor(lambda *_: shard, lambda: None)
 
-    class Interrupted(list[Shard]):
-        def append(self, one: Shard) -> None:
-            processor.told_to_leave()
-            super().append(one)
+    def make_shard(*_: str) -> Shard:
+        process.told_to_leave()
+        return life.shard
 
-    processor._shards = Interrupted()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    process = Process(DaemonInput(nothing), io.BytesIO(), make_shard, lambda: None)
     told = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
-    dispatch.message_decode(told).dispatch(life, processor)
-    assert shard.leave_by
+    process._perform_action(dispatch.message_decode(told))
+    assert life.shard.leave_by
+    os.close(nothing)
 
 
 @pytest.mark.parametrize("known_before", [False, True])
@@ -298,7 +300,7 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
     assert life.beats == beats
     assert max(life.waited) <= 1.0
     began = life.rig.world.now
-    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > began + 60 else None
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > began + 60 else None
     life.process(101)
     assert life.beats - beats >= 60 / 0.25
 

@@ -34,7 +34,8 @@ def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tupl
     kinesis = Kinesis(world, *answers)
     end = kinesis.shard_end(start)
     until = world.now + 60
-    while not end.proven(last) and not end.refuted and world.now < until:
+    while not (end.proven or end.refuted) and world.now < until:
+        end.ask(last)
         world.pump(0.25)
     return end, kinesis.asked
 
@@ -51,7 +52,7 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
         ("AT_TIMESTAMP", "", {"ShardIteratorType": "LATEST"}),
     ):
         end, calls = asked(start=start, last=last)
-        assert end.proven("")
+        assert end.proven
         lease = {"TableName": "leases", "Key": {"leaseKey": {"S": "shard-2"}}, "ConsistentRead": True}
         assert calls == [
             ("GetShardIterator", shard | what),
@@ -78,7 +79,7 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
 def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
     """Nothing but a read that ends proves it, and nothing but a record or a shard that stays open refutes it."""
     end, calls = asked(*answers)
-    assert end.proven("")
+    assert end.proven
     assert not end.refuted
     assert len(calls) > len(answers) - 1
 
@@ -99,13 +100,13 @@ def test_an_end_that_is_none_is_refuted(answers: list[Answer], why: str) -> None
     """The KCL ends a shard where Kinesis says once that it does not know it."""
     end, _ = asked(*answers)
     assert why in end.refuted
-    assert not end.proven("")
+    assert not end.proven
 
 
 def test_a_shard_past_the_streams_retention_is_at_its_end() -> None:
     """Kinesis knows the stream, and does not know the shard, time and again."""
     end, calls = asked(*[UNKNOWN] * UNKNOWN_TIMES, ok({"StreamDescriptionSummary": {}}))
-    assert end.proven("")
+    assert end.proven
     assert calls[-1] == ("DescribeStreamSummary", {"StreamName": "stream"})
 
 
@@ -156,7 +157,7 @@ def test_a_stop_while_the_end_is_asked_for_is_obeyed_in_time(tmp_path: Path) -> 
     life = Life(tmp_path, checkpoint_s=1.0)
     life.kinesis.will_answer(*[NO_ANSWER] * 100)
     life.process(100)
-    life.at_wait = life.processor.told_to_leave
+    life.at_wait = life.shard.told_to_leave
     with pytest.raises(LeavingError):
         life.hear("shardEnded")
     assert life.taken == []

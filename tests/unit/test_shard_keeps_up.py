@@ -7,8 +7,7 @@ import pytest
 
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.room import READY_MAX
-from stream_router.consumer.child.window import SLICE_RECORDS
+from stream_router.consumer.child.window import READY_MAX, SLICE_RECORDS
 from stream_router.model import DeadLetterShare
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import START, KilledError, Life
@@ -19,7 +18,7 @@ MANY = 5 * READY_MAX
 def leave_at(life: Life, seconds: float) -> None:
     """After so long of virtual time the supervisor says SIGTERM."""
     until = life.rig.world.now + seconds
-    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > until else None
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > until else None
 
 
 def fail(life: Life, sick: Iterable[int]) -> None:

@@ -29,7 +29,8 @@ class World:
         transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         settings = consumer(state_dir=folder, audit_dir=folder / "audit")
         self.told = ShardTelemetry(shard_id, settings, transform, lambda: self.now_s, lambda: self.now_s)
-        self.window = Window(lambda: self.now_s, self.told.batch_closed)
+        nobody: Any = None
+        self.window = Window(nobody, nobody, self.told.batch_closed, lambda: self.now_s)
         self.records = self.batches = 0
 
     def record(self, events: int, batch: Batch | None = None) -> Record:

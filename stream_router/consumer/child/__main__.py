@@ -65,24 +65,25 @@ def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[byte
     from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = Child(configured, targets, source.fd).processor()
+        child = Child(configured, targets, source.fd)
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error, extra={"event": "child-without-credentials"})  # noqa: TRY400 - one line
         return os.EX_TEMPFAIL
     faulthandler.cancel_dump_traceback_later()
     _keep_memory()
-    signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
+    process = kcl_adapter.Process(source, sink, child.shard, child.idle)
+    signal.signal(signal.SIGTERM, lambda *_: process.told_to_leave())
     if told:
-        processor.told_to_leave()
+        process.told_to_leave()
     parent = os.getppid()
-    threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
+    threading.Thread(target=_die_with, args=(parent, process.ended_well), name="parent-watch", daemon=True).start()
     try:
-        kcl_adapter.Process(processor, kcl_adapter.Channel(source, sink, processor.meanwhile)).run()
+        process.run()
     except kcl_adapter.DaemonGoneError:
-        processor.ended_well()
+        process.ended_well()
         raise
-    processor.ended_well()
+    process.ended_well()
     return 0
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.kcl_adapter import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
@@ -66,9 +65,9 @@ class Child:
         os.set_blocking(self._woken, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
-    def processor(self) -> ShardProcessor:
-        """The record processor, ready for `initialize`."""
-        return ShardProcessor(self._shard, lambda: self._wait(REST_S, True))
+    def idle(self) -> None:
+        """Wait a while for the daemon's first line."""
+        self._wait(REST_S, True)
 
     def _wait(self, seconds: float, daemon: bool) -> None:
         """Move the calls on and wait at most so long: a signal ends that and, with `daemon`, a line of the daemon's."""
@@ -76,7 +75,8 @@ class Child:
         if self._woken in self._calls.transport.pump(seconds, others):
             os.read(self._woken, 4096)
 
-    def _shard(self, shard_id: str, start: str) -> Shard:
+    def shard(self, shard_id: str, start: str) -> Shard:
+        """What serves this shard from this checkpoint on."""
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
         telemetry = ShardTelemetry(shard_id, settings, self._transform)
@@ -96,16 +96,16 @@ class Child:
             telemetry,
             DeadLetterLimit(settings.dead_letter_share, clock),
         )
-        window = Window(clock, telemetry.batch_closed)
+        window = Window(router, self._proof, telemetry.batch_closed, clock)
+        checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock)
         began = start.partition(":")[0]
         end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
-        checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock, end)
         heartbeat = Heartbeat(settings.state_dir, clock)
         log.info(
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return Shard(router, telemetry, window, checkpoints, guard, self._wait, heartbeat, clock)
+        return Shard(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock)
 
 
 class Heartbeat:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
-from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.consumer.target_proof import TargetProof
 from stream_router.model import Record
@@ -45,11 +44,9 @@ class Checkpoints:
         accepted_at: Callable[[], float],
         every_s: float,
         clock: Callable[[], float],
-        end: ShardEnd,
     ) -> None:
         self.proof = proof
         self._accepted_at = accepted_at
-        self._end = end
         self._every_s = every_s
         self._clock = clock
         self._watermark = Watermark()
@@ -87,17 +84,10 @@ class Checkpoints:
         self._watermark.proven(self.proof.proven_s)
         return not self._watermark.unproven
 
-    def proven_to_the_end(self) -> bool:
-        """Whether that is so, and Kinesis has said that no record comes any more; asks it where that is not so."""
-        return self.proven() and self._end_proven()
-
-    def end_refuted(self) -> str:
-        """Why the shard does not end where the daemon says that it does; "" where nobody says so. Asks as well."""
-        self._end_proven()
-        return self._end.refuted
-
-    def _end_proven(self) -> bool:
-        return self._end.proven("" if self._given is None else self._written(self._given))
+    @property
+    def last_given(self) -> str:
+        """The number of the last record that came, as the daemon writes it; "" where none came."""
+        return "" if self._given is None else self._written(self._given)
 
     def take_if_due(self, checkpointer: Checkpointer) -> bool:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
@@ -127,16 +117,7 @@ class Checkpoints:
         if self.taken and position < self.taken:
             raise AssertionError("the watermark moved backwards")
         failpoint("after_settle_before_checkpoint")
-        try:
-            checkpointer.checkpoint(self._written(position.sequence_number), position.sub_sequence_number)
-        except CheckpointError as error:
-            if error.value == "ShutdownException":
-                raise LeaseGoneError from None
-            if not _may_try_again(error):
-                raise
-            log.warning(
-                "checkpoint not taken, again later", extra={"event": "checkpoint-not-taken", "error": str(error.value)}
-            )
+        if _refusal(checkpointer, self._written(position.sequence_number), position.sub_sequence_number):
             return False
         self.taken, self.taken_at = position, self._clock()
         return True
@@ -151,19 +132,26 @@ class Checkpoints:
         Raises as `take` does.
         """
         until = self._clock() + SHARD_END_WITHIN_S
-        while True:
-            try:
-                checkpointer.checkpoint()
-            except CheckpointError as error:
-                if error.value == "ShutdownException":
-                    raise LeaseGoneError from None
-                if not _may_try_again(error) or self._clock() > until:
-                    raise
-                wait()
-            else:
-                return
+        while error := _refusal(checkpointer):
+            if self._clock() > until:
+                raise error
+            wait()
 
 
-def _may_try_again(error: CheckpointError) -> bool:
-    """KCL's own names (docs/facts.md, "KCL"): what is throttled, or fails on the way to DynamoDB, is tried again."""
-    return error.value in ("ThrottlingException", "KinesisClientLibDependencyException")
+def _refusal(checkpointer: Checkpointer, *position: str | int) -> CheckpointError | None:
+    """Send a checkpoint; why it is to be tried again later, None where it was taken. Raises as `take` does.
+
+    By the KCL's own names (docs/facts.md, "KCL") that is what is throttled, or fails on the way to DynamoDB.
+    """
+    try:
+        checkpointer.checkpoint(*position)
+    except CheckpointError as error:
+        if error.value == "ShutdownException":
+            raise LeaseGoneError from None
+        if error.value not in ("ThrottlingException", "KinesisClientLibDependencyException"):
+            raise
+        log.warning(
+            "checkpoint not taken, again later", extra={"event": "checkpoint-not-taken", "error": str(error.value)}
+        )
+        return error
+    return None

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any, NoReturn
 
+from amazon_kclpy import messages
 from amazon_kclpy.kcl import Checkpointer
 
 from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError, LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.room import Room
+from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals, Wait
+from stream_router.consumer.child.watermark import Position
 from stream_router.consumer.child.window import Window, slices
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -45,7 +47,7 @@ HAND_OFF_WITHIN_S = 25.0
 
 
 class Shard:
-    """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
+    """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
     called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds.
@@ -57,6 +59,7 @@ class Shard:
         telemetry: ShardTelemetry,
         window: Window,
         checkpoints: Checkpoints,
+        end: ShardEnd,
         guard: CrashGuard,
         wait: Wait,
         beat: Callable[[], None],
@@ -64,12 +67,12 @@ class Shard:
     ) -> None:
         self._router, self._telemetry = router, telemetry
         self._window, self._checkpoints = window, checkpoints
-        self._guard, self._beat, self._clock = guard, beat, clock
-        self._room = Room(router, window, checkpoints, clock)
-        self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
+        self._end, self._guard, self._beat, self._clock = end, guard, beat, clock
+        self._vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
+        self._given = Position(-1, -1)
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
@@ -78,10 +81,13 @@ class Shard:
 
     # What the daemon calls.
 
-    def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer, behind_ms: int | None = None) -> None:
+    def process_records(self, told: messages.ProcessRecordsInput) -> None:
         """Take charge of a batch; return once there is room for the next."""
+        records, checkpointer = told.records, told.checkpointer
+        if records:
+            self._in_order(records)
         self._hand_off_by = self._clock() + HAND_OFF_WITHIN_S  # a hand-off waits for this callback to end
-        self._vitals.called(behind_ms)
+        self._vitals.called(told.millis_behind_latest)
         if self._lease_gone:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
@@ -97,13 +103,29 @@ class Shard:
             self._checkpoint(checkpointer)
         failpoint("processed_before_answer")
 
+    def _in_order(self, records: list[dict[str, Any]]) -> None:
+        """End the process before records that it has, or older ones: in the next one they come in their order.
+
+        Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
+        """
+        first, last = (
+            Position(int(one["sequenceNumber"]), int(one["subSequenceNumber"] or 0))
+            for one in (records[0], records[-1])
+        )
+        if first <= self._given:
+            log.error(
+                "the daemon gave records a second time: leaving, so that all come in their order",
+                extra={"event": "given-twice"},
+            )
+            self._leave("records were given a second time")
+        self._given = last
+
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
-        newest = records[-1]
         self._batches += 1
         batch = Batch(self._batches)
-        self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0))
+        self._guard.took_charge(*self._given)
         failpoint("batch_taken_before_opened")
-        cut, left = slices(records, batch, lambda: self._room.slice_records), len(records)
+        cut, left = slices(records, batch, lambda: self._window.slice_records), len(records)
         while left:
             self._vitals.unopened(records[-left])
             self._await_room(checkpointer)
@@ -114,7 +136,7 @@ class Shard:
             some = next(cut)  # cut only now: it is a small one where the window lets no more in
             left -= len(some)
             self._vitals.unopened(records[-left] if left else None)
-            self._open(some, len(newest["sequenceNumber"]), checkpointer)
+            self._open(some, len(records[-1]["sequenceNumber"]), checkpointer)
         self._window.all_opened(batch)
 
     def _open(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
@@ -126,34 +148,35 @@ class Shard:
         )
         self._window.opened(records)
         self._telemetry.routed(records[0].batch)
-        self._room.taken()
         self._routed_at = self._clock()
         self._turn(0.0)
 
-    def lease_lost(self) -> None:
+    def lease_lost(self, _: messages.LeaseLostInput) -> None:
         """The shard is another worker's: nothing more is started, and nothing checkpointed."""
         failpoint("in_lease_lost")
         self._lease_gone = True
-        self._end("lease lost")
+        self._give_back("lease lost")
 
-    def shard_ended(self, checkpointer: Checkpointer) -> None:
+    def shard_ended(self, told: messages.ShardEndedInput) -> None:
         """All settled, the end proven: then the bare checkpoint, or the process ends. A lost lease ends quietly."""
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
             self._router.at_the_end()
             with self._losing_the_lease():
-                self._settle_the_end(checkpointer)
-        self._end("lease lost" if self._lease_gone else "shard ended")
+                self._settle_the_end(told.checkpointer)
+        self._give_back("lease lost" if self._lease_gone else "shard ended")
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
-        while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven_to_the_end():
-            if refuted := self._checkpoints.end_refuted():
+        router, end = self._router, self._end
+        while router.backlog or router.limit.passed_by or not (self._checkpoints.proven() and end.proven):
+            end.ask(self._checkpoints.last_given)
+            if refuted := end.refuted:
                 self.told_to_leave()  # what is to be judged by later events would wait here for good
-            if self.leave_by and (self._clock() >= self.leave_by or (refuted and not self._router.backlog)):
+            if self.leave_by and (self._clock() >= self.leave_by or (refuted and not router.backlog)):
                 self._leave(refuted or "told to leave before the shard's end was settled")
-            if self._router.limit.passed_by:
-                self._room.waits("dead letters")
+            if router.limit.passed_by:
+                self._window.waits("dead letters")
             self._turn(WAIT_S)
             if not self._checkpoints.settled:  # of the last record's position the KCL makes SHARD_END here
                 self._checkpoint(checkpointer)
@@ -162,17 +185,17 @@ class Shard:
         failpoint("in_shard_end")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
-    def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+    def shutdown_requested(self, told: messages.ShutdownRequestedInput) -> None:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
             while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(checkpointer, now=True) and self._has_time:
+                while not self._checkpoint(told.checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
         self.told_to_leave()  # what comes after it could be opened and never sent
-        self._end("shutdown requested")
+        self._give_back("shutdown requested")
 
     @property
     def _has_time(self) -> bool:
@@ -191,14 +214,14 @@ class Shard:
 
     def _await_room(self, checkpointer: Checkpointer) -> None:
         """Until one more record may be opened, or the child is told to leave. This alone waits inside a callback."""
-        while not self.leave_by and self._room.is_full:
+        while not self.leave_by and self._window.is_full:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
 
     def _keep_up(self, checkpointer: Checkpointer) -> None:
         """Between two slices of many events: go on once few enough of them wait for a call."""
         self._turn(0.0)
-        while not self.leave_by and self._room.is_crowded:
+        while not self.leave_by and self._window.is_crowded:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
 
@@ -263,7 +286,7 @@ class Shard:
         """The process ends by its own will or its daemon's: no death of the shard's."""
         self._guard.ended_well()
 
-    def _end(self, why: str) -> None:
+    def _give_back(self, why: str) -> None:
         self._router.stop()
         log.info("shard given back", extra={"event": "shard-given-back", "why": why})
         self._telemetry.close()
@@ -271,5 +294,5 @@ class Shard:
 
     def _leave(self, why: str) -> NoReturn:
         """End the process; whatever is not checkpointed comes again."""
-        self._end(why)
+        self._give_back(why)
         raise LeavingError(os.EX_TEMPFAIL)

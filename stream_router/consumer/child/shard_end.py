@@ -46,7 +46,8 @@ def of_lease(table: str, shard_id: str) -> dict[str, Any]:
 class ShardEnd:
     """`start` is the checkpoint where the child began, `leases` the lease table. Monotonic seconds.
 
-    `refuted` says why the end that the KCL told of is none; "" while that is not known.
+    `proven` says that nothing comes after the child's last record and nothing ever will, `refuted` why the end that
+    the KCL told of is none: "" while that is not known.
     """
 
     def __init__(
@@ -60,22 +61,21 @@ class ShardEnd:
         self._start = start
         self._clock = clock
         self._iterator: str | None = None
-        self._asking = self._proven = False
+        self._asking = False
         self._again_at = 0.0
         self._unknown = self._open = 0
         self._to_be_said = Seldom(clock)
-        self.refuted = ""
+        self.proven, self.refuted = False, ""
 
-    def proven(self, last: str) -> bool:
-        """Whether nothing comes after the child's `last` record and nothing ever will; asks on where it is not known.
+    def ask(self, last: str) -> None:
+        """Ask on, where it is not known whether anything comes after the child's `last` record.
 
         The record is named by its number as the daemon writes it, "" where none came.
         """
-        if not (self._proven or self.refuted or self._asking or self._clock() < self._again_at):
+        if not (self.proven or self.refuted or self._asking or self._clock() < self._again_at):
             self._asking = True
             operation, what = self._question(last or self._start)
             self._ask(operation, what, lambda answer: self._answered(operation, answer))
-        return self._proven
 
     def _question(self, last: str) -> tuple[str, dict[str, Any]]:
         if self._children:
@@ -100,7 +100,7 @@ class ShardEnd:
         elif operation == LEASE:
             self._lease(found)
         elif operation == STREAM:
-            self._proven = True
+            self.proven = True
             log.warning(
                 "Kinesis no longer has the shard: it is past the stream's retention",
                 extra={"event": "shard-past-retention"},
@@ -126,7 +126,7 @@ class ShardEnd:
         if "Item" not in found:
             self.refuted = "the KCL ended the shard without leases for its children"
         else:
-            self._proven = not self._children
+            self.proven = not self._children
 
     def _refused(self, operation: str, refusal: Refusal) -> None:
         self._iterator, self._again_at = None, self._clock() + AGAIN_S

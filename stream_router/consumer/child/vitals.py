@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.room import HOLDING_AFTER_S, MEANS, Room
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.window import HOLDING_AFTER_S, MEANS, Window
 from stream_router.pipeline.route import Router
 from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
@@ -38,14 +37,12 @@ class ShardVitals:
         router: Router,
         window: Window,
         checkpoints: Checkpoints,
-        room: Room,
         is_careful: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._router = router
         self._window = window
         self._checkpoints = checkpoints
-        self._room = room
         self._is_careful = is_careful
         self._clock = clock
         self._began = self._callback_at = self._caught_up_at = clock()
@@ -81,9 +78,9 @@ class ShardVitals:
 
     def _what(self, *, daemon: bool) -> str:
         dispatcher = self._router.publisher.dispatcher
-        if dispatcher.flight.calls and not dispatcher.gate.failures and not self._room.holds_for:
+        if dispatcher.flight.calls and not dispatcher.gate.failures and not self._window.holds_for:
             return "bus"  # nearly always, and asked before each wait
-        if self._router.holding or self._room.holds_for:
+        if self._router.holding or self._window.holds_for:
             return "holding"
         if self._router.publisher.backlog:
             return "bus"
@@ -101,7 +98,7 @@ class ShardVitals:
         told.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
-            "full": self._room.is_waited_for,
+            "full": self._window.is_waited_for,
             "breaker": self._breaker(),
             "oldestReceivedMs": oldest[0] if oldest else None,
             "oldestArrivedMs": oldest[1] if oldest else None,
@@ -141,10 +138,10 @@ class ShardVitals:
         """
         if problem := self._checkpoints.proof.problem:
             return {"holding": "target", "holdReason": problem}
-        held, full_by = self._router.held, self._room.holds_for
+        held, full_by = self._router.held, self._window.holds_for
         if held and now - held.since >= HOLDING_AFTER_S:
             reason = f"{held.name} accepts nothing: {held.code}"
             return {"holding": "destination", "holdReason": reason, "holdingS": round(now - held.since, 1)}
         if not full_by:
             return {"holding": None}
-        return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - self._room.held_since, 1)}
+        return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - self._window.held_since, 1)}

@@ -1,8 +1,10 @@
-"""What a child has under way: the daemon's records in slices, and how much of them there may be.
+"""What a child has under way: the daemon's records in slices, how many there may be, and where none may come, why.
 
-Bounded in bytes, and in what would come again after a crash (docs/delivery.md).
+Bounded in bytes, and in what would come again after a crash (docs/delivery.md). A full window in which something was
+settled lately is back-pressure, which is ordinary; holding is what an operator must hear of.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -10,8 +12,12 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer.child.watermark import Position
-from stream_router.consumer.target_proof import UNASKED_S
+from stream_router.consumer.target_proof import UNASKED_S, TargetProof
+from stream_router.log import Seldom
 from stream_router.model import Batch, Record
+from stream_router.pipeline.route import Router
+
+log = logging.getLogger(__name__)
 
 SLICE_RECORDS = 500
 SLICE_BYTES = 96 * 1024
@@ -33,6 +39,32 @@ RECORDS_MAX = 1_000_000
 
 SPARE_BYTES = 2 * 1024 * 1024
 """More than a record of the usual limit, so that a small batch fits beside a window that one large record filled."""
+
+READY_MAX = 1_000
+"""Events that wait for nothing but a call; beyond it no further record is opened: it would only leave the caches."""
+
+SMALL_BATCH_RECORDS = 100
+SMALL_BATCH_EVERY_S = 5.0
+"""Where only entries in trouble of their own, and what waits behind them, fill span or bytes, a small batch is opened
+now and then all the same: without others nothing tells whether the bus is well, and the shard would stand for good."""
+
+HOLDING_AFTER_S = 5.0
+"""A full window in which something was settled, or accepted, so lately is back-pressure."""
+
+LOOKED_LATELY_S = 2.0
+"""While a record waits for room this is looked at several times a second."""
+
+MEANS = {
+    "bytes": "as many bytes are under way as one child may hold, and none of them is settled",
+    "calls": "calls are not answered, or not accepted; see the line on the destination",
+    "span": "the checkpoint stands still, and as much work is above it as may be; see the lines on bus and checkpoint",
+    "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
+    "target": "event bus or rule do not take our events: nothing is published until they do; see the supervisor's line",
+    "dead letters": "nearly every event would be a dead letter: correct mapping, masking or sender (oversize: set "
+    "STREAM_ROUTER_OFFLOAD_BUCKET; internal_error: go back to the version before, and report it) and restart; or set "
+    "STREAM_ROUTER_DEAD_LETTER_LIMIT=off",
+}
+"""What keeps the next record out, in words."""
 
 
 def slices(
@@ -65,26 +97,40 @@ def slices(
 
 
 class Window:
-    """Counts what is under way. `closed` is told of each batch whose last record is settled. Monotonic seconds."""
+    """Counts what is under way, and is asked before each slice of records whether it may be opened.
+
+    It says once a minute that the shard holds, where it does. `closed` is told of each batch whose last record is
+    settled. Times are monotonic seconds.
+    """
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        router: Router,
+        proof: TargetProof,
         closed: Callable[[Batch], None],
+        clock: Callable[[], float],
         max_bytes: int = WINDOW_BYTES,
         max_span_s: float = WINDOW_SPAN_S,
     ) -> None:
-        self._max_bytes = max_bytes
-        self._max_span_s = max_span_s
-        self._clock = clock
-        self._closed = closed
+        self._router, self._proof = router, proof
+        self._closed, self._clock = closed, clock
+        self._max_bytes, self._max_span_s = max_bytes, max_span_s
         self.held_bytes = 0
         """Bytes of the records that are not settled."""
-        self.settled_at = clock()
-        """When a record was last settled."""
+        self._settled_at = clock()
         self._opened: deque[tuple[float, Position, int, int]] = deque()
+        """Slices above the checkpoint: when each was opened, its last position, all events and records up to there."""
         self._events = self._records = 0
         self._taken = (0, 0)
+        self._small_batch = False
+        self._small_batch_at = clock() + SMALL_BATCH_EVERY_S
+        self._waited_at = -LOOKED_LATELY_S
+        self._holds = ""
+        self.held_since = 0.0
+        """Since when the shard holds, where it does."""
+        self._to_be_said = Seldom(clock)
+
+    # What is under way.
 
     def take_charge(self, records: Sequence[Record]) -> None:
         """These records are the child's from now on."""
@@ -95,6 +141,7 @@ class Window:
 
     def opened(self, records: Sequence[Record]) -> None:
         """They are opened: their events are known."""
+        self._small_batch = False
         self._records += len(records)
         for record in records:
             self._events += record.events
@@ -111,7 +158,7 @@ class Window:
 
     def _settled(self, record: Record) -> None:
         self.held_bytes -= record.size_bytes
-        self.settled_at = self._clock()
+        self._settled_at = self._clock()
         batch = record.batch
         batch.unsettled -= 1
         if not batch.unsettled and not batch.is_open:
@@ -120,12 +167,11 @@ class Window:
     def checkpoint_taken(self, position: Position) -> None:
         """Everything up to here will not come again."""
         while self._opened and self._opened[0][1] <= position:
-            _, _, events, records = self._opened.popleft()
-            self._taken = (events, records)
+            self._taken = self._opened.popleft()[2:]
 
     @property
     def events_above(self) -> int:
-        """Events that would come again after a crash, to within one micro-batch."""
+        """Events that would come again after a crash, to within one slice."""
         return self._events - self._taken[0]
 
     @property
@@ -133,18 +179,78 @@ class Window:
         """Seconds since the oldest of them was opened."""
         return self._clock() - self._opened[0][0] if self._opened else 0.0
 
-    @property
-    def has_spare(self) -> bool:
-        """Whether a small batch may come though the window is full: SPARE_BYTES, or a quarter, are there for that."""
-        return self.held_bytes < self._max_bytes + max(SPARE_BYTES, self._max_bytes // 4)
+    # Whether one more may be opened.
 
-    def full_by(self, *, unasked: bool = False) -> str:
-        """What keeps the next record out: `bytes`, `span` or `records`; "" where there is room."""
+    @property
+    def is_full(self) -> bool:
+        """Whether the next slice has to wait. What is let in as a small batch is let in until it is opened."""
+        if self._small_batch or not (full_by := self._full_by()):
+            return False
+        now = self._clock()
+        has_spare = self.held_bytes < self._max_bytes + max(SPARE_BYTES, self._max_bytes // 4)
+        may_help = full_by in ("span", "bytes") and has_spare and self._router.only_sick
+        if may_help and now >= self._small_batch_at:
+            self._small_batch, self._small_batch_at = True, now + SMALL_BATCH_EVERY_S
+            return False
+        self.waits(full_by)
+        return True
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many events wait for a call that the rest of a slice has to wait too."""
+        if self._router.ready <= READY_MAX:
+            return False
+        self.waits("calls")
+        return True
+
+    def _full_by(self) -> str:
+        """What keeps the next record out, a key of MEANS; "" where there is room."""
+        if self._proof.problem:
+            return "target"
+        if self._router.limit.passed_by:
+            return "dead letters"
+        if self._router.ready > READY_MAX:
+            return "calls"
         if self.held_bytes >= self._max_bytes:
             return "bytes"
         if self._records - self._taken[1] >= RECORDS_MAX:
             return "records"
-        span_s = max(self._max_span_s, UNASKED_S) if unasked else self._max_span_s
-        if self.events_above > SPAN_FREE_EVENTS and self.span_s >= span_s:
-            return "span"
-        return ""
+        span_s = max(self._max_span_s, UNASKED_S) if self._proof.unasked else self._max_span_s
+        return "span" if self.events_above > SPAN_FREE_EVENTS and self.span_s >= span_s else ""
+
+    @property
+    def slice_records(self) -> int:
+        """The most records of the next slice."""
+        return SMALL_BATCH_RECORDS if self._small_batch else SLICE_RECORDS
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a record waits, or waited a moment ago, for room."""
+        return self._clock() - self._waited_at < LOOKED_LATELY_S
+
+    @property
+    def holds_for(self) -> str:
+        """What the shard holds for now, a key of MEANS; "" where it does not, or no record waits any more."""
+        return self._holds if self._holds and self.is_waited_for else ""
+
+    def waits(self, full_by: str) -> None:
+        """The next record, or the shard's end, is kept out by this."""
+        self._waited_at = now = self._clock()
+        # A record of very many events is settled with the last of them.
+        moved_at = max(self._settled_at, self._router.accepted_at)
+        if now - moved_at < HOLDING_AFTER_S:
+            self._holds = ""
+            return
+        self._holds, self.held_since = full_by, moved_at
+        if self._to_be_said():
+            passed_by = self._router.limit.passed_by
+            log.warning(
+                "the shard holds: %s",
+                MEANS[full_by],
+                extra={
+                    "event": "shard-holds",
+                    "held_s": round(now - moved_at, 1),
+                    "under_way": self._router.backlog,
+                    "reason": passed_by.value if passed_by else full_by,
+                },
+            )
