@@ -93,25 +93,25 @@ OF_THE_AUTHORS = {
         "pipeline/delivery/blame.py",
         "        return Then.ALONE\n",
         "        return Then.BURY\n",
-        ("tests/unit/test_dispatch.py", "tests/unit/test_dispatch_stays_alive.py"),
+        ("tests/unit/test_dispatch.py",),
     ),
     "suspects take every probe": Mutant(
         "pipeline/delivery/dispatcher.py",
         "alone and others_wait and self._were_asked",
         "False",
-        ("tests/unit/test_dispatch_stays_alive.py",),
+        ("tests/unit/test_dispatch.py",),
     ),
     "probes carry what is first": Mutant(
         "pipeline/delivery/dispatcher.py",
         "if self.gate.brought_nothing else 0",
         "if False else 0",
-        ("tests/unit/test_dispatch_stays_alive.py", "tests/property/test_liveness.py"),
+        ("tests/unit/test_dispatch.py", "tests/property/test_liveness.py"),
     ),
     "what is accepted late proves everything": Mutant(
         "pipeline/delivery/blame.py",
         "if self.first_tries.accepted_sent_at > refused_at or",
         "if self.first_tries.accepted_at > refused_at or",
-        ("tests/unit/test_dispatch_stays_alive.py", "tests/unit/test_blame.py"),
+        ("tests/unit/test_dispatch.py",),
     ),
     "an outage spends an entry's budget": Mutant(
         "pipeline/delivery/blame.py",
@@ -129,7 +129,7 @@ OF_THE_AUTHORS = {
         "pipeline/delivery/blame.py",
         "                return Then.WAIT\n",
         "                pass\n",
-        ("tests/unit/test_blame.py", "tests/unit/test_dispatch.py", "tests/unit/test_engine_in_time.py"),
+        ("tests/unit/test_dispatch.py", "tests/unit/test_engine_in_time.py"),
     ),
     "Retry-After is ignored": Mutant(
         "pipeline/delivery/gate.py",

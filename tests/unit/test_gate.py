@@ -5,19 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from stream_router.errors import Answer
-from stream_router.model import Entry, Reason
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Policy
-from stream_router.pipeline.delivery.gate import (
-    BEGINS_AT,
-    PROBE_FLOOR_S,
-    PROBE_SPREAD_S,
-    TRIPS_AT,
-    Gate,
-)
-from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
+from stream_router.pipeline.delivery.gate import BEGINS_AT, PROBE_FLOOR_S, PROBE_SPREAD_S, TRIPS_AT, Gate
+from tests.fakes import NO_ANSWER, entry, rig
 
 NOW = 1000.0
-GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
 
 
 def gate(max_in_flight: int = 8, dice: float = 1.0) -> Gate:
@@ -92,62 +85,52 @@ def test_probes_grow_apart_from_a_quarter_of_a_second_to_two() -> None:
     assert spreads == pytest.approx([0.25, 0.5, 1.0, PROBE_SPREAD_S, PROBE_SPREAD_S, PROBE_SPREAD_S])
 
 
-def test_the_calls_in_flight_halve_with_every_trouble_down_to_one_call() -> None:
-    """A lone failed call takes one; the second in a row, and each throttled one, halve them; one is always allowed."""
-    made = gate(9)
-    seen = [allowed(made)]
-    for _ in range(2):
-        made.failed(NOW)
-        seen.append(allowed(made))
-    for _ in range(4):
-        made.throttled()
-        seen.append(allowed(made))
-    assert seen == [9, 8, 4, 2, 1, 1, 1]
+def test_the_calls_in_flight_grow_with_every_success_and_halve_with_every_trouble() -> None:
+    """From sixteen they double with a round trip while a backlog waits, and without one they stay as they are.
 
-
-def test_the_calls_in_flight_grow_by_one_with_every_success_up_to_their_bound() -> None:
-    """What was halved comes back step by step, and never goes beyond the most that the policy allows."""
-    made = gate(5)
-    for _ in range(3):
-        made.throttled()
-    seen = []
-    for _ in range(8):
-        made.succeeded(NOW, 0.1, backlog=True)
-        seen.append(allowed(made))
-    assert seen == [2, 3, 4, 5, 5, 5, 5, 5]
-
-
-def test_the_calls_in_flight_begin_at_sixteen_and_double_with_a_round_trip_while_a_backlog_waits() -> None:
-    """Each success of a full round lets one more start, up to the policy's most; nobody has to know a setting."""
+    A lone failed call takes one; the second in a row, and each throttled one, halve them; one is always allowed.
+    """
     made = gate(128)
+    for _ in range(1_000):
+        made.succeeded(NOW, 0.1, backlog=False)
     seen = [allowed(made)]
     while seen[-1] < 128:
         for _ in range(seen[-1]):
             made.succeeded(NOW, 0.1, backlog=True)
         seen.append(allowed(made))
     assert seen == [BEGINS_AT, 32, 64, 128]
+    seen = []
+    for trouble in [made.throttled] * 4 + [lambda: made.failed(NOW)] * 2 + [made.throttled] * 4:
+        trouble()
+        seen.append(allowed(made))
+    assert seen == [64, 32, 16, 8, 7, 3, 1, 1, 1, 1]
 
 
-def test_without_a_backlog_the_calls_in_flight_do_not_grow() -> None:
-    """A quiet stream proves nothing of what the bus would take."""
-    made = gate(128)
-    for _ in range(1_000):
-        made.succeeded(NOW, 0.1, backlog=False)
-    assert allowed(made) == BEGINS_AT
-
-
-def test_a_bounded_rate_is_kept_whatever_comes_back() -> None:
-    """With 100 events a second, a second of calls of ten is ten calls, and a quarter of a second may leave at once."""
+def test_a_bounded_rate_is_kept_and_not_saved_up() -> None:
+    """A hundred events a second are ten calls of ten; a quarter of it may leave at once, after an hour too."""
     made = Gate(128, lambda: 1.0, max_rate=100.0)
-    started: list[float] = []
-    for step in range(4_000):
-        now = NOW + step / 1_000
-        while made.may_start(0, now):
-            made.started(10, now)
-            started.append(now)
-    assert len([at for at in started if at == NOW]) == 3
-    assert 40 <= len(started) <= 43
-    assert made.wait_s(NOW + 4) > 0
+    for begin in (NOW, NOW + 3_600):
+        started: list[float] = []
+        for step in range(4_000):
+            now = begin + step / 1_000
+            while made.may_start(0, now):
+                made.started(10, now)
+                started.append(now)
+        assert len([at for at in started if at == begin]) == 3
+        assert 40 <= len(started) <= 43
+        assert made.wait_s(begin + 4) > 0
+
+
+def test_a_pause_that_was_asked_for_outlasts_a_success_and_a_shorter_one() -> None:
+    """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
+    made = gate()
+    made.failed(NOW, 20.0)
+    made.failed(NOW + 1, 5.0)
+    made.succeeded(NOW, 0.1, backlog=False)
+    assert made.wait_s(NOW + 1) == 19.0
+    assert not made.may_start(0, NOW + 19.9)
+    assert made.may_start(0, NOW + 20)
+    assert made.wait_s(NOW + 21) == 0.0
 
 
 def test_three_broken_connections_of_one_round_hold_nobody() -> None:
@@ -172,18 +155,6 @@ def test_three_broken_connections_of_one_round_hold_nobody() -> None:
     assert len(pipeline.books.delivered) == 160
 
 
-def test_a_rate_that_was_not_used_is_not_saved_up() -> None:
-    """After an hour of silence no more leaves at once than ever."""
-    made = Gate(128, lambda: 1.0, max_rate=100.0)
-    made.started(10, NOW)
-    later = NOW + 3_600
-    burst = 0
-    while made.may_start(0, later):
-        made.started(10, later)
-        burst += 1
-    assert burst == 3
-
-
 def test_a_bounded_rate_delays_events_and_loses_none() -> None:
     """The pipeline as a whole keeps to STREAM_ROUTER_MAX_SHARD_RATE: 500 events at 50 a second take ten seconds."""
     pipeline = rig(policy=Policy(16, 10**9, 4, max_rate=50.0))
@@ -204,51 +175,3 @@ def test_calls_in_flight_find_their_own_number() -> None:
     pipeline.router.publisher.take([entry(100_000 + n) for n in range(2_000)])
     pipeline.run_for(2)
     assert pipeline.router.publisher.dispatcher.gate.ceiling <= 16
-
-
-def test_a_pause_that_was_asked_for_outlasts_a_success() -> None:
-    """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
-    made = gate()
-    made.failed(NOW, 20.0)
-    made.succeeded(NOW, 0.1, backlog=False)
-    assert made.wait_s(NOW + 1) == 19.0
-    assert not made.may_start(0, NOW + 19.9)
-    assert made.may_start(0, NOW + 20)
-    assert made.wait_s(NOW + 21) == 0.0
-
-
-def test_of_two_pauses_the_later_end_counts() -> None:
-    """A short Retry-After after a long one shortens nothing."""
-    made = gate()
-    made.failed(NOW, 20.0)
-    made.failed(NOW + 1, 5.0)
-    assert not made.may_start(0, NOW + 19.9)
-    assert made.may_start(0, NOW + 20)
-
-
-def outage(pipeline: Rig, seconds: float) -> None:
-    """From now on, for so long, the bus accepts nothing."""
-    until = pipeline.world.now + seconds
-
-    def judge(call: Sequence[Entry]) -> Answer:
-        down = pipeline.world.now < until
-        return refused("InternalException", 500) if down else pipeline.bus.accept(call)
-
-    pipeline.bus.judge = judge
-
-
-def test_a_second_outage_has_its_whole_half_minute() -> None:
-    """With ON_OUTAGE=dead-letter what comes in an outage waits 30 s of that outage, however long ago the last began."""
-    pipeline = rig(policy=GIVES_UP)
-    for _ in range(3):
-        outage(pipeline, 25)
-        pipeline.router.publisher.take([entry(n) for n in range(20)])
-        pipeline.drain(limit_s=30)
-        pipeline.run_for(60)
-    assert not pipeline.books.dead
-    outage(pipeline, 3_600)
-    pipeline.router.publisher.take([entry(n) for n in range(20)])
-    pipeline.run_for(29)
-    assert not pipeline.books.dead
-    pipeline.drain(limit_s=60)
-    assert {letter.reason for letter in pipeline.books.dead} == {Reason.OUTAGE}
