@@ -1,17 +1,22 @@
-"""A hold of a minute, seen from everywhere: /status, /history, /metrics through the alert rules, `top`, the page.
+"""The real programs in trouble, seen from everywhere: /status, /history, /metrics through the alert rules, CloudWatch,
+`top`, the page. A hold of a minute, and shards that nobody reads.
 
-The long lane: it takes three minutes, and uses `promtool` and Chromium where they are installed.
+The long lane: it takes some minutes, and uses `promtool` and Chromium where they are installed.
 """
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +25,7 @@ from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
 from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
-from tests.system.world import PROGRAM, World, until
+from tests.system.world import PROGRAM, REGION, World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
 
@@ -28,6 +33,8 @@ RULES = Path(__file__).parents[2] / "deploy/observability/prometheus/rules.yaml"
 EVERY_S = 5.0
 HOLD_S = 65.0
 FIRES_WITHIN_S = 60.0
+UNREAD_WITHIN_S = 120.0
+AWS = boto3.Session("test", "test", region_name=REGION)
 
 
 class Watcher:
@@ -108,6 +115,9 @@ def test_a_hold_of_a_minute_is_seen_in_every_view(
     assert headrooms[0] - headrooms[-1] == pytest.approx(held[-1][0] - held[0][0], abs=3)
     assert watcher.ready == {200}
     _seen_in(views, held)
+    assert _of_cloudwatch(world, "OldestUnsettledAgeSeconds", "Maximum") == pytest.approx(HOLD_S, abs=15)
+    assert _of_cloudwatch(world, "RetentionHeadroomSeconds", "Minimum") == pytest.approx(168 * 3600 - HOLD_S, abs=15)
+    assert _of_cloudwatch(world, "HoldingShards", "Maximum") >= 1
     hour = httpx.get(f"{url}/history").json()
     rows = [dict(zip(hour["columns"], row, strict=True)) for row in hour["rows"]]
     assert max(row["holdingShards"] for row in rows) >= 1
@@ -115,6 +125,24 @@ def test_a_hold_of_a_minute_is_seen_in_every_view(
     assert any(row["deliveredPerS"] == 0 and row["p99"] is None for row in rows)
     if shutil.which("promtool"):
         _alerts(watcher, begin, tmp_path)
+
+
+def _of_cloudwatch(world: World, metric: str, statistic: Any) -> float:
+    """Of the last ten minutes, of this application."""
+    client = AWS.client("cloudwatch", endpoint_url=world.environment["AWS_ENDPOINT_URL"])
+    now = datetime.now(UTC)
+    dimensions: Any = {"SourceSystem": "NICE_CXone", "Region": REGION, "Application": "cxone-event-router"}
+    answer = client.get_metric_statistics(
+        Namespace="CXoneEventRouter",
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=now - timedelta(minutes=10),
+        EndTime=now + timedelta(minutes=1),
+        Period=3600,
+        Statistics=[statistic],
+    )
+    points: Any = answer["Datapoints"]
+    return float((max if statistic == "Maximum" else min)(point[statistic] for point in points))
 
 
 def _views(url: str, folder: Path) -> dict[str, Any]:
@@ -134,7 +162,7 @@ def _views(url: str, folder: Path) -> dict[str, Any]:
 
 def _seen_in(views: dict[str, Any], held: list[tuple[float, dict[str, Any]]]) -> None:
     """The views say the same as /status, as of their moment."""
-    low, high = held[0][1]["lag"]["oldestUnsettledAgeS"], held[-1][1]["lag"]["oldestUnsettledAgeS"]
+    low, high = held[0][1]["lag"]["oldestUnsettledAgeS"], HOLD_S + EVERY_S
     assert views["top"]["state"] == "holding"
     assert low <= views["top"]["lag"]["oldestUnsettledAgeS"] <= high
     if page := views.get("page"):
@@ -171,7 +199,7 @@ def _alerts(watcher: Watcher, begin: float, folder: Path) -> None:
     ]
     assert fires
     at = f"{int(place * EVERY_S)}s"
-    quiet = ("StreamRouterDeadLetters", "StreamRouterRetention", "StreamRouterHoldingLong", "StreamRouterNoConsumer")
+    quiet = ("StreamRouterDeadLetters", "StreamRouterRetention", "StreamRouterNoConsumer")
     test = {
         "interval": f"{EVERY_S:.0f}s",
         "input_series": [{"series": name, "values": _ends(values)} for name, values in series.items()],
@@ -193,3 +221,32 @@ def _ends(values: list[str]) -> str:
         "stale" if value == "_" and place and values[place - 1] != "_" else value for place, value in enumerate(values)
     ]
     return " ".join(marked)
+
+
+def test_shards_that_nobody_reads_show_within_two_minutes(make_world: Callable[..., World]) -> None:
+    """The daemon is stopped (SIGSTOP): its leases stand still; then a lease is deleted: no owner."""
+    world = make_world()
+    world.start_all()
+    url = f"http://{world.environment['STREAM_ROUTER_ADMIN_LISTEN']}"
+
+    def status() -> dict[str, Any]:
+        told: dict[str, Any] = httpx.get(f"{url}/status", timeout=5).json()
+        return told
+
+    def unread() -> set[tuple[str, str]]:
+        return {(one["shard"], one["why"]) for one in status()["unreadShards"] or []}
+
+    until(lambda: status()["unreadShards"] == [], 150, "the stream was looked at twice")
+    jvm = world.jvm()
+    os.kill(jvm, signal.SIGSTOP)
+    try:
+        until(lambda: len(unread()) == 2, UNREAD_WITHIN_S, "both show")
+        assert {why for _, why in unread()} == {"lease does not move"}
+        assert status()["state"] == "shards unread"
+        assert "stream_router_unread_shards 2.0" in httpx.get(f"{url}/metrics", timeout=5).text.splitlines()
+        shard = min(unread())[0]
+        leases = AWS.client("dynamodb", endpoint_url=world.environment["AWS_ENDPOINT_URL"])
+        leases.delete_item(TableName="cxone-event-router", Key={"leaseKey": {"S": shard}})
+        until(lambda: (shard, "no owner") in unread(), UNREAD_WITHIN_S, "the deleted lease shows")
+    finally:
+        os.kill(jvm, signal.SIGCONT)

@@ -93,7 +93,7 @@ def test_any_changed_byte_shows(tmp_path: Path, data: st.DataObject, key: bytes 
 @KEYS
 @pytest.mark.parametrize("edit", ["first", "middle", "swapped", "doubled", "forged"])
 def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None, edit: str) -> None:
-    """Deleting, reordering, repeating and inserting lines all break the chain."""
+    """Deleting, reordering, repeating and inserting lines all break the chain; without the key none can be written."""
     path = tmp_path / "shard.jsonl"
     write(path, 5, key)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -105,17 +105,9 @@ def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None
         "doubled": [*lines, lines[-1]],
         "forged": [*lines[:2], (tmp_path / "other.jsonl").read_bytes(), *lines[2:]],
     }[edit]
+    assert audit.verify(path, b"another").problem.startswith("line 1 was changed")
     path.write_bytes(b"".join(edited))
     assert audit.verify(path, key).problem
-
-
-def test_without_the_key_no_line_can_be_written_that_holds(tmp_path: Path) -> None:
-    """A forger who recomputes every digest with plain SHA-256, or another key, is found out."""
-    path = tmp_path / "shard.jsonl"
-    write(path, 3, b"the forger's")
-    assert audit.verify(path, b"the real one").problem.startswith("line 1 was changed")
-    write(tmp_path / "plain.jsonl", 3, None)
-    assert audit.verify(tmp_path / "plain.jsonl", b"the real one").problem
 
 
 @pytest.mark.parametrize("cut", [1, 10, 200])

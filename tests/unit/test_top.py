@@ -6,14 +6,12 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from stream_router.errors import SettingsError
 from stream_router.settings.operators import Top
 from stream_router.settings.reading import load
-from stream_router.top import command, words
+from stream_router.top import command
 from stream_router.top.view import Host, screen
 from tests import statuses
 
@@ -90,20 +88,6 @@ def test_several_hosts_are_a_line_each_and_the_worst_is_shown_whole() -> None:
     assert "http://b:9464" in lines
 
 
-def test_of_a_hundred_hosts_the_worst_have_a_line_on_a_live_screen() -> None:
-    """They leave room for the consumer that is shown; in a pipe each has its line."""
-    hosts = [host(statuses.consumer(), f"http://10.0.0.{n}:9464") for n in range(100)]
-    hosts[57] = host(statuses.holding(), hosts[57].url)
-    hosts[88] = hosts[88]._replace(error="does not answer")
-    lines = shown(*hosts, live=True)
-    assert lines[0].strip() == "q quit"
-    assert lines[1].startswith("✗ 98 of 100 well; 10.0.0.57:9464: holding")
-    at = lines.index(the(lines, "host "))
-    assert [line.split()[0] for line in lines[at + 1 : at + 4]] == ["10.0.0.57:9464", "10.0.0.88:9464", "10.0.0.0:9464"]
-    assert "90 more hosts" in lines
-    assert sum(".0.0." in line for line in shown(*hosts)) > 100
-
-
 @pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("made", [statuses.consumer, statuses.holding, statuses.moved])
 def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
@@ -149,28 +133,6 @@ def test_whatever_a_version_does_not_tell_is_unknown_and_no_failure() -> None:
     assert shown(host({"schema": "stream-router.status/9"}))[0] == "◐ UNKNOWN"
 
 
-@given(st.floats(0, 1e9))
-def test_a_latency_is_shown_within_one_percent(ms: float) -> None:
-    """Read back from the words, below an hour: three figures, or minutes and seconds."""
-    said = words.millis(ms)
-    number = said.rstrip("dhms").replace(",", "")
-    if said.endswith("ms"):
-        assert float(number) == pytest.approx(ms, rel=0.0051)
-    elif "m" in said and "h" not in said:
-        minutes, seconds = said.removesuffix("s").split("m")
-        assert int(minutes) * 60 + int(seconds) == pytest.approx(ms / 1000, abs=1.01)
-    elif said.endswith("s"):
-        assert float(number) == pytest.approx(ms / 1000, rel=0.0051)
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(None, "-"), (0, "0s"), (4.254, "4.25s"), (59.94, "59.9s"), (125, "2m05s"), (11_400, "3h10m"), (604_799, "6d23h")],
-)
-def test_seconds_are_said_in_their_two_largest_units(value: float | None, said: str) -> None:
-    assert words.seconds(value) == said
-
-
 def ask(answer: Any, token: str = "") -> Host:
     (one,) = asyncio.run(command.ask([CONSUMER + "/"], token, httpx.MockTransport(answer)))
     return one
@@ -187,41 +149,6 @@ def test_the_token_is_sent_and_a_wrong_one_is_said() -> None:
     wrong = ask(answer, "wrong")
     assert (wrong.program, wrong.status) == (None, {})
     assert "set STREAM_ROUTER_ADMIN_TOKEN" in wrong.error
-
-
-@pytest.mark.parametrize(
-    "answer", [httpx.Response(200, text="<html>"), httpx.Response(404), httpx.Response(200, json=[1])]
-)
-def test_a_port_of_something_else_is_said(answer: httpx.Response) -> None:
-    """No crash, whatever it answers."""
-    found = ask(lambda _: answer)
-    assert found.error == f"answers {answer.status_code}, but is no admin port of ours; check the URL"
-
-
-def test_a_host_that_does_not_answer_is_said_in_the_system_s_words() -> None:
-    """Refused, unknown, or silent."""
-
-    def refuse(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("all attempts failed") from ConnectionRefusedError(111, "Connect call failed")
-
-    def hang(_: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("")
-
-    assert ask(refuse).error == "does not answer (connection refused)"
-    assert ask(hang).error == "no answer within 3 s"
-    assert shown(ask(refuse)) == ["✗ http://127.0.0.1:9464 does not answer (connection refused)"]
-
-
-def test_without_urls_it_asks_the_ports_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where they listen on every address; no other setting is needed."""
-    for name in ("AWS_REGION", "SQS_DLQ_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("STREAM_ROUTER_ADMIN_LISTEN", "0.0.0.0:7001")
-    monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", "[::]:7002")
-    monkeypatch.setenv("STREAM_ROUTER_ADMIN_TOKEN", "t" * 20)
-    settings = load(Top)
-    assert settings.urls == ("http://127.0.0.1:7001", "http://[::1]:7002")
-    assert settings.token == "t" * 20
 
 
 def test_what_is_no_url_is_refused_in_one_line() -> None:
