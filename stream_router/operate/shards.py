@@ -19,8 +19,6 @@ from stream_router.operate.resources import buckets_for
 from stream_router.operate.stream import Piece, Shard, Span, UnreadableError
 from stream_router.settings.receiver import Receiver
 
-DONE, NOT_DONE = 0, 1
-
 MEASURED_S = 60
 """Long enough for a mean of what comes in bursts, and read in about as long."""
 
@@ -40,8 +38,6 @@ MOST_SHARDS = 10_000
 """UpdateShardCount takes no more (botocore model `kinesis`, as all rules here)."""
 
 FOLLOWED_EVERY_S, FOLLOWED_FOR_S = 2.0, 1_800.0
-
-GOES_ON = "Kinesis goes on by itself; say the same again to see whether it is done"
 
 RULES = (
     "rules: at most double, at least half at once; 10 times in 24 hours; multiples of 25 % are quickest",
@@ -72,24 +68,28 @@ def run(settings: Receiver, to: int | None) -> int:
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
-            return show(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
-        except (UnreadableError, ClientError, BotoCoreError, TimeoutError) as error:
-            say(f"stream-router shards: {error}")
-            return NOT_DONE
+            why = show(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
+        except (UnreadableError, ClientError, BotoCoreError) as error:
+            why = str(error)
+    if why:
+        say(f"stream-router shards: {why}")
+    return 1 if why else 0
 
 
 # --- the load
 
 
-def show(settings: Receiver, clients: Clients, stop: Stop) -> int:
-    """Measure and show it, one line a shard: its share of the keys, records and bytes a second against their limits."""
+def show(settings: Receiver, clients: Clients, stop: Stop) -> str:
+    """Measure and show it, one line a shard: its share of the keys, records and bytes a second against their limits.
+
+    Why there is nothing to show, "" where there is.
+    """
     now_ms = int(time.time() * 1000)
     span = Span(now_ms - MEASURED_S * 1000, now_ms)
     stream = streams.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
     loads = measure(streams.read(clients, stream, span, stop), stream.shards, span)
-    if stop.asked:
-        say("broken off: nothing is measured")
-        return NOT_DONE
+    if stop.asked:  # half of a minute would be half of the load
+        return "broken off: nothing is measured"
     _write(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
     for one in loads:
         records, size = one.records_per_s / RECORDS_PER_S, one.bytes_per_s / BYTES_PER_S
@@ -98,7 +98,7 @@ def show(settings: Receiver, clients: Clients, stop: Stop) -> int:
             f"{one.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
         )
     _write(advice(loads, on_demand=stream.on_demand))
-    return DONE
+    return ""
 
 
 def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
@@ -146,40 +146,37 @@ def advice(loads: list[Load], *, on_demand: bool = False) -> str:
 # --- resharding
 
 
-def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> int:
-    """Reshard by UpdateShardCount, and follow it to its end. Raises TimeoutError after half an hour."""
-    summary = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
-    now = summary["OpenShardCount"]
-    if wanted == now:
-        _write(f"stream {settings.stream} has {now} shards already")
-        return DONE
+def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> str:
+    """Reshard by UpdateShardCount, and follow it to its end. Why it is not done, "" where it is."""
+
+    def summary() -> Any:
+        return clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
+
+    has = summary()
+    if wanted == has["OpenShardCount"]:
+        _write(f"stream {settings.stream} has {wanted} shards already")
+        return ""
     for line in RULES:
         _write(line)
-    if why := next(refusals(summary, wanted, settings.buckets), ""):
-        say(f"stream-router shards: {why}")
-        return NOT_DONE
-    if stop.asked:
-        say("broken off: the stream is as it was")
-        return NOT_DONE
+    if why := next(refusals(has, wanted, settings.buckets), ""):
+        return why
     clients.kinesis.update_shard_count(
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
     )
-    _write(f"stream {settings.stream}: from {now} shards to {wanted}")
+    _write(f"stream {settings.stream}: from {has['OpenShardCount']} shards to {wanted}")
     until_s, told = time.monotonic() + FOLLOWED_FOR_S, ""
     while True:
-        summary = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
-        state = f"{summary['StreamStatus']}, {summary['OpenShardCount']} shards open"
+        has = summary()
+        state = f"{has['StreamStatus']}, {has['OpenShardCount']} shards open"
         if state != told:
             _write(state)
             told = state
-        if summary["StreamStatus"] == "ACTIVE" and summary["OpenShardCount"] == wanted:
+        if has["StreamStatus"] == "ACTIVE" and has["OpenShardCount"] == wanted:
             _write("done")
-            return DONE
-        if time.monotonic() > until_s:
-            raise TimeoutError(f"after {FOLLOWED_FOR_S / 60:.0f} minutes the stream is {state}: {GOES_ON}")
-        if stop.wait(FOLLOWED_EVERY_S):
-            say(f"broken off: {GOES_ON}")
-            return NOT_DONE
+            return ""
+        if stop.wait(FOLLOWED_EVERY_S) or time.monotonic() > until_s:
+            goes_on = "Kinesis goes on by itself; say the same again to see whether it is done"
+            return f"no longer followed, the stream is {state}: {goes_on}"
 
 
 def refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:

@@ -3,10 +3,6 @@
 import base64
 import hashlib
 import http.server
-import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,18 +25,10 @@ class Repository(http.server.BaseHTTPRequestHandler):
     """A Maven repository on loopback; `broken` says what becomes of the first answers."""
 
     broken: list[str]
-    elsewhere = ""
     asked: list[str]
     authorization: list[str]
 
     def do_GET(self) -> None:
-        moved = self.path.startswith("/moved/")
-        if self.elsewhere or moved:
-            there = f"http://{self.headers['Host']}" if moved else self.elsewhere
-            self.send_response(302)
-            self.send_header("Location", f"{there}{self.path.removeprefix('/moved')}")
-            self.end_headers()
-            return
         self.asked.append(self.path)
         self.authorization.append(self.headers.get("Authorization", ""))
         content = CONTENTS[self.path.split("/")[-3]]
@@ -107,14 +95,6 @@ def test_another_installation_takes_them_from_the_users_cache(
     assert "5 from the cache, 1 fetched" in capsys.readouterr().out
 
 
-def test_a_damaged_jar_is_brought_anew(repository: str, installed: Path) -> None:
-    """What was cut by a full disk, for example."""
-    fetch(repository)
-    (installed / LIST[0].name).write_bytes(b"")
-    assert fetch(repository) == 0
-    jars.prove_whole()
-
-
 def test_a_repository_that_stumbles_is_asked_again(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Too many requests, and an error of the server, are over soon. That it is waited for is said."""
     Repository.broken = ["429", "503", "500"]
@@ -122,20 +102,6 @@ def test_a_repository_that_stumbles_is_asked_again(repository: str, capsys: pyte
     assert len(Repository.asked) == len(LIST) + 3
     again = [line for line in capsys.readouterr().out.splitlines() if line.endswith("; trying again")]
     assert sorted(line.partition(": ")[2] for line in again) == [f"HTTP {n}; trying again" for n in (429, 500, 503)]
-
-
-def test_a_network_that_drops_everything_is_not_waited_for_for_minutes_unsaid(
-    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each wait is short, and is told as it ends."""
-    assert fetch_jars.ANSWER_TIMEOUT_S <= 20
-    monkeypatch.setattr(fetch_jars, "ANSWER_TIMEOUT_S", 0.05)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/maven") == 1
-    told = capsys.readouterr()
-    assert f"{LIST[0].name}: ReadTimeout: timed out; trying again\n" in told.out
-    assert "cannot be fetched from 127.0.0.1 (ReadTimeout: timed out)" in told.err
-    assert not list(installed.iterdir())
 
 
 @pytest.mark.parametrize("how", ["cut", "other"])
@@ -172,27 +138,6 @@ def test_a_mirrors_password_is_sent_and_not_said(repository: str, capsys: pytest
     assert "c4n4ry" not in "".join(capsys.readouterr())
 
 
-class Mirror(Repository):
-    """Sends everybody to the repository behind it."""
-
-
-def test_a_mirrors_password_goes_to_nobody_else(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mirror may send us on to another host, which gets the request without it."""
-    monkeypatch.setattr(Mirror, "elsewhere", repository.removesuffix("/maven"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert fetch(f"http://user:c4n4ry@127.0.0.1:{server.server_address[1]}/maven") == 0
-        server.shutdown()
-    assert set(Repository.authorization) == {""}
-
-
-def test_a_mirror_that_sends_us_on_within_itself_gets_its_password_again(repository: str) -> None:
-    """Many rewrite a path, or go from http to https."""
-    address = repository.removesuffix("/maven").replace("//", "//user:c4n4ry@")
-    assert fetch(f"{address}/moved/maven") == 0
-    assert "" not in Repository.authorization
-
-
 @pytest.mark.parametrize("layout", ["flat", "maven"])
 def test_a_folder_does_as_well(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a host without any network: a copy of another host's jars, or of its Maven repository."""
@@ -204,27 +149,11 @@ def test_a_folder_does_as_well(tmp_path: Path, layout: str, monkeypatch: pytest.
     jars.prove_whole()
 
 
-def test_a_folder_that_lacks_one_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And where it may stand."""
-    assert fetch(str(tmp_path)) == 1
-    assert "jar is not in " in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("source", ["ftp://mirror.example/maven", "https://[::1"])
 def test_a_source_that_is_none_is_refused(source: str) -> None:
     """By the setting's name."""
     with pytest.raises(SettingsError, match=r"^--from: is no URL of a Maven repository and no folder; "):
         fetch(source)
-
-
-def test_where_the_prefix_is_not_ours_the_users_base_takes_them(
-    repository: str, installed: Path, tmp_path: Path
-) -> None:
-    """`pip install --user` into a system's Python."""
-    installed.parent.mkdir()
-    installed.touch()
-    assert fetch(repository) == 0
-    assert len(list((tmp_path / "user" / "jars").iterdir())) == len(LIST)
 
 
 @pytest.mark.parametrize("how", ["whole", "damaged"])
@@ -244,26 +173,6 @@ def test_a_folder_that_is_not_ours_is_never_passed_over(
             fetch(repository)
     assert not Repository.asked
     assert not (installed.parents[1] / "user").exists()
-
-
-def test_it_says_what_it_waits_for_and_ends_at_once_where_it_is_told_to(tmp_path: Path) -> None:
-    """A firewall that drops everything, or a mirror that is silent: each jar is waited for for minutes."""
-    program = (
-        "import pathlib, sys; from stream_router import cli; from stream_router.consumer.supervisor import jars;"
-        "folder = pathlib.Path(sys.argv.pop()); jars.folders = lambda: iter([folder]); cli.main()"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = f"http://127.0.0.1:{silent.getsockname()[1]}/maven"
-        command = [sys.executable, "-c", program, "jars", "--from", source, str(tmp_path / "jars")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-            try:
-                with silent.accept()[0]:
-                    started.send_signal(signal.SIGINT)
-                    assert started.wait(20) == -signal.SIGINT
-            finally:
-                started.kill()
-            assert started.stdout
-            assert started.stdout.read() == "bringing 87 of the KCL daemon's jars ...\n"
 
 
 def test_the_list_is_whole_and_names_what_the_daemon_needs(monkeypatch: pytest.MonkeyPatch) -> None:
