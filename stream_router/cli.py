@@ -204,8 +204,7 @@ def doctor(
 
     if offline and end_to_end:
         raise typer.BadParameter("there is no way to go offline", param_hint="--end-to-end")
-    wish = command.Wish(program, as_json, offline, end_to_end, url)
-    _end(command.run(wish))
+    _end(command.run(program, as_json=as_json, offline=offline, end_to_end=end_to_end, url=url))
 
 
 @app.command()

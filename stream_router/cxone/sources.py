@@ -128,9 +128,6 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
     if lost and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
         yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"
-    elif lost:
-        how = "published, but not by our rule" if settings.unroutable == "publish" else "dropped"
-        yield "unknown", source.name, f"{', '.join(lost)}: {how} (STREAM_ROUTER_UNROUTABLE)"
 
 
 def _of_url(source: Posted) -> Finding:

@@ -151,14 +151,13 @@ class Stream(Resource):
         self.what, self.tags = f"stream {name}", tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
-        self._is_going = False
 
     def found(self) -> State | None:
-        """One that is in the making is waited for by `apply`; one that is being deleted takes no change."""
-        summary = self._summary()
-        self._is_going = bool(summary) and summary["StreamStatus"] == "DELETING"
-        if not summary or self._is_going:
+        """One that is in the making is waited for by `apply`. Raises SetupError while it is being deleted."""
+        if not (summary := self._summary()):
             return None
+        if summary["StreamStatus"] == "DELETING":
+            raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run the command again then")
         key = summary.get("KeyId") or AWS_KINESIS_KEY
         return {
             "shards": summary["OpenShardCount"],
@@ -168,9 +167,7 @@ class Stream(Resource):
         }
 
     def wanted(self) -> State:
-        """A longer retention stays, and another key. Raises SetupError while it is being deleted."""
-        if self._is_going:
-            raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run `stream-router setup` then")
+        """A longer retention stays, and another key."""
         has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
             "shards": has["shards"],

@@ -182,18 +182,10 @@ class Deployment:
             self._note(too_few)
 
     def make(self, say: Callable[[str], None]) -> None:
-        """Apply what is not right, each with its line. What is done when something ends it stays, and is said."""
-        done = False
+        """Apply what is not right, each with its line once it is done. A run that is broken off is gone on with."""
         for resource in self.resources:
-            try:
-                if not resource.is_right:
-                    resource.apply()
-                    done = True
-            except BaseException:  # Ctrl-C in the middle of it as well: it may be done, or half done
-                say(f"! {resource.what}: not finished")
-                if done:
-                    say("  note: broken off: what stands above with + or ~ is done; run `stream-router setup` again")
-                raise
+            if not resource.is_right:
+                resource.apply()
             _tell(resource, say)
         for note in self.further:
             say(note)
@@ -362,17 +354,7 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         _say(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
         _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
     else:
-        _delete(goes, force=force)
-    return 0
-
-
-def _delete(goes: list[Resource], *, force: bool) -> None:
-    """One after the other; where one fails, what is left is said."""
-    for number, resource in enumerate(goes):
-        try:
+        for resource in goes:
             resource.delete(force=force)
-        except BaseException:  # Ctrl-C too
-            left = f"{len(goes) - number} of {len(goes)} still there"
-            _say(f"broken off at {resource.what}: {left}; run the same command again")
-            raise
-        _say(f"deleted {resource.what}")
+            _say(f"deleted {resource.what}")
+    return 0

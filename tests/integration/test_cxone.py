@@ -489,7 +489,7 @@ def test_a_wrong_table_is_a_settings_error(run: Run, text: str, key: str) -> Non
         ("NoSuchType", {}, "", "wrong"),
         ("ChannelUpdated", {"STREAM_ROUTER_EVENT_TYPES": "ChannelUpdated"}, "", None),
         ("ChannelUpdated", {"STREAM_ROUTER_DROP_TYPES": "ChannelUpdated"}, "", None),
-        ("ChannelUpdated", {"STREAM_ROUTER_UNROUTABLE": "publish"}, "", "unknown"),
+        ("ChannelUpdated", {"STREAM_ROUTER_UNROUTABLE": "publish"}, "", None),
         ("ChannelUpdated", {}, '[event_types]\nChannelUpdated = "conversation.updated"\n', None),
         ("MessageCreated", {"STREAM_ROUTER_EVENT_TYPES": "interaction.created"}, "", "wrong"),
     ],

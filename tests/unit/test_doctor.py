@@ -64,7 +64,7 @@ def test_the_verdict_is_the_last_line_and_the_exit_status(
 def test_what_an_alarm_tells_too_names_its_runbook() -> None:
     """Where something is wrong; the page is there; where all is well there is none."""
     for verdict, there in ((Verdict.WRONG, True), (Verdict.WARNING, True), (Verdict.WELL, False)):
-        (shown,) = json.loads(command.as_json([Finding("SR115", "S", verdict, "late", "start it")], 1))["checks"]
+        (shown,) = json.loads(command.told_as_json([Finding("SR115", "S", verdict, "late", "start it")], 1))["checks"]
         assert shown.pop("runbook", None) == ("docs/runbooks/behind.md" if there else None)
         wanted = {"code": "SR115", "about": "lag", "verdict": verdict.value, "setting": "S", "says": "late"}
         assert shown == {**wanted, "cure": "start it"}

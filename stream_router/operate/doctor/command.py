@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -23,29 +23,25 @@ SUBJECTS = (
 CHECKS: dict[str, Check] = {code: check for one in SUBJECTS for code, check in one.checks.items()} | probe.CHECKS
 
 
-class Wish(NamedTuple):
-    """What the command line asks for."""
-
-    program: str | None = None
-    as_json: bool = False
-    offline: bool = False
-    end_to_end: bool = False
-    url: str | None = None
-
-
-def run(wish: Wish) -> int:
+def run(
+    program: str | None = None,
+    *,
+    as_json: bool = False,
+    offline: bool = False,
+    end_to_end: bool = False,
+    url: str | None = None,
+) -> int:
     """0 well, 1 something is wrong, 2 cannot judge. Bad settings are findings here."""
-    world = World(wish.program, offline=wish.offline)
+    world = World(program, offline=offline)
     console = Console(stderr=True)
     with console.status("looks at everything"):
         found = look(world)
-    if wish.end_to_end:
+    if end_to_end:
         with console.status("an event of our own goes the whole way"):
-            url = wish.url or (own_url(world.receive) if world.receive else "")
-            found += probe.run(world, url)
+            found += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
     code = status(found)
-    if wish.as_json:
-        sys.stdout.write(as_json(found, code) + "\n")
+    if as_json:
+        sys.stdout.write(told_as_json(found, code) + "\n")
     else:
         show(found, code)
     sys.stdout.flush()
@@ -139,7 +135,7 @@ def _page(one: Finding) -> str:
     return f"docs/runbooks/{name}.md" if name and one.verdict in (Verdict.WARNING, Verdict.WRONG) else ""
 
 
-def as_json(found: Sequence[Finding], code: int) -> str:
+def told_as_json(found: Sequence[Finding], code: int) -> str:
     """The same for programs."""
     checks: list[dict[str, Any]] = [
         {
