@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -68,11 +70,9 @@ def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -
             f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); nothing of it is kept: "
             "ask who runs the mirror, or name another (--from)"
         )
-    try:
+    with suppress(OSError):  # a home that cannot be written to: the next installation fetches again
         cache.mkdir(parents=True, exist_ok=True)
         write_whole(kept, content)
-    except OSError:  # a home that cannot be written to: the next installation fetches again
-        pass
     write_whole(where / jar.name, content)
     return "fetched"
 
@@ -85,22 +85,20 @@ def _has(path: Path, jar: Jar) -> bool:
 
 
 def _source(text: str) -> Callable[[Jar], bytes]:
+    """How to get a jar: from a repository's URL, or from a folder with the jars in it or laid out as a repository."""
     if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():
         raise SettingsError("--from: is no URL of a Maven repository and no folder; give one, or leave it out")
-    return lambda jar: _from_folder(folder, jar)
 
+    def read(jar: Jar) -> bytes:
+        for path in (folder / jar.name, folder / jar.path):
+            if path.is_file():
+                return path.read_bytes()
+        raise FetchError(f"{jar.name} is not in {folder}, nor is {jar.path}; put it there")
 
-def _from_folder(folder: Path, jar: Jar) -> bytes:
-    """From a folder with the jars in it, or one laid out as a Maven repository."""
-    for path in (folder / jar.name, folder / jar.path):
-        try:
-            return path.read_bytes()
-        except OSError:
-            continue
-    raise FetchError(f"{jar.name} is not in {folder}, nor can {jar.path} be read there; put it there")
+    return read
 
 
 def _download(url: str, jar: Jar) -> bytes:
@@ -115,10 +113,9 @@ def _download(url: str, jar: Jar) -> bytes:
         before_sleep=lambda state: _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again"),  # type: ignore[union-attr]
         reraise=True,
     )
-    trusted = ssl.create_default_context()
+    get = partial(httpx.get, url, follow_redirects=True, timeout=ANSWER_TIMEOUT_S, verify=ssl.create_default_context())
     try:
-        with httpx.Client(follow_redirects=True, timeout=ANSWER_TIMEOUT_S, verify=trusted) as client:
-            return bytes(tries(lambda: client.get(url).raise_for_status().content))
+        return bytes(tries(lambda: get().raise_for_status().content))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise FetchError(
             f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_told(error)}); check the network or its "
@@ -145,17 +142,13 @@ def _say(line: str) -> None:
 
 def _folder() -> Path:
     """The folder that `consume` reads, though it be another user's; else the first that this user can make."""
-    try:
+    with suppress(SettingsError):  # there is none yet
         return jars.folder()
-    except SettingsError:  # there is none yet
-        pass
     for candidate in jars.folders():
-        try:
+        with suppress(OSError):
             candidate.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        return candidate
-    raise _not_ours(next(iter(jars.folders())))
+            return candidate
+    raise _not_ours(next(jars.folders()))
 
 
 def _not_ours(folder: Path) -> SettingsError:

@@ -19,7 +19,6 @@ from pydantic import SecretStr
 
 from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.aws.secret_store import PREFIXES
 from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
@@ -64,7 +63,13 @@ def document(name: str, home: Home) -> dict[str, Any]:
     if name not in NAMES:
         raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
-    values = {"receive": _receive, "consume": _consume, "setup": _setup, "operate": _operate, "teardown": _setup}
+    values = {
+        "receive": lambda home: _kept(_of_senders(load(Receiver)), home),
+        "consume": _consume,
+        "setup": _setup,
+        "operate": _operate,
+        "teardown": _setup,
+    }
     given = _common(load(Common), load(Queue), home) | values[name](home)
     filled = [_filled(statement, given) for statement in template["Statement"]]
     return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
@@ -72,21 +77,19 @@ def document(name: str, home: Home) -> dict[str, Any]:
 
 def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
     """The statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
-    listed = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-    made = {**statement, "Resource": _one([arn for text in listed for arn in _each(text, values)])}
-    if "Condition" in statement:
-        ((operator, ((key, text),)),) = ((name, test.items()) for name, test in statement["Condition"].items())
-        made["Condition"] = {operator: {key: _one(_each(text, values))}}
+    made = {**statement, "Resource": _each(statement["Resource"], values)}
+    for operator, test in statement.get("Condition", {}).items():
+        made["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
     return made
 
 
-def _each(text: str, values: Values) -> list[str]:
-    found = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
-    return [value + found[2] for value in values[found[1]]] if found else [text]
-
-
-def _one(values: list[str]) -> list[str] | str:
-    return values[0] if len(values) == 1 else values
+def _each(named: str | list[str], values: Values) -> list[str] | str:
+    """The ARNs that names of a template stand for; what follows a name is put behind each of them."""
+    found: list[str] = []
+    for text in [named] if isinstance(named, str) else named:
+        is_name = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
+        found += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
+    return found[0] if len(found) == 1 else found
 
 
 def _common(settings: Common, queue: Queue, home: Home) -> Values:
@@ -107,10 +110,6 @@ def _common(settings: Common, queue: Queue, home: Home) -> Values:
 
 def _if(value: str | None) -> list[str]:
     return [value] if value else []
-
-
-def _receive(home: Home) -> Values:
-    return _kept(_of_senders(load(Receiver)), home)
 
 
 def _of_senders(settings: Receiver) -> list[SecretStr | None]:
@@ -200,22 +199,18 @@ def _operate(home: Home) -> Values:
 
 
 def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
-    """Of the secrets of a program those that AWS keeps, each once."""
+    """Of the secrets of a program those that AWS keeps, each once; one that another account shares names its ARN."""
     found: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(plain, secrets)):
         store, _, name = reference.partition(":")
-        if not reference.startswith(PREFIXES):
-            continue
+        whole = name if name.startswith("arn:") else ""
         if store == "ssm":
-            # One that another account shares is named by its ARN. Behind either may stand a version or a label, as in
-            # NAME:3, which is no part of the ARN.
-            whole = name if name.startswith("arn:") else home.arn("ssm", f"parameter/{name.removeprefix('/')}")
-            found["parameters"].append(":".join(whole.split(":")[:6]))
-        else:
+            # Behind it may stand a version or a label, as in NAME:3, which is no part of the ARN.
+            arn = whole or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
+            found["parameters"].append(":".join(arn.split(":")[:6]))
+        elif store == "secretsmanager":
             # A secret's ARN ends with six characters that its name does not have.
-            found["secrets"].append(
-                name if name.startswith("arn:") else home.arn("secretsmanager", f"secret:{name}-??????")
-            )
+            found["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
     return found
 
 
