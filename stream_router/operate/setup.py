@@ -6,7 +6,6 @@ tag, all of it or nothing: a rule that is gone while the consumer still publishe
 """
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -39,9 +38,6 @@ from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.operators import Setup
 
 TARGET, FILE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "EVENTBRIDGE_TARGET_FILE", "STREAM_ROUTER_TARGET_DLQ_ARN"
-
-QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
-"""Source: SQS API reference, CreateQueue."""
 
 WOULD_CHANGE = 2
 """Exit status of `--plan --exit-code` where something would be made or changed."""
@@ -262,15 +258,6 @@ def look(settings: Setup) -> None:
         given = arns.parse(settings.target_dlq_arn, UNDELIVERED)
         if given.service != "sqs" or given.resource.endswith(".fifo") or given.region != settings.aws_region:
             raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
-    made = {"SQS_DLQ_URL": "" if settings.sqs_dlq_url else dead_letters_name(settings.stream)}
-    if not (settings.target_dlq_arn or limits.is_v2_bus(settings.event_bus)):
-        made[UNDELIVERED] = undelivered_name(settings.stream)
-    for variable, name in made.items():
-        if name and not QUEUE_NAME.fullmatch(name):  # a stream's name takes more characters, and other ones
-            raise SettingsError(
-                f"{variable}: is not set, and {name} is no queue's name; name one that is there, or have "
-                "STREAM_ROUTER_STREAM of at most 67 of A-Z a-z 0-9 _ -"
-            )
 
 
 def target_of(settings: Setup) -> dict[str, Any]:
@@ -300,13 +287,7 @@ def target_of(settings: Setup) -> dict[str, Any]:
         return {}
     if settings.target_arn not in (None, arn):
         raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
-    parsed = arns.parse(arn, TARGET)
-    if parsed.region != settings.aws_region and parsed.service != "events":
-        why = f"is in {parsed.region}, the rule in {settings.aws_region}"
-        raise SettingsError(f"{TARGET}: {why}; name one there, only a bus may be elsewhere")
-    if parsed.resource.endswith(".fifo") and not given.get("SqsParameters"):
-        why = f"{parsed.resource} is FIFO and needs a message group"
-        raise SettingsError(f"{TARGET}: {why}; give a standard one, or SqsParameters in {FILE}")
+    arns.parse(arn, TARGET)
     return {**given, "Arn": arn}
 
 

@@ -1,11 +1,11 @@
-"""Signs a delivery the way its sender would, for every scheme that the receiver knows (docs/receiver.md)."""
+"""Signs a delivery the way its sender would, by the receiver's own table of schemes (docs/receiver.md)."""
 
-import base64
 import hmac
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from stream_router.errors import SettingsError
+from stream_router.receiver.auth import LAYOUTS, TOKENS, in_base64
 from stream_router.settings import secrets as kept
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
@@ -38,33 +38,29 @@ def check_url(settings: Receiver, url: str) -> None:
 
 def signer(settings: Receiver) -> Sign:
     """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
-    scheme, id_header = settings.webhook_scheme, settings.hmac_id_header or ""
+    scheme, id_header = settings.webhook_scheme, settings.hmac_id_header
     if scheme is None:
         raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
     if scheme == "none":
         return lambda delivery_id, _body, _now: _headers((id_header, delivery_id))
     secret = first_secret(settings.webhook_secrets.get_secret_value())
-    match scheme:
-        case "bearer" | "basic":
-            if not secret.isascii() and scheme == "bearer":
-                raise SettingsError(f"{SECRETS}: a token holds a character that no HTTP header can carry; use ASCII")
-            shown = f"{scheme.title()} {secret if scheme == 'bearer' else base64.b64encode(secret.encode()).decode()}"
-            return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
-        case "expert":
-            names = ("X-Nexus-Signature-256", "X-Nexus-Timestamp", "X-Nexus-Delivery-Id")
-            return _hmac(secret.encode(), "{timestamp}.{body}", "sha256", "hex", "sha256=", names)
-        case "standard-webhooks":
-            try:
-                key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-            except ValueError:
-                problem = "a secret is not whsec_<base64>; give it as the sender shows it"
-                raise SettingsError(f"{SECRETS}: {problem}") from None
-            names = ("webhook-signature", "webhook-timestamp", "webhook-id")
-            return _hmac(key, "{id}.{timestamp}.{body}", "sha256", "base64", "v1,", names)
-        case "hmac":
-            names = (settings.hmac_header, settings.hmac_timestamp_header or "", id_header)
-            algorithm, encoding = settings.hmac_algorithm, settings.hmac_encoding
-            return _hmac(secret.encode(), settings.hmac_template, algorithm, encoding, settings.hmac_prefix, names)
+    if scheme in TOKENS:
+        TOKENS[scheme](secret)  # what the receiver would refuse of it
+        shown = f"{scheme.title()} {secret if scheme == 'bearer' else in_base64(secret.encode())}"
+        return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
+    make, decode = LAYOUTS[scheme]
+    layout, key = make(settings), decode(secret)
+    before, _, after = layout.template.partition("{body}")
+
+    def sign(delivery_id: str, body: bytes, now: int) -> dict[str, str]:
+        parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)) for part in (before, after))
+        signature = layout.encode(hmac.digest(key, body.join(part.encode() for part in parts), layout.algorithm))
+        if layout.timestamp_header == layout.header:  # time and signature in one header, as Stripe has it
+            return _headers((layout.header, f"t={now},{layout.prefix}{signature}"), (layout.id_header, delivery_id))
+        signed = (layout.header, layout.prefix + signature)
+        return _headers(signed, (layout.timestamp_header, str(now)), (layout.id_header, delivery_id))
+
+    return sign
 
 
 def first_secret(setting: str) -> str:
@@ -78,21 +74,5 @@ def first_secret(setting: str) -> str:
     return found[0]
 
 
-def _hmac(key: bytes, template: str, algorithm: str, encoding: str, prefix: str, names: tuple[str, str, str]) -> Sign:
-    """A signature over `template`, of {id}, {timestamp} and {body}; `names` are its header, the time's and the id's."""
-    header, stamped, id_header = names
-    before, _, after = template.partition("{body}")
-
-    def sign(delivery_id: str, body: bytes, now: int) -> dict[str, str]:
-        parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)) for part in (before, after))
-        mac = hmac.digest(key, body.join(part.encode() for part in parts), algorithm)
-        signature = prefix + (mac.hex() if encoding == "hex" else base64.b64encode(mac).decode())
-        if stamped.lower() == header.lower():  # time and signature in one header, as Stripe has it
-            return _headers((header, f"t={now},{signature}"), (id_header, delivery_id))
-        return _headers((header, signature), (stamped, str(now)), (id_header, delivery_id))
-
-    return sign
-
-
-def _headers(*pairs: tuple[str, str]) -> dict[str, str]:
+def _headers(*pairs: tuple[str | None, str]) -> dict[str, str]:
     return {name: value for name, value in pairs if name}

@@ -257,7 +257,6 @@ def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: S
 @pytest.mark.parametrize(
     ("name", "given"),
     [
-        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:q.fifo"}),
         ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:x"}),
         ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:nowhere"}),
         ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/untouched"}),
@@ -279,7 +278,6 @@ def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: S
             {"target_arn": FUNCTION, "target_dlq_arn": f"{QUEUES}:untouched-dead-letters"},
         ),
         ("SQS_DLQ_URL", {"sqs_dlq_url": f"http://127.0.0.1/{ACCOUNT}/nowhere"}),
-        ("SQS_DLQ_URL", {"stream": "untouched.events"}),
         ("STREAM_ROUTER_TAGS", {"tags": "stream-router-setup=mine"}),
         ("STREAM_ROUTER_EVENT_BUS", {"event_bus": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/nowhere"}),
         ("STREAM_ROUTER_EVENT_TYPES", {"event_types": ",".join(f"type.number.{n}" for n in range(400))}),

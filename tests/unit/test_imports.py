@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operate": {
         *("aws", "settings", "telemetry", "pipeline", "receiver", "consumer", "cxone", "checks", "send", "top"),
     },
-    "send": {"settings"},
+    "send": {"settings", "receiver"},
     "top": {"settings"},
     "local": {"aws", "settings", "telemetry", "pipeline", "consumer", "operate", "send"},
     "cli": {"settings", "receiver", "consumer", "operate", "cxone", "local", "send", "top"},

@@ -104,12 +104,12 @@ def test_the_load_is_shown_unless_it_is_broken_off(
 
     def read(*_: Any) -> Iterator[Piece]:
         records = [UserRecord(Position(n // 2, n % 2), 1, bytes(500)) for n in range(48_000)]
-        yield Piece(found["shardId-000000000001"], records, 0, 1, 1)
+        yield Piece(found["shardId-000000000001"], records, 0, 1, is_last=True)
         if is_broken_off:
             stop.ask()
 
     monkeypatch.setattr(streams, "read", read)
-    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", "arn", found, 0))
+    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", found))
     clients: Any = SimpleNamespace(kinesis=None)
     assert bool(shards.show(SETTINGS, clients, stop)) is is_broken_off
     told = capsys.readouterr().out
