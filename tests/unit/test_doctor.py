@@ -97,28 +97,6 @@ def test_bad_settings_are_findings_and_never_78() -> None:
     assert (alone.returncode, "SR002" in alone.stdout) == (0, False), alone.stdout
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "code"),
-    [
-        ("AWS_PROFILE", "nope", "SR010"),
-        ("AWS_ENDPOINT_URL", "http://[::1", "SR010"),
-        ("AWS_CA_BUNDLE", "/nonexistent.pem", "SR001"),
-    ],
-)
-def test_an_environment_that_cannot_be_used_is_a_finding_and_the_rest_waits(
-    variable: str, value: str, code: str
-) -> None:
-    """Not one failure for each call that would be made, and never a traceback."""
-    settings = {**RECEIVE, **KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", variable: value}
-    done = doctor("receive", "--json", **settings)
-    assert done.returncode == 1, done.stdout
-    found = json.loads(done.stdout)["checks"]
-    wrong = [one for one in found if one["verdict"] == "wrong"]
-    assert [one["code"] for one in wrong if one["cure"]][-1] == code
-    assert {one["code"] for one in wrong} <= {"SR001", code}
-    assert "failed" not in done.stdout
-
-
 # --- how it looks
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from stream_router.errors import SettingsError
 from stream_router.operate import resources
@@ -134,17 +133,6 @@ def test_a_target_that_eventbridge_refuses_is_an_error(script: Script) -> None:
         target.apply()
 
 
-def test_another_queue_of_the_target_stays_unless_a_setting_names_ours(script: Script) -> None:
-    """Who chose it keeps it, and is told that `dlq --undelivered` looks elsewhere."""
-    has = {"Id": "1", "Arn": TARGET, "DeadLetterConfig": {"Arn": HOME.queue("theirs")}}
-    for named, queue in ((True, "u"), (False, "theirs")):
-        script.expect("events", "list_targets_by_rule", {"Rule": "r", "EventBusName": "cx"}, {"Targets": [has]})
-        target = Target(script.clients, rule(script), {"Arn": TARGET}, HOME.queue("u"), named=named)
-        target.look()
-        assert target.wanted()["DeadLetterConfig"] == {"Arn": HOME.queue(queue)}
-        assert any("set STREAM_ROUTER_TARGET_DLQ_ARN" in note for note in target.notes()) is not named
-
-
 def queue(script: Script, attributes: dict[str, str], **more: Any) -> Queue:
     """A queue that is there."""
     asked = {"QueueUrl": URL, "AttributeNames": ["All"]}
@@ -239,39 +227,6 @@ def test_a_stream_in_the_making_is_waited_for_and_one_that_goes_is_not(
     stream(script, {"StreamStatus": "DELETING"}, None)
     with pytest.raises(SetupError, match="stream s is being deleted; in a minute it is gone"):
         made_right(Stream(script.clients, "s", 2, None, OURS))
-
-
-UNKNOWN = ClientError({"Error": {"Code": "UnknownOperationException", "Message": ""}}, "TestEventPattern")
-
-
-@pytest.mark.parametrize(
-    ("answers", "says"),
-    [
-        (({"Result": True}, {"Result": True}), "an event of each of our 2 types matches the rule"),
-        ((UNKNOWN,), "was not proved: this endpoint has no TestEventPattern"),
-        (({"Result": True}, {"Result": False}), None),
-    ],
-)
-def test_the_rule_is_proved_by_a_real_event_of_each_type(
-    monkeypatch: pytest.MonkeyPatch, script: Script, answers: Any, says: str | None
-) -> None:
-    """Before anything is made: one that does not match ends the command. An emulator that says nothing proves none."""
-    given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_TYPES": "a.b,c.d"})
-    script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
-    deployment, replies = Deployment(load(Setup), script.clients), iter(answers)
-
-    class Events:
-        def test_event_pattern(self, **_: str) -> Any:
-            if isinstance(answer := next(replies), ClientError):
-                raise answer
-            return answer
-
-    script.clients.events = Events()  # type: ignore[assignment]
-    if says is None:
-        with pytest.raises(SetupError, match=r"would not match our own event of type c\.d"):
-            deployment.proved()
-    else:
-        assert says in deployment.proved()
 
 
 def test_a_rule_is_in_the_account_of_its_bus() -> None:
