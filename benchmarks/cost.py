@@ -189,13 +189,11 @@ def load_table() -> list[str]:
         "shards": [f"{one.shards:,}" for one in found.values()],
         "receivers": [f"{one.receivers.tasks:,}" for one in found.values()],
         "consumers": [f"{one.consumers.tasks:,}" for one in found.values()],
-        "cores at work at the peak": [f"{one.receivers.cores + one.consumers.cores:,.1f}" for one in found.values()],
         "PutEvents calls a second at the peak": [f"{one.calls_peak:,.0f}" for one in found.values()],
-        "lease table, writes a second": [f"{one.lease_writes:,.1f}" for one in found.values()],
     }
     for name, limit in LIMITS.items():
         shares = [used(rate, one)[name] / limit for rate, one in found.items()]
-        rows[f"of the limit: {name}"] = [f"{share:,.0%}" if share >= 0.01 else "< 1%" for share in shares]
+        rows[f"of {name}"] = [f"{share:,.0%}" if share >= 0.01 else "< 1%" for share in shares]
     return _table("events a second, mean", [f"{rate:,}" for rate in LOADS], rows)
 
 

@@ -53,16 +53,13 @@ Every setting is an environment variable, read once, at start. Bad values end th
 anything starts, with a line for each: the variable, what is wrong with it, the cure. `stream-router config` prints
 what is in force and where it came from.
 
-* An empty value is the same as none. A path is used exactly as it is written: one that begins with `~` is refused,
-  and so is a value in quotes.
+* An empty value is the same as none. A path that begins with `~`, and a value in quotes, are refused.
 * A name that begins with `STREAM_ROUTER_` and that no program knows is refused, since a mistyped setting would do
-  nothing. An unknown `CXONE_` name is a warning. Kubernetes' own names for a Service called `stream-router` are
-  passed over.
+  nothing. Kubernetes' own names for a Service called `stream-router` are passed over.
 * A secret (`STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET`)
   may be `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of itself. In a file each secret is a line; empty
   lines and lines that begin with `#` are none. In Secrets Manager keep the secret itself: any JSON document is
-  refused. The receiver follows changes of its webhook secrets; every other secret is read at start. `send` reads
-  files, but nothing in AWS.
+  refused. The receiver follows changes of its webhook secrets; every other secret is read at start.
 * AWS's own variables work as boto3 reads them: credentials, `AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL` and
   `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`, `_S3`. The region is `AWS_REGION`,
   else `AWS_DEFAULT_REGION`, else the profile's; botocore must list it unless an endpoint is set.
@@ -72,12 +69,12 @@ what is in force and where it came from.
   `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
 """
 
-SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
-    ("Everywhere", "Read by `receive`, `consume` and `setup`.", Guarded),
-    ("The receiver", "Read by `stream-router receive`.", Receiver),
-    ("The consumer", "Read by `stream-router consume` and its children.", Consumer),
-    ("Setup", "Read by `stream-router setup`.", Setup),
-    ("CXone", "Read by `stream-router cxone`.", Cxone),
+SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
+    ("Everywhere", Guarded),
+    ("The receiver", Receiver),
+    ("The consumer", Consumer),
+    ("Setup", Setup),
+    ("CXone", Cxone),
 )
 
 
@@ -166,17 +163,29 @@ def page() -> str:
     """The page's text."""
     ten = "".join(f"| `{name}` | `{example}` | {of} |\n" for name, example, of in TEN)
     parts, told = [INTRODUCTION + ten + RULES], set[str]()
-    for title, note, kind in SECTIONS:
+    for title, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
         told |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}
         head = "| variable, and its default | takes | for |\n|---|---|---|\n"
-        parts.append(f"## {title}\n\n{note}\n\n{head}" + "".join(rows))
+        parts.append(f"## {title}\n\n{head}" + "".join(rows))
     return "\n".join(parts)
+
+
+SHORT = {
+    "the secret, file:PATH, secretsmanager:ARN or ssm:NAME": "a secret",
+    "comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME": "secrets",
+    "path of a PEM file": "a PEM file",
+    "path of a folder that can be written to": "a folder",
+    "event types with commas between, each of 1 to 128 characters": "event types",
+    "the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one": "a standard queue's URL",
+}
+"""What a setting takes, in the page's own words where the message to whom it is wrong needs more."""
 
 
 def row(kind: type[Settings], name: str) -> str:
     """One variable."""
-    form = takes(kind, name).replace("|", "\\|")
+    form = takes(kind, name)
+    form = SHORT.get(form, form).replace("|", "\\|")
     shown = f"`{variable(kind, name)}`" + f": {default(kind, name)}".removesuffix(": -")
     return f"| {shown} | {form} | {FOR[variable(kind, name)]} |\n"
 

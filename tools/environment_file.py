@@ -26,7 +26,7 @@ def text() -> str:
     """The file."""
     seen: set[str] = set()
     parts = [HEAD]
-    for title, _, kind in SECTIONS[:3]:
+    for title, kind in SECTIONS[:3]:
         parts.append(f"\n# --- {title} ---\n")
         parts += [_setting(kind, name) for name in kind.model_fields if not _known(kind, name, seen)]
     return "".join(parts)
