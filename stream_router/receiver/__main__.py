@@ -17,7 +17,6 @@ import uvloop
 from botocore.session import Session
 
 from stream_router.aws.credentials import CredentialSource
-from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.checks import at_start, stream_writable
 from stream_router.errors import SettingsError
@@ -63,8 +62,7 @@ def run(settings: Receiver) -> int:
     warn(settings)
     listener = bound(settings)
     settings, stream, served = check(settings)
-    aws = session(settings.aws_region)
-    at_start([lambda: stream_writable(aws, settings.stream)])
+    at_start([lambda: stream_writable(stream.session, settings.stream)])
     log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings)})
     stats = Stats([source.name for source in served.values()] + [""])
     shown = Status(settings, stats)
@@ -75,7 +73,7 @@ def run(settings: Receiver) -> int:
             asyncio.get_running_loop().add_signal_handler(told, stop.set)
         return await _Program(settings, listener, stream, served, stats, shown).serve(stop)
 
-    with _watched(settings, aws, shown), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _watched(settings, stream.session, shown), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve())
 
 
@@ -113,7 +111,6 @@ class _Program:
         self._stats = stats
         self._shown = shown
         self._up = False
-        self._drains_s = 0.0
         self._said = Seldom(loop.time)
         self._credentials = CredentialSource(stream.session)
         self._transport = LoopTransport(loop, self._credentials, settings.aws_region, stream.ca_bundle)
@@ -138,11 +135,21 @@ class _Program:
         self._loop.add_signal_handler(signal.SIGHUP, self._told_to_look)
         left = 0
         try:
-            try:
-                await self._serve_http(stop)
-            finally:
-                drained_s = self._loop.time() - self._drains_s
-                left = await self._batcher.close(max(CALLS_END_S, STOPPED_WITHIN_S - drained_s))
+            server = self._serve_http()
+            await stop.wait()
+            self._app.draining = True
+            notify("STOPPING=1")
+            log.info("the receiver drains", extra={"event": "receiver-drains", "delay_s": self._settings.drain_delay_s})
+            # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
+            await asyncio.sleep(self._settings.drain_delay_s)
+            drains_s = self._loop.time()
+            self._up = False
+            if not await server.drain(DRAIN_S):
+                log.warning(
+                    "some requests were still arriving and got no answer", extra={"event": "receiver-unanswered"}
+                )
+            drained_s = self._loop.time() - drains_s
+            left = await self._batcher.close(max(CALLS_END_S, STOPPED_WITHIN_S - drained_s))
         finally:
             for follower in followers:
                 follower.close()
@@ -153,35 +160,23 @@ class _Program:
             self._look()
         return 1 if left else 0
 
-    async def _serve_http(self, stop: asyncio.Event) -> None:
-        """Serve until stopped; then finish the requests that are in."""
-        settings, app = self._settings, self._app
+    def _serve_http(self) -> HttpServer:
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
-        server = HttpServer(self._loop, settings, self._listener, app, lambda: self._tls.context, self._stats)
+        server = HttpServer(
+            self._loop, self._settings, self._listener, self._app, lambda: self._tls.context, self._stats
+        )
         self._up = True
         self._look_again()
         notify("READY=1")
-        log.info("the receiver serves", extra={"event": "receiver-serves", "listen": settings.listen})
-        for source in app.sources.values():
-            if source.secrets:
-                live = {"source": source.name or DEFAULT_SOURCE, "secrets": len(source.secrets.live)}
-                log.info(
-                    "webhook secrets that are live (a comma in the setting divides two)",
-                    extra={"event": "secrets-live", **live},
-                )
-        await stop.wait()
-        app.draining = True
-        notify("STOPPING=1")
-        log.info("the receiver drains", extra={"event": "receiver-drains", "delay_s": settings.drain_delay_s})
-        # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
-        await asyncio.sleep(settings.drain_delay_s)
-        self._drains_s = self._loop.time()
-        self._up = False
-        if not await server.drain(DRAIN_S):
-            log.warning("some requests were still arriving and got no answer", extra={"event": "receiver-unanswered"})
+        live = {one.name or DEFAULT_SOURCE: len(one.secrets.live) for one in self._app.sources.values() if one.secrets}
+        log.info(
+            "the receiver serves (a comma in a setting of secrets divides two)",
+            extra={"event": "receiver-serves", "listen": self._settings.listen, "secrets": live},
+        )
+        return server
 
     def _look_again(self) -> None:
         """Show and say how it is, and so on. What fails in that is told once a minute, and ends nothing."""

@@ -5,8 +5,8 @@ The marker holds a byte that no line can hold, so behind damage the next whole r
 without a gap, so what is missing can be counted. Segments are read whole, in order, and each goes when all of it is in
 the stream: after a kill what was in one that is left is sent again, a megabyte at most.
 
-Everything that is asked for while the disk is busy is one group: its appends are synced together and only then
-answered, so what was answered survives a kill -9 and a power cut. One process has a folder, by a lock that the kernel
+What is to be appended while the disk is at work is one group: it is synced together and only then answered, so what was
+answered survives a kill -9 and a power cut. One process has a folder, by a lock that the kernel
 frees.
 """
 
@@ -23,7 +23,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stream_router.errors import SettingsError
 from stream_router.process import failpoint
@@ -187,14 +187,15 @@ class Files:
         for segment in [one for one in self._segments if one.was_read and one.end_row <= row]:
             self._remove(segment)
 
-    def set_aside(self, line: bytes) -> None:
-        """Keep a line that the stream refuses for good, synced, in a file of such lines."""
+    def set_aside(self, line: bytes) -> bool:
+        """Keep a line that the stream refuses for good, synced, in a file of such lines; True."""
         fd = os.open(self._folder / "spill-0.refused.damaged", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(fd, line + b"\n")
             os.fdatasync(fd)
         finally:
             os.close(fd)
+        return True
 
     def close(self) -> None:
         """Close every file; the lock is free."""
@@ -274,19 +275,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-class _Append(NamedTuple):
-    lines: Sequence[tuple[int, bytes]]
-    done: Callable[[int | None], None]
-
-
-class _Job(NamedTuple):
-    """Anything else: what `work` gives is told to `done`, or `refused` where the disk refuses."""
-
-    work: Callable[[], object]
-    done: Callable[..., None]
-    refused: object
-
-
 class Spill:
     """The folder on disk. Its methods return at once; each `done` is called later on the loop.
 
@@ -302,17 +290,41 @@ class Spill:
         self.size_bytes = self._files.size_bytes
         self.error = ""
         """Why the last append, reading or settling failed, by the disk's code; empty where it did not."""
-        self._jobs: queue.SimpleQueue[_Append | _Job | None] = queue.SimpleQueue()
+        self._group: list[tuple[Sequence[tuple[int, bytes]], Callable[[int | None], None]]] = []
+        """What is to be appended next, by one write: all that came since the last one began."""
+        self._appending = False
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], object] | None]
+        self._jobs = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="spill", daemon=True)
         self._thread.start()
 
     def append(self, lines: Sequence[tuple[int, bytes]], done: Callable[[int | None], None]) -> None:
         """Store lines (conversation, line) behind what is there; `done` gets the first one's number, or None."""
-        self._jobs.put(_Append(lines, done))
+        self._group.append((lines, done))
+        if not self._appending:
+            self._append_group()
+
+    def _append_group(self) -> None:
+        group, self._group = self._group, []
+        self._appending = bool(group)
+
+        def append() -> int:
+            first = self._files.append([line for lines, _ in group for line in lines])
+            failpoint("spill_written_before_answer")
+            return first
+
+        def appended(first: int | None) -> None:
+            self._append_group()
+            for lines, done in group:
+                _tell(done, first)
+                first = first + len(lines) if first is not None else None
+
+        if group:
+            self._jobs.put((append, appended, None))
 
     def read(self, done: Callable[[Read], None]) -> None:
         """The oldest segment not read yet."""
-        self._jobs.put(_Job(self._files.read, done, Read([], 0, 0)))
+        self._jobs.put((self._files.read, done, Read([], 0, 0)))
 
     def settle(self, row: int) -> None:
         """All rows before this one are in the stream, or lost: segments that end there go."""
@@ -321,16 +333,11 @@ class Spill:
             failpoint("spill_drained_before_removed")
             self._files.settle(row)
 
-        self._jobs.put(_Job(settle, lambda _: None, None))
+        self._jobs.put((settle, lambda _: None, None))
 
     def set_aside(self, line: bytes, done: Callable[[bool], None]) -> None:
         """Keep a line that the stream refuses for good in a file of its own; tells whether it is there."""
-
-        def set_aside() -> bool:
-            self._files.set_aside(line)
-            return True
-
-        self._jobs.put(_Job(set_aside, done, False))
+        self._jobs.put((lambda: self._files.set_aside(line), done, False))
 
     def close(self) -> None:
         """Finish what was asked for and close the files; a disk that hangs is waited for no longer than a moment."""
@@ -339,38 +346,13 @@ class Spill:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            group = [job]
-            with contextlib.suppress(queue.Empty):
-                while (job := self._jobs.get_nowait()) is not None:
-                    group.append(job)
-            answers = self._append([one for one in group if isinstance(one, _Append)])
-            for one in group:
-                if isinstance(one, _Job):
-                    answers.append((one.done, self._tried(one.work, one.refused)))
+            work, done, refused = job
+            found = self._tried(work, refused)
             self.size_bytes = self._files.size_bytes
             # A loop that is closed has nobody left who waits.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_tell, answers)
-            if job is None:
-                break
+                self._loop.call_soon_threadsafe(_tell, done, found)
         self._files.close()
-
-    def _append(self, jobs: Sequence[_Append]) -> list[tuple[Callable[..., None], object]]:
-        """Append for all of them with one sync."""
-        if not jobs:
-            return []
-
-        def store() -> int:
-            first = self._files.append([line for job in jobs for line in job.lines])
-            failpoint("spill_written_before_answer")
-            return first
-
-        first = self._tried(store, None)
-        answers: list[tuple[Callable[..., None], object]] = []
-        for job in jobs:
-            answers.append((job.done, first))
-            first = first + len(job.lines) if isinstance(first, int) else None
-        return answers
 
     def _tried(self, work: Callable[[], object], refused: object) -> object:
         """What it gives, else `refused`. The thread goes on in any case: without it nothing would be answered."""
@@ -387,10 +369,9 @@ class Spill:
         return found
 
 
-def _tell(answers: Sequence[tuple[Callable[..., None], object]]) -> None:
-    """Tell each; one that raises keeps no other back."""
-    for done, what in answers:
-        try:
-            done(what)
-        except Exception:
-            log.exception("an answer of the spill met an unforeseen failure", extra={"event": "spill-job-failed"})
+def _tell(done: Callable[[Any], None], what: object) -> None:
+    """Tell one; where that raises no other is kept back."""
+    try:
+        done(what)
+    except Exception:
+        log.exception("an answer of the spill met an unforeseen failure", extra={"event": "spill-job-failed"})

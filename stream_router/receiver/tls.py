@@ -133,18 +133,14 @@ class Tls:
         if self.ends_s is None or self.ends_s - now_s >= SOON_DAYS * DAY_S:
             return
         ended = self.ends_s <= now_s
-        telling = (self.ends_s, ended, now_s // DAY_S)
-        if telling == self._end_told:
-            return
-        self._end_told, at = telling, iso(self.ends_s * 1000)
-        if ended:
-            log.error(
-                "the TLS certificate ended at %s: senders refuse the connection; renew it",
-                at,
-                extra={"event": "tls-certificate-ended"},
+        if (telling := (self.ends_s, ended, now_s // DAY_S)) != self._end_told:
+            self._end_told = telling
+            log.log(
+                logging.ERROR if ended else logging.WARNING,
+                "the TLS certificate %s at %s: senders refuse the connection from then on; renew it",
+                *("ended" if ended else "ends", iso(self.ends_s * 1000)),
+                extra={"event": "tls-certificate-ended" if ended else "tls-certificate-ends"},
             )
-        else:
-            log.warning("the TLS certificate ends at %s; renew it", at, extra={"event": "tls-certificate-ends"})
 
     def _look(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._files)
