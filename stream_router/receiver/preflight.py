@@ -60,6 +60,14 @@ def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None
         )
 
 
+def check_apart(settings: Receiver) -> None:
+    """Raises SettingsError where the two addresses are one: each of them would be taken by the other."""
+    if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
+        raise SettingsError(
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
+        )
+
+
 def check_spill(folder: Path | None) -> None:
     """Raises SettingsError where the spill's folder is none that this user can write to."""
     # os.path answers no where a name is too long for a path; Path raises.
@@ -77,6 +85,7 @@ LOOKS: tuple[Callable[[Receiver], object], ...] = (
     _senders,
     tls.check,
     lambda settings: check_spill(settings.spill_dir),
+    check_apart,
 )
 """What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 

@@ -1,6 +1,5 @@
 """The real receiver as a process in front of the fake AWS: what a sender and an operator see."""
 
-import base64
 import concurrent.futures
 import contextlib
 import hmac
@@ -22,13 +21,10 @@ import pytest
 
 from stream_router.errors import SettingsError
 from stream_router.receiver import preflight
-from stream_router.receiver.stats import Stats
-from stream_router.receiver.status import Status, serve
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from tests.constants import BODY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
-from tests.ports import free_port
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
@@ -127,12 +123,6 @@ def test_a_delivery_that_was_not_stored_is_stored_when_it_comes_again(
     assert stored_ids(fake_aws.lines("PutRecords")) == again.json()["ids"]
 
 
-def test_equal_bodies_without_a_delivery_id_are_two_events(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
-    """An id from the content drops nothing: two equal records may be two real events."""
-    assert post(running, event(1)).json() == post(running, event(1)).json()
-    assert len(stored_ids(fake_aws.lines("PutRecords"))) == 2
-
-
 def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(
     running: ReceiverProcess, fake_aws: FakeAwsProcess
 ) -> None:
@@ -162,15 +152,6 @@ def test_what_is_not_stored_in_time_is_503_within_the_deadline(
         assert time.monotonic() - started_s < ANSWER_WITHIN_S + SLACK_S
     assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
-
-
-def test_a_failed_entry_alone_goes_again(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
-    """Of a call that came through, only the record that failed is sent again; the sender notices nothing."""
-    fake_aws.plan({"rules": [{"fault": "entry_error", "operation": "PutRecords", "next": 1}]})
-    body = b"[" + b",".join(event(number, conversation=number) for number in range(20)) + b"]"
-    answer = post(running, body)
-    assert answer.status_code == 202
-    assert sorted(stored_ids(fake_aws.lines("PutRecords"))) == sorted(answer.json()["ids"])
 
 
 def test_a_slow_body_is_cut(running: ReceiverProcess) -> None:
@@ -232,15 +213,6 @@ def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
     assert found["up"] == 1
 
 
-def has_ipv6_loopback() -> bool:
-    """Asked of the kernel, not of the product."""
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
-
-
 def test_what_is_no_http_is_counted_too(running: ReceiverProcess) -> None:
     """Whoever is refused before there is a request shows in the metrics as everybody does."""
     assert raw(running.address, b"BROKEN\r\n\r\n").startswith(b"HTTP/1.1 400 ")
@@ -254,30 +226,6 @@ def test_what_is_no_http_is_counted_too(running: ReceiverProcess) -> None:
     ]
     metrics = running.metrics_once(lambda found: all(found.get(name) for name in refused))
     assert [metrics[name] for name in refused] == [1, 1]
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_metrics_are_served_on_either_kind_of_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An IPv6 address works as an IPv4 one does."""
-    if ":" in host and not has_ipv6_loopback():
-        pytest.skip("this machine has no IPv6")
-    listen = f"{host}:{free_port()}"
-    monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    settings = load(Receiver)
-    server = serve(settings, Status(settings, Stats()))
-    try:
-        assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
-    finally:
-        server.close()
-
-
-@pytest.mark.parametrize("host", ["a..b", "nowhere.invalid"])
-def test_a_name_that_leads_nowhere_is_a_setting_s_error(host: str) -> None:
-    """Whatever the resolver makes of it, the operator sees one line."""
-    ended = ended_receiver({"WEBHOOK_SCHEME": "none", "LISTEN": f"{host}:1", "WEAK_SECRETS": "allow"})
-    assert ended.returncode == 78
-    assert "STREAM_ROUTER_" in ended.stderr.splitlines()[-1]
 
 
 def test_logs_are_json_and_hold_no_payload_and_no_secret(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
@@ -312,19 +260,6 @@ def test_a_secrets_file_is_followed_within_5_s(fake_aws: FakeAwsProcess, tmp_pat
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
         assert post(running, b"{}", authorization="Bearer new").status_code == 202
-
-
-def test_a_comment_in_the_secrets_file_lets_nobody_in(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """Whoever knows it: the file stands in a repository without its secrets."""
-    secrets = tmp_path / "secrets"
-    secrets.write_text(f"# rotated 2026-11-25\n\n{KEY}\n")
-    with receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{secrets}") as running:
-
-        def status(token: str) -> int:
-            headers = {"authorization": f"Bearer {token}"}
-            return httpx.post(f"{running.url}/v1/events", content=event(1), headers=headers).status_code
-
-        assert [status(KEY), status("# rotated 2026-11-25")] == [202, 401]
 
 
 def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
@@ -398,42 +333,46 @@ def test_a_spill_of_another_version_is_named_and_not_passed_over(tmp_path: Path,
         preflight.check_spill(tmp_path)
 
 
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"WEBHOOK_SCHEME": "nonsense"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+    ({"LISTEN": "0.0.0.0:0"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+    ({"LISTEN": "nowhere"}, "STREAM_ROUTER_LISTEN"),
+    ({"RECEIVER_ADMIN_LISTEN": "127.0.0.1:8080"}, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
+    ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "short"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
+    ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "/a/path/of/a/file"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
+    ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "ü" * 20}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
+    ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": KEY, "LISTEN": "0.0.0.0:0"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+    ({"WEBHOOK_SCHEME": "hmac"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
+    ({"TLS_CERT": "/no/such.pem"}, "STREAM_ROUTER_TLS_KEY"),
+    ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
+    ({"SPILL_DIR": "/no/such/folder"}, "STREAM_ROUTER_SPILL_DIR"),
+    ({"SPILL_DIR": "x" * 5000}, "STREAM_ROUTER_SPILL_DIR"),
+    ({"BUCKETS": "0"}, "STREAM_ROUTER_BUCKETS"),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), WRONG)
+def test_bad_settings_are_one_line(settings: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting, what is wrong, the cure; no secret, and nothing has started."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name, value in {"WEBHOOK_SCHEME": "none", **settings}.items():
+        monkeypatch.setenv(f"STREAM_ROUTER_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load(Receiver, *preflight.LOOKS)
+    assert str(refused.value).startswith(named)
+    assert "\n" not in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [
-        ({"WEBHOOK_SCHEME": ""}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
-        ({"WEBHOOK_SCHEME": "nonsense"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
-        ({"LISTEN": "0.0.0.0:0"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
-        ({"LISTEN": "nowhere"}, "STREAM_ROUTER_LISTEN"),
-        ({"LISTEN": "192.0.2.1:0", "WEBHOOK_SCHEME": "hmac", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_LISTEN"),
-        ({"LISTEN": "0.0.0.0:0", "WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
-        ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "short"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
-        ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "/a/path/of/a/file"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
-        ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "ü" * 20}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
-        ({"WEBHOOK_SCHEME": "hmac"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
-        ({"TLS_CERT": "/no/such.pem"}, "STREAM_ROUTER_TLS_KEY"),
-        ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
-        ({"SPILL_DIR": "/no/such/folder"}, "STREAM_ROUTER_SPILL_DIR"),
-        ({"SPILL_DIR": "x" * 5000}, "STREAM_ROUTER_SPILL_DIR"),
-        ({"BUCKETS": "0"}, "STREAM_ROUTER_BUCKETS"),
-        ({"AWS_CA_BUNDLE": "/no/such.pem"}, "AWS_CA_BUNDLE"),
-    ],
+    [({"LISTEN": "192.0.2.1:0"}, "STREAM_ROUTER_LISTEN"), ({"AWS_CA_BUNDLE": "/no/such.pem"}, "AWS_CA_BUNDLE")],
 )
-def test_bad_settings_are_one_line_and_78(settings: dict[str, str], named: str) -> None:
-    """The setting, what is wrong, the cure; no traceback, no secret, and nothing has started."""
-    given = {"WEBHOOK_SCHEME": "none", "LISTEN": "127.0.0.1:0", "RECEIVER_ADMIN_LISTEN": "127.0.0.1:0", **settings}
-    ended = ended_receiver(given)
-    assert ended.returncode == 78
-    assert ended.stderr.startswith(named)
-    assert ended.stderr.count("\n") == 1
-    assert KEY not in ended.stderr
-
-
-def test_two_equal_addresses_are_a_setting_s_error() -> None:
-    """The metrics would take the receiver's port: said before anything starts."""
-    address = f"127.0.0.1:{free_port()}"
-    ended = ended_receiver({"WEBHOOK_SCHEME": "none", "LISTEN": address, "RECEIVER_ADMIN_LISTEN": address})
-    assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
+def test_what_cannot_be_had_is_one_line_and_78(settings: dict[str, str], named: str) -> None:
+    """No traceback, and nothing has started."""
+    given = {"WEBHOOK_SCHEME": "hmac", "WEBHOOK_SECRETS": KEY, "LISTEN": "127.0.0.1:0", **settings}
+    ended = ended_receiver({"RECEIVER_ADMIN_LISTEN": "127.0.0.1:0", **given})
+    assert (ended.returncode, ended.stderr.split(":")[0]) == (78, named)
     assert ended.stderr.count("\n") == 1
 
 
@@ -486,29 +425,6 @@ def test_tls_and_mtls_are_served(fake_aws: FakeAwsProcess, tmp_path: Path) -> No
             except httpx.TransportError:
                 status = 0
             assert (status == 202) == welcome
-
-
-def test_standard_webhooks_over_the_wire(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """A signed request is stored under its message id, a changed one is 401, an old one 401 stale."""
-    secret = base64.b64encode(b"k" * 32).decode()
-    with receiver(
-        fake_aws.url, tmp_path, WEBHOOK_SCHEME="standard-webhooks", WEBHOOK_SECRETS=f"whsec_{secret}"
-    ) as running:
-        body = event(1)
-
-        def signed(stamp: int) -> dict[str, str]:
-            mac = hmac.digest(b"k" * 32, f"msg_1.{stamp}.".encode() + body, "sha256")
-            signature = f"v1,{base64.b64encode(mac).decode()}"
-            return {"webhook-id": "msg_1", "webhook-timestamp": str(stamp), "webhook-signature": signature}
-
-        now = int(time.time())
-        good = post(running, body, **signed(now))
-        assert (good.status_code, good.json()["ids"]) == (202, [expected_id("standard-webhooks", "msg_1", 0, body)])
-        changed = post(running, body + b" ", **signed(now))
-        assert (changed.status_code, changed.json()["error"]) == (401, "bad_signature")
-        old = post(running, body, **signed(now - 1000))
-        assert (old.status_code, old.json()["error"]) == (401, "stale")
-        assert post(running, body).status_code == 401
 
 
 def test_an_interrupt_from_the_keyboard_drains_too(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

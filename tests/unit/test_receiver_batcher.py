@@ -8,11 +8,10 @@ from typing import Any, cast
 import pytest
 
 from stream_router import limits
-from stream_router.envelope import HASH_SPACE
 from stream_router.errors import Answer
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED, Bucket, Delivery
+from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED, Delivery
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
@@ -168,18 +167,6 @@ def test_a_copy_waits_for_the_open_call_within_its_own_time() -> None:
     assert len(bench.stream.calls) == 1
 
 
-def test_a_call_without_an_answer_lets_the_next_try_be_sent() -> None:
-    """Nobody knows whether it stored anything: the sender's next try goes again."""
-    bench = Bench(verdicts=["hang"])
-    event = bench.event(0)
-    bench.post(event)
-    bench.loop.move(5.1)
-    again = bench.post(event)
-    bench.loop.move(0.1)
-    assert again == [STORED]
-    assert bench.of(0) == [1]
-
-
 def test_the_next_try_of_an_array_stores_only_what_is_missing() -> None:
     """Of an array's events each that is stored is remembered, though all of it was 503."""
     bench = Bench(verdicts=[["", "InternalFailure"], *["down"] * 50])
@@ -289,32 +276,6 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     told = [bench.submit(bucket) for bucket in range(4)]
     bench.loop.move(0.88)
     assert told == [[STORED], [STORED], [NOT_STORED], [STORED]]
-
-
-@pytest.mark.parametrize("body", [b"", b"no json", b"[]", b'{"Records":[]}', b'{"Records":[{"ErrorCode":["x"]}]}'])
-def test_an_answer_that_cannot_be_read_stores_nothing(body: bytes) -> None:
-    """It is as good as none: the event goes again."""
-    bench = Bench()
-    answers = iter([Answer(200, body, {}, "")])
-    plain_send = bench.stream.send
-
-    def send(sent: bytes, timeout_s: float, done: Any) -> None:
-        if (answer := next(answers, None)) is not None:
-            bench.loop.call_later(0.01, done, answer)
-        else:
-            plain_send(sent, timeout_s, done)
-
-    bench.batcher.calls._send = send
-    told = bench.submit(0)
-    bench.loop.move(0.5)
-    assert told == [STORED]
-    assert bench.of(0) == [1]
-
-
-def test_the_hash_keys_divide_the_space_evenly() -> None:
-    """Each bucket's is in the middle of its share, for good, so no reshard parts a bucket."""
-    keys = [int(Bucket(index, 4).tail.split(b'"')[-2]) for index in range(4)]
-    assert keys == [HASH_SPACE * share // 8 for share in (1, 3, 5, 7)]
 
 
 def test_a_slow_call_s_events_are_on_disk_and_not_sent_again_when_it_lands() -> None:

@@ -97,17 +97,6 @@ def test_a_place_without_a_secret_is_told_as_one(tmp_path: Path, monkeypatch: py
             Secrets(where, str.encode, "eu-west-1")
 
 
-def test_short_secrets_may_be_allowed() -> None:
-    """On a developer's machine."""
-    assert Secrets("ab,cdef", str.encode, weak=True).live == (b"ab", b"cdef")
-
-
-def test_a_file_of_no_size_for_secrets_is_refused(tmp_path: Path) -> None:
-    """A gigabyte would hold the receiver for seconds."""
-    with pytest.raises(SettingsError, match="larger than 1 MiB"):
-        in_file(tmp_path / "s", b"x" * (1024 * 1024 + 1))
-
-
 def refusal(code: str, status: int) -> ClientError:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "GetParameter")

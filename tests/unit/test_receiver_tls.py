@@ -7,47 +7,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from stream_router.errors import SettingsError
 from stream_router.receiver import tls
 from stream_router.receiver.tls import Tls
 from stream_router.settings.receiver import Receiver
-
-
-def test_files_that_do_not_fit_are_said_once_a_minute_and_tried_at_each_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A pair is replaced file by file: what lasts no longer than that is one line, what lasts is no flood."""
-    cert, key = tmp_path / "cert", tmp_path / "key"
-    made: list[ssl.SSLContext] = []
-    now_s, fits, looks = 0.0, True, 0
-
-    def context(*_: object) -> ssl.SSLContext:
-        nonlocal looks
-        looks += 1
-        if not fits:
-            raise SettingsError("STREAM_ROUTER_TLS_CERT: they do not fit")
-        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        return made[-1]
-
-    monkeypatch.setattr(tls, "context", context)
-    for file in (cert, key):
-        file.write_text("old")
-    live = Tls(Receiver(aws_region="x", webhook_scheme="none", tls_cert=cert, tls_key=key), clock=lambda: now_s)
-    fits, looks = False, 0
-    cert.write_text("another")
-    for _ in range(45):
-        live.refresh()
-        now_s += 2.0
-    assert looks == 45
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-    assert live.context is made[0]
-    fits = True
-    live.refresh()
-    assert live.context is made[1]
-    fits = False
-    key.write_text("a third")
-    live.refresh()
-    assert [record.levelname for record in caplog.records][2:] == ["WARNING"], "info is below the level"
 
 
 def renew(folder: Path, days: float) -> float:
@@ -93,28 +55,3 @@ def test_the_dates_are_read_over_either_version(tmp_path: Path, newest: ssl.TLSV
     context = tls.context(tmp_path / "cert.pem", tmp_path / "key.pem", None)
     context.maximum_version = newest
     assert tls.dates(context, tmp_path / "cert.pem")[1] == ends_s
-
-
-def test_without_tls_there_is_no_end() -> None:
-    """None, and no date of 1970."""
-    assert Tls(Receiver(aws_region="x", webhook_scheme="none")).ends_s is None
-
-
-@pytest.mark.parametrize("trouble", [OSError, ValueError])
-def test_a_certificate_whose_dates_cannot_be_read_is_in_force(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[Exception]
-) -> None:
-    """Then nobody knows when it ends; senders are served."""
-    renew(tmp_path, 90)
-    followed = reading(tmp_path)
-
-    def dates(*_: object) -> None:
-        raise trouble
-
-    monkeypatch.setattr(tls, "dates", dates)
-    before = followed.context
-    renew(tmp_path, 120)
-    followed.refresh()
-    assert followed.context is not before
-    assert followed.ends_s is None
-    assert reading(tmp_path).context
