@@ -80,7 +80,11 @@ def test_the_logs_are_json_lines_without_a_payload_and_what_a_child_says_comes_o
     assert {line["level"] for line in of_jvm} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
     assert all(line.get("event") for line in of_jvm)
     (first, *_) = [line for line in of_jvm if line.get("event") == "consumer-starts"]
-    assert (first["kcl"], first["stream"], first["busKind"]) == ("3.5.1, 3.1.3", "cxone-events", "classic")
+    assert (first["kcl"], first["settings"]["STREAM_ROUTER_STREAM"], first["busKind"]) == (
+        "3.5.1, 3.1.3",
+        "cxone-events",
+        "classic",
+    )
     assert "customer-secret" not in world.lines()
     assert "Writing ProcessRecordsMessage" not in world.lines()
     others = [line for line in lines if not line.startswith("{") and line not in spoken]

@@ -1,4 +1,4 @@
-"""Adding capacity: throughput grows with the shards at work, four consumers share what two had; and a rolling restart.
+"""Adding capacity: four consumers share what two had; and a rolling restart.
 
 The bus answers after 100 ms and each child may have one call of one entry under way, so that the bus binds, not this
 machine: 10 events a second and shard at most, whichever consumer has it. Long lane, minutes.
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 
 from tests.constants import CALLS_IN_FLIGHT, with_constants
@@ -27,10 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
 SHARDS = 8
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
 BUS = {"rules": [{"operation": "PutEvents", "fault": "delay", "ms": 100}], "bus_rules": [RULE]}
-BURST = 120
-"""Events of a shard: 12 s at least."""
 BALANCED_WITHIN_S = 180.0
-WATCHED_S = 30.0
 ROLLED, ROLLED_RATE = 2_000, 20.0
 CHECKPOINT_S = 5.0
 """STREAM_ROUTER_CHECKPOINT_S: what is above the last checkpoint may come again where a stop does not drain in time."""
@@ -47,18 +43,16 @@ class Fleet:
         self.keys = [shard["HashKeyRange"]["StartingHashKey"] for shard in listed]
         self.sent: set[str] = set()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports: dict[str, int] = {}
         self._number = 0
 
     def start(self, name: str) -> None:
-        self.ports[name] = free_port()
         self.processes[name] = self.world.start(
             name,
             PROGRAM,
             "consume",
             AWS_ENDPOINT_URL_EVENTBRIDGE=self.bus.url,
             STREAM_ROUTER_STATE_DIR=str(self.world.folder / f"state-{name}"),
-            STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{self.ports[name]}",
+            STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{free_port()}",
             STREAM_ROUTER_WORKER=name,
             STREAM_ROUTER_MAX_ENTRIES="1",
             **with_constants({CALLS_IN_FLIGHT: 1}),
@@ -91,49 +85,26 @@ class Fleet:
         process.terminate()
         return process.wait(60)
 
-    def put(self, shards: int, each: int) -> set[str]:
-        """Events into the first so many shards, evenly; their ids."""
-        records, ids = [], set()
-        for key in self.keys[:shards] * each:
+    def put(self) -> None:
+        """An event into each shard."""
+        records = []
+        for key in self.keys:
             self._number += 3
             body = webhook(self._number)
-            ids.add(event_id("stream", "", 0, body))
+            self.sent.add(event_id("stream", "", 0, body))
             records.append({"Data": body, "PartitionKey": "p", "ExplicitHashKey": key})
-        self.sent |= ids
-        for at in range(0, len(records), 100):
-            answer = self.world.kinesis.put_records(StreamName=STREAM, Records=records[at : at + 100])
-            assert answer["FailedRecordCount"] == 0
-        return ids
+        answer = self.world.kinesis.put_records(StreamName=STREAM, Records=records)
+        assert answer["FailedRecordCount"] == 0
 
-    def accepted(self) -> dict[str, float]:
-        """When the bus accepted each event first, in epoch ms."""
-        first: dict[str, float] = {}
-        for line in self.bus.lines("PutEvents", "accepted"):
-            first.setdefault(line["eventId"], line["time"])
-        return first
-
-    def rate(self, shards: int) -> float:
-        """Events a second while so many shards have something to do."""
-        ids = self.put(shards, BURST)
-        until(lambda: ids <= self.accepted().keys(), 120, f"a burst on {shards} shards is delivered")
-        times = sorted(at for identity, at in self.accepted().items() if identity in ids)
-        return (len(times) - 1) / (times[-1] - times[0]) * 1000
+    def accepted(self) -> set[str]:
+        """What the bus has accepted."""
+        return {line["eventId"] for line in self.bus.lines("PutEvents", "accepted")}
 
     def owned(self) -> dict[str, int]:
         """How many shards each consumer that runs has."""
         rows: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
         owners = [row.get("leaseOwner") for row in rows if str(row["leaseKey"]).startswith("shardId-")]
         return {name: owners.count(name) for name in self.processes}
-
-    def delivered(self) -> dict[str, float]:
-        """Events that each consumer has brought to the bus since it started."""
-        found = {}
-        for name, port in self.ports.items():
-            if name in self.processes:
-                page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text.splitlines()
-                lines = [line for line in page if line.startswith("stream_router_events_delivered_total")]
-                found[name] = sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-        return found
 
 
 class Trickle:
@@ -145,7 +116,7 @@ class Trickle:
 
     def _run(self) -> None:
         while not self._over.wait(0.5):
-            self._fleet.put(SHARDS, 1)
+            self._fleet.put()
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -169,12 +140,8 @@ def fleet(make_world: Callable[..., World], tmp_path: Path) -> Iterator[Fleet]:
 def test_four_consumers_share_the_shards_of_two_and_lose_nothing(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Throughput grows with the shards; after a join none is idle or over 1.5 times the mean; nothing is lost."""
+    """After a join none is idle or has over 1.5 times the mean, within three minutes; nothing is lost."""
     fleet.start_two()
-    rates = {shards: fleet.rate(shards) for shards in (2, 4, 8)}
-    assert rates[4] > 1.5 * rates[2]
-    assert rates[8] > 1.5 * rates[4]
-
     with Trickle(fleet):
         joined = time.monotonic()
         for name in ("three", "four"):
@@ -182,28 +149,15 @@ def test_four_consumers_share_the_shards_of_two_and_lose_nothing(
         until(fleet.is_fair, BALANCED_WITHIN_S, "none is idle, none has more than 1.5 times the mean")
         balanced_s = time.monotonic() - joined
         time.sleep(10)
-        before = fleet.delivered()
-        time.sleep(WATCHED_S)
-        after = fleet.delivered()
-    moved = {name: after[name] - before[name] for name in after}
-    mean = sum(moved.values()) / len(moved)
-    four = fleet.rate(8)
-
-    with Trickle(fleet):
         left = [fleet.stop(name) for name in ("one", "three")]
         time.sleep(10)
-    until(lambda: fleet.sent <= fleet.accepted().keys(), 120, "every event is delivered")
+    until(lambda: fleet.sent <= fleet.accepted(), 120, "every event is delivered")
     every = [line["eventId"] for line in fleet.bus.lines("PutEvents", "accepted")]
     with capsys.disabled():
-        told = {shards: round(rate, 1) for shards, rate in rates.items()}
         sys.stdout.write(
-            f"\n  events/s by shards at work, two consumers: {told}; four consumers, 8 shards: {four:.1f}\n"
-            f"  shares after {balanced_s:.0f} s: {moved} bytes in {WATCHED_S:.0f} s; sent {len(fleet.sent)}, "
+            f"\n  four consumers have fair shares after {balanced_s:.0f} s; sent {len(fleet.sent)}, "
             f"lost {len(fleet.sent - set(every))}, copies {len(every) - len(set(every))}\n"
         )
-    assert min(moved.values()) > 0
-    assert max(moved.values()) <= 1.5 * mean
-    assert four > 0.7 * rates[8], "the shards bind, not the consumers"
     assert left == [0, 0]
     assert not fleet.world.drain(fleet.world.dead_letters)
 
@@ -226,7 +180,7 @@ def test_a_rolling_restart_loses_nothing(fleet: Fleet, capsys: pytest.CaptureFix
     world.start("receive", PROGRAM, "receive")
     ongoing = traffic.is_alive()
     traffic.join()
-    until(lambda: sent.keys() <= fleet.accepted().keys(), 120, "every event is delivered")
+    until(lambda: sent.keys() <= fleet.accepted(), 120, "every event is delivered")
     every = [line["eventId"] for line in fleet.bus.lines("PutEvents", "accepted")]
     copies = len(every) - len(set(every))
     with capsys.disabled():

@@ -80,13 +80,13 @@ class Told:
 def test_each_trouble_of_the_consumer_is_told_once_with_its_cure(
     make_world: Callable[..., World], bus: FakeAwsProcess
 ) -> None:
-    """One life of a consumer: denied, expired, the bus not described, the rule gone, a dead letter, Kinesis frozen."""
+    """One life of a consumer: denied, expired, a dead letter, Kinesis frozen."""
     world = started(make_world, bus, STREAM_ROUTER_MASKING="default")
     told = Told(world, bus)
     told.next()
     told.settle()
     assert told.bad() == []
-    for trouble in (_denied, _not_described, _rule_gone, _dead_letter, _frozen):
+    for trouble in (_denied, _dead_letter, _frozen):
         trouble(told)
         told.settle()
     assert SECRET not in (world.folder / "consume.log").read_text("utf-8")
@@ -112,32 +112,6 @@ def _denied(told: Told) -> None:
     (again, *_) = told.wait_for("holding", code="ExpiredTokenException")
     assert again["message"].endswith("; renew the credentials")
     assert {line.get("event") for line in told.bad()} == {"holding"}
-
-
-def _not_described(told: Told) -> None:
-    """A10: events go on, and the line says so."""
-    told.next(rules=[call_error("DescribeEventBus", "AccessDeniedException")])
-    before = len(told.bus.lines("PutEvents", "accepted"))
-    (line,) = told.wait_for("target-not-asked")
-    told.post(8)
-    until(lambda: len(told.bus.lines("PutEvents", "accepted")) >= before + 8, 30, "events go on")
-    assert [line] == told.bad()
-    assert "AccessDeniedException; events go on while the bus accepts them" in line["message"]
-    assert "held" not in line["message"]
-    told.next()
-    told.wait_for("target-answers")
-
-
-def _rule_gone(told: Told) -> None:
-    """A9: EventBridge would answer success to all of it. The shards hold, and go on by themselves."""
-    told.next(bus_rules=[])
-    (line,) = told.wait_for("rule-unmatched", 10)
-    assert told.bad() == [line]
-    assert "nothing is published until it is right again" in line["message"]
-    assert "stream-router setup" in line["message"]
-    told.next()
-    told.wait_for("rule-proven-again", 75)
-    until(lambda: len(told.world.children()) >= 2, 60, "two children run again")
 
 
 def _dead_letter(told: Told) -> None:

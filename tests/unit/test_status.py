@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 import pytest
-from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
-from stream_router.consumer.supervisor.status import Status, rss_bytes, tells_zeros
+from stream_router.consumer.supervisor.status import Status, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
@@ -29,7 +28,6 @@ from stream_router.telemetry.metrics_catalogue import (
     CONSUMER_IN_CLOUDWATCH,
     COUNTERS,
     ENTRIES_PER_CALL,
-    STAGE_LATENCY,
     STAGES,
 )
 from stream_router.telemetry.snapshot import Snapshot
@@ -48,11 +46,8 @@ class CloudWatch:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
-        self.refusal = ""
 
     def put_metric_data(self, **call: Any) -> None:
-        if self.refusal:
-            raise ClientError({"Error": {"Code": self.refusal}}, "PutMetricData")
         self.sent.append(call)
 
     def data(self) -> dict[str, Any]:
@@ -348,26 +343,6 @@ def test_torn_files_of_the_state_folder_break_no_page(world: World) -> None:
     assert world.samples()
 
 
-def test_a_look_is_kept_for_a_second(world: World) -> None:
-    """A hundred askers cost as much as one."""
-    world.child_says("a", delivered=1)
-    assert world.told()["totals"]["counters"]["delivered"] == 1
-    world.child_says("a", delivered=2)
-    world.after(0.9)
-    assert world.told()["totals"]["counters"]["delivered"] == 1
-    world.after(0.2)
-    assert world.samples()["events_delivered_total", ()] == 2
-
-
-def test_memory_is_told_in_the_pages_of_this_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An arm64 kernel may have pages of 64 KiB: told in 4 KiB the daemon would seem to take a sixteenth."""
-    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 65_536}.__getitem__)
-    found = rss_bytes(os.getpid())
-    assert found
-    assert found > 300_000_000, "this process takes more than 19 MB, in pages of 4 KiB"
-    assert rss_bytes(None) is None
-
-
 def test_what_was_never_counted_is_0_and_not_missing(world: World) -> None:
     """`rate` and `increase` do not see the first of a series that begins with it: a lone dead letter, or event."""
     found = world.samples()
@@ -390,25 +365,7 @@ def test_metrics_are_those_of_the_shards_that_tell_them(world: World) -> None:
     assert ("window_bytes", ()) not in found, "the worst of all is for CloudWatch"
 
 
-def test_the_classic_buckets_are_exact_but_for_one_fine_bucket(world: World) -> None:
-    """Each cumulative count lies between those of the exact values at the bound less and more 1 %."""
-    world.child_says("a", delivered=900)
-    found, exact_s, stage = world.samples(), [n / 1000 for n in range(1, 901)], ("stage", "received_to_accepted")
-    for bound in STAGE_LATENCY.bounds:
-        count = found["stage_latency_seconds_bucket", (("le", str(bound)), stage)]
-        below, above = (sum(value <= bound * factor for value in exact_s) for factor in (0.989, 1.011))
-        assert below <= count <= above
-    assert found["stage_latency_seconds_sum", (stage,)] == pytest.approx(sum(exact_s), rel=0.01)
-    assert found["entries_per_call_bucket", (("le", "10.0"),)] == found["entries_per_call_count", ()] == 90
-
-
 # --- CloudWatch
-
-
-def test_before_anything_is_known_nothing_is_sent(world: World) -> None:
-    """No shard, no look at the stream, no word on the rule: an alarm on missing data must see that."""
-    world.send()
-    assert world.cloud.sent == []
 
 
 def test_a_worker_that_holds_says_so_and_its_lag_grows_with_the_clock(world: World) -> None:
@@ -438,34 +395,6 @@ def test_a_caught_up_worker_has_age_zero_until_its_children_fall_silent(world: W
         world.after(seconds)
         world.send()
         assert world.cloud.values()["OldestUnsettledAgeSeconds"] == pytest.approx(seconds)
-
-
-def test_what_was_counted_is_told_once_and_what_was_not_taken_comes_later(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Each event in one datum, latencies with their counts, summed over shards; a refused minute under its own time."""
-    for shard, delivered in (("a", 5), ("b", 7)):
-        world.child_says(shard, delivered=delivered)
-    world.send()
-    assert world.cloud.data()["RoutingSuccessCount"]["Values"] == [12.0]
-    assert sum(world.cloud.data()["RoutingLatencyMilliseconds"]["Counts"]) == 12
-    world.cloud.refusal = "AccessDenied"
-    world.after(60)
-    world.child_says("a", delivered=6)
-    world.send()
-    assert "CloudWatch does not take the metrics: AccessDenied" in caplog.text
-    world.cloud.refusal = ""
-    world.after(60)
-    world.vitals.daemon_ended()
-    world.vitals.daemon_runs(2)
-    world.child_says("a", delivered=9)
-    world.send()
-    told_values = [
-        {one["MetricName"]: one["Values"][0] for one in call["MetricData"]}["RoutingSuccessCount"]
-        for call in world.cloud.sent
-    ]
-    assert told_values == [12, 1, 3]
-    assert world.cloud.values()["DaemonRestartCount"] == 1.0
 
 
 def test_a_cloudwatch_that_hangs_holds_up_no_stop(world: World) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from stream_router.aws import credentials
@@ -136,13 +135,6 @@ def test_what_cannot_be_asked_is_no_no(monkeypatch: pytest.MonkeyPatch, code: st
     """The operation is named, for it may be a right that is missing."""
     asked = Asked(monkeypatch).expect("describe_event_bus", {}).expect("describe_rule", code)
     assert asked.now() == Unasked(code, "DescribeRule")
-
-
-def test_what_an_emulator_does_not_know_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And told with the yes."""
-    asked = Asked(monkeypatch).right().expect("test_event_pattern", "UnknownOperationException")
-    assert isinstance(said := asked.now(), Yes)
-    assert said.unjudged == ("TestEventPattern",)
 
 
 @pytest.mark.parametrize(
@@ -304,16 +296,6 @@ def test_a_start_is_refused_where_waiting_cannot_help(world: World) -> None:
     assert another.reports[0].refusal.startswith("STREAM_ROUTER_EVENT_BUS: no such event bus")
 
 
-@pytest.mark.parametrize("trouble", [DISABLED, Unasked("Throttling"), Unasked("EndpointConnectionError")])
-def test_a_start_waits_for_what_can_be_mended(world: World, trouble: Answer, caplog: pytest.LogCaptureFixture) -> None:
-    """A rule that takes nothing, a network that is not there yet: said, and held."""
-    world.prove(*[trouble] * 30)
-    assert world.reports == []
-    assert 1 <= len(caplog.records) <= 2, "once a minute"
-    world.prove(*[Yes()] * 40)
-    assert world.reports == [Proven()]
-
-
 def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -323,22 +305,6 @@ def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
     assert said == [("rule-unmatched", "ERROR"), ("rule-matches-again", "WARNING"), ("rule-proven-again", "WARNING")]
     assert "is disabled" in caplog.text
     assert "run `stream-router setup`" in caplog.text
-
-
-def test_a_folder_that_takes_nothing_is_said_and_is_no_word_of_the_bus(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The checkpoint stands until there is room; the prover goes on."""
-
-    def full(path: Path, _: str) -> Path:
-        raise OSError(28, "No space left on device", str(path))
-
-    with monkeypatch.context() as then:
-        then.setattr(target_proof, "write_whole", full)
-        world.prove(Yes(), Yes())
-    assert caplog.text.count("the state folder cannot be written: No space left on device") == 1
-    world.prove(Yes())
-    assert world.line()["proven_s"] == 104.0
 
 
 def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
@@ -352,18 +318,6 @@ def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
     once_more = World(world.folder)
     once_more.prove(Yes())
     assert once_more.reports == [Proven()]
-
-
-def test_any_exception_of_botocores_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its chain raises what it likes."""
-    asked = Asked(monkeypatch)
-    for error in (EndpointConnectionError(endpoint_url="x"), KeyError("x"), ClientError({}, "DescribeEventBus")):
-
-        def raises(error: Exception = error, **_: Any) -> None:
-            raise error
-
-        monkeypatch.setattr(asked.question._events, "describe_event_bus", raises)
-        assert isinstance(asked.question(), Unasked)
 
 
 def told(folder: Path, **line: Any) -> None:

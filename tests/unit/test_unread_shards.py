@@ -47,7 +47,6 @@ def test_a_shard_without_a_lease_or_an_owner_is_read_by_nobody() -> None:
     assert judged([OPEN], {}, {}) == [("shardId-0", NO_OWNER)]
     assert judged([OPEN], {"shardId-0": free}, {"shardId-0": free}) == [("shardId-0", NO_OWNER)]
     assert judged([OPEN], {"shardId-0": free}, {"shardId-0": held(9)}) == []
-    assert unread(Look(0.0, [OPEN], {}), None) == []
 
 
 def test_a_resharded_stream_is_judged_by_what_is_to_be_read_now() -> None:
@@ -87,36 +86,19 @@ class Aws:
     """A stream and a lease table of the test's."""
 
     def __init__(self) -> None:
-        self.refusal = ""
         self.leases: dict[str, tuple[str, str]] = {"shardId-0": ("worker-1", "1")}
         self.table = True
-        self.pages = [["shardId-0"]]
-        """The names of the stream's shards."""
-
-    def _refuse(self, operation: str) -> None:
-        if self.refusal:
-            raise ClientError({"Error": {"Code": self.refusal}}, operation)
 
     def describe_stream_summary(self, **_: str) -> Any:
-        self._refuse("DescribeStreamSummary")
         return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
 
     def list_shards(self, **asked: str) -> Any:
-        self._refuse("ListShards")
-        if len(asked) != 1:
-            raise ClientError({"Error": {"Code": "InvalidArgumentException"}}, "ListShards")  # AWS's word for both
-        page = int(asked.get("NextToken", 0))
-        listed = [
-            {"ShardId": name, "SequenceNumberRange": {"StartingSequenceNumber": "1"}} for name in self.pages[page]
-        ]
-        return {"Shards": listed, **({"NextToken": str(page + 1)} if page + 1 < len(self.pages) else {})}
+        return {"Shards": [{"ShardId": "shardId-0", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}
 
     def get_paginator(self, operation: str) -> "Aws":
-        self.operation = operation
         return self
 
     def paginate(self, **_: str) -> Iterator[Any]:
-        self._refuse(self.operation)
         if not self.table:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
         rows: list[Any] = [
@@ -188,17 +170,21 @@ def test_a_table_that_is_not_there_means_that_nobody_reads() -> None:
     assert [one.why for one in made.known.unread or ()] == [NO_OWNER]
 
 
-def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Not 0: unknown. One warning for each question, until it may again."""
+def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a look found an hour ago is not so now: unknown, not 0. The retention is known on, for its alarm."""
     aws = Aws()
     made, _ = watch(aws)
-    aws.refusal = "AccessDeniedException"
-    with caplog.at_level(logging.WARNING):
-        for _ in range(5):
-            made.look()
-    assert (made.known.unread, made.known.retention_s) == (None, None)
-    assert len(caplog.records) == 2
-    aws.refusal = ""
     made.look()
     made.look()
     assert made.known.unread is not None
+
+    def refuses(**_: str) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    monkeypatch.setattr(aws, "list_shards", refuses)
+    for _ in range(5):
+        made.look()
+    assert made.known[:2] == (None, 168 * 3600)
+    assert len(caplog.records) == 1

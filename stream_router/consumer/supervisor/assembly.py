@@ -35,10 +35,10 @@ from stream_router.errors import code_of, unwritable
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
-from stream_router.process import failpoints_in_force, leave_no_core_file, share_one_heap
+from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import of_aws, users_hidden, warn
+from stream_router.settings.reading import of_aws, rows, warn
 from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
@@ -95,8 +95,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
-    told = in_force(settings, state, jvm, rendered)
-    log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
+    told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
+    log.info("the consumer starts", extra={"event": "consumer-starts", **told})
     if settings.bus_proof == "trust":
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
@@ -198,34 +198,16 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
         raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
 
 
-def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
+def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
     """The fields of the first line: all that is in force, so that a log alone tells how it was run. No secrets."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),
         "java": f"{java.java_version(jvm)} ({jvm})",
         "kcl": f"{jars.version_of('amazon-kinesis-client')}, {jars.version_of('amazon-kinesis-client-multilang')}",
-        "region": settings.aws_region,
-        "aws": {row.variable: row.value for row in of_aws()},
-        "stream": settings.stream,
-        "application": settings.application,
-        "worker": rendered.properties.get("workerId", ""),
-        "bus": settings.event_bus,
+        "worker": rendered.properties["workerId"],
+        "properties": str(rendered.source),
         "busKind": "v2" if limits.is_v2_bus(settings.event_bus) else "classic",
         "entriesPerCall": settings.entries_per_call,
-        "bytesPerCall": settings.bytes_per_call,
-        "rule": settings.rule,
-        "eventTypes": list(settings.event_type_list),
-        "deadLetters": users_hidden(settings.sqs_dlq_url),
-        "offloadBucket": settings.offload_bucket,
-        "unroutable": settings.unroutable,
-        "onOutage": settings.on_outage,
-        "ordering": settings.ordering,
-        "masking": settings.masking,
-        "config": str(settings.config or ""),
-        "audit": str(settings.audit_dir or ""),
-        "state": str(state.path),
-        "stateOutlivesRestart": settings.state_dir is not None,
-        "properties": str(rendered.source),
-        **({"failpoints": told} if (told := failpoints_in_force()) else {}),
+        "settings": {row.variable: row.value for row in (*rows(Consumer), *of_aws()) if row.value},
     }

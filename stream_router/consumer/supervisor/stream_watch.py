@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -83,21 +82,26 @@ class Look(NamedTuple):
     leases: Mapping[str, Lease]
 
 
-def unread(now: Look, before: Look | None) -> list[UnreadShard]:
+def unread(now: Look, before: Look) -> list[UnreadShard]:
     """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
-    if before is None:
-        return []
-    orphans = set(without_owner(before))
-    found = [UnreadShard(shard, NO_OWNER, before.at_s) for shard in without_owner(now) if shard in orphans]
-    ours = {shard.shard_id for shard in now.shards}
-    for shard, lease in now.leases.items():
-        if lease.owner and lease.checkpoint != SHARD_END and before.leases.get(shard) == lease and shard in ours:
-            found.append(UnreadShard(shard, STANDS_STILL, before.at_s))
-    return sorted(found)
+    earlier = _signs(before)
+    found = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
+    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in found)
+
+
+def _signs(look: Look) -> "dict[str, Lease | str]":
+    """Of each shard that is to be read now its lease, which is another at the next look if it is read; or NO_OWNER."""
+    ours = {shard.shard_id for shard in look.shards}
+    held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
+    return {shard: held[shard] for shard in held if shard in ours} | dict.fromkeys(without_owner(look), NO_OWNER)
+
+
+def _why(sign: "Lease | str") -> str:
+    return sign if isinstance(sign, str) else STANDS_STILL
 
 
 def without_owner(look: Look) -> list[str]:
-    """Shards that are to be read now and have no owner, by one look. `doctor` asks this too."""
+    """Shards that are to be read now and have no owner, by one look."""
     by_id = {shard.shard_id: shard for shard in look.shards}
     children: dict[str, list[str]] = {}
     for shard in look.shards:
@@ -173,47 +177,47 @@ class StreamWatch:
         self._table = table
         self._now_s = now_s
         self._failover_s = failover_s
-        self._looks: deque[Look] = deque()
-        """The latest, back to one that is older than a lease may stand still."""
-        self._retention_at = -RETENTION_EVERY_S
+        self._looked_at = self._retention_at = -RETENTION_EVERY_S
+        self._since: dict[str, tuple[Lease | str, float]] | None = None
+        """Of each shard how it looks, and since when; None where the latest look failed."""
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
-        self._first_seen: dict[tuple[str, str], float] = {}
         self._said: set[str] = set()
         self.known = NOTHING
 
     def look(self) -> None:
         """Ask both, and judge; with many workers not each time, since they share the table."""
-        every_s = self.known.workers / LOOKS_A_SECOND
-        if every_s > EVERY_S and self._looks and self._now_s() - self._looks[-1].at_s < every_s:
+        at_s, every_s = self._now_s(), self.known.workers / LOOKS_A_SECOND
+        if every_s > EVERY_S and self._since and at_s - self._looked_at < every_s:
             return
+        self._looked_at = at_s
         # A headroom that is gone whenever this cannot be asked would let its alarm go too.
         retention_s = self.known.retention_s
-        if not retention_s or self._now_s() - self._retention_at >= RETENTION_EVERY_S:
-            self._retention_at = self._now_s()
+        if not retention_s or at_s - self._retention_at >= RETENTION_EVERY_S:
+            self._retention_at = at_s
             retention_s = self._asked("its retention", self._retention_s) or retention_s
         look = self._asked("which shards are read", self._look)
         if look is None:
+            self._since = None
             self.known = StreamKnown(None, retention_s, self.known.workers)
-            self._looks.clear()
             return
-        while len(self._looks) > 1 and look.at_s - self._looks[1].at_s >= self._failover_s:
-            self._looks.popleft()
         workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
-        found = self._unread(look)
-        self.known = StreamKnown(found, retention_s, workers)
-        self._tell(found or [])
-        self._first_seen = {(one.shard, one.why): one.since_s for one in found or ()}
-        self._looks.append(look)
+        self.known = StreamKnown(self._unread(look), retention_s, workers)
+        self._tell(self.known.unread or [])
 
     def _unread(self, look: Look) -> list[UnreadShard] | None:
         """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
-        if not self._looks:
-            return None
-        found = [one for one in unread(look, self._looks[-1]) if one.why == NO_OWNER]
-        if look.at_s - self._looks[0].at_s >= self._failover_s:
-            found += [one for one in unread(look, self._looks[0]) if one.why == STANDS_STILL]
-        return sorted(self._since(one) for one in found)
+        before, self._since = self._since, {}
+        found = []
+        for shard, sign in _signs(look).items():
+            kept = (before or {}).get(shard)
+            if kept is None or kept[0] != sign:
+                self._since[shard] = sign, look.at_s
+                continue
+            self._since[shard] = kept
+            if sign == NO_OWNER or look.at_s - kept[1] >= self._failover_s:
+                found.append(UnreadShard(shard, _why(sign), kept[1]))
+        return None if before is None else sorted(found)
 
     def _tell(self, found: list[UnreadShard]) -> None:
         """In the log, once a minute, what has lasted for longer than a worker takes to start with its own name."""
@@ -229,9 +233,6 @@ class StreamWatch:
         elif self._is_said and not lasting:
             log.info("all shards are read again", extra={"event": "shards-read-again", "stream": self._stream})
         self._is_said = bool(lasting)
-
-    def _since(self, one: UnreadShard) -> UnreadShard:
-        return one._replace(since_s=self._first_seen.get((one.shard, one.why), one.since_s))
 
     def _asked(self, what: str, ask: Callable[[], Any]) -> Any:
         """What `ask` returns; None where it failed, which is said once."""
