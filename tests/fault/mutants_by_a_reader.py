@@ -232,7 +232,7 @@ SUPERVISOR = {
     ),
     "two supervisors share a state folder": Mutant(
         "consumer/state_dir.py",
-        "            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "            pass\n",
         ("tests/unit/test_state_dir.py", "tests/integration/test_consume_refuses.py"),
     ),
