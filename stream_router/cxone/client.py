@@ -1,4 +1,4 @@
-"""CXone over HTTPS: an access token by client credentials, and where a tenant's API is (docs/facts.md, "CXone").
+"""CXone over HTTPS: an access token by client credentials (docs/facts.md, "CXone").
 
 Of what an answer says only known words are repeated: anything else could be our own secret.
 """
@@ -127,31 +127,21 @@ class CxoneClient:
             tenant_id if isinstance(tenant_id, str) else "",
         )
 
-    def tenant(self, tenant_id: str) -> str:
-        """Where a tenant's API is, in words: its host, which answers (anything below 500 proves it), and its area.
-
-        Raises CxoneError.
-        """
-        url = f"{ISSUER}/.well-known/cxone-configuration?tenantId={quote(tenant_id, safe='', errors='replace')}"
-        found = self._document(url, "the discovery of the tenant's API host")
-        endpoint = _safe(found.get("api_endpoint"), "the tenant's api_endpoint", "check the tenant with NICE")
-        self._send("the tenant's API host", "GET", endpoint)
-        area = f", area {found['area']}" if isinstance(found.get("area"), str) else ""
-        return f"its API host {httpx.URL(endpoint).host} answers{area}"
-
     def _token_endpoint(self) -> str:
-        found = self._document(f"{ISSUER}/.well-known/openid-configuration", "the discovery of the token endpoint")
+        """As the discovery document names it, where credentials may be sent to it."""
+        answer = self._send("the discovery", "GET", f"{ISSUER}/.well-known/openid-configuration")
+        found = _members(answer.content)
+        url, cure = found.get("token_endpoint"), "set CXONE_AUTH_URL to the endpoint"
+        if answer.status_code != 200 or not isinstance(url, str):
+            raise CxoneError(f"the discovery answers {answer.status_code} and names no token endpoint; {cure}")
         if str(found.get("issuer", ISSUER)).rstrip("/") != ISSUER:  # OpenID Discovery 4.3
-            raise CxoneError(
-                f"the discovery document is another issuer's than {ISSUER}; set CXONE_AUTH_URL to the endpoint"
-            )
-        return _safe(found.get("token_endpoint"), "the discovered token_endpoint", "set CXONE_AUTH_URL to it")
-
-    def _document(self, url: str, what: str) -> dict[str, Any]:
-        answer = self._send(what, "GET", url)
-        if answer.status_code != 200 or not (found := _members(answer.content)):
-            raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_AUTH_URL, or try later")
-        return found
+            raise CxoneError(f"the discovery document is another issuer's than {ISSUER}; {cure}")
+        try:
+            check_for_credentials(url)
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL):
+            raise CxoneError(f"the discovered token_endpoint is no https:// URL; {cure}") from None
+        return url
 
     def _send(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
         """The first answer that is neither 429 nor 5xx. Raises CxoneError."""
@@ -225,18 +215,6 @@ def _epoch_s(value: str) -> float:
         return email.utils.parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _safe(url: object, what: str, cure: str) -> str:
-    """A URL that a document names, where credentials may be sent to it. Raises CxoneError."""
-    if not isinstance(url, str):
-        raise CxoneError(f"{what} is not there; {cure}")
-    try:
-        check_for_credentials(url)
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
-        raise CxoneError(f"{what} is no https:// URL; credentials are sent over HTTPS only") from None
-    return url
 
 
 def _members(text: bytes) -> dict[str, Any]:

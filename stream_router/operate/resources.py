@@ -119,7 +119,7 @@ class Resource:
         ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
-    def delete(self, *, force: bool) -> None:
+    def delete(self) -> None:
         """Take it away, once it was looked at."""
         raise NotImplementedError
 
@@ -203,9 +203,9 @@ class Stream(Resource):
                 iterator = answer.get("NextShardIterator") if answer.get("MillisBehindLatest") else None
         return ""
 
-    def delete(self, *, force: bool) -> None:
-        """With `force` the consumers that are registered on it too (fan-out): AWS refuses it else."""
-        self._kinesis.delete_stream(StreamName=self._name, EnforceConsumerDeletion=force)
+    def delete(self) -> None:
+        """With the consumers that are registered on it (fan-out): AWS refuses it else."""
+        self._kinesis.delete_stream(StreamName=self._name, EnforceConsumerDeletion=True)
 
     def _summary(self) -> Any:
         try:
@@ -313,9 +313,8 @@ class Queue(Resource):
         look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
         return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
 
-    def delete(self, *, force: bool) -> None:
+    def delete(self) -> None:
         """The queue, with what it holds."""
-        del force
         self._sqs.delete_queue(QueueUrl=str(self.url))
 
 
@@ -386,9 +385,8 @@ class Bus(Resource):
         others = [name for name in named if name != self._rule.name or self._rule.stays()]
         return super().stays() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
-    def delete(self, *, force: bool) -> None:
+    def delete(self) -> None:
         """The bus, once its rules are gone."""
-        del force
         self._events.delete_event_bus(Name=self._bus)
 
 
@@ -487,9 +485,8 @@ class Rule(Resource):
         others = [one for one in self.targets() if not one["Id"].startswith(OURS)]
         return f"{len(others)} targets of others" if others else ""
 
-    def delete(self, *, force: bool) -> None:
+    def delete(self) -> None:
         """The rule with all of its targets."""
-        del force
         if ids := [target["Id"] for target in self.targets()]:
             self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=ids)
         self._events.delete_rule(Name=self.name, EventBusName=self.bus)

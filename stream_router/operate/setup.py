@@ -54,15 +54,7 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
         todo = [resource for resource in deployment.resources if not resource.is_right]
         held = any(resource.stops() for resource in todo)
         again = "stream-router setup" + " --yes" * held
-        if plan or (held and not yes):
-            for resource in deployment.resources:
-                _tell(resource, _say)
-                if why := resource.stops():
-                    _say(f"  needs --yes: {why}")
-            for note in deployment.further:
-                _say(note)
-        else:
-            deployment.make(_say)
+        deployment.make(_say, only_told=plan or (held and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
@@ -92,12 +84,6 @@ def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _tell(resource: Resource, say: Callable[[str], None]) -> None:
-    say(resource.line())
-    for note in resource.notes():
-        say(f"  note: {note}")
 
 
 class Deployment:
@@ -177,14 +163,18 @@ class Deployment:
         if too_few := self.too_few_buckets():
             self._note(too_few)
 
-    def make(self, say: Callable[[str], None]) -> None:
+    def make(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
         """Apply what is not right, each with its line once it is done. A run that is broken off is gone on with."""
         for resource in self.resources:
-            if not resource.is_right:
+            if not (only_told or resource.is_right):
                 resource.apply()
-            _tell(resource, say)
-        for note in self.further:
-            say(note)
+            say(resource.line())
+            if only_told and (why := resource.stops()):
+                say(f"  needs --yes: {why}")
+            for note in resource.notes():
+                say(f"  note: {note}")
+        for line in self.further:
+            say(line)
 
     def too_few_buckets(self) -> str:
         """The receivers' buckets fill the shards only where there are enough; no call can set them. "" where so."""
@@ -336,6 +326,6 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
     else:
         for resource in goes:
-            resource.delete(force=force)
+            resource.delete()
             _say(f"deleted {resource.what}")
     return 0

@@ -34,12 +34,11 @@ def token_answer(more: dict[str, object]) -> bytes:
 
 
 class FakeCxone:
-    """Token endpoint and both discovery documents; `replies` go first, one a token call."""
+    """Token endpoint and discovery document; `replies` go first, one a token call."""
 
     def __init__(self) -> None:
         self.replies: list[bytes] = []
         self.token: dict[str, object] = {"id_token": jwt(tenantId="t-1"), "scope": "integration:read webhook:read"}
-        self.api_path = "/api"
         self.issuer = ""
         self.server = RawServer(self._reply)
 
@@ -52,10 +51,6 @@ class FakeCxone:
         if path == "/.well-known/openid-configuration":
             document = {"issuer": self.issuer or self.url, "token_endpoint": f"{self.url}/auth/token"}
             return answer(200, json.dumps(document).encode())
-        if path.startswith("/.well-known/cxone-configuration?tenantId=t-1"):
-            return answer(200, json.dumps({"api_endpoint": self.url + self.api_path, "area": "na1"}).encode())
-        if path == "/api":
-            return answer(404)
         if self.replies:
             return self.replies.pop(0)
         return token_answer(self.token)
@@ -391,11 +386,10 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_good_sources_pass_and_what_cannot_be_known_is_said(run: Run) -> None:
-    """Token, scopes, tenant and every source pass; for each source a line says what only CXone knows. Exit 0."""
+    """Token, scopes and every source pass; for each source a line says what only CXone knows. Exit 0."""
     status, out = run(SOURCES)
     assert status == 0
     assert "wrong" not in out
-    assert "ok      tenant: its API host 127.0.0.1 answers, area na1\n" in out
     for name in ("expert", "ivr", "digital"):
         assert f"\nunknown {name}: whether CXone" in out
 
@@ -448,13 +442,12 @@ def test_sources_are_checked_without_a_token_too(cxone: FakeCxone, run: Run, rep
     assert CANARY not in out
 
 
-def test_a_missing_scope_and_a_silent_tenant_are_told(cxone: FakeCxone, run: Run) -> None:
+def test_a_missing_scope_is_told(cxone: FakeCxone, run: Run) -> None:
     """A scope that was not granted is wrong; an event type that nobody documents is unknown."""
     cxone.token = {"scope": "integration:read"}
     status, out = run(SOURCES.replace('"MessageCreated", ', '"MessageCreatd", '))
     assert status == 1
     assert "wrong   scopes: webhook:read not granted; ask NICE for them" in out
-    assert "unknown tenant: the token does not name it" in out
     assert "unknown digital: MessageCreatd: not among" in out
 
 
