@@ -54,7 +54,8 @@ class Poster:
     def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float) -> None:
         self._url, self._sign, self._done, self._give_up_s = url, sign, done, give_up_s
         self._ended: queue.SimpleQueue[Answered | Exception] = queue.SimpleQueue()
-        self._next = threading.Lock()
+        self._next, self._counting = threading.Lock(), threading.Lock()
+        """The first is held until a delivery is due."""
         self.sent = 0
         """Deliveries that were sent at least once."""
         self.answered = 0
@@ -118,7 +119,7 @@ class Poster:
             took_s = time.monotonic() - first_s
             if 0 < status < 500 or took_s >= self._give_up_s:
                 return Answered(webhook, status, body, took_s * 1000, (first_s - due_s) * 1000)
-            with self._next:
+            with self._counting:
                 self.sent_again[str(status) if status else "no answer"] += 1
             time.sleep(TRY_AGAIN_S)
 

@@ -173,13 +173,3 @@ def test_a_folder_that_is_not_ours_is_never_passed_over(
             fetch(repository)
     assert not Repository.asked
     assert not (installed.parents[1] / "user").exists()
-
-
-def test_the_list_is_whole_and_names_what_the_daemon_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real one: each file name once, and the versions that were decided (docs/decisions/0002)."""
-    monkeypatch.undo()
-    real = jars.listed()
-    assert len({jar.name for jar in real}) == len(real) == 87
-    assert all(len(jar.sha256) == 64 and jar.size_bytes > 1000 for jar in real)
-    assert jars.version_of("amazon-kinesis-client") == "3.5.1"
-    assert jars.version_of("amazon-kinesis-client-multilang") == "3.1.3"
