@@ -63,7 +63,7 @@ def run(settings: Receiver) -> int:
     listener = bound(settings)
     settings, stream, served = check(settings)
     at_start([lambda: stream_writable(stream.session, settings.stream)])
-    log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings)})
+    log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings, served)})
     stats = Stats([source.name for source in served.values()] + [""])
     shown = Status(settings, stats)
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from stream_router.settings.reading import of_aws
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import Posted, plain, read
-from stream_router.settings.types import SENDS_ITS_SECRET
 
 SPARE_FILES = 256
 """Open files that the receiver needs beside its senders' connections."""
@@ -40,24 +39,14 @@ def _senders(settings: Receiver) -> None:
     kept = [settings.webhook_secrets.get_secret_value()]
     kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, Posted)]
     if not any(text.startswith(IN_AWS) for text in kept):
-        check_in_the_clear(settings, sources.of(settings))
+        sources.of(settings)
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
     """The settings, with as many connections as fit; the stream; the sources by path. Raises SettingsError."""
     served = credentials.patiently(lambda: sources.of(settings))  # a secret of AWS is asked for with them
-    check_in_the_clear(settings, served)
     settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
     return settings, find_stream(settings), served
-
-
-def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None:
-    """Raises SettingsError where a secret would come over the network as it is, for anyone to read."""
-    if settings.in_the_clear and any(source.scheme in SENDS_ITS_SECRET for source in served.values()):
-        raise SettingsError(
-            f"STREAM_ROUTER_TLS_CERT: is not set, and {' and '.join(SENDS_ITS_SECRET)} send their secret as it is; set "
-            "TLS, or STREAM_ROUTER_TRUSTED_PROXIES where a proxy in front of the receiver ends it"
-        )
 
 
 def check_apart(settings: Receiver) -> None:
@@ -106,7 +95,7 @@ def _connections(wanted: int) -> int:
     return max(1, min(wanted, raised - SPARE_FILES))
 
 
-def in_force(settings: Receiver) -> dict[str, object]:
+def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]:
     """What the first line of the log says, so that a log alone tells how the receiver was run. No secrets."""
     return {
         "version": version("stream_router"),
@@ -116,7 +105,7 @@ def in_force(settings: Receiver) -> dict[str, object]:
         "stream": settings.stream,
         "buckets": settings.buckets,
         "scheme": settings.webhook_scheme or "",
-        "sources": [name for name in sources.names(settings) if name],
+        "sources": [source.name for source in served.values() if source.name],
         "listen": settings.listen,
         "admin": settings.receiver_admin_listen,
         "connections": settings.max_connections,

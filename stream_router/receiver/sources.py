@@ -42,20 +42,11 @@ class Source(NamedTuple):
 
 def of(settings: Receiver) -> dict[str, Source]:
     """Every source by its path. Raises SettingsError where one is wrong, or where there is none."""
-    named = _with_a_path(settings)
-    made = {f"{EVENTS_PATH}/{source.name}": _named(settings, source) for source in named}
-    if settings.webhook_scheme is not None or not named:
+    posted = [source for source in sources.read(settings.config) if isinstance(source, Posted) and source.has_a_path]
+    made = {f"{EVENTS_PATH}/{source.name}": _named(settings, source) for source in posted}
+    if settings.webhook_scheme is not None or not posted:
         made[EVENTS_PATH] = _source(settings, "", takes_xml=False)
     return made
-
-
-def names(settings: Receiver) -> list[str]:
-    """The names of the sources, the environment's ("") first: by them answers are counted."""
-    return ["", *(source.name for source in _with_a_path(settings))]
-
-
-def _with_a_path(settings: Receiver) -> list[Posted]:
-    return [source for source in sources.read(settings.config) if isinstance(source, Posted) and source.has_a_path]
 
 
 def _named(settings: Receiver, source: Posted) -> Source:
