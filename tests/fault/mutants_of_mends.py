@@ -64,7 +64,7 @@ RECEIVER = {
         ("tests/property/test_spill_files.py",),
     ),
     "what landed late is not remembered": Mutant(
-        "receiver/batcher.py",
+        "receiver/events.py",
         "            self._known[key] = delivery if partly else self._second_s\n",
         "            self._known.pop(key, None)\n",
         ("tests/unit/test_receiver_batcher.py",),

@@ -309,7 +309,7 @@ OF_THE_AUTHORS = {
     ),
     "an old delivery is let in": Mutant(
         "receiver/auth.py",
-        "abs(now_s - _seconds(timestamp)) > self._window_s",
+        "abs(now_s - _seconds(timestamp)) > window_s",
         "now_s < 0",
         ("tests/unit/test_receiver_auth.py",),
     ),
