@@ -261,7 +261,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
         found = [_too_many(record, 0, data)]
     record.expect(len(found))
     events = [one if type(one) is Event else one.event for one in found]  # type: ignore[union-attr]
-    if b'"resubmitted"' in data:
+    if record.put_back:
         # What an operator put back has no age: it was received long ago, and nobody has waited for it since.
         new = [event for event in events if not event.resubmitted]
         record.put_back = len(new) < len(events)
@@ -369,6 +369,7 @@ def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind:
     if not isinstance(told, str) or read_resubmitted(told) is None:
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is no run")
     event = event._replace(resubmitted=told)
+    record.put_back = True
     if kind == "entry":
         if is_too_deep(value):
             return DeadLetter(event, *_TOO_DEEP)
@@ -420,6 +421,7 @@ def unread(record: Record, line: int, raw: bytes) -> Event:
         return event
     with contextlib.suppress(ValueError):
         inner = base64.b64decode(raw[head.end() + 1 : end.start() - 1], validate=True) if end[1] == b"line" else raw
+        record.put_back = True
         return event._replace(raw=inner, resubmitted=told)
     return event
 

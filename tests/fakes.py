@@ -15,7 +15,7 @@ import orjson
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.blame import Policy, Took
+from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -175,14 +175,14 @@ class FakeLedger:
         self.gone: list[Dropped] = []
         self.took_s: list[float] = []
         self.retries = 0
-        self.again: list[Entry] = []
+        self.again = 0
 
-    def accepted_again(self, entries: Sequence[Entry]) -> None:
-        self.again.extend(entries)
+    def accepted_again(self, count: int) -> None:
+        self.again += count
 
-    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         self.delivered.extend(entries)
-        self.took_s += took_s if isinstance(took_s, list) else [took_s] * len(entries)
+        self.took_s += [took_s] * len(entries)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         self.retries += len(entries)

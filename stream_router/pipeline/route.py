@@ -13,7 +13,6 @@ from stream_router.envelope import open_record
 from stream_router.log import SaidOnce
 from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.blame import Took
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
@@ -28,11 +27,11 @@ SLICE_EVENTS = 500
 class Ledger(Protocol):
     """Who is told what became of events."""
 
-    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         """One call's entries are accepted by the bus, so long after their first call was started."""
 
-    def accepted_again(self, entries: Sequence[Entry]) -> None:
-        """The same of what an operator put back: delivered, but its latencies say nothing of the present."""
+    def accepted_again(self, count: int) -> None:
+        """The same of so many of what an operator put back: delivered, but its latencies say nothing of the present."""
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """These are to be sent again, each for AWS's code."""
@@ -131,7 +130,7 @@ class Router:
             else:
                 self.publisher.again(stored)
 
-    def _delivered(self, entries: list[Entry], took_s: Took) -> None:
+    def _delivered(self, entries: list[Entry], took_s: float) -> None:
         """Settled; and told, but for probes, which are the product's own, and apart where an operator put them back."""
         special = False
         for entry in entries:
@@ -145,12 +144,10 @@ class Router:
                 special = special or record.put_back
             record.settle(event.line)
         if special:
-            took = took_s if isinstance(took_s, list) else [took_s] * len(entries)
-            told = [pair for pair in zip(entries, took, strict=True) if pair[0].detail_type != PROBE_TYPE]
-            if again := [entry for entry, _ in told if not _is_new(entry)]:
-                self._ledger.accepted_again(again)
-            new = [pair for pair in told if _is_new(pair[0])]
-            entries, took_s = [entry for entry, _ in new], [seconds for _, seconds in new]
+            told = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
+            entries = [*filter(_is_new, told)]
+            if len(entries) < len(told):
+                self._ledger.accepted_again(len(told) - len(entries))
         if entries:
             self._ledger.accepted(entries, took_s)
 

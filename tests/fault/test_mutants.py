@@ -91,8 +91,8 @@ OF_THE_AUTHORS = {
     "a 5xx is bisected": Mutant("errors.py", "status < 500 and _known", "_known", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
         "pipeline/delivery/blame.py",
-        "        return Then.ALONE\n",
-        "        return Then.BURY\n",
+        "return self.first_tries.accepted_sent_at > refused_at or",
+        "return True or",
         ("tests/unit/test_dispatch.py",),
     ),
     "suspects take every probe": Mutant(
@@ -109,8 +109,8 @@ OF_THE_AUTHORS = {
     ),
     "what is accepted late proves everything": Mutant(
         "pipeline/delivery/blame.py",
-        "if self.first_tries.accepted_sent_at > refused_at or",
-        "if self.first_tries.accepted_at > refused_at or",
+        "return self.first_tries.accepted_sent_at > refused_at or",
+        "return self.first_tries.accepted_at > refused_at or",
         ("tests/unit/test_dispatch.py",),
     ),
     "an outage spends an entry's budget": Mutant(

@@ -14,7 +14,7 @@ from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.blame import Policy, Took
+from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -51,10 +51,10 @@ class Books:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         pass
 
-    def accepted_again(self, entries: Sequence[Entry]) -> None:
+    def accepted_again(self, count: int) -> None:
         pass
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:

@@ -14,7 +14,7 @@ from stream_router.consumer.child.snapshot import LETTERS_A_SECOND, ShardTelemet
 from stream_router.consumer.child.window import Window
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.telemetry import audit
-from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY
 from stream_router.telemetry.snapshot import Snapshot
 from tests.events import consumer
 from tests.told import read_snapshots
@@ -101,7 +101,6 @@ def test_a_snapshot_holds_everything_since_the_child_began_a_second_old_at_most(
     assert counters == {"delivered": 2, "dead_lettered": 1, "dropped": 1, "retried": 5, "records": 1}
     assert told.counts[COUNTERS["dead_lettered"].name] == {("refused",): 1}
     assert told.counts[COUNTERS["retried"].name] == {("InternalFailure",): 5}
-    assert told.counts[ENTRIES_PER_CALL.name] == {("1",): 2}
     assert {stage: found.largest_ms for (stage,), found in told.histograms[STAGE_LATENCY.name].items()} == {
         "received_to_stored": 1000,
         "stored_to_read": 1000,

@@ -13,20 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from stream_router.consumer import state_dir
 from stream_router.log import Seldom
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.delivery.blame import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.process import write_whole
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged import snapshot_file
-from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, STAGE_LATENCY, STAGES
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY, STAGES
 from stream_router.telemetry.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -80,12 +78,11 @@ class ShardTelemetry:
         self._counted: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._reasons: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()
-        self._calls: Counter[int] = Counter()
         self._latencies = {stage: Histogram() for stage in STAGES}
         self._received_ms = array("q")
         self._of_records: list[tuple[Record, int]] = []
         """Whose events were accepted, in the same order: a record, and how many of its events."""
-        self._accepted: list[tuple[float, int, Took]] = []
+        self._accepted: list[tuple[float, int, float]] = []
         self._buried_ms: list[float] = []
         self._letters = self._letters_unsaid = 0
 
@@ -101,7 +98,7 @@ class ShardTelemetry:
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
-    def accepted(self, entries: Sequence[Entry], took_s: Took = 0.0) -> None:
+    def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
         """One call's entries were accepted by the bus now, so long after their first call was started."""
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         events = [*map(_EVENT, entries)]
@@ -114,10 +111,9 @@ class ShardTelemetry:
         if len(self._received_ms) >= TIMES_MAX:
             self._reckon()
 
-    def accepted_again(self, entries: Sequence[Entry]) -> None:
+    def accepted_again(self, count: int) -> None:
         """What an operator put back was accepted: it counts, and is in no latency."""
-        self._calls[len(entries)] += 1
-        self._counted["delivered"] += len(entries)
+        self._counted["delivered"] += count
 
     def _reckon(self) -> None:
         """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
@@ -131,10 +127,9 @@ class ShardTelemetry:
         arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
         opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
         counts = [count for _, count, _ in self._accepted]
-        self._calls.update(counts)
         self._counted["delivered"] += sum(counts)
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
-        took = _each([took_s for _, _, took_s in self._accepted], counts) * 1000
+        took = np.repeat([took_s * 1000 for _, _, took_s in self._accepted], counts)
         self._received_ms, self._of_records, self._accepted = array("q"), [], []
         self._latencies["received_to_stored"].record(arrived - received)
         self._latencies["stored_to_read"].record(opened - arrived)
@@ -220,7 +215,6 @@ class ShardTelemetry:
                 told.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
             else:
                 told.counts[metric.name] = {(): self._counted[name]}
-        told.counts[ENTRIES_PER_CALL.name] = {(str(size),): calls for size, calls in self._calls.items()}
         told.histograms[STAGE_LATENCY.name] = {(stage,): one for stage, one in self._latencies.items()}
         self.vitals(told)
         return told
@@ -239,11 +233,3 @@ class ShardTelemetry:
                 log.warning(
                     "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
                 )
-
-
-def _each(took: Sequence[Took], counts: Sequence[int]) -> npt.NDArray[np.float64]:
-    """One number for each entry: most calls have one for all of theirs."""
-    if not any(isinstance(one, list) for one in took):
-        return np.repeat(np.array(took, dtype=np.float64), counts)
-    parts = [one if isinstance(one, list) else [one] * count for one, count in zip(took, counts, strict=True)]
-    return np.array([seconds for part in parts for seconds in part], dtype=np.float64)

@@ -6,7 +6,7 @@ from typing import Any
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.window import HOLDING_AFTER_S, MEANS, Window
 from stream_router.pipeline.route import Router
-from stream_router.telemetry.metrics_catalogue import TIME
+from stream_router.telemetry.metrics_catalogue import ENTRIES_PER_CALL, TIME
 from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
 from stream_router.telemetry.snapshot import Snapshot
 
@@ -94,12 +94,13 @@ class ShardVitals:
             self._caught_up_at = now
         spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
         told.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
+        accepted = self._router.publisher.dispatcher.flight.accepted
+        told.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
         told.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
         told.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
             "full": self._window.is_waited_for,
-            "breaker": self._breaker(),
             "oldestReceivedMs": oldest[0] if oldest else None,
             "oldestArrivedMs": oldest[1] if oldest else None,
             "behindS": None if self._behind_ms is None else self._behind_ms / 1000,
@@ -124,12 +125,6 @@ class ShardVitals:
             "calls_ceiling": dispatcher.gate.ceiling,
             "checkpoint_age_seconds": round(now - self._checkpoints.taken_at, 3) if window.events_above else 0.0,
         }
-
-    def _breaker(self) -> str:
-        dispatcher = self._router.publisher.dispatcher
-        if not dispatcher.gate.holding:
-            return "closed"
-        return "half-open" if dispatcher.flight.calls else "open"
 
     def _hold(self, now: float) -> dict[str, Any]:
         """Why the shard holds, in a word and in words, and for how long; empty where it does not.

@@ -8,16 +8,13 @@ bury those that were only unlucky. `docs/delivery.md` says the same in plain wor
 
 import enum
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 from stream_router.errors import Disposition
 from stream_router.process import backoff_s
 
 T = TypeVar("T")
-
-Took = float | list[float]
-"""Seconds from the start of an item's first call to the answer that accepted it: of a whole call, or of each item."""
 
 SPREAD_S = 30.0
 """An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
@@ -73,7 +70,6 @@ class Then(enum.Enum):
     BURY = "it is given up"
     RETRY = "it is tried again after its own pause"
     WAIT = "it is tried again with the others, without end"
-    ALONE = "it is tried again, alone"
 
 
 class FirstTries:
@@ -198,14 +194,12 @@ class Blame(Generic[T]):
             return Then.RETRY
         return Then.BURY
 
-    def of_refused_alone(self, refused_at: float, now: float, under_way: int) -> Then:
-        """The table's other half: an item that stood alone in a call refused for its content, for the first time then.
+    def is_poison(self, refused_at: float, now: float, under_way: int) -> bool:
+        """Whether an item that stood alone in a call refused for its content, first at `refused_at`, is to blame.
 
-        One other that was accepted by a call sent since is proof: it is poison.
+        One other that was accepted by a call sent since is proof.
         """
-        if self.first_tries.accepted_sent_at > refused_at or self._is_over(refused_at, now, under_way):
-            return Then.BURY
-        return Then.ALONE
+        return self.first_tries.accepted_sent_at > refused_at or self._is_over(refused_at, now, under_way)
 
     def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
         """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
@@ -217,19 +211,21 @@ class Blame(Generic[T]):
         tries = self._tries.get(self._key(item))
         return tries is not None and tries.own > 0
 
-    def through(self, items: Sequence[T], sent_at: float, now: float) -> Took:
-        """These items are accepted, in a call that was sent then. How long ago their first calls were sent."""
+    def through(self, items: list[T], sent_at: float, now: float) -> list[tuple[list[T], float]]:
+        """These items are accepted, in a call that was sent then. With how long ago their first calls were sent."""
         if not self._tries:
             self._given_up = {key: at for key, at in self._given_up.items() if at > now - LATELY_S}
-        if not (self._tries or self._given_up):
-            self.first_tries.accepted(sent_at, now, len(items))
-            return now - sent_at
-        known = [self._tries.get(self._key(item)) for item in items]
-        self.first_tries.accepted(sent_at, now, known.count(None))
-        for item in items:
-            self._given_up.pop(self._key(item), None)
-            self._forget(item)
-        return [now - (tries.first_sent if tries else sent_at) for tries in known]
+        new, again = items, list[tuple[list[T], float]]()
+        if self._tries or self._given_up:
+            new = []
+            for item in items:
+                self._given_up.pop(self._key(item), None)
+                if tries := self._forget(item):
+                    again.append(([item], now - tries.first_sent))
+                else:
+                    new.append(item)
+        self.first_tries.accepted(sent_at, now, len(new))
+        return [(new, now - sent_at), *again] if new else again
 
     def given_up(self, item: T) -> int:
         """The item ends. How many attempts had failed."""

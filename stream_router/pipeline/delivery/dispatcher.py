@@ -8,19 +8,23 @@ An item is in exactly one place: ready, in flight, waiting for its retry, suspec
 import heapq
 import itertools
 import logging
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from stream_router.errors import ACCEPTED, THROTTLING, Answer, Disposition, Outcome, Refusal
+from stream_router.errors import ACCEPTED, THROTTLING, Answer, Disposition, Outcome, Refusal, cure
 from stream_router.log import Seldom
 from stream_router.model import Reason
-from stream_router.pipeline.delivery.blame import SPREAD_S, Blame, Policy, Then, Took, Tries
-from stream_router.pipeline.delivery.gate import Gate, HoldReport
+from stream_router.pipeline.delivery.blame import SPREAD_S, Blame, Policy, Then, Tries
+from stream_router.pipeline.delivery.gate import Gate
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+SAID_AFTER_S = 1.0
+"""A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
 
 
 class Destination(Protocol[T]):
@@ -70,16 +74,16 @@ _WHY = {
 
 
 class Ended(NamedTuple, Generic[T]):
-    """What came to its end: calls' worth of accepted items, and what was given up, in the order of the answers.
+    """What came to its end: accepted items of one call, and what was given up, in the order of the answers.
 
-    `retried` are those that are to be sent again, each with AWS's code. `took_s` says of each call's worth how long ago
-    the first call with these items was started: one number, or one for each item where they differ.
+    `retried` are those that are to be sent again, each with AWS's code. `took_s` says of each list of accepted items
+    how long ago the first call with them was started: one that was tried before is a list of its own.
     """
 
     accepted: list[list[T]]
     given_up: list[tuple[T, GivenUp]]
     retried: list[tuple[T, str]]
-    took_s: list[Took]
+    took_s: list[float]
 
 
 class Held(NamedTuple):
@@ -91,26 +95,17 @@ class Held(NamedTuple):
 
 
 class Flight:
-    """Counts what is on the wire, and what ever was: `all_calls` and `all_bytes`."""
-
-    __slots__ = ("all_bytes", "all_calls", "bytes", "calls", "items")
+    """Counts what is on the wire; and in `accepted` calls by how many of their items were accepted."""
 
     def __init__(self) -> None:
-        self.calls = self.items = self.bytes = self.all_calls = self.all_bytes = 0
+        self.calls = self.items = self.bytes = 0
+        self.accepted: Counter[int] = Counter()
 
-    def starts(self, items: int, size_bytes: int) -> None:
-        """One call more."""
-        self.calls += 1
-        self.all_calls += 1
+    def add(self, calls: int, items: int, size_bytes: int) -> None:
+        """A call more, or, with numbers below zero, one less."""
+        self.calls += calls
         self.items += items
         self.bytes += size_bytes
-        self.all_bytes += size_bytes
-
-    def ends(self, items: int, size_bytes: int) -> None:
-        """One call less."""
-        self.calls -= 1
-        self.items -= items
-        self.bytes -= size_bytes
 
 
 class Later(Generic[T]):
@@ -225,7 +220,10 @@ class Dispatcher(Generic[T]):
         self._ready: deque[T] = deque()
         self._later: Later[T] = Later()
         self._suspects: Suspects[T] = Suspects(to.key)
-        self._report = HoldReport(to.name)
+        self._failure = ("", "")
+        """The latest failure's code, and AWS's own words, where they may be said."""
+        self._holds_to_be_said: dict[str, Seldom] = defaultdict(lambda: Seldom(clock))
+        """Each cause is said once when it comes, and once a minute: in an outage several take turns."""
         self._alone_to_be_said = Seldom(clock)
         self._ended: Ended[T] = Ended([], [], [], [])
 
@@ -249,7 +247,7 @@ class Dispatcher(Generic[T]):
         """Since when the destination accepts nothing, where something waits for it."""
         if not (self.gate.holding and self.backlog):
             return None
-        return Held(self._to.name, self.gate.held_since, self._report.code)
+        return Held(self._to.name, self.gate.held_since, self._failure[0])
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -314,12 +312,12 @@ class Dispatcher(Generic[T]):
 
     def _start(self, items: list[T], now: float) -> None:
         size = self._to.size_bytes(items)
-        self.flight.starts(len(items), size)
+        self.flight.add(1, len(items), size)
         self.gate.started(len(items), now)
         self._to.send(items, lambda answer: self._answered(items, size, now, answer))
 
     def _answered(self, items: list[T], size: int, sent_at: float, answer: Answer) -> None:
-        self.flight.ends(len(items), size)
+        self.flight.add(-1, -len(items), -size)
         outcome, now = self._to.read(answer, items), self._clock()
         if isinstance(outcome, Refusal):
             self._call_refused(items, outcome, sent_at, now)
@@ -329,12 +327,16 @@ class Dispatcher(Generic[T]):
             self._partly(items, outcome, sent_at, now)
 
     def _accept(self, items: list[T], sent_at: float, now: float) -> None:
-        if self.gate.holding:
-            self._report.over(now, self.gate.held_since)
+        if self._holds_to_be_said:
+            held_s = round(now - self.gate.held_since, 1)
+            log.info("%s is back", self._to.name, extra={"event": "back", "held_s": held_s})
+            self._holds_to_be_said.clear()
+        self.flight.accepted[len(items)] += 1
         self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
         self._suspects.cleared(items)
-        self._ended.accepted.append(items)
-        self._ended.took_s.append(self.blame.through(items, sent_at, now))
+        for some, took_s in self.blame.through(items, sent_at, now):
+            self._ended.accepted.append(some)
+            self._ended.took_s.append(took_s)
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
@@ -349,7 +351,7 @@ class Dispatcher(Generic[T]):
         elif systemic or not all(self.blame.is_sick(item) for item in items):
             # A call of items that failed by themselves before says nothing of the destination.
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
-            self._report.failing(blamed.code, blamed.message)
+            self._failure = (blamed.code, blamed.message)
             self.gate.failed(now, in_flight=self.flight.calls)
         else:
             self.gate.brought_nothing = True
@@ -386,7 +388,7 @@ class Dispatcher(Generic[T]):
     def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
         is_content = refusal.disposition is Disposition.BISECT
         # AWS's words on a call's content may quote it.
-        self._report.failing(refusal.code, "" if is_content else refusal.message)
+        self._failure = (refusal.code, "" if is_content else refusal.message)
         tried = [self.blame.failed(item, sent_at, now, itself=False) for item in items]
         if is_content:
             self._halve(items, refusal, now)
@@ -409,7 +411,7 @@ class Dispatcher(Generic[T]):
                 self._ready.extendleft(reversed(items))
             return
         refused_at = self._suspects.refused_at(items[0], now)
-        if len(items) == 1 and self.blame.of_refused_alone(refused_at, now, self.backlog + 1) is Then.BURY:
+        if len(items) == 1 and self.blame.is_poison(refused_at, now, self.backlog + 1):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
             return
         if len(items) == 1 or self.blame.first_tries.accepted_sent_at <= refused_at:
@@ -418,8 +420,14 @@ class Dispatcher(Generic[T]):
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
-        self._report.holds(now, self.gate.held_since, self.backlog)
-        spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
+        held_s, (code, message) = now - self.gate.held_since, self._failure
+        if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
+            log.warning(
+                "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
+                *(self._to.name, code, f" ({message})" if message else "", cure(code)),
+                extra={"event": "holding", "code": code, "waiting": self.backlog, "held_s": round(held_s, 1)},
+            )
+        spent = held_s >= SPREAD_S and self.gate.failures > self._policy.max_retries
         if self._policy.outage_gives_up and spent:
             self._give_up_waiting()
 
@@ -427,7 +435,7 @@ class Dispatcher(Generic[T]):
         """All that waits, but, where no probe is under way, what the next one will carry."""
         probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
         for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
-            self._give_up(item, Reason.OUTAGE, self._report.code)
+            self._give_up(item, Reason.OUTAGE, self._failure[0])
         self._ready = deque(probe)
 
     def _again(self, item: T, at: float, code: str) -> None:

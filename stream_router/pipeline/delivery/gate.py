@@ -1,16 +1,11 @@
 """When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes.
 
-And what the log says while the breaker is open. Times are monotonic seconds.
+Times are monotonic seconds.
 """
 
-import logging
-import math
 from collections.abc import Callable
 
-from stream_router.errors import cure
 from stream_router.process import backoff_s
-
-log = logging.getLogger(__name__)
 
 TRIPS_AT = 3
 """Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not.
@@ -37,10 +32,6 @@ LEAST_BY_SLOWNESS = 4
 
 BURST_S = 0.25
 """How much of a second's share may leave at once where the rate is bounded."""
-
-REMIND_EVERY_S = 60.0
-SAID_AFTER_S = 1.0
-"""A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
 
 
 class Gate:
@@ -141,40 +132,3 @@ class Gate:
         if self.holding:
             wait_s = PROBE_FLOOR_S + backoff_s(self.failures - TRIPS_AT, 0.25, PROBE_SPREAD_S, self._random())
             self._not_before = max(self._not_before, now + wait_s)
-
-
-class HoldReport:
-    """Says that a destination accepts nothing: each cause once when it comes, and once a minute while it lasts."""
-
-    def __init__(self, destination: str) -> None:
-        self.destination = destination
-        self._said: dict[str, float] = {}
-        """When each cause of the last minute was said: in an outage several take turns, from probe to probe."""
-        self.code = ""
-        """The latest failure's code."""
-        self._message = ""
-
-    def failing(self, code: str, message: str) -> None:
-        """A call failed. `message` is AWS's own; it must not be one that may quote a payload."""
-        self.code, self._message = code, message
-
-    def holds(self, now: float, since: float, waiting: int) -> None:
-        """The destination has accepted nothing `since` then, and so many items wait."""
-        if now - since < SAID_AFTER_S or now - self._said.get(self.code, -math.inf) < REMIND_EVERY_S:
-            return
-        lately = {code: at for code, at in self._said.items() if now - at < REMIND_EVERY_S}
-        self._said = {**lately, self.code: now}
-        log.warning(
-            "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
-            self.destination,
-            self.code,
-            f" ({self._message})" if self._message else "",
-            cure(self.code),
-            extra={"event": "holding", "code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
-        )
-
-    def over(self, now: float, since: float) -> None:
-        """The destination accepts again."""
-        if self._said:
-            log.info("%s is back", self.destination, extra={"event": "back", "held_s": round(now - since, 1)})
-        self._said = {}
