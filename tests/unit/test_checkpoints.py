@@ -15,7 +15,7 @@ from stream_router.consumer.child.checkpoints import (
     Checkpoints,
     LeaseGoneError,
 )
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import Position
 from stream_router.envelope import seal
 from stream_router.model import Record
 from tests.events import RECEIVED_MS
@@ -211,23 +211,3 @@ def test_a_shards_end_that_is_throttled_is_tried_again_for_ten_seconds() -> None
         with pytest.raises(error):
             bench.checkpoints.take_shard_end(bench, bench.wait)
         assert (bench.tries, bench.waits) == (1, 0)
-
-
-def test_the_oldest_event_is_the_one_that_came_first_of_those_not_settled() -> None:
-    """By when it was received and by when its record arrived, each by itself; folded and settled records are none."""
-    mark = Watermark()
-    records = [Record(b"", number, 0, arrived) for number, arrived in enumerate([1, 50, 40, 60])]
-    for record, received_ms in zip(records, [1, 20, 30, 10], strict=True):
-        record.expect(1)
-        record.received_at_ms = received_ms
-    mark.expect(records)
-    records[0].settle(0)
-    mark.advance(1.0)
-    assert mark.oldest_ms() == (10, 40)
-    records[2].settle(0)
-    records[3].settle(0)
-    mark.advance(2.0)
-    assert mark.oldest_ms() == (20, 50)
-    records[1].settle(0)
-    mark.advance(3.0)
-    assert mark.oldest_ms() is None

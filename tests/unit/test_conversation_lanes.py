@@ -15,25 +15,6 @@ OUTAGE = GivenUp(Reason.OUTAGE, "Code", "why", 7)
 REFUSED = GivenUp(Reason.REFUSED, "Code", "why", 1)
 
 
-def test_only_the_first_of_each_conversation_is_let_through() -> None:
-    """What has no conversation passes, in order with the others; the rest counts as held."""
-    lanes = Lanes(enabled=True)
-    assert lanes.enter([A1, FREE, A2, B1, A3]) == [A1, FREE, B1]
-    assert len(lanes) == 2
-
-
-def test_one_that_ends_lets_the_next_of_its_conversation_through() -> None:
-    """In the order in which they came; a lane that is empty is gone, and the next of it goes at once."""
-    lanes = Lanes(enabled=True)
-    lanes.enter([A1, A2, B1])
-    assert lanes.leave([FREE, B1, A1]) == [A2]
-    assert len(lanes) == 0
-    assert lanes.enter([A3]) == []
-    assert lanes.leave([A2]) == [A3]
-    assert lanes.leave([A3]) == []
-    assert lanes.enter([A1, B1]) == [A1, B1]
-
-
 def test_a_lane_that_is_shut_lets_nothing_through_any_more() -> None:
     """What waits in it, and what comes, stays unsettled; other conversations, and what has none, go on."""
     lanes = Lanes(enabled=True)

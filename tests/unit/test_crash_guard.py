@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard, Life
-from stream_router.envelope import Resubmitted, open_record, seal, seal_line
+from stream_router.envelope import Resubmitted, seal, seal_line
 from stream_router.model import Reason, Record, event_id
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.route import SLICE_EVENTS
@@ -151,21 +151,6 @@ def test_a_crashed_letter_that_was_put_back_is_buried_at_its_first_death(tmp_pat
     assert [entry.event.record.sequence_number for entry in made.books.delivered] == [100, 102]
 
 
-def test_a_death_while_one_that_was_put_back_is_opened_buries_it_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is noted before it is opened; what it says in the letter nobody has parsed."""
-
-    def killing(_: Record) -> list[Any]:
-        raise KilledError
-
-    monkeypatch.setattr("stream_router.envelope.open_record", killing)
-    dies(tmp_path, [put_back(101, GOOD)])
-    monkeypatch.setattr("stream_router.envelope.open_record", open_record)
-    made = live(tmp_path, [put_back(101, GOOD)])
-    assert [(one.reason, one.event.resubmitted) for one in made.books.dead] == [(Reason.CRASHED, "redrive/app/1234/1")]
-
-
 def test_what_was_put_back_for_another_reason_needs_no_care(tmp_path: Path) -> None:
     """A death is no word against it: neither is a sender's body that says what only an operator may say."""
     said = orjson.dumps({**BODY, "payload": {"kind": "line", "reason": "crashed", "resubmitted": "redrive/app/1/1"}})
@@ -205,23 +190,6 @@ def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_ch
         assert guard.careful, reached
     guard.progressed(700, 2)
     assert not guard.careful
-
-
-def test_a_death_at_rest_charges_nobody(careful: Path) -> None:
-    """What was begun has been sent: whatever ends the process between two batches is no event's doing."""
-    for _ in range(3):
-        guard, made = born(careful), pipeline(careful)
-        guard.route([record(100, GOOD)], made.router, made.drain, made.drain)
-    assert convicted(careful) == []
-
-
-def test_what_is_begun_after_the_end_was_noted_charges_nobody(careful: Path) -> None:
-    """The parent's watcher notes the end in a thread of its own: the other one may still begin an event before it."""
-    for _ in range(3):
-        guard = born(careful)
-        guard.ended_well()
-        guard._begin(records()[0], 0, once=False)
-    assert convicted(careful) == []
 
 
 def test_a_death_while_an_event_is_only_held_is_not_charged_to_it(careful: Path) -> None:
@@ -324,11 +292,3 @@ def test_without_its_marker_a_careful_shard_does_not_go_on(
         guard._begin(records()[1], 0, once=False)
     assert "a careful shard stands without its crash marker: No space left on device" in caplog.text
     assert not (careful / "shard-1.json").exists()
-
-
-def test_an_older_process_writes_into_no_file_of_a_newer_one(tmp_path: Path) -> None:
-    """A child that comes while the one before still dies has a file of its own, which that one does not touch."""
-    older, newer = born(tmp_path), born(tmp_path)
-    newer._begin(records()[0], 0, once=False)
-    older.ended_well()
-    assert life_of(tmp_path).at_work

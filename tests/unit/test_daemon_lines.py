@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,35 +112,6 @@ def test_nothing_is_waited_for(pipe: Pipe) -> None:
     pipe.say(b"line\n")
     assert pipe.input.line() == b"half a line\n"
     assert pipe.input.line() is None
-
-
-def test_two_lines_at_once_are_two(pipe: Pipe) -> None:
-    """And what follows them of a third stays until it is whole."""
-    pipe.say(b"one\ntwo\nthr")
-    assert pipe.input.line() == b"one\n"
-    assert pipe.input.line() == b"two\n"
-    assert pipe.input.line() is None
-    pipe.say(b"ee\n\n")
-    assert [pipe.input.line(), pipe.input.line(), pipe.input.line()] == [b"three\n", b"\n", None]
-
-
-def test_a_line_of_megabytes_comes_whole(pipe: Pipe) -> None:
-    """A batch is up to 10 MB and more in base64; the pipe holds much less."""
-    line = os.urandom(6 * 1024 * 1024).replace(b"\n", b"x") + b"\n"
-    remaining = memoryview(line)
-
-    def write() -> None:
-        nonlocal remaining
-        while remaining:
-            remaining = remaining[os.write(pipe.write, remaining) :]
-
-    daemon = threading.Thread(target=write)
-    daemon.start()
-    found = None
-    while found is None:
-        found = pipe.input.line()
-    daemon.join()
-    assert found == line
 
 
 @pytest.mark.parametrize("rest", [b"", b"half a li"])

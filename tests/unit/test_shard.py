@@ -17,9 +17,8 @@ from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
 from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
 from stream_router.model import Entry
-from stream_router.telemetry.snapshot import Snapshot
 from tests.fakes import NO_ANSWER, refused
-from tests.lives import START, KilledError, Life
+from tests.lives import START, Life
 
 
 def down(_: Sequence[Entry]) -> Answer:
@@ -32,21 +31,6 @@ def sick(life: Life, *sequence_numbers: int) -> None:
     bus.judge = lambda call: bus.answer(
         call, ["InternalFailure" if one.event.record.sequence_number in sequence_numbers else "" for one in call]
     )
-
-
-def test_an_event_that_was_only_held_is_not_buried(tmp_path: Path) -> None:
-    """The bus is down and somebody kills the child once a minute, ten times: when it is back all are delivered."""
-    for _ in range(10):
-        life = Life(tmp_path, judge=down, dies_after_s=60.0)
-        life.process(100, 101, 102)
-        with pytest.raises(KilledError):
-            life.rest(61)
-        assert life.buried == []
-    life = Life(tmp_path)
-    life.process(100, 101, 102)
-    life.settle()
-    assert life.buried == []
-    assert len(life.delivered) == 3
 
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "KinesisClientLibDependencyException"])
@@ -206,16 +190,6 @@ def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_che
     assert None not in life.taken
 
 
-def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Path) -> None:
-    """At shutdownRequested the child gives what is settled, and what it never read is behind it."""
-    life = Life(tmp_path, checkpoint_s=600.0)
-    life.process(100, 101)
-    life.shard.told_to_leave()
-    life.process(102, 103)
-    life.hear("shutdownRequested")
-    assert life.taken == ["101"]
-
-
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
     """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
     life = Life(tmp_path)
@@ -272,7 +246,7 @@ def test_records_after_the_last_checkpoint_are_not_taken_up(tmp_path: Path) -> N
     life.process(102, 103)
     life.rest(10)
     life.process()
-    assert vitals(life).gauge("window_bytes") == 0
+    assert life.window.held_bytes == 0
     with pytest.raises(LeavingError):
         life.hear("shardEnded")
     assert (life.taken, life.delivered) == (["101"], [100, 101])
@@ -303,31 +277,3 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
     life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > began + 60 else None
     life.process(101)
     assert life.beats - beats >= 60 / 0.25
-
-
-def vitals(life: Life) -> Snapshot:
-    told = Snapshot()
-    life.told.vitals(told)
-    return told
-
-
-def gauge(told: Snapshot, name: str) -> float:
-    value = told.gauge(name)
-    assert value is not None
-    return value
-
-
-def test_a_shard_says_what_is_under_way_and_why_it_holds(tmp_path: Path) -> None:
-    """Its vitals: bytes and calls while the bus is silent, nothing once all is settled and checkpointed."""
-    life = Life(tmp_path, judge=lambda _: refused("InternalException", 500))
-    life.process(100, 101, 102)
-    under_way = vitals(life)
-    assert gauge(under_way, "window_bytes") > 0
-    assert gauge(under_way, "window_span_seconds") >= 0
-    assert under_way.states["holding"] is None
-    life.rig.bus.judge = life.rig.bus.accept
-    life.live(30)
-    settled = vitals(life)
-    assert gauge(settled, "window_bytes") == 0
-    assert gauge(settled, "calls_in_flight") == 0
-    assert gauge(settled, "checkpoint_age_seconds") == 0.0

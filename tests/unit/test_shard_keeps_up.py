@@ -9,7 +9,7 @@ from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.window import READY_MAX, SLICE_RECORDS
 from stream_router.model import DeadLetterShare
-from tests.fakes import NO_ANSWER, refused
+from tests.fakes import NO_ANSWER
 from tests.lives import START, KilledError, Life
 
 MANY = 5 * READY_MAX
@@ -37,36 +37,6 @@ def test_while_the_bus_stalls_no_more_is_opened_than_the_bound(tmp_path: Path) -
     assert READY_MAX < life.rig.router.backlog <= READY_MAX + 2 * SLICE_RECORDS
 
 
-def test_a_slow_bus_is_kept_busy_over_the_daemons_batches(tmp_path: Path) -> None:
-    """Batches are answered while their events are under way, so that calls stay full and many in flight."""
-    life = Life(tmp_path)
-    life.rig.bus.latency_s = lambda: 1.0
-    for first in range(0, 20_000, 1_000):
-        life.process(*range(first, first + 1_000))
-    life.settle()
-    assert len(life.delivered) == 20_000
-    calls = life.rig.bus.calls
-    assert sum(map(len, calls)) / len(calls) >= 9.9
-
-
-def test_bytes_under_way_are_bounded_and_come_free_as_events_settle(tmp_path: Path) -> None:
-    """With a window of 1 MiB and a sick entry first, everything behind it goes through, a megabyte at a time."""
-    life = Life(tmp_path, window_bytes=1024 * 1024)
-    fail(life, [0])
-    most = 0
-
-    def look() -> None:
-        nonlocal most
-        most = max(most, life.window.held_bytes)
-
-    life.at_wait = look
-    for first in range(0, 2_000, 200):
-        life.process(*range(first, first + 200), body=b'{"a":"' + b"x" * 20_000 + b'"}')
-    assert 0 < most <= 1024 * 1024 + 200 * 1024
-    life.live(2)
-    assert sorted(life.delivered) == list(range(1, 2_000))
-
-
 BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
 
 
@@ -80,22 +50,6 @@ def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Pa
     life.live(60)
     assert sorted(life.buried) == list(range(55))
     assert sorted(life.delivered) == list(range(55, 1_200))
-
-
-def test_a_window_full_of_suspects_lets_a_small_batch_in_too(tmp_path: Path) -> None:
-    """What is refused for its content, with its call, waits for another that is accepted: one must come in."""
-    life = Life(tmp_path, window_bytes=1024 * 1024)
-    bus = life.rig.bus
-    bus.judge = lambda call: (
-        refused("ValidationException")
-        if any(one.event.record.sequence_number < 60 for one in call)
-        else bus.answer(call, [""] * len(call))
-    )
-    life.process(*range(60), body=BIG)
-    life.process(*range(60, 1_200))
-    life.live(120)
-    assert sorted(life.buried) == list(range(60))
-    assert sorted(life.delivered) == list(range(60, 1_200))
 
 
 def test_in_an_outage_of_every_entry_small_batches_have_an_end(tmp_path: Path) -> None:

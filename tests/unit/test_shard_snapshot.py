@@ -114,14 +114,6 @@ def test_a_snapshot_holds_everything_since_the_child_began_a_second_old_at_most(
     assert world.snapshot().total(COUNTERS["delivered"].name) == 3
 
 
-def test_a_folder_that_takes_nothing_costs_the_snapshot_only(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once a minute, and nothing is raised into the pipeline."""
-    (world.folder / "metrics").write_text("a file where the folder should be")
-    for _ in range(59):
-        world.after(1)
-    assert caplog.text.count("snapshot was not written") == 1
-
-
 def test_each_dead_letter_is_a_line_and_more_than_ten_in_a_second_are_a_number(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
