@@ -1,4 +1,4 @@
-"""The fault matrix: one row an error code and a fault of the fake AWS. Who ends where, in how many attempts.
+"""The fault matrix: one row a kind of error code and a fault of the fake AWS. Who ends where, in how many attempts.
 
 The child is the real process; each row is one batch of ten events, one call, unless it says otherwise.
 """
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from stream_router.errors import CODES
+from stream_router.errors import CODES, Disposition
 from tests.fault.bench import V2_BUS, Account, Bench, place
 
 ALL = set(range(10))
@@ -116,15 +116,25 @@ def check_all_delivered(account: Account, tries: int) -> None:
     assert account.first_order == sorted(account.first_order)
 
 
-def test_the_matrix_has_a_row_for_every_known_code() -> None:
-    """A code that comes new into the product's table gets its rows here."""
-    assert {code for code, means in CODES.items() if means.disposition} == {*DATA, *PASSING, *CONTENT, *SYSTEMIC}
+def test_each_code_means_what_the_contract_says() -> None:
+    """The table of the product beside the lists above, whole."""
+    lists = {
+        Disposition.DEAD_LETTER: DATA,
+        Disposition.RETRY: PASSING,
+        Disposition.BISECT: CONTENT,
+        Disposition.HOLD: SYSTEMIC,
+    }
+    wanted = {code: means for means, codes in lists.items() for code in codes}
+    assert {code: means.disposition for code, means in CODES.items() if means.disposition} == wanted
+
+
+SOME_SYSTEMIC = ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException"]
 
 
 # --- Whole calls -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [*SYSTEMIC, *PASSING, *DATA, "SomethingNew"])
+@pytest.mark.parametrize("code", [*SOME_SYSTEMIC, PASSING[0], DATA[0], "SomethingNew"])
 def test_a_whole_call_refused_twice_is_sent_a_third_time(bench: Bench, code: str) -> None:
     """No code but one about content ever condemns a call's entries: three attempts, all delivered, none dead."""
     check_all_delivered(bench.run([{"fault": "call_error", "code": code, "next": 2}]), 3)
@@ -235,7 +245,7 @@ def check_struck(account: Account, tries: int, reason: str | None, code: str = "
     )
 
 
-@pytest.mark.parametrize("code", DATA)
+@pytest.mark.parametrize("code", DATA[:2])
 def test_an_entry_refused_for_its_data_is_buried_at_once(bench: Bench, code: str) -> None:
     """One attempt, one letter, reason `refused` with AWS's code; its neighbours are not touched."""
     account = bench.run([{"fault": "entry_error", "code": code, "where": place(STRUCK)}])
@@ -243,13 +253,13 @@ def test_an_entry_refused_for_its_data_is_buried_at_once(bench: Bench, code: str
     assert account.letters[STRUCK]["attempts"] == 1
 
 
-@pytest.mark.parametrize("code", [*SYSTEMIC, *PASSING, *CONTENT, "SomethingNew"])
+@pytest.mark.parametrize("code", [*SOME_SYSTEMIC, PASSING[0], CONTENT[0], "SomethingNew"])
 def test_an_entry_in_passing_trouble_is_retried(bench: Bench, code: str) -> None:
     """Struck once it is delivered at the second attempt, none dead, its neighbours are not sent again."""
     check_struck(bench.run([{"fault": "entry_error", "code": code, "where": place(STRUCK), "next": 1}]), 2, None)
 
 
-@pytest.mark.parametrize("code", [*PASSING, "SomethingNew"])
+@pytest.mark.parametrize("code", [PASSING[0], "SomethingNew"])
 def test_an_entry_whose_budget_is_spent_is_buried(no_retries: Bench, code: str) -> None:
     """With no retries allowed it is `retries_exhausted` as soon as others are accepted, whose calls were sent since."""
     account = no_retries.run([{"fault": "entry_error", "code": code, "where": place(STRUCK)}], company=True)
@@ -257,7 +267,7 @@ def test_an_entry_whose_budget_is_spent_is_buried(no_retries: Bench, code: str) 
     assert account.tries[STRUCK] <= 5
 
 
-@pytest.mark.parametrize("code", SYSTEMIC)
+@pytest.mark.parametrize("code", SOME_SYSTEMIC[:2])
 def test_a_systemic_code_spends_no_budget(no_retries: Bench, code: str) -> None:
     """With no retries allowed an entry that is throttled, or refused access, is sent again all the same."""
     account = no_retries.run([{"fault": "entry_error", "code": code, "where": place(STRUCK), "next": 2}])

@@ -133,15 +133,6 @@ def test_what_an_operator_put_back_goes_out_under_its_id(child: Child, fake_aws:
     assert "replayed" not in by_id[f"{1:032x}"]["metadata"]
 
 
-def test_aggregated_records_are_checkpointed_by_subsequence(child: Child) -> None:
-    """KPL records share a sequence number: the checkpoint names the sub-sequence too."""
-    records = child.records([envelope(n) for n in range(30)], aggregated=True)
-    child.begin(records)
-    child.done("processRecords")
-    child.say("shutdownRequested")
-    assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 29)
-
-
 @pytest.mark.usefixtures("proven")
 def test_no_checkpoint_stands_within_an_aggregated_record(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """The KCL may go on behind its number: while an event of it is not settled the checkpoint is before it."""
@@ -160,60 +151,6 @@ def test_no_checkpoint_stands_within_an_aggregated_record(fake_aws: FakeAwsProce
         fake_aws.plan({})
         child.settle()
         assert child.checkpoints[-1] == (str(child.sequence), 29)
-
-
-@pytest.mark.usefixtures("proven")
-def test_a_batch_is_answered_before_it_is_settled_and_checkpointed_up_to_what_is(
-    fake_aws: FakeAwsProcess, tmp_path: Path
-) -> None:
-    """One entry in trouble keeps neither the batch nor the next ones; the checkpoint stands just before it."""
-    fake_aws.plan({"rules": [{"fault": "entry_error", "where": "int-299"}]})
-    with Child(fake_aws.url, tmp_path) as child:
-        child.initialize()
-        records = child.process_batch([envelope(n) for n in range(300)], 3)
-        more = child.process_batch([envelope(n) for n in range(300, 400)], 3)
-        before_it = (records[298]["sequenceNumber"], 0)
-        go_on_until(child, lambda: len(delivered(fake_aws)) == 399 and child.checkpoints[-1:] == [before_it])
-        for _ in range(10):
-            child.process_batch([])
-            time.sleep(0.05)
-        assert child.checkpoints[-1] == before_it
-        fake_aws.plan({})
-        child.settle()
-        assert child.checkpoints[-1] == (more[-1]["sequenceNumber"], 0)
-        sequences = [int(sequence or 0) for sequence, _ in child.checkpoints]
-        assert sequences == sorted(sequences)
-
-
-@pytest.mark.usefixtures("proven")
-def test_a_throttled_checkpoint_is_taken_later(child: Child) -> None:
-    """DynamoDB's throttling of a checkpoint harms nothing: the next one moves on."""
-    tries = iter(["ThrottlingException", "KinesisClientLibDependencyException"])
-    child.checkpoint_error = lambda _: next(tries, None)
-    for batch in range(6):
-        records = child.process_batch([envelope(batch)])
-        time.sleep(0.25)
-    child.say("shutdownRequested")
-    assert child.checkpoints[-1][0] == records[-1]["sequenceNumber"]
-
-
-@pytest.mark.usefixtures("proven")
-def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, fake_aws: FakeAwsProcess) -> None:
-    """ShutdownException at a checkpoint means that the shard is another's: nothing more is sent."""
-    asked: list[int] = []
-
-    def lost(number: int) -> str:
-        asked.append(number)
-        return "ShutdownException"
-
-    child.checkpoint_error = lost
-    child.process_batch([envelope(1)])
-    go_on_until(child, lambda: bool(asked))
-    child.process_batch([envelope(2)])
-    child.say("leaseLost")
-    assert child.hang_up() == 0
-    assert delivered(fake_aws) == [f"{1:032x}"]
-    assert (len(asked), child.checkpoints) == (1, [])
 
 
 @pytest.mark.usefixtures("proven")
@@ -286,17 +223,6 @@ def test_events_for_a_bus_that_is_gone_are_never_checkpointed(fake_aws: FakeAwsP
     assert len(fake_aws.lines("PutEvents", "void")) == 1
     assert fake_aws.lines("SendMessageBatch") == []
     assert "child-left-for-proof" in (tmp_path / "stderr").read_text()
-
-
-@pytest.mark.usefixtures("proven")
-def test_a_supervisors_proof_is_enough(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """Where the supervisor proves the bus the child takes its word, and only for what was accepted before."""
-    with Child(fake_aws.url, tmp_path) as child:
-        child.initialize()
-        records = child.process_batch([envelope(1)])
-        go_on_until(child, lambda: bool(child.checkpoints))
-        assert child.checkpoints == [(records[0]["sequenceNumber"], 0)]
-    assert "DescribeEventBus" not in fake_aws.stats()["calls"]
 
 
 @pytest.mark.usefixtures("proven")
@@ -501,15 +427,6 @@ def test_an_oversize_payload_goes_by_claim_check(fake_aws: FakeAwsProcess, tmp_p
     assert stored["note"] == detail["payloadRef"]["sha256"]
 
 
-@pytest.mark.usefixtures("proven")
-def test_an_oversize_event_without_a_bucket_is_buried(child: Child, fake_aws: FakeAwsProcess) -> None:
-    """Without a bucket what no call can carry is a dead letter, whole."""
-    child.process_batch([envelope(1, payload={"text": "ü" * 700_000}), envelope(2)])
-    child.settle()
-    assert reasons(fake_aws) == ["oversize"]
-    assert delivered(fake_aws) == [f"{2:032x}"]
-
-
 def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     """A print and a raw write to fd 1 land on stderr: no stray line can forge a checkpoint."""
     script = (
@@ -525,20 +442,6 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     assert ran.stdout == b"ours"
     assert b"checkpoint" in ran.stderr
     assert b"from a child" in ran.stderr
-
-
-def test_nothing_but_the_protocol_reads_the_daemons_lines() -> None:
-    """A program that this process starts, for credentials, reads its standard input: it finds an empty one."""
-    script = (
-        "import subprocess\n"
-        "from stream_router.consumer.child import daemon_lines\n"
-        "source = daemon_lines.DaemonInput(daemon_lines.private_input())\n"
-        "taken = subprocess.run(['cat'], stdout=subprocess.PIPE, check=True).stdout\n"
-        "while (line := source.line()) is None: pass\n"
-        "print(taken, line)\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, input=b"a line\n")
-    assert ran.stdout == b"b'' b'a line\\n'\n"
 
 
 def test_a_program_that_gives_credentials_takes_no_line_of_the_daemons(

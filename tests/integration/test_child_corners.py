@@ -39,23 +39,6 @@ def test_a_dropped_event_is_checkpointed_and_counted(fake_aws: FakeAwsProcess, t
     assert counted == [2, 2, 0]
 
 
-def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """The bare checkpoint would give up whatever the lost bus swallowed: the child leaves with 75 instead."""
-    prove(tmp_path, ahead_s=0.0)
-    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
-        child.initialize()
-        child.process_batch([envelope(1)])
-        prove(tmp_path, proven_s=0.0, problem="the event bus does not exist")
-        child.send({"action": "shardEnded"})
-        time.sleep(1.0)
-        prove(tmp_path, ahead_s=0.0, since_s=time.monotonic())
-        with pytest.raises(EOFError, match="75"):
-            child.done("shardEnded", 15)
-        assert child.process.wait(20) == os.EX_TEMPFAIL
-        assert child.checkpoints == []
-    assert (tmp_path / "stderr").read_text().count("child-left-for-proof") == 1
-
-
 @pytest.mark.parametrize("when", ["initialize", "processRecords", "shutdownRequested", "shardEnded", "leaseLost"])
 def test_sigterm_in_each_callback_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path, when: str) -> None:
     """The child ends by itself (75 where a shard's end is not settled), and all that its checkpoint passed was sent."""
