@@ -240,7 +240,7 @@ def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
 
 
 def test_it_works_by_keyboard_and_for_a_screen_reader(serve: Serve, browser: Chromium) -> None:
-    """Tab reaches what scrolls and what opens; tables have captions and headings; the verdict is announced politely."""
+    """Tab reaches what scrolls; tables have captions and headings; the verdict is announced politely."""
     browser.open(serve(statuses.moved(), statuses.history()).url)
     browser.until(SHOWN)
     reached = set()
@@ -249,14 +249,11 @@ def test_it_works_by_keyboard_and_for_a_screen_reader(serve: Serve, browser: Chr
         reached.add(
             browser.value("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
         )
-    assert {"SUMMARY", "Latency by stage", "Shards", "Shards that nobody reads", "Where the time goes"} <= reached
-    browser.value("document.querySelector('#latency-rows summary').focus()")
-    browser.press("Enter")
-    browser.until("document.querySelectorAll('#latency-rows tbody tr').length >= 60")
+    assert {"Latency by stage", "Shards", "Shards that nobody reads", "Where the time goes"} <= reached
     tree = browser.call("Accessibility.getFullAXTree")["nodes"]
     named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
     tables = [name for role, name in named if role == "table"]
-    assert len(tables) >= 6
+    assert len(tables) >= 4
     assert all(tables), "each table has its caption as its name"
     images = [name for role, name in named if role in ("image", "img")]
     assert len(images) >= 4

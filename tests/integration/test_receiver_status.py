@@ -131,6 +131,7 @@ def test_a_loop_that_stands_still_makes_it_ill(fake_aws: FakeAwsProcess, tmp_pat
     with receiver(fake_aws.url, tmp_path, around) as running:
         assert eventually(running, "/healthz", 503).text == "ill\n"
         assert eventually(running, "/readyz", 503).text == "not ready\n"
+        assert "\nstream_router_receiver_ready 0.0\n" in httpx.get(f"{running.admin_url}/metrics").text
         os.kill(running.process.pid, signal.SIGKILL)
 
 

@@ -95,7 +95,7 @@ def test_a_hold_of_a_minute_is_seen_in_every_view(
     time.sleep(15)
     begin = time.monotonic()
     bus.plan({"rules": [{"fault": "outage", "operation": "PutEvents", "from_s": 0, "to_s": HOLD_S}]})
-    time.sleep(HOLD_S - 20)
+    time.sleep(20)
     views = _views(url, tmp_path)
     end = begin + HOLD_S
     time.sleep(max(0.0, end - time.monotonic()))
