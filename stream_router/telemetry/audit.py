@@ -4,7 +4,6 @@ A line that is changed, added, taken out or moved shows. With a key the digests 
 can write lines that hold. No chain shows that the newest lines were cut off: ship them elsewhere.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -93,19 +92,18 @@ def digest(data: bytes, key: bytes | None) -> str:
 
 
 class AuditLog:
-    """Appends to one shard's file, which is created where it is not (any more), and locked against any other writer.
+    """Appends to one shard's file, which is created where it is not (any more), locked while it is written.
 
-    Never raises: what cannot be written waits for the next time, and is logged. The chain goes on over restarts; a line
-    that a crash left torn is cut off, and the next line says so. Without a path the lines go to standard error, and
-    each process begins a chain.
+    Never raises: what cannot be written waits for the next time, and is logged. The chain goes on from whatever the
+    file's last line is, over restarts and other writers; a line that a crash left torn is cut off, and the next line
+    says so. Without a path the lines go to standard error, and each process begins a chain.
     """
 
     def __init__(self, path: Path | None, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
-        self._fd = -1
-        self._previous = FIRST
-        self._torn_bytes = 0
+        self._said = FIRST
+        """The digest of the last line that went to standard error."""
         self._waiting: list[dict[str, Any]] = []
         self._lost = 0
         self._to_be_logged = Seldom(clock)
@@ -120,23 +118,19 @@ class AuditLog:
         return self.flush()
 
     def close(self) -> int:
-        """Write what waits, and let go of the file; how many records were not written, those given up among them."""
+        """Write what waits; how many records were not written, those given up among them."""
         self.flush()
-        self._let_go()
         return len(self._waiting) + self._lost
 
     def flush(self) -> bool:
         """Write what waits; False where something still does."""
+        if not self._waiting:
+            return True
+        if self._path is None:
+            return self._to_stderr()
         try:
-            while self._waiting:
-                if self._path:
-                    self._to_file(self._path, self._waiting[0])
-                elif not self._to_stderr(self._waiting[0]):
-                    return False  # nobody reads the log, which says so itself
-                failpoint("audit_record_written")
-                self._waiting.pop(0)
+            self._to_file(self._path)
         except OSError as error:
-            self._let_go()  # what is at the file's end now, and whether this handle is any good, nobody knows
             if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
                     "the audit log cannot be written: %s; its records wait",
@@ -146,65 +140,48 @@ class AuditLog:
             return False
         return True
 
-    def _to_stderr(self, record: dict[str, Any]) -> bool:
-        line = self._sealed({**record, "to": "stderr"})
-        if written := to_stderr(line.decode()):
-            self._previous = digest(line, self._key)
-        return written
+    def _to_stderr(self) -> bool:
+        while self._waiting:
+            line = self._sealed({**self._waiting[0], "to": "stderr"}, self._said)
+            if not to_stderr(line.decode()):
+                return False  # nobody reads the log, which says so itself
+            failpoint("audit_record_written")
+            self._said = digest(line, self._key)
+            self._waiting.pop(0)
+        return True
 
-    def _to_file(self, path: Path, record: dict[str, Any]) -> None:
-        if self._fd >= 0 and not self._is_there(path):
-            self._let_go()
-        if self._fd < 0:
-            self._open(path)
-        line = self._sealed({**record, "tornBytesBefore": self._torn_bytes} if self._torn_bytes else record)
-        at = os.lseek(self._fd, 0, os.SEEK_END)
-        written = os.write(self._fd, line + b"\n")
-        if written != len(line) + 1:
-            os.ftruncate(self._fd, at)
-            raise OSError(None, "the disk is full")
-        self._previous = digest(line, self._key)
-        self._torn_bytes = 0
-
-    def _sealed(self, record: dict[str, Any]) -> bytes:
-        body = orjson.dumps({**record, "previous": self._previous})
-        return body[:-1] + _SEAL + digest(body, self._key).encode() + b'"}'
-
-    def _is_there(self, path: Path) -> bool:
-        """Whether the file still has its name and its lines: one that was moved is nowhere that anybody looks."""
-        try:
-            named, held = path.stat(), os.fstat(self._fd)
-        except FileNotFoundError:
-            return False
-        return held.st_size > 0 and (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
-
-    def _let_go(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            with contextlib.suppress(OSError):  # it is closed all the same
-                os.close(fd)
-
-    def _open(self, path: Path) -> None:
+    def _to_file(self, path: Path) -> None:
+        """Opened anew each time: whoever archives the file, or a disk that forgets it, needs no word from us."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             last, torn = _last_line(fd)
+            size = os.lseek(fd, 0, os.SEEK_END) - torn
             if torn:
-                os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_END) - torn)
-        except OSError:
+                os.ftruncate(fd, size)
+            previous = digest(last, self._key) if last else FIRST
+            while self._waiting:
+                line = self._sealed(self._waiting[0] | ({"tornBytesBefore": torn} if torn else {}), previous)
+                if os.write(fd, line + b"\n") != len(line) + 1:
+                    os.ftruncate(fd, size)
+                    raise OSError(None, "the disk is full")
+                failpoint("audit_record_written")
+                previous, torn, size = digest(line, self._key), 0, size + len(line) + 1
+                self._waiting.pop(0)
+        finally:
             os.close(fd)
-            raise
-        self._previous = digest(last, self._key) if last else FIRST
-        self._torn_bytes = torn
-        self._fd = fd
+
+    def _sealed(self, record: dict[str, Any], previous: str) -> bytes:
+        body = orjson.dumps({**record, "previous": previous})
+        return body[:-1] + _SEAL + digest(body, self._key).encode() + b'"}'
 
 
 def _last_line(fd: int) -> tuple[bytes, int]:
     """The last whole line without its end (b"" where there is none), and the bytes of a torn one after it."""
     size = os.lseek(fd, 0, os.SEEK_END)
     tail = b""
-    step = 65_536
+    step = 4_096
     while len(tail) < size:
         start = max(0, size - len(tail) - step)
         tail = os.pread(fd, size - len(tail) - start, start) + tail

@@ -192,8 +192,8 @@ TELEMETRY = {
     ),
     "an audit record does not name the one before": Mutant(
         "telemetry/audit.py",
-        "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _sealed",
-        "        self._torn_bytes = 0\n\n    def _sealed",
+        "previous, torn, size = digest(line, self._key), 0, size",
+        "torn, size = 0, size",
         ("tests/unit/test_audit.py",),
     ),
     "a batch whose events are not accounted for is verified": Mutant(

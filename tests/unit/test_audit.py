@@ -1,5 +1,6 @@
 """The audit log: a record a batch, a chain that any edit breaks, a file that survives a crash."""
 
+import fcntl
 import os
 from collections import Counter
 from pathlib import Path
@@ -125,15 +126,15 @@ def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: 
 
 
 def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> None:
-    """Two writers would fork the chain: the second waits, and then writes everything, in order."""
+    """Two writers do not fork the chain: each goes on from the other's last line, in order."""
     path = tmp_path / "shard.jsonl"
     first, second = audit.AuditLog(path, None), audit.AuditLog(path, None)
     assert first.append(record(1))
-    assert not second.append(record(2))
-    assert not second.append(record(3))
-    first.close()
-    assert second.append(record(4))
-    second.close()
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not second.append(record(2))
+    assert second.append(record(3))
+    assert first.append(record(4))
     assert audit.verify(path, None) == audit.Result(4, "")
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
 
