@@ -33,8 +33,14 @@ from stream_router.operate.put_back import Selection
 from stream_router.operate.queue import Message, Queue, object_of
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
-from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, join, parts_key
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, StrangeLetterError, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import (
+    Letter,
+    PartsKey,
+    StrangeLetterError,
+    UnreadableLetterError,
+    join,
+    parts_key,
+)
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.operators import DeadLetters

@@ -11,7 +11,7 @@ from stream_router.consumer.target_proof import AGAIN_S, No, Standing, Unasked, 
 from stream_router.errors import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.parts import Joiner
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import TooLongError
 from tests.shard_ends import Kinesis
@@ -209,7 +209,7 @@ class Queue:
 
     def __init__(self, outside: Outside, world: World, life: int) -> None:
         self._outside, self._world, self._life = outside, world, life
-        self._joiner = Joiner()
+        self._parts: dict[PartsKey, list[Letter]] = {}
 
     def _fetch(self, location: str) -> bytes:
         return self._outside.objects[location.removeprefix("s3://bucket/")]
@@ -226,7 +226,10 @@ class Queue:
             if outside.fault(now, "queue fails"):
                 failed.append({"Id": message["Id"], "Code": "InternalError", "SenderFault": False, "Message": "no"})
                 continue
-            if letter := self._joiner.add(reader.read(text)):
+            part = reader.read(text)
+            parts = self._parts.setdefault(reader.parts_key(part), [])
+            parts.append(part)
+            if letter := reader.join(parts):
                 reader.original(letter, self._fetch)
                 outside.dead.setdefault(letter.origin.event_id, (now, letter.reason))
             md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

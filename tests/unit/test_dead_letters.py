@@ -8,7 +8,6 @@ import pytest
 from stream_router.errors import Answer
 from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.parts import join
 from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
 
 
@@ -114,7 +113,7 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     assert unsettled == [1] * 4
     assert pipeline.books.dead == made
     assert not one.event.record.unsettled
-    whole = join(map(reader.of_content, bodies))
+    whole = reader.join(map(reader.of_content, bodies))
     assert whole
     assert reader.original(whole) == one.event.raw
 

@@ -12,7 +12,6 @@ from stream_router import limits
 from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterWriter, Message
-from stream_router.pipeline.sinks.dead_letters.parts import join
 
 WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
 
@@ -25,7 +24,7 @@ def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> Dead
 
 def original(messages: list[Message]) -> bytes:
     """What the reader gets back."""
-    whole = join(reader.read(message.body, message.attributes) for message in messages)
+    whole = reader.join(reader.read(message.body, message.attributes) for message in messages)
     assert whole
     return reader.original(whole)
 

@@ -1,12 +1,12 @@
 """Reads dead letters back, whatever form `message.py` gave them (docs/contract.md, "A dead letter").
 
-A letter may be a part of one: `parts.py` puts parts together. `original` gives the event's own line, exact. Whoever
-reads letters (`stream-router dlq`, the demo, the tests) reads them here.
+A letter may be a part of one: `join` puts parts together. `original` gives the event's own line, exact. Whoever reads
+letters (`stream-router dlq`, the demo, the tests) reads them here.
 """
 
 import base64
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -152,6 +152,25 @@ def _no_letter_of_ours(content: Any) -> UnreadableLetterError:
     if str(told.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
         return StrangeLetterError(f"{no_letter}, but one of another version (which can read it)")
     return UnreadableLetterError(no_letter)
+
+
+PartsKey = tuple[object, ...]
+
+
+def parts_key(letter: Letter) -> PartsKey:
+    """What the parts of one writing of a letter have in common, and no part of another."""
+    of, cut = (letter.part.of, letter.part.cut) if letter.part else (1, "")
+    return (*letter.place, letter.origin.event_id, letter.resubmitted, letter.record.encoding, of, cut)
+
+
+def join(parts: Iterable[Letter]) -> Letter | None:
+    """The letter whose parts these are, in any order, a part perhaps more than once; None where one is missing."""
+    by_number = {part.part.n if part.part else 1: part for part in parts}
+    first = by_number.get(1)
+    if first is None or any(n not in by_number for n in range(1, (first.part.of if first.part else 1) + 1)):
+        return None
+    data = "".join(by_number[n].record.data for n in sorted(by_number))
+    return first.model_copy(update={"part": None, "record": first.record.model_copy(update={"data": data})})
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
