@@ -111,7 +111,7 @@ class Wanted:
             except Rejected:
                 pass
             else:
-                name = (valid[1] if self._is_conversation else valid[0]) or ""
+                name = (valid.conversation_id if self._is_conversation else valid.interaction_id) or ""
                 return name == self._name or (None if _MASKED.search(name) else False)
         return self._in_raw.search(event.raw) is not None
 

@@ -36,7 +36,7 @@ from stream_router.pipeline.mapping.mapper import Mapped, Validator
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
-    from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
+    from stream_router.pipeline.masking.policy import MaskingPolicy
 
 EVENT_SOURCE = "cxone.webhook"
 """The `eventSource` of every Detail, which the rule matches."""
@@ -157,7 +157,7 @@ class Transform:
         if self.policy is not None and not is_probe:
             lane = conversation_id or ""
             try:
-                masked = self.policy.mask(_parts(mapped), self._masked_counts)
+                masked = self.policy.mask(mapped.parts, self._masked_counts)
                 interaction_id, conversation_id = masked.get("originalEventId"), masked.get("conversationId")
                 payload, extensions = masked["payload"], masked.get("extensions")
             except MemoryError:
@@ -222,7 +222,7 @@ class Transform:
             if type(whole.body) is Accepted:  # it was published so, masked or not, and is kept as it was
                 return event.raw
             mapped = self._read(whole)
-            masked = self.policy.mask(_parts(mapped), Counter())
+            masked = self.policy.mask(mapped.parts, Counter())
             body = {
                 "interactionId": masked.get("originalEventId"),
                 "conversationId": masked.get("conversationId"),
@@ -255,18 +255,6 @@ def _read_again(event: Event) -> Event:
     """The event with its body, where whoever kept it let go of that."""
     (found,) = open_record(Record(event.raw, 0))
     return event._replace(body=found.body if isinstance(found, Event) else None)
-
-
-def _parts(mapped: Mapped) -> "Parts":
-    """What of an event's Detail comes from the sender and may be private."""
-    parts: Parts = {
-        "payload": mapped.payload,
-        "conversationId": mapped.conversation_id,
-        "originalEventId": mapped.interaction_id,
-    }
-    if mapped.extensions:
-        parts["extensions"] = mapped.extensions
-    return parts
 
 
 def _masking_failed(event_type: str, error: Exception) -> Rejected:

@@ -51,6 +51,12 @@ class Mapped(NamedTuple):
     extensions: dict[str, Any] | None
     sender_type: str
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What of an event's Detail comes from the sender and may be private, by its place there."""
+        ids = {"conversationId": self.conversation_id, "originalEventId": self.interaction_id}
+        return {"payload": self.payload, **ids, **({"extensions": self.extensions} if self.extensions else {})}
+
 
 _new_mapped: Callable[[tuple[Any, ...]], Mapped] = functools.partial(tuple.__new__, Mapped)
 """A third of the cost of the class's own call, and one is made per event."""

@@ -55,13 +55,11 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
 
 def _parts(validator: Validator, event: Event) -> dict[str, Any]:
     try:
-        valid = validator.read(event)
+        return validator.read(event).parts
     except Rejected:
         if type(event.body) is not dict:
             raise ValueError("the sample holds something that is no JSON object") from None
         return {"payload": event.body}
-    parts = {"originalEventId": valid[0], "conversationId": valid[1], "payload": valid[5]}
-    return parts | {"extensions": valid[6]} if valid[6] else parts
 
 
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[Shown]:
