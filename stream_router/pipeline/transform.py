@@ -83,6 +83,7 @@ class Transform:
         self._application = config.application
         self._received_iso, self._processed_iso = timestamps.IsoMs().text, timestamps.IsoMs().text
         self._metadata = _metadata(config.region, self.policy, mapping.metadata)
+        self._metadata_written = orjson.Fragment(orjson.dumps(self._metadata))
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
     def __call__(self, found: Event | DeadLetter) -> Made:
@@ -153,7 +154,7 @@ class Transform:
 
     def _entry(self, event: Event, mapped: Mapped, *, is_probe: bool = False) -> Entry:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = mapped
-        lane, metadata = "", self._metadata_of_probes if is_probe else self._metadata
+        lane = ""
         if self.policy is not None and not is_probe:
             lane = conversation_id or ""
             try:
@@ -178,10 +179,11 @@ class Transform:
             "sourceSystem": "nice.cxone",
             "routingVersion": "1.0",
             "payload": payload,
-            "metadata": metadata,
+            "metadata": self._metadata_of_probes if is_probe else self._metadata_written,
         }
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
+            metadata = self._metadata_of_probes if is_probe else self._metadata
             detail["metadata"] = _told_more(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
