@@ -9,7 +9,7 @@ import pytest
 from stream_router.envelope import open_record, seal
 from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter, Entry, Reason, Record, event_id
-from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping import config_file, xml_body
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import Body, Intake
 from stream_router.settings.receiver import Receiver
@@ -66,6 +66,13 @@ def test_a_signed_xml_body_ends_as_an_entry() -> None:
     }
     assert (detail["eventType"], detail["originalEventId"]) == (TYPE, "e-1")
     assert (detail["conversationId"], detail["eventTimestamp"]) == ("42", "2026-11-24T09:30:00.000Z")
+
+
+def test_names_are_read_without_their_prefixes() -> None:
+    """Of attributes with one local name the one without a prefix has the short name, others are counted; declarations
+    of namespaces are left out."""
+    text = b'<n:a xmlns="u:0" xmlns:n="%b" n:id="1" id="2" n:b="3"><n:c/></n:a>' % (b"u" * 100_000)
+    assert xml_body.parse(text) == {"a": {"@id": "2", "@2:id": "1", "@b": "3", "c": ""}}
 
 
 def test_xml_travels_byte_for_byte() -> None:
