@@ -18,31 +18,23 @@ INTRODUCTION = """# Configuration
 
 ## The ten that a first deployment needs
 
-Decide on `STREAM_ROUTER_MASKING` too: it is off. `make docs` writes this page from the settings.
+Decide on `STREAM_ROUTER_MASKING` too: it is off. `setup` prints `SQS_DLQ_URL`.
 
-| variable | for example | of |
-|---|---|---|
+| variable | for example |
+|---|---|
 """
 
 TEN = (
-    ("AWS_REGION", "eu-central-1", "all"),
-    (
-        "EVENTBRIDGE_TARGET_ARN",
-        "arn:aws:lambda:eu-central-1:123456789012:function:my-function",
-        "`setup`, `doctor`",
-    ),
-    (
-        "SQS_DLQ_URL",
-        "https://sqs.eu-central-1.amazonaws.com/123456789012/cxone-events-dead-letters",
-        "`consume`, `dlq`; `setup` prints it",
-    ),
-    ("STREAM_ROUTER_WEBHOOK_SCHEME", "hmac", "`receive`"),
-    ("STREAM_ROUTER_WEBHOOK_SECRETS", "file:/etc/stream-router/secrets", "`receive`"),
-    ("STREAM_ROUTER_LISTEN", "0.0.0.0:8443", "`receive`"),
-    ("STREAM_ROUTER_TLS_CERT", "/etc/stream-router/cert.pem", "`receive`, unless a proxy ends TLS"),
-    ("STREAM_ROUTER_TLS_KEY", "/etc/stream-router/key.pem", "`receive`, unless a proxy ends TLS"),
-    ("STREAM_ROUTER_SPILL_DIR", "/var/lib/stream-router/spill", "`receive`"),
-    ("STREAM_ROUTER_STATE_DIR", "/var/lib/stream-router/consumer", "`consume`"),
+    ("AWS_REGION", "eu-central-1"),
+    ("EVENTBRIDGE_TARGET_ARN", "arn:aws:lambda:eu-central-1:123456789012:function:my-function"),
+    ("SQS_DLQ_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/cxone-events-dead-letters"),
+    ("STREAM_ROUTER_WEBHOOK_SCHEME", "hmac"),
+    ("STREAM_ROUTER_WEBHOOK_SECRETS", "file:/etc/stream-router/secrets"),
+    ("STREAM_ROUTER_LISTEN", "0.0.0.0:8443"),
+    ("STREAM_ROUTER_TLS_CERT", "/etc/stream-router/cert.pem"),
+    ("STREAM_ROUTER_TLS_KEY", "/etc/stream-router/key.pem"),
+    ("STREAM_ROUTER_SPILL_DIR", "/var/lib/stream-router/spill"),
+    ("STREAM_ROUTER_STATE_DIR", "/var/lib/stream-router/consumer"),
 )
 """Promised (docs/contract.md, "Settings"): the page begins with them."""
 
@@ -161,7 +153,7 @@ FOR = {
 
 def page() -> str:
     """The page's text."""
-    ten = "".join(f"| `{name}` | `{example}` | {of} |\n" for name, example, of in TEN)
+    ten = "".join(f"| `{name}` | `{example}` |\n" for name, example in TEN)
     parts, told = [INTRODUCTION + ten + RULES], set[str]()
     for title, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
