@@ -69,11 +69,6 @@ class Home(NamedTuple):
         """The ARNs of the subscribers of that name on a v2 bus; each has an id of its own at the end."""
         return f"{bus.partition(':event-busv2/')[0]}:subscriber/{name}/*"
 
-    def is_elsewhere(self, arn: str) -> bool:
-        """Whether something is another account's; not where either account is no number, as with an emulator."""
-        account = arn.split(":")[4]
-        return account.isdigit() and self.account.isdigit() and account != self.account
-
     def owns(self, arn: Arn) -> bool:
         """Whether a resource is in this account and region."""
         return (arn.region, arn.account) == (self.region, self.account)

@@ -13,17 +13,17 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, TypeVar
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from stream_router import limits
 from stream_router.aws import endpoints
+from stream_router.aws.clients import Clients
 from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
-from stream_router.operate.setup import TARGET, look, target_of
+from stream_router.operate.setup import TARGET, home_of, look, target_of
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import DeadLetters, Queue, Setup
@@ -40,8 +40,6 @@ NAMES = ("receive", "consume", "setup", "operate", "teardown")
 PROBE_PREFIX = "stream-router-probe-"
 """What the rule and the queue of `doctor --end-to-end` begin with: the operator's rights name them by it."""
 
-ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-PLACEHOLDER = "ACCOUNT"
 ANY = ["*"]
 """Where AWS knows no resource for an action."""
 
@@ -50,11 +48,13 @@ Values = dict[str, list[str]]
 
 
 def run(name: str) -> int:
-    """Print the policy as JSON on stdout. 0. Raises SettingsError where the name or a setting is wrong."""
-    home = home_of(load(Common))
+    """Print the policy as JSON on stdout. 0; 1 where STS does not tell the account. Raises SettingsError."""
+    try:
+        home = home_of(Clients(load(Common).aws_region))
+    except (BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"stream-router setup: the account cannot be asked for: {error}\n")
+        return 1
     sys.stdout.write(json.dumps(document(name, home), indent=2) + "\n")
-    if home.account == PLACEHOLDER:
-        sys.stderr.write(f"stream-router setup: no credentials tell the account; replace {PLACEHOLDER} by its number\n")
     return 0
 
 
@@ -155,7 +155,7 @@ def _setup(home: Home) -> Values:
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
     undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
-    own = [queue for queue in (dead_letters, *undelivered) if not home.is_elsewhere(queue)]
+    own = [dead_letters, *undelivered]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
     own_bus = [bus] * (classic and not bus.endswith("/default"))
     return {
@@ -212,16 +212,3 @@ def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
             # A secret's ARN ends with six characters that its name does not have.
             found["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
     return found
-
-
-def home_of(settings: Common) -> Home:
-    """Partition, region and account. Where STS does not tell the account, the bus's; else a placeholder."""
-    session = endpoints.session(settings.aws_region)
-    partition = session.get_partition_for_region(settings.aws_region)
-    try:
-        account = endpoints.client(session, "sts", ONCE).get_caller_identity()["Account"]
-    except (BotoCoreError, ClientError):
-        account = PLACEHOLDER
-        if settings.event_bus.startswith("arn:"):
-            account = arns.parse(settings.event_bus, "STREAM_ROUTER_EVENT_BUS").account
-    return Home(partition, settings.aws_region, account)

@@ -45,10 +45,6 @@ LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
 QUEUE_LOOK_S = 2
 """How long SQS looks for a message; more than 0 makes it ask all of its servers."""
 
-NEEDS_ROLE = frozenset({"batch", "ecs", "events", "execute-api", "firehose", "kinesis", "states"})
-"""Services that EventBridge reaches with a role. Queues, functions, topics and log groups of the rule's account let it
-in by their own policy. Source: EventBridge user guide, "Targets", 2026-11."""
-
 BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
 """How many STREAM_ROUTER_BUCKETS fill all shards, and the most that a receiver has (docs/scale.md)."""
 
@@ -514,10 +510,7 @@ class Target(Resource):
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 
     def wanted(self) -> State:
-        """AWS's own retry policy (185 tries in 24 hours) where nobody chose another.
-
-        Raises SettingsError where EventBridge needs a role, and there is none.
-        """
+        """AWS's own retry policy (185 tries in 24 hours) where nobody chose another."""
         own_id = f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
         made = {"Id": own_id, **(self.has or {}), **self._given}
         if self.has:
@@ -525,12 +518,6 @@ class Target(Resource):
         if not self._given.get("DeadLetterConfig") and (self._named or not made.get("DeadLetterConfig")):
             made["DeadLetterConfig"] = {"Arn": self._undelivered}
         self._queue = made["DeadLetterConfig"].get("Arn")
-        service, account, own = self._arn.split(":")[2], self._arn.split(":")[4], self._rule.arn.split(":")[4]
-        if not made.get("RoleArn") and (service in NEEDS_ROLE or account != own):
-            raise SettingsError(
-                f"EVENTBRIDGE_TARGET_FILE: has no RoleArn, and EventBridge reaches {self._arn} with a role only; give "
-                'a file with {"RoleArn": "arn:…"}'
-            )
         return made
 
     def stops(self) -> str:

@@ -86,6 +86,11 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+def home_of(clients: Clients) -> Home:
+    """Partition, region and account."""
+    return Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
+
+
 class Deployment:
     """Everything that `setup` makes or verifies with these settings: the stream first, the target last."""
 
@@ -93,7 +98,7 @@ class Deployment:
         look(settings)
         self.settings = settings
         self._clients = clients
-        home = self._home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
+        home = self._home = home_of(clients)
         tags = {TAG: settings.stream, **settings.tag_map}
         key, bus = settings.kms_key, settings.event_bus
         rule_arn = home.rule(bus, settings.rule)
@@ -106,13 +111,12 @@ class Deployment:
         self.resources: list[Resource] = [Stream(clients, settings.stream, settings.shards, key, tags)]
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
         self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
-        self._add_ours(self.dead_letters, own)
+        self.resources.append(self.dead_letters)
         if limits.is_v2_bus(bus):
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
-        queue = Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn)
-        self._add_ours(queue, undelivered)
+        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn))
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
         self.resources += [Bus(clients, bus, key, tags, rule), rule]
         if not (target := target_of(settings)):
@@ -133,13 +137,6 @@ class Deployment:
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
             self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, rule_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
-
-    def _add_ours(self, queue: Queue, arn: str) -> None:
-        if self._home.is_elsewhere(arn):
-            must = "keep messages for 14 days, and let EventBridge in where it is the target's"
-            self._note(f"{arn} is another account's, and not looked at: it must {must}")
-        else:
-            self.resources.append(queue)
 
     def _note(self, text: str) -> None:
         self.further.append(f"  note: {text}")

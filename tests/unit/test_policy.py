@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from stream_router.aws import endpoints
 from stream_router.operate import policy as command
 from stream_router.operate.arns import Home
 from tests.environment import given
@@ -161,17 +160,6 @@ NO_RESOURCE = {
 }
 
 
-def test_without_credentials_the_account_is_a_placeholder(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """IAM refuses it as it stands, so nobody takes it for done."""
-    given(monkeypatch, {**BASE, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"})
-    assert command.run("receive") == 0
-    said = capsys.readouterr()
-    assert "arn:aws:kinesis:eu-central-1:ACCOUNT:stream/cxone-events" in said.out
-    assert "replace ACCOUNT" in said.err
-
-
 THEIR_BUS = "arn:aws:events:eu-central-1:999999999999:event-bus/cx"
 
 
@@ -183,20 +171,3 @@ def test_of_another_account_s_bus_only_bus_and_rules_are_there(monkeypatch: pyte
     assert theirs == {one for _, one in made if one.startswith("arn:aws:events:")}
     assert name == "receive" or THEIR_BUS in theirs
     assert all(one.startswith("arn:aws:events:eu-central-1:999999999999:rule/cx/") for one in theirs - {THEIR_BUS})
-
-
-def test_the_account_is_the_caller_s_also_where_the_bus_is_another_s(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """STS tells it; only where it does not, as without credentials, the bus's ARN has the likeliest."""
-
-    class Sts:
-        def get_caller_identity(self) -> dict[str, str]:
-            return {"Account": "123456789012"}
-
-    given(monkeypatch, {**BASE, "STREAM_ROUTER_EVENT_BUS": THEIR_BUS, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"})
-    assert command.run("receive") == 0
-    assert "arn:aws:kinesis:eu-central-1:999999999999:stream/cxone-events" in capsys.readouterr().out
-    monkeypatch.setattr(endpoints, "client", lambda *_: Sts())
-    assert command.run("receive") == 0
-    assert "arn:aws:kinesis:eu-central-1:123456789012:stream/cxone-events" in capsys.readouterr().out

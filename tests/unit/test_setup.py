@@ -8,7 +8,7 @@ from stream_router.errors import SettingsError
 from stream_router.operate import resources
 from stream_router.operate.arns import Home
 from stream_router.operate.resources import Bus, Queue, Resource, Rule, SetupError, Stream, Target
-from stream_router.operate.setup import Deployment, run
+from stream_router.operate.setup import run
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 from tests.environment import given
@@ -139,16 +139,6 @@ def queue(script: Script, attributes: dict[str, str], **more: Any) -> Queue:
     script.expect("sqs", "get_queue_attributes", asked, {"Attributes": attributes})
     script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": OURS})
     return Queue(script.clients, HOME.queue("q"), OURS, url=URL, **more)
-
-
-def test_queues_of_another_account_are_left_to_their_owner(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
-    """SQS lets its owner alone see tags and set anything: they are not looked at, and that is said."""
-    theirs = f"https://sqs.{REGION}.amazonaws.com/999999999999/letters"
-    given(monkeypatch, {"AWS_REGION": REGION, "SQS_DLQ_URL": theirs})
-    script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
-    deployment = Deployment(load(Setup), script.clients)
-    assert [one.what for one in deployment.resources if isinstance(one, Queue)] == ["queue cxone-events-undelivered"]
-    assert any("999999999999:letters is another account's, and not looked at" in note for note in deployment.further)
 
 
 def test_a_queue_is_asked_before_it_is_believed_empty(script: Script) -> None:
