@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-from rich.console import Console
-from rich.progress import Progress
 
 from stream_router.log import plain
 from stream_router.process import heard_by
@@ -53,20 +51,10 @@ def run(settings: Receiver, wish: Wish) -> int:
     check_url(settings, url)
     made = itertools.islice(bodies(wish.preset, wish.event_type, wish.file), wish.events)
     tally, stops = Tally(), list[int]()
-    console = Console(stderr=True)
-    with (
-        heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM),
-        Progress(console=console, transient=True, disable=wish.events == 1 or not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("answered", total=wish.events)
-
-        def done(answer: Answered) -> None:
-            tally.take(answer)
-            progress.advance(task)
-
-        poster = Poster(url, signer(settings), done, GIVE_UP_S)
-        begun_s = time.monotonic()
-        webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, made))
+    poster = Poster(url, signer(settings), tally.take, GIVE_UP_S)
+    begun_s = time.monotonic()
+    webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, made))
+    with heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
         poster.run(webhooks, wish.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
     took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered
     several = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} a second" if poster.sent > 1 else ""
