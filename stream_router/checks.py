@@ -5,11 +5,8 @@ makes it worse. What may not be asked for lack of permission is told once.
 """
 
 import logging
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,7 +21,7 @@ from stream_router.settings import reading
 log = logging.getLogger(__name__)
 
 STREAM, QUEUE, BUCKET = "STREAM_ROUTER_STREAM", "SQS_DLQ_URL", "STREAM_ROUTER_OFFLOAD_BUCKET"
-APPLICATION, JVM_OPTIONS = "STREAM_ROUTER_APPLICATION", "STREAM_ROUTER_JVM_OPTIONS"
+APPLICATION = "STREAM_ROUTER_APPLICATION"
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
 """A start waits for no more than this; an outage is no reason to wait."""
@@ -33,7 +30,6 @@ LEAST_RETENTION_S = 4 * 24 * 3600
 """Dead letters are for someone who comes after a weekend."""
 
 LEASES_LOOKED_AT = 50
-JVM_TIMEOUT_S = 60.0
 
 
 class Verdict(Enum):
@@ -302,26 +298,3 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
         except BotoCoreError as error:  # nor would the next have an answer
             return of_error("SR105", APPLICATION, "the stream", error)
     return silent or ok("SR105", "the checkpoints are of this stream")
-
-
-_PREAMBLE = "Error occurred during initialization of VM"
-"""What a JVM says before the line that has the reason."""
-
-
-def jvm_starts(java: Path, options: Sequence[str]) -> Finding:
-    """SR106: this Java starts with these options: else the daemon would be started again for ever."""
-    command = [str(java), *options, "-version"]
-    try:  # in a folder of its own, where it may leave a report of its crash
-        with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=JVM_TIMEOUT_S, check=False, cwd=folder
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        says = f"the JVM was not tried ({type(error).__name__})"
-        return unknown("SR106", JVM_OPTIONS, says, LATER)
-    if done.returncode == 0:
-        return ok("SR106", "the JVM starts")
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    told = next((line for line in lines if line and line != _PREAMBLE), "it said nothing")
-    problem = f"the JVM does not start with these options, and those of the properties file: {told[:200]}"
-    return wrong("SR106", JVM_OPTIONS, problem, "correct them")

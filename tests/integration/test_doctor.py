@@ -15,7 +15,6 @@ import pytest
 import trustme
 from botocore.exceptions import ClientError
 
-from stream_router import checks
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import Finding, Verdict
@@ -203,7 +202,6 @@ def _no_java(place: Place) -> None:
 @world("SR007", WRONG, "is missing", "stream-router jars")
 def _a_jar_is_missing(place: Place) -> None:
     place.monkeypatch.setattr(jars, "folder", lambda: place.folder)
-    place.monkeypatch.setattr(checks, "jvm_starts", lambda *_: Finding("SR106", "", Verdict.WELL, ""))
 
 
 def served(place: Place, variable: str, status: dict[str, Any]) -> None:

@@ -89,7 +89,10 @@ def test_a_receiver_starts_in_an_outage(tmp_path: Path) -> None:
         ({"STREAM": "nosuch"}, "STREAM_ROUTER_STREAM: there is no such stream"),
         ({"SQS_DLQ_URL": "/000000000000/nosuch"}, "SQS_DLQ_URL: there is no such queue"),
         ({"OFFLOAD_BUCKET": "no-such-bucket"}, "STREAM_ROUTER_OFFLOAD_BUCKET: there is no such bucket"),
-        ({"JVM_OPTIONS": "-Xmx1banana"}, "STREAM_ROUTER_JVM_OPTIONS: the JVM does not start with these options"),
+        (
+            {"JVM_OPTIONS": "-Xmx1banana"},
+            "STREAM_ROUTER_JVM_OPTIONS: the JVM does not load the KCL daemon",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,6 @@ from botocore.session import Session
 from stream_router import checks
 from stream_router.aws import endpoints
 from stream_router.checks import LATER, NO_WAY, Finding, Verdict, at_start, said, silence
-from stream_router.consumer.supervisor import java
 from stream_router.errors import SettingsError
 
 REGION = "eu-west-1"
@@ -155,18 +153,6 @@ def test_no_answer_names_the_variable_that_sends_the_call_there(monkeypatch: pyt
     aws_s_own = "https://sqs.eu-central-1.amazonaws.com/"
     assert silence(EndpointConnectionError(endpoint_url=aws_s_own))[1] == NO_WAY
     assert silence(ReadTimeoutError(endpoint_url=aws_s_own))[1] == LATER
-
-
-@pytest.mark.parametrize(
-    ("options", "verdict"),
-    [(["-Xmx256m"], WELL), (["-Xmx1banana"], WRONG), (["-Xms900000g"], WRONG), (["-XX:NoSuchOption"], WRONG)],
-)
-def test_options_with_which_no_jvm_starts_are_a_no(options: list[str], verdict: Verdict) -> None:
-    """The JVM's own reason is in it, not what it says before; it leaves no report of its crash behind."""
-    found = checks.jvm_starts(java.find_java(), options)
-    assert (found.code, found.verdict) == ("SR106", verdict)
-    assert checks._PREAMBLE not in found.says
-    assert not list(Path.cwd().glob("hs_err_pid*"))
 
 
 def test_a_no_ends_the_program_and_everything_else_is_told(caplog: pytest.LogCaptureFixture) -> None:

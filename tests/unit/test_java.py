@@ -100,7 +100,18 @@ def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatc
     monkeypatch.setattr(jars, "folder", lambda: folder)
     monkeypatch.setenv("LC_ALL", "C")
     assert java.prove(java.find_java()) == len(jars.listed())
-    with pytest.raises(SettingsError, match=r"^KCL daemon: its class does not load with /bin/false; set JAVA_HOME"):
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [("-Xmx1banana", "Invalid maximum heap size"), ("-XX:NoSuchOption", "Unrecognized VM option"), ("-Xms900000g", "")],
+)
+def test_options_with_which_no_jvm_starts_are_refused(options: str, says: str) -> None:
+    """The JVM's own reason is in it, not what it says before; it leaves no report of its crash behind."""
+    with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_JVM_OPTIONS: .*file: (?!Error o){says}.*; correct"):
+        java.prove(java.find_java(), [options])
+    assert not list(Path.cwd().glob("hs_err_pid*"))
+    with pytest.raises(SettingsError, match=r"it said nothing \(/bin/false\); correct them, or set JAVA_HOME"):
         java.prove(Path("/bin/false"))
 
 

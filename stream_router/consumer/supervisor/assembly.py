@@ -5,12 +5,11 @@ import logging
 import platform
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 
 from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
@@ -144,23 +143,16 @@ def _supervisor(
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     """The Java to run, once neither it, nor the jars, nor AWS says no. Raises SettingsError where one does."""
     jvm = java.find_java()
-    java.prove(jvm)
-    at_start(_start_checks(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
-    return jvm
-
-
-def _start_checks(
-    settings: Consumer, session: Session, jvm: Path, jvm_options: Sequence[str]
-) -> list[Callable[[], Finding]]:
-    """What must not be a definite no before the daemon starts, in this order. The bus has a prover of its own."""
-    bucket = settings.offload_bucket
-    return [
-        lambda: checks.jvm_starts(jvm, jvm_options),
+    java.prove(jvm, rendered.jvm_options)
+    session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
+    looks: list[Callable[[], Finding]] = [
         lambda: checks.stream(session, settings.stream),
         lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
         *([lambda: checks.offload_bucket(session, bucket)] if bucket else []),
         lambda: checks.lease_table(session, settings.application, settings.stream),
     ]
+    at_start(looks)  # the bus has a prover of its own
+    return jvm
 
 
 def _retention(settings: Consumer) -> str:

@@ -11,7 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -81,31 +82,40 @@ def java_version(java: Path) -> int:
     return int(found[1]) if found and done.returncode == 0 else 0
 
 
-def prove(java: Path) -> int:
+_PREAMBLE = "Error occurred during initialization of VM"
+"""What a JVM says before the line that has the reason."""
+
+
+def prove(java: Path, options: Sequence[str] = ()) -> int:
     """Prove that the daemon can start: every jar is whole, none is missing, its class loads. The number of jars.
 
-    Raises SettingsError with the cure.
+    Else it would be started again for ever. Raises SettingsError with the cure.
     """
     count = jars.prove_whole()
-    if not _daemon_class_loads(java):
-        raise SettingsError(f"KCL daemon: its class does not load with {java}; set JAVA_HOME to another Java")
-    return count
-
-
-def _daemon_class_loads(java: Path) -> bool:
-    """Whether the daemon's own usage text comes, which it prints when started without a properties file."""
+    # Without a properties file it prints its usage. In a folder of its own, where it may leave a report of its crash.
+    command = [str(java), *options, "-cp", jars.class_path(), DAEMON_CLASS]
     try:
-        done = subprocess.run(
-            [java, "-cp", jars.class_path(), DAEMON_CLASS],
-            capture_output=True,
-            text=True,
-            timeout=PROOF_TIMEOUT_S,
-            check=False,
-            env={**os.environ, **LOCALE},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return "Properties file missing" in done.stderr
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=PROOF_TIMEOUT_S,
+                check=False,
+                cwd=folder,
+                env={**os.environ, **LOCALE},
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = [type(error).__name__]
+    else:
+        if "Properties file missing" in done.stderr:
+            return count
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    told = next((line for line in said if line and line != _PREAMBLE), "it said nothing")
+    raise SettingsError(
+        "STREAM_ROUTER_JVM_OPTIONS: the JVM does not load the KCL daemon with these options, and those of the "
+        f"properties file: {told[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
+    )
 
 
 FULL_HEAP = 3

@@ -10,7 +10,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
-from stream_router import checks
 from stream_router.aws import credentials, endpoints
 from stream_router.checks import Finding, Verdict, of_error, of_line, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
@@ -164,10 +163,18 @@ def _java(_: World) -> Iterator[Finding]:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
         yield of_line("SR007", str(error))
+        yield skipped("SR106", "waits for SR007")
+        return
     try:
-        yield checks.jvm_starts(found, _rendered(read(Consumer)).jvm_options)
+        options = _rendered(read(Consumer)).jvm_options
     except SettingsError:
         yield skipped("SR106", "waits for SR002")
+        return
+    try:
+        java.prove(found, options)
+        yield ok("SR106", "the KCL daemon loads")
+    except SettingsError as error:
+        yield of_line("SR106", str(error))
 
 
 JAVA = Subject(
