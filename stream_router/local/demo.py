@@ -118,7 +118,12 @@ class Demo:
     def run(self) -> tuple[dict[str, Any], list[str]]:
         """The result, and what is not as it should be. Raises ProgramError or SettingsError with one line."""
         self._start()
-        work = [self._send, *[self._read_target] * TARGET_READERS, self._read_letters]
+        books, queues = self.accounts, self._stack
+        work: list[Callable[[], None]] = [
+            self._send,
+            *[lambda: self._empty(queues.target_url, books.take_event)] * TARGET_READERS,
+            lambda: self._empty(queues.dead_letters_url, books.take_letter),
+        ]
         threads = [threading.Thread(target=self._guard, args=(one,), daemon=True) for one in work]
         for thread in threads:
             thread.start()
@@ -200,8 +205,8 @@ class Demo:
         until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
-            dead_letters = sum(totals.get("deadLetters", {}).values())
-            settled = totals.get("counters", {}).get("delivered", 0) + dead_letters
+            counters = totals.get("counters", {})
+            settled = counters.get("delivered", 0) + counters.get("dead_lettered", 0)
             if settled >= expected or time.monotonic() > until_s:
                 return report.of_totals(totals)
             time.sleep(LOOK_EVERY_S)
@@ -248,12 +253,6 @@ class Demo:
             answer = self._stack.clients.kinesis.put_records(StreamName=self._stack.stream, Records=records)
             results = answer["Records"]
             items[:] = [one for one, result in zip(items, results, strict=True) if result.get("ErrorCode")]
-
-    def _read_target(self) -> None:
-        self._empty(self._stack.target_url, self.accounts.take_event)
-
-    def _read_letters(self) -> None:
-        self._empty(self._stack.dead_letters_url, self.accounts.take_letter)
 
     def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
         """Empty a queue while events come, and to the end once all is settled."""

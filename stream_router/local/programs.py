@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+
+import httpx
 
 from stream_router.process import tied_to_us
 
@@ -86,9 +86,8 @@ def is_taken(port: int) -> bool:
 def answers(url: str) -> bool:
     """Whether a URL of the loopback answers 200 now."""
     try:
-        with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310  # our own loopback URL
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
         return False
 
 
