@@ -95,14 +95,6 @@ def test_a_kind_without_a_run_is_a_malformed_envelope(told: object) -> None:
     assert not letter.event.resubmitted
 
 
-def test_a_body_that_is_no_base64_is_a_malformed_envelope() -> None:
-    """And keeps its own bytes."""
-    line = LINE[:-1] + b',"kind":"line","resubmitted":"redrive/app/run/1"}'
-    letter = opened(line)
-    assert isinstance(letter, DeadLetter)
-    assert (letter.code, letter.event.raw) == ("MalformedEnvelope", line)
-
-
 def test_an_entry_is_published_as_it_stands() -> None:
     """Detail type, time and the detail's own bytes are those of the accepted event; size by AWS's formula."""
     made = made_of(seal_entry(ACCEPTED, ID, "delivery", 5, Resubmitted("undelivered", "app", "run", 1)))

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.envelope import open_record, seal
+from stream_router.envelope import open_record
 from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter, Entry, Reason, Record, event_id
 from stream_router.pipeline.mapping import config_file, xml_body
@@ -222,22 +222,3 @@ def test_the_files_event_types_and_zone_hold_for_expert_too(tmp_path: Path, body
     detail = transformed(sealed(body, header, "kb"), path)
     assert isinstance(detail, dict)
     assert (detail["eventType"], detail["eventTimestamp"]) == (TYPE, "2026-11-24T08:30:00.000Z")
-
-
-@pytest.mark.parametrize("more", [0, 1])
-def test_a_text_longer_than_any_id_is_no_id_of_expert_s(more: int) -> None:
-    """As in every other shape: a letter names the conversation, and has to have room for the event besides."""
-    long = "7" * (512 + more)
-    detail = transformed(sealed(orjson.dumps({"id": long, "conversationId": long, "page": {"id": "42"}})))
-    assert isinstance(detail, dict)
-    wanted = (detail["eventId"], "42") if more else (long, long)
-    assert (detail["originalEventId"], detail["conversationId"]) == wanted
-
-
-@pytest.mark.parametrize("received_at_ms", [0, 7, 1_780_000_000_123])
-def test_expert_s_event_without_a_time_has_that_of_its_receipt_whatever_it_is(received_at_ms: int) -> None:
-    """Another producer's envelope may tell any, and a letter that lost it tells none."""
-    line = seal("0" * 32, "content", received_at_ms, b'{"id":7}', b',"eventTypeHeader":"page.updated"')
-    detail = transformed(line)
-    assert isinstance(detail, dict)
-    assert detail["eventTimestamp"] == detail["receivedAt"]
