@@ -15,29 +15,10 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 from stream_router.pipeline.masking import search
 from stream_router.pipeline.masking.search import Search
 
-LOCALES = {
-    "en_US": "US",
-    "en_GB": "GB",
-    "de_DE": "DE",
-    "fr_FR": "FR",
-    "es_ES": "ES",
-    "it_IT": "IT",
-    "nl_NL": "NL",
-    "pl_PL": "PL",
-    "pt_BR": "BR",
-    "pt_PT": "PT",
-    "sv_SE": "SE",
-    "da_DK": "DK",
-    "no_NO": "NO",
-    "fi_FI": "FI",
-    "cs_CZ": "CZ",
-    "tr_TR": "TR",
-    "ja_JP": "JP",
-    "zh_CN": "CN",
-    "ko_KR": "KR",
-    "ru_RU": "RU",
-    "el_GR": "GR",
-}
+LOCALES = (
+    *("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "pt_BR", "pt_PT", "sv_SE", "da_DK"),
+    *("no_NO", "fi_FI", "cs_CZ", "tr_TR", "ja_JP", "zh_CN", "ko_KR", "ru_RU", "el_GR"),
+)
 PER_LOCALE = 40
 PLAIN = Search(())
 
@@ -51,7 +32,7 @@ class Drawn:
     """Texts of one locale, the same in every run; what is looked for stands in a sentence of it."""
 
     def __init__(self, locale: str) -> None:
-        self.region = LOCALES[locale]
+        self.region = locale[-2:]
         self.faker = Faker(locale)
         self.faker.seed_instance(20261130)
         self.draw = random.Random(f"{locale} 20261130")
