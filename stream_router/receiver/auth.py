@@ -128,13 +128,14 @@ def _header_name(variable: str, name: str | None) -> str | None:
 
 def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
     """A body signed with a shared secret, as the layout has it, at most so long ago or ahead."""
-    before, after = (_FIELD.split(part) for part in own.template.split("{body}"))
+    before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
+    signs_id = "{id}" in own.template
     macs: dict[bytes, hmac.HMAC] = {}
 
     def verify(headers: Headers, body: bytes, now_s: float) -> str | None:
         layout = own.other if own.other is not None and own.header not in headers else own
         identity = delivery_id(headers, layout.id_header)
-        if identity is None and "{id}" in layout.template:
+        if signs_id and identity is None:
             raise RefusedError(BAD_SIGNATURE)
         value = single(headers, layout.header)
         if layout.timestamp_header == layout.header:
@@ -143,12 +144,7 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
             timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
             found = value.split(" ") if layout.many else [value]
         signatures = _signatures(layout, found)
-        fields = {"{id}": identity or "", "{timestamp}": timestamp}
-        text = b"%b%b%b" % (
-            "".join([fields.get(piece, piece) for piece in before]).encode(),
-            body,
-            "".join([fields.get(piece, piece) for piece in after]).encode(),
-        )
+        text = _filled(before, identity, timestamp) + body + _filled(after, identity, timestamp)
         good = False
         for key in keys.live:
             # What depends on the key alone is hashed once.
@@ -166,10 +162,26 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
     return verify
 
 
+def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
+    """A part of what the sender signed, before or behind the body."""
+    text = ""
+    for piece in pieces:
+        if piece == "{id}":
+            text += identity or ""
+        else:
+            text += timestamp if piece == "{timestamp}" else piece
+    return text.encode()
+
+
 def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
     """The signatures of a header as bytes, without their prefix; hex in lower case."""
-    bare = [text.removeprefix(layout.prefix) for text in found[:MAX_SIGNATURES] if text.startswith(layout.prefix)]
-    return [(text.lower() if layout.encode is bytes.hex else text).encode() for text in bare]
+    prefix, in_hex = layout.prefix, layout.encode is bytes.hex
+    bare = []
+    for text in found[:MAX_SIGNATURES]:
+        if text.startswith(prefix):
+            signature = text[len(prefix) :]
+            bare.append((signature.lower() if in_hex else signature).encode())
+    return bare
 
 
 def _taken_apart(value: str) -> tuple[str, list[str]]:

@@ -125,15 +125,12 @@ class Deliveries:
 
     def get(self, key: int, now_s: float) -> float | Delivery | None:
         """The delivery under way, or stored in part; when it was stored, in whole seconds; None where it is unknown."""
-        while self._ended and (len(self._ended) > REMEMBERED or now_s - self._ended_s(self._ended[0]) >= REMEMBERED_S):
-            oldest = self._ended.popleft()
-            if self._ended_s(oldest) < math.inf:
-                self._known.pop(oldest, None)
-        return self._known.get(key)
-
-    def _ended_s(self, key: int) -> float:
-        known = self._known.get(key, 0.0)
-        return known.ended_s if isinstance(known, Delivery) else known
+        known = self._known.get(key)
+        if known is not None:
+            ended_s = known if isinstance(known, float) else known.ended_s
+            if now_s - ended_s >= REMEMBERED_S:
+                return None
+        return known
 
     def begin(self, delivery: Delivery) -> None:
         """It is under way, perhaps again."""
@@ -148,12 +145,20 @@ class Deliveries:
         delivery.ended_s = now_s
         key, partly = delivery.key, 0 < delivery.missing < len(delivery.events)
         if key is not None and (partly or not delivery.missing):
-            # One number for all of a second: each would take as much memory as its place here.
-            self._second_s = max(self._second_s, float(math.ceil(now_s)))
+            if now_s > self._second_s:
+                # One number for all of a second: each would take as much memory as its place here.
+                self._second_s = float(math.ceil(now_s))
             self._known[key] = delivery if partly else self._second_s
             self._ended.append(key)
+            if len(self._ended) > REMEMBERED:
+                self._forget(self._ended.popleft())
         elif key is not None:
             self._known.pop(key, None)
         if key is None or not partly:
             # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
             delivery.events = ()
+
+    def _forget(self, key: int) -> None:
+        known = self._known.get(key)
+        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # else it is under way again
+            self._known.pop(key, None)

@@ -43,10 +43,15 @@ def _senders(settings: Receiver) -> None:
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
-    """The settings, with as many connections as fit; the stream; the sources by path. Raises SettingsError."""
+    """The settings, with as many connections as fit; the stream's endpoint in this environment; the sources by path.
+
+    Raises SettingsError.
+    """
     served = credentials.patiently(lambda: sources.of(settings))  # a secret of AWS is asked for with them
     settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
-    return settings, find_stream(settings), served
+    found = session(settings.aws_region)
+    credentials.patiently(lambda: credentials.find(found))
+    return settings, Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), found), served
 
 
 def check_apart(settings: Receiver) -> None:
@@ -77,13 +82,6 @@ LOOKS: tuple[Callable[[Receiver], object], ...] = (
     check_apart,
 )
 """What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
-
-
-def find_stream(settings: Receiver) -> Stream:
-    """The stream's endpoint in this environment. Raises SettingsError where credentials or CA bundle are no good."""
-    found = session(settings.aws_region)
-    credentials.patiently(lambda: credentials.find(found))
-    return Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), found)
 
 
 def _connections(wanted: int) -> int:
