@@ -19,12 +19,12 @@ from stream_router.aws.clients import Clients
 from stream_router.envelope import is_too_deep, member
 from stream_router.log import start_logging
 from stream_router.model import Reason, event_id_as_typed
-from stream_router.operate.console import Stop, count_of, say, stopping, tally, tell, write_line
-from stream_router.operate.letters import How, OurLetter, Undelivered, before_they_go, our_letters, undelivered_events
+from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
+from stream_router.operate.letters import How, OurLetter, Undelivered, our_letters, undelivered_events
 from stream_router.operate.put_back import PutBack, Selection
 from stream_router.operate.queue import Message, Queue, QueueError, undelivered_url
 from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
-from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import failpoint, iso, now_ms
 from stream_router.settings import types
 from stream_router.settings.operators import DeadLetters
@@ -42,7 +42,8 @@ IN_HAND, BYTES_IN_HAND = 10_000, 64 * 1024 * 1024
 DELETED_AT_ONCE = 100
 """Messages whose lines are stored, before they are deleted: what a kill brings twice."""
 
-EXPORT_SCHEMA = "stream-router.dead-letter-export/1"
+STILL_S = 300.0
+"""What a target refused since then says that it is not well."""
 
 One = OurLetter | Undelivered
 
@@ -149,7 +150,7 @@ def export(at: At, file: Path, wanted: Selection) -> int:
 def export_line(one: One, raw: bytes) -> bytes:
     """One line of the file: what is known, and, last and to be edited, `event` (JSON) or `line` (text)."""
     name, text = _editable(raw)
-    known: dict[str, object] = {"schema": EXPORT_SCHEMA, "key": _digest(repr(one.key).encode()), "was": _digest(text)}
+    known: dict[str, object] = {"key": _key(one), "was": _digest(text)}
     known |= {"eventId": one.event_id, "reason": one.reason, "sentAt": iso(one.sent_ms), "told": one.rows()}
     return orjson.dumps(known)[:-1] + (f',"{name}":'.encode() + text if name else b"") + b"}\n"
 
@@ -171,52 +172,35 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
+def _key(one: One) -> str:
+    """What tells a letter of the file from every other of the queue."""
+    return _digest(repr(one.key).encode())
+
+
 class UnusableFileError(Exception):
     """The file is none of `export`'s; the text names the line."""
 
 
-class ExportFile:
-    """The letters of an export, and what those were edited to that are not byte for byte as they were exported.
+def read_export(path: Path) -> dict[str, bytes | None]:
+    """The letters of an export by their keys, and what those were edited to that are not byte for byte as they were.
 
     Raises UnusableFileError, OSError.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.missing: dict[str, str] = {}
-        """The ids of those that `takes` was not asked for."""
-        self._keys: set[str] = set()
-        self._edits: dict[str, bytes] = {}
-        with path.open("rb") as lines:
-            for number, text in enumerate(lines, 1):
-                try:
-                    self._take(text.strip())
-                except (ValueError, LookupError, TypeError, RecursionError):
-                    raise UnusableFileError(
-                        f"line {number} is none that `dlq export` wrote, or is no JSON since it was edited; of an "
-                        "export that was broken off delete the last line"
-                    ) from None
-
-    def _take(self, text: bytes) -> None:
-        told = orjson.loads(text)
-        if told["schema"] != EXPORT_SCHEMA:
-            raise ValueError
-        key = str(told["key"])
-        self._keys.add(key)
-        self.missing[key] = str(told["eventId"])
-        name = "event" if "event" in told else "line"
-        edited = member(text, name) if name in told else b""
-        if _digest(edited) != told["was"]:
-            self._edits[key] = edited if name == "event" else str(told["line"]).encode()
-
-    def takes(self, one: One) -> bool:
-        """Whether the file holds it."""
-        key = _digest(repr(one.key).encode())
-        self.missing.pop(key, None)
-        return key in self._keys
-
-    def edit_of(self, one: One) -> bytes | None:
-        """What the event's line was edited to be; None where it is as it was."""
-        return self._edits.get(_digest(repr(one.key).encode()))
+    found: dict[str, bytes | None] = {}
+    with path.open("rb") as lines:
+        for number, text in enumerate(lines, 1):
+            try:
+                told = orjson.loads(text)
+                name = "event" if "event" in told else "line"
+                now = member(text.strip(), name) if name in told else b""
+                edited = now if name == "event" else str(told.get("line")).encode()
+                found[told["key"]] = None if _digest(now) == told["was"] else edited
+            except (ValueError, LookupError, TypeError, RecursionError):
+                raise UnusableFileError(
+                    f"line {number} is none that `dlq export` wrote, or is no JSON since it was edited; of an export "
+                    "that was broken off delete the last line"
+                ) from None
+    return found
 
 
 # --- redrive
@@ -225,27 +209,29 @@ class ExportFile:
 def redrive(at: At, how: How) -> int:
     """`dlq redrive`. 0, or 1 where something was to come back and did not."""
     try:
-        file = ExportFile(how.file) if how.file else None
+        file = read_export(how.file) if how.file else None
     except (OSError, UnusableFileError) as error:
         say(f"stream-router dlq: {how.file}: {error}; nothing was put back")
         return 1
+    if file is not None:
+        edited = sum(edit is not None for edit in file.values())
+        tell(f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)")
     return Redrive(at, how, file).run()
 
 
 class Redrive:
     """One redrive."""
 
-    def __init__(self, at: At, how: How, file: ExportFile | None) -> None:
+    def __init__(self, at: At, how: How, file: dict[str, bytes | None] | None) -> None:
         self._at, self._how, self._file = at, how, file
         self._paths = types.paths(at.settings.partition_path)
         self._back = PutBack(at.settings, at.clients, how.rate, at.stop, dry_run=how.dry_run)
-        self._selected = self._edited = 0
-        self._refused = False
+        self._selected = 0
         self._began_ms = now_ms()
 
     def run(self) -> int:
         """Everything, to the summary."""
-        ended = ""
+        ended = "an error that nobody foresaw"
         try:
             for some in self._in_hand():
                 self._round(some)
@@ -254,10 +240,9 @@ class Redrive:
             ended = "broken off" if self._at.stop.asked else ""
         except (QueueError, StreamRefusesError) as error:
             ended = str(error)
-        except Exception as error:  # only the summary says what was put back before it
-            self._report(f"{type(error).__name__}, unforeseen")
-            raise
-        return self._report(ended)
+        finally:  # whatever it ends by: only the summary says what was put back
+            status = self._report(ended)
+        return status
 
     @property
     def _left(self) -> int | None:
@@ -269,7 +254,7 @@ class Redrive:
         some: dict[object, One] = {}
         size = 0
         for one in self._at.read():
-            if not one.is_meant(self._how.wanted) or (self._file is not None and not self._file.takes(one)):
+            if not one.is_meant(self._how.wanted) or (self._file is not None and _key(one) not in self._file):
                 continue
             if (before := some.get(one.key)) is not None:
                 before.messages += one.messages
@@ -285,14 +270,11 @@ class Redrive:
     def _round(self, some: list[One]) -> None:
         settings, going = self._at.settings, list[One]()
         if self._at.undelivered and not self._selected:
-            for line in before_they_go(self._at.clients, settings, max(one.sent_ms for one in some)):
-                tell(line)
+            _before_they_go(max(one.sent_ms for one in some))
         self._selected += len(some)
         for one in some:
-            if one.stream not in ("", settings.stream):
-                self._stays(f"of stream {one.stream}: set STREAM_ROUTER_STREAM to it", refused=True)
-            elif why := one.passed_over(self._how, settings):
-                self._stays(why)
+            if why := one.passed_over(self._how, settings):
+                self._back.passed_over[why] += 1
             else:
                 going.append(one)
         if self._at.undelivered and self._back.passed_over:
@@ -302,18 +284,14 @@ class Redrive:
         for outgoing in self._outgoing(one for one in going if one.reason == Reason.CRASHED):
             self._send([outgoing])
 
-    def _stays(self, why: str, *, refused: bool = False) -> None:
-        self._back.passed_over[why] += 1
-        self._refused |= refused
-
     def _outgoing(self, some: Iterable[One]) -> Iterator[Outgoing]:
         for one in some:
             try:
                 raw = one.raw(self._at.clients)
-                edited = self._file.edit_of(one) if self._file is not None else None
+                edited = self._file[_key(one)] if self._file is not None else None
                 line = one.line(raw, edited, self._at.settings, self._back.name)
             except UnreadableLetterError as error:
-                self._stays(str(error), refused=isinstance(error, UnavailableLetterError))
+                self._back.passed_over[str(error)] += 1
                 continue
             yield Outgoing(line, one.conversation(raw if edited is None else edited, self._paths), one)
 
@@ -324,7 +302,6 @@ class Redrive:
                 failpoint("redrive_put_before_deleted")
                 assert isinstance(one.token, One)
                 stored += one.token.messages
-                self._edited += self._file is not None and self._file.edit_of(one.token) is not None
                 if len(stored) >= DELETED_AT_ONCE:
                     taken, stored = stored, []
                     self._delete(taken)
@@ -343,18 +320,12 @@ class Redrive:
         at, how, back = self._at, self._how, self._back
         tell(f"selected {self._selected:,}")
         at.end()
-        missing = list(self._file.missing.values()) if self._file and not ended and self._left != 0 else []
-        if missing:
-            ids = " ".join(missing[:IDS_SHOWN])
-            tell(f"note: {count_of(len(missing), 'dead letter')} of the file no longer in the queue: {ids}")
         back.report(ended, self._go_on() if ended else "")
-        if self._edited:
-            tell(f"of these {self._edited:,} were edited (metadata.replayed says it)")
         if back.count and not how.dry_run and not ended:
             of_it = " --undelivered" if at.undelivered else ""
             tell(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
-        nothing = not back.count and bool(self._selected or at.queue.missing or how.wanted.ids or missing)
-        return 1 if ended or self._refused or nothing else 0
+        nothing = not back.count and bool(self._selected or at.queue.missing or how.wanted.ids or how.file)
+        return 1 if ended or nothing else 0
 
     def _go_on(self) -> str:
         """The command that goes on: the queue still has what was not put back."""
@@ -364,3 +335,11 @@ class Redrive:
         words += ["--limit", str(self._left)] if how.limit else []
         flags = {"--all": how.take_all, "--yes": how.yes, "--undelivered": self._at.undelivered}
         return how.wanted.command(*words, *(name for name, given in flags.items() if given))
+
+
+def _before_they_go(latest_ms: int) -> None:
+    """What to know before undelivered events are put back; `latest_ms` is when the latest of them came."""
+    tell("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
+    ago_s = (now_ms() - latest_ms) / 1000
+    looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
+    tell(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; `stream-router doctor` says more")

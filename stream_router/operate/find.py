@@ -19,12 +19,12 @@ from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.model import DeadLetter, Dropped, Event, Reason, Record, event_id_as_typed
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_
-from stream_router.operate.console import Stop, count_of, say, stopping, tell, write_line
+from stream_router.operate.console import Stop, check_span, count_of, moment_ms, say, stopping, tell, write_line
 from stream_router.operate.dry_run import shown, transform_of, type_of, would_be
 from stream_router.operate.leases import LeasesError
 from stream_router.operate.letters import OurLetter, Undelivered, our_letters, undelivered_events
 from stream_router.operate.queue import Queue, QueueAbsentError, QueueError, undelivered_url
-from stream_router.operate.stream import Position, Span, UnreadableError, UserRecord, has_passed, span_of
+from stream_router.operate.stream import Position, Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.rejection import Rejected
@@ -64,7 +64,10 @@ def run(settings: DeadLetters, wish: Wish) -> int:
     The command line's own answer to an unforeseen error is 1, which means "not received" here.
     """
     try:
-        search = Search(settings, Wanted(settings, wish), span_of(wish.since, None, int(now_ms())))
+        until_ms = int(now_ms())
+        span = Span(moment_ms(wish.since, "--since", until_ms), until_ms)
+        check_span(*span)
+        search = Search(settings, Wanted(settings, wish), span)
         search.look(Clients(settings.aws_region))
         search.report(payload=wish.payload)
     except SettingsError:
@@ -161,9 +164,7 @@ class Place:
         told = read_resubmitted(self.event.resubmitted)
         if told is None:
             return ""
-        words = {"redrive": "redriven", "edit": "edited and redriven", "undelivered": "undelivered, and put back"}
-        again = f", time {told.times}" if told.times > 1 else ""
-        return f"; {words.get(told.way, 'replayed')} (run {told.run}{again})"
+        return f"; put back by {told.way} (run {told.run}, time {told.times})"
 
     def is_of(self, application: str) -> bool:
         """Whether it is for this application of the stream: what was put back may be for another."""
@@ -182,8 +183,6 @@ class Search:
         self._made = transform_of(settings)
         self._places: dict[str, list[Place]] = {}
         """By event id, each in the order of arrival."""
-        self._letters: dict[object, OurLetter] = {}
-        """Of places that were not seen."""
         self._verdicts: dict[str, Verdict] = {}
         """Of each event that was found anywhere."""
         self._checkpoints: Mapping[str, Position] = {}
@@ -241,12 +240,10 @@ class Search:
                 for one in our_letters(queue, unread):
                     taken = self._wanted.takes_letter(one, clients)
                     self._uncompared += taken is None
-                    at = one.letter.origin
                     if taken and (place := by_key.get((*one.letter.place[:2], *one.order))):
                         place.letter = one
                     elif taken:
-                        self._letters[one.key] = one
-                        self._verdicts[at.event_id] = Verdict(DEAD, _why_dead(one))
+                        self._verdicts[one.event_id] = Verdict(DEAD, _why_dead(one))
             unseen = queue.missing
         except QueueError as error:
             unseen = str(error)
@@ -368,11 +365,6 @@ class Search:
     def _tell_event(self, event_id: str, *, payload: bool) -> None:
         """One event: each place, in the order of arrival, then the verdict, which is that of the newest."""
         kind, facts = "", list[tuple[str, str]]()
-        for letter in self._letters.values():
-            if (at := letter.letter.origin).event_id == event_id:
-                facts.append(("received", at.received_at))
-                facts.append(("stream", f"was at shard {at.shard_id}, record {at.sequence_number}, line {at.line}"))
-                kind = letter.event_type
         places = self._places.get(event_id, [])
         for place in places:
             if place is places[0]:

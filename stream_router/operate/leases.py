@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.errors import ABSENT, code_of
+from stream_router.errors import ABSENT, code_of, cure
 from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
 
 if TYPE_CHECKING:
@@ -39,15 +39,12 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
     try:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
         found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         code = code_of(error)
         if code in ABSENT:
             why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
             raise LeasesError(f"there is no lease table {application}: {why}", code) from None
-        text = f"the lease table {application} cannot be read ({code}); these credentials need dynamodb:Scan on it"
-        raise LeasesError(text, code) from None
-    except BotoCoreError as error:
-        raise LeasesError(f"the lease table {application} cannot be read: {error}", code_of(error)) from None
+        raise LeasesError(f"the lease table {application} cannot be read ({code}): {cure(code)}", code) from None
     return {lease.shard_id: lease for lease in found}
 
 

@@ -5,16 +5,13 @@ those back. Source: docs/facts.md, "EventBridge".
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.envelope import (
     Resubmitted,
@@ -25,9 +22,8 @@ from stream_router.envelope import (
     seal_line,
     unread,
 )
-from stream_router.errors import code_of
 from stream_router.model import SOURCE, Event, Reason, Record
-from stream_router.operate.console import duration, readable
+from stream_router.operate.console import readable
 from stream_router.operate.dry_run import shown
 from stream_router.operate.put_back import Selection
 from stream_router.operate.queue import Message, Queue, object_of
@@ -42,14 +38,10 @@ from stream_router.pipeline.sinks.dead_letters.reader import (
     parts_key,
 )
 from stream_router.process import iso
-from stream_router.settings.common import NO_RULE
 from stream_router.settings.operators import DeadLetters
 
 TIMES_MOST = 5
 """What came back so often wants a person, not another try."""
-
-STILL_S = 300.0
-"""What a target refused since then says that it is not well."""
 
 
 class How(NamedTuple):
@@ -67,11 +59,9 @@ class How(NamedTuple):
 class Queued:
     """One dead letter in hand, and the messages that carry it: one, or one a part, and copies.
 
-    `code` and `text` are the error's, `stream` where its event was ("" where that is not told). Copies of one letter
-    have the same `key`; `order` sorts the oldest first.
+    `code` and `text` are the error's. Copies of one letter have the same `key`; `order` sorts the oldest first.
     """
 
-    stream = ""
     order: tuple[int, ...] = ()
     size_bytes = 0
 
@@ -97,7 +87,7 @@ class OurLetter(Queued):
     def __init__(self, letter: Letter, messages: list[Message]) -> None:
         at, error = letter.origin, letter.error
         super().__init__(messages, at.event_id, letter.event_type, letter.reason, error.code, error.message)
-        self.letter, self.stream = letter, at.stream
+        self.letter = letter
         self.order = (at.sequence or 0, at.sub_sequence_number, at.line)
         self.size_bytes = len(letter.record.data)
         if at.sequence:
@@ -140,6 +130,8 @@ class OurLetter(Queued):
 
     def passed_over(self, how: How, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
+        if self.letter.origin.stream not in ("", settings.stream):
+            return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
         if self.letter.masking:
             return "stored masked: `stream-router replay --id ID` puts it back while the stream keeps the event"
         if self.reason == Reason.CRASHED and not how.wanted.ids and not how.wanted.reason:
@@ -304,27 +296,3 @@ def undelivered_events(queue: Queue, unread_: list[UnreadableLetterError]) -> It
             yield Undelivered(message)
         except UnreadableLetterError as error:
             unread_.append(error)
-
-
-def before_they_go(clients: Clients, settings: DeadLetters, latest_ms: int) -> Iterator[str]:
-    """What to know before undelivered events are put back; `latest_ms` is when the latest of them came."""
-    yield "note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again"
-    ago_s = time.time() - latest_ms / 1000
-    looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
-    yield (
-        f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; {_target(clients.events, settings)}"
-    )
-
-
-def _target(events: Any, settings: DeadLetters) -> str:
-    """Whether our rule is there and leads somewhere."""
-    if settings.rule == NO_RULE or limits.is_v2_bus(settings.event_bus):
-        return "its rule is others', so ask them whether it is well"
-    try:
-        rule = events.describe_rule(Name=settings.rule, EventBusName=settings.event_bus)
-        targets = events.list_targets_by_rule(Rule=settings.rule, EventBusName=settings.event_bus)["Targets"]
-    except (ClientError, BotoCoreError) as error:
-        return f"whether the rule {settings.rule} leads to it cannot be asked ({code_of(error)})"
-    if rule.get("State") == "DISABLED" or not targets:
-        return f"the rule {settings.rule} is disabled, or has no target: run `stream-router doctor` first"
-    return f"the rule {settings.rule} is on and leads to {', '.join(target['Arn'] for target in targets)}"

@@ -19,7 +19,7 @@ from stream_router.aws.clients import Clients
 from stream_router.errors import ABSENT, DENIED, code_of, cure, served_s
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
-from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import backoff_s
 from stream_router.settings.operators import DeadLetters
 
@@ -251,20 +251,14 @@ def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
 def object_of(clients: Clients, url: str) -> bytes:
     """An object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
 
-    Raises UnreadableLetterError where it is not there, UnavailableLetterError where S3 does not give it.
+    Raises UnreadableLetterError where it cannot be had.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:
-        raise UnreadableLetterError("the address of its object in S3 is none") from None
-    try:
         answer = clients.s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
         return bytes(answer["Body"].read())
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, ValueError) as error:
         code = code_of(error)
-        if code == "NoSuchKey":
-            raise UnreadableLetterError("its object in S3 is gone (NoSuchKey)") from None
         rights = "allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
-        raise UnavailableLetterError(
-            f"its object in S3 cannot be had ({code}): {rights if code in DENIED else cure(code)}"
-        ) from None
+        why = "it is gone" if code == "NoSuchKey" else rights if code in DENIED else cure(code)
+        raise UnreadableLetterError(f"its object in S3 cannot be had ({code}): {why}") from None

@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients, shards_of
 from stream_router.consumer import kpl
-from stream_router.errors import ABSENT, CREDENTIALS_OVER, THROTTLING, code_of, cure
-from stream_router.operate.console import Stop, check_span, count_of, duration, moment_ms, say
+from stream_router.errors import ABSENT, THROTTLING, code_of, cure
+from stream_router.operate.console import Stop, count_of, duration, say
 from stream_router.process import backoff_s, iso
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Position(NamedTuple):
     sub_sequence_number: int
 
     def __str__(self) -> str:
-        sub = f" sub-sequence {self.sub_sequence_number}" if self.sub_sequence_number else ""
-        return _NAMES.get(self) or f"{self.sequence_number}{sub}"
+        return f"{self.sequence_number}.{self.sub_sequence_number}"
 
 
 AT_TIMESTAMP = Position(-3, 0)
@@ -52,7 +51,6 @@ SHARD_END = Position(10**129, 0)
 """Beyond any sequence number, which has at most 129 digits (model `kinesis`, SequenceNumber)."""
 
 _WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": LATEST, "SHARD_END": SHARD_END}
-_NAMES = {position: word for word, position in _WORDS.items()}
 
 
 def position_of(sequence_number: str, sub_sequence_number: int) -> Position:
@@ -80,14 +78,6 @@ class Span(NamedTuple):
     def holds(self, arrived_at_ms: int) -> bool:
         """Whether a record is of this span."""
         return self.since_ms <= arrived_at_ms < self.until_ms
-
-
-def span_of(since: str, until: str | None, now_ms: int) -> Span:
-    """The span that an operator typed, up to now at most. Raises SettingsError where it is none."""
-    since_ms = moment_ms(since, "--since", now_ms)
-    until_ms = min(now_ms, moment_ms(until, "--until", now_ms) if until else now_ms)
-    check_span(since_ms, until_ms)
-    return Span(since_ms, until_ms)
 
 
 class Shard(NamedTuple):
@@ -125,10 +115,8 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
         shards = {one["ShardId"]: _shard(one) for one in shards_of(kinesis, name, ShardFilter=since)}
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, code_of(error))) from None
-    except BotoCoreError as error:
-        raise UnreadableError(f"stream {name} cannot be read: {error}") from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
     return Stream(name, shards, on_demand, keeps_ms)
 
@@ -143,12 +131,7 @@ def _shard(one: Any) -> Shard:
 def _why_unreadable(name: str, code: str) -> str:
     if code in ABSENT:
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
-    if code in CREDENTIALS_OVER:
-        return f"stream {name} cannot be read ({code}): {cure(code)}, then try again"
-    return (
-        f"stream {name} cannot be read ({code}); these credentials need kinesis:DescribeStreamSummary, ListShards, "
-        "GetShardIterator and GetRecords on it"
-    )
+    return f"stream {name} cannot be read ({code}): {cure(code)}"
 
 
 def is_passing(error: ClientError) -> bool:
@@ -214,7 +197,7 @@ class _Reading:
         since = datetime.fromtimestamp(span.since_ms / 1000, UTC)
         self._start: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
         self._iterator = ""
-        self._limit, self._mean_bytes = FIRST_RECORDS, 0.0
+        self._limit = FIRST_RECORDS
         self._reached_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
         self._asked_s = self._failing_since_s = 0.0
         self._failures = 0
@@ -272,9 +255,8 @@ class _Reading:
         if answer["Records"]:
             last = answer["Records"][-1]["SequenceNumber"]
             self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
-            mean = size_bytes / len(answer["Records"])
-            self._mean_bytes = max(mean, (self._mean_bytes + mean) / 2)
-            self._limit = max(1, min(int(READ_BYTES / (self._mean_bytes + 1)), self._limit * GROWTH, MOST_RECORDS))
+            fitting = READ_BYTES * len(answer["Records"]) // (size_bytes + len(answer["Records"]))
+            self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
         self._iterator = answer.get("NextShardIterator") or ""
         self.due_s = self._asked_s + READ_EVERY_S * max(1.0, size_bytes / READ_BYTES)
         behind_ms = answer.get("MillisBehindLatest", 0)

@@ -7,7 +7,6 @@ refuses of a call is sent again before anything that came after it.
 
 import random
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,55 +83,47 @@ class StreamWriter:
         and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
         where waiting is no use.
         """
-        source = iter(outgoing)
-        queues: dict[int, deque[Outgoing]] = {}
-        in_hand, size_bytes, drained = 0, 0, False
+        source, left, size_bytes = iter(outgoing), list[Outgoing](), 0
         while not self._stop.asked:
-            while not drained and in_hand < self._most_in_hand and size_bytes < MOST_CALL_BYTES:
-                if (one := next(source, None)) is None:
-                    drained = True
-                    break
-                queues.setdefault(self._bucket(one), deque()).append(one)
-                in_hand, size_bytes = in_hand + 1, size_bytes + len(one.line)
-            if not in_hand:
+            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (one := next(source, None)):
+                left.append(one)
+                size_bytes += len(one.line)
+            if not left:
                 return
-            call = self._next_call(queues)
-            self._wait_for_rate(sum(len(lines) for _, lines in call))
+            call = self._next_call(left)
+            self._wait_for_rate(sum(map(len, call.values())))
             if self._stop.asked:
                 return
-            for (bucket, lines), number in zip(call, self._stored(call), strict=True):
-                if not number:
-                    queues[bucket].extendleft(reversed(lines))
-                    continue
-                for one in lines:
-                    in_hand, size_bytes = in_hand - 1, size_bytes - len(one.line)
-                    yield one
-                if not queues[bucket]:
-                    del queues[bucket]
+            stored = set[int]()
+            for lines, number in zip(call.values(), self._stored(call), strict=True):
+                if number:
+                    stored.update(map(id, lines))
+                    yield from lines
+            left = [one for one in left if id(one) not in stored]
+            size_bytes = sum(len(one.line) for one in left)
 
     @property
     def _most_in_hand(self) -> int:
         return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
 
-    def _bucket(self, one: Outgoing) -> int:
-        return conversation_hash(one.group or one.line.decode("latin-1")) % self._buckets
-
-    def _next_call(self, queues: dict[int, deque[Outgoing]]) -> list[tuple[int, list[Outgoing]]]:
-        """The next record of as many buckets as a call may hold; those that had their turn go behind the others."""
-        call: list[tuple[int, list[Outgoing]]] = []
-        room = MOST_CALL_BYTES
-        for bucket in list(queues):
-            if len(call) == limits.PUT_RECORDS_MAX_RECORDS or room < limits.KINESIS_RECORD_BYTES:
-                break
-            queue = queues[bucket] = queues.pop(bucket)
-            lines: list[Outgoing] = []
-            size_bytes = -1
-            while queue and size_bytes + 1 + len(queue[0].line) <= MOST_LINE_BYTES:
-                size_bytes += 1 + len(queue[0].line)
-                lines.append(queue.popleft())
-            assert lines, "a line is longer than a record"
-            call.append((bucket, lines))
-            room -= size_bytes + _KEY_BYTES
+    def _next_call(self, left: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:
+        """The next record of as many buckets as a call may hold; what follows where a record is full waits."""
+        call: dict[int, list[Outgoing]] = {}
+        record_bytes: dict[int, int] = {}
+        call_bytes, full = 0, set[int]()
+        for one in left:
+            bucket = conversation_hash(one.group or one.line.decode("latin-1")) % self._buckets
+            size_bytes = 1 + len(one.line) + (0 if bucket in call else _KEY_BYTES)
+            in_record = record_bytes.get(bucket, -1) + size_bytes
+            if (
+                in_record > limits.KINESIS_RECORD_BYTES
+                or call_bytes + size_bytes > MOST_CALL_BYTES
+                or (bucket not in call and len(call) == limits.PUT_RECORDS_MAX_RECORDS)
+            ):
+                full.add(bucket)
+            if bucket not in full:
+                call.setdefault(bucket, []).append(one)
+                record_bytes[bucket], call_bytes = in_record, call_bytes + size_bytes
         return call
 
     def _wait_for_rate(self, lines: int) -> None:
@@ -142,10 +133,10 @@ class StreamWriter:
         if self._rate_s:
             self._next_s = max(now_s, self._next_s) + lines / self._rate_s
 
-    def _stored(self, call: list[tuple[int, list[Outgoing]]]) -> list[str]:
+    def _stored(self, call: dict[int, list[Outgoing]]) -> list[str]:
         """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
         records: list[PutRecordsRequestEntryTypeDef] = []
-        for bucket, lines in call:
+        for bucket, lines in call.items():
             key, hash_key = bucket_place(bucket, self._buckets)
             data = b"\n".join([one.line for one in lines])
             records.append({"Data": data, "PartitionKey": key, "ExplicitHashKey": hash_key})
@@ -160,7 +151,7 @@ class StreamWriter:
             code = code_of(error)
         if not code and len(results) != len(records):
             code = "UnreadableAnswer"
-        numbers = [self._number(one) for one in results] if not code else [""] * len(records)
+        numbers = [_number(one) for one in results] if not code else [""] * len(records)
         failed = numbers.count("")
         if failed < len(numbers):
             self._failing_since_s = None
@@ -171,10 +162,6 @@ class StreamWriter:
         else:
             self._failures = 0
         return numbers
-
-    @staticmethod
-    def _number(result: "PutRecordsResultEntryTypeDef") -> str:
-        return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")
 
     def _wait_after(self, code: str) -> None:
         now_s = time.monotonic()
@@ -191,3 +178,7 @@ class StreamWriter:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
         what = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
         return f"stream {self._stream} takes nothing ({code}): {what}"
+
+
+def _number(result: "PutRecordsResultEntryTypeDef") -> str:
+    return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")

@@ -84,34 +84,6 @@ def test_what_was_put_is_read_across_a_split_and_a_merge(
         assert starts[-1] - starts[0] >= (len(starts) - 1) * 1000 - 500
 
 
-def test_arrival_times_bound_what_is_read(
-    kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]
-) -> None:
-    """Records that came before the span are not there, whatever their shard."""
-    kinesis = client("kinesis")
-    kept.plan({"keep_records": True, "shards": 2, "arrival_offset_s": -7200})
-    put(kinesis, [b"old%d" % n for n in range(8)])
-    kept.plan({"keep_records": True, "shards": 2})
-    put(kinesis, [b"new%d" % n for n in range(8)])
-    assert sorted(data for _, data in read(clients(kept.url), now_ms() - HOUR_MS)) == [b"new%d" % n for n in range(8)]
-    assert len(read(clients(kept.url), now_ms() - 3 * HOUR_MS)) == 16
-
-
-def test_throttling_by_other_readers_is_waited_out(
-    kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]
-) -> None:
-    """The shard's budget of reads is used up by somebody else: all is read all the same."""
-    put(client("kinesis"), [b"%d" % n for n in range(20)])
-    fault = {
-        "fault": "call_error",
-        "operation": "GetRecords",
-        "code": "ProvisionedThroughputExceededException",
-        "next": 2,
-    }
-    kept.plan({"keep_records": True, "shards": 2, "rules": [fault]})
-    assert len(read(clients(kept.url), now_ms() - HOUR_MS)) == 20
-
-
 def test_what_is_put_back_is_in_the_stream_in_order_whatever_a_call_refuses(
     kept: FakeAwsProcess, clients: Callable[[str], Clients]
 ) -> None:

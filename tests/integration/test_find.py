@@ -161,7 +161,7 @@ def test_what_a_replay_put_back_is_told_and_its_place_is_the_newest(world: Fates
     answer = world.run("find", one, "--since", "1h")
     assert (answer.returncode, told(answer.stdout)) == (0, {one: WAITING})
     assert answer.stdout.count("  stream ") == 2
-    assert "; replayed (run " in answer.stdout
+    assert "; put back by replay (run " in answer.stdout
     world.feed()
     world.write_leases()
     assert told(world.run("find", one, "--since", "1h").stdout) == {one: ACCEPTED}

@@ -9,9 +9,9 @@ import pytest
 
 from stream_router.envelope import Resubmitted, read_resubmitted, seal, seal_line
 from stream_router.operate import replay, stream_writer
-from stream_router.operate.console import Stop
+from stream_router.operate.console import Stop, moment_ms
 from stream_router.operate.put_back import PutBack, Selection
-from stream_router.operate.stream import Span, span_of
+from stream_router.operate.stream import Span
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
@@ -93,8 +93,8 @@ def gone_on_with(said: str) -> Selection | None:
         return None
     words = shlex.split(lines[0])[5:]
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    span = span_of(dict(pairs)["--since"], dict(pairs)["--until"], NOW_MS)
-    return Selection(*span, ids=tuple(value for name, value in pairs if name == "--id"))
+    since_ms, until_ms = (moment_ms(dict(pairs)[name], name, NOW_MS) for name in ("--since", "--until"))
+    return Selection(since_ms, until_ms, ids=tuple(value for name, value in pairs if name == "--id"))
 
 
 @pytest.mark.parametrize("seed", range(40))

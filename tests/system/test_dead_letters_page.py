@@ -57,7 +57,8 @@ def test_the_page_from_its_first_command_to_its_last(reader: Reader, tmp_path: P
     _until_depth(reader, "cxone-events-dead-letters", 2)
     reader.type_next()
     hand.wait_for("exported 2 dead letters to letters.jsonl")
-    hand.wait_for("^put back on the stream 2, 2 of them edited")
+    hand.wait_for("2 edited")
+    hand.wait_for("^put back on the stream 2;")
     events += _drain(reader, "local-target", 2)
     reader.type_next()
     hand.wait_for("looked at 0")
@@ -87,7 +88,7 @@ def _redrive_undelivered(reader: Reader, hand: Any, detail: dict[str, Any]) -> N
     hand.type("stream-router dlq list --undelivered")
     hand.wait_for("1  NO_PERMISSIONS  order.created")
     hand.type("stream-router dlq redrive --undelivered")
-    hand.wait_for(r"every rule of the bus that matches gets these events again.*cxone-webhook-router")
+    hand.wait_for(r"every rule of the bus that matches gets these events again")
     hand.wait_for("^put back on the stream 1;")
     assert _drain(reader, "local-target", 1) == [detail]
 

@@ -68,8 +68,8 @@ def test_the_page_from_its_first_command_to_its_last(reader: PageReader) -> None
     asker.wait_for(r"unroutable \(UnroutableEventType\)")
     assert fate(asker, "0" * 32).startswith("not in the stream since ")
     reader.type_next()
-    asker.wait_for("^would put 1 event of ")
-    run = asker.wait_for("^put 1 event on the stream again, as run (.*)$")[1]
+    asker.wait_for("^would put back on the stream 1;")
+    run = asker.wait_for("^put back on the stream 1; run (.*)$")[1]
     again = event_of(stack, good)
     assert again["detail"]["metadata"].pop("replayed") == run
     for event in (first, again):

@@ -57,7 +57,7 @@ def test_every_event_of_the_span_comes_out_marked_and_no_other(make_world: Calla
         [PROGRAM, *words, "--yes"], env=world.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    run = re.search(rf"^put {len(wanted):,} events on the stream again, as run (\S+)$", done.stdout, re.MULTILINE)
+    run = re.search(rf"^put back on the stream {len(wanted):,}; run (\S+)$", done.stdout, re.MULTILINE)
     assert run, done.stdout
     again = arrived(world, lambda ids: set(ids) >= wanted, 60)
     assert Counter(event["detail"]["eventId"] for event in again) == Counter(wanted)

@@ -204,9 +204,8 @@ def test_the_verdict_is_that_of_the_newest_place(later: bytes, given: dict[str, 
     status, text = World(line(), later, **given).find()
     assert (status, verdicts(text)[0].split("; ")[0]) == (FOUND, fate)
     assert text.index("record 10") < text.index("record 11") < text.index("verdict")
-    told = "replayed" if b"replay/" in later else "redriven"
-    again = ", time 2" if b"/2" in later else ""
-    assert (f"; {told} (run run-1{again})" in text) == (later != line())
+    way, times = "replay" if b"replay/" in later else "redrive", 2 if b"/2" in later else 1
+    assert (f"; put back by {way} (run run-1, time {times})" in text) == (later != line())
     if given.get("letters") and fate == ACCEPTED:
         assert f"{DEAD}: refused" in text
 
@@ -285,17 +284,14 @@ def test_a_shard_that_was_resharded_while_it_was_read_is_judged_by_its_children(
 # --- what is asked for
 
 
-@pytest.mark.parametrize("identity", [ID.upper(), str(uuid.UUID(ID))])
-def test_an_event_is_known_by_either_of_its_names(identity: str) -> None:
-    """eventId and correlationId are the same 128 bits."""
-    assert World(line()).find(BY_ID._replace(ids=[identity]))[0] == FOUND
-
-
-@pytest.mark.parametrize("asked", [([], None, None), ([ID], "i", None), (["not-an-id"], None, None), ([], "i", "c")])
-def test_one_question_at_a_time(asked: tuple[Any, Any, Any]) -> None:
-    """Neither none, nor two, nor an id that is none."""
-    with pytest.raises(SettingsError, match=r"^find: "):
-        World().find(Wish(*asked, "1h"))
+def test_one_question_at_a_time() -> None:
+    """An event by either of its names, which are the same 128 bits; neither none, nor two, nor an id that is none."""
+    for identity in (ID.upper(), str(uuid.UUID(ID))):
+        assert World(line()).find(BY_ID._replace(ids=[identity]))[0] == FOUND
+    nobodys = (["not-an-id"], None, None)
+    for ids, interaction, conversation in (([], None, None), ([ID], "i", None), nobodys, (list[str](), "i", "c")):
+        with pytest.raises(SettingsError, match=r"^find: "):
+            World().find(Wish(ids, interaction, conversation, "1h"))
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_throttling_faults_and_expired_iterators_are_waited_out() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("AccessDeniedException", "kinesis:DescribeStreamSummary"),
+        ("AccessDeniedException", "grant it"),
         ("ResourceNotFoundException", "stream s, or a shard of it, is no longer there.*give a later --since"),
         ("ExpiredTokenException", r"\(ExpiredTokenException\): renew the credentials"),
         ("ProvisionedThroughputExceededException", "could not be read for"),

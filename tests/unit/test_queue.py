@@ -3,19 +3,18 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from stream_router.errors import SettingsError
 from stream_router.operate import queue
 from stream_router.operate.console import Stop
-from stream_router.operate.queue import Queue, QueueAbsentError, QueueError, object_of, undelivered_url
-from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.operate.queue import Queue, undelivered_url
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 
@@ -112,17 +111,8 @@ def test_each_message_is_seen_once_and_hidden_for_as_long_as_it_is_in_hand() -> 
     assert sqs.visible == {message.id for message in seen[40:]} == sqs.visible_at.keys()
 
 
-def test_whatever_ends_the_command_gives_back() -> None:
-    """An error that nobody foresaw, too."""
-    sqs = Sqs(15)
-    with pytest.raises(ZeroDivisionError), Queue(sqs, "https://sqs/1/q", Stop()) as q:
-        _ = len(next(q.read()).id) / 0
-    assert len(sqs.visible) == 15
-
-
 def test_a_queue_that_fills_all_the_time_has_an_end() -> None:
     """What was sent since the run began is counted and not shown."""
-    sqs = Sqs(5)
 
     class Filling(Sqs):
         def receive_message(self, VisibilityTimeout: float, **_: Any) -> dict[str, Any]:  # noqa: N803
@@ -189,50 +179,6 @@ def test_a_queue_whose_every_message_was_seen_is_whole(depth: tuple[int, int], s
         assert (q.missing == "") is is_whole
 
 
-def test_a_stop_ends_the_reading_and_is_said() -> None:
-    """What was not seen may be what is asked for."""
-    stop = Stop()
-    with Queue(Sqs(500), "https://sqs/1/q", stop) as q:
-        reading: Iterator[Any] = q.read()
-        next(reading)
-        stop.ask()
-        assert len(list(reading)) < 499
-        assert q.missing == "the reading of q was broken off"
-
-
-def test_a_queue_that_refuses_is_one_line_with_the_cure() -> None:
-    """That it is not there is told from that it may not be read."""
-    sqs = Sqs(5)
-    sqs.judge = lambda *_: "AccessDenied"
-    with pytest.raises(QueueError, match=r"q cannot be read \(AccessDenied\): grant it"), Queue(sqs, "q", Stop()) as q:
-        list(q.read())
-    sqs.judge = lambda *_: "AWS.SimpleQueueService.NonExistentQueue"
-    with pytest.raises(QueueAbsentError, match="correct SQS_DLQ_URL"), Queue(sqs, "q", Stop()) as q:
-        list(q.read())
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "says"),
-    [
-        (refusal("NoSuchKey"), UnreadableLetterError, "is gone"),
-        (refusal("AccessDenied"), UnavailableLetterError, "s3:ListBucket, without which S3 denies what is gone too"),
-        (EndpointConnectionError(endpoint_url="https://s3"), UnavailableLetterError, "EndpointConnectionError"),
-    ],
-)
-def test_an_object_that_may_be_had_later_is_told_from_one_that_is_gone(
-    error: Exception, kind: type[Exception], says: str
-) -> None:
-    """Of the one nothing is known; of the other nothing will ever be."""
-
-    def get_object(**_: Any) -> Any:
-        raise error
-
-    clients: Any = SimpleNamespace(s3=SimpleNamespace(get_object=get_object))
-    with pytest.raises(UnreadableLetterError, match=says) as caught:
-        object_of(clients, "s3://bucket/key")
-    assert type(caught.value) is kind
-
-
 def test_where_eventbridges_own_queue_is() -> None:
     """By the setting's ARN, else by the stream's name; what is no ARN is a settings error."""
     asked: list[dict[str, str]] = []
@@ -244,11 +190,8 @@ def test_where_eventbridges_own_queue_is() -> None:
     sqs = SimpleNamespace(get_queue_url=get_queue_url)
     settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
     assert undelivered_url(settings, sqs) == "https://sqs/1/u"
-    named = settings.model_copy(update={"target_dlq_arn": "arn:aws:sqs:us-east-1:123456789012:theirs"})
-    undelivered_url(named, sqs)
-    assert asked == [
-        {"QueueName": "cxone-events-undelivered"},
-        {"QueueName": "theirs", "QueueOwnerAWSAccountId": "123456789012"},
-    ]
+    undelivered_url(settings.model_copy(update={"target_dlq_arn": "arn:aws:sqs:us-east-1:123456789012:theirs"}), sqs)
+    account = {"QueueOwnerAWSAccountId": "123456789012"}
+    assert asked == [{"QueueName": "cxone-events-undelivered"}, {"QueueName": "theirs", **account}]
     with pytest.raises(SettingsError, match="STREAM_ROUTER_TARGET_DLQ_ARN"):
         undelivered_url(settings.model_copy(update={"target_dlq_arn": "theirs"}), sqs)

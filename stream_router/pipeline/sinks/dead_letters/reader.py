@@ -35,10 +35,6 @@ class StrangeLetterError(UnreadableLetterError):
     """It is a dead letter, of another version or damaged: of which event, is not known here."""
 
 
-class UnavailableLetterError(UnreadableLetterError):
-    """Its bytes cannot be had now, and perhaps later: of what they are nothing is known."""
-
-
 class _Json(BaseModel):
     """What a later version adds goes along, back into the queue and into files, though nothing here knows it."""
 
