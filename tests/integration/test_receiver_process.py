@@ -197,22 +197,6 @@ def test_sigterm_answers_what_is_in_and_ends_with_0(running: ReceiverProcess, fa
     assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 20
 
 
-def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
-    """Requests by status, events, calls and the latency's histogram, on the admin address alone."""
-    for number in range(5):
-        post(running, event(number), x_delivery_id="same" if number < 2 else "")
-    post(running, event(0), x_delivery_id="same")
-    post(running, b"{")
-    found = running.metrics_once(lambda found: found["request_duration_seconds_count"] >= 7)
-    assert found['requests_total{code="202",reason="stored",source="default"}'] == 5
-    assert found['requests_total{code="400",reason="malformed_json",source="default"}'] == 1
-    assert found["events_stored_total"] == 5
-    assert found['requests_total{code="202",reason="seen_before",source="default"}'] == 1
-    assert found["request_duration_seconds_count"] == 7
-    assert found["held_bytes"] == 0
-    assert found["up"] == 1
-
-
 def test_what_is_no_http_is_counted_too(running: ReceiverProcess) -> None:
     """Whoever is refused before there is a request shows in the metrics as everybody does."""
     assert raw(running.address, b"BROKEN\r\n\r\n").startswith(b"HTTP/1.1 400 ")

@@ -14,7 +14,6 @@ import pytest
 
 from tests.fakeaws.process import FakeAwsProcess
 from tests.integration.test_receiver_process import make_certificates
-from tests.ports import free_port
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 
 STREAM = "cxone-events"
@@ -115,14 +114,6 @@ def test_a_stream_that_hangs_is_told_by_the_requests_that_it_costs(fake_aws: Fak
         (line,) = bad(running)
         assert (line.get("event"), line["level"]) == ("requests-refused", "WARNING")
         assert "the stream answers too late" in line["message"]
-
-
-def test_an_endpoint_where_nobody_listens_is_one_line_too(tmp_path: Path) -> None:
-    """From the start on: the receiver serves, since a restart in an outage must make nothing worse."""
-    with receiver(f"http://127.0.0.1:{free_port()}", tmp_path) as running:
-        assert set(post_for(running, 3)) == {503}
-        (line,) = of_event(running, "stream-down")
-        assert line["code"] == "NoAnswer"
 
 
 def test_entering_and_draining_the_spill_are_told(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

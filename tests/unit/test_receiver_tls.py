@@ -1,13 +1,11 @@
 """The certificate's files, looked at every two seconds."""
 
 import datetime as dt
-import ssl
 from pathlib import Path
 
 import pytest
 import trustme
 
-from stream_router.receiver import tls
 from stream_router.receiver.tls import Tls
 from stream_router.settings.receiver import Receiver
 
@@ -46,12 +44,3 @@ def test_when_the_certificate_ends_is_known_of_what_is_in_force(
     (tmp_path / "key.pem").write_bytes(second_key)
     followed.refresh()
     assert followed.ends_s == second_s
-
-
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_the_dates_are_read_over_either_version(tmp_path: Path, newest: ssl.TLSVersion) -> None:
-    """A host's openssl.cnf may allow no newer one than 1.2."""
-    ends_s = renew(tmp_path, 90)
-    context = tls.context(tmp_path / "cert.pem", tmp_path / "key.pem", None)
-    context.maximum_version = newest
-    assert tls.dates(context, tmp_path / "cert.pem")[1] == ends_s
