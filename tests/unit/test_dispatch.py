@@ -99,16 +99,6 @@ def test_an_entry_in_trouble_is_retried_alone_then_buried(code: str) -> None:
     assert pipeline.books.retries == 4
 
 
-def test_calls_in_which_every_entry_fails_open_the_breaker() -> None:
-    """Each entry's own code says trouble, and yet nothing is accepted: that is the destination's."""
-    pipeline = rig()
-    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["InternalFailure"] * len(call))
-    publish(pipeline, [entry(n) for n in range(30)])
-    pipeline.run_for(0.05)
-    assert len(pipeline.bus.calls) == 3
-    assert pipeline.router.publisher.dispatcher.gate.holding
-
-
 @pytest.mark.parametrize("code", SYSTEMIC)
 def test_systemic_codes_of_entries_never_reach_the_dead_letters(code: str) -> None:
     """A systemic code, even on single entries and for ten minutes, is retried until it passes."""
@@ -232,18 +222,6 @@ def test_one_long_conversation_is_given_up_without_recursion() -> None:
     assert len(pipeline.books.dead) == 2_000
 
 
-def test_one_bad_call_among_good_ones_does_not_hold_the_others() -> None:
-    """A single 500 costs its own entries a short wait and nobody else one."""
-    pipeline = rig()
-    poor = iter([refused("InternalException", 500)])
-    pipeline.bus.judge = lambda call: next(poor, None) or pipeline.bus.accept(call)
-    start = pipeline.world.now
-    publish(pipeline, [entry(n) for n in range(100)])
-    pipeline.drain()
-    assert len(pipeline.bus.accepted) == 100
-    assert pipeline.world.now - start < 1
-
-
 @pytest.mark.parametrize("bad", [[0], [9], [3, 4], [0, 5, 9]])
 def test_a_call_refused_for_its_content_is_bisected(bad: list[int]) -> None:
     """The poison entries of a refused call are found and buried as `refused`; the good ones are delivered."""
@@ -309,19 +287,6 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
     publish(pipeline, [entry(n, size_bytes=90_000) for n in range(100, 110)])
     pipeline.drain()
     assert len(pipeline.bus.calls[-1]) == 10
-
-
-def test_no_retries_allowed_buries_as_soon_as_another_is_accepted() -> None:
-    """With a budget of no retry an entry in trouble is buried at the first try that others prove well.
-
-    Not at the first failure: nothing was sent after it yet, so nobody knows whether the bus is well.
-    """
-    pipeline, bad = rig(policy=Policy(16, 10**9, 0)), entry(1)
-    sick(pipeline, bad)
-    publish(pipeline, [entry(0), bad])
-    pipeline.run_in_company(limit_s=40)
-    (letter,) = pipeline.books.dead
-    assert 2 <= letter.attempts <= 5
 
 
 def test_after_a_hand_off_what_comes_back_starts_nothing() -> None:
@@ -440,41 +405,6 @@ def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: Policy,
     assert len(pipeline.books.delivered) == 20 + 1_000 - count
 
 
-@pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("batch", [1, 1_000])
-def test_a_bus_that_refuses_everything_buries_a_callful_at_most(batch: int, ordered: bool) -> None:
-    """Whether the stream is busy or quiet, one conversation or many: without a success no more than ten are blamed."""
-    pipeline = rig(ordered=ordered)
-    warm(pipeline)
-    pipeline.bus.judge = lambda _: refused("ValidationException")
-    calls, number, start = len(pipeline.bus.calls), 0, pipeline.world.now
-    while pipeline.world.now < start + 120:
-        if not pipeline.router.backlog:
-            publish(pipeline, [entry(number + n, key="c") for n in range(batch)])
-            number += batch
-        pipeline.run_once()
-    assert len(pipeline.books.dead) <= 10
-    assert len(pipeline.bus.calls) - calls <= 2 * 120 + 40
-
-
-@pytest.mark.parametrize(("count", "outage_s"), [(1, 3_000), (50, 45), (1_000, 45)])
-def test_an_internal_failure_of_everything_buries_nothing_however_long(count: int, outage_s: float) -> None:
-    """Entries that fail while no other is accepted spend no budget."""
-    pipeline = rig()
-    warm(pipeline)
-    until = pipeline.world.now + outage_s
-
-    def judge(call: Sequence[Entry]) -> Answer:
-        down = pipeline.world.now < until
-        return pipeline.bus.answer(call, ["InternalFailure" if down else ""] * len(call))
-
-    pipeline.bus.judge = judge
-    publish(pipeline, [entry(n) for n in range(count)])
-    pipeline.drain(limit_s=outage_s + 60)
-    assert not pipeline.books.dead
-    assert len(pipeline.books.delivered) == 20 + count
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> None:
     """Some calls that were on the wire are accepted after others were refused: that proves nothing against those."""
@@ -493,32 +423,6 @@ def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> N
     pipeline.run_for(120)
     assert len(pipeline.books.dead) <= 10
     assert len(pipeline.books.delivered) > 20
-
-
-def test_everybodys_trouble_begins_the_budget_anew() -> None:
-    """Three minutes among others of which a fifth fail are no word about an entry; half a minute among well ones is."""
-    pipeline, bad = rig(), entry(0)
-    numbers = itertools.count(1)
-    ill = True
-
-    def judge(call: Sequence[Entry]) -> Answer:
-        fails = [it is bad or (ill and it.event.record.sequence_number % 5 == 0) for it in call]
-        return pipeline.bus.answer(call, ["InternalFailure" if failing else "" for failing in fails])
-
-    def live(seconds: int) -> None:
-        for _ in range(seconds):
-            publish(pipeline, [entry(next(numbers)) for _ in range(10)])
-            pipeline.run_for(1)
-
-    pipeline.bus.judge = judge
-    publish(pipeline, [bad])
-    live(180)
-    assert not pipeline.books.dead
-    ill = False
-    live(25)
-    assert not pipeline.books.dead
-    live(120)
-    assert [letter.entry for letter in pipeline.books.dead] == [bad]
 
 
 def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:

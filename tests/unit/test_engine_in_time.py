@@ -174,15 +174,6 @@ def test_eight_per_cent_of_sick_entries_are_buried() -> None:
     assert_buried(pipeline, sick, after - sick)
 
 
-def test_one_sick_entry_on_a_stream_of_an_event_in_twenty_seconds_is_buried() -> None:
-    """One other that was sent after its first failure is enough to compare with."""
-    pipeline = rig()
-    fail_the_sick(pipeline)
-    number = live(pipeline, WITHIN_S, 0.05, sick=lambda n: n == 0)
-    pipeline.run_for(1)
-    assert_buried(pipeline, 1, number - 1)
-
-
 def test_a_call_of_only_sick_entries_counts_neither_for_nor_against_the_breaker() -> None:
     """Their tries alone, however many, open nothing; and nothing that comes after is paced as a probe."""
     pipeline = rig()

@@ -155,16 +155,6 @@ def test_three_broken_connections_of_one_round_hold_nobody() -> None:
     assert len(pipeline.books.delivered) == 160
 
 
-def test_a_bounded_rate_delays_events_and_loses_none() -> None:
-    """The pipeline as a whole keeps to STREAM_ROUTER_MAX_SHARD_RATE: 500 events at 50 a second take ten seconds."""
-    pipeline = rig(policy=Policy(16, 10**9, 4, max_rate=50.0))
-    start = pipeline.world.now
-    pipeline.router.publisher.take([entry(n) for n in range(500)])
-    pipeline.drain()
-    assert 9 <= pipeline.world.now - start <= 11
-    assert len(pipeline.books.delivered) == 500
-
-
 def test_calls_in_flight_find_their_own_number() -> None:
     """With a bus at 100 ms and a backlog the calls in flight grow to the bound, and throttling makes them fewer."""
     pipeline = rig(policy=Policy(128, 10**9, 4), latency_s=lambda: 0.1)

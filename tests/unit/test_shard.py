@@ -17,7 +17,7 @@ from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
 from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
 from stream_router.model import Entry
-from tests.fakes import NO_ANSWER, refused
+from tests.fakes import refused
 from tests.lives import START, Life
 
 
@@ -159,15 +159,6 @@ def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path:
     life.hear("leaseLost")
     assert len(life.rig.bus.calls) == calls
     assert life.tries == tries
-
-
-def test_told_to_leave_a_full_shard_answers_at_once(tmp_path: Path) -> None:
-    """It answers the callback that it is in, although the window is full."""
-    life = Life(tmp_path, judge=lambda _: NO_ANSWER)
-    start = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > start + 100 else None
-    life.process(*range(10_000))
-    assert 100 < life.rig.world.now - start < 102
 
 
 def told_to_leave_after_100(folder: Path) -> Life:

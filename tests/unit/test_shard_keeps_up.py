@@ -7,10 +7,9 @@ import pytest
 
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.window import READY_MAX, SLICE_RECORDS
+from stream_router.consumer.child.window import READY_MAX
 from stream_router.model import DeadLetterShare
-from tests.fakes import NO_ANSWER
-from tests.lives import START, KilledError, Life
+from tests.lives import START, Life
 
 MANY = 5 * READY_MAX
 
@@ -27,14 +26,6 @@ def fail(life: Life, sick: Iterable[int]) -> None:
     bus.judge = lambda call: bus.answer(
         call, ["InternalFailure" if one.event.record.sequence_number in numbers else "" for one in call]
     )
-
-
-def test_while_the_bus_stalls_no_more_is_opened_than_the_bound(tmp_path: Path) -> None:
-    """Of a long batch a slice more than the bound is taken up, besides what is on the wire: the rest stays closed."""
-    life = Life(tmp_path, judge=lambda _: NO_ANSWER, dies_after_s=300.0)
-    with pytest.raises(KilledError):
-        life.process(*range(MANY))
-    assert READY_MAX < life.rig.router.backlog <= READY_MAX + 2 * SLICE_RECORDS
 
 
 BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
@@ -111,15 +102,6 @@ def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
         life.process(number)
         life.live(1)
     assert life.buried == [100]
-
-
-def test_careful_mode_checkpoints_within_a_batch(tmp_path: Path) -> None:
-    """At a low rate a batch takes minutes, one event at a time: a death in it brings back what an interval holds."""
-    life = careful(tmp_path, rate=1.0)
-    began = life.rig.world.now
-    life.process(*range(100, 130))
-    assert life.rig.world.now - began > 25
-    assert len(life.taken) >= 25 / 5, "every five seconds"
 
 
 def test_what_no_dead_child_had_taken_needs_no_care(tmp_path: Path) -> None:
