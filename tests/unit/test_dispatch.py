@@ -113,6 +113,20 @@ def test_systemic_codes_of_entries_never_reach_the_dead_letters(code: str) -> No
     assert len(pipeline.bus.accepted) == 20
 
 
+def test_an_entry_that_is_throttled_among_healthy_ones_waits() -> None:
+    """For ten minutes, while others are accepted: it is the destination's trouble, and delivered in the end."""
+    pipeline, bad = rig(), entry(0)
+    sick(pipeline, bad, code="ThrottlingException")
+    publish(pipeline, [bad])
+    for number in range(1, 61):
+        publish(pipeline, [entry(number)])
+        pipeline.run_for(10)
+    assert not pipeline.books.dead
+    pipeline.bus.judge = pipeline.bus.accept
+    pipeline.drain(limit_s=10)
+    assert len(pipeline.books.delivered) == 61
+
+
 OUTAGES = {
     "throttling": refused("ThrottlingException"),
     "500": refused("InternalException", 500),
