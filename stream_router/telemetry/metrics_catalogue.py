@@ -1,7 +1,7 @@
 """The catalogue: every number that the programs tell of themselves, once, with its meaning.
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. Who fills a number in: of a
-child `consumer/child/snapshot.py` and `vitals.py`, of the supervisor `consumer/supervisor/admin/status.py`, of the
+child `consumer/child/snapshot.py` and `vitals.py`, of the supervisor `consumer/supervisor/status.py`, of the
 receiver `receiver/stats.py` and `receiver/status.py`.
 """
 

@@ -45,11 +45,16 @@ def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, foun
 
 def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -> None:
     """JSON for CBOR is for emulators alone; the overlay repeats nothing, and no `jvm.` line reaches the daemon."""
+    configured.jvm_options = "-Xmx1g '-Dname=two words'"
     local, aws = (properties.render(configured, found, "w") for found in (LOCAL, AWS))
     assert local.properties["kinesisEndpoint"] == local.properties["dynamoDBEndpoint"] == LOCAL.kinesis
     assert not {"kinesisEndpoint", "dynamoDBEndpoint"} & aws.properties.keys()
     assert "-Daws.cborEnabled=false" in local.jvm_options
     assert not any("cbor" in option for option in aws.jvm_options)
+    assert "-Dfile.encoding=UTF-8" in aws.jvm_options, "under LANG=C the daemon would damage what is not ASCII"
+    assert aws.jvm_options[-2:] == ["-Xmx1g", "-Dname=two words"], "of two -Xmx Java takes the last"
+    vpc = Endpoints("https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com", "")
+    assert (LOCAL.is_local, AWS.is_local, vpc.is_local) == (True, False, False)
     assert not any(key.startswith("jvm.") for key in {**local.properties, **aws.properties})
     overlay, base = (
         properties.parse(properties.shipped(f"{name}.properties").read_text()) for name in ("local", "consumer")
@@ -110,31 +115,6 @@ def test_a_file_that_cannot_be_meant_is_refused(
     settings = configured if text is None else own(configured, tmp_path, f"{text}\n")
     with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_PROPERTIES: .*{says}"):
         _ = properties.render(settings, AWS, "w").grace_s
-
-
-def test_the_pipes_are_utf8_and_the_operators_options_come_last(configured: Consumer) -> None:
-    """Under LANG=C the daemon would damage what is not ASCII; of two -Xmx, Java takes the last."""
-    configured.jvm_options = "-Xmx1g '-Dname=two words'"
-    options = properties.render(configured, AWS, "w").jvm_options
-    assert "-Dfile.encoding=UTF-8" in options
-    assert options[-2:] == ["-Xmx1g", "-Dname=two words"]
-    assert any(option.startswith("-Xmx") for option in options[:-2])
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.0.0.1:4566", True),
-        ("http://localhost:4566", True),
-        ("http://[::1]:4566", True),
-        ("https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com", False),
-        ("http://10.0.0.7:4566", False),
-        ("", False),
-    ],
-)
-def test_only_a_loopback_kinesis_is_an_emulator(url: str, local: bool) -> None:
-    """A VPC endpoint or another host's address does not switch to the local file."""
-    assert Endpoints(url, "").is_local is local
 
 
 def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
