@@ -133,6 +133,8 @@ def read_again(workers: Workers, beat: Beat, name: str, within_s: float) -> tupl
     shards = workers.owned_by(name)
     killed = time.monotonic()
     workers.kill(name)
+    time.sleep(1.0)
+    workers.world.drain(workers.world.target)  # what came out before is no sign of life
     return len(shards), beat.until_all(shards, killed + 1.0, within_s) + 1
 
 
