@@ -57,7 +57,7 @@ class Merger:
         self._kept: set[Path] = set()
 
     def merge(self) -> Merged:
-        """What every child has said by now. A file that is no snapshot is passed over."""
+        """What every child has said by now. A file that is no snapshot tells nothing."""
         shards: dict[str, Shard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
