@@ -110,8 +110,10 @@ NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stand
 MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
 """Also where S3's HEAD, whose answer has no body, or a proxy says so."""
 
-No = Mapping[str, tuple[str, str]]
-"""Problem and cure by AWS's error code: the refusals that are a definite no."""
+Told = tuple[str, str]
+"""Problem and cure."""
+No = Mapping[str, Told]
+"""By AWS's error code: the refusals that are a definite no, besides that there is no such thing."""
 NOTHING: No = {}
 
 
@@ -120,20 +122,26 @@ def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {code: (f"{problem} ({code})", cure(code)) for code in codes}
 
 
-def ask(code: str, setting: str, what: str, call: Callable[[], Any], no: No = NOTHING) -> tuple[Finding | None, Any]:
-    """The call's answer; or what its refusal means for the check `code`, which looks at `what`."""
+def ask(
+    code: str, setting: str, what: str, call: Callable[[], Any], gone: Told | None = None, no: No = NOTHING
+) -> tuple[Finding | None, Any]:
+    """The call's answer; or what its refusal means for the check `code`, which looks at `what`; `gone` if it is."""
     try:
         return None, call()
     except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over, in a proxy's page say
-        return of_error(code, setting, what, error, no), None
+        return of_error(code, setting, what, error, gone, no), None
 
 
-def of_error(code: str, setting: str, what: str, error: Exception, no: No = NOTHING) -> Finding:
+def of_error(
+    code: str, setting: str, what: str, error: Exception, gone: Told | None = None, no: No = NOTHING
+) -> Finding:
     """What it means for a check that a call raised this."""
     if isinstance(error, SettingsError):
         return of_line(code, str(error).splitlines()[0])
     if isinstance(error, ClientError):
         said_code = code_of(error)
+        if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body that could say more
+            return wrong(code, setting, *gone)
         if said_code in no:
             return wrong(code, setting, *no[said_code])
         if said_code in MAY_NOT_ASK:
@@ -191,7 +199,7 @@ def stream(session: Session, name: str) -> Finding:
     no, told = ask(
         *("SR101", STREAM, "the stream"),
         lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],
-        dict.fromkeys(ABSENT, missing),
+        missing,
     )
     if no:
         return no
@@ -202,7 +210,6 @@ def stream(session: Session, name: str) -> Finding:
 
 _NO_PUT = {
     **dict.fromkeys(MAY_NOT_ASK, ("these credentials may not put records there", "grant kinesis:PutRecords")),
-    **dict.fromkeys(ABSENT, ("there is no such stream in this region", "make it with `stream-router setup`")),
     **refused("its key cannot be used", UNUSABLE_KEY),
 }
 
@@ -223,7 +230,8 @@ def stream_writable(session: Session, name: str) -> Finding:
             if code_of(error) != "DryRunOperationException":  # which says that it would have worked
                 raise
 
-    no, _ = ask("SR102", STREAM, "PutRecords", try_it, _NO_PUT)
+    gone = ("there is no such stream in this region", "make it with `stream-router setup`")
+    no, _ = ask("SR102", STREAM, "PutRecords", try_it, gone, _NO_PUT)
     return no or ok("SR102", "PutRecords would work")
 
 
@@ -238,7 +246,7 @@ def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
     no, answer = ask(
         *("SR103", QUEUE, "the dead-letter queue"),
         lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
-        dict.fromkeys(ABSENT, missing),
+        missing,
     )
     if no:
         return no
@@ -253,8 +261,7 @@ def offload_bucket(session: Session, name: str) -> Finding:
     """SR104: the bucket of claim checks is there, in our region: boto3 follows S3 to another, the uploads do not."""
     s3 = endpoints.client(session, "s3", ONCE)
     missing = ("there is no such bucket", "make it, name another, or unset it")
-    absent = dict.fromkeys({*ABSENT, "NotFound", "404"}, missing)
-    no, answer = ask("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), absent)
+    no, answer = ask("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), missing)
     if no:
         return no
     region = answer.get("BucketRegion")
@@ -274,7 +281,7 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
     no, answer = ask(
         *("SR105", APPLICATION, "the lease table"),
         lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT)["Items"],
-        dict.fromkeys(ABSENT, ("there is none yet", "")),
+        ("there is none yet", ""),
     )
     if no and no.verdict is Verdict.WRONG:
         return ok("SR105", "there is no lease table yet")

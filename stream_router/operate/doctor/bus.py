@@ -21,7 +21,7 @@ from stream_router.checks import (
     wrong,
 )
 from stream_router.consumer.target_proof import No, Question, Yes
-from stream_router.errors import ABSENT, SettingsError
+from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
 from stream_router.operate.resources import SetupError, held
@@ -80,7 +80,7 @@ def _key(world: World) -> Finding:
     key = has.get("KmsKeyIdentifier") or has.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
     if not key:
         return ok("SR121", "AWS's own key")
-    gone = dict.fromkeys(ABSENT, ("its key is gone", "give the bus another key"))
+    gone = ("its key is gone", "give the bus another key")
     no, answer = ask("SR121", BUS, "the bus's key", lambda: world.client("kms").describe_key(KeyId=key), gone)
     if no:
         return no
@@ -106,7 +106,7 @@ def _targets(world: World) -> Iterator[Finding]:
             yield wrong("SR143", UNDELIVERED, says, SETUP)
             continue
         name = queue.rsplit(":", 1)[-1]
-        gone = dict.fromkeys(ABSENT, (f"queue {name} is not there: what the target refuses is lost", SETUP))
+        gone = (f"queue {name} is not there: what the target refuses is lost", SETUP)
         no, count = ask("SR143", UNDELIVERED, f"queue {name}", partial(_held, world, queue), gone)
         yield no or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
         if count:

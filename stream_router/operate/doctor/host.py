@@ -260,7 +260,7 @@ def _account(world: World) -> Iterator[Finding]:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield of_error(*what, error, _UNKNOWN)
+        yield of_error(*what, error, no=_UNKNOWN)
     except (BotoCoreError, SettingsError) as error:  # an endpoint that is no URL, a CA bundle that cannot be read
         yield of_error(*what, error)
         if isinstance(error, SettingsError):

@@ -95,8 +95,7 @@ def _look(world: World) -> tuple[Finding | None, Any]:
         is_known = error.code in ABSENT | MAY_NOT_ASK
         return (warn if is_known else unknown)("SR160", APPLICATION, says, cure or LATER), None
     except (ClientError, BotoCoreError) as error:
-        gone = dict.fromkeys(ABSENT, ("there is no such stream", "see SR101"))
-        return of_error("SR160", STREAM, "its shards", error, gone), None
+        return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
 
 
 def _owners(world: World, first: Look) -> Finding:
@@ -131,7 +130,7 @@ def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
     silent: Finding | None = None
     for shard, checkpoint in list(checkpoints.items())[:SHARDS_READ]:
         behind = functools.partial(_behind_s, world, shard, checkpoint)
-        no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _NO_SHARD)
+        no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
         if no and no.verdict is not Verdict.WRONG:
             silent = no
         elif behind_s is not None:
@@ -150,7 +149,7 @@ def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
     return silent or ok("SR115", says)
 
 
-_NO_SHARD = dict.fromkeys((*ABSENT, "InvalidArgumentException"), ("it is gone", ""))
+_GONE = ("it is gone", "")
 """Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
 
 
