@@ -188,10 +188,8 @@ def _operate(home: Home) -> Values:
     kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
-        "any_of_classic_bus": ANY * classic,
         "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
         "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
-        "rules_of_bus": [home.rule(bus, "*")] * (classic and has_rule),
         "bucket": _buckets(consumer, home),
         "target_queue": _target(load(Setup), home)["target_queue"] if has_rule else [],
         **_kept(kept, home),
