@@ -91,6 +91,10 @@ CHILD = {
         "            if records and not self.leave_by:\n",
         "            if records:\n",
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+        (
+            "            if self.leave_by:\n                # The batch",
+            "            if False:\n                # The batch",
+        ),
     ),
     "a killer is never named": Mutant(
         "consumer/child/crash_guard.py",
