@@ -87,7 +87,7 @@ class Accounts:
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
         """A message came to the dead-letter queue. The demo's events are small: none is a part of a letter."""
-        one = reader.of_content(letter)
+        one = reader.read(letter)
         raw = reader.original(one)
         with self._lock:
             key = raw if raw in self.injected else one.origin.event_id

@@ -124,7 +124,7 @@ def test_a_queue_that_is_gone_is_one_line(fake_aws: FakeAwsProcess) -> None:
 def test_letters_of_every_form_go_back_as_they_stood(fake_aws: FakeAwsProcess) -> None:
     """Each line byte for byte on the stream, under its id, said to be put back once; the queue is empty after it."""
     made = Letters(fake_aws).put(60, ("base64", "s3", "minimal", "entry"))
-    letters = {body["origin"]["eventId"]: reader.of_content(body) for body in dlq.left(fake_aws)}
+    letters = {body["origin"]["eventId"]: reader.read(body) for body in dlq.left(fake_aws)}
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "selected 60" in done.stdout

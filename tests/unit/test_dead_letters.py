@@ -108,12 +108,12 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     bury(pipeline, made)
     pipeline.drain(limit_s=60)
     bodies = sorted(pipeline.queue.bodies, key=lambda body: str(body["part"]))
-    parts = [reader.of_content(body).part for body in bodies]
+    parts = [reader.read(body).part for body in bodies]
     assert [(part.n, part.of) for part in parts if part] == [(n, 4) for n in range(1, 5)]
     assert unsettled == [1] * 4
     assert pipeline.books.dead == made
     assert not one.event.record.unsettled
-    whole = reader.join(map(reader.of_content, bodies))
+    whole = reader.join(map(reader.read, bodies))
     assert whole
     assert reader.original(whole) == one.event.raw
 

@@ -117,17 +117,15 @@ class Letter(_Json):
         return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
 
 
-def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Letter:
-    """The letter that a message holds; `attributes` are the message's. Raises UnreadableLetterError."""
+def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | None = None) -> Letter:
+    """The letter that a message holds, parsed or not; `attributes` are the message's.
+
+    Raises UnreadableLetterError.
+    """
     try:
-        content = orjson.loads(body)
+        content = body if isinstance(body, dict) else orjson.loads(body)
     except orjson.JSONDecodeError:
         raise UnreadableLetterError("the message is no JSON") from None
-    return of_content(content, attributes)
-
-
-def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Letter:
-    """The same, of a body that is parsed already."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise _no_letter_of_ours(content)
     try:
