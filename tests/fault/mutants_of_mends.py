@@ -52,7 +52,7 @@ PIPELINE = {
         "pipeline/delivery/blame.py",
         "begin = math.ceil(max(moment, now - MINUTE_S))",
         "begin = int(now - MINUTE_S)",
-        ("tests/unit/test_engine_in_time.py",),
+        ("tests/unit/test_dispatch.py",),
     ),
 }
 
