@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.harness import compare, results
 
 FOLDER = Path(__file__).parent
-QUICK = ("child", "sizes", "shards", "faults")
+QUICK = ("child", "sizes", "faults")
 """What `make bench-quick` runs: the questions that can be answered without the JVM and without a long load."""
 
 

@@ -17,7 +17,7 @@ EVENT_BYTES, PEAK = 600, 2
 """Of the sender's body; how much more than the mean there is at most."""
 
 RECEIVER_US, CHILD_US, JVM_US, READ_US = 48, 20, 24, 7_875
-"""CPU of one event (benchmarks/results: receiver-2-cpus.json, sizes.json), of one Kinesis record in the daemon
+"""CPU of one event (benchmarks/results: receiver_beside_go.json, sizes.json), of one Kinesis record in the daemon
 (docs/facts.md), and of one read of a shard in daemon and child, however few events it brings (worker.json)."""
 
 READS_PER_S, PUT_ENTRIES = 4, 10
