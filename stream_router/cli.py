@@ -257,7 +257,7 @@ def top(
     from stream_router.settings.operators import Top
     from stream_router.top import command
 
-    _end(command.run(_settings(Top), command.Wish(once, as_json, url or ())))
+    _end(command.run(_settings(Top), command.Options(once, as_json, url or ())))
 
 
 @app.command()
@@ -309,8 +309,8 @@ def find(
     from stream_router.operate import find as operate
     from stream_router.settings.operators import DeadLetters
 
-    wish = operate.Wish(ids or [], interaction, conversation, since, payload)
-    _end(operate.run(_settings(DeadLetters), wish))
+    options = operate.Options(ids or [], interaction, conversation, since, payload)
+    _end(operate.run(_settings(DeadLetters), options))
 
 
 EventType = Annotated[list[str] | None, Option("--event-type", help="Only of this event type; may be given again.")]
@@ -471,8 +471,10 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    wish = command.Wish(count, rate, preset, event_type, file, url)
-    _end(command.run(_settings(Receiver, aws_region="us-east-1"), wish))  # the region is of no matter: none need be set
+    options = command.Options(count, rate, preset, event_type, file, url)
+    _end(
+        command.run(_settings(Receiver, aws_region="us-east-1"), options)
+    )  # the region is of no matter: none need be set
 
 
 @app.command()
@@ -519,7 +521,7 @@ def demo(
     """
     from stream_router.local import demo as show
 
-    _end(show.run(show.Wish(events, rate, poison, chaos), as_json=as_json))
+    _end(show.run(show.Options(events, rate, poison, chaos), as_json=as_json))
 
 
 audit = typer.Typer(

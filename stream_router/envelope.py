@@ -232,7 +232,7 @@ HASH_SPACE = 1 << 128
 def open_record(record: Record) -> list[Event | DeadLetter]:
     """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
 
-    Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
+    Marks as many events of the record unsettled as it returns. A record that is one JSON document is one event
     (or an array of them). Else each document is that goes over several lines; else, where the record is a text, each
     non-empty line. Never raises for what it holds.
     """

@@ -201,7 +201,7 @@ class Rig:
     world: World
     bus: FakeBus
     queue: FakeQueue
-    books: FakeLedger
+    tally: FakeLedger
     router: Router
 
     def drain(self, limit_s: float = 3600.0) -> None:
@@ -247,7 +247,7 @@ def rig(
 ) -> Rig:
     """A router wired as `consumer/child/wiring.py` wires it, over fakes."""
     world = world or World(seed=seed)
-    bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
+    bus, queue, tally = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
     dice, make = world.random.random, transform or (lambda found: entry(found.line))
     writer = LetterWriter("stream", "shard-0", lambda: 1_764_000_000_000.0, ordered=ordered)
     router = Router(
@@ -256,7 +256,7 @@ def rig(
         Publisher(PutEventsCalls(bus.send, bus.read, limits, ordered=ordered), policy, world.clock, dice),
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
-        books,
+        tally,
         DeadLetterLimit(limit, world.clock),
     )
-    return Rig(world, bus, queue, books, router)
+    return Rig(world, bus, queue, tally, router)

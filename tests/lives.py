@@ -188,8 +188,8 @@ class Life:
 
     @property
     def buried(self) -> list[int]:
-        return [letter.event.record.sequence_number for letter in self.rig.books.dead]
+        return [letter.event.record.sequence_number for letter in self.rig.tally.dead]
 
     @property
     def delivered(self) -> list[int]:
-        return [one.event.record.sequence_number for one in self.rig.books.delivered]
+        return [one.event.record.sequence_number for one in self.rig.tally.delivered]

@@ -1,4 +1,4 @@
-"""The demo's books: every event that went in, what was said of it, where it came out. Kept by distinct event."""
+"""The demo's account: every event that went in, what was said of it, where it came out. Kept by distinct event."""
 
 import threading
 from collections import Counter

@@ -60,7 +60,7 @@ LEAST_CHAOS_S = 45.0
 AWAY_S = 10.0
 
 
-class Wish(NamedTuple):
+class Options(NamedTuple):
     """What the command line asks for; `rate` 0.0 is as fast as it is answered."""
 
     events: int
@@ -69,18 +69,18 @@ class Wish(NamedTuple):
     chaos: bool = False
 
 
-def run(wish: Wish, *, as_json: bool) -> int:
+def run(options: Options, *, as_json: bool) -> int:
     """The command. 0 if every event is accounted for as it should be, 1 if not, 130 when it was broken off."""
-    if wish.chaos:
-        wish = wish._replace(rate=wish.rate or CHAOS_RATE)
-        if wish.events / wish.rate < LEAST_CHAOS_S:
-            cure = f"give --events {round(LEAST_CHAOS_S * wish.rate)} or more, or a lower --rate"
+    if options.chaos:
+        options = options._replace(rate=options.rate or CHAOS_RATE)
+        if options.events / options.rate < LEAST_CHAOS_S:
+            cure = f"give --events {round(LEAST_CHAOS_S * options.rate)} or more, or a lower --rate"
             raise SettingsError(f"--chaos: its faults need {LEAST_CHAOS_S:.0f} s of traffic; {cure}")
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _break_off)
     with Programs() as programs:
         try:
-            result, complaints = Demo(programs, wish, console).run()
+            result, complaints = Demo(programs, options, console).run()
         except KeyboardInterrupt:
             console.print("broken off; everything that was started is being ended, which takes some seconds")
             return 130
@@ -105,9 +105,9 @@ def _break_off(*_: object) -> None:
 class Demo:
     """One run, from the start of the stack to the last arrival."""
 
-    def __init__(self, programs: Programs, wish: Wish, console: Console) -> None:
+    def __init__(self, programs: Programs, options: Options, console: Console) -> None:
         self._programs = programs
-        self._wish = wish
+        self._wish = options
         self._console = console
         self.accounts = Accounts()
         self._going = self._posting = True
@@ -118,11 +118,11 @@ class Demo:
     def run(self) -> tuple[dict[str, Any], list[str]]:
         """The result, and what is not as it should be. Raises ProgramError or SettingsError with one line."""
         self._start()
-        books, queues = self.accounts, self._stack
+        accounts, queues = self.accounts, self._stack
         work: list[Callable[[], None]] = [
             self._send,
-            *[lambda: self._empty(queues.target_url, books.take_event)] * TARGET_READERS,
-            lambda: self._empty(queues.dead_letters_url, books.take_letter),
+            *[lambda: self._empty(queues.target_url, accounts.take_event)] * TARGET_READERS,
+            lambda: self._empty(queues.dead_letters_url, accounts.take_letter),
         ]
         threads = [threading.Thread(target=self._guard, args=(one,), daemon=True) for one in work]
         for thread in threads:
@@ -228,13 +228,13 @@ class Demo:
 
     def _webhooks(self) -> Iterator[Webhook]:
         """The posts in order, the broken ones among them; the garbage goes on the stream in between."""
-        wish, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
+        options, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
-        poisoned = round(wish.events * wish.poison_percent / 100)
+        poisoned = round(options.events * options.poison_percent / 100)
         waiting: list[poison.Garbage] = []
-        for number in range(wish.events):
-            body, serial = make.body(number), number * poisoned // wish.events
-            if serial == (number + 1) * poisoned // wish.events:
+        for number in range(options.events):
+            body, serial = make.body(number), number * poisoned // options.events
+            if serial == (number + 1) * poisoned // options.events:
                 yield Webhook(f"demo-{number:08d}", body)
             elif serial % 2:
                 waiting.append(poison.garbage(serial // 2, body, rng))

@@ -1,1 +1,1 @@
-"""The operator's hands: what prepares AWS, and takes it away again."""
+"""The operator's commands: what prepares AWS, and takes it away again."""

@@ -48,7 +48,7 @@ CLOCKS_MS = 5_000
 """How far the clocks of Kinesis and of a consumer's host may be apart, where it is told which copy came before."""
 
 
-class Wish(NamedTuple):
+class Options(NamedTuple):
     """What the operator typed."""
 
     ids: Sequence[str]
@@ -58,18 +58,18 @@ class Wish(NamedTuple):
     payload: bool = False
 
 
-def run(settings: DeadLetters, wish: Wish) -> int:
+def run(settings: DeadLetters, options: Options) -> int:
     """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError, and UnforeseenError with 2.
 
     The command line's own answer to an unforeseen error is 1, which means "not received" here.
     """
     try:
         until_ms = int(now_ms())
-        span = Span(moment_ms(wish.since, "--since", until_ms), until_ms)
+        span = Span(moment_ms(options.since, "--since", until_ms), until_ms)
         check_span(*span)
-        search = Search(settings, Wanted(settings, wish), span)
+        search = Search(settings, Wanted(settings, options), span)
         search.look(Clients(settings.aws_region))
-        search.report(payload=wish.payload)
+        search.report(payload=options.payload)
     except SettingsError:
         raise
     except Exception as error:
@@ -85,12 +85,12 @@ class Wanted:
     `correlationId` too, which is the same in another form.
     """
 
-    def __init__(self, settings: DeadLetters, wish: Wish) -> None:
-        self.ids = [*dict.fromkeys(map(event_id_as_typed, wish.ids))]
-        self._name = wish.conversation or wish.interaction or ""
-        self._is_conversation = bool(wish.conversation)
-        self.text = f"{'conversation' if wish.conversation else 'interaction'} {self._name}"
-        if bool(wish.ids) + bool(wish.interaction) + bool(wish.conversation) != 1:
+    def __init__(self, settings: DeadLetters, options: Options) -> None:
+        self.ids = [*dict.fromkeys(map(event_id_as_typed, options.ids))]
+        self._name = options.conversation or options.interaction or ""
+        self._is_conversation = bool(options.conversation)
+        self.text = f"{'conversation' if options.conversation else 'interaction'} {self._name}"
+        if bool(options.ids) + bool(options.interaction) + bool(options.conversation) != 1:
             raise SettingsError("find: give event ids, or --interaction, or --conversation")
         for one in self.ids:
             if not _ID.fullmatch(one):

@@ -31,7 +31,7 @@ _AFTER = re.compile(r" after \d+ (?:ms|milliseconds)")
 """libcurl's own times, which would make each failure one of its kind."""
 
 
-class Wish(NamedTuple):
+class Options(NamedTuple):
     """What the command line asks for."""
 
     events: int
@@ -42,30 +42,30 @@ class Wish(NamedTuple):
     url: str | None
 
 
-def run(settings: Receiver, wish: Wish) -> int:
+def run(settings: Receiver, options: Options) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError.
 
     At the first SIGINT or SIGTERM nothing new is sent; at the second no answer is awaited.
     """
-    url = wish.url or own_url(settings)
+    url = options.url or own_url(settings)
     check_url(settings, url)
-    made = itertools.islice(bodies(wish.preset, wish.event_type, wish.file), wish.events)
+    made = itertools.islice(bodies(options.preset, options.event_type, options.file), options.events)
     tally, stops = Tally(), list[int]()
     poster = Poster(url, signer(settings), tally.take, GIVE_UP_S)
     begun_s = time.monotonic()
     webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, made))
     with heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
-        poster.run(webhooks, wish.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
+        poster.run(webhooks, options.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
     took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered
     several = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} a second" if poster.sent > 1 else ""
     lines = [f"{poster.sent} sent to {without_user(url)}{several}", *tally.answers()]
     if again := poster.sent_again:
         why = ", ".join(f"{count} after {kind}" for kind, count in again.most_common())
         lines.append(f"{again.total():>7} sent again, each with its delivery id: {why}")
-    lines += tally.latencies(wish.rate)
+    lines += tally.latencies(options.rate)
     if stops:
         more = f"; {open_ones} were sent and have no answer yet, so they may be stored" if open_ones else ""
-        lines.append(f"broken off: {wish.events - poster.sent} of {wish.events} were not sent{more}")
+        lines.append(f"broken off: {options.events - poster.sent} of {options.events} were not sent{more}")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     if stops:
         return BROKEN_OFF

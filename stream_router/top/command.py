@@ -34,7 +34,7 @@ STATUS = "stream-router.status"
 """The name of the schema without its version: later versions add, and what is gone shows as unknown."""
 
 
-class Wish(NamedTuple):
+class Options(NamedTuple):
     """What the command line asks for."""
 
     once: bool
@@ -42,20 +42,20 @@ class Wish(NamedTuple):
     urls: Sequence[str]
 
 
-def run(settings: Top, wish: Wish) -> int:
+def run(settings: Top, options: Options) -> int:
     """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
 
     Where standard output is no terminal it is shown once; standard error then says so where none of them answers.
     """
-    urls = wish.urls or settings.urls
+    urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
         raise SettingsError(f"--url: {bad[0][:80]!r} is no URL of an admin port; give http://HOST:PORT")
     console = Console()
-    if console.is_terminal and not (wish.once or wish.as_json):
+    if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))
         return 0
     found = asyncio.run(ask(urls, settings.token))
-    if wish.as_json:
+    if options.as_json:
         sys.stdout.write(_json(found) + "\n")
     else:
         console.print(screen(found, console))

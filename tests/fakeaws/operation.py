@@ -10,7 +10,7 @@ import orjson
 
 from tests.fakeaws.call import Call
 from tests.fakeaws.http import Request
-from tests.fakeaws.state.shop import Settings, Shop
+from tests.fakeaws.state.memory import Memory, Settings
 from tests.fakeaws.wire import Wire
 
 
@@ -20,8 +20,8 @@ class Operation(NamedTuple):
     name: str
     wire: Wire
     namespace: str
-    read: Callable[[Request, Shop, Settings, bool], Call]
-    accept: Callable[[Call, Shop, Settings], None]
+    read: Callable[[Request, Memory, Settings, bool], Call]
+    accept: Callable[[Call, Memory, Settings], None]
     answer: Callable[[Call], Any]
 
 

@@ -10,22 +10,22 @@ from tests.fakeaws.call import Call, Refusal
 from tests.fakeaws.http import Request
 from tests.fakeaws.operation import Operation, cbor_body, json_body
 from tests.fakeaws.queue import sqs
-from tests.fakeaws.state.shop import Settings, Shop
+from tests.fakeaws.state.memory import Memory, Settings
 from tests.fakeaws.stream import kinesis
 from tests.fakeaws.wire import Wire
 
 
-def _accept_classic(call: Call, shop: Shop, settings: Settings) -> None:
+def _accept_classic(call: Call, state: Memory, settings: Settings) -> None:
     delay_s = settings.get("bus_rules_delay_s")
     # What is taken away is gone at once, what is given back comes late: the worst that AWS may do.
-    rules = () if delay_s is None else (settings["bus_rules"], shop.rules_at_work(delay_s))
+    rules = () if delay_s is None else (settings["bus_rules"], state.rules_at_work(delay_s))
     events.accept_classic(call, settings, rules)
-    undelivered.play(call, shop.queues, settings, v2=False)
+    undelivered.play(call, state.queues, settings, v2=False)
 
 
-def _accept_v2(call: Call, shop: Shop, settings: Settings) -> None:
-    events_v2.accept(call, shop.seen)
-    undelivered.play(call, shop.queues, settings, v2=True)
+def _accept_v2(call: Call, state: Memory, settings: Settings) -> None:
+    events_v2.accept(call, state.seen)
+    undelivered.play(call, state.queues, settings, v2=True)
 
 
 def _describe(request: Request, name: str, settings: Settings, document: dict[str, Any]) -> Call:
@@ -61,7 +61,7 @@ BY_TARGET = {
         "PutEvents",
         Wire.JSON_1_1,
         _EVENTS,
-        lambda request, _shop, settings, _ids: events.read_classic(json_body(request), settings),
+        lambda request, _state, settings, _ids: events.read_classic(json_body(request), settings),
         _accept_classic,
         events.answer_put_events,
     ),
@@ -69,34 +69,34 @@ BY_TARGET = {
         "DescribeEventBus",
         Wire.JSON_1_1,
         _EVENTS,
-        lambda request, _shop, settings, _ids: _describe(
+        lambda request, _state, settings, _ids: _describe(
             request, str((document := json_body(request)).get("Name") or "default"), settings, document
         ),
-        lambda _call, _shop, _settings: None,
+        lambda _call, _state, _settings: None,
         _described_classic,
     ),
     "Kinesis_20131202.PutRecords": Operation(
         "PutRecords",
         Wire.JSON_1_1,
         _KINESIS,
-        lambda request, _shop, settings, ids: kinesis.read(json_body(request), settings, with_ids=ids),
-        lambda call, shop, _settings: shop.shards.accept(call),
+        lambda request, _state, settings, ids: kinesis.read(json_body(request), settings, with_ids=ids),
+        lambda call, state, _settings: state.shards.accept(call),
         kinesis.answer,
     ),
     "AmazonSQS.SendMessageBatch": Operation(
         "SendMessageBatch",
         Wire.JSON_1_0,
         _SQS,
-        lambda request, _shop, settings, _ids: sqs.read(json_body(request), settings),
-        lambda call, shop, _settings: sqs.accept(call, shop.queues),
+        lambda request, _state, settings, _ids: sqs.read(json_body(request), settings),
+        lambda call, state, _settings: sqs.accept(call, state.queues),
         sqs.answer,
     ),
     "GraniteServiceVersion20100801.PutMetricData": Operation(
         "PutMetricData",
         Wire.JSON_1_0,
         _CLOUDWATCH,
-        lambda request, _shop, _settings, _ids: cloudwatch.read(json_body(request), len(request.body)),
-        lambda _call, _shop, _settings: None,
+        lambda request, _state, _settings, _ids: cloudwatch.read(json_body(request), len(request.body)),
+        lambda _call, _state, _settings: None,
         lambda _call: {},
     ),
 }
@@ -107,7 +107,7 @@ BY_PATH = {
         "PutEventsV2",
         Wire.CBOR,
         _EVENTS_V2,
-        lambda request, _shop, settings, _ids: events_v2.read(cbor_body(request), settings),
+        lambda request, _state, settings, _ids: events_v2.read(cbor_body(request), settings),
         _accept_v2,
         events.answer_put_events,
     ),
@@ -115,18 +115,18 @@ BY_PATH = {
         "DescribeEventBusV2",
         Wire.CBOR,
         _EVENTS_V2,
-        lambda request, _shop, settings, _ids: _describe(
+        lambda request, _state, settings, _ids: _describe(
             request, str((document := cbor_body(request)).get("EventBusArn") or ""), settings, document
         ),
-        lambda _call, _shop, _settings: None,
+        lambda _call, _state, _settings: None,
         _described_v2,
     ),
     "/service/GraniteServiceVersion20100801/operation/PutMetricData": Operation(
         "PutMetricData",
         Wire.CBOR,
         _CLOUDWATCH,
-        lambda request, _shop, _settings, _ids: cloudwatch.read(cbor_body(request), len(request.body)),
-        lambda _call, _shop, _settings: None,
+        lambda request, _state, _settings, _ids: cloudwatch.read(cbor_body(request), len(request.body)),
+        lambda _call, _state, _settings: None,
         lambda _call: None,
     ),
 }
@@ -136,8 +136,8 @@ PUT_OBJECT = Operation(
     "PutObject",
     Wire.S3,
     "",
-    lambda request, shop, settings, _ids: shop.objects.read(request, settings),
-    lambda call, shop, _settings: shop.objects.accept(call),
+    lambda request, state, settings, _ids: state.objects.read(request, settings),
+    lambda call, state, _settings: state.objects.accept(call),
     lambda _call: None,
 )
 

@@ -8,7 +8,7 @@ from tests.fakeaws.http import Reply, Request
 
 
 class Objects:
-    """The stored objects, in memory."""
+    """The stored objects, in state."""
 
     def __init__(self) -> None:
         self._stored: dict[str, bytes] = {}

@@ -13,7 +13,7 @@ from tests.fakeaws.ledger import Ledger
 from tests.fakeaws.operation import Operation
 from tests.fakeaws.plan import FaultRule, Plan, PlanError
 from tests.fakeaws.queue import queue_operations
-from tests.fakeaws.state.shop import Shop
+from tests.fakeaws.state.memory import Memory
 from tests.fakeaws.stream import stream_operations
 
 _AUTHORIZATION = re.compile(
@@ -43,32 +43,32 @@ class FakeAws:
         self.plan = plan
         self._seed = seed
         self._delay_s = delay_s
-        self._shop = Shop()
-        self._shop.apply(plan.settings)
+        self._state = Memory()
+        self._state.apply(plan.settings)
 
     def set_plan(self, document: dict[str, Any]) -> None:
         """Replace the plan; its clock starts now. Raises PlanError and keeps the old one where it is wrong."""
         self.plan = Plan(document, self._seed)
-        self._shop.apply(self.plan.settings)
+        self._state.apply(self.plan.settings)
 
     def reset(self) -> None:
         """Forget the plan, the counters, the tokens and the objects; the ledger's lines stay."""
         self.set_plan({})
-        self._shop.clear()
+        self._state.clear()
         self.ledger.clear()
 
     def queues(self, *, show_all: bool) -> dict[str, Any]:
         """What the queues hold; with `show_all` every message that somebody held is visible again first."""
         if show_all:
-            self._shop.queues.show_all()
-        return self._shop.queues.dump()
+            self._state.queues.show_all()
+        return self._state.queues.dump()
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
         operation = operations.of(request)
         if operation is None:
             if request.method in ("GET", "DELETE"):
-                return self._shop.objects.answer(request)
+                return self._state.objects.answer(request)
             unknown = Refusal("UnknownOperationException", "The fake AWS does not speak this operation.")
             return wire.refused(wire.Wire.JSON_1_0, unknown, "")
         call = self._read(operation, request)
@@ -81,7 +81,7 @@ class FakeAws:
 
     def _read(self, operation: Operation, request: Request) -> Call:
         try:
-            call = operation.read(request, self._shop, self.plan.settings, self.ledger.writes)
+            call = operation.read(request, self._state, self.plan.settings, self.ledger.writes)
         except (ValueError, AttributeError, TypeError):
             return Call([], Refusal("SerializationException", "The request's body cannot be read."))
         return call._replace(refusal=_unsigned(request) or call.refusal)
@@ -111,7 +111,7 @@ class FakeAws:
                 code = str(rule.parameters.get("code", "InternalFailure"))
                 text = str(rule.parameters.get("message", "Injected by the plan."))
                 item.refuse(code, text, sender_fault=rule.fault == "sender_fault")
-        operation.accept(call, self._shop, self.plan.settings)
+        operation.accept(call, self._state, self.plan.settings)
         for item, rule in struck:
             if rule.fault == "wrong_md5" and item.verdict == ACCEPTED:
                 item.result["MD5OfMessageBody"] = "0" * 32

@@ -211,7 +211,7 @@ def _drained(fake_aws: FakeAwsProcess, sender: Sender) -> dict[str, int]:
     return found
 
 
-def _result(watch: Watch, sender: Sender, books: dict[str, int], warm_up: float, took_s: float) -> dict[str, Any]:
+def _result(watch: Watch, sender: Sender, tally: dict[str, int], warm_up: float, took_s: float) -> dict[str, Any]:
     latencies = np.array(sender.latencies_s) * 1000
     restarted = {role: len([1 for known, _ in watch.samples if known == role]) for role in ROLES}
     return {
@@ -219,7 +219,7 @@ def _result(watch: Watch, sender: Sender, books: dict[str, int], warm_up: float,
         "minutes": round(took_s / 60, 1),
         "warmUpMinutes": warm_up,
         "eventsPerSecond": round(len(sender.acked) / took_s, 1),
-        "account": books,
+        "account": tally,
         "statuses": {str(status): count for status, count in sorted(sender.statuses.items())},
         "answerMs": {name: round(float(np.percentile(latencies, p)), 1) for name, p in (("p50", 50), ("p99", 99))},
         "processes": restarted,

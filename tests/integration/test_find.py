@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.event_world import FAULTS, SHARDS, STREAM, EventWorld, told
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fates import FAULTS, SHARDS, STREAM, Fates, told
 
 DEAD = "in the dead-letter queue"
 UNDELIVERED = "accepted by EventBridge, and undelivered at the rule's target"
@@ -19,10 +19,10 @@ LETTER_GONE = "past the checkpoint, and its dead letter is gone"
 UNKNOWN = "cannot be judged"
 
 
-def lived(folder: Path, count: int, delivered: int = 0) -> Iterator[Fates]:
+def lived(folder: Path, count: int, delivered: int = 0) -> Iterator[EventWorld]:
     """A world in which events of every fate have lived: `count` of each, and `delivered` times so many beside them."""
     with FakeAwsProcess(folder / "ledger", None, 3) as fake_aws:
-        world = Fates(fake_aws, folder, count)
+        world = EventWorld(fake_aws, folder, count)
         world.plan(rules=FAULTS)
         world.start()
         world.put("delivered", "malformed", "unroutable", "refused", "dropped", "gone", *["delivered"] * delivered)
@@ -40,11 +40,11 @@ def lived(folder: Path, count: int, delivered: int = 0) -> Iterator[Fates]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fates]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventWorld]:
     yield from lived(tmp_path_factory.mktemp("fates"), 100)
 
 
-def assert_found_right(world: Fates, each: int = 1_000) -> None:
+def assert_found_right(world: EventWorld, each: int = 1_000) -> None:
     """`find` of so many events of each fate says what the ledger says, and never more."""
     never = [f"{10**9 + n:032x}" for n in range(min(each, world.count))]
     asked = [identity for ids in world.ids.values() for identity in ids[-each:]]
@@ -70,12 +70,12 @@ def assert_found_right(world: Fates, each: int = 1_000) -> None:
         assert says[identity].endswith("not received since then, unless a receiver's spill still has it")
 
 
-def test_find_is_right_for_every_fate(world: Fates) -> None:
+def test_find_is_right_for_every_fate(world: EventWorld) -> None:
     """100 events of each fate, over records of several events, under faults."""
     assert_found_right(world)
 
 
-def test_find_by_conversation_and_interaction(world: Fates) -> None:
+def test_find_by_conversation_and_interaction(world: EventWorld) -> None:
     """All events of a conversation; an interaction by its own name, its correlationId by the event's."""
     answer = world.run("find", "--conversation", "waiting-conv", "--since", "1h")
     assert answer.returncode == 0
@@ -91,7 +91,7 @@ def test_find_by_conversation_and_interaction(world: Fates) -> None:
     assert "conversation nobody's: not in the stream since" in nobody.stdout
 
 
-def test_a_dead_letter_is_said_with_its_place_and_why(world: Fates) -> None:
+def test_a_dead_letter_is_said_with_its_place_and_why(world: EventWorld) -> None:
     """The queue says why it died, the stream where it stands."""
     one = world.ids["refused"][0]
     answer = world.run("find", one, "--since", "1h")
@@ -100,7 +100,7 @@ def test_a_dead_letter_is_said_with_its_place_and_why(world: Fates) -> None:
     assert "checkpoint  past it" in answer.stdout
 
 
-def test_looking_gives_every_message_back(world: Fates) -> None:
+def test_looking_gives_every_message_back(world: EventWorld) -> None:
     """The queues hold as much after as before, and nothing of it stays hidden."""
     before = {name: len(messages) for name, messages in world.fake_aws.queues().items()}
     world.run("find", world.ids["malformed"][0])
@@ -122,7 +122,7 @@ def test_looking_gives_every_message_back(world: Fates) -> None:
     ],
 )
 def test_what_cannot_be_read_cannot_be_judged(
-    world: Fates, words: tuple[str, ...], settings: dict[str, str], says: str
+    world: EventWorld, words: tuple[str, ...], settings: dict[str, str], says: str
 ) -> None:
     """2, with the reason and the cure, where stream, leases or queue cannot be read: never a guess."""
     world.plan(missing=["missing"])
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_cannot_be_judged(
     world.plan()
 
 
-def test_a_checkpoint_that_is_a_word_tells_nothing(world: Fates) -> None:
+def test_a_checkpoint_that_is_a_word_tells_nothing(world: EventWorld) -> None:
     """A consumer that began at LATEST has passed something over, but its row does not say what."""
     before = world.leases()
     for shard in SHARDS:
@@ -145,7 +145,7 @@ def test_a_checkpoint_that_is_a_word_tells_nothing(world: Fates) -> None:
     assert world.run("find", world.ids["delivered"][0], "--since", "1h").returncode == 0
 
 
-def test_a_dead_letter_that_mapping_refused_is_found_by_its_names(world: Fates) -> None:
+def test_a_dead_letter_that_mapping_refused_is_found_by_its_names(world: EventWorld) -> None:
     """It was answered 202, and is not "not received": what it would be known by stands in what was sent."""
     one = world.ids["malformed"][3]
     answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
@@ -154,7 +154,7 @@ def test_a_dead_letter_that_mapping_refused_is_found_by_its_names(world: Fates) 
     assert (answer.returncode, told(answer.stdout)) == (0, dict.fromkeys(world.ids["malformed"], DEAD))
 
 
-def test_what_a_replay_put_back_is_told_and_its_place_is_the_newest(world: Fates) -> None:
+def test_what_a_replay_put_back_is_told_and_its_place_is_the_newest(world: EventWorld) -> None:
     """The event has two places then; the verdict is the later one's, before and after the consumer has read it."""
     one = world.ids["delivered"][1]
     assert world.run("replay", "--since", "1h", "--id", one).returncode == 0

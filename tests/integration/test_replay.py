@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from tests.dead_letters import TYPES
+from tests.event_world import APPLICATION, EventWorld
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fates import APPLICATION, Fates
 
 HOUR = ("--since", "150m", "--until", "60m")
 
 
-def lived(folder: Path, count: int) -> Iterator[Fates]:
+def lived(folder: Path, count: int) -> Iterator[EventWorld]:
     """Three hours of a stream: the middle one went out by a wrong mapping. All of it is settled."""
     with FakeAwsProcess(folder / "ledger", None, 3, "--payloads") as fake_aws:
-        world = Fates(fake_aws, folder, count)
+        world = EventWorld(fake_aws, folder, count)
         for offset_s, fates in (
             (-4 * 3600, ("before",)),
             (-2 * 3600, ("hour", "malformed", "dropped")),
@@ -38,26 +38,26 @@ def lived(folder: Path, count: int) -> Iterator[Fates]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fates]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventWorld]:
     yield from lived(tmp_path_factory.mktemp("replay"), 100)
 
 
 @pytest.fixture
-def since(world: Fates) -> float:
+def since(world: EventWorld) -> float:
     """Milliseconds of now: what the ledger has later is this test's."""
     world.plan()
     world.feed()
     return time.time() * 1000
 
 
-def published(world: Fates, since_ms: float) -> list[dict[str, Any]]:
+def published(world: EventWorld, since_ms: float) -> list[dict[str, Any]]:
     """The Details that the children made, since then, of what was put back."""
     world.feed()
     lines = [line for line in world.fake_aws.lines("PutEvents", "accepted") if line["time"] >= since_ms]
     return [json.loads(line["payload"]) for line in lines]
 
 
-def test_every_event_of_the_hour_and_none_of_another(world: Fates, since: float) -> None:
+def test_every_event_of_the_hour_and_none_of_another(world: EventWorld, since: float) -> None:
     """Through the consumer's mapping, under the old ids, marked with the run; leases and letters stay as they were."""
     leases, letters = world.leases(), world.fake_aws.queues()["dead-letters"]
     answer = world.run("replay", *HOUR, "--rate", "0")
@@ -73,7 +73,7 @@ def test_every_event_of_the_hour_and_none_of_another(world: Fates, since: float)
     assert {one["resubmitted"] for one in told} == {f"replay/{APPLICATION}/{run}/1"}
 
 
-def test_what_a_replay_put_there_is_passed_over_by_the_next(world: Fates, since: float) -> None:
+def test_what_a_replay_put_there_is_passed_over_by_the_next(world: EventWorld, since: float) -> None:
     """And each event of the hour comes once a replay."""
     answer = world.run("replay", "--since", "150m", "--event-type", TYPES[0], "--rate", "0")
     assert "put there by a replay" in answer.stdout
@@ -81,7 +81,7 @@ def test_what_a_replay_put_there_is_passed_over_by_the_next(world: Fates, since:
     assert Counter(one["eventId"] for one in published(world, since)) == Counter(wanted)
 
 
-def test_a_dry_run_shows_and_puts_nothing(world: Fates, since: float) -> None:
+def test_a_dry_run_shows_and_puts_nothing(world: EventWorld, since: float) -> None:
     """By type and reason, with the settings of this shell."""
     answer = world.run("replay", *HOUR, "--dry-run")
     assert answer.returncode == 0
@@ -92,7 +92,7 @@ def test_a_dry_run_shows_and_puts_nothing(world: Fates, since: float) -> None:
     assert re.search(r"^ +100  dropped  typing.started$", answer.stdout, re.MULTILINE)
 
 
-def test_a_rate_is_kept(world: Fates, since: float) -> None:
+def test_a_rate_is_kept(world: EventWorld, since: float) -> None:
     """So many events a second at most."""
     begun_s = time.monotonic()
     assert world.run("replay", *HOUR, "--event-type", "interaction.created", "--rate", "10").returncode == 0
@@ -109,7 +109,7 @@ def test_a_rate_is_kept(world: Fates, since: float) -> None:
     ],
 )
 def test_where_nothing_can_come_of_it_nothing_is_put(
-    world: Fates, since: float, words: tuple[str, ...], settings: dict[str, str], says: str
+    world: EventWorld, since: float, words: tuple[str, ...], settings: dict[str, str], says: str
 ) -> None:
     """1, before the first event; the rest (bus and rule) the consumer proves, and holds."""
     world.plan(missing=["nowhere"])
@@ -120,7 +120,7 @@ def test_where_nothing_can_come_of_it_nothing_is_put(
     assert published(world, since) == []
 
 
-def test_faults_of_the_stream_lose_nothing(world: Fates, since: float) -> None:
+def test_faults_of_the_stream_lose_nothing(world: EventWorld, since: float) -> None:
     """Throttled and lost calls, and single records that are refused, are tried again."""
     world.plan(
         rules=[
@@ -135,7 +135,7 @@ def test_faults_of_the_stream_lose_nothing(world: Fates, since: float) -> None:
     assert {one["eventId"] for one in published(world, since)} == {*world.ids["hour"]}
 
 
-def test_ctrl_c_finishes_what_is_in_flight_and_says_where_to_go_on(world: Fates, since: float) -> None:
+def test_ctrl_c_finishes_what_is_in_flight_and_says_where_to_go_on(world: EventWorld, since: float) -> None:
     """The rest is put back by the command that is printed, as a run of its own: together what was asked for."""
     process = world.begin("replay", *HOUR, "--rate", "20", "--event-type", TYPES[0], "--event-type", TYPES[1])
     world.until(lambda: len(published(world, since)) > 10)

@@ -72,13 +72,13 @@ def assert_accounted(pipeline: Rig) -> None:
     """Delivered + dead = in, each settled once; only the bus's word delivers; no data is blamed for an outage."""
     sent: list[Entry] = pipeline.sent  # type: ignore[attr-defined]
     places = set(sent)
-    delivered = [one for one in pipeline.books.delivered if one in places]
-    dead = [letter.entry for letter in pipeline.books.dead if letter.entry in places]
+    delivered = [one for one in pipeline.tally.delivered if one in places]
+    dead = [letter.entry for letter in pipeline.tally.dead if letter.entry in places]
     assert len(delivered) + len(dead) == len(sent)
     assert {*delivered, *dead} == places
     assert all(one.event.record.unsettled == 0 for one in sent)
     assert set(delivered) <= set(pipeline.bus.accepted)
-    assert {letter.reason for letter in pipeline.books.dead} <= {Reason.REFUSED, Reason.RETRIES_EXHAUSTED}
+    assert {letter.reason for letter in pipeline.tally.dead} <= {Reason.REFUSED, Reason.RETRIES_EXHAUSTED}
 
 
 def assert_ordered(pipeline: Rig) -> None:

@@ -67,7 +67,7 @@ def test_array_elements_keep_their_bytes(elements: list[bytes], blank: bytes) ->
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_opened_into_something(data: bytes) -> None:
-    """No record raises, none yields nothing, and the books expect what was yielded, each place once."""
+    """No record raises, none yields nothing, and the tally expect what was yielded, each place once."""
     record, found = opened(data)
     assert found
     assert record.unsettled == (1 << len(found)) - 1

@@ -45,7 +45,7 @@ ODD_CALL_BYTES = 4_000
 """What a call carries where settings are odd: less than LARGE_BYTES."""
 
 
-class Books:
+class Tally:
     """A ledger that keeps only what is dropped: the bus and the queue know what became of each other event."""
 
     def __init__(self, outside: Outside) -> None:
@@ -117,7 +117,7 @@ class Child:
             Publisher(calls, policy, clock, dice),
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
-            Books(self.outside),
+            Tally(self.outside),
             DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
         self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)

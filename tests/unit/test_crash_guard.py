@@ -125,9 +125,9 @@ def test_the_deadly_event_alone_is_buried_though_dead_letters_are_masked(tmp_pat
     for _ in range(5):
         dies(tmp_path, records())
     made = live(tmp_path, records())
-    (letter,) = made.books.dead
+    (letter,) = made.tally.dead
     assert (letter.reason, letter.event.record.sequence_number, letter.event.line) == (Reason.CRASHED, 101, 1)
-    assert [entry.event.record.sequence_number for entry in made.books.delivered] == [100, 101, 101, 102]
+    assert [entry.event.record.sequence_number for entry in made.tally.delivered] == [100, 101, 101, 102]
     assert kept(made) == [WITHHELD]
 
 
@@ -147,8 +147,8 @@ def test_a_crashed_letter_that_was_put_back_is_buried_at_its_first_death(tmp_pat
 
     dies(tmp_path, back())
     made = live(tmp_path, back())
-    assert [(one.reason, one.event.record.sequence_number) for one in made.books.dead] == [(Reason.CRASHED, 101)]
-    assert [entry.event.record.sequence_number for entry in made.books.delivered] == [100, 102]
+    assert [(one.reason, one.event.record.sequence_number) for one in made.tally.dead] == [(Reason.CRASHED, 101)]
+    assert [entry.event.record.sequence_number for entry in made.tally.delivered] == [100, 102]
 
 
 def test_what_was_put_back_for_another_reason_needs_no_care(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful
 
     made = live(careful, [many], drain)
     assert max(backlogs) <= SLICE_EVENTS
-    assert [letter.event.line for letter in made.books.dead] == list(range(1_234))
+    assert [letter.event.line for letter in made.tally.dead] == list(range(1_234))
     assert kept(made) == [WITHHELD] * 1_234
     assert not many.unsettled
 

@@ -89,12 +89,12 @@ def test_bad_events_are_held_not_buried() -> None:
     found = [event(n) for n in range(400)]
     pipeline.router.route_found(found[:50])
     pipeline.drain()
-    assert len(pipeline.books.dead) == 47
+    assert len(pipeline.tally.dead) == 47
     pipeline.router.route_found(found[50:])
     pipeline.drain()
     assert pipeline.router.limit.passed_by is Reason.SCHEMA_MISMATCH
-    assert len(pipeline.books.dead) == 47
-    assert len(pipeline.books.delivered) == 20
+    assert len(pipeline.tally.dead) == 47
+    assert len(pipeline.tally.delivered) == 20
     assert sum(bool(one.record.unsettled) for one in found) == 400 - 67
 
 
@@ -105,7 +105,7 @@ def test_a_size_of_a_call_that_no_event_fits_buries_no_day() -> None:
         pipeline.router.route_found([event(n) for n in range(first, first + 100)])
         pipeline.drain()
     assert pipeline.router.limit.passed_by is Reason.OVERSIZE
-    assert len(pipeline.books.dead) < 100
+    assert len(pipeline.tally.dead) < 100
 
 
 def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
@@ -120,8 +120,8 @@ def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
     pipeline.drain(limit_s=60)
     pipeline.router.publisher.take([later := entry(3, "c")])
     pipeline.drain(limit_s=1)
-    assert pipeline.books.delivered == [other]
-    assert not pipeline.books.dead
+    assert pipeline.tally.delivered == [other]
+    assert not pipeline.tally.dead
     assert behind.event.record.unsettled
     assert later.event.record.unsettled
 

@@ -31,7 +31,7 @@ def test_letters_go_in_batches_of_ten_and_settle_their_events() -> None:
     bury(pipeline, made)
     pipeline.drain()
     assert calls == [10, 10, 5]
-    assert pipeline.books.dead == made
+    assert pipeline.tally.dead == made
     assert all(not one.event.record.unsettled for one in made)
 
 
@@ -64,7 +64,7 @@ def test_a_wrong_md5_settles_nothing() -> None:
     made = letters(1)
     bury(pipeline, made)
     pipeline.drain(limit_s=60)
-    assert pipeline.books.dead == made
+    assert pipeline.tally.dead == made
     assert len(pipeline.queue.bodies) == 1
 
 
@@ -79,8 +79,8 @@ def test_while_the_queue_is_down_the_shard_holds() -> None:
     assert all(one.event.record.unsettled for one in made)
     assert pipeline.router.holding
     pipeline.drain(limit_s=20)
-    assert len(pipeline.books.dead) == 12
-    assert set(pipeline.books.dead) == set(made)
+    assert len(pipeline.tally.dead) == 12
+    assert set(pipeline.tally.dead) == set(made)
 
 
 def partly(pipeline: Rig, stored: list[dict[str, object]], failed: list[dict[str, object]], **how: object) -> Answer:
@@ -111,7 +111,7 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     parts = [reader.read(body).part for body in bodies]
     assert [(part.n, part.of) for part in parts if part] == [(n, 4) for n in range(1, 5)]
     assert unsettled == [1] * 4
-    assert pipeline.books.dead == made
+    assert pipeline.tally.dead == made
     assert not one.event.record.unsettled
     whole = reader.join(map(reader.read, bodies))
     assert whole
@@ -143,12 +143,12 @@ def test_a_minimal_letter_that_is_refused_for_its_content_is_held(
     for number in range(1, 600):
         bury(pipeline, [DeadLetter(event(number), Reason.UNROUTABLE, "X", "why")])
         pipeline.run_for(1)
-    assert len(pipeline.books.dead) >= 598
+    assert len(pipeline.tally.dead) >= 598
     assert bad.event.record.unsettled
     assert tries.count(False) == caplog.text.count("sending its minimal form") == 1
     assert 60 < tries.count(True) < 5 * 600
     healed = True
     pipeline.drain(limit_s=60)
-    assert len(pipeline.books.dead) == 600
-    assert bad in pipeline.books.dead
+    assert len(pipeline.tally.dead) == 600
+    assert bad in pipeline.tally.dead
     assert not bad.event.record.unsettled

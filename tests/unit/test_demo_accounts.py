@@ -1,4 +1,4 @@
-"""The demo's books: what counts as accepted, delivered, buried, twice, lost; and what the report makes of it."""
+"""The demo's tally: what counts as accepted, delivered, buried, twice, lost; and what the report makes of it."""
 
 import base64
 import contextlib

@@ -44,7 +44,7 @@ def refuse(pipeline: Rig, *poison: Entry) -> None:
 
 
 def reasons(pipeline: Rig) -> list[Reason]:
-    return [letter.reason for letter in pipeline.books.dead]
+    return [letter.reason for letter in pipeline.tally.dead]
 
 
 def test_everything_accepted_is_delivered_once_in_full_calls() -> None:
@@ -77,7 +77,7 @@ def test_an_entry_whose_data_is_wrong_is_buried_at_once(code: str) -> None:
     publish(pipeline, [entry(n) if n != 3 else bad for n in range(10)])
     pipeline.drain()
     assert (len(pipeline.bus.calls), len(pipeline.bus.accepted)) == (1, 9)
-    (letter,) = pipeline.books.dead
+    (letter,) = pipeline.tally.dead
     assert (letter.reason, letter.code, letter.attempts) == (Reason.REFUSED, code, 1)
     assert bad.event.record.unsettled == 0
 
@@ -90,13 +90,13 @@ def test_an_entry_in_trouble_is_retried_alone_then_buried(code: str) -> None:
     start = pipeline.world.now
     publish(pipeline, [entry(n) if n != 3 else bad for n in range(10)])
     pipeline.run_for(0.1)
-    assert len(pipeline.books.delivered) == 9
+    assert len(pipeline.tally.delivered) == 9
     pipeline.run_in_company()
     assert sum(bad in call for call in pipeline.bus.calls) == 5
     assert pipeline.world.now - start >= 30
-    (letter,) = pipeline.books.dead
+    (letter,) = pipeline.tally.dead
     assert (letter.reason, letter.attempts) == (Reason.RETRIES_EXHAUSTED, 5)
-    assert pipeline.books.retries == 4
+    assert pipeline.tally.retries == 4
 
 
 @pytest.mark.parametrize("code", SYSTEMIC)
@@ -109,7 +109,7 @@ def test_systemic_codes_of_entries_never_reach_the_dead_letters(code: str) -> No
     )
     publish(pipeline, [entry(n) for n in range(20)])
     pipeline.drain()
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     assert len(pipeline.bus.accepted) == 20
 
 
@@ -121,10 +121,10 @@ def test_an_entry_that_is_throttled_among_healthy_ones_waits() -> None:
     for number in range(1, 61):
         publish(pipeline, [entry(number)])
         pipeline.run_for(10)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     pipeline.bus.judge = pipeline.bus.accept
     pipeline.drain(limit_s=10)
-    assert len(pipeline.books.delivered) == 61
+    assert len(pipeline.tally.delivered) == 61
 
 
 OUTAGES = {
@@ -155,10 +155,10 @@ def test_an_outage_holds_and_probes_and_loses_nothing(fault: str) -> None:
     pipeline.run_for(299)
     assert len(pipeline.bus.calls) <= 16 + 2 * 300
     assert pipeline.router.holding
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     pipeline.drain(limit_s=20)
     assert len(pipeline.bus.accepted) == 305
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
 
 
 def test_a_hold_is_said_with_its_cause_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -204,14 +204,14 @@ def test_an_outage_gives_up_where_a_setting_says_so() -> None:
     pipeline.bus.judge = lambda _: refused("ThrottlingException")
     publish(pipeline, [entry(n) for n in range(50)])
     pipeline.run_for(29)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     pipeline.drain(limit_s=60)
-    assert {letter.reason for letter in pipeline.books.dead} == {Reason.OUTAGE}
-    assert len(pipeline.books.dead) == 50
+    assert {letter.reason for letter in pipeline.tally.dead} == {Reason.OUTAGE}
+    assert len(pipeline.tally.dead) == 50
     pipeline.bus.judge = pipeline.bus.accept
     publish(pipeline, [entry(n) for n in range(100, 110)])
     pipeline.drain(limit_s=60)
-    assert len(pipeline.bus.accepted) + len(pipeline.books.dead) == 60
+    assert len(pipeline.bus.accepted) + len(pipeline.tally.dead) == 60
 
 
 def test_a_quiet_stream_notices_that_the_bus_is_back() -> None:
@@ -224,7 +224,7 @@ def test_a_quiet_stream_notices_that_the_bus_is_back() -> None:
     later = [entry(2), entry(3)]
     publish(pipeline, later)
     pipeline.drain(limit_s=10)
-    assert [letter.reason for letter in pipeline.books.dead] == [Reason.OUTAGE]
+    assert [letter.reason for letter in pipeline.tally.dead] == [Reason.OUTAGE]
     assert pipeline.bus.accepted == later
 
 
@@ -233,7 +233,7 @@ def test_one_long_conversation_is_given_up_without_recursion() -> None:
     pipeline = rig(judge=lambda _: refused("InternalException", 500), policy=GIVES_UP, ordered=True)
     publish(pipeline, [entry(n, key="c") for n in range(2_000)])
     pipeline.drain(limit_s=120)
-    assert len(pipeline.books.dead) == 2_000
+    assert len(pipeline.tally.dead) == 2_000
 
 
 @pytest.mark.parametrize("bad", [[0], [9], [3, 4], [0, 5, 9]])
@@ -244,8 +244,8 @@ def test_a_call_refused_for_its_content_is_bisected(bad: list[int]) -> None:
     refuse(pipeline, *(entries[n] for n in bad))
     publish(pipeline, entries)
     pipeline.drain(limit_s=60)
-    assert {letter.entry for letter in pipeline.books.dead} == {entries[n] for n in bad}
-    assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
+    assert {letter.entry for letter in pipeline.tally.dead} == {entries[n] for n in bad}
+    assert {letter.reason for letter in pipeline.tally.dead} == {Reason.REFUSED}
     assert len(pipeline.bus.accepted) == 10 - len(bad)
 
 
@@ -263,7 +263,7 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned() -> None:
     pipeline.drain(limit_s=60)
     assert len(pipeline.bus.accepted) == 100
     assert max(sum(one.size_bytes for one in call) for call in pipeline.bus.calls[-5:]) <= 262_144
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
 
 
 def test_an_entry_refused_alone_for_its_size_is_oversize() -> None:
@@ -278,7 +278,7 @@ def test_an_entry_refused_alone_for_its_size_is_oversize() -> None:
     pipeline.bus.judge = judge
     publish(pipeline, [entry(0, size_bytes=300_000), *(entry(n) for n in range(1, 30))])
     pipeline.drain(limit_s=60)
-    assert [letter.reason for letter in pipeline.books.dead] == [Reason.OVERSIZE]
+    assert [letter.reason for letter in pipeline.tally.dead] == [Reason.OVERSIZE]
     assert len(pipeline.bus.accepted) == 29
 
 
@@ -297,7 +297,7 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
     pipeline.drain()
     publish(pipeline, [poison])
     pipeline.run_in_company(limit_s=60)
-    assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
+    assert [letter.reason for letter in pipeline.tally.dead] == [Reason.REFUSED]
     publish(pipeline, [entry(n, size_bytes=90_000) for n in range(100, 110)])
     pipeline.drain()
     assert len(pipeline.bus.calls[-1]) == 10
@@ -352,7 +352,7 @@ def test_a_queue_that_takes_less_than_documented_stores_every_letter(count: int)
     ]
     pipeline.router.bury(made)
     pipeline.drain(limit_s=60)
-    assert len(pipeline.books.dead) == count
+    assert len(pipeline.tally.dead) == count
     assert all(not one.event.record.unsettled for one in made)
 
 
@@ -414,9 +414,9 @@ def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: Policy,
     refuse(pipeline, *made[:count])
     publish(pipeline, made)
     pipeline.drain(limit_s=60)
-    assert {letter.entry for letter in pipeline.books.dead} == set(made[:count])
+    assert {letter.entry for letter in pipeline.tally.dead} == set(made[:count])
     assert set(reasons(pipeline)) == {Reason.REFUSED}
-    assert len(pipeline.books.delivered) == 20 + 1_000 - count
+    assert len(pipeline.tally.delivered) == 20 + 1_000 - count
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -435,8 +435,8 @@ def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> N
     pipeline.bus.judge = judge
     publish(pipeline, [entry(n) for n in range(3_000)])
     pipeline.run_for(120)
-    assert len(pipeline.books.dead) <= 10
-    assert len(pipeline.books.delivered) > 20
+    assert len(pipeline.tally.dead) <= 10
+    assert len(pipeline.tally.delivered) > 20
 
 
 def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
@@ -451,7 +451,7 @@ def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
     publish(pipeline, [good, entry(2), entry(3)])
     pipeline.run_for(1)
     assert any(call[0] is bad and len(call) == 4 for call in pipeline.bus.calls)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
 
 
 def test_poison_is_proven_by_another_that_was_sent_later() -> None:
@@ -461,7 +461,7 @@ def test_poison_is_proven_by_another_that_was_sent_later() -> None:
     publish(pipeline, [bad])
     pipeline.run_for(600)
     assert pipeline.router.holding
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     assert all(len(call) == 1 for call in pipeline.bus.calls[1:])
     pipeline.run_in_company(limit_s=20)
     assert reasons(pipeline) == [Reason.REFUSED]
@@ -475,7 +475,7 @@ def test_own_trouble_with_nobody_to_compare_with(caplog: pytest.LogCaptureFixtur
     pipeline.run_for(25)
     assert not caplog.records
     pipeline.run_for(575)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     assert not pipeline.router.holding
     assert pipeline.router.only_sick
     assert "it waits for the next one" in caplog.text
@@ -497,9 +497,9 @@ def test_sick_entries_at_a_shards_end_are_tried_for_fifteen_minutes(falls_ill: C
     pipeline.run_for(60)
     pipeline.router.at_the_end()
     pipeline.run_for(890)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
     pipeline.drain(limit_s=40)
-    assert len(pipeline.books.dead) == 1
+    assert len(pipeline.tally.dead) == 1
 
 
 def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:
@@ -518,7 +518,7 @@ def test_many_that_fail_at_a_shards_end_wait() -> None:
     publish(pipeline, [entry(n) for n in range(11)])
     pipeline.router.at_the_end()
     pipeline.run_for(1_200)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
 
 
 def test_a_conversations_budget_goes_on() -> None:
@@ -529,4 +529,4 @@ def test_a_conversations_budget_goes_on() -> None:
     )
     publish(pipeline, [entry(n, "bad") for n in range(8)])
     pipeline.run_in_company(limit_s=180)
-    assert len(pipeline.books.dead) == 8
+    assert len(pipeline.tally.dead) == 8

@@ -15,7 +15,7 @@ def opened(data: bytes) -> list[Event | DeadLetter]:
     found = open_record(record)
     for line in range(len(found)):
         record.settle(line)
-    assert record.unsettled == 0, "the books were opened for as many"
+    assert record.unsettled == 0, "the tally were opened for as many"
     return found
 
 

@@ -35,10 +35,10 @@ def fail_the_sick(pipeline: Rig) -> None:
 
 
 def assert_buried(pipeline: Rig, sick: int, healthy: int) -> None:
-    assert len(pipeline.books.dead) == sick
-    assert {letter.reason for letter in pipeline.books.dead} == {Reason.RETRIES_EXHAUSTED}
-    assert all(letter.entry and letter.entry.order_key == "sick" for letter in pipeline.books.dead)
-    assert len(pipeline.books.delivered) == healthy
+    assert len(pipeline.tally.dead) == sick
+    assert {letter.reason for letter in pipeline.tally.dead} == {Reason.RETRIES_EXHAUSTED}
+    assert all(letter.entry and letter.entry.order_key == "sick" for letter in pipeline.tally.dead)
+    assert len(pipeline.tally.delivered) == healthy
 
 
 HOUR_S = 3_600.0
@@ -59,7 +59,7 @@ def an_hour(share: float, per_s: float, seed: int) -> tuple[Rig, int]:
         call, ["InternalFailure" if fails(one) else "" for one in call]
     )
     number = live(pipeline, HOUR_S, per_s, sick=lambda n: n % 500 == 250)
-    assert not [letter for letter in pipeline.books.dead if letter.entry and letter.entry.order_key != "sick"]
+    assert not [letter for letter in pipeline.tally.dead if letter.entry and letter.entry.order_key != "sick"]
     return pipeline, live(pipeline, 240, per_s, number)
 
 
@@ -93,8 +93,8 @@ def test_an_outage_of_always_the_same_entries_buries_nothing(per_s: int) -> None
     )
     number = live(pipeline, 330, per_s)
     pipeline.drain(limit_s=60)
-    assert not pipeline.books.dead
-    assert len(pipeline.books.delivered) == number
+    assert not pipeline.tally.dead
+    assert len(pipeline.tally.delivered) == number
 
 
 def test_a_validation_exception_on_everything_buries_nothing() -> None:
@@ -105,8 +105,8 @@ def test_a_validation_exception_on_everything_buries_nothing() -> None:
     pipeline.bus.judge = lambda call: refused("ValidationException") if pipeline.world.now < until else accept(call)
     number = live(pipeline, 630, 20, number)
     pipeline.drain(limit_s=60)
-    assert not pipeline.books.dead
-    assert len(pipeline.books.delivered) == number
+    assert not pipeline.tally.dead
+    assert len(pipeline.tally.delivered) == number
 
 
 @pytest.mark.parametrize("per_s", [10, 500])
@@ -116,13 +116,13 @@ def test_a_sick_entry_among_healthy_ones_is_buried_within_a_minute(per_s: int) -
     fail_the_sick(pipeline)
     began = pipeline.world.now
     number = live(pipeline, 29, per_s, sick=lambda n: n == 5)
-    assert not pipeline.books.dead
-    while not pipeline.books.dead:
+    assert not pipeline.tally.dead
+    while not pipeline.tally.dead:
         number = live(pipeline, 0.5, per_s, number)
     assert 30 <= pipeline.world.now - began <= 60
     pipeline.drain(limit_s=2)
     assert_buried(pipeline, 1, number - 1)
-    assert max(pipeline.books.took_s) < 0.2
+    assert max(pipeline.tally.took_s) < 0.2
 
 
 def test_a_bus_that_does_one_call_after_the_other_gets_each_event_once() -> None:
@@ -139,8 +139,8 @@ def test_a_bus_that_does_one_call_after_the_other_gets_each_event_once() -> None
     pipeline.bus.latency_s = waits_its_turn
     pipeline.router.publisher.take([entry(n) for n in range(30_000)])
     pipeline.drain(limit_s=200)
-    assert len(pipeline.books.delivered) == 30_000
-    assert max(pipeline.books.took_s) < CALL_TIMEOUT_S / 2
+    assert len(pipeline.tally.delivered) == 30_000
+    assert max(pipeline.tally.took_s) < CALL_TIMEOUT_S / 2
     assert pipeline.world.now - 1000 < 30_000 / 10 * 0.06 * 1.05, "the bus is kept busy"
 
 
@@ -158,8 +158,8 @@ def test_a_success_of_just_before_an_outage_proves_nothing() -> None:
     pipeline.bus.judge = judge
     number = live(pipeline, 660, 1)
     pipeline.drain(limit_s=60)
-    assert not pipeline.books.dead
-    assert len(pipeline.books.delivered) == number + 1
+    assert not pipeline.tally.dead
+    assert len(pipeline.tally.delivered) == number + 1
 
 
 def test_eight_per_cent_of_sick_entries_are_buried() -> None:
@@ -167,7 +167,7 @@ def test_eight_per_cent_of_sick_entries_are_buried() -> None:
     pipeline = rig()
     fail_the_sick(pipeline)
     number = live(pipeline, 60, 25, sick=lambda n: n % 25 in (0, 12))
-    assert len(pipeline.books.delivered) >= number * 0.92 - 25
+    assert len(pipeline.tally.delivered) >= number * 0.92 - 25
     sick = sum(n % 25 in (0, 12) for n in range(number))
     after = live(pipeline, WITHIN_S, 25, number)
     pipeline.drain(limit_s=5)
@@ -186,7 +186,7 @@ def test_a_call_of_only_sick_entries_counts_neither_for_nor_against_the_breaker(
     assert gate.failures == 1
     before = pipeline.world.now
     pipeline.router.publisher.take([entry(n) for n in range(100, 110)])
-    while not pipeline.books.delivered:
+    while not pipeline.tally.delivered:
         pipeline.run_once()
     assert pipeline.world.now - before < 0.1
 
@@ -200,10 +200,10 @@ def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:
     )
     pipeline.router.publisher.take([bad, next_of_it])
     for number in range(100, 150):
-        before = len(pipeline.books.delivered)
+        before = len(pipeline.tally.delivered)
         pipeline.router.publisher.take([entry(number, f"c{number}")])
         pipeline.run_for(1)
-        assert len(pipeline.books.delivered) > before
+        assert len(pipeline.tally.delivered) > before
     pipeline.run_for(15)
-    assert [letter.entry for letter in pipeline.books.dead] == [bad]
-    assert next_of_it in pipeline.books.delivered
+    assert [letter.entry for letter in pipeline.tally.dead] == [bad]
+    assert next_of_it in pipeline.tally.delivered

@@ -45,7 +45,7 @@ def test_a_correlation_id_is_the_same_bits_as_a_uuid() -> None:
 
 
 def test_a_sealed_event_is_opened_as_it_was() -> None:
-    """Identity, time and body come back; the raw line is what was sealed; the books expect one event."""
+    """Identity, time and body come back; the raw line is what was sealed; the tally expect one event."""
     sealed = seal(ID, "delivery", NOW_MS, b'{"a": 1.50, "b":"\xc3\xa9"}')
     opened = record(sealed)
     event = open_record(opened)[0]

@@ -170,9 +170,9 @@ def test_what_was_put_back_counts_in_no_limit_and_no_latency() -> None:
     pipeline.router.route([Record(line, number) for number, line in enumerate(lines)])
     pipeline.drain()
     assert pipeline.router.limit.passed_by is None
-    assert len(pipeline.books.dead) == 300
-    assert pipeline.books.again == 3
-    assert not pipeline.books.delivered
+    assert len(pipeline.tally.dead) == 300
+    assert pipeline.tally.again == 3
+    assert not pipeline.tally.delivered
     assert pipeline.queue.bodies[0]["resubmitted"] == str(REDRIVE)
     assert base64.b64decode(pipeline.queue.bodies[0]["record"]["data"]) == bad  # type: ignore[index]
 

@@ -14,7 +14,7 @@ from stream_router import limits
 from stream_router.envelope import Resubmitted, seal, seal_line
 from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.operate import find
-from stream_router.operate.find import CANNOT_JUDGE, DEAD, FOUND, NOT_FOUND, UNKNOWN, Wish
+from stream_router.operate.find import CANNOT_JUDGE, DEAD, FOUND, NOT_FOUND, UNKNOWN, Options
 from stream_router.operate.queue import Message
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.process import iso, now_ms
@@ -24,7 +24,7 @@ from tests.kinesis_shelf import Kept, Shelf, quick, refusal
 
 SHARD, STREAM, APPLICATION = "shard-1", "cxone-events", "cxone-event-router"
 ID = "0123456789abcdef0123456789abcdef"
-BY_ID, BY_CONVERSATION = Wish([ID], None, None, "1h"), Wish([], None, "c-1", "1h")
+BY_ID, BY_CONVERSATION = Options([ID], None, None, "1h"), Options([], None, "c-1", "1h")
 GONE = "past the checkpoint, and its dead letter is gone"
 ACCEPTED = "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone"
 WAITING = "not settled yet: the consumer's checkpoint is not past it"
@@ -117,7 +117,7 @@ class World:
             raise refusal("QueueDoesNotExist", operation="GetQueueUrl")
         return {"QueueUrl": f"https://sqs/1/{QueueName}"}
 
-    def find(self, wish: Wish = BY_ID) -> tuple[int, str]:
+    def find(self, options: Options = BY_ID) -> tuple[int, str]:
         """The exit status and what is written."""
         clients, written = self.shelf.clients, list[str]()
         clients.sqs = SimpleNamespace(get_queue_url=self._url)
@@ -134,7 +134,7 @@ class World:
             patch.setattr(find, "Queue", lambda _sqs, url, _stop: self.queues[url.rpartition("/")[2]])
             patch.setattr(find, "tell", written.append)
             patch.setattr(find, "write_line", lambda _, text: written.append(text))
-            return find.run(self.settings, wish), "\n".join(written)
+            return find.run(self.settings, options), "\n".join(written)
 
 
 def verdicts(text: str) -> list[str]:
@@ -222,17 +222,17 @@ def test_what_is_undelivered_is_the_copy_that_was_published_last_before(offset_s
 def test_a_v2_bus_tells_of_the_undelivered_by_token() -> None:
     """The event's id where the sender gave one, else the place in the stream; of what was put back with its run."""
     foreign = orjson.dumps({"interactionId": "i-1", "eventType": "t"})
-    for data, token, wish in (
+    for data, token, options in (
         (line(), ID, BY_ID),
         (put_back("redrive"), f"{ID}:run-1", BY_ID),
-        (foreign, f"{SHARD}:10:0:0", Wish([], "i-1", None, "1h")),
+        (foreign, f"{SHARD}:10:0:0", Options([], "i-1", None, "1h")),
     ):
         told = {"errorCode": "X", "errorMessage": "y", "failedMessages": [{"deduplicationId": token}]}
-        assert verdicts(World(data, undelivered=[told]).find(wish)[1]) == [f"{find.UNDELIVERED}; X: y"]
-        if wish is BY_ID:
+        assert verdicts(World(data, undelivered=[told]).find(options)[1]) == [f"{find.UNDELIVERED}; X: y"]
+        if options is BY_ID:
             assert verdicts(World(undelivered=[told]).find()[1]) == [f"{find.UNDELIVERED}; X: y"]
         other = {**told, "failedMessages": [{"deduplicationId": f"{token}:another"}]}
-        assert not verdicts(World(data, undelivered=[other]).find(wish)[1])[0].startswith(find.UNDELIVERED)
+        assert not verdicts(World(data, undelivered=[other]).find(options)[1])[0].startswith(find.UNDELIVERED)
 
 
 PARTS = [letter(part={"n": n, "of": 2}) for n in (1, 2)]
@@ -291,7 +291,7 @@ def test_one_question_at_a_time() -> None:
     nobodys = (["not-an-id"], None, None)
     for ids, interaction, conversation in (([], None, None), ([ID], "i", None), nobodys, (list[str](), "i", "c")):
         with pytest.raises(SettingsError, match=r"^find: "):
-            World().find(Wish(ids, interaction, conversation, "1h"))
+            World().find(Options(ids, interaction, conversation, "1h"))
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_three_broken_connections_of_one_round_hold_nobody() -> None:
         held += [pipeline.world.now] * pipeline.router.holding
     assert broken == [10, 10, 10]
     assert held == []
-    assert len(pipeline.books.delivered) == 160
+    assert len(pipeline.tally.delivered) == 160
 
 
 def test_calls_in_flight_find_their_own_number() -> None:

@@ -63,8 +63,8 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
     made, objects = with_bucket()
     payload = nested(levels, LONG)
     through(made, HEAD + b',"beside":' + beside + b',"payload":' + payload + b"}")
-    assert not made.books.dead
-    (entry,) = made.books.delivered
+    assert not made.tally.dead
+    (entry,) = made.tally.delivered
     detail = orjson.loads(entry.detail)
     reference = detail["payloadRef"]
     assert "payload" not in detail
@@ -77,7 +77,7 @@ def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:
     """The claim check is tried once: an entry whose rest no call can carry is buried."""
     made, objects = with_bucket()
     through(made, orjson.dumps(BODY)[:-1] + b',"beside":' + LONG + b"}")
-    assert [letter.reason for letter in made.books.dead] == [Reason.OVERSIZE]
+    assert [letter.reason for letter in made.tally.dead] == [Reason.OVERSIZE]
     assert len(objects) == 1
 
 
@@ -111,10 +111,10 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
     assert len(made.bus.calls) == 1
     assert record.unsettled
     made.drain(limit_s=60)
-    keys = [orjson.loads(entry.detail)["payloadRef"]["key"] for entry in made.books.delivered]
+    keys = [orjson.loads(entry.detail)["payloadRef"]["key"] for entry in made.tally.delivered]
     assert objects == dict.fromkeys(keys, payload)
     assert len(objects) == 2
-    assert not made.books.dead
+    assert not made.tally.dead
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

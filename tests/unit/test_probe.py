@@ -59,6 +59,6 @@ def test_it_is_settled_and_counted_apart() -> None:
     rig.router.route([record])
     rig.drain()
     assert (batch.delivered, batch.probes, record.unsettled) == (1, 2, 0)
-    assert [entry.detail_type for entry in rig.books.delivered] == [events.BODY["eventType"]]
-    assert len(rig.books.took_s) == 1
+    assert [entry.detail_type for entry in rig.tally.delivered] == [events.BODY["eventType"]]
+    assert len(rig.tally.took_s) == 1
     assert len(rig.bus.accepted) == 3

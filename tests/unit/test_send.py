@@ -20,7 +20,7 @@ from stream_router.pipeline.transform import Transform
 from stream_router.receiver import auth
 from stream_router.receiver.auth import RefusedError
 from stream_router.send import command, poster
-from stream_router.send.command import Wish
+from stream_router.send.command import Options
 from stream_router.send.samples import bodies, presets
 from stream_router.send.signing import check_url, first_secret, own_url, signer
 from stream_router.settings.receiver import Receiver
@@ -103,7 +103,7 @@ BASIC = {"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}"}
 
 
 def _post(url: str, **given: Any) -> Callable[[], object]:
-    return lambda: command.run(settings(**given), Wish(1, 0, "default", None, None, url))
+    return lambda: command.run(settings(**given), Options(1, 0, "default", None, None, url))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def sent(capsys: pytest.CaptureFixture[str]) -> Sent:
 
         with RawServer(reply) as server:
             receiver = settings(**{"webhook_scheme": "none", **given})
-            status = command.run(receiver, Wish(count, rate, "default", None, file, url or server.url))
+            status = command.run(receiver, Options(count, rate, "default", None, file, url or server.url))
         return status, capsys.readouterr().out, server.requests
 
     return run

@@ -154,4 +154,4 @@ def test_the_token_is_sent_and_a_wrong_one_is_said() -> None:
 def test_what_is_no_url_is_refused_in_one_line() -> None:
     """Exit 78, with the form."""
     with pytest.raises(SettingsError, match=r"^--url: 'host:9464' is no URL of an admin port; give http://HOST:PORT$"):
-        command.run(load(Top), command.Wish(True, False, ["host:9464"]))
+        command.run(load(Top), command.Options(True, False, ["host:9464"]))

@@ -38,7 +38,7 @@ class Watermark:
         self._proven: Position | None = None
 
     def expect(self, records: Iterable[Record]) -> None:
-        """These records come next; each has its books opened by the pipeline before `advance` is called again.
+        """These records come next; each has its events counted by the pipeline before `advance` is called again.
 
         All of one sequence number are among them. No position stands within these: where the iterator with which the
         KCL begins has expired before it read anything, it goes on behind that number (docs/facts.md, "KCL").

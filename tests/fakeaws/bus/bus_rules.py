@@ -9,7 +9,7 @@ from typing import Any
 from tests.fakeaws.call import Call, Refusal
 from tests.fakeaws.http import Request
 from tests.fakeaws.operation import Operation, json_body
-from tests.fakeaws.state.shop import Settings, Shop
+from tests.fakeaws.state.memory import Memory, Settings
 from tests.fakeaws.wire import Wire
 
 _ARN = "arn:aws:events:us-east-1:123456789012:rule/"
@@ -79,7 +79,7 @@ def _test(document: dict[str, Any], settings: Settings) -> Call:
 
 
 def _operation(name: str, read: Any) -> Operation:
-    def parsed(request: Request, _shop: Shop, settings: Settings, _ids: bool) -> Call:
+    def parsed(request: Request, _state: Memory, settings: Settings, _ids: bool) -> Call:
         call: Call = read(json_body(request), settings)
         return call
 

@@ -11,8 +11,8 @@ from tests.fakeaws.call import ACCEPTED, Call, Item, Refusal
 from tests.fakeaws.http import Request
 from tests.fakeaws.operation import Operation, json_body
 from tests.fakeaws.queue import sqs
+from tests.fakeaws.state.memory import Memory, Settings
 from tests.fakeaws.state.queues import VISIBILITY_S, Message, md5
-from tests.fakeaws.state.shop import Settings, Shop
 from tests.fakeaws.wire import Wire
 
 _SQS = "com.amazonaws.sqs#"
@@ -35,10 +35,10 @@ def _read_receive(document: dict[str, Any], settings: Settings) -> Call:
     return Call([], refusal, queue, document)
 
 
-def _receive(call: Call, shop: Shop, _settings: Settings) -> None:
+def _receive(call: Call, state: Memory, _settings: Settings) -> None:
     given = call.document
     hide_s = float(given.get("VisibilityTimeout", VISIBILITY_S))
-    for message in shop.queues.receive(call.target, int(given.get("MaxNumberOfMessages", 1)), hide_s):
+    for message in state.queues.receive(call.target, int(given.get("MaxNumberOfMessages", 1)), hide_s):
         item = _item(message, message)
         item.result = _wired(message)
         call.items.append(item)
@@ -69,7 +69,7 @@ def _received(call: Call) -> dict[str, Any]:
     return {"Messages": [item.result for item in call.items if not item.code]} if call.items else {}
 
 
-def _read_batch(document: dict[str, Any], settings: Settings, shop: Shop) -> Call:
+def _read_batch(document: dict[str, Any], settings: Settings, state: Memory) -> Call:
     queue, entries = str(document.get("QueueUrl") or ""), document.get("Entries")
     refusal = _missing(queue, settings)
     if not isinstance(entries, list) or not entries:
@@ -79,27 +79,27 @@ def _read_batch(document: dict[str, Any], settings: Settings, shop: Shop) -> Cal
     items = []
     for entry in entries:
         handle = str(entry.get("ReceiptHandle") or "")
-        item = _item(entry, shop.queues.of_handle(queue, handle))
+        item = _item(entry, state.queues.of_handle(queue, handle))
         item.id = str(entry.get("Id") or "")
-        if not shop.queues.knows(handle):
+        if not state.queues.knows(handle):
             item.refuse("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
         items.append(item)
     return Call(items, refusal, queue, document)
 
 
-def _delete(call: Call, shop: Shop, _settings: Settings) -> None:
+def _delete(call: Call, state: Memory, _settings: Settings) -> None:
     """Delete what a receipt names; one whose message is gone is answered as deleted, as on AWS."""
     for item in call.items:
         if item.verdict == ACCEPTED:
             item.result = {"Id": item.id}
-            if message := shop.queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
-                shop.queues.delete(call.target, message)
+            if message := state.queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
+                state.queues.delete(call.target, message)
 
 
-def _change(call: Call, shop: Shop, _settings: Settings) -> None:
+def _change(call: Call, state: Memory, _settings: Settings) -> None:
     for item in call.items:
         handle, seconds = str(item.raw.get("ReceiptHandle")), item.raw.get("VisibilityTimeout", 0)
-        message = shop.queues.of_handle(call.target, handle)
+        message = state.queues.of_handle(call.target, handle)
         if item.verdict != ACCEPTED:
             continue
         if message is None or message.handles[-1] != handle:
@@ -107,7 +107,7 @@ def _change(call: Call, shop: Shop, _settings: Settings) -> None:
         elif not 0 <= seconds <= _HIDDEN_MAX_S:
             item.refuse("InvalidParameterValue", "VisibilityTimeout must be 0 to 43200.")
         else:
-            shop.queues.hide(message, float(seconds))
+            state.queues.hide(message, float(seconds))
             item.result = {"Id": item.id}
 
 
@@ -116,8 +116,8 @@ def _read_name(document: dict[str, Any], settings: Settings) -> Call:
     return Call([], _missing(queue, settings), queue, dict(document))
 
 
-def _attributes(call: Call, shop: Shop, _settings: Settings) -> None:
-    visible, hidden = shop.queues.counts(call.target)
+def _attributes(call: Call, state: Memory, _settings: Settings) -> None:
+    visible, hidden = state.queues.counts(call.target)
     call.document["found"] = {
         "ApproximateNumberOfMessages": str(visible),
         "ApproximateNumberOfMessagesNotVisible": str(hidden),
@@ -130,21 +130,21 @@ def _url(call: Call) -> dict[str, Any]:
     return {"QueueUrl": f"https://sqs.us-east-1.amazonaws.com/123456789012/{call.target}"}
 
 
-Accept = Callable[[Call, Shop, Settings], None]
+Accept = Callable[[Call, Memory, Settings], None]
 
 
-def _nothing(_call: Call, _shop: Shop, _settings: Settings) -> None:
+def _nothing(_call: Call, _state: Memory, _settings: Settings) -> None:
     """Only asked."""
 
 
 def _operation(
     name: str,
-    read: Callable[[dict[str, Any], Settings, Shop], Call],
+    read: Callable[[dict[str, Any], Settings, Memory], Call],
     accept: Accept,
     answer: Callable[[Call], dict[str, Any]],
 ) -> Operation:
-    def parsed(request: Request, shop: Shop, settings: Settings, _ids: bool) -> Call:
-        return read(json_body(request), settings, shop)
+    def parsed(request: Request, state: Memory, settings: Settings, _ids: bool) -> Call:
+        return read(json_body(request), settings, state)
 
     return Operation(name, Wire.JSON_1_0, _SQS, parsed, accept, answer)
 

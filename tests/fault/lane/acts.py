@@ -5,9 +5,9 @@ import os
 import signal
 import time
 
+from tests.fault.lane.actor import Actor
 from tests.fault.lane.chaos import LEAST_BITES, Step
 from tests.fault.lane.evidence import Act
-from tests.fault.lane.hands import Hands
 from tests.fault.lane.proxy import Trouble
 
 TROUBLE = {
@@ -32,8 +32,8 @@ QUEUE_BITES_WITHIN_S = 90.0
 WORKERS_WIRES = ("kinesis out", "dynamodb", "sink")
 
 
-class FaultHands(Hands):
-    """Hands that do damage."""
+class FaultActor(Actor):
+    """Actor that do damage."""
 
     def do(self, step: Step) -> None:
         """One step of the schedule."""

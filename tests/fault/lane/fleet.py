@@ -2,7 +2,7 @@
 
 import time
 
-from tests.fault.lane.acts import FaultHands
+from tests.fault.lane.acts import FaultActor
 from tests.fault.lane.chaos import Step
 from tests.fault.lane.evidence import Act
 from tests.fault.lane.world import STREAM
@@ -12,8 +12,8 @@ OWNS_WITHIN_S = 240.0
 """The two minutes of the KCL's leader lock, and some looks of the leader."""
 
 
-class FleetHands(FaultHands):
-    """Hands that can do these too."""
+class FleetActor(FaultActor):
+    """Actor that can do these too."""
 
     def _join(self, _: Step) -> None:
         begun = time.time()

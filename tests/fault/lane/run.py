@@ -10,7 +10,7 @@ from tests.fault.lane.chaos import Schedule, Shape, draw
 from tests.fault.lane.collect import Settled, read_ledger, read_stream
 from tests.fault.lane.driver import Driver
 from tests.fault.lane.evidence import Evidence
-from tests.fault.lane.fleet import FleetHands
+from tests.fault.lane.fleet import FleetActor
 from tests.fault.lane.judge import Verdict, judge
 from tests.fault.lane.traffic import Traffic
 from tests.fault.lane.world import LaneWorld
@@ -74,9 +74,9 @@ class _Lane:
         self._evidence = Evidence()
         self._begun = time.monotonic()
         self._said = 0.0
-        self._hands = FleetHands(world, schedule, seed, self._tell)
+        self._actor = FleetActor(world, schedule, seed, self._tell)
         self._settled = Settled(world.folder / "ledger")
-        self._hands.settled = lambda: len(self._settled.look())
+        self._actor.settled = lambda: len(self._settled.look())
         self._keeps_sending = False
 
     def run(self) -> Evidence:
@@ -98,17 +98,17 @@ class _Lane:
             self._driver.send(self._traffic.posts(50), self._shape.rate)
         if time.monotonic() - self._said >= SAY_EVERY_S:
             self._said = time.monotonic()
-            settled, kills = len(self._settled.look()), self._hands.bites["kill"]
+            settled, kills = len(self._settled.look()), self._actor.bites["kill"]
             self._tell(f"{self._driver.answered} posts answered, {settled} events settled, {kills} kills")
 
     def _start(self) -> None:
         self._tell("starting Kinesis, DynamoDB, the fake AWS, a receiver and a worker")
         self._world.start_aws()
         self._driver = Driver(self._world.folder, self._world.proxies["front"].port, self._world.world.secret)
-        self._hands.beat = self._beat
-        self._hands.start("receiver")
-        self._hands.start("one")
-        assert self._hands.wait(self._world.is_ready, 60), "the receiver is not ready"
+        self._actor.beat = self._beat
+        self._actor.start("receiver")
+        self._actor.start("one")
+        assert self._actor.wait(self._world.is_ready, 60), "the receiver is not ready"
         self._world.until_children("one", 120)
 
     def _under_chaos(self) -> None:
@@ -119,18 +119,18 @@ class _Lane:
         self._keeps_sending = True
         for step in self._schedule.steps:
             due = begun + step.at_s
-            self._hands.wait(lambda due=due: time.monotonic() >= due, 1e6)  # type: ignore[misc]
+            self._actor.wait(lambda due=due: time.monotonic() >= due, 1e6)  # type: ignore[misc]
             started = time.monotonic()
-            self._hands.do(step)
+            self._actor.do(step)
             # What comes after a step that took long waits for as long: else all of it would come at once.
             begun += max(0.0, time.monotonic() - started - step.for_s)
         self._keeps_sending = False
-        self._hands.wait(lambda: not self._driver.unanswered, self._shape.seconds + DRAINED_WITHIN_S)
+        self._actor.wait(lambda: not self._driver.unanswered, self._shape.seconds + DRAINED_WITHIN_S)
 
     def _heal_and_drain(self) -> None:
         self._tell("healing")
         begun = time.monotonic()
-        self._hands.heal()
+        self._actor.heal()
         self._in_company(self._world.is_read, LED_WITHIN_S)
         self._evidence.healing_s = time.monotonic() - begun
         self._tell("healed")
@@ -146,7 +146,7 @@ class _Lane:
         until = time.monotonic() + within_s
         while not is_so() and time.monotonic() < until:
             self._driver.send(self._traffic.fresh(4), COMPANY_RATE)
-            self._hands.wait(lambda: False, 1.0)
+            self._actor.wait(lambda: False, 1.0)
 
     def _is_drained(self) -> bool:
         """Everything that was sent is settled; what was sent a moment ago may still be under way."""
@@ -160,23 +160,23 @@ class _Lane:
 
     def _stop(self) -> None:
         self._tell("stopping")
-        self._hands.wait(lambda: not (self._driver.issued() - self._settled.look()), 15)
-        for name in ["receiver", *self._hands.workers]:
-            self._hands.terminate(name)
+        self._actor.wait(lambda: not (self._driver.issued() - self._settled.look()), 15)
+        for name in ["receiver", *self._actor.workers]:
+            self._actor.terminate(name)
 
     def _account(self) -> Evidence:
         self._tell("reading the stream and the ledger")
-        evidence, hands = self._evidence, self._hands
+        evidence, actor = self._evidence, self._actor
         self._driver.tell(evidence)
         read_ledger(self._world, evidence)
         evidence.stream = read_stream(self._world)
         self._world.tap.end()
         evidence.checkpoints, evidence.owners = self._world.tap.checkpoints, self._world.tap.owners
-        evidence.acts, evidence.ended = hands.acts, hands.ended
+        evidence.acts, evidence.ended = actor.acts, actor.ended
         evidence.late_stream = self._world.proxies["kinesis in"].late
         kinds = [sent.kind for sent in evidence.sent.values()]
         evidence.bites = {
-            **hands.bites,
+            **actor.bites,
             **self._world.fake_aws.stats()["faults"],
             "poison": kinds.count("poison"),
             "sick": kinds.count("sick"),

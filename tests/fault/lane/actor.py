@@ -28,7 +28,7 @@ EXITS_WITHIN_S = 25.0
 Say = Callable[[str], None]
 
 
-class Hands:
+class Actor:
     """`acts` is what was done, `bites` how often by family, `ended` which programs ended by themselves."""
 
     def __init__(self, world: LaneWorld, schedule: Schedule, seed: int, say: Say) -> None:

@@ -57,7 +57,7 @@ class Kept(NamedTuple):
     arrived_ms: int
 
 
-class Fates:
+class EventWorld:
     """The world. `ids` has the ids by the fate that they were made for; the ledger says what became of them."""
 
     def __init__(self, fake_aws: FakeAwsProcess, folder: Path, count: int) -> None:

@@ -12,7 +12,7 @@ Settings = dict[str, Any]
 """What a plan sets, by name."""
 
 
-class Shop:
+class Memory:
     """What the imitated services remember: tokens, shards, objects, tables."""
 
     def __init__(self) -> None:
