@@ -508,7 +508,7 @@ def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:
     sick(pipeline, made[-1])
     publish(pipeline, made)
     pipeline.run_for(600)
-    assert not pipeline.books.dead
+    assert not pipeline.tally.dead
 
 
 def test_many_that_fail_at_a_shards_end_wait() -> None:
