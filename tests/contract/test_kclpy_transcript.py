@@ -175,7 +175,7 @@ def sessions(draw: st.DrawFn) -> list[bytes]:
 
 
 @given(lines=sessions())
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_any_session_is_answered_as_stock_kclpy_answers_it(lines: list[bytes]) -> None:
     """Whatever the daemon says in whatever order, both hear the same and write the same."""
     same(lines)

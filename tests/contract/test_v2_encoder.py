@@ -50,7 +50,7 @@ def botocore_body(client: Any, operation: str, **arguments: Any) -> bytes:
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(TEXT, TEXT, st.integers(0, 4_000_000_000_000), TEXT, st.booleans()), min_size=1, max_size=25),
     st.booleans(),

@@ -61,7 +61,11 @@ def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World) 
     assert process.wait(40) == 0
 
 
-@pytest.mark.parametrize("wrong", [{"SequenceNumber": SECRET}, {"Data": None}], ids=["no number", "no data"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"SequenceNumber": SECRET}, pytest.param({"Data": None}, marks=pytest.mark.long)],
+    ids=["no number", "no data"],
+)
 def test_an_answer_that_fails_in_the_kcl_comes_again(world: World, wrong: dict[str, Any]) -> None:
     """The KCL steps over what it cannot take, record or batch: its daemon is killed. Nobody quotes a record."""
     process = world.consume()
@@ -77,6 +81,7 @@ def test_an_answer_that_fails_in_the_kcl_comes_again(world: World, wrong: dict[s
     assert "customer-secret" not in world.lines()
 
 
+@pytest.mark.long
 def test_a_damaged_aggregated_record_stops_nobody(world: World) -> None:
     """The KCL passes over what stands behind the fault; all other records come, and no payload is in the log."""
     before = world.put(20)

@@ -105,7 +105,7 @@ def assert_valid(pipeline: Rig) -> None:
         assert sum(one.size_bytes for one in call) <= 5000
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(SIZES, SCRIPTS, st.booleans(), st.integers(1, 9), st.integers(0, 99))
 def test_every_entry_ends_in_exactly_one_place(
     sizes: list[int], script: list[tuple[str, list[str]]], ordered: bool, keys: int, seed: int
@@ -116,7 +116,7 @@ def test_every_entry_ends_in_exactly_one_place(
     assert_valid(pipeline)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(SIZES, SCRIPTS, st.integers(1, 4), st.integers(0, 99))
 def test_a_conversation_is_accepted_in_the_streams_order(
     sizes: list[int], script: list[tuple[str, list[str]]], keys: int, seed: int

@@ -41,7 +41,7 @@ MASK = re.compile(
 )
 FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
 IDS_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
-drawn = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+drawn = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def compiled(folder: Path, said: dict[str, Any], more: str = "", key: bytes | None = None) -> MaskingPolicy:

@@ -35,7 +35,7 @@ def entries(draw: st.DrawFn) -> list[Entry]:
     return made
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(entries(), st.integers(1, 25))
 def test_calls_are_valid_full_and_in_order(made: list[Entry], most: int) -> None:
     """Every call is within both limits by AWS's own formula, could not have taken the next entry, and order is kept."""

@@ -102,7 +102,7 @@ class World:
     room=st.sampled_from([300, 10**9]),
     ordered=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_answers_are_true_and_in_time_and_order_is_kept(
     steps: list[tuple[list[int], float, bool]],
     runs: list[tuple[Any, int]],

@@ -85,7 +85,7 @@ def integers(text: bytes) -> list[str]:
 
 
 @given(body=NEARLY_RIGHT | JSON, writer=WRITERS, sealed=st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_json_gives_an_entry_or_a_reason(body: Any, writer: Any, sealed: bool) -> None:
     """No JSON makes the transform raise or fail unforeseen; what it gives is within EventBridge's limits."""
     text = json.dumps(body, **writer).encode()
@@ -97,7 +97,7 @@ def test_any_json_gives_an_entry_or_a_reason(body: Any, writer: Any, sealed: boo
 
 @given(data=st.binary(max_size=200))
 @example(data=b"")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_give_an_entry_or_a_reason(data: bytes) -> None:
     """Nor do any bytes."""
     for event in events(data):
@@ -106,7 +106,7 @@ def test_any_bytes_give_an_entry_or_a_reason(data: bytes) -> None:
 
 
 @given(payload=st.dictionaries(TEXT, JSON, max_size=5), writer=WRITERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_payload_arrives_as_it_was_sent_or_not_at_all(payload: dict[str, Any], writer: Any) -> None:
     """Whoever wrote it, and however: the Detail's payload equals what was sent, or the event is refused."""
     sent = {"interactionId": "i", "conversationId": "c", "eventType": "conversation.updated", "timestamp": 1795512600}
@@ -135,7 +135,7 @@ def test_no_reason_quotes_the_event(place: str, value: Any) -> None:
 
 
 @given(moment=st.integers(0, 253_402_300_799_999), offset=st.integers(-14 * 60, 14 * 60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_every_millisecond_survives_every_form(moment: int, offset: int) -> None:
     """A moment written as epoch, or as ISO 8601 at any offset, comes out as the same millisecond."""
     wanted = iso(moment)

@@ -40,7 +40,7 @@ def _records(count: int, aggregated: int) -> list[Record]:
 
 
 @pytest.mark.usefixtures("_samples")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(histories(), st.integers(1, 26))
 def test_the_checkpoint_is_the_proven_settled_prefix(
     history: tuple[list[int], list[tuple[str, float]]], aggregated: int
@@ -93,7 +93,7 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     assert not mark.settled
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(histories(), st.integers(1, 5))
 def test_folding_settled_records_changes_no_position(
     history: tuple[list[int], list[tuple[str, float]]], aggregated: int
@@ -151,7 +151,7 @@ def test_positions_compare_as_integers() -> None:
     assert Position(9, 0) < Position(10, 0) < Position(10, 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.floats(0.001, 0.099), st.floats(0.2, 10.0))
 def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) -> None:
     """Under a load that never pauses a proof frees what was reached up to a fifth of a second before it."""

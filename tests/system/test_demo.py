@@ -61,12 +61,9 @@ def test_the_demo_accounts_for_every_event() -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [
-        pytest.param(signal.SIGINT, marks=pytest.mark.long),
-        signal.SIGTERM,
-        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
-    ],
+    [signal.SIGINT, signal.SIGTERM, signal.SIGKILL],
 )
+@pytest.mark.long
 def test_no_process_is_left_behind(end: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, SIGTERM and kill -9 of the demo in the middle of its traffic all end everything that it started."""
     with (tmp_path / "out").open("w") as out:

@@ -15,7 +15,7 @@ from tests.ports import free_port
 from tests.system.test_tutorial import SHELL_BLOCK, Reader
 from tests.system.world import PROGRAM, World, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(300)]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
 

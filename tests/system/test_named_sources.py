@@ -14,7 +14,7 @@ import pytest
 
 from tests.system.world import World, event_id, until, webhook
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(240)]
 
 EXPERT_KEY = b"the secret of CXone Expert"
 TYPE = "page.updated"

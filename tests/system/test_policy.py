@@ -16,7 +16,7 @@ from stream_router.operate.arns import Home
 from tests.constants import CALL_BYTES, METRICS_EVERY_S, with_constants
 from tests.system.world import PROGRAM, REGION, World, until, webhook
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(300)]
 
 ACCOUNT = "000000000000"
 SETTINGS = {
