@@ -289,7 +289,7 @@ class Search:
         if one := place.undelivered:
             return Verdict(UNDELIVERED, f"{one.code}: {one.text}")
         if place.passed_over:
-            why = "its producer (KPL) wrote a wrong table; `stream-router replay --id` publishes it"
+            why = "its producer (KPL) wrote a wrong table; `stream-router replay --since WHEN --id ID` publishes it"
             return Verdict("in a damaged aggregated record: the KCL hands it to nobody", why)
         passed = self._has_passed(place)
         if passed is None:

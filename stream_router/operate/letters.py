@@ -133,7 +133,7 @@ class OurLetter(Queued):
         if self.letter.origin.stream not in ("", settings.stream):
             return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
         if self.letter.masking:
-            return "stored masked: `stream-router replay --id ID` puts it back while the stream keeps the event"
+            return "stored masked: `stream-router replay --since WHEN --id ID` puts it back while the stream keeps it"
         if self.reason == Reason.CRASHED and not how.wanted.ids and not how.wanted.reason:
             return "killed a process: --reason crashed, or --id, takes it all the same"
         told = read_resubmitted(self.letter.resubmitted)
