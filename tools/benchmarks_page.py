@@ -15,27 +15,27 @@ from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
 PAGE, SCALE, README = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md"
 SHOWN = ("child", "faults", "receiver_beside_go", "whole", "worker", "sizes", "backlog")
-FIGURES = ("cpuUs", "jvmUs", "childUs", "perSecond", "p50Ms", "p99Ms", "lost", "twice", "rssMb")
+FIGURES = ("cpuUs", "jvmUs", "childUs", "p50Ms", "p99Ms", "lost")
 NONE = "No result is kept yet: `make bench` takes one, `make docs` writes it here."
 
 
 def goals() -> Iterator[str]:
-    """Every goal, held or missed."""
-    yield "| | asked | measured | | result |"
-    yield "|---|---|---|---|---|"
+    """Every goal that was measured, held or missed, and which results are still to be taken."""
+    yield "| | asked | measured | |\n|---|---|---|---|"
+    open_results = dict.fromkeys(goal.result for goal in to_reach.GOALS if goal.measured is None)
     for goal in to_reach.GOALS:
-        measured = goal.measured
-        figure = "" if measured is None else f"{measured:,.3g}"
-        yield f"| {goal.what} | {goal.asked} | {figure} | {to_reach.verdict(goal.asked, measured)} | `{goal.result}` |"
+        if (measured := goal.measured) is not None:
+            yield f"| {goal.what} | {goal.asked} | {measured:,.3g} | {to_reach.verdict(goal.asked, measured)} |"
+    if open_results:
+        yield f"\nNot measured yet, in whole or in part: {', '.join(open_results)}."
 
 
 def table(name: str) -> Iterator[str]:
     """One result: what it asked, on what, and the medians of each case."""
     result = results.latest(name)
     yield f"\n### {result['question']}\n"
-    load = f"load {result['load']['before'][0]} before, {result['load']['after'][0]} after"
-    of = f"{result['rounds']} rounds, {load}; {result['machine']}; {result['commit']}"
-    yield f"`{name}`, {result['at'][:10]}, {of}.\n"
+    load = f"load {result['load']['before'][0]} to {result['load']['after'][0]}"
+    yield f"`{name}`, {result['at'][:10]}, {result['rounds']} rounds, {load}; {result['machine']}; {result['commit']}\n"
     figures = [one for one in FIGURES if any(one in row["figures"] for row in result["rows"])]
     yield "| | " + " | ".join(f"{one}{unit(one) and ', ' + unit(one)}" for one in figures) + " |"
     yield "|---" * (len(figures) + 1) + "|"
