@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asked
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -106,4 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     main()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asked
 from settings_alone import set_alone
 
 from stream_router.operate.arns import Home
@@ -101,6 +102,7 @@ def _named(value: Any) -> Any:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     set_alone(SETTINGS)
     FILE.write_text(text(), "utf-8")
     sys.stdout.write(f"{FILE} written\n")

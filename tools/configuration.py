@@ -6,6 +6,8 @@ What each variable takes and its default come from the code; what it is for stan
 import sys
 from pathlib import Path
 
+import asked
+
 from stream_router.settings import reading
 from stream_router.settings.common import Guarded, Settings, takes, variable
 from stream_router.settings.consumer import Consumer
@@ -190,5 +192,6 @@ def default(kind: type[Settings], name: str) -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     PAGE.write_text(page(), "utf-8")
     sys.stdout.write(f"{PAGE} written\n")

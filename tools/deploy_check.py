@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import asked
+
 ROOT = Path(__file__).resolve().parent.parent
 OBSERVABILITY = ROOT / "deploy" / "observability"
 
@@ -83,4 +85,5 @@ def _missing(check: Check) -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     sys.exit(main())

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import asked
 from configuration import FOR, SECTIONS, default
 
 from stream_router.settings.common import Settings, takes, variable
@@ -49,5 +50,6 @@ def _setting(kind: type[Settings], name: str) -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     FILE.write_text(text(), "utf-8")
     sys.stdout.write(f"{FILE} written\n")

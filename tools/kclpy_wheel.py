@@ -56,6 +56,6 @@ def pip(python: Path, command: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: kclpy_wheel.py FOLDER")
     sys.stdout.write(f"{build(Path(sys.executable), Path(sys.argv[1]))}\n")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import asked
 from marked import filled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,4 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     main()

@@ -23,7 +23,7 @@ BUILD_TOOLS = ("pip", "setuptools", "wheel")
 
 def main() -> None:
     """Build or complete the environment named on the command line; exit 1 with the cure, or 130 after Ctrl-C."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         fail("usage: make_env.py VENV")
     try:
         complete(Path(sys.argv[1]).absolute())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asked
 from marked import filled
 
 if TYPE_CHECKING:
@@ -56,5 +57,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     PAGE.write_text(page(), "utf-8")
     sys.stdout.write(f"{PAGE} written\n")

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import asked
 from marked import filled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     main()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asked
+
 ROOT = Path(__file__).resolve().parent.parent
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 """glibc 2.28 is older than that of every image of Python that is still made."""
@@ -58,4 +60,5 @@ def jars_of_one_platform() -> int:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     sys.exit(main())

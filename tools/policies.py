@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import asked
 from settings_alone import set_alone
 
 from stream_router.operate.arns import Home
@@ -24,5 +25,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     set_alone(SETTINGS)
     main()

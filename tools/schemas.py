@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import asked
 from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import GenerateJsonSchema
 from schema_models import (
@@ -158,6 +159,7 @@ def text(name: str) -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     FOLDER.mkdir(exist_ok=True)
     for name in SCHEMAS:
         (FOLDER / f"{name}.json").write_text(text(name), "utf-8")

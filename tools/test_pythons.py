@@ -4,6 +4,7 @@ Each Python is looked for on PATH and in pyenv, and gets an environment of its o
 exit 1 where tests failed, or where no Python was found at all.
 """
 
+import argparse
 import configparser
 import os
 import shutil
@@ -17,7 +18,9 @@ TESTS = ("tests/unit", "tests/property", "tests/contract")
 
 def main() -> None:
     """Test on one Python after the other; what is not on this machine is said and passed over."""
-    folder = Path(sys.argv[1]).absolute()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder.absolute()
     results = {version: test_on(version, folder / version) for version in versions()}
     for version, result in results.items():
         say(f"Python {version}: {result}")

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import asked
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ def picture() -> str:
 
 
 if __name__ == "__main__":
+    asked.for_help(__doc__)
     sys.path.insert(0, str(ROOT))
     PICTURE.write_text(picture(), "utf-8")
     sys.stdout.write(f"{PICTURE} written\n")

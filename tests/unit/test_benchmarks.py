@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +141,13 @@ def test_a_result_names_its_circumstances(tmp_path: Path) -> None:
 def test_a_goal_is_held_or_missed_by_its_bound(asked: str, measured: float | None, verdict: str) -> None:
     """And never held where it was not measured."""
     assert to_reach.verdict(asked, measured) == verdict
+
+
+@pytest.mark.parametrize("tool", sorted((ROOT / "tools").glob("*.py")), ids=lambda tool: tool.stem)
+def test_a_tool_that_is_asked_for_help_writes_nothing(tool: Path, tmp_path: Path) -> None:
+    """It says how it is used; a `--help` that is taken for a folder's name makes an environment in it."""
+    if "__main__" not in tool.read_text("utf-8"):
+        return
+    done = subprocess.run([sys.executable, tool, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "usage: " in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
