@@ -78,3 +78,9 @@ def test_an_endpoint_that_is_set_is_taken_as_it_stands(monkeypatch: pytest.Monke
     assert _url(REGION, "sqs") == "http://127.0.0.1:1/"
     assert endpoints.put_object(endpoints.session(REGION), "b").url == f"{base}/b/"
     assert endpoints.v2_target(endpoints.session(REGION), V2_BUS, "PutEvents").url.startswith(f"{base}/service/")
+
+
+@pytest.mark.parametrize("region", [REGION, GOV, CHINA, "eusc-de-east-1", "us-iso-east-1"])
+def test_aws_s_own_endpoint_is_known_in_every_partition(region: str) -> None:
+    """Else it would pass for an emulator, of which other things are asked."""
+    assert endpoints.is_aws(_url(region, "kinesis"))

@@ -29,6 +29,13 @@ def original(messages: list[Message]) -> bytes:
     return reader.original(whole)
 
 
+def test_a_letter_says_that_it_is_masked() -> None:
+    """In either form: a redrive passes it over, for its bytes are not the event's own."""
+    writer = LetterWriter("my-stream", "shard-7", lambda: 0.0, ordered=False, masking="default 2")
+    for messages in (writer.write(letter(b"x")), writer.write_parts(letter(b"x"), minimal=True)):
+        assert reader.read(messages[0].body).masking == "default 2"
+
+
 def test_a_letter_says_what_the_contract_says() -> None:
     """The body has every field of the contract, times in UTC with milliseconds, the sequence number as text."""
     (message,) = WRITER.write(letter(b'{"a":1}', event_type="interaction.created"))

@@ -78,6 +78,23 @@ def test_whatever_a_line_holds_it_is_one_line(
         assert json.loads(line)["spill"] == strange
 
 
+def test_of_an_exception_the_place_is_logged_and_never_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could quote an event."""
+    stderr = captured(monkeypatch)
+    start_logging("INFO")
+    try:
+        json.loads('{"name": Anna}')
+        raise AssertionError
+    except ValueError:
+        logging.getLogger("x").exception("a request failed")
+    (line,) = map(json.loads, stderr.getvalue().splitlines())
+    assert (line["exception"][0], line["exception"][1].split()[-1]) == (
+        "JSONDecodeError",
+        "test_of_an_exception_the_place_is_logged_and_never_the_text",
+    )
+    assert "Anna" not in stderr.getvalue()
+
+
 @pytest.mark.parametrize(
     ("log_format", "terminal", "no_color", "begins"),
     [
@@ -192,3 +209,11 @@ def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
     assert (seldom(), seldom()) == (True, False)
     seldom.over()
     assert seldom()
+
+
+def test_names_that_others_chose_are_said_once_and_twenty_of_them() -> None:
+    """A sender who makes up names fills no log, and what is no name is not shown."""
+    to_be_said = log.SaidOnce()
+    assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")
+    assert (to_be_said("call Anna"), to_be_said("call Bob")) == ("(not shown: no name)", "")
+    assert len(list(filter(None, (to_be_said(f"type-{number}") for number in range(100))))) == 18

@@ -228,6 +228,21 @@ def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     assert "Anna" not in dead.message + caplog.text
 
 
+def test_running_out_of_memory_while_masking_buries_nothing(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Neither the entry nor a dead letter's copy is given up for what the machine lacks: the process ends instead."""
+    transform = transform_of(file, 'base = "default"\ndead_letters = true')
+    found = event(BODY)
+
+    def exhausted(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(transform.policy, "mask", exhausted)
+    with pytest.raises(MemoryError):
+        transform(found)
+    with pytest.raises(MemoryError):
+        transform.dead_letter_raw(dead_of(found))
+
+
 @pytest.mark.parametrize("kind", [list, dict, str, int, float])
 def test_a_value_of_a_derived_type_is_not_sent(monkeypatch: pytest.MonkeyPatch, file: Path, kind: type) -> None:
     """Masking asks for the very type of a value, so one of a type of its own passes it by: the event is buried."""

@@ -238,3 +238,10 @@ def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyP
 
 
 # --- addresses
+
+
+def test_a_missing_setting_is_not_said_beside_its_mistyped_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`is not set` would send the operator the wrong way: it is set, under another name."""
+    given(monkeypatch, {"AWS_REGION": "us-east-1", "STREAM_ROUTER_SQS_DLQ_URL": "x"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_SQS_DLQ_URL: [^\n]*did you mean SQS_DLQ_URL\?$"):
+        load(Consumer)

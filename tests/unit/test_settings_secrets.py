@@ -182,3 +182,17 @@ def test_a_reference_that_is_not_read_is_no_secret(setting: str) -> None:
     """After a blank, in capitals or behind a comma it would be taken as the key that it names, for anyone to read."""
     assert re.match(r"would itself be the secret, .* first and alone", weakness(setting))
     assert not weakness(setting.strip().rpartition(",")[2].lower())
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])
+def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """It would pass for one, and guard nothing."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_TOKEN": blank, "STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:1"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; give the secret, file:PATH"):
+        load(Consumer)
+
+
+def test_a_list_without_an_item_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a template whose variables were empty: the secret would have gone over the wire for anyone to read."""
+    with pytest.raises(SettingsError, match=f"^{SCHEME}: bearer would send"):
+        settings(monkeypatch, "bearer", STRONG, LISTEN="0.0.0.0:8080", TRUSTED_PROXIES=" , ")

@@ -154,6 +154,11 @@ def test_of_a_v2_bus_the_subscriber_has_to_run(
     assert problem in said.problem if isinstance(said, No) else not problem
 
 
+def test_without_a_rule_of_ours_the_bus_alone_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STREAM_ROUTER_RULE=none."""
+    assert Asked(monkeypatch, RULE="none").expect("describe_event_bus", {}).now() == Yes()
+
+
 def heard(standing: Standing, *answers: Answer, at: float = 0.0, every_s: float = 5.0) -> float:
     """These answers, one after the other; when the last was asked."""
     for answer in answers:
@@ -225,6 +230,13 @@ def test_what_cannot_be_asked_holds_after_half_an_hour_and_no_longer_than_it_las
     assert standing.line == target_proof.Line(at + UNASKED_S + 5)
 
 
+def test_a_fault_that_was_seen_stands_while_nobody_answers() -> None:
+    """No answer mends no rule."""
+    standing = Standing()
+    heard(standing, Yes(), DISABLED, DISABLED, Unasked("Throttling"))
+    assert standing.line.problem == "is disabled"
+
+
 class World:
     """A prover over answers that the test gives, on a clock that each question moves on by two seconds."""
 
@@ -257,6 +269,15 @@ def test_the_proof_is_the_moment_before_the_question(world: World) -> None:
     """A rule deleted while the answer travels must not cover what was accepted meanwhile."""
     world.prove(Yes(), Yes())
     assert world.line()["proven_s"] == 102.0
+    assert world.reports == [Proven()]
+
+
+@pytest.mark.parametrize("trouble", [DISABLED, No("rule", "does not exist"), Unasked("EndpointConnectionError")])
+def test_a_start_waits_for_what_can_be_mended(world: World, trouble: Answer) -> None:
+    """A rule that takes nothing, a network that is not there yet: held, and no start is refused for it."""
+    world.prove(*[trouble] * 30)
+    assert not world.reports
+    world.prove(*[Yes()] * 40)
     assert world.reports == [Proven()]
 
 
