@@ -385,7 +385,9 @@ def list_(
 
 @dlq.command()
 def show(
-    id: Annotated[str, Argument(metavar="ID", help="The event's id or correlationId, or the message's id.")],  # noqa: A002
+    id: Annotated[  # noqa: A002
+        str, Argument(metavar="ID", help="The event's id or correlationId, or the message's id.")
+    ],
     payload: Payload = False,
     undelivered: OfEventBridge = False,
 ) -> None:

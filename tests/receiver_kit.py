@@ -78,6 +78,29 @@ class Handle:
         self.what = None
 
 
+class FakeTransport:
+    """A connection's other end: keeps what is written, and says whether it is read from."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reads = True
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: False
+
+
 class FakeLoop:
     """An event loop's clock and timers, moved by the test: nothing waits in real time."""
 

@@ -9,7 +9,6 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from stream_router.aws import credentials, endpoints
 from stream_router.errors import THROTTLING, code_of
 
-PREFIXES = ("secretsmanager:", "ssm:")
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from stream_router.consumer.supervisor import jars
 from stream_router.consumer.supervisor.jars import Jar
@@ -106,11 +106,16 @@ def _download(url: str, jar: Jar) -> bytes:
 
     A user and password in the URL go to that host alone, wherever it sends us on to (httpx's own rule).
     """
+
+    def again(state: RetryCallState) -> None:
+        assert state.outcome
+        _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again")
+
     tries = Retrying(
         retry=retry_if_exception(_may_pass),
         wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
         stop=stop_after_attempt(TRIES),
-        before_sleep=lambda state: _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again"),  # type: ignore[union-attr]
+        before_sleep=again,
         reraise=True,
     )
     get = partial(httpx.get, url, follow_redirects=True, timeout=ANSWER_TIMEOUT_S, verify=ssl.create_default_context())

@@ -9,6 +9,7 @@ Tags and a customer's key are given to what is made, and never changed afterward
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,7 @@ class SetupError(Exception):
     """`setup` or `teardown` cannot go on; its text is the one line that the operator sees, the cure in it."""
 
 
-class Resource:
+class Resource(ABC):
     """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors.
 
     `tags` are what it is given when it is made, and None where it is not ours to take away.
@@ -86,17 +87,17 @@ class Resource:
         ]
         return f"{sign} {self.what}" + (f": {', '.join(told)}" if told else "")
 
+    @abstractmethod
     def found(self) -> State | None:
         """Its state, None where it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wanted(self) -> State:
         """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self) -> None:
         """Make the resource, or the changes. Raises SetupError where AWS says no."""
-        raise NotImplementedError
 
     def stops(self) -> str:
         """Why the changes would stop events, or undo what somebody meant; "" where they do neither."""
@@ -115,9 +116,8 @@ class Resource:
         ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
-    def delete(self) -> None:
-        """Take it away, once it was looked at."""
-        raise NotImplementedError
+    def delete(self) -> None:  # noqa: B027 - a target goes with its rule
+        """Take it away, once it was looked at; nothing where it goes with another resource."""
 
 
 def _shown(value: Any) -> str:

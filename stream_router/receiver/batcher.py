@@ -336,8 +336,7 @@ class Batcher:
         return events, size_bytes
 
     def _start(self, records: Records) -> None:
-        number = self.stats.calls
-        self._flying[number] = records
+        self._flying[id(records)] = records
         now_s = self.now_s()
         oldest_s = min(
             next((event.delivery.arrived_s for event in events if event.delivery), now_s) for _, events in records
@@ -345,7 +344,7 @@ class Batcher:
         data = [(bucket, b"\n".join([event.line for event in events])) for bucket, events in records]
 
         def settled(codes: list[str], for_content: bool) -> None:
-            del self._flying[number]
+            del self._flying[id(records)]
             for (bucket, events), code in zip(records, codes, strict=True):
                 bucket.alone = for_content
                 if not code:

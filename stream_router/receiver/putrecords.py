@@ -102,8 +102,6 @@ class Calls:
             self._heard_s = started_s
         self.in_flight += 1
         self._bytes += size_bytes
-        self._stats.calls += 1
-        self._stats.records += len(records)
 
         def answered(answer: Answer) -> None:
             self.in_flight -= 1

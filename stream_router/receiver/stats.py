@@ -34,7 +34,7 @@ class Stats:
         self.failures: Counter[str] = Counter()
         """Records that the stream refused, by AWS's code; ours where there was no answer."""
         self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
-        self.calls = self.records = self.spill_damaged = self.connections = 0
+        self.spill_damaged = self.connections = 0
         self.events_in_flight = self.bytes_in_flight = 0
         """Events in memory: queued, in a call however late, or on their way to the disk."""
         self.read_bytes = 0

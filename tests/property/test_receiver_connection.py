@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from stream_router.receiver.answers import Response
 from stream_router.receiver.connection import Connection
 from stream_router.receiver.request import Request
 from stream_router.receiver.stats import Stats
-from tests.receiver_kit import front
+from tests.receiver_kit import FakeTransport, front
 
 UNREAD_BYTES = 2_000
 STEPS_AT_THE_END = 200
@@ -51,26 +51,14 @@ class Handler:
             request.finish(Response(202, "", (), b""))
 
 
-class Wire:
+class Wire(FakeTransport):
     """The client's end: what is read from it, and what it has not read."""
 
     def __init__(self, connection: Connection, *, slow: bool) -> None:
-        self.reads = True
+        super().__init__()
         self.answers = 0
         self._connection = connection
         self._slow, self._unread_bytes, self._full = slow, 0, False
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: False
-
-    def pause_reading(self) -> None:
-        self.reads = False
-
-    def resume_reading(self) -> None:
-        self.reads = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
 
     def write(self, data: bytes) -> None:
         self.answers += data.startswith(b"HTTP/1.1 202")

@@ -17,35 +17,12 @@ from stream_router.receiver.request import MAX_HEAD_BYTES, Headers, Request
 from stream_router.receiver.server import AT_ONCE, AT_ONCE_OF_TLS, HttpServer
 from stream_router.receiver.states import CURES, OVER_AFTER_S, States
 from stream_router.receiver.stats import Stats
-from tests.receiver_kit import FakeLoop, front
+from tests.receiver_kit import FakeLoop, FakeTransport, front
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 HEADER_BYTES, BODY_BYTES = MAX_HEAD_BYTES + HEAD_PIECE_BYTES, 100_000
-
-
-class Transport:
-    """Keeps what is written, and says whether it is read from."""
-
-    def __init__(self) -> None:
-        self.written = b""
-        self.reads = True
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def pause_reading(self) -> None:
-        self.reads = False
-
-    def resume_reading(self) -> None:
-        self.reads = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: False
 
 
 class Bench:
@@ -62,7 +39,7 @@ class Bench:
         self.server = front(self.loop, self)
         self.connection = Connection("1.2.3.4", self.server)
         self.server.admit(self.connection)
-        self.transport = Transport()
+        self.transport = FakeTransport()
         self.connection.connection_made(cast("Any", self.transport))
 
     def begin(self, request: Request) -> Response | None:
@@ -271,7 +248,7 @@ def test_nothing_is_left_of_a_closed_connection(bench: Bench, data: bytes | None
         if data is None:  # its TLS handshake fails
             connection.gone()
         else:
-            connection.connection_made(cast("Any", Transport()))
+            connection.connection_made(cast("Any", FakeTransport()))
             connection.data_received(data)
             connection.connection_lost(None)
         left = weakref.ref(connection)

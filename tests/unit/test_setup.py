@@ -102,6 +102,9 @@ class _Right(Resource):
     def wanted(self) -> dict[str, Any]:
         return {"shards": 2}
 
+    def apply(self) -> None:
+        raise AssertionError("nothing is to be done")
+
 
 def rule(script: Script) -> Rule:
     return Rule(script.clients, "cx", "r", RULE_ARN, TYPES, {**OURS, "team": "cx"})
