@@ -1,4 +1,4 @@
-"""The command line as an operator meets it: help everywhere, one line where something is wrong, 78 for settings."""
+"""The command line as an operator meets it: help everywhere, one line where something is wrong, a true exit status."""
 
 import os
 import subprocess
@@ -12,137 +12,101 @@ import typer
 from typer.testing import CliRunner
 
 from stream_router import cli
-from stream_router.errors import EX_CONFIG
-from stream_router.operate import setup
+from stream_router.errors import EX_CONFIG, SettingsError
+from tests.environment import given
 
-ROOT = str(Path(__file__).parents[2])
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in list(os.environ):
-        if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "CXONE_")):
-            monkeypatch.delenv(key)
-    monkeypatch.setattr(cli, "_debug", False)
+ROOT = Path(__file__).parents[2]
+CANARY = "s3cr3t-c4n4ry"
+ACCESS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+PROGRAM = """import sys; from stream_router import cli
+cli.app = lambda: (_ for _ in ()).throw(cli.SettingsError('A: is wrong; mend it')); cli.main()"""
 
 
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+def main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run the console script's function; its exit status."""
-    monkeypatch.setattr(sys, "argv", ["stream-router", *arguments])
+    monkeypatch.setattr(sys, "argv", ["stream-router", *words])
+    monkeypatch.setattr(cli, "_debug", False)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
 
 
-def _redirected(folder: Path, how: str, app: str) -> int:
-    """The console script's exit status, where its standard streams are redirected so and `app` is what it does."""
-    program = (
-        f"import os, sys\nfrom pathlib import Path\nfrom stream_router import cli\ncli.app = lambda: {app}\ncli.main()"
-    )
-    command = ["/bin/sh", "-c", f'exec "$0" -c "$1" {how}', sys.executable, program]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": ROOT}, check=False).returncode
-
-
-def test_a_line_that_nobody_can_read_changes_no_exit_status(tmp_path: Path) -> None:
-    """The disk of the log is full, or its reader gone: what starts the program still learns that settings are wrong."""
-    refuses = "(_ for _ in ()).throw(cli.SettingsError('A: is wrong; mend it'))"
-    assert _redirected(tmp_path, "2>/dev/full", refuses) == EX_CONFIG
-
-
-def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
+def commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
     """The command and all below it, each as what is typed."""
     yield words
     for name, below in getattr(command, "commands", {}).items():
-        yield from _commands(below, *words, name)
+        yield from commands(below, *words, name)
 
 
 def test_there_is_help_everywhere() -> None:
-    """Of the program, each group and each command, and what an option is good for stands there."""
-    for words in _commands(typer.main.get_command(cli.app)):
+    """Of the program, each group and each command."""
+    for words in commands(typer.main.get_command(cli.app)):
         result = CliRunner().invoke(cli.app, [*words, "--help"])
-        assert result.exit_code == 0, words
-        assert "--help" in result.output, words
-
-
-def test_help_loads_nothing_that_only_the_work_needs() -> None:
-    """It comes at once, on a host too on which something else of the installation is broken."""
-    program = f"""import sys; sys.path.insert(0, {ROOT!r}); sys.argv[1:] = ["--help"]
-from stream_router.__main__ import main
-try: main()
-except SystemExit: print("LOADED", *sys.modules)"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
-    assert "typer" in loaded
-    assert not loaded & {"boto3", "botocore", "httpx", "numpy", "pycurl", "pydantic", "uvloop"}
-
-
-@pytest.mark.parametrize(
-    ("command", "variables", "line"),
-    [
-        (["setup"], {}, "AWS_REGION: is not set; set AWS_REGION, for example us-east-1"),
-        (["consume"], {"AWS_REGION": "us-east-1"}, "SQS_DLQ_URL: is not set; give the dead-letter queue's URL"),
-        (["receive"], {"AWS_REGION": "us-east-1"}, "STREAM_ROUTER_WEBHOOK_SCHEME: is not set"),
-        (["setup"], {"AWS_REGION": "us-east-1", "STREAM_ROUTER_RULE": "a b"}, "STREAM_ROUTER_RULE: "),
-    ],
-)
-def test_a_wrong_setting_is_one_line_and_78(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: list[str],
-    variables: dict[str, str],
-    line: str,
-) -> None:
-    """The variable, what is wrong with it, the cure; no traceback."""
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    for key, value in variables.items():
-        monkeypatch.setenv(key, value)
-    assert _main(monkeypatch, *command) == EX_CONFIG
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"stream-router: {line}")
-    assert said.err.count("\n") == 1
-
-
-def _boom(*_: Any, **__: Any) -> int:
-    raise RuntimeError("something\nbroke")
+        assert (result.exit_code, "--help" in result.output) == (0, True), words
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("dlq", "redrive", "--rate"),
-        ("replay", "--since", "2h", "--rate"),
-        ("send", "--rate"),
-        ("demo", "--rate"),
-    ],
-    ids=" ".join,
-)
-def test_what_is_no_number_in_figures_is_refused(words: tuple[str, ...], value: str) -> None:
+@pytest.mark.parametrize("words", ["dlq redrive", "replay --since 2h", "send", "demo"])
+def test_what_is_no_number_in_figures_is_refused(words: str, value: str) -> None:
     """Python reads `nan` and `inf` as numbers, of which no comparison and no wait makes sense; 0 is no bound."""
-    result = CliRunner().invoke(cli.app, [*words, value])
-    assert result.exit_code == 2
-    assert "Input should be " in result.output
+    assert CliRunner().invoke(cli.app, [*words.split(), "--rate", value]).exit_code == 2
 
 
-def test_an_unforeseen_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """And says how to see more."""
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(setup, "run", _boom)
-    assert _main(monkeypatch, "setup") == 1
-    assert capsys.readouterr().err == "stream-router: RuntimeError: something broke (--debug shows where)\n"
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        *(({"AWS_ENDPOINT_URL": url}, "AWS_ENDPOINT_URL") for url in (CANARY, "http://", f"ftp://{CANARY}")),
+        ({"AWS_ENDPOINT_URL_KINESIS": f"http://{CANARY}@[bad"}, "AWS_ENDPOINT_URL_KINESIS"),
+        ({"AWS_ENDPOINT_URL_KINESIS": f"http://127.0.0.1:{CANARY}"}, "AWS_ENDPOINT_URL_KINESIS"),
+        ({"AWS_PROFILE": "nope"}, "AWS_PROFILE: there is no profile 'nope'"),
+        ({"AWS_REGION": "x y"}, "AWS_REGION: "),
+        ({"AWS_ACCESS_KEY_ID": ""}, "AWS credentials: they cannot be had ("),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    settings: dict[str, str],
+    line: str,
+) -> None:
+    """Not botocore's own error; with the cure; what may hold a password is not quoted."""
+    (tmp_path / "config").write_text("[default]\ncredential_process = echo trouble\n")
+    given(monkeypatch, {**ACCESS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **settings})
+    assert main(monkeypatch, "shards") == EX_CONFIG
+    said = capsys.readouterr()
+    assert said.err.startswith(f"stream-router: {line}")
+    assert (said.out, said.err.count("\n"), "; " in said.err, CANARY in said.err) == ("", 1, True, False)
 
 
-def test_ctrl_c_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of whatever a command does that does not hear it itself."""
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RuntimeError("something\nbroke"), 1, "stream-router: RuntimeError: something broke (--debug shows where)\n"),
+        (SettingsError("A: is bad; mend it\nB: too"), 78, "stream-router: A: is bad; mend it\nstream-router: B: too\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_whatever_a_command_raises_is_lines_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
+) -> None:
+    """One for what nobody foresaw, which says how to see more; one for each wrong setting; none for Ctrl-C."""
 
-    def interrupted(*_: object, **__: object) -> int:
-        raise KeyboardInterrupt
+    def broken(*_: Any) -> int:
+        raise error
 
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(setup, "run", interrupted)
-    assert _main(monkeypatch, "setup") == 130
-    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setattr("stream_router.operate.audit.run", broken)
+    assert main(monkeypatch, "audit", "verify", __file__) == status
+    assert capsys.readouterr().err.strip("\n") == said.strip("\n")
+
+
+def test_chaos_needs_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Too few events for the demo's faults are refused with the number that is needed."""
+    assert main(monkeypatch, "demo", "--chaos", "--events", "100") == EX_CONFIG
+    assert "--events 9000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--debug", "--version"]])
@@ -155,6 +119,11 @@ def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: 
     if "--debug" in words:
         assert done.stderr.startswith("Traceback")
     else:
-        assert done.returncode == EX_CONFIG
+        assert (done.returncode, done.stderr.count("\n")) == (EX_CONFIG, 1)
         assert done.stderr.startswith("stream-router: this installation is not whole (there is no typer)")
-        assert done.stderr.count("\n") == 1
+
+
+def test_a_line_that_nobody_can_read_changes_no_exit_status() -> None:
+    """The disk of the log is full, or its reader gone: what starts the program still learns that settings are wrong."""
+    command = ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>/dev/full', sys.executable, PROGRAM]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == EX_CONFIG

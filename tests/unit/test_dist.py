@@ -1,51 +1,60 @@
-"""`make dist`'s script: which folders it touches, the same bytes for the same sources, one line where it fails.
+"""`make dist` and `make setup`: which folders they touch, the same bytes for the same sources, what is refused.
 
-What it builds is installed by tests/system/test_install.py.
+What they build and make is tried whole by tests/system/test_install.py and test_fresh_machine.py.
 """
 
+import importlib
 import io
+import json
+import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tools" / "dist.py"
+LOCK = """amazon-kclpy==3.1.3 \\
+    --hash=sha256:aa
+uvloop==0.23.0 ; sys_platform != 'win32' \\
+    --hash=sha256:bb
+typing_extensions==4.16.0 \\
+    --hash=sha256:dd
+stream_router==0.1.0 \\
+    --hash=sha256:ee
+"""
 
 
-def test_a_named_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
-    """The checkout's own `dist` alone is made anew without a question."""
-    (tmp_path / "letters.jsonl").write_text("kept")
-    ended = subprocess.run([sys.executable, SCRIPT, tmp_path], check=False, capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert f"{tmp_path} is not empty; name a new folder" in ended.stderr
-    assert (tmp_path / "letters.jsonl").read_text() == "kept"
-
-
-def test_help_is_no_folder(tmp_path: Path) -> None:
-    """Asked for help it says what it takes, and builds nothing."""
-    ended = subprocess.run([sys.executable, SCRIPT, "--help"], check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert "folder" in ended.stdout
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture
-def dist(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+@pytest.fixture(autouse=True)
+def _tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import dist
 
-    return dist
+
+@pytest.mark.parametrize(
+    ("script", "word", "said"),
+    [
+        ("dist.py", "kept", "kept is not empty; name a new folder"),
+        ("dist.py", "--help", "a new or empty one"),
+        ("make_env.py", "kept", "kept is a folder, but no Python environment"),
+        ("make_env.py", "--help", "setup: usage: make_env.py VENV"),
+    ],
+)
+def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, script: str, word: str, said: str) -> None:
+    """A slip in a name must not cost somebody's files; asked for help nothing is made. Needs nothing but Python."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/letters.jsonl").write_text("kept")
+    command = [sys.executable, "-S", "-I", str(ROOT / "tools" / script), word.replace("kept", f"{tmp_path}/kept")]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept", "letters.jsonl"]
 
 
 def sdist(path: Path, names: list[str], stamp: int) -> Path:
-    """As setuptools packs one: with a folder, and with owner, mode and time of each file."""
+    """As setuptools packs one: with owner, mode and time of each file."""
     with tarfile.open(path, "w:gz") as archive:
-        folder = tarfile.TarInfo("product-1")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
         for name in names:
             member = tarfile.TarInfo(f"product-1/{name}")
             member.size, member.mtime, member.uid, member.uname = len(name.encode()), stamp, stamp, f"user{stamp}"
@@ -54,27 +63,24 @@ def sdist(path: Path, names: list[str], stamp: int) -> Path:
     return path
 
 
-def test_an_sdist_has_nothing_of_the_machine_in_it(dist: ModuleType, tmp_path: Path) -> None:
+def test_an_sdist_has_nothing_of_the_machine_in_it(tmp_path: Path) -> None:
     """Two builders compare their checksums: owner, umask and time must not be in them. The content is all there."""
-    made = [
-        sdist(tmp_path / "one.tar.gz", ["setup.cfg", "b.py", "ü.py"], 1_000_000_001),
-        sdist(tmp_path / "two.tar.gz", ["ü.py", "b.py", "setup.cfg"], 1_700_000_000),
-    ]
-    for path in made:
-        dist.make_steady(path)
-    assert made[0].read_bytes() == made[1].read_bytes()
-    with tarfile.open(made[0]) as archive:
-        assert {member.mode for member in archive} == {0o644}
-        assert {member.name: archive.extractfile(member).read().decode() for member in archive} == {  # type: ignore[union-attr]
-            f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")
-        }
+    one = sdist(tmp_path / "one.tar.gz", ["setup.cfg", "b.py", "ü.py"], 1_000_000_001)
+    two = sdist(tmp_path / "two.tar.gz", ["ü.py", "b.py", "setup.cfg"], 1_700_000_000)
+    for path in (one, two):
+        importlib.import_module("dist").make_steady(path)
+    assert one.read_bytes() == two.read_bytes()
+    with tarfile.open(one) as archive:
+        found = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
+    assert found == {f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")}
 
 
 def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
-    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """It is the one package that we build ourselves: the hash in our locks is that of whatever was built."""
-    version = dist.kclpy_wheel.pinned()
+    kclpy_wheel = importlib.import_module("kclpy_wheel")
+    version = kclpy_wheel.pinned()
     text = f"from setuptools import setup; setup(name='amazon_kclpy', version='{version}')".encode()
     with tarfile.open(tmp_path / f"amazon_kclpy-{version}.tar.gz", "w:gz") as archive:
         member = tarfile.TarInfo(f"amazon_kclpy-{version}/setup.py")
@@ -84,18 +90,57 @@ def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     (target := tmp_path / "target").mkdir()
     with pytest.raises(subprocess.CalledProcessError):
-        dist.kclpy_wheel.build(Path(sys.executable), target)
+        kclpy_wheel.build(Path(sys.executable), target)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
     assert not list(target.iterdir())
 
 
-def test_the_release_notes_are_the_changelog_s_part_of_the_version(
-    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
+    """By package URL, the jars with their SHA-256, the product not as a part of itself; one lock, the same bytes."""
+    sbom = importlib.import_module("sbom")
+    jars = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8")
+    text = sbom.document(LOCK, jars, "0.1.0")
+    assert text == sbom.document(LOCK, jars, "0.1.0") != sbom.document(LOCK, jars, "0.2.0")
+    parts = json.loads(text)["components"]
+    purls = {one["purl"] for one in parts if "group" not in one}
+    assert purls == {f"pkg:pypi/{one}" for one in ("amazon-kclpy@3.1.3", "typing-extensions@4.16.0", "uvloop@0.23.0")}
+    told = [(one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one]
+    listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
+    assert sorted(told) == sorted(listed)
+
+
+def test_an_environment_is_made_anew_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Up to the next version's heading; a version without a part is no release."""
-    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 0.2.0\n\nNew.\n\n## 0.1.0, first\n\nOld.\n")
-    monkeypatch.setattr(dist, "ROOT", tmp_path)
-    assert dist.notes("0.2.0") == "## 0.2.0\n\nNew.\n"
-    assert dist.notes("0.1.0") == "## 0.1.0, first\n\nOld.\n"
-    with pytest.raises(SystemExit, match=r"no part `## 0\.3\.0`"):
-        dist.notes("0.3.0")
+    """What a Python that is gone left goes; of a Debian without python3-venv no half one stays, and one line cures."""
+    make_env = importlib.import_module("make_env")
+    target = tmp_path / "env with a space"
+    (target / "bin").mkdir(parents=True)
+    (target / "pyvenv.cfg").touch()
+    (target / "bin/python").symlink_to(tmp_path / "gone")
+    assert not make_env.is_sound(target / "bin/python")
+    assert make_env.is_sound(Path(sys.executable))
+
+    def half_made(folder: Path, **_: Any) -> None:
+        assert not folder.exists(), "the old one is gone"
+        folder.mkdir()
+        print("The virtual environment was not created successfully because ensurepip is not available.")  # noqa: T201
+        raise SystemExit(1)
+
+    monkeypatch.setattr("venv.create", half_made)
+    with pytest.raises(SystemExit, match="1"):
+        make_env.make_venv(target)
+    assert not target.exists()
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in said.err
+
+
+def test_every_target_of_the_makefile_takes_a_path_with_a_space() -> None:
+    """What make prints for the shell has each path in quotes."""
+    command = ["make", "-n", "VENV=an environment", "unit", "lint", "demo", "docs", "bench", "fault", "test-pythons"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f'"{ROOT}/an environment/bin/python" -m pytest' in planned
+    assert 'tools/make_env.py "an environment"' in planned
+    for line in planned.splitlines():
+        assert "an environment" not in line.replace('"an environment', '"').replace(f'"{ROOT}/an environment', '"')

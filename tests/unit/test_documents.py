@@ -8,115 +8,81 @@ from stream_router.model import DeadLetter, Event, Reason, Record
 from tests.events import BODY, IDENTITY, RECEIVED_MS
 
 IVR = [b'{"eventTime":"2026-11-24T09:30:00.%03dZ","contactId":%d,"ani":"+1"}' % (n, n) for n in range(3)]
+INDENTED = [orjson.dumps(orjson.loads(one), option=orjson.OPT_INDENT_2) for one in IVR]
+ENVELOPE = seal(IDENTITY, "delivery", RECEIVED_MS, orjson.dumps(BODY))
+BROKEN, BIG, LONE, DEEP = "MalformedJson", "NumberOutOfRange", "LoneSurrogate", "TooDeep"
+EVENTS = [(one, "") for one in IVR]
+NO_REST = [b'{"contactId":', b"xyz", b"}", b"\xff{}", b"17", b'{"a":1,}']
+
+ROWS: dict[str, tuple[bytes, list[tuple[bytes, str]]]] = {
+    # Of each document its own bytes, and the code of the dead letter that it is, if it is one.
+    **{f"end to end, {between!r}": (between.join(IVR), EVENTS) for between in (b"", b" ", b" \t\r", b"\n", b"\n\n")},
+    "an envelope, a document and an array": (
+        ENVELOPE + IVR[0] + b"[" + IVR[1] + b"," + IVR[2] + b"]",
+        [(ENVELOPE, ""), *EVENTS],
+    ),
+    **{
+        f"each over several lines, {between!r}": (between.join(INDENTED) + b"\n", [(one, "") for one in INDENTED])
+        for between in (b"", b" ", b"\n", b"\r\n\r\n")
+    },
+    "its lines belong together, so it can be mended": (
+        b"\n".join(INDENTED)[:-1],
+        [(INDENTED[0], ""), (INDENTED[1], ""), (INDENTED[2][:-1], BROKEN)],
+    ),
+    "over several lines, a half character": (b'{\n"a":"\\ud83d"\n}\n', [(b'{\n"a":"\\ud83d"\n}\n', LONE)]),
+    "over several lines, too big": (b"[\n{\n},\n1e400\n]", [(b"[\n{\n},\n1e400\n]", BIG)]),
+    **{f"what was before {rest!r} is delivered": (IVR[0] + rest, [(IVR[0], ""), (rest, BROKEN)]) for rest in NO_REST},
+    "its end is known, so the next is read": (
+        IVR[0] + b'{"a":"\\ud83d"}' + IVR[1] + b'{"a":1e400}' + IVR[2],
+        [EVENTS[0], (b'{"a":"\\ud83d"}', LONE), EVENTS[1], (b'{"a":1e400}', BIG), EVENTS[2]],
+    ),
+}
 
 
-def opened(data: bytes) -> list[Event | DeadLetter]:
+@pytest.mark.parametrize("row", ROWS)
+def test_documents_one_behind_the_other_are_as_many_events(row: str) -> None:
+    """As CXone Data Streams writes format JSON, without line feeds; what cannot be read, and on, is one dead letter."""
+    data, wanted = ROWS[row]
     record = Record(data, 1, arrived_at_ms=RECEIVED_MS)
     found = open_record(record)
+    events = [one if isinstance(one, Event) else one.event for one in found]
+    assert [(event.raw, getattr(one, "code", "")) for event, one in zip(events, found, strict=True)] == wanted
+    assert [event.line for event in events] == [*range(len(wanted))], "each has its place"
+    assert events[0].event_id == IDENTITY or data[:5] != ENVELOPE[:5]
     for line in range(len(found)):
         record.settle(line)
     assert record.unsettled == 0, "the tally were opened for as many"
-    return found
-
-
-@pytest.mark.parametrize("between", [b"", b" ", b" \t\r", b"\n", b"\n\n"])
-def test_documents_one_behind_the_other_are_as_many_events(between: bytes) -> None:
-    """As CXone Data Streams writes format JSON, without line feeds; each keeps its own bytes, and its place."""
-    found = opened(between.join(IVR))
-    assert [one.raw for one in found if isinstance(one, Event)] == IVR
-    assert [one.line for one in found if isinstance(one, Event)] == [0, 1, 2]
-
-
-def test_envelopes_and_arrays_end_to_end() -> None:
-    """What stands in the line is what it would be alone."""
-    envelope = seal(IDENTITY, "delivery", RECEIVED_MS, orjson.dumps(BODY))
-    found = opened(envelope + IVR[0] + b"[" + IVR[1] + b"," + IVR[2] + b"]")
-    assert [one.raw for one in found if isinstance(one, Event)] == [envelope, *IVR]
-    assert isinstance(found[0], Event)
-    assert found[0].event_id == IDENTITY
-
-
-INDENTED = [orjson.dumps(orjson.loads(one), option=orjson.OPT_INDENT_2) for one in IVR]
-
-
-@pytest.mark.parametrize("between", [b"", b" ", b"\n", b"\r\n\r\n"])
-def test_documents_over_several_lines_are_as_many_events(between: bytes) -> None:
-    """Whoever indents what it writes may put several into a record: no line of one is a dead letter."""
-    found = opened(between.join(INDENTED) + b"\n")
-    assert [one.raw for one in found if isinstance(one, Event)] == INDENTED
-    assert [one.line for one in found if isinstance(one, Event)] == [0, 1, 2]
-
-
-def test_what_cannot_be_read_behind_documents_over_several_lines_is_one_dead_letter() -> None:
-    """Its lines belong together, so it can be mended and redriven."""
-    first, second, letter = opened(INDENTED[0] + b"\n" + INDENTED[1] + b"\n" + INDENTED[2][:-1])
-    assert isinstance(first, Event)
-    assert isinstance(second, Event)
-    assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, INDENTED[2][:-1])
-
-
-@pytest.mark.parametrize(
-    ("text", "code"), [(b'{\n"a":"\\ud83d"\n}\n', "LoneSurrogate"), (b"[\n{\n},\n1e400\n]", "NumberOutOfRange")]
-)
-def test_a_document_over_several_lines_that_cannot_be_sent_is_one_dead_letter(text: bytes, code: str) -> None:
-    """With a true reason, and with all its bytes."""
-    (letter,) = opened(text)
-    assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.code, letter.event.raw) == (Reason.SCHEMA_MISMATCH, code, text)
-
-
-@pytest.mark.parametrize("rest", [b'{"contactId":', b"xyz", b"}", b"\xff{}", b"17", b'{"a":1,}'])
-def test_what_cannot_be_read_from_some_point_on_is_one_dead_letter(rest: bytes) -> None:
-    """What stood before it is delivered, and nothing of the line is lost."""
-    first, second, letter = opened(IVR[0] + IVR[1] + rest)
-    assert isinstance(first, Event)
-    assert isinstance(second, Event)
-    assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, rest)
-
-
-@pytest.mark.parametrize("bad", [b'{"a":"\\ud83d"}', b'{"a":1e400}'])
-def test_a_document_among_others_that_cannot_be_sent_is_a_dead_letter_alone(bad: bytes) -> None:
-    """Its end is known, so what stands behind it is read; each has a line of its own."""
-    first, letter, last = opened(IVR[0] + bad + IVR[1])
-    assert isinstance(first, Event)
-    assert isinstance(letter, DeadLetter)
-    assert isinstance(last, Event)
-    assert (letter.reason, letter.event.raw) == (Reason.SCHEMA_MISMATCH, bad)
-    assert (first.raw, last.raw) == (IVR[0], IVR[1])
-    assert [first.line, letter.event.line, last.line] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (b'{"a":"\\ud83d"}', "LoneSurrogate"),
-        (b'{"\\udc00":1}', "LoneSurrogate"),
-        (b'{"a":1e400}', "NumberOutOfRange"),
-        (b'{"a":-1E+999}', "NumberOutOfRange"),
-        (b'{"a":' + b"[" * 1100 + b"]" * 1100 + b"}", "TooDeep"),
-        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "TooDeep"),
-        (b"[" * 100_000 + b"]" * 100_000, "TooDeep"),
-        (b'{"a":"\\ud83d', "MalformedJson"),
-        (b'{"a":NaN}', "MalformedJson"),
-        (b'{"a":01}', "MalformedJson"),
-        (b'{"a":"\x01"}', "MalformedJson"),
-        (b'{"a":\xff}', "MalformedJson"),
+        (b'{"a":"\\ud83d"}', LONE),
+        (b'{"\\udc00":1}', LONE),
+        (b'{"a":1e400}', BIG),
+        (b'{"a":-1E+999}', BIG),
+        (b'{"a":' + b"[" * 1100 + b"]" * 1100 + b"}", DEEP),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, DEEP),
+        (b"[" * 100_000 + b"]" * 100_000, DEEP),
+        (b'{"a":"\\ud83d', BROKEN),
+        (b'{"a":NaN}', BROKEN),
+        (b'{"a":01}', BROKEN),
+        (b'{"a":"\x01"}', BROKEN),
+        (b'{"a":\xff}', BROKEN),
         # how deep it nests is told before what is wrong within
-        (b"[" * 5000, "TooDeep"),
-        (b"[" * 5000 + b"," + b"]" * 5000, "TooDeep"),
-        (b'{"a":' * 5000 + b"1" + b"]" * 5000, "TooDeep"),
-        (b"[" * 5000 + b"1 2" + b"]" * 5000, "TooDeep"),
-        (b'{"a":' * 5000 + b'{"b"}' + b"}" * 5000, "TooDeep"),
-        (b"", "MalformedJson"),
+        (b"[" * 5000, DEEP),
+        (b"[" * 5000 + b"," + b"]" * 5000, DEEP),
+        (b'{"a":' * 5000 + b"1" + b"]" * 5000, DEEP),
+        (b"[" * 5000 + b"1 2" + b"]" * 5000, DEEP),
+        (b'{"a":' * 5000 + b'{"b"}' + b"}" * 5000, DEEP),
+        (b"", BROKEN),
     ],
 )
 def test_malformed_is_only_what_is_no_json(text: bytes, code: str) -> None:
     """What RFC 8259 takes and we cannot send has a reason of its own; the bytes are kept, the identity too."""
-    wanted = Reason.MALFORMED_JSON if code == "MalformedJson" else Reason.SCHEMA_MISMATCH
+    wanted = Reason.MALFORMED_JSON if code == BROKEN else Reason.SCHEMA_MISMATCH
     for line in (text, seal(IDENTITY, "delivery", RECEIVED_MS, text) if text else b""):
-        (letter,) = opened(line)
+        (letter,) = open_record(Record(line, 1, arrived_at_ms=RECEIVED_MS))
         assert isinstance(letter, DeadLetter)
         assert (letter.reason, letter.code, letter.event.raw) == (wanted, code, line)
         assert line == text or letter.event.event_id == IDENTITY

@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import http.server
+import shutil
+import site
+import sysconfig
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor import jars, properties
 from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.operate import jars as fetch_jars
@@ -26,18 +29,12 @@ class Repository(http.server.BaseHTTPRequestHandler):
 
     broken: list[str]
     asked: list[str]
-    authorization: list[str]
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        self.authorization.append(self.headers.get("Authorization", ""))
+        self.asked.append(f"{self.path} {self.headers.get('Authorization', '')}".strip())
         content = CONTENTS[self.path.split("/")[-3]]
         how = self.broken.pop(0) if self.broken else "whole"
-        if how.isdigit():
-            self.send_error(int(how))
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_response(int(how) if how.isdigit() else 200)
         self.end_headers()
         self.wfile.write({"cut": content[:-5], "other": content[::-1]}.get(how, content))
 
@@ -47,14 +44,14 @@ class Repository(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def repository() -> Iterator[str]:
-    Repository.broken, Repository.asked, Repository.authorization = [], [], []
+    Repository.broken, Repository.asked = [], []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Repository) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/maven"
+        threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True).start()
+        yield f"http://us%3Aer:c4n4ry%40@127.0.0.1:{server.server_address[1]}/maven"
         server.shutdown()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation without jars, a user without a cache."""
     monkeypatch.setattr(jars, "listed", lambda: LIST)
@@ -64,112 +61,85 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "prefix" / "jars"
 
 
-def fetch(source: str) -> int:
-    return fetch_jars.run(source)
-
-
-def test_every_jar_comes_whole(repository: str, installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the repository's layout; a second run asks nobody."""
-    assert fetch(repository) == 0
+def test_every_jar_comes_whole_and_is_fetched_once(
+    repository: str, installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run asks nobody, nor does another installation, whose jars come from the user's cache."""
+    Repository.broken = ["429", "503", "500"]
+    assert fetch_jars.run(repository) == 0
     assert {path.name: path.read_bytes() for path in installed.iterdir()} == {
         jar.name: CONTENTS[jar.artifact] for jar in LIST
     }
-    assert "/maven/org/example/deep/part-0/1.0/part-0-1.0.jar" in Repository.asked
-    assert "6 jars of the KCL daemon are whole in " in capsys.readouterr().out
+    assert len(Repository.asked) == len(LIST) + 3, "a repository that stumbles is asked again"
+    word = base64.b64encode(b"us:er:c4n4ry@").decode()
+    assert f"/maven/org/example/deep/part-0/1.0/part-0-1.0.jar Basic {word}" in Repository.asked
     Repository.asked.clear()
-    assert fetch(repository) == 0
+    assert fetch_jars.run(repository) == 0
     assert not Repository.asked
-
-
-def test_another_installation_takes_them_from_the_users_cache(
-    repository: str, installed: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """So a new environment needs no network; a cache that was damaged is not believed."""
-    fetch(repository)
-    for path in installed.iterdir():
-        path.unlink()
+    shutil.rmtree(installed)
     next((installed.parents[1] / "cache" / "stream_router" / "jars").iterdir()).write_bytes(b"damaged")
-    Repository.asked.clear()
-    assert fetch(repository) == 0
-    assert len(Repository.asked) == 1
-    assert "5 from the cache, 1 fetched" in capsys.readouterr().out
+    assert fetch_jars.run(repository) == 0
+    assert len(Repository.asked) == 1, "a cache that was damaged is not believed"
+    assert "c4n4ry" not in "".join(capsys.readouterr()), "a mirror's password is sent and not said"
 
 
-def test_a_repository_that_stumbles_is_asked_again(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Too many requests, and an error of the server, are over soon. That it is waited for is said."""
-    Repository.broken = ["429", "503", "500"]
-    assert fetch(repository) == 0
-    assert len(Repository.asked) == len(LIST) + 3
-    again = [line for line in capsys.readouterr().out.splitlines() if line.endswith("; trying again")]
-    assert sorted(line.partition(": ")[2] for line in again) == [f"HTTP {n}; trying again" for n in (429, 500, 503)]
-
-
-@pytest.mark.parametrize("how", ["cut", "other"])
-def test_another_content_is_refused_and_not_kept(
-    repository: str, installed: Path, capsys: pytest.CaptureFixture[str], how: str
+@pytest.mark.parametrize(("how", "said"), [("cut", "(SHA-256)"), ("other", "(SHA-256)"), ("404", "(HTTP 404)")])
+def test_another_content_or_none_is_one_line_and_nothing_is_kept(
+    repository: str, installed: Path, capsys: pytest.CaptureFixture[str], how: str, said: str
 ) -> None:
-    """Whoever sits between us and Maven Central cannot give us a jar."""
+    """Whoever sits between us and Maven Central cannot give us a jar; who lacks it is not asked four times."""
     Repository.broken = [how] * 100
-    assert fetch(repository) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("stream-router jars: part-")
-    assert said.err.count("\n") == 1
-    assert not list(installed.iterdir())
-    assert not (installed.parents[1] / "cache").exists() or not list((installed.parents[1] / "cache").rglob("*.jar"))
-
-
-def test_a_jar_that_is_not_there_is_one_line(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mirror that lacks it says no at once: it is not asked four times."""
-    Repository.broken = ["404"] * 100
-    assert fetch(repository) == 1
-    said = capsys.readouterr().err
-    assert "(HTTP 404); check the network" in said
-    assert "--from" in said
+    assert fetch_jars.run(repository) == 1
+    told = capsys.readouterr().err
+    assert (told.startswith("stream-router jars: part-"), told.count("\n"), said in told) == (True, 1, True)
+    assert "c4n4ry" not in told
     assert len(Repository.asked) <= len(LIST)
+    assert not list(installed.parents[1].rglob("*.jar"))
 
 
-def test_a_mirrors_password_is_sent_and_not_said(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It goes into the header as it is, and into no line."""
-    assert fetch(repository.replace("//", "//us%3Aer:c4n4ry%40@")) == 0
-    assert set(Repository.authorization) == {"Basic " + base64.b64encode(b"us:er:c4n4ry@").decode()}
-    Repository.broken = ["404"] * 100
-    (next(jars.folders()) / LIST[0].name).unlink()
-    fetch(repository.replace("//", "//us%3Aer:c4n4ry%40@"))
-    assert "c4n4ry" not in "".join(capsys.readouterr())
-
-
-@pytest.mark.parametrize("layout", ["flat", "maven"])
-def test_a_folder_does_as_well(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layout", ["name", "path"])
+@pytest.mark.usefixtures("installed")
+def test_a_folder_does_as_well(tmp_path: Path, layout: str) -> None:
     """For a host without any network: a copy of another host's jars, or of its Maven repository."""
     for jar in LIST:
-        path = tmp_path / "media" / (jar.path if layout == "maven" else jar.name)
+        path = tmp_path / "media" / str(getattr(jar, layout))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENTS[jar.artifact])
     assert fetch_jars.run(str(tmp_path / "media")) == 0
     jars.prove_whole()
+    for source in ("ftp://mirror.example/maven", "https://[::1"):
+        with pytest.raises(SettingsError, match=r"^--from: is no URL of a Maven repository and no folder; "):
+            fetch_jars.run(source)
 
 
-@pytest.mark.parametrize("source", ["ftp://mirror.example/maven", "https://[::1"])
-def test_a_source_that_is_none_is_refused(source: str) -> None:
-    """By the setting's name."""
-    with pytest.raises(SettingsError, match=r"^--from: is no URL of a Maven repository and no folder; "):
-        fetch(source)
-
-
-@pytest.mark.parametrize("how", ["whole", "damaged"])
 def test_a_folder_that_is_not_ours_is_never_passed_over(
-    repository: str, installed: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    repository: str, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`consume` reads the first folder that is there: jars in another help nobody. Whole ones need no write."""
-    fetch(repository)
-    if how == "damaged":
-        (installed / LIST[0].name).write_bytes(b"")
+    fetch_jars.run(repository)
     Repository.asked.clear()
     monkeypatch.setattr("os.access", lambda path, _: path != installed)
-    if how == "whole":
-        assert fetch(repository) == 0
-    else:
-        with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{installed}\); run this as the user who installed"):
-            fetch(repository)
+    assert fetch_jars.run(repository) == 0
+    (installed / LIST[0].name).write_bytes(b"")
+    with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{installed}\); run this as the user who installed"):
+        fetch_jars.run(repository)
     assert not Repository.asked
     assert not (installed.parents[1] / "user").exists()
+
+
+@pytest.mark.parametrize("where", ["system/lib/python3/site-packages", "user/lib/python3/site-packages", "target"])
+def test_a_package_takes_the_data_of_its_own_version(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever way pip put it there, it runs with no other version's properties or jars."""
+    for base in ("system", "user", *(["target"] if where == "target" else [])):
+        (tmp_path / base / "share/stream_router/jars").mkdir(parents=True)
+        (tmp_path / base / "share/stream_router/consumer.properties").touch()
+    monkeypatch.setattr(sysconfig, "get_path", {"data": str(tmp_path / "system")}.__getitem__)
+    monkeypatch.setattr(site, "getuserbase", lambda: str(tmp_path / "user"))
+    for module in (jars, properties):
+        file = tmp_path / where / "stream_router/consumer/supervisor/jars.py"
+        monkeypatch.setattr(module, "__file__", str(file))
+    own = tmp_path / where.partition("/")[0] / "share/stream_router"
+    assert properties.shipped("consumer.properties") == own / "consumer.properties"
+    assert jars.folder() == own / "jars"

@@ -1,6 +1,7 @@
-"""`stream-router mask`: what a policy does path by path, and the lines with which a user makes one."""
+"""What an operator sees of a masking policy: `stream-router mask` path by path, the audit record, the dead letters."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,127 +9,134 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.model import Entry
-from stream_router.operate import mask as mask_report
+from stream_router.consumer.child.assembly import Child
+from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.destinations import Destinations
+from stream_router.model import Batch, DeadLetter, Entry, Reason
+from stream_router.operate import mask
+from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, config_of, event
+from tests.events import BODY, NOW_MS, config_of, consumer, event
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Path:
-    return tmp_path / "sample.json"
-
-
-def told(policy: str, *samples: Path, status: int = 0) -> str:
+def told(policy: str, sample: Path, status: int = 0) -> str:
     """What the command prints, on a terminal as wide as need be."""
     console = Console(width=300)
     with console.capture() as captured:
-        assert mask_report.run(policy, *samples, console=console) == status
+        assert mask.run(policy, sample, console=console) == status
     return captured.get()
 
 
-def verdicts(text: str) -> dict[str, str]:
-    """By path, the verdict that the table says."""
-    rows = (re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in text.splitlines() if "│" in line)
-    return {row[0]: row[1] for row in rows}
-
-
-PAYLOAD: dict[str, Any] = {
-    "contactId": 40938475,
-    "ani": "+4930901820",
-    "tier": "gold",
-    "note": "call anna@example.com",
-    "loyalty": {"card": {"no": 4711, "name": "Anna"}, "points": [1, 2]},
-    "by": {"anna@example.com": {"x": "y"}},
-    "secret": "s",
-    "phone2": "4930901820",
-}
 POLICY = """
 base = "default"
 search = ["payload.note"]
 drop = ["payload.secret"]
 keep_last = [["payload.phone2", 4]]
 """
+SEEN: dict[str, tuple[Any, dict[str, str]]] = {
+    # A field of the payload, its value, and the verdict at each of its paths.
+    "contactId": (40938475, {"": "passed"}),
+    "ani": ("+4930901820", {"": "hashed"}),
+    "tier": ("gold", {"": "redacted"}),
+    "note": ("call anna@example.com", {"": "searched"}),
+    "loyalty": (
+        {"card": {"no": 4711, "name": "Anna"}, "points": [1, 2]},
+        {".card.no": "redacted", ".card.name": "redacted", ".points[]": "redacted"},
+    ),
+    "by": ({"anna@example.com": {"x": "y"}}, {".*.x": "redacted"}),
+    "secret": ("s", {"": "dropped"}),
+    "phone2": ("4930901820", {"": "keeps its last characters"}),
+}
 
 
-def test_each_path_has_its_verdict(sample: Path, tmp_path: Path) -> None:
+def test_each_path_has_its_verdict(tmp_path: Path) -> None:
     """Passed, hashed, redacted, searched, dropped, cut; also each path in what is redacted whole."""
-    sample.write_bytes(orjson.dumps({**BODY, "payload": PAYLOAD}))
-    policy = tmp_path / "mine.toml"
-    policy.write_text(POLICY)
-    text = told(str(policy), sample)
-    assert verdicts(text) == {
-        "conversationId": "passed",
-        "originalEventId": "passed",
-        "payload.contactId": "passed",
-        "payload.ani": "hashed",
-        "payload.tier": "redacted",
-        "payload.note": "searched",
-        "payload.loyalty.card.no": "redacted",
-        "payload.loyalty.card.name": "redacted",
-        "payload.loyalty.points[]": "redacted",
-        "payload.by.*.x": "redacted",
-        "payload.secret": "dropped",
-        "payload.phone2": "keeps its last characters",
-    }
-    assert "policy mine" in text
+    (tmp_path / "mine.toml").write_text(POLICY)
+    sample = tmp_path / "sample.json"
+    sample.write_bytes(orjson.dumps({**BODY, "payload": {name: value for name, (value, _) in SEEN.items()}}))
+    text = told(str(tmp_path / "mine.toml"), sample)
+    rows = (re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in text.splitlines() if "│" in line)
+    wanted = {f"payload.{name}{path}": said for name, (_, paths) in SEEN.items() for path, said in paths.items()}
+    assert {row[0]: row[1] for row in rows if row[0].startswith("payload")} == wanted
     assert "entries are tagged pii-masked-partly" in text
-    assert "call [EMAIL]" in text
-    assert "****1820" in text
-    assert "STREAM_ROUTER_MASKING_KEY is not set" in text
+    assert not [said for said in ("call [EMAIL]", "****1820", "_MASKING_KEY is not set") if said not in text]
+    assert '  "payload.tier",' in text.splitlines(), "the line that would let it pass"
 
 
 CUSTOMER = {
     "contactId": "40938475",
-    "skillName": "Billing",
     "customFields": {"tier": "gold", "contract": "K-4711", "branch": "Freiburg", "birthday": "1990-02-01"},
     "customer": {"name": "Anna Meyer", "email": "anna@example.com"},
-    "transcript": [
-        {"by": "Anna Meyer", "text": "My card is 4111 1111 1111 1111, ring 0761 4567890 or 020 7946 0018."},
-        {"by": "agent", "text": "Invoice 2026-11 is settled."},
-    ],
+    "transcript": [{"by": "Anna Meyer", "text": "My card is 4111 1111 1111 1111, ring 0761 4567890 or 020 7946 0018."}],
 }
 
 
 def test_a_policy_for_a_customer_is_made_by_following_the_page(tmp_path: Path) -> None:
     """Three custom fields allowed, the transcript searched for Germany and the UK: the page's own example."""
     (text,) = re.findall(r"```toml\n(.*?)```", (DOCS / "masking.md").read_text(), re.DOTALL)
-    policy = tmp_path / "support.toml"
-    policy.write_text(text)
-    transform = Transform(config_of(masking=str(policy), masking_key="0123456789abcdef"), lambda: NOW_MS)
-    sent = transform(event({**BODY, "payload": CUSTOMER}))
+    (tmp_path / "support.toml").write_text(text)
+    config = config_of(masking=str(tmp_path / "support.toml"), masking_key="0123456789abcdef")
+    sent = Transform(config, lambda: NOW_MS)(event({**BODY, "payload": CUSTOMER}))
     assert isinstance(sent, Entry)
     detail = orjson.loads(sent.detail)
-    email = detail["payload"]["customer"].pop("email")
-    assert email.startswith("hmac:")
+    assert detail["payload"]["customer"].pop("email").startswith("hmac:")
     assert detail["payload"] == {
         "contactId": "40938475",
-        "skillName": "Billing",
         "customFields": {"tier": "gold", "contract": "K-4711", "branch": "Freiburg", "birthday": "[REDACTED]"},
         "customer": {"name": "[REDACTED]"},
-        "transcript": [
-            {"by": "[REDACTED]", "text": "My card is [CARD], ring [PHONE] or [PHONE]."},
-            {"by": "[REDACTED]", "text": "Invoice 2026-11 is settled."},
-        ],
+        "transcript": [{"by": "[REDACTED]", "text": "My card is [CARD], ring [PHONE] or [PHONE]."}],
     }
     assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
     assert detail["metadata"]["maskingPolicy"]["id"] == "support"
 
 
-def test_a_broken_sample_ends_1(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says on standard error, in one line, which line of the file is wrong, and quotes nothing."""
-    sample.write_text('{"a":1}\n{secret\n')
-    assert not told("default", sample, status=1)
-    assert capsys.readouterr().err == f"stream-router mask: {sample}: line 2: the line is not valid JSON\n"
-    sample.write_text(" \n")
-    told("default", sample, status=1)
-    assert capsys.readouterr().err == f"stream-router mask: {sample}: holds no event\n"
-
-
-def test_a_sample_drives_no_terminal(sample: Path) -> None:
-    """What a customer typed is shown without control characters, keys too."""
+def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says which line of the file is wrong, and quotes nothing; control characters, of keys too, stay out."""
+    sample = tmp_path / "sample.json"
+    for text, said in (('{"a":1}\n{secret\n', "line 2: the line is not valid JSON"), (" \n", "holds no event")):
+        sample.write_text(text)
+        assert not told("default", sample, status=1)
+        assert capsys.readouterr().err == f"stream-router mask: {sample}: {said}\n"
     sample.write_bytes(orjson.dumps({**BODY, "payload": {"skillName": "x\x9b31m\x85y\u202ez", "a\x1bb": "x"}}))
-    text = told("default", sample)
-    assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(text)
+    assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(told("default", sample))
+
+
+def test_an_audit_record_says_which_policy_ran_and_how_often(tmp_path: Path) -> None:
+    """Its id and version, with the counts of what it did in this batch."""
+    settings = consumer(masking="default", audit_dir=tmp_path, state_dir=tmp_path)
+    transform = Transform(config_of(masking="default"), lambda: NOW_MS)
+    telemetry = ShardTelemetry("shardId-0", settings, transform)
+    batch = Batch(1)
+    transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
+    telemetry.routed(batch)
+    telemetry.batch_closed(batch)
+    (file,) = tmp_path.glob("*.jsonl")
+    metrics = orjson.loads(file.read_bytes())["metrics"]
+    assert metrics["masking"] == f"default {policy_file.load('default', None).version}"
+    assert metrics["masked"] == {"redact": 1}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names the policy by which its record is masked, and nothing where the record is as it came."""
+    writers: list[LetterWriter] = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    made = Destinations.dead_letters
+
+    def noted(self: Destinations, url: str, writer: LetterWriter) -> Any:
+        writers.append(writer)
+        return made(self, url, writer)
+
+    monkeypatch.setattr(Destinations, "dead_letters", noted)
+    (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
+    child = Child(consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path))
+    child.shard("shardId-0", "TRIM_HORIZON:0")
+    signal.set_wakeup_fd(-1)
+    (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
+    assert orjson.loads(message.body).get("masking", "") == (child._transform.masking if masked else "")
