@@ -238,7 +238,7 @@ SUPERVISOR = {
         "consumer/state_dir.py",
         "            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "            pass\n",
-        ("tests/unit/test_state_dir.py", "tests/integration/test_consume_refuses.py"),
+        ("tests/unit/test_state_dir.py",),
     ),
 }
 
@@ -289,13 +289,13 @@ OPERATOR = {
         "settings/reading.py",
         "[*unknown(), *_wrong_failpoints()]",
         "[*_wrong_failpoints()]",
-        ("tests/unit/test_wrong_settings.py",),
+        ("tests/unit/test_settings.py",),
     ),
     "a short secret is taken": Mutant(
         "settings/secrets.py",
         "if len(_key(secret, scheme)) < LEAST_BYTES:",
         "if False:",
-        ("tests/unit/test_settings_secrets.py",),
+        ("tests/unit/test_settings.py",),
     ),
 }
 

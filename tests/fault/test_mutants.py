@@ -300,7 +300,7 @@ OF_THE_AUTHORS = {
         "settings/reading.py",
         'return f"{variable(kind, name)}: {problem}"',
         "return f\"{variable(kind, name)}: {problem} {error['input']}\"",
-        ("tests/unit/test_wrong_settings.py",),
+        ("tests/unit/test_settings.py",),
     ),
     "a signature is not compared": Mutant(
         "receiver/auth.py",

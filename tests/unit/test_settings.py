@@ -1,17 +1,25 @@
-"""What settings take: the last values on the good side, defaults, names, the region. What they refuse, line by line:
-tests/unit/test_wrong_settings.py."""
+"""Settings: what each takes and what it refuses, through the commands: one line that names it and its cure, exit 78."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from pydantic import SecretStr
 
+from stream_router import process
 from stream_router.checks import Verdict
-from stream_router.consumer.supervisor import java
+from stream_router.cli import main
+from stream_router.consumer.supervisor import assembly, java, properties
 from stream_router.errors import SettingsError
 from stream_router.model import DeadLetterShare
 from stream_router.operate.doctor import host
 from stream_router.operate.doctor.world import World
-from stream_router.settings import reading
+from stream_router.receiver import tls
+from stream_router.settings import files, reading, secrets, sources
 from stream_router.settings.common import Settings, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Cxone, Setup
@@ -21,7 +29,33 @@ from tests.environment import CONSUMER, CXONE, GOOD, RECEIVER, SETUP, given
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
-ROWS = [(kind, name) for kind in GOOD for name in kind.model_fields]
+STRONG = "0123456789abcdef"
+SIGNED = {**RECEIVER, "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG}
+COMMANDS = {"receive": SIGNED, "consume": CONSUMER, "setup": SETUP, "cxone token": CXONE}
+PROGRAMS: dict[type[Settings], str] = {Receiver: "receive", Consumer: "consume", Setup: "setup", Cxone: "cxone token"}
+
+Refused = Callable[[str, dict[str, str]], list[str]]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """What a command says as it refuses an environment, before it begins: exit 78, no traceback."""
+    monkeypatch.setattr(process, "end_at_early_stop", lambda **_: None)  # this process has signals of its own
+
+    def run(command: str, settings: dict[str, str]) -> list[str]:
+        given(monkeypatch, settings)
+        monkeypatch.setattr(sys, "argv", ["stream-router", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err.splitlines()
+        assert ended.value.code == 78, said
+        assert all(line.startswith("stream-router: ") and "; " in line for line in said)
+        return [line.removeprefix("stream-router: ") for line in said]
+
+    return run
+
+
+# --- each setting by itself
 
 PATH = (("~/x",), ("/tmp/a b", "a/~", "/nonexistent"))
 ARN = (("https://sqs/q", "arn:"), ("arn:aws:sqs:us-east-1:123456789012:q",))
@@ -33,25 +67,46 @@ def number(low: str, high: str, below: str, above: str) -> tuple[tuple[str, ...]
 
 
 EDGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "AWS_REGION": (("us_east_1", "US-EAST-1", "aws-global"), ("us-gov-west-1", "eusc-de-east-1", "cn-north-1")),
-    "SQS_DLQ_URL": (("https://sqs/a b", "https://[::1/q", "https://h:99999/q"), ("http://127.0.0.1:4566/0/dead",)),
+    "AWS_REGION": (
+        ("us_east_1", "US-EAST-1", "aws-global", "eu-centrall-1", "frankfurt", "us-east-1 "),
+        ("us-gov-west-1", "eusc-de-east-1", "cn-north-1"),
+    ),
+    "SQS_DLQ_URL": (
+        (
+            "https://sqs/a b",
+            "https://[::1/q",
+            "https://h:99999/q",
+            "arn:aws:sqs:us-east-1:1:q",
+            "https://sqs.x/1/q.fifo",
+        ),
+        ("http://127.0.0.1:4566/0/dead",),
+    ),
     "EVENTBRIDGE_TARGET_ARN": ARN,
-    "CXONE_AUTH_URL": (("https://u:p@x/", "https://[::1", "ftp://x/"), ("https://x/token", "http://127.0.0.1:1/token")),
+    "CXONE_AUTH_URL": (
+        ("https://u:p@x/", "https://[::1", "ftp://x/", "http://x/token"),
+        ("https://x/token", "http://127.0.0.1:1/token"),
+    ),
     "STREAM_ROUTER_STREAM": (("a/b", "é", "s" * 129), ("s", "s" * 128, "a.b-c_d")),
     "STREAM_ROUTER_APPLICATION": (("ab", "a" * 256), ("abc", "a" * 255)),
     "STREAM_ROUTER_EVENT_BUS": (
-        ("b" * 257, "a b", "arn:aws:events:us-east-1:me:event-bus/b"),
+        ("b" * 257, "a b", "arn:aws:events:us-east-1:me:event-bus/b", "arn:aws:events:eu-west-1:1:event-bus/b"),
         ("b" * 256, "aws.partner/x/y", "arn:aws:events:us-east-1:123456789012:event-bus/b"),
     ),
     "STREAM_ROUTER_RULE": (("r" * 65, "a:b"), ("r", "r" * 64, "a.b-c_d")),
-    "STREAM_ROUTER_EVENT_TYPES": ((" , ", "a\tb", "t" * 129), ("t" * 128, "a,,b", " a , b ")),
+    "STREAM_ROUTER_EVENT_TYPES": (
+        (" , ", "a\tb", "t" * 129, '["interaction.created"]', "a,'b'"),
+        ("t" * 128, "a,,b", " a , b "),
+    ),
     "STREAM_ROUTER_DROP_TYPES": (("t" * 129, '["a"]'), ("a,b", ",")),
     "STREAM_ROUTER_LISTEN": LISTEN,
     "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN,
     "STREAM_ROUTER_ADMIN_LISTEN": LISTEN,
-    "STREAM_ROUTER_TRUSTED_PROXIES": (("10.0.0.0/33", "proxy.example"), ("::1", "10.0.0.1, fd00::/8", ",")),
+    "STREAM_ROUTER_TRUSTED_PROXIES": (
+        ("10.0.0.0/33", "proxy.example", "10.0.0.1/8"),
+        ("::1", "10.0.0.1, fd00::/8", ","),
+    ),
     "STREAM_ROUTER_HMAC_TEMPLATE": (
-        ("{Body}", "{}{body}", "{timestamp}.${body}", "{{body}}"),
+        ("{Body}", "{}{body}", "{timestamp}.${body}", "{{body}}", "{nonce}{body}"),
         ("{id}.{timestamp}.{body}", "v0:{body}"),
     ),
     "STREAM_ROUTER_PARTITION_PATH": (("a..b", ".a", " , ", "/a/b", "a,$.b"), ("a.b.c,d", "a b.c", "$a.b/c")),
@@ -75,11 +130,11 @@ EDGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "STREAM_ROUTER_OFFLOAD_BUCKET": (("ab", "Bucket", "-ab", "a" * 64), ("abc", "a" * 63)),
     "STREAM_ROUTER_WORKER": (("a b", "w" * 129), ("w" * 128, "pod-0.ns:1")),
     "STREAM_ROUTER_TAGS": (
-        ("aws:x=1", "=x", "k" * 129 + "=v", "k=<v>"),
+        ("aws:x=1", "=x", "k" * 129 + "=v", "k=<v>", "team"),
         ("team=cx", "a=1, b=", "a:b/c=x y"),
     ),
     "STREAM_ROUTER_KMS_KEY": (
-        ("alias/mine", "arn:aws:kms:us-east-1:123456789012:alias/mine"),
+        ("alias/mine", "arn:aws:kms:us-east-1:123456789012:alias/mine", "arn:aws:kms:eu-west-1:123456789012:key/1234"),
         ("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
     ),
     "STREAM_ROUTER_TARGET_DLQ_ARN": ARN,
@@ -102,18 +157,18 @@ EDGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Of each setting with a form of its own: values that are refused, and the last ones on the good side."""
 
 
-@pytest.mark.parametrize(("kind", "name"), ROWS, ids=str)
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in GOOD for name in kind.model_fields], ids=str)
 def test_a_setting_takes_what_its_page_says_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Settings], name: str
+    monkeypatch: pytest.MonkeyPatch, refused: Refused, kind: type[Settings], name: str
 ) -> None:
-    """The last good values, no others; bytes that are no text are refused; an empty value is none."""
+    """The last good values, no others, which no line quotes; no bytes that are no text; an empty value is none."""
     named = variable(kind, name)
     wrong, good = EDGES.get(named, ((), ()))
     is_path = "Path" in str(kind.model_fields[name].annotation)
     for value in (*wrong, *(() if is_path else ("a\udcff",))):
-        given(monkeypatch, {**GOOD[kind], named: value})
-        with pytest.raises(SettingsError, match=f"^{named}: [^\n]*; [^\n]*$"):
-            load(kind)
+        (line,) = refused(PROGRAMS[kind], {**GOOD[kind], named: value})
+        assert line.startswith(f"{named}: ")
+        assert len(value) < 13 or value.strip() not in line
     for value in good:
         given(monkeypatch, {**GOOD[kind], named: value})
         load(kind)
@@ -123,6 +178,286 @@ def test_a_setting_takes_what_its_page_says_and_nothing_else(
         expected = load(kind)
         given(monkeypatch, {named: ""})
         assert load(kind) == expected
+
+
+class Wrong(NamedTuple):
+    """A command, a setting (`STREAM_ROUTER_` is added), its value, what the line says, the content of FILE."""
+
+    command: str
+    name: str
+    value: str
+    says: str = ""
+    file: str = ""
+    beside: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+
+FILE = "FILE"
+SOURCE = '[[cxone.sources]]\nname = "a"\ntype = "webhook"\nurl = "https://x/"\nscheme = "{}"\n'
+
+WRONG = [
+    Wrong("setup", "AWS_REGION", ""),
+    Wrong("receive", "AWS_REGION", "eu-centrall-1", "did you mean eu-central-1?"),
+    Wrong("consume", "SQS_DLQ_URL", "", "stream-router setup"),
+    Wrong("setup", "RULE", "none"),
+    # names that no program knows
+    Wrong("receive", "SPIL_DIR", "/x", "did you mean STREAM_ROUTER_SPILL_DIR?"),
+    Wrong("consume", "LINGER_MS", "5"),
+    Wrong("setup", "TARGET_ARN", "arn:x", "did you mean EVENTBRIDGE_TARGET_ARN?"),
+    Wrong("consume", "FAILPOINTS", "nowhere=kill"),
+    Wrong("consume", "FAILPOINTS", "in_shard_end=stall:2"),
+    # set under another name, it is not missing as well
+    Wrong("consume", "sqs_dlq_url", "x", "did you mean SQS_DLQ_URL?", beside={"SQS_DLQ_URL": ""}),
+    # quotes that no shell took away
+    Wrong("consume", "MAX_ENTRIES", '"25"', "quotes"),
+    Wrong("receive", "SPILL_DIR", "'/var/spill'", "quotes"),
+    Wrong("cxone token", "CXONE_CLIENT_ID", '"id"', "quotes"),
+    # files: which key, and where
+    Wrong("consume", "CONFIG", FILE, "(at line 2, column 5)", "a = 1\nb = x"),
+    Wrong("receive", "CONFIG", FILE, "is no TOML", 'a = "c4n4ry'),
+    Wrong("receive", "CONFIG", FILE, "is no TOML", "[a]\n[a]"),
+    Wrong("receive", "CONFIG", "/nowhere.toml", "/nowhere.toml"),
+    Wrong("consume", "CONFIG", FILE, "write [[shapes]]", '[shapes]\nname = "x"'),
+    Wrong("consume", "CONFIG", FILE, "shapes[0].feilds: is no", '[[shapes]]\nname="x"\nfeilds=1'),
+    Wrong("consume", "CONFIG", FILE, "shapes[0].name", "[[shapes]]\nwhen = []"),
+    Wrong("receive", "CONFIG", FILE, "cxone.sources[0].scheme", SOURCE.format("c4n4ry")),
+    Wrong("receive", "CONFIG", FILE, "mean scheme?", SOURCE.format("hmac").replace("scheme", "shceme")),
+    Wrong("receive", "CONFIG", FILE, "cxone.sources: ", SOURCE.format("hmac") * 2),
+    Wrong("receive", "SPILL_DIR", "/nowhere"),
+    Wrong("receive", "WEBHOOK_SECRETS", "file:/nowhere"),
+    Wrong("receive", "TLS_CERT", "/nowhere.pem", beside={"STREAM_ROUTER_TLS_KEY": "/nowhere.pem"}),
+    Wrong("receive", "TLS_CERT", FILE, file="no pem", beside={"STREAM_ROUTER_TLS_KEY": __file__}),
+    # one setting against another
+    Wrong("receive", "TLS_KEY", "", beside={"STREAM_ROUTER_TLS_CERT": __file__}),
+    Wrong("consume", "ADMIN_TOKEN", "", beside={"STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:9464"}),
+    Wrong("consume", "ADMIN_TOKEN", " \r\n", beside={"STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:9464"}),
+    Wrong("consume", "AUDIT_KEY", STRONG, "STREAM_ROUTER_AUDIT_DIR"),
+    Wrong("consume", "AUDIT_KEY", "x", beside={"STREAM_ROUTER_AUDIT_DIR": "/tmp"}),
+    Wrong("consume", "MASKING_KEY", STRONG, "STREAM_ROUTER_MASKING "),
+    Wrong("consume", "MASKING_KEY", "x", beside={"STREAM_ROUTER_MASKING": "default"}),
+    Wrong("receive", "WEBHOOK_SECRETS", ""),
+]
+
+
+@pytest.mark.parametrize("row", WRONG, ids=lambda row: f"{row.name}-{row.value[:12]}-{row.says[:20]}")
+def test_a_wrong_setting_is_a_line_that_names_it(refused: Refused, tmp_path: Path, row: Wrong) -> None:
+    """Also where a file, or another setting, makes it wrong; nothing of a file is quoted."""
+    (tmp_path / "file").write_text(row.file)
+    named = row.name if row.name.startswith(("AWS_", "SQS_", "CXONE_")) else f"STREAM_ROUTER_{row.name}"
+    value = str(tmp_path / "file") if row.value == FILE else row.value
+    (line,) = refused(row.command, {**COMMANDS[row.command], **row.beside, named: value})
+    assert line.startswith(f"{named}: ")
+    assert row.says in line
+    assert "c4n4ry" not in line
+
+
+def test_all_that_is_wrong_is_said_at_once(refused: Refused, tmp_path: Path) -> None:
+    """Names, values, one against another, and what files hold: a line each, and none that only follows from another."""
+    (tmp_path / "config").write_text(
+        '[[cxone.sources]]\nname = "a"\ntype = "mail"\n[[cxone.sources]]\ntype = "webhook"\n'
+    )
+    wrong = {
+        "AWS_REGION": "eu-centrall-1",
+        "STREAM_ROUTER_SPIL_DIR": "/x",
+        "STREAM_ROUTER_BUCKETS": "0",
+        "STREAM_ROUTER_WEBHOOK_SCHEME": "magic",
+        "STREAM_ROUTER_HMAC_TEMPLATE": "{nonce}",
+        "STREAM_ROUTER_CONFIG": str(tmp_path / "config"),
+    }
+    follow = {
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "0.0.0.0:1",
+        "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-time",
+        "STREAM_ROUTER_TLS_CERT": "/nowhere.pem",
+    }
+    names = [line.partition(":")[0] for line in refused("receive", {**SIGNED, **wrong, **follow})]
+    assert set(names) == {*wrong, "STREAM_ROUTER_ADMIN_TOKEN", "STREAM_ROUTER_TLS_KEY"}
+    assert names.count("STREAM_ROUTER_CONFIG") == 4, "of one file every key"
+
+
+def test_a_child_refuses_what_its_supervisor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is really started: the same lines, 78, no traceback."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MAX_ENTRIES": "0", "STREAM_ROUTER_ORDERING": "strict"})
+    command = [sys.executable, "-m", "stream_router.consumer.child"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78, done.stderr
+    names = [line.split("STREAM_ROUTER_")[1].partition(":")[0] for line in done.stderr.splitlines()]
+    assert names == ["MAX_ENTRIES", "ORDERING"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAM_ROUTER_MASKING", "/nonexistent/policy.toml"),
+        ("STREAM_ROUTER_JVM_OPTIONS", '"'),
+        ("STREAM_ROUTER_AUDIT_DIR", "/proc/none"),
+        ("STREAM_ROUTER_OFFLOAD_BUCKET", "/"),
+        ("AWS_ENDPOINT_URL", "foo"),
+        ("AWS_ENDPOINT_URL_KINESIS", "http://[::1"),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", "foo"),
+        ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:123456"),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH", "foo"),
+        ("AWS_PROFILE", "nope"),
+        ("AWS_CA_BUNDLE", "/nonexistent/ca.pem"),
+        ("AWS_CA_BUNDLE", "/etc"),
+    ],
+)
+def test_what_consume_cannot_work_with_is_said_before_java_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, name: str, value: str
+) -> None:
+    """Whatever reads the variable, its line is no crash."""
+    for once in ("share_one_heap", "leave_no_core_file", "start_logging"):
+        monkeypatch.setattr(assembly, once, lambda *_: None)
+    monkeypatch.setattr(assembly, "admin_port", lambda *_: None)
+    monkeypatch.setattr(java, "find_java", lambda: pytest.fail("Java was looked for"))
+    keys = {} if name == "AWS_PROFILE" else {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    here = {"AWS_EC2_METADATA_DISABLED": "true", "STREAM_ROUTER_STATE_DIR": str(tmp_path / "state")}
+    (line,) = refused("consume", {**CONSUMER, **keys, **here, name: value})
+    assert name in line.partition(": ")[0].split(" or ")
+
+
+# --- secrets that protect nothing
+
+OPEN = "0.0.0.0:8080"
+WEAK: list[tuple[str, str, dict[str, str]]] = [
+    *((scheme, secrets, {}) for scheme in ("expert", "hmac", "bearer") for secrets in ("t", STRONG[:15])),
+    *(("hmac", secrets, {}) for secrets in (f"{STRONG},short", f"short,{STRONG}")),
+    # a path, which stands in the documentation, would be the key that every event is signed with
+    *(
+        ("hmac", path, {})
+        for path in ("/etc/stream-router/secrets", "./secrets.txt", "../a/b", "secrets.pem", "c/s.key")
+    ),
+    # what names a secret, and what no shell has replaced, is shown to many
+    ("hmac", "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/webhook", {}),
+    ("hmac", f"{STRONG},arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhook-AbCdEf", {}),
+    *(("hmac", name, {}) for name in ("$THE_WEBHOOKS_SECRET", "${THE_WEBHOOKS_SECRET}", "$(cat /run/secrets/webhook)")),
+    ("hmac", "https://vault.example.com/v1/secret/webhook", {}),
+    # a reference that is not read: after a blank, in capitals, behind a comma
+    *(("hmac", one, {}) for one in (" file:/etc/secrets", "FILE:/etc/secrets", f"{STRONG},ssm:/its/name/here")),
+    # ECS puts a whole document into the variable
+    ("hmac", f'{{"webhook": "{STRONG}"}}', {}),
+    ("hmac", f'{{"a":"{STRONG}","b":"{STRONG}"}}', {}),
+    # of user and password the password counts
+    *(("basic", f"{user}:{password}", {}) for user, password in (("a-user-of-many", "short"), (STRONG, ""))),
+]
+STRONG_ENOUGH = [
+    *((scheme, secrets, {"WEAK_SECRETS": "allow"}) for scheme, secrets, _ in WEAK if '"' not in secrets),
+    ("hmac", STRONG, {}),
+    ("hmac", "$" + STRONG, {}),
+    ("hmac", "file:/etc/stream-router/secrets", {}),
+    ("hmac", "/" + "Ab3+" * 10 + "9w==", {}),
+    ("hmac", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3jJ2hH1gG0fF9dD8sS7=", {}),
+    ("basic", "nice:a longer password", {}),
+    ("standard-webhooks", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==", {}),
+    ("none", "t", {}),
+    # what goes over the wire as it is: on this machine, over TLS, behind a proxy that is named
+    *(("bearer", STRONG, {"LISTEN": f"{host}:8080"}) for host in ("127.0.0.1", "[::1]", "localhost")),
+    ("bearer", STRONG, {"LISTEN": OPEN, "TLS_CERT": "/c.pem", "TLS_KEY": "/k.pem"}),
+    ("bearer", STRONG, {"LISTEN": OPEN, "TRUSTED_PROXIES": "10.0.0.0/8"}),
+]
+IN_THE_CLEAR = [
+    *((scheme, f"user:{STRONG}", {"LISTEN": OPEN}) for scheme in ("bearer", "basic")),
+    *(("bearer", STRONG, {"LISTEN": f"{host}:8080"}) for host in ("[::]", "10.1.2.3", "receiver.example")),
+    ("bearer", STRONG, {"LISTEN": OPEN, "TRUSTED_PROXIES": " , "}),
+]
+
+
+def of_a_receiver(scheme: str, secrets: str, more: dict[str, str]) -> dict[str, str]:
+    named = {"WEBHOOK_SCHEME": scheme, "WEBHOOK_SECRETS": secrets, **more}
+    return {"AWS_REGION": "us-east-1", **{f"STREAM_ROUTER_{name}": value for name, value in named.items()}}
+
+
+@pytest.mark.parametrize(("scheme", "secrets", "more"), [*WEAK, *IN_THE_CLEAR])
+def test_a_secret_that_protects_nothing_is_refused(
+    refused: Refused, scheme: str, secrets: str, more: dict[str, str]
+) -> None:
+    """Short, a place in the secret's stead, or sent where anyone reads it; no line quotes one."""
+    (line,) = refused("receive", of_a_receiver(scheme, secrets, more))
+    assert line.startswith(f"STREAM_ROUTER_WEBHOOK_{'SCHEME' if more else 'SECRETS'}: ")
+    assert len(secrets) < 8 or secrets not in line
+
+
+@pytest.mark.parametrize(("scheme", "secrets", "more"), STRONG_ENOUGH)
+def test_a_good_secret_is_taken(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str, more: dict[str, str]
+) -> None:
+    """16 bytes are enough; and whoever wants a weak one says so."""
+    given(monkeypatch, of_a_receiver(scheme, secrets, more))
+    load(Receiver)
+
+
+@pytest.mark.parametrize("program", [Consumer, Receiver])
+def test_the_admin_token_is_as_strong(
+    monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, program: type[Consumer | Receiver]
+) -> None:
+    """Whoever reaches the port could try out a short one, so too where it stands in a file; on loopback nobody does."""
+    token, short, kept = "STREAM_ROUTER_ADMIN_TOKEN", "x" * 15, f"file:{tmp_path / 'token'}"
+    (tmp_path / "token").write_text(short)
+    given(monkeypatch, {**CONSUMER, **SIGNED})
+    for beyond, weak in (("127.0.0.1:1", "refuse"), ("[::1]:1", "refuse"), ("0.0.0.0:1", "allow")):
+        listen = {f"STREAM_ROUTER_{name}ADMIN_LISTEN": beyond for name in ("", "RECEIVER_")}
+        for where in (short, kept):
+            given(monkeypatch, {**listen, "STREAM_ROUTER_WEAK_SECRETS": weak, token: where})
+            assert load(program).key("admin_token") == short
+    monkeypatch.delenv("STREAM_ROUTER_WEAK_SECRETS")
+    for where in (short, "$THE_TOKEN_OF_THE_PORT"):
+        (line,) = refused(PROGRAMS[program], {token: where})
+        assert line.startswith(f"{token}: ")
+    given(monkeypatch, {token: kept})
+    with pytest.raises(SettingsError, match=f"^{token}: "):
+        load(program).key("admin_token")
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither repr nor str of the settings holds a secret."""
+    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"})
+    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"})
+    given(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
+    assert "c4n4ry" not in "".join(f"{made!r}{made}" for made in (load(Receiver), load(Cxone), load(Consumer)))
+
+
+# --- files that are none
+
+
+def receiver(**more: Path) -> Receiver:
+    return Receiver(aws_region="x", webhook_scheme="none", **more)
+
+
+def rendered(path: Path) -> object:
+    settings = Consumer(aws_region="x", sqs_dlq_url="http://127.0.0.1/q", properties=path)
+    return properties.render(settings, properties.Endpoints("", ""), "worker").properties
+
+
+HERE = Path(__file__)
+READERS: dict[str, Callable[[Path], object]] = {
+    "a secret": lambda path: secrets.text(SecretStr(f"file:{path}"), "VARIABLE"),
+    "a certificate": lambda path: tls.check(receiver(tls_cert=path, tls_key=path)),
+    "a client's CA": lambda path: tls.check(receiver(tls_cert=HERE, tls_key=HERE, tls_client_ca=path)),
+    "a config": sources.read,
+    "a policy": lambda path: files.read_toml(path, "VARIABLE", files.Checked),
+    "properties": rendered,
+}
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, read: str) -> None:
+    """A pipe without a writer would be waited for for ever, and a device never ends."""
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null"), Path("/tmp")):
+        with pytest.raises(SettingsError, match=r"^[^\n]*is no regular file[^\n]*$"):
+            READERS[read](odd)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [("a config", "[cxone]\n"), ("a policy", ""), ("properties", "# of 2026-11\r\nmaxRecords = 5\r\n")],
+)
+def test_a_byte_order_mark_is_no_part_of_a_file(read: str, text: str, tmp_path: Path) -> None:
+    """Some editors put one first, where nobody sees it: the file looked right, and was refused."""
+    (tmp_path / "plain").write_text(text, "utf-8")
+    (tmp_path / "marked").write_text(text, "utf-8-sig")
+    assert READERS[read](tmp_path / "marked") == READERS[read](tmp_path / "plain")
+
+
+# --- what is taken
 
 
 def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,63 +486,31 @@ def test_the_bus_and_the_region_decide_what_a_call_may_carry(monkeypatch: pytest
     assert (load(Consumer).entries_per_call, load(Consumer).bytes_per_call) == (25, 262_144)
 
 
-def test_the_region_comes_from_where_boto3_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """AWS_REGION, AWS_DEFAULT_REGION, the profile's; a profile that is not there is one line."""
+def test_the_region_comes_from_where_boto3_reads_it(
+    monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path
+) -> None:
+    """AWS_REGION, AWS_DEFAULT_REGION, the profile's; with an endpoint set also one that botocore does not know."""
     (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     assert load(Setup).aws_region == "eu-west-3"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert load(Setup).aws_region == "eu-west-1"
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    monkeypatch.setenv("AWS_PROFILE", "nope")
-    with pytest.raises(SettingsError, match=r"^AWS_REGION: is not set, .*nope.*; set AWS_REGION"):
-        load(Setup)
-
-
-@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"])
-def test_a_region_that_botocore_does_not_know_needs_an_endpoint(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """An emulator, or a region that is newer than botocore; but a region's form it has."""
-    given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", variable: "http://127.0.0.1:1"})
+    given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
     assert load(Setup).aws_region == "xx-nowhere-9"
-    monkeypatch.setenv("AWS_REGION", "frankfurt")
-    with pytest.raises(SettingsError, match=r"^AWS_REGION: is no region"):
-        load(Setup)
+    (line,) = refused("setup", {"AWS_REGION": "frankfurt"})
+    assert line.startswith("AWS_REGION: is no region")
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:9464", "[::1]:9464"])
-def test_an_admin_port_on_loopback_needs_no_token(monkeypatch: pytest.MonkeyPatch, listen: str) -> None:
-    """Only this machine reaches it."""
-    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_LISTEN": listen})
-    assert load(Consumer).admin_token is None
-
-
-def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither repr nor str of the settings holds a secret."""
-    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"})
-    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"})
-    given(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
-    assert "c4n4ry" not in "".join(f"{made!r}{made}" for made in (load(Receiver), load(Cxone), load(Consumer)))
-
-
-# --- names
-
-
-def test_what_one_program_reads_the_others_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They share environments: a setting of another program is nobody's fault, nor is a wrong one of it; nor is what a
-    newer template left empty."""
-    given(monkeypatch, {**SETUP, "STREAM_ROUTER_SPILL_DIR": "/x", "STREAM_ROUTER_CHECKPOINT_S": "no"})
-    given(monkeypatch, {"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": ""})
-    load(Setup)
-    assert not reading.warnings()
-
-
-def test_what_kubernetes_puts_there_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Service called stream-router, or stream-router-receiver, is the likeliest of all."""
+def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of another program, empty ones of a newer template, what Kubernetes makes of a Service's name."""
     ends = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_443_TCP_PROTO")
     for name in ("STREAM_ROUTER_", "STREAM_ROUTER_RECEIVER_"):
-        given(monkeypatch, {**SETUP, **{name + end: "tcp://10.0.0.1:8080" for end in ends}})
+        given(monkeypatch, {**SETUP, **CXONE, **{name + end: "tcp://10.0.0.1:8080" for end in ends}})
+    given(monkeypatch, {"STREAM_ROUTER_SPILL_DIR": "/x", "STREAM_ROUTER_CHECKPOINT_S": "no"})
+    given(monkeypatch, {"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": "", "AUTH_URL": "https://elsewhere/"})
     load(Setup)
-    assert not list(reading.unknown())
+    assert load(Cxone).auth_url is None, "CXone's credentials would be sent there"
+    assert not reading.warnings()
 
 
 def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,17 +519,10 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     given(monkeypatch, {"STREAM_ROUTER_HMAC_ID_HEADER": "x-id"})
     told = [line.partition(": ")[0] for line in reading.warnings(load(Receiver))]
     assert told == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
-    assert reading.warnings()[0].endswith("did you mean CXONE_CLIENT_SECRET?")
     given(monkeypatch, {"STREAM_ROUTER_WEBHOOK_SCHEME": "standard-webhooks"})
     assert len(reading.warnings(load(Receiver))) == 3
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
-
-
-def test_cxone_reads_no_name_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AUTH_URL may be any program's: CXone's credentials would be sent there."""
-    given(monkeypatch, {**CXONE, "AUTH_URL": "https://elsewhere.example", "STREAM_ROUTER_AUTH_URL": ""})
-    assert load(Cxone).auth_url is None
 
 
 def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -235,13 +531,3 @@ def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyP
     made = java.environment(load(Consumer), tmp_path / "state")
     assert made["STREAM_ROUTER_STATE_DIR"] == str(tmp_path / "state")
     assert (made["AWS_REGION"], made["STREAM_ROUTER_ORDERING"]) == ("us-east-1", "conversation")
-
-
-# --- addresses
-
-
-def test_a_missing_setting_is_not_said_beside_its_mistyped_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`is not set` would send the operator the wrong way: it is set, under another name."""
-    given(monkeypatch, {"AWS_REGION": "us-east-1", "STREAM_ROUTER_SQS_DLQ_URL": "x"})
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_SQS_DLQ_URL: [^\n]*did you mean SQS_DLQ_URL\?$"):
-        load(Consumer)

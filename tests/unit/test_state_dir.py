@@ -3,6 +3,9 @@
 import errno
 import fcntl
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,28 +14,32 @@ import pytest
 from stream_router.consumer.state_dir import FATAL, KEPT_DAYS, LIVES, TARGET_PROOF, WORKER_ID, StateDir
 from stream_router.errors import SettingsError
 
-
-def test_proofs_and_verdicts_of_an_earlier_life_are_forgotten(tmp_path: Path) -> None:
-    """After a reboot the monotonic clock begins anew: an old proof would lie in the future."""
-    (tmp_path / TARGET_PROOF).write_text("999999.0\n")
-    (tmp_path / FATAL).write_text("old\n")
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics" / "shardId-0.1.json").write_text("{}")
-    with StateDir(tmp_path) as state:
-        assert not (tmp_path / "metrics").exists()
-        assert (state.read(TARGET_PROOF), state.read(FATAL)) == ("", "")
+HALF_WRITTEN = """
+import pathlib, sys
+from stream_router import process
+process.arm_failpoints("state_file_written_before_rename=kill")
+process.write_whole(pathlib.Path(sys.argv[1]), "y")
+"""
 
 
-def test_what_is_kept_of_a_shard_goes_a_month_after_its_last_word(tmp_path: Path) -> None:
-    """A stream that is resharded daily gives its shards new names: their files would fill a small volume's inodes."""
+def test_what_an_earlier_life_left_is_forgotten_but_for_what_is_kept_of_a_shard(tmp_path: Path) -> None:
+    """A proof (the monotonic clock may begin anew), a verdict, snapshots, halves of a killed writer's; markers only a
+    month after their last word: a stream that is resharded daily would fill a small volume's inodes."""
     (tmp_path / LIVES).mkdir()
+    (tmp_path / "metrics").mkdir()
+    for name in (TARGET_PROOF, FATAL, "metrics/shardId-0.1.json", ".profile.old.1x"):
+        (tmp_path / name).write_text("999999.0")
     for name, days in (("ended", KEPT_DAYS + 1), ("read", KEPT_DAYS - 1)):
         path = tmp_path / LIVES / f"{name}.json"
-        path.write_text("{}")
+        path.write_text("x")
         at_s = time.time() - days * 86_400
         os.utime(path, (at_s, at_s))
+        done = subprocess.run([sys.executable, "-c", HALF_WRITTEN, path.with_stem("half")], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert list((tmp_path / LIVES).glob(".*"))
     with StateDir(tmp_path):
-        assert [path.name for path in (tmp_path / LIVES).iterdir()] == ["read.json"]
+        left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"read.json", ".profile.old.1x", "lock"}, "what is not ours stays too"
 
 
 def test_the_worker_keeps_its_name_where_the_folder_stays(tmp_path: Path) -> None:
@@ -59,34 +66,29 @@ def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:
     StateDir(tmp_path).close()
 
 
-def test_a_disk_without_locks_is_no_other_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NFS without its lock server, say: nobody else is there, and an operator would look in vain."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_STATE_DIR: cannot be locked \(No locks available\)"):
-        StateDir(tmp_path)
-
-
 @pytest.mark.parametrize(
-    ("code", "status", "cure"),
-    [(errno.ENOSPC, 1, "make room"), (errno.EDQUOT, 1, "make room"), (errno.EROFS, 78, "name a writable folder")],
+    ("where", "code", "status"),
+    [
+        # somebody makes room; a start that ended with 78 is not repeated
+        ((Path, "open"), errno.ENOSPC, 1),
+        ((Path, "open"), errno.EDQUOT, 1),
+        ((Path, "open"), errno.EROFS, 78),
+        # NFS without its lock server: no other consumer, for which an operator would look in vain
+        ((fcntl, "flock"), errno.ENOLCK, 78),
+    ],
 )
-def test_a_full_disk_is_no_wrong_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, status: int, cure: str
+def test_a_disk_in_trouble_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[object, str], code: int, status: int
 ) -> None:
-    """Without an inode no lock can be made. Somebody makes room; a start that ended with 78 is not repeated."""
+    """With the disk's own reason; 78 only where waiting cannot help."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(SettingsError) as refused:
+    monkeypatch.setattr(*where, refuse)
+    with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_STATE_DIR: [^\n]*\({os.strerror(code)}\); ") as refused:
         StateDir(tmp_path)
     assert refused.value.status == status
-    assert str(refused.value) == f"STREAM_ROUTER_STATE_DIR: cannot be written ({os.strerror(code)}); {cure}"
 
 
 def test_without_a_folder_of_its_own_nothing_is_left_behind() -> None:
