@@ -1,11 +1,14 @@
 """Programs for the supervisor's tests: `consume` with a scripted child, and the supervisor over a make-believe JVM."""
 
+import contextlib
 import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +62,12 @@ def child() -> None:
         note({"action": "EOF"})
 
 
-def supervise(state_dir: Path, jvm: Path) -> int:
-    """The supervisor alone, over the program `jvm` in place of Java; bus and rule are right, and asked every 0.1 s."""
-    from stream_router.consumer.state_dir import StateDir
+def supervise(folder: Path) -> int:
+    """The supervisor alone, over `jvm.py` of the folder in place of Java; bus and rule are right, and asked always.
+
+    The JVM is started by the folder's `python`, the roomier one with the word `roomier`.
+    """
+    from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
     from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.vitals import Vitals
     from stream_router.consumer.target_proof import Prover, Yes
@@ -72,21 +78,105 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     start_logging("INFO")
     arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
+    command = [str(folder / "python"), *tied_to_us([sys.executable, str(folder / "jvm.py")])[1:]]
     try:
-        with StateDir(state_dir) as state:
+        with StateDir(folder / "state") as state:
             return supervisor.DaemonSupervisor(
-                command=tied_to_us([sys.executable, str(jvm)]),
-                roomier=[],
-                environment={**os.environ, "STATE": str(state_dir)},
+                command=command,
+                roomier=[*command, "roomier"],
+                environment={**os.environ, "STATE": str(state.path)},
                 state=state,
-                prover=Prover(state_dir, Yes, lambda: 0.1, happenings.put),
+                prover=Prover(state.path, Yes, lambda: 0.1, happenings.put),
                 happenings=happenings,
                 grace_s=1.0,
                 vitals=Vitals(),
+                prepare=lambda: state.write(DAEMON_PROPERTIES, "a = b\n"),
+                jitter=lambda: 0.0,
             ).run()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 78
+
+
+JVM = """
+import os, pathlib, shutil, signal, subprocess, sys, time
+state = pathlib.Path(os.environ["STATE"])
+with (state.parent / "starts").open("a") as starts:
+    starts.write(f"{os.getpid()}\\n")
+"""
+"""Every make-believe JVM notes that it was started."""
+
+
+class Running:
+    """A supervisor over a make-believe JVM; a second one in the same folder is the next life of the first."""
+
+    def __init__(self, folder: Path, jvm: str, failpoints: str = "") -> None:
+        self.folder, self.state = folder, folder / "state"
+        self.python = folder / "python"
+        if not self.python.exists():
+            self.python.symlink_to(sys.executable)
+        (folder / "jvm.py").write_text(JVM + jvm)
+        with (folder / "stderr").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, "supervise", str(folder)],
+                stderr=log,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(__file__).parents[1]),
+                    "STREAM_ROUTER_FAILPOINTS": failpoints,
+                },
+            )
+
+    def starts(self) -> list[int]:
+        """The process ids of all JVMs so far."""
+        file = self.folder / "starts"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def lines(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines().splitlines() if line.startswith("{")]
+
+    def until(self, is_so: Callable[[], object], timeout_s: float = 20.0) -> float:
+        """Wait for it; how many seconds it took."""
+        begun = time.monotonic()
+        while not is_so():
+            assert time.monotonic() - begun < timeout_s, self.lines()
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> float:
+        """Ask it to end; how many seconds it took, to exit 0."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        assert self.process.wait(timeout_s) == 0
+        return time.monotonic() - begun
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def supervisors(folder: Path) -> Iterator[Callable[..., Running]]:
+    """Starts supervisors over a folder; they are ended with the block."""
+    started: list[Running] = []
+
+    def start(jvm: str, failpoints: str = "") -> Running:
+        started.append(Running(folder, jvm, failpoints))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for one in started:
+            one.process.kill()
+            one.process.wait()
 
 
 if __name__ == "__main__":
@@ -95,5 +185,5 @@ if __name__ == "__main__":
             consume()
         case ["child"]:
             child()
-        case ["supervise", state_dir, jvm]:
-            sys.exit(supervise(Path(state_dir), Path(jvm)))
+        case ["supervise", folder]:
+            sys.exit(supervise(Path(folder)))

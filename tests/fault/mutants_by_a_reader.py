@@ -232,7 +232,7 @@ SUPERVISOR = {
         "consumer/supervisor/vitals.py",
         'ready=self._starts > 0 and state != "draining"',
         "ready=self._starts > 0",
-        ("tests/unit/test_supervisor.py",),
+        ("tests/unit/test_hang_watch.py",),
     ),
     "two supervisors share a state folder": Mutant(
         "consumer/state_dir.py",

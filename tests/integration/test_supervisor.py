@@ -1,25 +1,21 @@
 """The supervisor over a make-believe JVM: what it does when the JVM dies, hangs, or says that nothing can work."""
 
-import json
-import os
+import queue
+import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from tests import supervised
+from stream_router.consumer.state_dir import StateDir
+from stream_router.consumer.supervisor import processes
+from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
+from tests.supervised import Running, alive, supervisors
 
-JVM = """
-import os, pathlib, signal, subprocess, sys, time
-state = pathlib.Path(os.environ["STATE"])
-with (state / "starts").open("a") as starts:
-    starts.write(f"{os.getpid()}\\n")
-"""
-"""Every make-believe JVM notes that it was started."""
+Run = Callable[..., Running]
 
 DEAF = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -28,105 +24,62 @@ while True: time.sleep(60)
 """
 
 
-class Running:
-    """One supervisor, its state folder and what it wrote to stderr."""
-
-    def __init__(self, folder: Path, jvm: str) -> None:
-        self.state = folder / "state"
-        (folder / "jvm.py").write_text(JVM + jvm)
-        self.stderr = (folder / "stderr").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, supervised.__file__, "supervise", str(self.state), str(folder / "jvm.py")],
-            stderr=self.stderr,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-
-    def starts(self) -> list[int]:
-        file = self.state / "starts"
-        return [int(line) for line in file.read_text().split()] if file.exists() else []
-
-    def lines(self) -> str:
-        self.stderr.seek(0)
-        return self.stderr.read()
-
-    def until(self, is_so: Callable[[], bool], timeout_s: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not is_so():
-            assert time.monotonic() < deadline, self.lines()
-            time.sleep(0.02)
-
-    def end(self, timeout_s: float = 10.0) -> int:
-        return self.process.wait(timeout_s)
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
-    started: list[Running] = []
-
-    def start(jvm: str) -> Running:
-        started.append(Running(tmp_path, jvm))
-        return started[0]
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait()
-        one.stderr.close()
+def run(tmp_path: Path) -> Iterator[Run]:
+    with supervisors(tmp_path) as start:
+        yield start
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def test_a_jvm_that_dies_is_started_again_later_each_time(run: Run) -> None:
+    """Never for the last time: with a folder that was removed, on a host that has no process to spare, with more memory
+    after a full heap. Each is one line with the reason."""
+    running = run(
+        "lives = (state.parent / 'starts').read_text().count('\\n')\n"
+        "assert (state / 'daemon.properties').read_text() == 'a = b\\n'\n"
+        "if lives == 1: shutil.rmtree(state); sys.exit(7)\n"  # as hosts remove from /tmp what is old
+        "if lives == 2: (state.parent / 'python').unlink(); sys.exit(3)\n"
+        "if lives == 3: sys.exit(3 if 'roomier' in sys.argv else 99)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    running.until(lambda: "daemon-not-started" in running.lines())
+    running.python.symlink_to(sys.executable)
+    running.until(lambda: "SIGKILL" in running.lines())
+    running.stop()
+    ends = [line for line in running.said() if line.get("event") == "daemon-ended"]
+    assert [line["waitS"] for line in ends] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    for line, word in zip(ends, ("status 7", "heap is full", "status 71", "heap is full", "by SIGKILL"), strict=True):
+        assert word in line["message"]
+    assert ["half of the memory" in line["message"] for line in ends] == [False, True, False, False, False]
+    assert len(running.starts()) == 4
 
 
-def test_a_jvm_that_dies_is_started_again_later_each_time(run: Callable[[str], Running]) -> None:
-    """Restarts never end; the waits between them grow; each is one line with the reason."""
-    running = run("sys.exit(1)")
-    running.until(lambda: len(running.starts()) >= 4)
-    running.process.send_signal(signal.SIGTERM)
-    assert running.end() == 0
-    said = [json.loads(line) for line in running.lines().splitlines()]
-    waits = [line["waitS"] for line in said if "started again" in line["message"]]
-    assert all("exit status 1" in line["message"] for line in said if "started again" in line["message"])
-    for number, wait in enumerate(waits[:4]):
-        assert 0.25 * 2**number <= wait <= 0.5 * 2**number
-
-
-def test_a_verdict_of_a_child_ends_it_with_78(run: Callable[[str], Running]) -> None:
+def test_a_verdict_of_a_child_ends_it_with_78(run: Run) -> None:
     """Settings that a child cannot work with: its line on stderr, status 78, no restart."""
     running = run('(state / "fatal").write_text("SOME_SETTING: is wrong; mend it\\n"); sys.exit(1)')
-    assert running.end() == 78
+    assert running.process.wait(10) == 78
     assert running.lines().splitlines()[-1] == "SOME_SETTING: is wrong; mend it"
     assert len(running.starts()) == 1
 
 
-def test_a_jvm_that_does_not_drain_is_killed_after_its_grace(run: Callable[[str], Running]) -> None:
+def test_a_jvm_that_does_not_drain_is_killed_after_its_grace(run: Run) -> None:
     """SIGTERM, the grace and a little more, SIGKILL; then 0, and nothing runs any more."""
     running = run(DEAF)
     running.until((running.state / "deaf").exists)
-    asked = time.monotonic()
-    running.process.send_signal(signal.SIGTERM)
-    assert running.end() == 0
-    assert 5.0 < time.monotonic() - asked < 9.0
+    assert 5.0 < running.stop() < 9.0
     assert not alive(running.starts()[0])
 
 
-def test_a_second_signal_does_not_wait(run: Callable[[str], Running]) -> None:
+def test_a_second_signal_does_not_wait(run: Run) -> None:
     """Ctrl-C twice: the JVM is killed at once."""
     running = run(DEAF)
     running.until((running.state / "deaf").exists)
     running.process.send_signal(signal.SIGINT)
     running.until(lambda: "draining" in running.lines())
-    asked = time.monotonic()
-    running.process.send_signal(signal.SIGINT)
-    assert running.end() == 0
-    assert time.monotonic() - asked < 4.0
+    assert running.stop(signal.SIGINT) < 4.0
     assert not alive(running.starts()[0])
 
 
-def test_children_hear_of_the_end_from_the_supervisor_itself(run: Callable[[str], Running]) -> None:
+def test_children_hear_of_the_end_from_the_supervisor_itself(run: Run) -> None:
     """A child that holds cannot be reached by its JVM: the supervisor's SIGTERM reaches it directly."""
     running = run(
         "child = subprocess.Popen([sys.executable, '-c', 'import signal, pathlib, sys; "
@@ -135,12 +88,11 @@ def test_children_hear_of_the_end_from_the_supervisor_itself(run: Callable[[str]
         "(state / 'ready').touch(); child.wait()"
     )
     running.until((running.state / "ready").exists)
-    running.process.send_signal(signal.SIGTERM)
-    assert running.end() == 0
+    running.stop()
     assert (running.state / "heard").exists()
 
 
-def test_children_that_outlive_their_jvm_are_killed_before_the_next_one(run: Callable[[str], Running]) -> None:
+def test_children_that_outlive_their_jvm_are_killed_before_the_next_one(run: Run) -> None:
     """No old child may go on sending beside the new one, whatever it ignores."""
     running = run(
         "child = subprocess.Popen([sys.executable, '-c', 'import signal, time; "
@@ -151,26 +103,59 @@ def test_children_that_outlive_their_jvm_are_killed_before_the_next_one(run: Cal
     running.until(lambda: len(running.starts()) >= 2)
     first = int((running.state / "children").read_text().split()[0])
     assert not alive(first)
-    running.process.send_signal(signal.SIGTERM)
-    assert running.end() == 0
+    running.stop()
     assert not any(alive(int(pid)) for pid in (running.state / "children").read_text().split())
 
 
-def test_a_jvm_that_begins_to_end_by_itself_is_not_waited_for(run: Callable[[str], Running]) -> None:
+def test_a_jvm_that_begins_to_end_by_itself_is_not_waited_for(run: Run) -> None:
     """A child died: the JVM would wait out its grace for the dead one, so it is ended as soon as no child is left."""
     running = run("(state / 'daemon-ending').write_text('x')\nwhile True: time.sleep(60)")
     running.until(lambda: len(running.starts()) >= 1)
-    begun = time.monotonic()
-    running.until(lambda: len(running.starts()) >= 2)
-    assert time.monotonic() - begun < 12.0
+    assert running.until(lambda: len(running.starts()) >= 2) < 12.0
     assert not alive(running.starts()[0])
-    assert "a child ended" in running.lines()
+    assert "child-died" in running.lines()
+    assert "killed by the supervisor" in running.lines(), "a kill of our own is not the kernel's"
 
 
-def test_the_jvm_does_not_outlive_a_supervisor_that_is_killed(run: Callable[[str], Running]) -> None:
+def test_the_jvm_does_not_outlive_a_supervisor_that_is_killed(run: Run) -> None:
     """kill -9 of the supervisor: the kernel ends the JVM."""
-    running = run("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(60)")
-    running.until(lambda: bool(running.starts()))
+    running = run(DEAF)
+    running.until((running.state / "deaf").exists)
     running.process.kill()
-    running.end()
     running.until(lambda: not alive(running.starts()[0]), 5.0)
+
+
+class Quiet:
+    """Vitals and prover of a supervisor of which nothing else is asked."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_, **__: None
+
+
+def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop that is swallowed would end in the platform's SIGKILL."""
+    happenings = queue.SimpleQueue[Happening]()
+    send = processes.send
+
+    def and_then_asked(pids: list[int], number: signal.Signals) -> None:
+        if number == signal.SIGKILL:
+            happenings.put(signal.SIGTERM)
+        send(pids, number)
+
+    monkeypatch.setattr(processes, "send", and_then_asked)
+    ending = f"import pathlib, time; pathlib.Path({str(tmp_path / 'daemon-ending')!r}).write_text('x'); time.sleep(60)"
+    quiet = cast("Any", Quiet())
+    with StateDir(tmp_path) as state:
+        made = DaemonSupervisor(
+            command=[str(shutil.which("sh")), "-c", f"trap '' TERM; exec {sys.executable} -c \"{ending}\""],
+            roomier=[],
+            environment={},
+            state=state,
+            prover=quiet,
+            happenings=happenings,
+            grace_s=1.0,
+            vitals=quiet,
+        )
+        assert made._run_jvm() is None

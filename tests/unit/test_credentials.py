@@ -16,6 +16,7 @@ from stream_router.aws import credentials
 from stream_router.aws.credentials import Credentials, CredentialsError, CredentialSource
 
 ENDED = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+SILENT = MetadataRetrievalError(error_msg="timed out")
 TROUBLE = [
     OSError("no such file"),
     ValueError("time data does not match"),
@@ -24,7 +25,6 @@ TROUBLE = [
     InfiniteLoopConfigError(source_profile="a", visited_profiles=["a"]),
     ProfileNotFound(profile="prod"),
 ]
-SILENT = MetadataRetrievalError(error_msg="timed out")
 
 
 class Chain:
@@ -52,42 +52,30 @@ class Chain:
             raise self.troubles.pop()
         return Credentials(f"AK{self.reads}", "secret", None)
 
+    def until_read(self, reads: int) -> None:
+        while self.reads < reads:
+            assert self.read.acquire(timeout=10)
 
-def source_of(chain: Any) -> CredentialSource:
-    return CredentialSource(chain)
 
-
-def test_whatever_a_refresh_raises_the_next_one_is_made(
+def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds_up_no_call(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The thread that keeps credentials fresh outlives every trouble; each is one line with its type, no text."""
     monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
-    chain = Chain()
-    source = source_of(chain)
+    chain: Any = Chain()
+    source = CredentialSource(chain)
     chain.troubles = [*TROUBLE, SILENT, ENDED]
     while chain.troubles:
         assert chain.read.acquire(timeout=10)
     after = chain.reads
-    while chain.reads < after + 2:  # whoever reads again has done with what was read before
-        assert chain.read.acquire(timeout=10)
-    source.close()
+    chain.until_read(after + 2)  # whoever reads again has done with what was read before
     assert int(source().access_key.removeprefix("AK")) > after
     for trouble in (*TROUBLE, SILENT, ENDED):
         assert f"the old ones stay: {type(trouble).__name__}" in caplog.text
     assert "still expired" not in caplog.text
-
-
-def test_a_refresh_that_hangs_holds_up_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program or a service that gives credentials may take minutes; the old ones are good for many more."""
-    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
-    chain = Chain()
-    source = source_of(chain)
     chain.hangs.clear()
-    reads = chain.reads
-    while chain.reads <= reads:
-        assert chain.read.acquire(timeout=10)
-    known = source()
-    assert known.access_key.startswith("AK")
+    chain.until_read(chain.reads + 1)
+    assert source().access_key.startswith("AK")
     source.close()  # nor does it hold up a stop
     chain.hangs.set()
 
@@ -111,19 +99,6 @@ def test_whatever_goes_wrong_in_the_chain_is_one_line(chain: Any, may_pass: bool
     assert "\n" not in str(found.value)
 
 
-class Time:
-    """A clock that waiting moves on."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def clock(self) -> float:
-        return self.now_s
-
-    def wait(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 @pytest.mark.parametrize(
     ("chain", "asked", "ends_s"),
     [
@@ -134,7 +109,7 @@ class Time:
 )
 def test_a_start_waits_half_a_minute_for_what_time_can_cure(chain: Any, asked: int, ends_s: float) -> None:
     """Then it gives up: a child ends with 75, and the daemon starts again."""
-    time, given = Time(), asked == 4
-    with contextlib.nullcontext() if given else pytest.raises(CredentialsError):
-        credentials.patiently(lambda: credentials.find(chain), time.clock, time.wait)
-    assert (chain.asked, time.now_s) == (asked, ends_s)
+    waited_s: list[float] = []
+    with contextlib.nullcontext() if asked == 4 else pytest.raises(CredentialsError):
+        credentials.patiently(lambda: credentials.find(chain), lambda: sum(waited_s), waited_s.append)
+    assert (chain.asked, sum(waited_s)) == (asked, ends_s)

@@ -3,17 +3,19 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_router.consumer.child import daemon_lines
 
 LARGE = "QUJD" * 1_100
 SEPARATORS = [(",", ":"), (", ", ": ")]
+"""As the daemon writes a line, and as Python does."""
 
 
 def plain(message: Any) -> Any:
@@ -31,7 +33,7 @@ def line(records: list[Any], separators: tuple[str, str]) -> bytes:
 
 @pytest.mark.parametrize("separators", SEPARATORS)
 def test_large_data_is_a_view_of_the_line(separators: tuple[str, str]) -> None:
-    """As the daemon writes a line, and as Python does."""
+    """It is never copied."""
     records = [
         {"action": "record", "data": LARGE + str(n), "partitionKey": "k", "sequenceNumber": str(n)} for n in (1, 2)
     ]
@@ -59,13 +61,15 @@ def test_a_line_says_what_a_parser_says(records: list[dict[str, Any]], separator
 @pytest.mark.parametrize(
     "text",
     [
-        b'{"records":[{"data":"%b","data":"1"}]}' % LARGE.encode(),
-        b'{"records":[{"data":"%b"},{"data":1}]}' % LARGE.encode(),
-        b'{"data":"%b","records":[{"data":"0"}]}' % LARGE.encode(),
-        b'{"records":[{"data":"%b","x":{"data":"1"}},{"data":"1"}]}' % LARGE.encode(),
+        b'{"records":[{"data":"%b","data":"1"}]}',
+        b'{"records":[{"data":"%b"},{"data":1}]}',
+        b'{"data":"%b","records":[{"data":"0"}]}',
+        b'{"records":[{"data":"%b","x":{"data":"1"}},{"data":"1"}]}',
     ],
 )
 def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> None:
+    """A number stands for what was cut out."""
+    text %= LARGE.encode()
     assert plain(daemon_lines.read(text)) == orjson.loads(text)
 
 
@@ -73,69 +77,44 @@ def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> No
     "cut", [b'{"records":[{"data":"%b', b'{"records":[{"data":"%b"}', b'{"records":[{"data":"%b"}]} x']
 )
 def test_what_is_no_json_is_refused(cut: bytes) -> None:
+    """As a parser does it."""
     with pytest.raises(orjson.JSONDecodeError):
         daemon_lines.read(cut % LARGE.encode())
 
 
-class Pipe:
+@contextmanager
+def pipe() -> Iterator[tuple[int, daemon_lines.DaemonInput]]:
     """The daemon's end of a pipe, and the child's input at the other."""
-
-    def __init__(self) -> None:
-        read, self.write = os.pipe()
-        self.input = daemon_lines.DaemonInput(read)
-
-    def say(self, data: bytes) -> None:
-        os.write(self.write, data)
-
-    def end(self) -> None:
-        if self.write >= 0:
-            os.close(self.write)
-        self.write = -1
-
-    def close(self) -> None:
-        self.end()
-        os.close(self.input.fd)
+    read, write = os.pipe()
+    try:
+        yield write, daemon_lines.DaemonInput(read)
+    finally:
+        os.close(read)
 
 
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    made = Pipe()
-    yield made
-    made.close()
-
-
-def test_nothing_is_waited_for(pipe: Pipe) -> None:
-    """While no whole line is there the answer is None, at once."""
-    assert pipe.input.line() is None
-    pipe.say(b"half a ")
-    assert pipe.input.line() is None
-    pipe.say(b"line\n")
-    assert pipe.input.line() == b"half a line\n"
-    assert pipe.input.line() is None
-
-
-@pytest.mark.parametrize("rest", [b"", b"half a li"])
-def test_at_the_end_comes_what_is_left_and_then_nothing(pipe: Pipe, rest: bytes) -> None:
-    """As a file's readline has it: an end in the middle of a line shows by the missing end of line."""
-    pipe.say(b"whole\n" + rest)
-    pipe.end()
-    assert pipe.input.line() == b"whole\n"
-    assert pipe.input.line() == rest
-    assert pipe.input.line() == b""
-
-
-@given(st.lists(st.binary(max_size=8).map(lambda data: data.replace(b"\n", b"")), max_size=8), st.data())
-def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(lines: list[bytes], data: st.DataObject) -> None:
-    """No byte is lost, doubled or given to another line."""
-    pipe = Pipe()
-    written = b"".join(line + b"\n" for line in lines)
+@given(
+    st.lists(st.binary(max_size=8).map(lambda data: data.replace(b"\n", b"")), max_size=8),
+    st.sampled_from([b"", b"half a li"]),
+    st.data(),
+)
+@example([b"half a line"], b"", None)
+def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
+    lines: list[bytes], rest: bytes, data: st.DataObject | None
+) -> None:
+    """No byte is lost, doubled or given to another line, and none is waited for; an end in a line shows."""
+    written = b"".join(line + b"\n" for line in lines) + rest
     found: list[bytes] = []
-    at = 0
-    while at < len(written):
-        size = data.draw(st.integers(1, len(written) - at))
-        pipe.say(written[at : at + size])
-        at += size
-        while (line := pipe.input.line()) is not None:
-            found.append(line)
-    pipe.close()
-    assert found == [line + b"\n" for line in lines]
+    with pipe() as (write, source):
+        assert source.line() is None
+        at = 0
+        while at < len(written):
+            size = data.draw(st.integers(1, len(written) - at)) if data else 5
+            os.write(write, written[at : at + size])
+            at += size
+            while (line := source.line()) is not None:
+                found.append(line)
+        os.close(write)
+        assert found == [line + b"\n" for line in lines]
+        if rest:
+            assert source.line() == rest
+        assert source.line() == b""

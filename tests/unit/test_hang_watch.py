@@ -1,4 +1,4 @@
-"""A child that does not go on is said within a minute, and after three its daemon is killed; nobody else is."""
+"""A consumer's health; a child that does not go on is said within a minute, after three its daemon is killed."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.supervisor.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
-from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, LOOP_DEAD_S, Vitals
 from stream_router.telemetry.merged import Shard
 from stream_router.telemetry.snapshot import Snapshot
 
@@ -52,49 +52,32 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_one_that_stands_still_is_said_within_a_minute_and_killed_after_three(
+def test_one_that_stands_still_is_said_within_a_minute_and_its_daemon_killed_after_three(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its shard, its process and what to do, once a minute; its daemon is killed, and a new one starts clean."""
+    """With its shard and its process, once a minute; and nobody is killed for what is over."""
+    caplog.set_level(logging.INFO)
     world.look(100, lambda: world.beat(CHILD, OTHER))
     assert (world.hangs, world.killed) == ((), [])
     world.look(MINUTE_LOOKS, lambda: world.beat(OTHER))
     assert world.hangs == ("the child of shard-43 has not moved",)
     assert (world.vitals.known().ready, world.vitals.known().healthy) == (False, True)
-    assert "the child of shard-43 has not moved for 55 s" in caplog.text
-    assert f"kill -KILL {CHILD}" in caplog.text
-    world.look(KILLED_AFTER - MINUTE_LOOKS, lambda: world.beat(OTHER))
+    world.look(KILLED_AFTER - MINUTE_LOOKS, lambda: world.beat(CHILD, OTHER))
+    assert (world.hangs, world.killed) == ((), [])
+    assert "the child of shard-43 goes on again" in caplog.text
+    caplog.clear()
+    world.look(KILLED_AFTER, lambda: world.beat(OTHER))
     assert world.killed == []
     world.look()
     assert world.killed == [JVM]
     assert caplog.text.count("has not moved") == 3
+    assert f"kill -KILL {CHILD}" in caplog.text
     world.look(SAID_AFTER)
     assert world.killed == [JVM]
 
 
-def test_one_that_goes_on_again_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """And nobody is killed for what is over."""
-    caplog.set_level(logging.INFO)
-    world.look(2 * MINUTE_LOOKS, lambda: world.beat(OTHER))
-    assert world.hangs
-    world.look(KILLED_AFTER, lambda: world.beat(CHILD, OTHER))
-    assert (world.hangs, world.killed) == ((), [])
-    assert "the child of shard-43 goes on again" in caplog.text
-
-
-def test_a_folder_that_takes_nothing_kills_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The children's files stand still there whatever they do."""
-
-    def full(self: Path, text: str) -> int:
-        raise OSError(28, "No space left on device", str(self))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    world.look(2 * KILLED_AFTER)
-    assert (world.hangs, world.killed) == ((), [])
-
-
-def test_only_children_of_the_daemon_that_runs_count(world: World) -> None:
-    """A file outlives its process, a child that starts has none, and a consumer that drains is not looked at."""
+def test_what_says_nothing_of_a_child_kills_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file outlives its process, a child that starts has none, a consumer drains, a folder takes nothing."""
     world.children = [OTHER, 45]
     world.look(KILLED_AFTER + 1, lambda: world.beat(OTHER))
     assert (world.hangs, world.killed) == ((), [])
@@ -104,3 +87,40 @@ def test_only_children_of_the_daemon_that_runs_count(world: World) -> None:
     world.vitals.draining()
     world.look(KILLED_AFTER)
     assert world.killed == []
+
+    def full(self: Path, text: str) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    world.vitals.daemon_runs(JVM)
+    world.look(2 * KILLED_AFTER)
+    assert world.killed == []
+
+
+def test_health_is_ill_only_where_a_restart_would_mend_something() -> None:
+    """Not while a start waits, a daemon is started again, or drains; where the loop or the daemon stays down."""
+    now = [100.0]
+    vitals = Vitals(lambda: now[0])
+
+    def after(seconds: float, *, loop_turns: bool = True) -> tuple[str, bool, bool]:
+        now[0] += seconds
+        if loop_turns:
+            vitals.beat()
+        known = vitals.known()
+        return known.state, known.healthy, known.ready
+
+    assert after(3600) == ("starting", True, False)
+    vitals.daemon_runs(42)
+    assert after(5) == ("running", True, True)
+    assert after(LOOP_DEAD_S + 1, loop_turns=False) == ("running", False, True)
+    vitals.daemon_ended()
+    assert after(1) == ("restarting", True, True)
+    for _ in range(4):  # each try fails, and is no word of a daemon
+        vitals.daemon_ended()
+        state, healthy, _ready = after(DAEMON_DEAD_S / 4)
+    assert (state, healthy) == ("restarting", False)
+    vitals.daemon_runs(43)
+    assert (after(1), vitals.known().restarts) == (("running", True, True), 1)
+    vitals.draining()
+    vitals.daemon_ended()
+    assert after(DAEMON_DEAD_S + 1) == ("draining", True, False)

