@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +23,11 @@ from stream_router.consumer.supervisor import jars, java
 from stream_router.local.programs import ACCOUNT, REGION, clean
 from stream_router.local.stack import seed_leases
 from stream_router.operate import setup
-from stream_router.operate.doctor import bus, command, host, stream
+from stream_router.operate.doctor import bus, command, host, probe, stream
 from stream_router.operate.doctor.world import World
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
+from tests.command import run as run_command
 from tests.ports import free_port
 
 
@@ -241,16 +243,18 @@ def _no_credentials(place: Place) -> None:
         place.monkeypatch.delenv(variable)
 
 
-def refusing(operation: str, code: str, message: str = "") -> Callable[..., Any]:
+def refusing(operation: str, code: str, message: str = "", **headers: str) -> Callable[..., Any]:
     def refuse(**_: Any) -> Any:
-        raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+        told: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": headers}}
+        raise ClientError(told, operation)
 
     return refuse
 
 
-@world("SR010", WRONG, "does not take these credentials (ExpiredToken)", "renew")
-def _expired_credentials(place: Place) -> None:
-    place.answer("sts", "get_caller_identity", refusing("GetCallerIdentity", "ExpiredToken"))
+@world("SR010", WRONG, "does not take these credentials (RequestExpired)", "clock", too=("SR013",))
+def _a_clock_so_wrong_that_the_call_is_refused_for_it(place: Place) -> None:
+    at = formatdate(time.time() - 600, usegmt=True)
+    place.answer("sts", "get_caller_identity", refusing("GetCallerIdentity", "RequestExpired", date=at))
 
 
 @world("SR013", WARNING, "ahead of AWS", "chrony")
@@ -365,18 +369,56 @@ def test_a_broken_world_is_named_with_its_cure(place: Place, names: list[str]) -
         (own, *_) = [one for one in trouble if one.code == broken.code]
         assert own.verdict is broken.verdict, own
         line = own.line()
+        assert "\n" not in line
         assert not [word for word in broken.words if word not in line], line
         assert own.cure
     assert {one.code for one in trouble} == {code for one in all_broken for code in (one.code, *one.too)}, trouble
-    verdicts = {broken.verdict for broken in all_broken}
-    assert command.status(found) == 1 or WRONG not in verdicts
-    assert command.status(found) == 2 or verdicts != {UNKNOWN}
+    verdicts = {one.verdict for one in trouble}
+    assert command.status(found) == (1 if WRONG in verdicts else 2 if UNKNOWN in verdicts else 0)
 
 
 def test_every_check_has_its_broken_world() -> None:
     """But for those of a probe, and SR102, which AWS alone can answer (unit/test_checks.py)."""
     broken = {code for one in WORLDS.values() for code in (one.code, *one.too)}
     assert broken == command.CHECKS.keys() - {"SR102", "SR201", "SR202", "SR203"}
+
+
+def told(*arguments: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
+    """The command itself with no settings but these: its exit status, and what each check says."""
+    keys = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    done = run_command(keys, "doctor", "--offline", "--json", *arguments, timeout_s=60)
+    return done.returncode, json.loads(done.stdout)["checks"]
+
+
+def test_bad_settings_are_findings_and_never_78() -> None:
+    """All that is wrong is said at once, each once, with the page that goes on where the cure ends."""
+    status, found = told(STREAM_ROUTER_SPILL_MAX_BYTES="-1", STREAM_ROUTER_CHECKPOINT_S="never")
+    wrong = [(one["code"], one["setting"]) for one in found if one["verdict"] == "wrong"]
+    assert (status, wrong[:2]) == (1, [("SR001", "AWS_REGION"), ("SR001", "STREAM_ROUTER_SPILL_MAX_BYTES")])
+    assert ("SR002", "STREAM_ROUTER_CHECKPOINT_S") in wrong
+    assert ("SR002", "AWS_REGION") not in wrong
+    secret = {"AWS_REGION": REGION, "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": "s" * 32}
+    status, found = told("receive", **secret)
+    assert (status, "SR002" in {one["code"] for one in found}) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "verdicts", "says"),
+    [
+        ("sqs", "create_queue", "unknown skipped skipped", "AccessDeniedException"),
+        ("events", "put_rule", "unknown skipped skipped", "AccessDeniedException"),
+        ("events", "delete_rule", "wrong unknown skipped", "may be left: delete them"),
+    ],
+)
+def test_whatever_breaks_on_the_probes_way_is_a_finding(
+    place: Place, service: str, operation: str, verdicts: str, says: str
+) -> None:
+    """The report of the other checks is not lost, and of a rule that cannot be taken away it is told to look."""
+    place.answer(service, operation, refusing(operation, "AccessDeniedException"))
+    found = probe.run(World(), f"http://127.0.0.1:{free_port()}/")
+    assert [one.code for one in found] == [*probe.CHECKS]
+    assert " ".join(one.verdict.value for one in found) == verdicts
+    assert any(says in one.says for one in found)
 
 
 def test_offline_asks_no_network(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import shlex
+import threading
 from typing import Any
 
 import orjson
@@ -97,6 +98,13 @@ def gone_on_with(said: str) -> Selection | None:
     return Selection(since_ms, until_ms, ids=tuple(value for name, value in pairs if name == "--id"))
 
 
+def assert_parents_come_first(kinesis: Kinesis) -> None:
+    """Of a split and of a merge: a child is read once its parents are read to their ends."""
+    order = [name for name, _, _ in kinesis.reads]
+    for at, name in enumerate(order):
+        assert not any(parent in order[at:] for parent in kinesis.parents[name])
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
     seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -117,10 +125,12 @@ def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
         selection = selection._replace(ids=tuple(sorted(wanted)))
     whole = True
     for breaks_at in [*(dice.randint(1, 60) for _ in range(8)), 0]:
-        kinesis.breaks_at, kinesis.stop, kinesis.refuses = breaks_at, Stop(), False
+        kinesis.breaks_at, kinesis.stop, kinesis.refuses, kinesis.reads = breaks_at, Stop(), False, []
         kinesis.by_ctrl_c = dice.random() < 0.5
         back = PutBack(settings, kinesis.clients, 0.0, kinesis.stop, dry_run=False)
         status = replay.Replay(settings, selection, (), kinesis.stream, back).run(kinesis.clients, kinesis.stop)
+        assert_parents_come_first(kinesis)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
         if (more := gone_on_with(capsys.readouterr().out)) is None:
             break
         assert status == replay.NOT_ALL

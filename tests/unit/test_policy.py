@@ -1,4 +1,7 @@
-"""`setup --policy`: what each policy grants, word for word, and that an independent linter finds nothing in it."""
+"""`setup --policy`: what each policy grants, and that an independent linter finds nothing in it.
+
+That it is what the programs do, and no more, is shown by tests/system/test_policy.py.
+"""
 
 import json
 import subprocess
@@ -14,7 +17,9 @@ from tests.environment import given
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
-HOME = Home("aws", "eu-central-1", "123456789012")
+ROOT = Path(__file__).parents[2]
+EVENTS, SSM = "arn:aws:events:eu-central-1", "arn:aws:ssm:eu-central-1"
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 BASE = {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 FULL = {
@@ -24,150 +29,111 @@ FULL = {
     "STREAM_ROUTER_TAGS": "team=cx",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "claims",
     "EVENTBRIDGE_TARGET_ARN": "arn:aws:states:eu-central-1:123456789012:stateMachine:s",
-    "EVENTBRIDGE_TARGET_FILE": str(Path(__file__).parents[1] / "data" / "target.json"),
+    "EVENTBRIDGE_TARGET_FILE": str(ROOT / "tests" / "data" / "target.json"),
     "STREAM_ROUTER_TARGET_DLQ_ARN": "arn:aws:sqs:eu-central-1:123456789012:theirs",
     "STREAM_ROUTER_WEBHOOK_SCHEME": "bearer",
-    "STREAM_ROUTER_WEBHOOK_SECRETS": "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:cx-AbCdEf",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{SECRET}:cx-AbCdEf",
 }
-V2 = {**BASE, "STREAM_ROUTER_EVENT_BUS": "arn:aws:events:eu-central-1:123456789012:event-busv2/b"}
+V2 = {**BASE, "STREAM_ROUTER_EVENT_BUS": f"{EVENTS}:123456789012:event-busv2/b"}
+THEIR_BUS = f"{EVENTS}:999999999999:event-bus/cx"
+NO_RESOURCE = {
+    *("kinesis:UpdateShardCount", "events:ListRules", "events:TestEventPattern", "servicequotas:GetServiceQuota"),
+    *("cloudwatch:PutMetricData", "events:ListSubscribers", "cloudwatch:GetMetricStatistics"),
+}
+"""Actions of which the service authorisation reference names no resource type."""
 
 
-def policy(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> dict[str, Any]:
+def statements(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> list[dict[str, Any]]:
     given(monkeypatch, settings)
-    return command.document(name, HOME)
+    made: list[dict[str, Any]] = command.document(name, Home("aws", "eu-central-1", "123456789012"))["Statement"]
+    return made
 
 
-def granted(made: dict[str, Any]) -> set[tuple[str, str]]:
+def granted(made: list[dict[str, Any]]) -> set[tuple[str, str]]:
     """Every action with each of its resources."""
     found = set()
-    for statement in made["Statement"]:
+    for statement in made:
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
             found |= {(action, resource) for action in statement["Action"]}
     return found
 
 
-@pytest.mark.parametrize("name", command.NAMES)
-@pytest.mark.parametrize("settings", [BASE, FULL, V2], ids=["defaults", "everything", "v2"])
-def test_the_linter_finds_nothing(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> None:
-    """Every action exists and takes the resource that it stands with, by parliament's list of AWS's actions."""
-    statements = policy(monkeypatch, name, settings)["Statement"]
-    known = [one for one in statements if not one["Action"][0].endswith(("Subscriber", "Subscribers"))]
-    made = json.dumps({"Version": "2012-10-17", "Statement": known})  # its list is too old to know a v2 bus
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.policy_linter"],
-        input=made.replace("event-busv2/", "event-bus/"),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert not done.stdout
+@pytest.mark.parametrize("settings", [FULL, V2], ids=["everything", "v2"])
+def test_the_linter_finds_nothing(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+    """Every action exists and takes the resource that it stands with; a star stands only where AWS knows none."""
+    every = [one for name in command.NAMES for one in statements(monkeypatch, name, settings)]
+    assert {action for action, resource in granted(every) if resource == "*"} <= NO_RESOURCE
+    known = [one for one in every if not one["Action"][0].endswith(("Subscriber", "Subscribers"))]
+    made = json.dumps({"Version": "2012-10-17", "Statement": [{**one, "Sid": f"s{n}"} for n, one in enumerate(known)]})
+    linter = [sys.executable, "-m", "tests.policy_linter"]  # its list is too old to know a v2 bus
+    made = made.replace("event-busv2/", "event-bus/")
+    assert not subprocess.run(linter, input=made, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 def test_a_receiver_may_put_records_and_its_metrics_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stands where the world can reach it."""
     stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/cxone-events"
     puts = {("kinesis:PutRecords", stream), ("cloudwatch:PutMetricData", "*")}
-    made = policy(monkeypatch, "receive", BASE)
+    made = statements(monkeypatch, "receive", BASE)
     assert granted(made) == puts
-    (metrics,) = [one for one in made["Statement"] if one["Resource"] == "*"]
+    (metrics,) = [one for one in made if one["Resource"] == "*"]
     assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
-    secret = FULL["STREAM_ROUTER_WEBHOOK_SECRETS"].partition(":")[2]
-    assert granted(policy(monkeypatch, "receive", FULL)) == {
-        *puts,
-        ("kms:GenerateDataKey", KEY),
-        ("secretsmanager:GetSecretValue", secret),
-    }
+    more = {("kms:GenerateDataKey", KEY), ("secretsmanager:GetSecretValue", f"{SECRET}:cx-AbCdEf")}
+    assert granted(statements(monkeypatch, "receive", FULL)) == puts | more
 
 
 @pytest.mark.parametrize(
     ("reference", "action", "resource"),
     [
-        ("ssm:/cx/secret", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/cx/secret"),
-        ("ssm:/cx/secret:3", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/cx/secret"),
-        ("ssm:secret:live", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/secret"),
-        (
-            "ssm:arn:aws:ssm:eu-central-1:210987654321:parameter/shared:3",
-            "ssm:GetParameter",
-            "arn:aws:ssm:eu-central-1:210987654321:parameter/shared",
-        ),
-        (
-            "secretsmanager:cx",
-            "secretsmanager:GetSecretValue",
-            "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cx-??????",
-        ),
+        ("ssm:/cx/secret", "ssm:GetParameter", f"{SSM}:123456789012:parameter/cx/secret"),
+        ("ssm:/cx/secret:3", "ssm:GetParameter", f"{SSM}:123456789012:parameter/cx/secret"),
+        ("ssm:secret:live", "ssm:GetParameter", f"{SSM}:123456789012:parameter/secret"),
+        (f"ssm:{SSM}:210987654321:parameter/shared:3", "ssm:GetParameter", f"{SSM}:210987654321:parameter/shared"),
+        ("secretsmanager:cx", "secretsmanager:GetSecretValue", f"{SECRET}:cx-??????"),
     ],
 )
 def test_a_secret_in_aws_is_named(monkeypatch: pytest.MonkeyPatch, reference: str, action: str, resource: str) -> None:
     """By the setting's own form, whichever it is; a parameter's version or label is no part of its ARN."""
     settings = {**BASE, "STREAM_ROUTER_WEBHOOK_SECRETS": reference}
-    assert (action, resource) in granted(policy(monkeypatch, "receive", settings))
+    assert (action, resource) in granted(statements(monkeypatch, "receive", settings))
 
 
 def test_a_consumer_is_granted_what_its_settings_ask_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No bucket, no S3; no rule of ours, no look at it; a trusted bus is not described; fan-out has its own calls."""
-    services = {action.split(":")[0] for action, _ in granted(policy(monkeypatch, "consume", BASE))}
-    assert services == {"kinesis", "dynamodb", "events", "sqs", "cloudwatch"}
-    full = granted(policy(monkeypatch, "consume", FULL))
+    least = granted(statements(monkeypatch, "consume", BASE))
+    assert {action.split(":")[0] for action, _ in least} == {"kinesis", "dynamodb", "events", "sqs", "cloudwatch"}
+    full = granted(statements(monkeypatch, "consume", FULL))
     assert {("s3:PutObject", "arn:aws:s3:::claims/*"), ("s3:ListBucket", "arn:aws:s3:::claims")} <= full
     assert {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} <= full
-    assert ("events:DescribeRule", "arn:aws:events:eu-central-1:123456789012:rule/cx/cxone-webhook-router") in full
+    assert ("events:DescribeRule", f"{EVENTS}:123456789012:rule/cx/cxone-webhook-router") in full
     properties = tmp_path / "kcl.properties"
     properties.write_text("retrievalMode = FANOUT\nmetricsLevel = NONE\n")
-    narrow = {
-        **BASE,
-        "STREAM_ROUTER_RULE": "none",
-        "STREAM_ROUTER_BUS_PROOF": "trust",
-        "STREAM_ROUTER_PROPERTIES": str(properties),
-    }
-    made = policy(monkeypatch, "consume", narrow)
+    narrow = {"RULE": "none", "BUS_PROOF": "trust", "PROPERTIES": str(properties)}
+    settings = {f"STREAM_ROUTER_{name}": one for name, one in narrow.items()}
+    made = statements(monkeypatch, "consume", {**BASE, **settings})
     actions = {action for action, _ in granted(made)}
     assert {action for action in actions if action.startswith("events:")} == {"events:PutEvents"}
     assert {"kinesis:SubscribeToShard", "kinesis:RegisterStreamConsumer"} <= actions
-    (condition,) = [one["Condition"] for one in made["Statement"] if "Condition" in one]
+    (condition,) = [one["Condition"] for one in made if "Condition" in one]
     assert condition == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
 
 
 def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """What deletes is in a policy of its own."""
-    made = policy(monkeypatch, "setup", FULL)
-    assert not [action for action, _ in granted(made) if re_deletes(action)]
-    assert [action for action, _ in granted(policy(monkeypatch, "teardown", FULL)) if re_deletes(action)]
-    (role,) = [one for one in made["Statement"] if one["Action"] == ["iam:PassRole"]]
+    for name in ("setup", "teardown"):
+        actions = {action.split(":")[1] for action, _ in granted(statements(monkeypatch, name, FULL))}
+        assert any(action.startswith(("Delete", "Remove")) for action in actions) is (name == "teardown")
+    (role,) = [one for one in statements(monkeypatch, "setup", FULL) if one["Action"] == ["iam:PassRole"]]
     assert role["Resource"] == "arn:aws:iam::123456789012:role/to-states"
     assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}
-
-
-def re_deletes(action: str) -> bool:
-    return action.split(":")[1].startswith(("Delete", "Remove"))
-
-
-def test_a_star_stands_only_where_aws_knows_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of these actions the service authorisation reference names no resource type."""
-    every = {pair for name in command.NAMES for pair in granted(policy(monkeypatch, name, FULL))}
-    assert {action for action, resource in every if resource == "*"} <= NO_RESOURCE
-
-
-NO_RESOURCE = {
-    "kinesis:UpdateShardCount",
-    "events:ListRules",
-    "events:TestEventPattern",
-    "servicequotas:GetServiceQuota",
-    "cloudwatch:PutMetricData",
-    "events:ListSubscribers",
-    "cloudwatch:GetMetricStatistics",
-}
-
-
-THEIR_BUS = "arn:aws:events:eu-central-1:999999999999:event-bus/cx"
 
 
 @pytest.mark.parametrize("name", command.NAMES)
 def test_of_another_account_s_bus_only_bus_and_rules_are_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A rule belongs to the account of its bus; stream, table and queues are in ours."""
-    made = granted(policy(monkeypatch, name, {**BASE, "STREAM_ROUTER_EVENT_BUS": THEIR_BUS}))
+    made = granted(statements(monkeypatch, name, {**BASE, "STREAM_ROUTER_EVENT_BUS": THEIR_BUS}))
     theirs = {resource for _, resource in made if ":999999999999:" in resource}
     assert theirs == {one for _, one in made if one.startswith("arn:aws:events:")}
     assert name == "receive" or THEIR_BUS in theirs
-    assert all(one.startswith("arn:aws:events:eu-central-1:999999999999:rule/cx/") for one in theirs - {THEIR_BUS})
+    assert all(one.startswith(f"{EVENTS}:999999999999:rule/cx/") for one in theirs - {THEIR_BUS})

@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import re
 import ssl
 import time
 from collections.abc import Callable
@@ -31,7 +30,6 @@ from tests.receiver_kit import Headers
 NOW_S = 1_795_512_600
 SECRET = "0123456789abcdef0123456789abcdef"
 BODY = b'{"a":1}'
-ID = "delivery-1"
 STORED = answer(202, b'{"accepted":1,"ids":["0123456789abcdef0123456789abcdef"]}')
 
 
@@ -70,26 +68,22 @@ def test_the_receiver_takes_what_is_signed(given: dict[str, Any]) -> None:
     """Of every scheme, with the delivery id in it; and refuses the same for another body."""
     receiver = settings(**given)
     verifier, _ = auth.make(receiver)
-    headers = Headers(dict(signer(receiver)(ID, BODY, NOW_S).items()))
-    assert verifier(headers, BODY, NOW_S) == ID
+    headers = Headers(dict(signer(receiver)("delivery-1", BODY, NOW_S).items()))
+    assert verifier(headers, BODY, NOW_S) == "delivery-1"
     if given["webhook_scheme"] not in ("bearer", "basic", "none"):
         with pytest.raises(RefusedError):
             verifier(headers, BODY + b" ", NOW_S)
 
 
-@pytest.mark.parametrize("preset", presets())
-def test_the_pipeline_maps_each_preset(preset: str) -> None:
-    """Each example becomes an entry of a type that the rule lets through."""
+def test_the_pipeline_maps_each_preset_and_a_file_goes_as_it_is(tmp_path: Path) -> None:
+    """A type may be asked for, also one that nobody knows: to see what becomes of it; and broken bytes too."""
     transform = Transform(config_of(), lambda: float(RECEIVED_MS))
-    for body in itertools.islice(bodies(preset, None, None), 6):
-        (event,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
-        assert isinstance(event, Event)
-        assert isinstance(made := transform(event), Entry), made
-
-
-def test_a_type_may_be_asked_for_and_a_file_goes_as_it_is(tmp_path: Path) -> None:
-    """Also one that nobody knows: to see what becomes of it; and broken bytes too."""
-    for preset, kind in (("default", "agent.status.changed"), ("default", "of.my.own"), ("cxone-digital", "CaseX")):
+    for preset in presets():
+        for body in itertools.islice(bodies(preset, None, None), 6):
+            (event,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
+            assert isinstance(event, Event)
+            assert isinstance(made := transform(event), Entry), made
+    for preset, kind in (("default", "of.my.own"), ("cxone-digital", "CaseX")):
         assert {orjson.loads(body)["eventType"] for body in itertools.islice(bodies(preset, kind, None), 3)} == {kind}
     (tmp_path / "event").write_bytes(b'{"broken": \xff')
     assert next(bodies("default", None, tmp_path / "event")) == b'{"broken": \xff'
@@ -141,7 +135,6 @@ def test_what_may_go_over_plain_http_is_not_refused() -> None:
 
 # --- what was answered, by the command
 
-
 Sent = Callable[..., tuple[int, str, list[Seen]]]
 
 
@@ -149,18 +142,12 @@ Sent = Callable[..., tuple[int, str, list[Seen]]]
 def sent(capsys: pytest.CaptureFixture[str]) -> Sent:
     """Runs the command against a server that answers so, in turn: its status, what it said, what was sent."""
 
-    def run(
-        *answers: bytes | Callable[[Seen], bytes],
-        rate: float = 0.0,
-        file: Path | None = None,
-        url: str = "",
-        **given: Any,
-    ) -> tuple[int, str, list[Seen]]:
-        replies, count = iter(answers), given.pop("count", len(answers))
+    def run(*answers: bytes, rate: float = 0.0, file: Path | None = None, url: str = "", **given: Any) -> Any:
+        replies, count, each_s = iter(answers), given.pop("count", len(answers)), given.pop("each_s", 0.0)
 
-        def reply(seen: Seen) -> bytes:
-            one = next(replies)
-            return one if isinstance(one, bytes) else one(seen)
+        def reply(_: Seen) -> bytes:
+            time.sleep(each_s)
+            return next(replies)
 
         with RawServer(reply) as server:
             receiver = settings(**{"webhook_scheme": "none", **given})
@@ -179,13 +166,8 @@ def test_what_was_answered_is_counted_in_the_receivers_words(sent: Sent) -> None
     refused = answer(400, orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"}))
     status, said, _ = sent(STORED, refused, refused, answer(202, b'{"ids":[7]}'), answer(404, b"<html>"))
     assert status == 1
-    lines = said.splitlines()
-    assert lines[0].startswith("5 sent to http://127.0.0.1:")
-    assert "      1 202 accepted" in lines
-    assert "      2 400 x\ufffd[31m: two\ufffdlines" in lines
-    for code in (202, 404):
-        assert f"      1 {code}, not in the words of a receiver of ours: check the URL" in lines
-    assert re.match(r"latency in ms, at most 48 under way at once: p50 [\d.]+, p90 [\d.]+, p99 [\d.]+, max ", lines[-1])
+    for line in ("1 202 accepted", "2 400 x\ufffd[31m: two\ufffdlines", "1 202, not in the words", "1 404, not in the"):
+        assert f"\n      {line}" in said
 
 
 def test_what_was_sent_again_is_said(sent: Sent) -> None:
@@ -201,14 +183,7 @@ def test_what_was_sent_again_is_said(sent: Sent) -> None:
 def test_at_a_rate_latency_counts_from_when_a_delivery_was_due(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for a free connection is late by the receiver's fault, so no percentile may leave it out."""
     monkeypatch.setattr(poster, "CONNECTIONS", 1)
-
-    def slow(_: Seen) -> bytes:
-        time.sleep(0.2)
-        return STORED
-
-    _, said, _ = sent(*[slow] * 4, rate=20.0)
-    assert "each counted from when it was due" in said
-    assert slowest_ms(said) >= 650
+    assert slowest_ms(sent(*[STORED] * 4, each_s=0.2, rate=20.0)[1]) >= 650
 
 
 @pytest.mark.parametrize(
@@ -217,9 +192,8 @@ def test_at_a_rate_latency_counts_from_when_a_delivery_was_due(sent: Sent, monke
 def test_xml_is_sent_as_what_it_is(sent: Sent, tmp_path: Path, body: bytes, kind: str) -> None:
     """As CXone Expert sends it: under another type the receiver calls it malformed JSON."""
     (tmp_path / "event").write_bytes(body)
-    status, said, (seen,) = sent(STORED, file=tmp_path / "event")
+    status, _, (seen,) = sent(STORED, file=tmp_path / "event")
     assert (status, seen.headers["content-type"], seen.body) == (0, kind, body)
-    assert said.splitlines()[2] == "eventId: 0123456789abcdef0123456789abcdef"
 
 
 def test_a_receiver_on_this_host_is_asked_past_a_proxy_and_no_password_is_repeated(

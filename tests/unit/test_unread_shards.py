@@ -1,7 +1,6 @@
 """Shards that nobody reads: seen at the second look, and no shard that is only being waited for, or is done."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,172 +18,120 @@ from stream_router.consumer.supervisor.stream_watch import (
     unread,
 )
 
-OPEN = StreamShard("shardId-0", (), closed=False)
-DONE = Lease("", "9", SHARD_END)
-OWNED_TO_THE_END = Lease("worker-1", "9", SHARD_END)
+FREE, DONE, OWNED_TO_THE_END = Lease("", "8", "123"), Lease("", "9", SHARD_END), Lease("worker-1", "9", SHARD_END)
+ONE = {"0": ()}
+SPLIT = {"0": (), "1": ("0",), "2": ("0",)}
+TWICE = {"0": (), "1": ("0",), "2": ("1",)}
 
 
 def held(counter: int) -> Lease:
     return Lease("worker-1", str(counter), "123")
 
 
-def judged(shards: list[StreamShard], before: dict[str, Lease], now: dict[str, Lease]) -> list[tuple[str, str]]:
-    found = unread(Look(50.0, shards, now), Look(0.0, shards, before))
-    assert all(one.since_s == 0.0 for one in found)
-    return [(one.shard, one.why) for one in found]
+@pytest.mark.parametrize(
+    ("parents", "closed", "before", "now", "found"),
+    [
+        (ONE, "", {"0": held(1)}, {"0": held(8)}, []),
+        (ONE, "", {"0": held(8)}, {"0": held(8)}, [("0", STANDS_STILL)]),  # a stopped worker keeps its name there
+        (ONE, "", {"0": held(1)}, {}, []),  # between two owners a lease may have none for a moment
+        (ONE, "", {}, {}, [("0", NO_OWNER)]),
+        (ONE, "", {"0": FREE}, {"0": FREE}, [("0", NO_OWNER)]),
+        (ONE, "", {"0": FREE}, {"0": held(9)}, []),
+        (ONE, "0", {"0": OWNED_TO_THE_END}, {"0": OWNED_TO_THE_END}, []),
+        (SPLIT, "0", {"0": held(1)}, {"0": held(2)}, []),
+        (SPLIT, "0", {"0": DONE, "1": held(1)}, {"0": DONE, "1": held(2)}, [("2", NO_OWNER)]),
+        (SPLIT, "0", {"1": held(1), "2": held(1)}, {"1": held(2), "2": held(2)}, []),
+        # never begun, and no lease of its child either: its records are lost when they expire
+        ({"0": (), "1": ("0",)}, "0", {}, {}, [("0", NO_OWNER), ("1", NO_OWNER)]),
+        # resharded twice while nobody read: a grandchild's lease is made when the child is read to its end
+        (TWICE, "01", {"0": held(1)}, {"0": held(2)}, []),
+    ],
+)
+def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
+    parents: dict[str, tuple[str, ...]], closed: str, before: dict[str, Lease], now: dict[str, Lease], found: Any
+) -> None:
+    """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
+    shards = [StreamShard(name, of, closed=name in closed) for name, of in parents.items()]
+    told = unread(Look(50.0, shards, now), Look(0.0, shards, before))
+    assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
 
 
-def test_a_lease_that_moves_is_read_and_one_that_stands_still_is_not() -> None:
-    """Its counter is what tells: a worker that was stopped keeps its name in the table."""
-    assert judged([OPEN], {"shardId-0": held(1)}, {"shardId-0": held(8)}) == []
-    assert judged([OPEN], {"shardId-0": held(8)}, {"shardId-0": held(8)}) == [("shardId-0", STANDS_STILL)]
-
-
-def test_a_shard_without_a_lease_or_an_owner_is_read_by_nobody() -> None:
-    """At two looks: between two owners a lease may have none for a moment."""
-    free = Lease("", "8", "123")
-    assert judged([OPEN], {"shardId-0": held(1)}, {}) == []
-    assert judged([OPEN], {}, {}) == [("shardId-0", NO_OWNER)]
-    assert judged([OPEN], {"shardId-0": free}, {"shardId-0": free}) == [("shardId-0", NO_OWNER)]
-    assert judged([OPEN], {"shardId-0": free}, {"shardId-0": held(9)}) == []
-
-
-def test_a_resharded_stream_is_judged_by_what_is_to_be_read_now() -> None:
-    """Read to the end; its lease removed; a child that waits for its parent; a child that everybody forgot."""
-    parent = StreamShard("shardId-0", (), closed=True)
-    children = [StreamShard(name, ("shardId-0",), closed=False) for name in ("shardId-1", "shardId-2")]
-    shards = [parent, *children]
-    under_way = {"shardId-0": held(1)}
-    assert judged(shards, under_way, {"shardId-0": held(2)}) == []
-    assert judged([parent], {"shardId-0": OWNED_TO_THE_END}, {"shardId-0": OWNED_TO_THE_END}) == []
-    at_end = {"shardId-0": DONE, "shardId-1": held(1)}
-    now = {"shardId-0": DONE, "shardId-1": held(2)}
-    assert judged(shards, at_end, now) == [("shardId-2", NO_OWNER)]
-    cleaned = {"shardId-1": held(1), "shardId-2": held(1)}
-    assert judged(shards, cleaned, {"shardId-1": held(2), "shardId-2": held(2)}) == []
-
-
-def test_a_closed_shard_that_was_never_begun_is_read_by_nobody() -> None:
-    """Closed, no lease, and no lease of its children either: its records are lost when they expire."""
-    parent = StreamShard("shardId-0", (), closed=True)
-    child = StreamShard("shardId-1", ("shardId-0",), closed=False)
-    assert ("shardId-0", NO_OWNER) in judged([parent, child], {}, {})
-
-
-def test_a_shard_waits_for_all_that_was_before_it() -> None:
-    """Resharded twice while nobody read: the KCL gives the grandchild its lease when the child is read to its end."""
-    grandparent, parent = (
-        StreamShard("shardId-0", (), closed=True),
-        StreamShard("shardId-1", ("shardId-0",), closed=True),
-    )
-    child = StreamShard("shardId-2", ("shardId-1",), closed=False)
-    shards = [grandparent, parent, child]
-    assert judged(shards, {"shardId-0": held(1)}, {"shardId-0": held(2)}) == []
-
-
-class Aws:
-    """A stream and a lease table of the test's."""
+class Watched:
+    """A watch over a stream of one shard and a lease table of the test's; `look` is EVERY_S after the one before."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, tuple[str, str]] = {"shardId-0": ("worker-1", "1")}
-        self.table = True
+        self.leases: dict[str, tuple[str, str]] | None = {"0": ("worker-1", "1")}
+        self.is_refused = False
+        self.now_s = 1000.0
+        self.watch = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
+
+    def look(self) -> list[tuple[str, float]] | None:
+        self.now_s += EVERY_S
+        self.watch.look()
+        found = self.watch.known.unread
+        return None if found is None else [(one.why, one.since_s) for one in found]
 
     def describe_stream_summary(self, **_: str) -> Any:
         return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
 
-    def list_shards(self, **asked: str) -> Any:
-        return {"Shards": [{"ShardId": "shardId-0", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}
+    def list_shards(self, **_: str) -> Any:
+        if self.is_refused:
+            raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+        return {"Shards": [{"ShardId": "0", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}
 
-    def get_paginator(self, operation: str) -> "Aws":
+    def get_paginator(self, _: str) -> "Watched":
         return self
 
-    def paginate(self, **_: str) -> Iterator[Any]:
-        if not self.table:
+    def paginate(self, **_: str) -> Any:
+        if self.leases is None:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
-        rows: list[Any] = [
-            {
-                "leaseKey": {"S": name},
-                "leaseOwner": {"S": owner},
-                "leaseCounter": {"N": count},
-                "checkpoint": {"S": "1"},
-            }
-            for name, (owner, count) in self.leases.items()
-        ]
-        yield {"Items": [*rows, {"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRICS"}}]}
-
-
-def watch(aws: Aws) -> tuple[StreamWatch, list[float]]:
-    now = [1000.0]
-    return StreamWatch(aws, aws, "stream", "table", 10.0, lambda: now[0]), now
+        rows: list[Any] = [{"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRICS"}}]
+        for name, (owner, count) in self.leases.items():
+            of = {"leaseOwner": {"S": owner}, "leaseCounter": {"N": count}, "checkpoint": {"S": "1"}}
+            rows.append({"leaseKey": {"S": name}, **of})
+        return [{"Items": rows}]
 
 
 def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its lease moved just after a look: it has to stand still for as long as its owner has to renew it."""
+    """It has to stand still for as long as its owner has to renew it; it is said once a minute, and when it is over."""
     caplog.set_level(logging.INFO)
-    aws = Aws()
-    made, now = watch(aws)
-    made.look()
-    assert (made.known.unread, made.known.retention_s) == (None, 168 * 3600)
-    stopped_at = now[0]
-    while not made.known.unread:
-        now[0] += EVERY_S
-        made.look()
-    assert [(one.shard, one.why) for one in made.known.unread] == [("shardId-0", STANDS_STILL)]
-    since = made.known.unread[0].since_s
-    assert now[0] - stopped_at <= 20
-    assert "nobody reads 1 of the stream's shards: shardId-0 (lease does not move)" in caplog.text
-    now[0] += EVERY_S
-    made.look()
-    assert made.known.unread[0].since_s == since
-    assert caplog.text.count("nobody reads") == 1, "once a minute"
-    aws.leases["shardId-0"] = ("worker-2", "3")
-    now[0] += EVERY_S
-    made.look()
-    assert made.known.unread == []
-    assert "all shards are read again" in caplog.text
+    aws = Watched()
+    assert aws.look() is None
+    stopped_at = aws.now_s
+    while not (found := aws.look()):
+        assert aws.now_s - stopped_at < 20
+    assert [why for why, _ in found] == [STANDS_STILL]
+    assert aws.look() == found
+    aws.leases = {"0": ("worker-2", "3")}
+    assert aws.look() == []
+    said = [record.__dict__["event"] for record in caplog.records]
+    assert said == ["shards-unread", "shards-read-again"]
 
 
 def test_a_lease_that_is_renewed_between_looks_is_read(caplog: pytest.LogCaptureFixture) -> None:
     """Also where two looks fall between two renewals; and a start that takes its leases soon is no line in the log."""
-    aws = Aws()
+    aws = Watched()
     aws.leases = {}
-    made, now = watch(aws)
     for counter in range(20):
-        made.look()
-        now[0] += EVERY_S
-        if counter:
-            aws.leases["shardId-0"] = ("worker-1", str(counter // 2))
-    assert made.known.unread == []
-    assert "nobody reads" not in caplog.text
+        found = aws.look()
+        assert not found or counter == 1
+        aws.leases = {"0": ("worker-1", str(counter // 2))} if counter else {}
+    assert not caplog.records
 
 
-def test_a_table_that_is_not_there_means_that_nobody_reads() -> None:
-    """Another application's name, or a consumer that never came up."""
-    aws = Aws()
-    aws.table = False
-    made, _ = watch(aws)
-    made.look()
-    made.look()
-    assert [one.why for one in made.known.unread or ()] == [NO_OWNER]
-
-
-def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What a look found an hour ago is not so now: unknown, not 0. The retention is known on, for its alarm."""
-    aws = Aws()
-    made, _ = watch(aws)
-    made.look()
-    made.look()
-    assert made.known.unread is not None
-
-    def refuses(**_: str) -> None:
-        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
-
-    monkeypatch.setattr(aws, "list_shards", refuses)
+    """What a look found before is not so now: unknown, said once. The retention is known on, for its alarm."""
+    aws = Watched()
+    aws.leases = None
+    aws.look()
+    assert [why for why, _ in aws.look() or ()] == [NO_OWNER]
+    caplog.clear()
+    aws.is_refused = True
     for _ in range(5):
-        made.look()
-    assert made.known[:2] == (None, 168 * 3600)
+        assert aws.look() is None
+    assert aws.watch.known.retention_s == 168 * 3600
     assert len(caplog.records) == 1
