@@ -13,11 +13,11 @@ from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until
 
 
-def started(make_world: Callable[..., World], bus: FakeAwsProcess, *stack: str, **settings: str) -> World:
-    """Receiver and consumer, ready. `stack` is the program that serves instead of ministack itself."""
+def started(make_world: Callable[..., World], bus: FakeAwsProcess, **settings: str) -> World:
+    """Receiver and consumer, ready."""
     endpoints = {f"AWS_ENDPOINT_URL_{name}": bus.url for name in ("EVENTBRIDGE", "SQS", "CLOUDWATCH")}
     world = make_world(**endpoints, SQS_DLQ_URL=f"{bus.url}/123456789012/dead-letters", **settings)
-    world.start_stack(*stack)
+    world.start_stack()
     world.kinesis.create_stream(StreamName="cxone-events", ShardCount=2)
     seed_leases(world.kinesis, table(world), "cxone-events", "cxone-event-router")
     world.consumer = world.start("consume", PROGRAM, "consume")

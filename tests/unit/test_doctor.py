@@ -113,7 +113,9 @@ class Aws:
 
     def list_shards(self, **_: Any) -> dict[str, Any]:
         closed = {"ShardId": "s0", "SequenceNumberRange": {"EndingSequenceNumber": "9"}}
-        children = [{"ShardId": name, "ParentShardId": "s0", "SequenceNumberRange": {}} for name in ("s1", "s2")]
+        children: list[dict[str, Any]] = [
+            {"ShardId": name, "ParentShardId": "s0", "SequenceNumberRange": {}} for name in ("s1", "s2")
+        ]
         return {"Shards": [closed, *children]}
 
     def describe_stream_summary(self, **_: Any) -> dict[str, Any]:

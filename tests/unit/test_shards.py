@@ -1,19 +1,15 @@
 """`shards`: loads against limits, what to do, and a reshard with its rules."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stream_router.operate import shards
-from stream_router.operate import stream as streams
 from stream_router.operate.console import Stop
 from stream_router.operate.shards import Load
-from stream_router.operate.stream import Piece, Position, Shard, Stream, UserRecord
+from stream_router.operate.stream import Piece, Position, Shard, Span, UserRecord
 from tests.scripted import Script
-
-SETTINGS: Any = SimpleNamespace(stream="s", buckets=64)
 
 
 @pytest.mark.parametrize(
@@ -54,48 +50,32 @@ def test_the_rules_of_a_reshard(count: int, wanted: int, buckets: int, more: dic
     assert (found.startswith(why), bool(found)) == (True, bool(why))
 
 
-@pytest.mark.parametrize("is_broken_off", [False, True])
-def test_a_reshard_is_followed_to_its_end_unless_it_is_broken_off(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_broken_off: bool
-) -> None:
-    """Active with the wanted number of shards; active too early is not the end. Who breaks off is told so."""
-    script, stop = Script(), Stop()
-    states = [("ACTIVE", 2)] if is_broken_off else [("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 3), ("ACTIVE", 4)]
-    for at, (status, count) in enumerate([("ACTIVE", 2), *states]):
+def test_a_reshard_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Active with the wanted number of shards; active too early is not the end."""
+    script = Script()
+    for at, (status, count) in enumerate(
+        [("ACTIVE", 2), ("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 3), ("ACTIVE", 4)]
+    ):
+        if at == 1:
+            asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
+            script.expect("kinesis", "update_shard_count", asked)
         told = {"StreamName": "s", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s"}
         more = {"RetentionPeriodHours": 24, "StreamCreationTimestamp": 1.0, "EnhancedMonitoring": []}
         has = {**told, **more, "OpenShardCount": count, "StreamStatus": status}
         script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": has})
-        if at == 0:
-            asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
-            script.expect("kinesis", "update_shard_count", asked)
     monkeypatch.setattr(shards, "FOLLOWED_EVERY_S", 0.0)
-    monkeypatch.setattr(stop, "wait", lambda _: is_broken_off)
-    why = shards.reshard(SETTINGS, 4, script.clients, stop)
+    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    assert shards.reshard(settings, 4, script.clients, Stop()) == ""
     script.done()
-    assert capsys.readouterr().out.endswith("ACTIVE, 2 shards open\n" if is_broken_off else "4 shards open\ndone\n")
-    assert why.startswith("no longer followed, the stream is ACTIVE, 2 shards open: ") is is_broken_off
+    assert capsys.readouterr().out.endswith("UPDATING, 3 shards open\nACTIVE, 4 shards open\ndone\n")
 
 
-@pytest.mark.parametrize("is_broken_off", [False, True])
-def test_the_load_is_shown_unless_it_is_broken_off(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_broken_off: bool
-) -> None:
-    """A Kinesis record counts once however many user records are in it; closed shards are not shown."""
-    stop, name = Stop(), "shardId-000000000001"
-    closed = Shard("closed", (), 0, 9, is_open=False)
-    found = {name: Shard(name, (), 0, 2**128 - 1, is_open=True), "closed": closed}
-
-    def read(*_: Any) -> Iterator[Piece]:
-        records = [UserRecord(Position(n // 2, n % 2), 1, bytes(500)) for n in range(48_000)]
-        yield Piece(found[name], records, 0, 1, is_last=True)
-        if is_broken_off:
-            stop.ask()
-
-    monkeypatch.setattr(streams, "read", read)
-    monkeypatch.setattr(streams, "describe", lambda *_: Stream("s", found))
-    clients: Any = SimpleNamespace(kinesis=None)
-    assert bool(shards.show(SETTINGS, clients, stop)) is is_broken_off
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    shown = [[name, "100.0%", "400.0", "40%", "400.0", "40%"], ["nothing", "to", "do"]]
-    assert lines == ([] if is_broken_off else shown)
+def test_a_kinesis_record_counts_once_however_many_user_records_are_in_it() -> None:
+    """Of the open shards, each by its share of the keys."""
+    of = {name: Shard(name, (), 0, 2**127 - 1, is_open=name == "open") for name in ("open", "closed")}
+    records = [UserRecord(Position(n // 2, n % 2), 1, bytes(500)) for n in range(480)]
+    pieces = [
+        Piece(of["open"], records[:241], 0, 1, is_last=False),
+        Piece(of["open"], records[241:], 0, 1, is_last=True),
+    ]
+    assert shards.measure(pieces, of, Span(0, 60_000)) == [Load("open", 0.5, 4.0, 4_000.0)]
