@@ -4,6 +4,7 @@ Each request is timed from when its last `send` returned to when its answer was 
 kernel's own account: how late this program is itself does not count.
 """
 
+import contextlib
 import select
 import socket
 import sys
@@ -43,8 +44,6 @@ class Flood:
         self._opening: set[int] = set()
         self._opened = 0
         self.answers: list[Answered] = []
-        self.most_late_s = 0.0
-        """The longest that this program was away from its sockets: what it sent then, it sent late."""
         for at in range(connections):
             self._connect()
             if at % OPEN_AT_ONCE == 0:
@@ -54,11 +53,9 @@ class Flood:
 
     def run(self, requests: Sequence[bytes], rate: float, seconds: float) -> float:
         """Send at `rate` a second, whatever comes back; the rate at which requests really went out."""
-        start_s = before_s = time.perf_counter()
+        start_s = time.perf_counter()
         sent = skipped = 0
         while (now_s := time.perf_counter()) - start_s < seconds:
-            self.most_late_s = max(self.most_late_s, now_s - before_s)
-            before_s = now_s
             # Where every connection waits for an answer, a request is not sent at all: it would wait here.
             due = min(int((now_s - start_s) * rate) - sent - skipped, AT_ONCE)
             for _ in range(min(due, len(self._idle))):
@@ -90,15 +87,12 @@ class Flood:
         self._epoll.register(fd, select.EPOLLOUT)
 
     def _send(self, sock: socket.socket, request: bytes) -> None:
-        try:
-            whole = sock.send(request) == len(request)
-        except OSError:
-            whole = False
-        if not whole:
-            self._gone(sock)
-            self.answers.append(Answered(0, 0.0))
-            return
-        self._sent_s[sock.fileno()] = time.perf_counter()
+        with contextlib.suppress(OSError):
+            if sock.send(request) == len(request):
+                self._sent_s[sock.fileno()] = time.perf_counter()
+                return
+        self._gone(sock)
+        self.answers.append(Answered(0, 0.0))
 
     def _round(self, timeout_s: float) -> None:
         for fd, _ in self._epoll.poll(timeout_s):

@@ -22,8 +22,6 @@ import orjson
 
 from stream_router.errors import Answer
 from stream_router.receiver import request
-from stream_router.receiver.answers import Response
-from stream_router.receiver.request import Request
 from stream_router.receiver.server import HttpServer
 from stream_router.receiver.spill import ROW_BYTES, Read, Row
 from stream_router.receiver.stats import Stats
@@ -32,22 +30,6 @@ from tests.constants import with_constants
 from tests.ports import free_port
 
 KEY = "a webhook secret of some length"
-
-
-class AtOnce:
-    """Answers everything at once."""
-
-    draining = False
-    max_body_bytes = 716_800
-
-    def begin(self, request: Request) -> Response | None:
-        return None
-
-    def complete(self, request: Request) -> Response | None:
-        return Response(202, "", (), b"")
-
-    def answered(self, request: Request, answer: Response) -> None:
-        """Nobody counts."""
 
 
 def front(loop: Any, app: Any, stats: Stats | None = None, **settings: Any) -> HttpServer:
@@ -320,13 +302,15 @@ class ReceiverProcess:
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name.removeprefix("stream_router_receiver_"): float(value) for name, value in pairs}
 
-    def metrics_once(self, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-        """They are so soon: each worker shows what it has counted four times a second."""
-        deadline_s = time.monotonic() + 10
-        while not is_so(found := self.metrics()):
-            assert time.monotonic() < deadline_s, found
-            time.sleep(0.05)
+    def metrics_once(self, is_so: Callable[[dict[str, float]], bool], within_s: float = 10.0) -> dict[str, float]:
+        """They are so soon: it shows what it has counted four times a second."""
+        found: dict[str, float] = eventually(lambda: is_so(told := self.metrics()) and told, within_s)
         return found
+
+    def lines(self, *levels: str) -> list[dict[str, Any]]:
+        """The log so far, of these levels where they are given."""
+        found = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [line for line in found if not levels or line["level"] in levels]
 
     def rss_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -345,18 +329,19 @@ def receiver(stream_url: str, folder: Path, around: Sequence[str] = (), **settin
             running.kill()
 
 
+def eventually(is_so: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """What is asked becomes true within so long: its answer."""
+    deadline_s = time.monotonic() + within_s
+    while not (found := is_so()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    return found
+
+
 def expected_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:
     """An event's id by the contract's text, worked out anew."""
-    text = (
-        scheme.encode()
-        + b"\0"
-        + delivery_id.encode()
-        + b"\0"
-        + str(index).encode()
-        + b"\0"
-        + hashlib.sha256(body).digest()
-    )
-    return hashlib.sha256(text).hexdigest()[:32]
+    parts = [scheme.encode(), delivery_id.encode(), str(index).encode(), hashlib.sha256(body).digest()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 def event(number: int, conversation: int = 0) -> bytes:

@@ -17,7 +17,7 @@ _IDS = re.compile(rb"[0-9a-f]{32}")
 class Outcome(NamedTuple):
     """What became of one request: its status (0: no answer), the event's id, seconds from the intended send time.
 
-    `waited_s` counts from when the request was written.
+    `waited_s` counts from when the request was written. `number` is its place in the order of sending.
     """
 
     status: int
@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     latency_s: float
     answered_s: float
     waited_s: float = 0.0
+    number: int = 0
 
 
 class Connection(asyncio.Protocol):
@@ -66,7 +67,7 @@ class Connection(asyncio.Protocol):
 
 async def _lane(
     address: tuple[str, int],
-    slots: "asyncio.Queue[tuple[float, bytes]]",
+    slots: "asyncio.Queue[tuple[int, float, bytes]]",
     outcomes: list[Outcome],
     timeout_s: float,
     ended: threading.Event,
@@ -76,7 +77,7 @@ async def _lane(
     loop = asyncio.get_running_loop()
     connection: Connection | None = None
     while not slots.empty() and not ended.is_set():
-        due_s, request = slots.get_nowait()
+        number, due_s, request = slots.get_nowait()
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
         status, body, sent_s = 0, b"", due_s
         try:
@@ -92,7 +93,9 @@ async def _lane(
             connection = None
         now_s = time.perf_counter()
         found = _IDS.search(body) if status == 202 else None
-        outcomes.append(Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s, now_s - sent_s))
+        outcomes.append(
+            Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s, now_s - sent_s, number)
+        )
     if connection and connection.transport:
         connection.transport.close()
 
@@ -128,10 +131,10 @@ def send(
                 ended.set()
 
     async def run() -> list[Outcome]:
-        slots: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        slots: asyncio.Queue[tuple[int, float, bytes]] = asyncio.Queue()
         start_s = time.perf_counter() + 0.2
         for number, request in enumerate(requests):
-            slots.put_nowait((start_s + number / rate, request))
+            slots.put_nowait((number, start_s + number / rate, request))
         outcomes: list[Outcome] = []
         lanes = [_lane(address, slots, outcomes, timeout_s, ended, tls) for _ in range(connections)]
         other = [asyncio.to_thread(run_beside, beside)] if beside else []

@@ -16,12 +16,7 @@ RECEIVER = {
         "receiver/app.py",
         "return not self.draining and self._batcher.ready",
         "return self._batcher.ready",
-        (
-            "tests/integration/test_receiver_process.py",
-            "tests/integration/test_receiver_attack.py",
-            "-k",
-            "drain or sigterm",
-        ),
+        ("tests/integration/test_receiver_stop.py", "-k", "draining"),
     ),
     "an array is stored with its first event": Mutant(
         "receiver/batcher.py",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,9 +16,13 @@ import pytest
 
 from stream_router.envelope import seal
 from stream_router.errors import SettingsError
+from stream_router.receiver import preflight
 from stream_router.receiver import spill as spill_module
-from stream_router.receiver.spill import Read, Row, Spill
+from stream_router.receiver.spill import Row, Spill
 from tests import small_disk
+from tests.fakeaws.process import FakeAwsProcess
+from tests.receiver_kit import event, eventually, receiver, stored_ids
+from tests.receiver_load import post, send
 
 LINES = [
     seal(f"{n:032x}", "delivery", 1_780_000_000_000 + n, b'{"n":%d,"x":"%b"}' % (n, b"x" * 400)) for n in range(300)
@@ -52,10 +57,10 @@ async def read_all(spill: Spill) -> tuple[list[Row], int]:
     return rows, damaged
 
 
-async def drain(spill: Spill) -> tuple[list[Row], int]:
+async def drain(spill: Spill) -> tuple[list[bytes], int]:
     rows, damaged = await read_all(spill)
     spill.settle(1_000_000)
-    return rows, damaged
+    return [row.line for row in rows], damaged
 
 
 async def fill(spill: Spill) -> None:
@@ -67,33 +72,6 @@ def segments_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.seg"))
 
 
-def lines(rows: list[Row]) -> list[bytes]:
-    return [row.line for row in rows]
-
-
-def test_rows_come_back_in_order_until_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """First in, first out, with their conversations; files go one by one, also for the next process."""
-    monkeypatch.setattr(spill_module, "SEGMENT_BYTES", 40_000)
-
-    async def first(spill: Spill) -> int:
-        await fill(spill)
-        assert len(segments_in(tmp_path)) == 5
-        read: Read = await ask(spill.read)
-        rows, damaged = await read_all(spill)
-        assert lines([*read.rows, *rows]) == LINES
-        assert [row.key for row in (*read.rows, *rows)] == [number % 7 for number in range(len(LINES))]
-        spill.settle(read.end)
-        await ask(spill.read)
-        assert (len(segments_in(tmp_path)), damaged) == (4, 0)
-        return len(read.rows)
-
-    assert lines(with_spill(tmp_path, drain)[0]) == []
-    gone = with_spill(tmp_path, first)
-    assert lines(with_spill(tmp_path, drain)[0]) == LINES[gone:]
-    assert with_spill(tmp_path, drain) == ([], 0)
-    assert not segments_in(tmp_path)
-
-
 def modes_in(folder: Path) -> set[int]:
     return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
@@ -103,6 +81,7 @@ def test_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
     async def scenario(spill: Spill) -> set[int]:
         await fill(spill)
+        assert await ask(spill.set_aside, LINES[0])
         return modes_in(tmp_path)
 
     before = os.umask(0)
@@ -113,7 +92,7 @@ def test_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 
 def test_every_group_is_synced_before_it_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was answered survives a power cut, not only a kill."""
+    """What was answered survives a power cut, not only a kill; and rows come back with their conversations."""
     synced: list[int] = []
     sync = os.fdatasync
 
@@ -125,8 +104,10 @@ def test_every_group_is_synced_before_it_is_answered(tmp_path: Path, monkeypatch
 
     async def scenario(spill: Spill) -> None:
         for number in range(3):
-            assert await ask(spill.append, [(0, LINES[number])]) == number
+            assert await ask(spill.append, [(number % 2, LINES[number])]) == number
             assert len(synced) == number + 1
+        rows, _ = await read_all(spill)
+        assert [(row.key, row.line) for row in rows] == [(number % 2, LINES[number]) for number in range(3)]
 
     with_spill(tmp_path, scenario)
 
@@ -146,9 +127,7 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL
-
-    rows, damaged = with_spill(tmp_path, read_all)
-    assert (lines(rows), damaged) == ([b"line %d" % number for number in range(50)], 0)
+    assert with_spill(tmp_path, drain) == ([b"line %d" % number for number in range(50)], 0)
 
 
 def zero(data: bytearray, at: int) -> None:
@@ -163,38 +142,34 @@ def cut(data: bytearray, at: int) -> None:
     del data[at:]
 
 
+def spoil(folder: Path, damage: Callable[[bytearray, int], None], share: float) -> None:
+    (path,) = segments_in(folder)
+    data = bytearray(path.read_bytes())
+    damage(data, int(len(data) * share))
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("damage", [zero, flip, cut])
 @pytest.mark.parametrize("running", [False, True])
 def test_of_a_damaged_file_all_that_can_be_read_comes_and_the_rest_is_counted(
-    tmp_path: Path,
-    damage: Callable[[bytearray, int], None],
-    share: float,
-    running: bool,
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, damage: Callable[[bytearray, int], None], share: float, running: bool
 ) -> None:
     """At the start or while it runs: no row that is whole is lost, each that is not is told; the file is kept.
 
     But that a tail is cut off nobody can tell after a start: it looks like an append that nobody was told of.
     """
 
-    def spoil() -> None:
-        (path,) = tmp_path.glob("*.seg")
-        data = bytearray(path.read_bytes())
-        damage(data, int(len(data) * share))
-        path.write_bytes(data)
-
     async def fill_and_spoil(spill: Spill) -> None:
         await fill(spill)
         if running:
-            spoil()
+            spoil(tmp_path, damage, share)
             await check(spill)
 
     async def check(spill: Spill) -> None:
-        rows, missing = await drain(spill)
-        good = lines(rows)
+        good, missing = await drain(spill)
         assert good == [line for line in LINES if line in set(good)]
-        if damage is cut and not running:  # as an append is that was not whole when the process ended
+        if damage is cut and not running:
             assert (good, missing) == (LINES[: len(good)], 0)
         else:
             assert len(good) + missing == len(LINES)
@@ -202,11 +177,10 @@ def test_of_a_damaged_file_all_that_can_be_read_comes_and_the_rest_is_counted(
 
     with_spill(tmp_path, fill_and_spoil)
     if not running:
-        spoil()
+        spoil(tmp_path, damage, share)
         with_spill(tmp_path, check)
     if damage is not cut or share:
         assert len(list(tmp_path.glob("*.damaged"))) == 1
-        assert "set aside" in caplog.text
     assert with_spill(tmp_path, drain) == ([], 0)
 
 
@@ -230,24 +204,31 @@ def test_a_deleted_file_is_missed(tmp_path: Path, running: bool, monkeypatch: py
         with_spill(tmp_path, check)
 
 
-def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
-    """The second is told so before it starts."""
-
-    async def scenario(spill: Spill) -> None:
-        with pytest.raises(SettingsError, match="another receiver"):
-            Spill(tmp_path, asyncio.get_running_loop())
-
-    with_spill(tmp_path, scenario)
-
-
 def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> None:
-    """One line, before anything starts."""
+    """One line, before anything starts: none there, another receiver's, or with a file that may not be read."""
 
     async def nothing(spill: Spill) -> None:
-        raise AssertionError("it must not open")
+        with pytest.raises(SettingsError, match="STREAM_ROUTER_SPILL_DIR: another receiver"):
+            Spill(tmp_path, asyncio.get_running_loop())
 
-    with pytest.raises(SettingsError, match="STREAM_ROUTER_SPILL_DIR"):
+    with_spill(tmp_path, nothing)
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_SPILL_DIR: it cannot be used"):
         with_spill(tmp_path / "missing", nothing)
+    (tmp_path / f"spill-0-{1:020d}.seg").mkdir()
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_SPILL_DIR: .* cannot be read"):
+        with_spill(tmp_path, nothing)
+
+
+@pytest.mark.parametrize("name", ["spill-0.sqlite", f"spill-0-{1:020d}.seg2", "spill-0-1.seg", "spill-index"])
+def test_a_spill_of_another_version_is_named_and_not_passed_over(tmp_path: Path, name: str) -> None:
+    """Older or, on the way back, newer: its events would wait for ever, and nobody would know."""
+    for ours in (f"spill-0-{1:020d}.seg", "spill-0.ledger", "spill-0.lock", f"spill-0-{0:020d}.damaged"):
+        (tmp_path / ours).touch()
+    (tmp_path / "of an operator's own").touch()
+    preflight.check_spill(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(SettingsError, match=rf"STREAM_ROUTER_SPILL_DIR: {re.escape(name)} .*drain it"):
+        preflight.check_spill(tmp_path)
 
 
 FULL = """
@@ -255,7 +236,7 @@ import asyncio, json, sys
 from pathlib import Path
 from stream_router.receiver.spill import Spill
 from tests import small_disk
-from tests.integration.test_receiver_spill import LINES, ask, drain, fill, lines, read_all
+from tests.integration.test_receiver_spill import LINES, ask, drain, fill
 folder = Path(sys.argv[1])
 async def run():
     said = {}
@@ -268,7 +249,7 @@ async def run():
     # A restart on the full disk serves and drains; then there is room again.
     spill = Spill(folder, asyncio.get_running_loop())
     rows, said["lost"] = await drain(spill)
-    said["again"] = lines(rows) == LINES
+    said["again"] = rows == LINES
     await ask(spill.read)
     said["after"] = await ask(spill.append, [(0, b"x")]) is not None
     spill.close()
@@ -282,3 +263,28 @@ def test_a_full_disk_takes_nothing_drains_all_and_works_again(tmp_path: Path) ->
     on_it = small_disk.around(tmp_path, "4m")
     out, _ = small_disk.run((*on_it, sys.executable, "-c", FULL, str(tmp_path)))
     assert json.loads(out) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}
+
+
+def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(tmp_path: Path) -> None:
+    """Events wait on it, another program fills it, the stream is back: everything is taken, and what waited drains."""
+    folder, count = tmp_path / "spill", 300
+    folder.mkdir()
+    around = small_disk.around(folder, "20m")
+    down = {"rules": [{"fault": "outage", "operation": "PutRecords"}]}
+    with (
+        FakeAwsProcess(tmp_path / "ledger", down) as fake_aws,
+        receiver(fake_aws.url, tmp_path, around, SPILL_DIR=str(folder)) as running,
+    ):
+
+        def all_are_taken(first: int) -> bool:
+            """What a busy machine refuses is sent again, as a sender does."""
+            posts = [post(event(first + n, n % 50)) for n in range(count)]
+            return {outcome.status for outcome in send(running.address, posts, 300, 200)} == {202}
+
+        eventually(lambda: all_are_taken(0), 15.0)
+        small_disk.fill(Path(f"/proc/{running.process.pid}/root{folder}"))
+        fake_aws.plan({"shard_limits": False})
+        running.metrics_once(lambda found: found["stream_up"] == 1)
+        eventually(lambda: all_are_taken(count), 15.0)
+        running.metrics_once(lambda found: found["spilled_events"] == 0)
+    assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 2 * count

@@ -45,23 +45,15 @@ def session(stack: str, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
     return boto3.Session(region_name="us-east-1")
 
 
-def test_secrets_manager_gives_its_secret(session: boto3.Session) -> None:
-    """By its ARN, as it is now."""
+def test_each_store_gives_its_secret_as_it_is_now(session: boto3.Session) -> None:
+    """Secrets Manager's by its ARN, the Parameter Store's by its name, decrypted."""
     manager = session.client("secretsmanager")
     arn = manager.create_secret(Name="receiver", SecretString=TEXT)["ARN"]
     assert secret_store.fetch(f"secretsmanager:{arn}", "us-east-1") == TEXT
     manager.put_secret_value(SecretId=arn, SecretString="another text")
     assert secret_store.fetch(f"secretsmanager:{arn}", "us-east-1") == "another text"
-
-
-def test_the_parameter_store_gives_its_secret(session: boto3.Session) -> None:
-    """By its name, decrypted."""
     session.client("ssm").put_parameter(Name="/receiver/secrets", Value=TEXT, Type="SecureString")
     assert secret_store.fetch("ssm:/receiver/secrets", "us-east-1") == TEXT
-
-
-@pytest.mark.parametrize("reference", ["secretsmanager:nothing", "ssm:/nothing"])
-def test_what_is_not_there_is_said_by_awss_code(session: boto3.Session, reference: str) -> None:
-    """And nothing of a secret with it."""
-    with pytest.raises(secret_store.SecretUnreadableError, match="NotFound"):
-        secret_store.fetch(reference, "us-east-1")
+    for reference in ("secretsmanager:nothing", "ssm:/nothing"):
+        with pytest.raises(secret_store.SecretUnreadableError, match="NotFound"):
+            secret_store.fetch(reference, "us-east-1")
