@@ -6,7 +6,7 @@ import orjson
 
 from stream_router.consumer.transform_config import transform_config
 from stream_router.envelope import open_record, seal
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason, Record
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.settings.consumer import Consumer
 
@@ -63,3 +63,22 @@ def letter(body: object, **changes: Any) -> DeadLetter:
     result = transform(body, **changes)
     assert isinstance(result, DeadLetter), result
     return result
+
+
+def door(data: bytes, **changes: Any) -> list[Made]:
+    """All that comes of a record's bytes, opened and sent through a transform made for it."""
+    route = Transform(config_of(**changes), lambda: NOW_MS)
+    return [route(found) for found in open_record(Record(data, 1, 0, RECEIVED_MS))]
+
+
+def sent(data: bytes, **changes: Any) -> dict[str, Any]:
+    """The Detail of a record that holds one good event."""
+    (made,) = door(data, **changes)
+    assert isinstance(made, Entry), made
+    detail: dict[str, Any] = orjson.loads(made.detail)
+    return detail
+
+
+def code_of(made: Made | Event) -> str:
+    """Why it is no entry: a dead letter's code, or that it is dropped; "" of what is well."""
+    return made.code if isinstance(made, DeadLetter) else "dropped" if isinstance(made, Dropped) else ""

@@ -62,7 +62,7 @@ OF_THE_AUTHORS = {
         "errors.py",
         'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
         "ACCEPTED if first else _one(result, proofs) for result in results",
-        ("tests/unit/test_errors.py", "tests/unit/test_source_article.py"),
+        ("tests/unit/test_errors.py",),
     ),
     "an answer of another length is believed": Mutant(
         "errors.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
@@ -288,7 +288,7 @@ OF_THE_AUTHORS = {
         "envelope.py",
         "        body = body.translate(_BREAKS_TO_SPACES)\n",
         "        pass\n",
-        ("tests/unit/test_envelope.py",),
+        ("tests/property/test_envelope_properties.py",),
     ),
     "a bad line takes its record along": Mutant(
         "envelope.py",

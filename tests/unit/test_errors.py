@@ -1,4 +1,4 @@
-"""AWS's error codes and answers: one table, and answers read entry by entry, where only what is proven counts."""
+"""AWS's limits, error codes and answers, read entry by entry: only what is proven counts."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,18 +9,17 @@ import botocore.exceptions
 import cbor2
 import orjson
 import pytest
+from botocore.loaders import Loader
 
-from stream_router import errors
+from stream_router import errors, limits
 from stream_router.errors import (
     ACCEPTED,
-    CODES,
     Answer,
     Disposition,
     Outcome,
     Refusal,
     call_disposition,
     code_of,
-    cure,
     entry_disposition,
     short_code,
 )
@@ -59,13 +58,6 @@ def test_what_a_code_means_of_an_entry_and_of_a_call(disposition: Disposition, c
 def test_codes_are_stripped_of_namespace_and_url(raw: str, code: str) -> None:
     """AWS writes a code in several ways; the table knows one, which is what botocore makes of it."""
     assert short_code(raw) == code
-
-
-def test_every_code_stands_once_and_has_a_cure() -> None:
-    """A row that is given twice would be read by chance."""
-    codes = [code for _, row in errors._TABLE for code in row.split()]
-    assert len(codes) == len(set(codes)) == len(CODES)
-    assert all(cure(code) for code in [*CODES, "Http503", "NeverHeardOf"])
 
 
 MD5S = [hashlib.md5(body).hexdigest() for body in (b"a", b"b", b"c")]
@@ -142,19 +134,16 @@ def test_a_failed_message_is_judged_by_table_then_by_blame(
     assert found[0].disposition is disposition
 
 
+THREE: dict[str, list[Any]] = {"Entries": [{"EventId": "1"}] * 3, "Records": [{"SequenceNumber": "1"}] * 3}
 UNREADABLE: list[Any] = [
     *(b"", b"<html>200 OK</html>", b"null", b"[]", b"3", b"{}", b'{"Entries":[{"EventId":"1"},'),
     {"Entries": None, "Records": None},
     {"Entries": [{}, {}], "Records": [{}, {}]},
     {"Entries": [{"EventId": ""}, {"EventId": "1"}], "Records": [{"SequenceNumber": ""}, {"SequenceNumber": "1"}]},
-    {"Entries": [{"EventId": "1"}], "Records": [{"SequenceNumber": "1"}], "Successful": [good(0)]},
+    {"Entries": THREE["Entries"][:1], "Records": THREE["Records"][:1], "Successful": [good(0)]},
     {"Entries": [1, 2], "Records": ["a", "b"], "Successful": [good(0), good(0)]},
     {"Entries": {"0": {}}, "Records": {}, "Successful": [good(0), good(1), good(2)]},
-    {
-        "Entries": [{"EventId": "1"}] * 3,
-        "Records": [{"SequenceNumber": "1"}] * 3,
-        "Successful": [good(0), {"Id": "-1"}],
-    },
+    {**THREE, "Successful": [good(0), {"Id": "-1"}]},
     {"Entries": [{"EventId": "1"}, {"ErrorCode": 500}], "Records": [{"SequenceNumber": "1"}, {"ErrorCode": 500}]},
     {"Successful": [good(0)], "Failed": [{"Id": "0", "Code": "X"}]},
     {"Successful": [good(0), {**good(1), "Id": "one"}]},
@@ -218,3 +207,16 @@ def test_a_refusal_of_boto3s_is_named_by_its_code() -> None:
     assert code_of(botocore.exceptions.ClientError(said, "X")) == "AccessDenied"  # type: ignore[arg-type]
     assert code_of(botocore.exceptions.ClientError({}, "X")) == "ClientError"
     assert code_of(TimeoutError()) == "TimeoutError"
+
+
+def test_every_limit_is_aws_own() -> None:
+    """What a call may hold is what the service's own model says."""
+    of_model = {
+        ("eventbridgev2", "PutEventsRequestEntryList"): limits.V2_MAX_ENTRIES,
+        ("events", "PutEventsRequestEntryList"): limits.bus_ceiling("default"),
+        ("events", "RuleName"): limits.RULE_NAME_MAX_CHARS,
+        ("events", "EventPattern"): limits.EVENT_PATTERN_MAX_CHARS,
+        ("kinesis", "PutRecordsRequestEntryList"): limits.PUT_RECORDS_MAX_RECORDS,
+    }
+    for (service, shape), limit in of_model.items():
+        assert Loader().load_service_model(service, "service-2")["shapes"][shape]["max"] == limit

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterWriter, Message
 
 WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
+REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> DeadLetter:
@@ -22,18 +24,15 @@ def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> Dead
     return DeadLetter(event, Reason.REFUSED, "MalformedDetail", "why", 2, entry, event_type, raw)
 
 
+def entry_of(detail: str = "{}", time_s: float = 1.0, conversation: str = "") -> Entry:
+    return Entry(letter(b"").event, "t", detail.encode(), time_s, 50, conversation)
+
+
 def original(messages: list[Message]) -> bytes:
     """What the reader gets back."""
     whole = reader.join(reader.read(message.body, message.attributes) for message in messages)
     assert whole
     return reader.original(whole)
-
-
-def test_a_letter_says_that_it_is_masked() -> None:
-    """In either form: a redrive passes it over, for its bytes are not the event's own."""
-    writer = LetterWriter("my-stream", "shard-7", lambda: 0.0, ordered=False, masking="default 2")
-    for messages in (writer.write(letter(b"x")), writer.write_parts(letter(b"x"), minimal=True)):
-        assert reader.read(messages[0].body).masking == "default 2"
 
 
 def test_a_letter_says_what_the_contract_says() -> None:
@@ -60,34 +59,19 @@ def test_a_letter_says_what_the_contract_says() -> None:
         "part": None,
         "resubmitted": None,
     }
-    assert message.attributes == {
-        "reason": "refused",
-        "eventType": "interaction.created",
-        "eventId": "0" * 31 + "a",
-    }
+    named = {"reason": "refused", "eventType": "interaction.created", "eventId": "0" * 31 + "a"}
+    assert message.attributes == named
 
 
-@pytest.mark.parametrize("millisecond", [0, 1, 7, 57, 123, 290, 580, 999])
-def test_an_entry_s_time_keeps_its_milliseconds(millisecond: int) -> None:
-    """The moment of the event is written as it was sent to the bus, though no float holds it exactly."""
-    entry = Entry(letter(b"").event, "t", b"{}", 1_764_000_000 + millisecond / 1000, 50, "")
-    (message,) = WRITER.write(letter(b"x", entry))
-    assert json.loads(message.body)["entry"] == {
-        "Source": "nice.cxone.webhook",
-        "DetailType": "t",
-        "Time": f"2025-11-24T16:00:00.{millisecond:03}Z",
-        "Detail": "{}",
-    }
-
-
-def test_illegal_characters_break_neither_body_nor_attributes() -> None:
-    """Control characters, U+FFFE and lone halves are outside XML; SQS would refuse the message for one of them."""
-    entry = Entry(letter(b"").event, "t", '{"a":"\ufffe\x01"}'.encode(), 1.0, 50, "")
-    (message,) = WRITER.write(letter(b"\x00\xff\xfe", entry, "bad\x00\x0b\ufffetype"))
-    assert message.body.isascii()
-    assert all(character >= " " for character in message.body)
-    assert message.attributes["eventType"] == "bad\ufffd\ufffd\ufffdtype"
-    assert original([message]) == b"\x00\xff\xfe"
+@pytest.mark.parametrize(("ordered", "conversation"), [(True, "c-1"), (True, ""), (False, "c-1")])
+def test_a_letter_says_of_a_mask_and_of_a_gap(ordered: bool, conversation: str) -> None:
+    """A masked one is passed over by a redrive; a gap in a conversation matters where order was asked for alone."""
+    writer = LetterWriter("s", "shard-7", lambda: 0.0, ordered=ordered, masking="default 2")
+    one = letter(b"x", entry_of(conversation=conversation))
+    gap = {"conversationId": "c-1", "gap": True} if ordered and conversation else None
+    for messages in (writer.write(one), writer.write_parts(one, minimal=True)):
+        assert reader.read(messages[0].body).masking == "default 2"
+        assert json.loads(messages[0].body).get("ordering") == gap
 
 
 def noise(size: int) -> bytes:
@@ -97,50 +81,43 @@ def noise(size: int) -> bytes:
 def test_a_large_entry_is_left_out_before_the_original_is() -> None:
     """Entry and original together may not fit: the original is kept, the entry can be made again."""
     raw = noise(700_000)
-    entry = Entry(letter(b"").event, "t", b'{"a":"' + b"x" * 700_000 + b'"}', 1.0, 700_100, "")
-    (message,) = WRITER.write(letter(raw, entry))
+    (message,) = WRITER.write(letter(raw, entry_of('{"a":"' + "x" * 700_000 + '"}')))
     assert json.loads(message.body)["entry"] is None
     assert original([message]) == raw
 
 
-def test_what_fits_no_message_goes_over_several() -> None:
-    """Three megabytes of noise are spread over numbered parts, each a valid message; joined they are the original."""
-    raw = noise(3 * 1024 * 1024)
-    assert WRITER.write(letter(raw)) == []
-    messages = WRITER.write_parts(letter(raw))
+@pytest.mark.parametrize(
+    ("minimal", "size", "most"), [(False, 3 * 1024 * 1024, limits.SQS_MESSAGE_BYTES), (True, 500_000, MINIMAL_BYTES)]
+)
+def test_what_fits_no_message_goes_over_several(minimal: bool, size: int, most: int) -> None:
+    """Numbered parts of one cut, all but the last full. Minimal ones fit a queue left at the former limit, 256 KiB."""
+    raw = noise(size)
+    assert minimal or WRITER.write(letter(raw)) == []
+    messages = WRITER.write_parts(letter(raw), minimal=minimal)
     parts = [json.loads(message.body)["part"] for message in messages]
     assert parts == [{"n": n + 1, "of": len(messages), "cut": parts[0]["cut"]} for n in range(len(messages))]
-    assert max(message.size_bytes for message in messages) <= limits.SQS_MESSAGE_BYTES
-    assert original(messages) == raw
-
-
-def test_a_minimal_letter_fills_messages_of_200_kib() -> None:
-    """A queue that was left at the former limit of 256 KiB takes each; fewer bytes in each would be more messages."""
-    raw = noise(500_000)
-    messages = WRITER.write_parts(letter(raw), minimal=True)
     sizes = [message.size_bytes for message in messages]
-    assert max(sizes) <= MINIMAL_BYTES
-    assert min(sizes[:-1]) > MINIMAL_BYTES - 1_000
-    assert all(message.minimal and not message.attributes for message in messages)
+    assert max(sizes) <= most
+    assert min(sizes[:-1]) > most - 1_000
     assert original(messages) == raw
-
-
-@pytest.mark.parametrize(("ordered", "conversation"), [(True, "c-1"), (True, ""), (False, "c-1")])
-def test_a_gap_in_a_conversation_is_said_where_order_was_asked_for(ordered: bool, conversation: str) -> None:
-    """Elsewhere nobody relies on it, and an entry without a conversation leaves none."""
-    writer = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=ordered)
-    (message,) = writer.write(letter(b"x", Entry(letter(b"").event, "t", b"{}", 1.0, 50, conversation)))
-    expected = {"conversationId": "c-1", "gap": True} if ordered and conversation else None
-    assert json.loads(message.body).get("ordering") == expected
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=2000), st.text(max_size=300))
-def test_every_letter_keeps_its_bytes_and_counts_its_size(raw: bytes, event_type: str) -> None:
-    """Whatever the bytes, they come back exactly, and the size is what SQS will count."""
-    for messages in (WRITER.write(letter(raw, event_type=event_type)), WRITER.write_parts(letter(raw), minimal=True)):
+@given(st.binary(max_size=2000), st.text(max_size=300), st.integers(0, 999))
+def test_every_letter_keeps_its_bytes_and_counts_its_size(raw: bytes, event_type: str, millisecond: int) -> None:
+    """Whatever the bytes, they come back exactly, the size is what SQS will count, and no character is one it refuses.
+
+    So does the moment at which the entry was sent, though no float holds it exactly.
+    """
+    one = letter(raw, entry_of('{"a":"\ufffe\x01"}', 1_764_000_000 + millisecond / 1000), event_type)
+    (whole,) = WRITER.write(one)
+    wanted = {"Source": "nice.cxone.webhook", "DetailType": "t", "Detail": '{"a":"\ufffe\x01"}'}
+    assert json.loads(whole.body)["entry"] == {**wanted, "Time": f"2025-11-24T16:00:00.{millisecond:03}Z"}
+    for messages in ([whole], WRITER.write_parts(one, minimal=True)):
         assert original(messages) == raw
         for message in messages:
             attributes = sum(len(n) + 6 + len(v.encode()) for n, v in message.attributes.items())
             assert message.size_bytes == len(message.body.encode()) + attributes
-            assert not message.minimal or (message.size_bytes <= 256 * 1024 and not message.attributes)
+            assert message.body.isascii()
+            assert not any(map(REFUSED_BY_SQS.search, (message.body, *message.attributes.values())))
+            assert not message.minimal or not message.attributes

@@ -1,4 +1,4 @@
-"""The configuration file: shapes without code, and clear words about what is wrong in it."""
+"""What an event is mapped by: NICE's types, the envelope's added fields, a config file; and what goes wrong in it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,73 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.envelope import added_text, seal
 from stream_router.errors import SettingsError
-from stream_router.model import DeadLetter, Dropped, Entry, Reason
+from stream_router.model import DeadLetter
 from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of, entry, event, letter, transform
+from tests.events import BODY, IDENTITY, NOW_MS, code_of, config_of, event, sent, transform
+
+CASE = {"case": {"id": "case-1", "interactionId": "interaction-1", "contactId": "contact-1"}}
+
+
+def test_each_type_of_nices_lists_is_routed() -> None:
+    """As event and as answer, which has no time: to one of our types; joined by interaction and case.
+
+    A type about no conversation keeps its name: it is a dead letter by default, and delivered where a setting names it.
+    By NICE's own name each is dropped where that is set.
+    """
+    time = "2022-08-04T19:27:35.450+01:00"
+    for name, ours in DIGITAL_TYPES.items():
+        body: dict[str, Any] = {"eventId": "e-1", "eventType": name, "createdAt": time, "data": CASE}
+        answer = {"eventId": "e-1", "postback": {"eventType": name, "data": CASE}}
+        assert code_of(transform(body, drop_types=name)) == "dropped"
+        assert code_of(transform(body)) == ("UnroutableEventType" if name == ours else "")
+        details = [sent(orjson.dumps(one), event_types=ours) for one in (body, answer)]
+        for detail in details:
+            assert detail["eventType"] == ours
+            assert (detail["originalEventId"], detail["conversationId"]) == ("interaction-1", "case-1")
+        assert details[0]["eventTimestamp"] == "2022-08-04T18:27:35.450Z"
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        TRACE,
+        *("", TRACE.upper(), TRACE[:-1], TRACE + "-x", TRACE + "\n", " " + TRACE, TRACE.replace("00-", "ff-", 1)),
+        *("00-" + "0" * 32 + "-00f067aa0ba902b7-01", TRACE[:36] + "0" * 16 + "-01", "\u0660\u0660" + TRACE[2:]),
+    ],
+)
+@pytest.mark.parametrize("masking", ["off", "default"])
+def test_the_senders_trace_context_goes_to_the_metadata(trace: str, masking: str) -> None:
+    """From the envelope, in W3C's form alone; the payload's own field of that name is none."""
+    body = orjson.dumps({**BODY, "payload": {"traceparent": TRACE.replace("4", "1")}})
+    line = seal(IDENTITY, "delivery", 1, body, added_text({"source": "", "traceparent": trace}))
+    metadata = sent(line, masking=masking)["metadata"]
+    assert metadata.get("traceparent") == (trace if trace == TRACE else None)
+    assert metadata["region"] == "eu-central-1"
+
+
+def test_what_fails_unforeseen_is_a_dead_letter_but_not_for_want_of_memory() -> None:
+    """It is named by its class, for its text could quote the payload. Without memory the process ends instead."""
+
+    def broken() -> float:
+        raise error
+
+    for error in (LookupError("secret payload"), MemoryError()):
+        route = Transform(config_of(), broken)
+        if isinstance(error, MemoryError):
+            with pytest.raises(MemoryError):
+                route(event(BODY))
+        else:
+            made = route(event(BODY))
+            assert isinstance(made, DeadLetter)
+            assert (made.reason, made.code) == ("internal_error", "LookupError")
+            assert "secret" not in made.message
+
 
 SHAPE = """
 [[shapes]]
@@ -25,67 +87,6 @@ eventType = { path = "kind", default = "conversation.updated" }
 timestamp = "when"
 payload = "acd"
 """
-ACD: dict[str, Any] = {"kind": "Started", "when": "2026-11-24T09:30:00Z", "acd": {"id": "x-1", "n": 1}}
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "router.toml"
-    path.write_text(SHAPE)
-    return path
-
-
-def test_shape_without_code_maps_paths_types_and_defaults(file: Path) -> None:
-    """The first path that leads to something counts, types are renamed, the payload is what its path leads to."""
-    detail = orjson.loads(entry(ACD, config=file).detail)
-    assert (detail["originalEventId"], detail["conversationId"]) == ("x-1", "x-1")
-    assert (detail["eventType"], detail["payload"]) == ("interaction.created", ACD["acd"])
-
-
-def test_default_stands_in_for_what_is_missing(file: Path) -> None:
-    """A null counts as missing, and an empty text too."""
-    assert entry({**ACD, "kind": None}, config=file).detail_type == "conversation.updated"
-    assert entry({**ACD, "kind": ""}, config=file).detail_type == "conversation.updated"
-
-
-DIGITAL: dict[str, Any] = {"eventId": "e-1", "eventType": "CaseStatusChanged", "createdAt": "2026-11-24T09:30:00Z"}
-
-
-@pytest.mark.parametrize("nothing", [None, ""])
-def test_a_digital_event_whose_time_is_nothing_has_the_time_of_receipt(nothing: object) -> None:
-    """As one without the field has: to the sender both say the same, and neither is buried."""
-    body = {**DIGITAL, "createdAt": nothing, "data": {}}
-    assert entry(body).time_s == RECEIVED_MS / 1000
-    assert entry({**body, "createdAtWithMilliseconds": "2026-11-24T09:30:00.5Z"}).time_s == 1_795_512_600.5
-
-
-def test_one_shape_can_be_set_for_all_events(file: Path) -> None:
-    """With `shape` set, an event of another shape is a mismatch, and the reason names what it lacks."""
-    file.write_text('shape = "acd"\n' + SHAPE)
-    assert entry(ACD, config=file).order_key == "x-1"
-    dead = letter(BODY, config=file)
-    assert (dead.reason, dead.code) == (Reason.SCHEMA_MISMATCH, "UnknownShape")
-    assert "acd.id, kind" in dead.message
-
-
-def test_a_step_is_a_number_only_where_it_is_written_as_one(file: Path) -> None:
-    """`007` is a key as it stands; `0` is a place in an array, or the key `0`."""
-    file.write_text(SHAPE.replace('"acd.id"\nconv', '"acd.007"\nconv').replace('["acd.master", "acd.id"]', '"acd.0"'))
-    detail = orjson.loads(entry({**ACD, "acd": {"id": "x", "007": "bond", "7": "no", "0": "zero"}}, config=file).detail)
-    assert (detail["originalEventId"], detail["conversationId"]) == ("bond", "zero")
-
-
-def test_preset_can_be_amended_by_its_name(file: Path) -> None:
-    """Without `fields` the table changes a preset: here its types' names."""
-    file.write_text('[[shapes]]\nname = "default"\nevent_types = { "chat.new" = "interaction.created" }\n')
-    assert entry({**BODY, "eventType": "chat.new"}, config=file).detail_type == "interaction.created"
-
-
-def test_constant_metadata_is_added(file: Path) -> None:
-    """It stands beside the pipeline's own, which it cannot replace."""
-    file.write_text('[metadata]\ntenant = "acme"\ntier = 2\n')
-    metadata = orjson.loads(entry(BODY, config=file).detail)["metadata"]
-    assert (metadata["tenant"], metadata["tier"], metadata["complianceTag"]) == ("acme", 2, "unmasked")
 
 
 def wrong(old: str, new: str) -> str:
@@ -119,57 +120,17 @@ def wrong(old: str, new: str) -> str:
         ('shape = "unheard"\n' + SHAPE, "shape"),
         ('[metadata]\nregion = "x"\n', "metadata.region"),
         ('[event_types]\nA = "stream_router.probe"\n', "event_types.A"),
+        ('[[cxone.sources]]\nname = "a"\npreset = "nothing"\n', "cxone.sources[0].preset"),
         ("surprise = true\n", "surprise"),
         ("shape = \n", "is no TOML"),
     ],
 )
-def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:
-    """One line: the setting, the file, the failing key, and no value of it."""
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str) -> None:
+    """At start, in one line: the setting, the file, the failing key."""
+    file = tmp_path / "router.toml"
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
         Transform(config_of(config=file), lambda: NOW_MS)
     line = str(caught.value)
     assert line.startswith(f"STREAM_ROUTER_CONFIG: {file}: {key}")
     assert "\n" not in line
-
-
-def test_time_of_receipt_can_be_the_default(tmp_path: Path) -> None:
-    """A shape of one's own whose events hold no time gets the time at which they were received."""
-    file = tmp_path / "shapes.toml"
-    file.write_text(
-        '[[shapes]]\nname = "x"\nwhen = ["kind"]\n[shapes.fields]\ninteractionId = "id"\n'
-        'eventType = { value = "interaction.created" }\ntimestamp = { path = "at", default = "receivedAt" }\n'
-    )
-    for body, wanted in (
-        ({"kind": 1, "id": "a"}, RECEIVED_MS / 1000),
-        ({"kind": 1, "id": "a", "at": 1_795_512_600}, 1_795_512_600),
-    ):
-        assert entry(body, config=str(file)).time_s == wanted
-
-
-CASE = {"case": {"id": "case-1", "interactionId": "interaction-1", "contactId": "contact-1"}}
-
-
-def test_each_type_of_nices_lists_is_routed() -> None:
-    """As event and as answer, which has no time: to one of our types; joined by interaction and case.
-
-    A type about no conversation keeps its name: it is a dead letter by default, and delivered where a setting names it.
-    By NICE's own name each is dropped where that is set.
-    """
-    route = Transform(config_of(), lambda: NOW_MS)
-    for name, ours in DIGITAL_TYPES.items():
-        with_time = {**DIGITAL, "eventType": name, "createdAtWithMilliseconds": "2022-08-04T19:27:35.450+01:00"}
-        made = route(event({**with_time, "data": CASE}))
-        assert isinstance(transform({**with_time, "data": CASE}, drop_types=name), Dropped)
-        if name == ours:
-            assert isinstance(made, DeadLetter)
-            assert made.code == "UnroutableEventType"
-            assert entry({**with_time, "data": CASE}, event_types=name).detail_type == name
-            continue
-        assert isinstance(made, Entry)
-        answer = route(event({"eventId": "e-1", "postback": {"eventType": name, "data": CASE}}))
-        assert isinstance(answer, Entry)
-        for detail in (orjson.loads(made.detail), orjson.loads(answer.detail)):
-            assert detail["eventType"] == ours
-            assert (detail["originalEventId"], detail["conversationId"]) == ("interaction-1", "case-1")
-        assert orjson.loads(made.detail)["eventTimestamp"] == "2022-08-04T18:27:35.450Z"

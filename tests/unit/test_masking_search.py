@@ -1,11 +1,9 @@
 """The search in texts that a policy lets pass: what it finds, on texts drawn with Faker, and what it leaves."""
 
 import random
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 
 import phonenumbers
 import pytest
@@ -92,44 +90,40 @@ class Drawn:
         )
 
 
-KINDS: dict[str, tuple[str, Callable[[Drawn], str], bool]] = {
-    "email": ("email", lambda one: one.faker.email(), False),
-    "card": ("card", lambda one: one.grouped(one.faker.credit_card_number()), False),
-    "iban": ("iban", lambda one: one.grouped(one.faker.iban()), False),
-    "ip": ("ip", lambda one: one.draw.choice([one.faker.ipv4, one.faker.ipv6])(), False),
-    "phone, international": ("phone", Drawn.international, False),
-    "phone, region named": ("phone", Drawn.national, True),
+KINDS: dict[str, tuple[str, Callable[[Drawn], str]]] = {
+    "email": ("email", lambda one: one.faker.email()),
+    "card": ("card", lambda one: one.grouped(one.faker.credit_card_number())),
+    "iban": ("iban", lambda one: one.grouped(one.faker.iban())),
+    "ip": ("ip", lambda one: one.draw.choice([one.faker.ipv4, one.faker.ipv6])()),
+    "phone, international": ("phone", Drawn.international),
+    "phone, region named": ("phone", Drawn.national),
 }
-WANTED = {"phone, international": 0.99, "phone, region named": 0.97}
-"""Of all others every one is to be found."""
+WANTED = dict.fromkeys(KINDS, 1.0) | {
+    "phone, international": 0.99,
+    "phone, region named": 0.97,
+    "kept": 0.98,
+    "kept, region named": 0.95,
+}
+"""The shares that docs/masking.md tells, with some room: of what is private found, of harmless texts left."""
 
 
-@cache
-def shares() -> dict[str, float]:
-    """By kind, the share found of all that was drawn; of harmless texts the share that is left as it was."""
+@pytest.mark.long
+def test_what_is_private_is_found() -> None:
+    """In sentences of 21 locales, drawn by a seed; and what is harmless is left as it was."""
     right: Counter[str] = Counter()
-    count: Counter[str] = Counter()
     for locale in LOCALES:
         one = Drawn(locale)
         named = Search((one.region,))
         for _ in range(PER_LOCALE):
-            for name, (kind, make, regional) in KINDS.items():
+            for name, (kind, make) in KINDS.items():
                 secret = make(one)
-                masked, kinds = found(named if regional else PLAIN, one.sentence(secret))
+                masked, kinds = found(named if "region" in name else PLAIN, one.sentence(secret))
                 right[name] += secret not in masked and kind in kinds
-                count[name] += 1
             text = one.sentence(one.harmless())
             for name, searched in (("kept", PLAIN), ("kept, region named", named)):
                 right[name] += found(searched, text) == (text, [])
-                count[name] += 1
-    return {name: right[name] / count[name] for name in count}
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", KINDS)
-def test_what_is_private_is_found(name: str) -> None:
-    """In sentences of 21 locales, drawn by a seed."""
-    assert shares()[name] >= WANTED.get(name, 1.0), shares()
+    shares = {name: right[name] / (PER_LOCALE * len(LOCALES)) for name in WANTED}
+    assert all(shares[name] >= wanted for name, wanted in WANTED.items()), shares
 
 
 HIDDEN = {
@@ -180,36 +174,6 @@ def test_a_national_number_is_found_where_its_region_is_named() -> None:
     text = "ring 030 901820 or 01/23/45/67/89"
     assert found(PLAIN, text)[0] == text
     assert found(Search(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
-
-
-def texts_without_end(size: int) -> Iterator[str]:
-    yield "a" * size + "@"
-    yield "a@" * (size // 2)
-    yield "1 " * (size // 2)
-    yield "4111 1111 " * (size // 10)
-    yield "AA00 " * (size // 5)
-    yield "1.2.3." * (size // 6)
-    yield "ab:" * (size // 3)
-    yield "a" + "\u0301" * size
-    yield "\u200ba\u0301" * (size // 3)
-    yield "+49 30 " * (size // 7)
-
-
-@pytest.mark.parametrize("kind", range(10))
-def test_a_text_that_somebody_made_dear_costs_what_it_weighs(kind: int) -> None:
-    """Four times the text takes about four times the CPU, never its square; and it is done in seconds."""
-
-    def cpu_s(size: int) -> float:
-        text = list(texts_without_end(size))[kind]
-        searched = Search(("DE", "GB", "US"))
-        spent = []
-        for _ in range(2):
-            before = time.process_time()
-            found(searched, text)
-            spent.append(time.process_time() - before)
-        return min(spent)
-
-    assert cpu_s(16_000) < 8 * cpu_s(4_000) + 0.02
 
 
 def test_what_an_event_has_too_many_digits_of_is_hidden_unread(monkeypatch: pytest.MonkeyPatch) -> None:
