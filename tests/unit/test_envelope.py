@@ -1,18 +1,26 @@
-"""The wire contract: what a record's bytes are opened into, which bytes each event keeps, and who it is."""
+"""The wire contract: what a record's bytes are opened into, which bytes each event keeps, who it is, in any version.
+
+`tests/data/first-envelope-reader.txt` is the reader of the first commit that had one, word for word: a frozen
+program, no description of it. `tests/data/first-envelopes.jsonl` is what its `seal` wrote.
+"""
 
 import gzip
 import hashlib
+from pathlib import Path
+from types import ModuleType
 
 import orjson
 import pytest
 
 from stream_router import limits
-from stream_router.envelope import open_record, seal
+from stream_router.envelope import added_fields, open_record, seal
 from stream_router.limits import EVENT_MAX_DEPTH
-from stream_router.model import DeadLetter, Event, Record, correlation_id, event_id
+from stream_router.model import DeadLetter, Entry, Event, Record, correlation_id, event_id
 from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver
-from tests.events import IDENTITY, RECEIVED_MS, code_of, door
+from tests.events import BODY, IDENTITY, RECEIVED_MS, code_of, door
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def nested(levels: int, core: bytes = b"1") -> bytes:
@@ -23,13 +31,10 @@ def sealed(body: bytes) -> bytes:
     return seal(IDENTITY, "delivery", RECEIVED_MS, body)
 
 
-def events(data: bytes) -> list[Event]:
-    """What a record is opened into, each with the bytes that a dead letter would carry."""
-    return [one.event if isinstance(one, DeadLetter) else one for one in open_record(Record(data, 7, 0, 5))]
-
-
-def codes(data: bytes) -> list[str]:
-    return [code_of(one) for one in open_record(Record(data, 7, 0, 5))]
+def opened(data: bytes) -> list[tuple[str, Event]]:
+    """Of each event of a record why it cannot be read ("" where it can), and itself."""
+    found = open_record(Record(data, 7, 0, 5))
+    return [(code_of(one), one.event if isinstance(one, DeadLetter) else one) for one in found]
 
 
 def test_an_identity_is_the_contracts_digest() -> None:
@@ -41,6 +46,8 @@ def test_an_identity_is_the_contracts_digest() -> None:
 
 
 GOOD = sealed(b"{}")
+BENT = GOOD.replace(IDENTITY.encode(), b"x")
+DEEP = nested(EVENT_MAX_DEPTH + 1)
 NO_JSON = {
     "nothing": b"",
     "blank lines": b"\n \n",
@@ -53,7 +60,6 @@ NO_JSON = {
     "avro": b"Obj\x01\xff\n \n7\n\t\r\n\x00\x9d",
     "utf-16": '{"a":1}\n'.encode("utf-16"),
 }
-DEEP = nested(EVENT_MAX_DEPTH + 1)
 RECORDS: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
     **{name: (data, [("MalformedJson", data)]) for name, data in NO_JSON.items()},
     "a number in a body": (line := sealed(b'{"n":1e999}'), [("NumberOutOfRange", line)]),
@@ -61,6 +67,7 @@ RECORDS: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
     "levels of a body": (line := sealed(b"[" * 1_024 + b"]" * 1_024), [("TooDeep", line)]),
     "a body cut off": (line := sealed(b'{"cut":'), [("MalformedJson", line)]),
     "a newer version": (line := GOOD.replace(b'"v":1', b'"v":2'), [("UnsupportedVersion", line)]),
+    "one that is bent": (GOOD + b"\n" + BENT + b"\n" + GOOD, [("", GOOD), ("MalformedEnvelope", BENT), ("", GOOD)]),
     "lines with CRLF": (b'{"a":1}\r\n {"a":2} ', [("", b'{"a":1}\r'), ("", b' {"a":2} ')]),
     "blank lines between": (b'\r\n{"a":1}\n \t\r\n{"a":2}\n', [("", b'{"a":1}'), ("", b'{"a":2}')]),
     "one over several lines": (b'{\n"a":1}\n', [("", b'{\n"a":1}\n')]),
@@ -76,34 +83,23 @@ RECORDS: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
 @pytest.mark.parametrize(("data", "wanted"), RECORDS.values(), ids=RECORDS)
 def test_a_record_is_opened_into_these(data: bytes, wanted: list[tuple[str, bytes]]) -> None:
     """Each event, readable or not, keeps its own bytes; ours their id, others are known by these bytes (contract)."""
-    found = events(data)
-    assert [*zip(codes(data), (event.raw for event in found), strict=True)] == wanted
-    for at, event in enumerate(found):
+    found = opened(data)
+    assert [(code, event.raw) for code, event in found] == wanted
+    for at, (_, event) in enumerate(found):
         ours = f'"id":"{IDENTITY}"'.encode() in event.raw
         place = at if data.startswith(b"[") else 0
         assert event.event_id == (IDENTITY if ours else event_id("stream", None, place, event.raw))
         assert (event.id_from, event.received_at_ms) == (("delivery", RECEIVED_MS) if ours else ("content", 5))
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("bad", [b"{", b"\xff\xfe", GOOD.replace(IDENTITY.encode(), b"x")])
-def test_one_bad_line_kills_only_itself(bad: bytes, place: int) -> None:
-    """The neighbours of an unreadable line are events; the line is a dead letter with its own bytes."""
-    lines = [GOOD, GOOD, GOOD]
-    lines[place] = bad
-    data = b"\n".join(lines)
-    assert [bool(code) for code in codes(data)] == [at == place for at in range(3)]
-    assert [event.raw for event in events(data)] == lines
-
-
-BENT: dict[str, list[object]] = {
+FORMS: dict[str, list[object]] = {
     "id": [IDENTITY.upper(), IDENTITY[:-1], 7, None],
     "idFrom": ["nowhere", None],
     "receivedAt": ["2026", 1.5, True, -1, 10**17],
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, row in BENT.items() for value in row])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, row in FORMS.items() for value in row])
 def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
     """Its fields are ours: a wrong form is never worked around. The message names the field, and quotes nothing."""
     fields = {"v": 1, "id": IDENTITY, "idFrom": "delivery", "receivedAt": 1, "body": {"s": "secret"}, name: value}
@@ -118,18 +114,58 @@ def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
 def test_a_record_of_too_many_lines_is_one_dead_letter(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are opened together, and millions of tiny ones would fill the memory; nothing of them is lost."""
     monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 10)
-    assert (codes(data), [event.raw for event in events(data)]) == (["TooManyEvents"], [data])
+    assert [(code, event.raw) for code, event in opened(data)] == [("TooManyEvents", data)]
     monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 11)
-    assert len(codes(data)) == 11
+    assert len(opened(data)) == 11
 
 
 @pytest.mark.parametrize("core", [b"1", b'"\\ud83d"', b"1e999"])
 def test_the_receiver_takes_an_event_of_just_the_depth_and_none_deeper(core: bytes) -> None:
-    """Whichever of the two parsers reads it; an array counts as a level, and the message says the bound."""
+    """Whichever of the two parsers reads it; an array counts as a level."""
     intake = Intake(Receiver(aws_region="x", webhook_scheme="none"))
-    assert len(intake.events(Body(nested(EVENT_MAX_DEPTH, core), "d"))) == 1
-    array = b"[" + nested(EVENT_MAX_DEPTH, core) + b"]"
-    for body in (nested(EVENT_MAX_DEPTH + 1, core), nested(90_000, core), array):
-        with pytest.raises(ProblemError, match="malformed_json") as refused:
+    just = nested(EVENT_MAX_DEPTH, core)
+    assert len(intake.events(Body(just, "d"))) == 1
+    for body in (b'{"a":' + just + b"}", nested(90_000, core), b"[" + just + b"]"):
+        with pytest.raises(ProblemError, match="malformed_json"):
             intake.events(Body(body, "d"))
-        assert str(EVENT_MAX_DEPTH) in refused.value.message
+
+
+def first_reader() -> ModuleType:
+    """The frozen program, at work on today's events and records: what it imports has moved into `model` since."""
+    text = (DATA / "first-envelope-reader.txt").read_text("utf-8")
+    for module in ("stream_router.errors", "stream_router.records"):
+        text = text.replace(module, "stream_router.model")
+    made = ModuleType("first_envelope_reader")
+    exec(compile(text, "first-envelope-reader.txt", "exec"), made.__dict__)
+    return made
+
+
+def received(body: bytes, content_type: str = "application/json") -> bytes:
+    """What today's receiver writes with everything that it can add."""
+    added = {"source": "crm", "traceparent": f"00-{'4b' * 16}-{'0a' * 8}-01", "eventTypeHeader": "interaction.created"}
+    intake = Intake(Receiver(aws_region="x", webhook_scheme="none"), source=added["source"], takes_xml=True)
+    (event,) = intake.events(Body(body, "d-1", content_type, added["eventTypeHeader"], added["traceparent"]))
+    assert added.items() <= added_fields(event.line).items(), "it adds all that it can"
+    return event.line
+
+
+NOTICE = received(orjson.dumps(BODY))
+VERSIONS = {
+    **{f"first {at}": line for at, line in enumerate((DATA / "first-envelopes.jsonl").read_bytes().splitlines())},
+    "json": NOTICE,
+    "text": received(b'<event id="1"/>', "text/xml"),
+    "base64": received(b"<event>\xff</event>", "text/xml"),
+    "tomorrow's fields": NOTICE[:-1] + b',"ofTomorrow":{"a":[1,null]},"more":true}',
+}
+
+
+@pytest.mark.parametrize("line", VERSIONS.values(), ids=VERSIONS)
+def test_both_readers_say_the_same_of_any_versions_envelope(line: bytes) -> None:
+    """Identity, time and body, whoever is upgraded first; fields that a reader does not know are passed over.
+
+    A stream keeps records for a week or a year, so what the first receiver sealed becomes an entry today.
+    """
+    (then,), (now,) = first_reader().open_record(Record(line, 1)), open_record(Record(line, 1))
+    assert isinstance(now, Event)
+    assert now[2:] == then[2:]
+    assert b"xml" in line or isinstance(door(line)[0], Entry)

@@ -1,7 +1,8 @@
 """Golden files: what comes in, and exactly what leaves, for each preset and for shapes of one's own.
 
 A case gives a body that our receiver took (`body`, or `raw` as it was written), a whole `record` of another's, or what
-was posted to the receiver of CXone Expert or of a named source (`post`); `config` and `settings` are the consumer's.
+was posted to the receiver of CXone Expert or of a named source (`post`). `config` and `policy` are files of the
+consumer's (shapes, masking), `settings` its environment.
 """
 
 import json
@@ -31,27 +32,28 @@ CASES = pytest.mark.parametrize(
 )
 
 
-def posted(text: str, event_type: str = "", source: str = "", content_type: str = "text/xml; charset=utf-8") -> bytes:
+def posted(text: str, event_type: str = "", source: str = "", traceparent: str = "") -> bytes:
     """The line that the receiver writes for it."""
-    intake = Intake(
-        Receiver(aws_region="x", webhook_scheme="expert"), lambda: RECEIVED_MS / 1000, source, takes_xml=True
-    )
-    (event,) = intake.events(Body(text.encode(), "d-1", content_type, event_type))
+    settings = Receiver(aws_region="x", webhook_scheme="expert")
+    intake = Intake(settings, lambda: RECEIVED_MS / 1000, source, takes_xml=True)
+    (event,) = intake.events(Body(text.encode(), "d-1", "text/xml; charset=utf-8", event_type, traceparent))
     return event.line
 
 
 def run(case: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
     """What comes of the case's input, in the golden files' form."""
-    config = folder / "router.toml"
-    config.write_text(case.get("config", ""))
+    settings = dict(case.get("settings", {}))
+    for name, setting in (("config", "config"), ("policy", "masking")):
+        if name in case:
+            (folder / f"{name}.toml").write_text(case[name])
+            settings[setting] = str(folder / f"{name}.toml")
     if "record" in case:
         data = case["record"].encode()
     elif "post" in case:
         data = posted(**case["post"])
     else:
         data = seal(IDENTITY, "delivery", RECEIVED_MS, str(case.get("raw", "")).encode() or orjson.dumps(case["body"]))
-    found = door(data, config=config, **case.get("settings", {}))
-    return [_shown(made) for made in found]
+    return [_shown(made) for made in door(data, **settings)]
 
 
 def _shown(made: Any) -> dict[str, Any]:

@@ -11,9 +11,6 @@ import pytest
 
 from stream_router.envelope import open_record
 from stream_router.model import Entry, Record
-from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of, dead_of, event
 
@@ -39,15 +36,6 @@ def sent(how: str, body: Any) -> dict[str, Any]:
 
 def canaries(value: Any) -> int:
     return (value if isinstance(value, bytes) else orjson.dumps(value)).lower().count(b"canary")
-
-
-@MASKING
-@PER_EXAMPLE
-def test_no_canary_comes_out(example: dict[str, Any], how: str) -> None:
-    """Wherever NICE's shape has a private value, the shipped policy takes it out, and the entry says so."""
-    detail = sent(how, example["event"])
-    assert canaries(detail) == 0
-    assert detail["metadata"]["complianceTag"] == "pii-masked"
 
 
 DETAILS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "nice-details.json").read_text())
@@ -147,6 +135,3 @@ def test_of_all_texts_only_names_of_things_and_times_may_be_sentences(example: d
     detail = json.dumps(sent("default", body)["payload"])
     out = {path for name, path in placed.items() if name in detail}
     assert {path for path in out if path.rpartition(".")[2] not in FREE} == set()
-    shown = preview.show(policy_file.load("default", None), Validator(config_file.load(None)), orjson.dumps(body))
-    verdicts = {line.path: line.verdict for line in shown}
-    assert {path for path in out if verdicts[path] != "passed"} == set(), "and `mask` says so"
