@@ -68,6 +68,7 @@ RECORDS: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
     "a body cut off": (line := sealed(b'{"cut":'), [("MalformedJson", line)]),
     "a newer version": (line := GOOD.replace(b'"v":1', b'"v":2'), [("UnsupportedVersion", line)]),
     "one that is bent": (GOOD + b"\n" + BENT + b"\n" + GOOD, [("", GOOD), ("MalformedEnvelope", BENT), ("", GOOD)]),
+    "one that is cut off": (GOOD + b"\n{\n" + GOOD, [("", GOOD), ("MalformedJson", b"{"), ("", GOOD)]),
     "lines with CRLF": (b'{"a":1}\r\n {"a":2} ', [("", b'{"a":1}\r'), ("", b' {"a":2} ')]),
     "blank lines between": (b'\r\n{"a":1}\n \t\r\n{"a":2}\n', [("", b'{"a":1}'), ("", b'{"a":2}')]),
     "one over several lines": (b'{\n"a":1}\n', [("", b'{\n"a":1}\n')]),
