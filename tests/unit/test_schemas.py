@@ -7,9 +7,9 @@ import pytest
 
 from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from tests import schema_check, statuses
+from tests import schema_check
 from tests.fakes import event
-from tests.schema_check import NAMES, conforms
+from tests.schema_check import NAMES
 from tests.unit.test_docs import ROOT
 
 
@@ -38,11 +38,3 @@ def test_an_object_that_is_not_as_its_schema_says_fails_the_test_that_made_it(mo
     monkeypatch.setattr(LetterWriter, "_content", without)
     with pytest.raises(jsonschema_rs.ValidationError):
         writer.write(letter)
-
-
-def test_the_views_are_tried_with_statuses_that_can_be() -> None:
-    """What the tests of `top` and of the page take for a `/status`, or for an hour, is one."""
-    for status in (statuses.consumer(), statuses.holding(), statuses.moved(), statuses.receiver()):
-        conforms("status", status)
-    for hour in (statuses.history(), statuses.history(trouble=True)):
-        conforms("history", hour)
