@@ -8,80 +8,69 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
-from stream_router.telemetry.cloudwatch import NAMESPACE, WAITING_MAX, Sender, Whose, requests
+from stream_router.telemetry.cloudwatch import NAMESPACE, Sender, Whose, requests
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import (
     CONSUMER_IN_CLOUDWATCH,
-    DURATION,
     ENTRIES_PER_CALL,
     RECEIVER_IN_CLOUDWATCH,
     REQUESTS,
     STAGE_LATENCY,
 )
-from stream_router.telemetry.snapshot import Numbers, Snapshot
+from stream_router.telemetry.snapshot import Labels, Snapshot
 from tests.told import snapshot
 
-MODEL = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"))
+SHAPE = ServiceModel(Loader().load_service_model("cloudwatch", "service-2")).operation_model("PutMetricData")
 WHOSE = Whose("eu-west-1", "router")
+WHOLE = [{"Name": "SourceSystem", "Value": "NICE_CXone"}, {"Name": "Region", "Value": "eu-west-1"}]
 
 
 def test_a_request_is_what_the_contract_and_the_service_model_say() -> None:
     """Namespace, dimensions on each datum, Values and Counts of a distribution; the service's model accepts it."""
     now = snapshot("a", 1, 20, at=1767225600.1234, latencies_ms=[1.5, 20.0, 20.0])
     (request,) = requests(now, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE)
-    shape = MODEL.operation_model("PutMetricData").input_shape
-    assert shape is not None
-    validate_parameters({"Namespace": NAMESPACE, "MetricData": request}, shape)
-    of = {name: [one for one in request if one["MetricName"] == name] for name in ("RoutingLatencyMilliseconds",)}
-    datum, of_application = of["RoutingLatencyMilliseconds"]
-    assert (NAMESPACE, datum["Counts"], datum["Timestamp"]) == ("CXoneEventRouter", [1, 2], 1767225600.123)
-    assert datum["Values"] == pytest.approx([1.5, 20.0], rel=0.01)
-    assert datum["Dimensions"] == [
-        {"Name": "SourceSystem", "Value": "NICE_CXone"},
-        {"Name": "Region", "Value": "eu-west-1"},
+    validate_parameters({"Namespace": NAMESPACE, "MetricData": request}, SHAPE.input_shape)  # type: ignore[arg-type]
+    assert NAMESPACE == "CXoneEventRouter"
+    assert [one["Dimensions"] for one in request] == len(request) // 2 * [
+        WHOLE,
+        [*WHOLE, {"Name": "Application", "Value": "router"}],
     ]
-    assert of_application["Dimensions"][2:] == [{"Name": "Application", "Value": "router"}]
-    sums = {one["MetricName"]: one["Values"] for one in request if len(one["Values"]) == 1}
-    assert sums["RoutingSuccessCount"] == [20.0]
+    told = {one["MetricName"]: one for one in request}
+    latency = told["RoutingLatencyMilliseconds"]
+    assert (latency["Counts"], latency["Timestamp"], latency["Unit"]) == ([1, 2], 1767225600.123, "Milliseconds")
+    assert latency["Values"] == pytest.approx([1.5, 20.0], rel=0.01)
+    sums = {name: one["Values"] for name, one in told.items()}
+    assert (sums["RoutingSuccessCount"], sums["EntriesPerCall"]) == ([20.0], [10.0])
     assert sums["RoutingFailureCount"] == sums["DeadLetterCount"] == [1.0]
-    assert sums["EntriesPerCall"] == [10.0]
-    assert "AuditFailureCount" not in sums, "seldom: nobody pays for its zeros"
+    assert (sums["DroppedCount"], "AuditFailureCount" in sums) == ([0.0], False), "of what is seldom nobody pays zeros"
 
 
 def test_a_wide_distribution_goes_over_several_requests_and_loses_no_value() -> None:
     """No request has more than 150 distinct values of a metric, or is larger than CloudWatch takes."""
     whole = Histogram()
     whole.record([1.021**number for number in range(401) for _ in range(number % 7 + 1)])
-    wide = Snapshot(
-        1.0,
-        {ENTRIES_PER_CALL.name: {("10",): 5}},
-        {},
-        {STAGE_LATENCY.name: {(stage,): whole for stage in ("received_to_accepted", "read_to_sent")}},
-    )
+    stages: dict[Labels, Histogram] = {(stage,): whole for stage in ("received_to_accepted", "read_to_sent")}
+    wide = Snapshot(1.0, {ENTRIES_PER_CALL.name: {("10",): 5}}, {}, {STAGE_LATENCY.name: stages})
     found: list[tuple[float, int]] = []
-    made = list(requests(wide, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE))
-    for request in made:
+    for request in requests(wide, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE):
         assert len(str(request)) < 1_000_000
         (part, _) = (one for one in request if one["MetricName"] == "RoutingLatencyMilliseconds")
         assert len(part["Values"]) <= 150
         found += zip(part["Values"], part["Counts"], strict=True)
-    assert len(made) > 1
     assert found == list(zip(*whole.values_counts(), strict=True))
 
 
-def taken(at_s: float, answers: dict[tuple[str, str, str], int], **gauges: float) -> Snapshot:
-    told: Numbers = {f"receiver_{name}": {(): value} for name, value in gauges.items()}
-    return Snapshot(at_s, {REQUESTS.name: dict(answers.items())}, told, {DURATION.name: {(): Histogram()}})
+def taken(at_s: float, *answers: tuple[str, int], **gauges: float) -> Snapshot:
+    """A receiver's, of so many answers by status."""
+    counts: dict[Labels, float] = {("default", code, ""): count for code, count in answers}
+    return Snapshot(at_s, {REQUESTS.name: counts}, {f"receiver_{name}": {(): value} for name, value in gauges.items()})
 
 
 def test_it_hears_what_happened_since_by_class_of_status() -> None:
     """Zeros too, but for what is seldom; a gauge as an alarm wants it, and of what is not known nothing."""
-    before = taken(10.0, {("default", "202", "stored"): 5, ("a", "401", "stale"): 1})
-    now = taken(
-        *(70.0, {("default", "202", "stored"): 7, ("a", "401", "stale"): 2, ("a", "503", "busy"): 1}),
-        stream_up=0.0,
-        tls_certificate_end_timestamp_seconds=100.0,
-    )
+    before = taken(10.0, ("202", 5), ("401", 1))
+    gauges = {"stream_up": 0.0, "tls_certificate_end_timestamp_seconds": 100.0}
+    now = taken(70.0, ("202", 7), ("401", 2), ("503", 1), **gauges)
     (request,) = requests(now, before, RECEIVER_IN_CLOUDWATCH, WHOSE)
     assert {one["MetricName"]: one["Values"][0] for one in request} == {
         "Answered2xxCount": 2.0,
@@ -93,17 +82,15 @@ def test_it_hears_what_happened_since_by_class_of_status() -> None:
         "StreamDown": 1.0,
         "CertificateRemainingSeconds": 30.0,
     }
-    (nothing,) = requests(now, now, RECEIVER_IN_CLOUDWATCH, WHOSE)
-    assert "Answered401Count" not in {one["MetricName"] for one in nothing}
     assert not list(requests(Snapshot(), Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE, zeros=False))
 
 
 class CloudWatch:
     """Keeps what it took; `trouble` is raised instead, while there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, trouble: Exception) -> None:
         self.taken: list[dict[str, Any]] = []
-        self.trouble: Exception | None = None
+        self.trouble: Exception | None = trouble
 
     def put_metric_data(self, **request: Any) -> None:
         if self.trouble:
@@ -124,32 +111,14 @@ def refused(code: str) -> ClientError:
         (refused("InvalidParameterValue"), False),
     ],
 )
-def test_counts_are_sent_once_whatever_cloudwatch_does(
-    trouble: Exception, kept: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_counts_are_sent_once_whatever_cloudwatch_does(trouble: Exception, kept: bool) -> None:
     """What does not get through goes later, stamped as it was; what is refused for its content is given up."""
-    service, at = CloudWatch(), [taken(0.0, {})]
+    service, at = CloudWatch(trouble), [taken(0.0)]
     send = Sender(service, WHOSE, lambda: at[0], RECEIVER_IN_CLOUDWATCH)
-    service.trouble = trouble
     for minute in (1, 2, 3):
         service.trouble = trouble if minute < 3 else None
-        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
+        at[0] = taken(60.0 * minute, ("202", minute))
         send()
     answered = [one for one in service.taken if one["MetricName"] == "Answered2xxCount" and len(one["Dimensions"]) == 2]
-    assert [(one["Timestamp"], one["Values"]) for one in answered] == [
-        (60.0 * minute, [1.0]) for minute in ((1, 2, 3) if kept else (3,))
-    ]
-    assert len(caplog.records) == (1 if kept else 2)
-
-
-def test_what_waits_for_a_cloudwatch_that_never_answers_is_bounded() -> None:
-    """Some hours of it; then the oldest goes."""
-    service, at = CloudWatch(), [taken(0.0, {})]
-    send = Sender(service, WHOSE, lambda: at[0], RECEIVER_IN_CLOUDWATCH)
-    service.trouble = EndpointConnectionError(endpoint_url="http://x")
-    for minute in range(1, WAITING_MAX + 50):
-        at[0] = taken(60.0 * minute, {("default", "202", "stored"): minute})
-        send()
-    service.trouble = None
-    send()
-    assert len({one["Timestamp"] for one in service.taken}) == WAITING_MAX - 1
+    minutes = (1, 2, 3) if kept else (3,)
+    assert [(one["Timestamp"], one["Values"]) for one in answered] == [(60.0 * minute, [1.0]) for minute in minutes]

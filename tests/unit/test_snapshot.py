@@ -7,14 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.consumer.child.vitals import in_binary
-from stream_router.telemetry import prometheus
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged import SNAPSHOTS, Merger
-from stream_router.telemetry.metrics_catalogue import COUNTERS, RECEIVER, STAGE_LATENCY, TIME
+from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY, TIME
 from stream_router.telemetry.snapshot import Snapshot
 from tests.told import merged, say, snapshot
 
@@ -47,12 +46,14 @@ def counted(told: Snapshot) -> Iterator[tuple[Any, ...]]:
 
 
 @given(snapshots())
+@settings(max_examples=40)
 def test_it_goes_through_json_whole(one: Snapshot) -> None:
     """A child writes it, a supervisor reads it: labels may hold anything."""
     assert Snapshot.from_dict(json.loads(json.dumps(one.to_dict()))).to_dict() == one.to_dict()
 
 
 @given(snapshots(), snapshots())
+@settings(max_examples=60)
 def test_what_is_added_is_what_was_counted_since(one: Snapshot, other: Snapshot) -> None:
     """Sums over children and differences over time are each other's opposite; nothing is averaged."""
     total = Snapshot()
@@ -60,17 +61,6 @@ def test_what_is_added_is_what_was_counted_since(one: Snapshot, other: Snapshot)
     before = Snapshot.from_dict(total.to_dict())
     total.add(other)
     assert set(counted(total.since(before))) == set(counted(other))
-
-
-def test_prometheus_shows_a_counter_of_which_nothing_was_counted_and_no_unknown_gauge() -> None:
-    """`rate` needs its first sample; `absent` tells what is not known from 0."""
-    text = prometheus.page(Snapshot(1.0), RECEIVER, "receive").decode()
-    assert "\nstream_router_receiver_events_stored_total 0.0\n" in text
-    assert "\nstream_router_receiver_stream_up" not in text
-    assert 'stream_router_build_info{program="receive"' in text
-
-
-# --- of many children
 
 
 def test_counts_and_histograms_of_all_shards_are_added_up_and_of_two_children_the_newer_one_speaks() -> None:
@@ -115,7 +105,7 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_pat
     alive = {1, 2}
     merger = Merger(tmp_path, alive.__contains__)
     say(tmp_path, snapshot("a", 1, 10), snapshot("b", 2, 20))
-    for name, torn in (("c.2", "{"), ("d.2", "{}"), ("e.2", "[]"), ("no-pid", "{}")):
+    for name, torn in (("c.2", "{"), ("d.2", "{}"), ("e.2", "[1]"), ("no-pid", "{}")):
         (tmp_path / SNAPSHOTS / f"{name}.json").write_text(torn)
     assert [shard.shard_id for shard in merger.merge().shards] == ["a", "b"]
     alive.remove(1)
@@ -123,5 +113,4 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_pat
     (tmp_path / SNAPSHOTS / "a.1.json").mkdir()  # neither read nor removed
     for _ in range(2):
         found = merger.merge()
-        assert [shard.shard_id for shard in found.shards] == ["b"]
-        assert found.totals.count(DELIVERED) == 30
+        assert ([shard.shard_id for shard in found.shards], found.totals.count(DELIVERED)) == (["b"], 30)
