@@ -242,7 +242,7 @@ OF_THE_AUTHORS = {
         "consumer/child/window.py",
         "if not batch.unsettled and not batch.is_open:",
         "if not batch.is_open:",
-        ("tests/unit/test_shard_snapshot.py", "tests/unit/test_shard.py", "tests/unit/test_window.py"),
+        ("tests/integration/test_telemetry_truth.py", "tests/unit/test_window.py"),
     ),
     "a checkpoint is sent where no callback may carry it": Mutant(
         "consumer/child/shard.py",
