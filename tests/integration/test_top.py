@@ -1,5 +1,6 @@
-"""`stream-router top` as a program: once, as JSON, and live in a terminal that is put back whatever ends it."""
+"""`stream-router top`: what it shows of any answer, once, as JSON, and live in a terminal that is put back."""
 
+import io
 import json
 import os
 import pty
@@ -10,25 +11,129 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from rich.console import Console
 
+from stream_router.top.view import Host, screen
 from tests import statuses
 
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
 ALTERNATE_SCREEN, MAIN_SCREEN, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 NOBODY = "http://127.0.0.1:1"
+TOKEN = "a token of many bytes"
+
+
+# --- the view
+
+
+def shown(*hosts: dict[str, Any], width: int = 60) -> list[str]:
+    """The lines as they stand on a terminal of that size. A host without a status does not answer."""
+    console = Console(file=io.StringIO(), width=width, height=100, color_system=None, force_terminal=True)
+    said = []
+    for number, status in enumerate(hosts):
+        program: Literal["consume", "receive"] = "receive" if status.get("program") == "receive" else "consume"
+        error = "" if status else "does not answer (connection refused)"
+        said.append(Host(f"http://{'abc'[number]}:9464", None if error else program, status, error))
+    console.print(screen(said, console))
+    text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    return [line.rstrip() for line in text.rstrip("\n").split("\n")]
+
+
+def the(lines: list[str], start: str) -> str:
+    (found,) = [line for line in lines if line.startswith(start)]
+    return found
+
+
+def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_what_is_well() -> None:
+    """State, since when, why; then how long data is safe, rates, percentiles, reasons, the receiver, the shards."""
+    lines = shown(statuses.holding(), statuses.receiver())
+    assert " ".join(lines[:2]) == (
+        "✗ HOLDING since 09:28:00 UTC: 1 of 2 shards hold: the event bus refuses every call (ThrottlingException)"
+    )
+    found = [
+        "data safe for 6d23h  oldest unsettled 2m02s  caught up in -",
+        "last minute: delivered 256/s  read 100/s  retries 14.5/s",
+        the(lines, "whole way"),
+        "dead letters: malformed_json 6, unroutable 1",
+        "retries: ThrottlingException 20, InternalFailure 4",
+        the(lines, "receiver ✓ READY"),
+        the(lines, "stream takes events  refused buckets 0  spilled events 0"),
+        the(lines, "answers: 202 stored 100,000, 401 bad_signature 3"),
+        "stream refused: ProvisionedThroughputExceededException 12",
+        "shard 1 since 09:28:00: the event bus refuses every call",
+    ]
+    places = [lines.index(line) for line in found]
+    assert places == sorted(places)
+    assert found[2].split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
+    first = lines.index(the(lines, "shard state")) + 1
+    assert lines[first].split() == ["1", "holding", "2m02s", "6d23h", "117KiB", "3.5s"]
+    moved = shown(statuses.moved())
+    assert the(moved, "nobody reads shardId-000000000002: lease does not move")
+    assert "unread shards 1" in the(moved, "bus proven")
+
+
+def test_several_hosts_are_a_line_each_and_the_worst_is_shown_whole() -> None:
+    """One that does not answer is a line too."""
+    lines = shown(statuses.consumer(), statuses.holding(), {})
+    assert lines[0].startswith("✗ 1 of 3 well; b:9464: holding, 1 of 2 shards hold")
+    assert the(lines, "a:9464").split() == ["a:9464", "caught", "up", "0s", "6d23h", "512/s", "231ms"]
+    assert the(lines, "c:9464").split() == ["c:9464", "no", "answer", "-", "-", "-", "-"]
+    assert "http://b:9464" in lines
+
+
+@pytest.mark.parametrize("made", [statuses.consumer, statuses.holding, statuses.moved])
+def test_nothing_is_wider_than_the_terminal(made: Callable[[], dict[str, Any]]) -> None:
+    """In every state, from 60 columns on."""
+    spill = {"events": 123_456, "bytes": 5_600_000, "oldestAgeS": 75.0, "failing": True}
+    refuses = {"up": False, "code": "KMSDisabledException", "lastTriedAt": "2026-11-25T09:28:00.000Z"}
+    for width in (60, 80, 140):
+        lines = shown(made(), statuses.receiver(spill=spill, kinesis=refuses), width=width)
+        assert max(map(len, lines)) <= width
+        assert any("stream takes nothing" in line for line in lines)
+        assert any("spilled events 123,456" in line for line in lines)
+
+
+def without(value: Any, path: tuple[Any, ...]) -> Any:
+    """A copy in which what stands at the path is not known."""
+    if not path:
+        return None
+    if isinstance(value, list):
+        return [without(one, path[1:]) if n == path[0] else one for n, one in enumerate(value)]
+    return {key: without(one, path[1:]) if key == path[0] else one for key, one in value.items()}
+
+
+def paths(value: Any, base: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    return [found for key, one in items for found in ((*base, key), *paths(one, (*base, key)))]
+
+
+def test_whatever_is_not_told_is_unknown_and_no_failure() -> None:
+    """Each field of /status in turn is null, as of another version: it is shown as -. So is a percentile of nothing."""
+    for status in (statuses.holding(), statuses.receiver()):
+        for path in paths(status):
+            if path[:2] == ("totals", "latenciesMs"):  # nothing here shows them
+                continue
+            assert len(shown(without(status, path))) >= 3, path
+    assert shown({"schema": "stream-router.status/9"})[0] == "◐ UNKNOWN"
+    none = dict.fromkeys(("count", "p50", "p90", "p95", "p99", "p999", "max"), 0.0)
+    quiet = {"seconds": 300, "latenciesMs": {"received_to_accepted": none, "answered": none}}
+    lines = shown(statuses.consumer(recent=quiet), statuses.consumer(), statuses.receiver(recent=quiet))
+    assert not [line for line in lines if "0ms" in line.split()]
+
+
+# --- the program
 
 
 class Admin:
-    """An admin port that says what the test says; while `silent` it answers nothing."""
+    """An admin port that says what the test says, to who bears the token; while `silent` it answers nothing."""
 
-    def __init__(self, status: dict[str, Any]) -> None:
-        self.status = status
+    def __init__(self) -> None:
+        self.status = statuses.holding()
         self.answering = threading.Event()
         self.answering.set()
         admin = self
@@ -37,7 +142,7 @@ class Admin:
             def do_GET(self) -> None:
                 admin.answering.wait(20)
                 body = json.dumps(admin.status).encode()
-                self.send_response(200)
+                self.send_response(200 if self.headers["Authorization"] == f"Bearer {TOKEN}" else 401)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -53,7 +158,7 @@ class Admin:
 
 @pytest.fixture
 def admin() -> Iterator[Admin]:
-    served = Admin(statuses.holding())
+    served = Admin()
     yield served
     served.answering.set()
     served.server.shutdown()
@@ -62,45 +167,43 @@ def admin() -> Iterator[Admin]:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STREAM_ROUTER_", "AWS_"))}
-    return {**kept, "TERM": "xterm-256color", **more}
+    return {**kept, "TERM": "xterm-256color", "STREAM_ROUTER_ADMIN_TOKEN": TOKEN, **more}
 
 
-def test_once_into_a_pipe_is_plain_text(admin: Admin) -> None:
-    """No colour, no cursor movement; a host that is away is a line, and the status is 0."""
-    command = [PROGRAM, "top", "--once", "--url", admin.url, "--url", NOBODY]
-    narrow = environment(COLUMNS="60")
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=narrow, timeout=30)
+def top(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """It runs to its end; a host that is away is shown as that, and the status is 0."""
+    command = [PROGRAM, "top", *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment(**more), timeout=30)
+
+
+def test_once_into_a_pipe_is_plain_text_and_json_is_what_the_hosts_said(admin: Admin) -> None:
+    """No colour, no cursor movement; one object, with the whole status of each, and why there is none."""
+    both = ("--url", f"{admin.url}/", "--url", NOBODY)
+    done = top("--once", *both, COLUMNS="60")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("✗ HOLDING since 09:28:00 UTC: 1 of 2 shards hold")
     assert f"✗ {NOBODY} does not answer (connection refused)" in done.stdout
     assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 60
-
-
-@pytest.mark.parametrize("how", ["--once", "--json"])
-def test_where_no_program_answers_a_line_says_so(admin: Admin, how: str) -> None:
-    """The view is shown all the same, and the status is 0 (docs/contract.md): standard error says it."""
-    admin.status = {"schema": "somebody-else's/1"}
-    command = [PROGRAM, "top", how, "--url", admin.url, "--url", NOBODY]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment(), timeout=30)
-    assert done.returncode == 0
-    assert done.stderr == (
-        f"stream-router top: no program of ours answers at {admin.url} or {NOBODY}; start one, or name its admin port "
-        "with --url\n"
-    )
-    assert NOBODY in done.stdout
-
-
-def test_json_is_what_the_hosts_said(admin: Admin) -> None:
-    """One object, with the whole status of each, and why there is none."""
-    command = [PROGRAM, "top", "--json", "--url", admin.url, "--url", NOBODY]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment(), timeout=30)
+    done = top("--json", *both)
     told = json.loads(done.stdout)
     assert (done.returncode, told["schema"]) == (0, "stream-router.top/1")
     assert told["hosts"] == [
         {"url": admin.url, "program": "consume", "error": None, "status": statuses.holding()},
         {"url": NOBODY, "program": None, "error": "does not answer (connection refused)", "status": None},
     ]
+
+
+def test_where_no_program_answers_a_line_says_so(admin: Admin) -> None:
+    """Nobody, a stranger, or one that asks for another token, which is said with the cure. What is no URL is 78."""
+    done = top("--json", "--url", admin.url, STREAM_ROUTER_ADMIN_TOKEN="another token, and long")
+    assert "set STREAM_ROUTER_ADMIN_TOKEN" in json.loads(done.stdout)["hosts"][0]["error"]
+    admin.status = {"schema": "somebody-else's/1"}
+    done = top("--once", "--url", admin.url, "--url", NOBODY)
+    assert (done.returncode, NOBODY in done.stdout) == (0, True)
+    assert done.stderr.startswith(f"stream-router top: no program of ours answers at {admin.url} or {NOBODY};")
+    done = top("--once", "--url", "host:9464")
+    assert (done.returncode, done.stderr.count("\n")) == (78, 1)
+    assert "give http://HOST:PORT" in done.stderr
 
 
 class Terminal:
@@ -121,16 +224,10 @@ class Terminal:
         )
 
     def until(self, text: str, timeout_s: float = 20.0) -> None:
-        """Read until the text has come."""
+        """Read until the text has come anew."""
         deadline = time.monotonic() + timeout_s
         while text.encode() not in self.output:
-            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{text!r} has not come: {self.output[-2000:]!r}"
-            self.output += os.read(self.master, 65536)
-
-    def press(self, key: bytes) -> None:
-        self.output = b""
-        os.write(self.master, key)
+            assert self._read(deadline - time.monotonic()), f"{text!r} has not come: {self.output[-2000:]!r}"
 
     def ended(self) -> int:
         """The exit status. It is read meanwhile, into `output`: a terminal that is full holds up an end."""
@@ -143,7 +240,7 @@ class Terminal:
         return self.process.returncode
 
     def _read(self, wait_s: float) -> bool:
-        ready, _, _ = select.select([self.master], [], [], wait_s)
+        ready, _, _ = select.select([self.master], [], [], max(0.0, wait_s))
         if ready:
             self.output += os.read(self.master, 65536)
         return bool(ready)
@@ -162,20 +259,18 @@ def terminal(admin: Admin) -> Iterator[Terminal]:
     opened.close()
 
 
-@pytest.mark.parametrize("how", ["q", "ctrl-c", "SIGTERM"])
-def test_the_terminal_is_put_back(terminal: Terminal, how: str) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_terminal_is_put_back(terminal: Terminal, how: signal.Signals) -> None:
     """Its modes, its screen, its cursor; the status is 0, and no traceback is left on it."""
     terminal.until("HOLDING")
     assert ALTERNATE_SCREEN in terminal.output
     assert termios.tcgetattr(terminal.slave) != terminal.before, "keys come one by one while it runs"
-    if how == "q":
-        terminal.press(b"q")
-    elif how == "ctrl-c":
-        terminal.output = b""
-        os.killpg(terminal.process.pid, signal.SIGINT)
-    else:
-        terminal.output = b""
-        terminal.process.terminate()
+    terminal.output = b""
+    os.killpg(terminal.process.pid, how)
+    put_back(terminal)
+
+
+def put_back(terminal: Terminal) -> None:
     assert terminal.ended() == 0
     assert MAIN_SCREEN in terminal.output
     assert CURSOR in terminal.output
@@ -183,21 +278,15 @@ def test_the_terminal_is_put_back(terminal: Terminal, how: str) -> None:
     assert termios.tcgetattr(terminal.slave) == terminal.before
 
 
-def test_it_follows_what_changes(terminal: Terminal, admin: Admin) -> None:
-    """A state that ends is gone at the next look."""
-    terminal.until("q quit")
-    terminal.output = b""
+def test_it_follows_what_changes_and_q_ends_it_though_a_host_hangs(terminal: Terminal, admin: Admin) -> None:
+    """A state that ends is gone at the next look; who hangs is a line, and holds up no other and no end."""
+    terminal.until("HOLDING")
     admin.status = statuses.consumer()
     terminal.until("CAUGHT UP")
-
-
-def test_a_host_that_hangs_holds_up_no_end(terminal: Terminal, admin: Admin) -> None:
-    """Nor the other hosts: it is a line, and `q` is heard at once."""
-    terminal.until("HOLDING")
     admin.answering.clear()
-    terminal.output = b""
     terminal.until("no answer within 3 s")
     begun = time.monotonic()
-    terminal.press(b"q")
-    assert terminal.ended() == 0
+    terminal.output = b""
+    os.write(terminal.master, b"q")
+    put_back(terminal)
     assert time.monotonic() - begun < 2.5
