@@ -27,16 +27,13 @@ FOLDER = ROOT / "deploy/observability"
 TESTS_FILE = FOLDER / "prometheus/rules_test.yaml"
 DASHBOARD = json.loads((FOLDER / "grafana/stream-router.json").read_text("utf-8"))
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES: list[str] = [target["expr"] for panel in PANELS for target in panel["targets"]]
 TEMPLATE = yaml.safe_load((FOLDER / "cloudwatch/observability.yaml").read_text("utf-8"))
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-ALARMS = {
-    name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"
-}
-RULES: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((FOLDER / "prometheus/rules.yaml").read_text("utf-8"))["groups"]
-    for rule in group["rules"]
-]
+ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
+GROUPS = yaml.safe_load((FOLDER / "prometheus/rules.yaml").read_text("utf-8"))["groups"]
+RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
+INDEX = (ROOT / "docs/runbooks/README.md").read_text("utf-8").splitlines()
 
 OF_THE_SCRAPE = {"job", "instance", "namespace"}
 """Labels that Prometheus itself gives every series; the last one its Operator, on Kubernetes."""
@@ -58,6 +55,8 @@ OF_AWS = {
 guide, "Monitoring Amazon EventBridge" (a rule of another bus than default has EventBusName besides); the SQS developer
 guide, "Available CloudWatch metrics for Amazon SQS"; the Kinesis developer guide, "Monitoring ... with CloudWatch"."""
 
+SELECTOR = re.compile(r"((?:stream_router|aws)_\w+)(?:\{([^}]*)\})?")
+
 
 def series() -> dict[str, set[str]]:
     """Every series that Prometheus can have of us, or of AWS's by its cloudwatch_exporter, with its labels."""
@@ -74,39 +73,30 @@ def series() -> dict[str, set[str]]:
     return found
 
 
-SERIES = series()
-SELECTOR = re.compile(r"((?:stream_router|aws)_\w+)(?:\{([^}]*)\})?")
-EXPRESSIONS = [
-    *(rule["expr"] for rule in RULES),
-    *(text for rule in RULES for text in rule["annotations"].values() if "stream_router_" in text),
-    *(target["expr"] for panel in PANELS for target in panel["targets"]),
-]
-
-
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_an_expression_names_only_what_exists(expression: str) -> None:
+def test_an_expression_names_only_what_exists() -> None:
     """Series, their labels, stages, labels to group by: what does not exist would be silent for ever."""
-    known = set(OF_THE_SCRAPE)
-    for name, matchers in SELECTOR.findall(expression):
-        labels = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r"%q|'[^']*'|\"[^\"]*\"", "", matchers))
-        assert {*labels} <= SERIES[name]
-        known |= SERIES[name]
-    for group in re.findall(r"\b(?:by|ignoring|on|without)\s*\(([^)]*)\)", expression):
-        assert {label for label in re.split(r"[\s,]+", group) if label} <= known
-    assert {*re.findall(r'stage="(\w+)"', expression)} <= {*STAGES}
+    exist = series()
+    of_rules = [text for rule in RULES for text in (rule["expr"], *rule["annotations"].values())]
+    for expression in (*of_rules, *QUERIES):
+        known = set(OF_THE_SCRAPE)
+        for name, matchers in SELECTOR.findall(expression):
+            labels = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r"%q|'[^']*'|\"[^\"]*\"", "", matchers))
+            assert {*labels} <= exist[name], expression
+            known |= exist[name]
+        for group in re.findall(r"\b(?:by|ignoring|on|without)\s*\(([^)]*)\)", expression):
+            assert {label for label in re.split(r"[\s,]+", group) if label} <= known, expression
+        assert {*re.findall(r'stage="(\w+)"', expression)} <= {*STAGES}, expression
 
 
-INDEX = (ROOT / "docs/runbooks/README.md").read_text("utf-8").splitlines()
-
-
-def test_the_three_files_hold_the_same_alerts_each_with_its_runbook() -> None:
+def test_the_files_hold_the_same_alerts_each_with_its_runbook_and_its_tests() -> None:
     """`StreamRouterNoData` is `…-no-data`. Grafana shows whichever of Prometheus's fires."""
-    of_prometheus = {
-        re.sub(r"(?<!^)([A-Z])", r"-\1", rule["alert"].removeprefix("StreamRouter")).lower(): rule["annotations"][
-            "runbook"
-        ]
-        for rule in RULES
-    }
+    of_prometheus = {}
+    for rule in RULES:
+        runbook = rule["annotations"]["runbook"]
+        of_prometheus[re.sub(r"(?<!^)([A-Z])", r"-\1", rule["alert"].removeprefix("StreamRouter")).lower()] = runbook
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert (ROOT / runbook).exists()
+        assert f"({Path(runbook).name})" in next(line for line in INDEX if f"`{rule['alert']}`" in line)
     of_cloudwatch = {
         alarm["AlarmName"]["Fn::Sub"].removeprefix("${Application}-"): re.findall(
             r"docs/runbooks/[\w-]+\.md", alarm["AlarmDescription"]
@@ -114,20 +104,9 @@ def test_the_three_files_hold_the_same_alerts_each_with_its_runbook() -> None:
         for alarm in ALARMS.values()
     }
     assert of_prometheus == of_cloudwatch
-    assert len(RULES) == len(of_prometheus) <= 20
-    assert any('ALERTS{alertname=~"StreamRouter.+"' in expression for expression in EXPRESSIONS)
-    for rule in RULES:
-        assert rule["labels"]["severity"] in {"warning", "critical"}
-        assert (ROOT / rule["annotations"]["runbook"]).exists()
-        row = next(line for line in INDEX if f"`{rule['alert']}`" in line)
-        assert f"({Path(rule['annotations']['runbook']).name})" in row
-
-
-def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
-    """promtool runs these tests; here only that none is forgotten."""
+    assert any('ALERTS{alertname=~"StreamRouter.+"' in expression for expression in QUERIES)
     tests = yaml.safe_load(TESTS_FILE.read_text("utf-8"))["tests"]
-    cases = [case for test in tests for case in test["alert_rule_test"]]
-    fires = {case["alertname"] for case in cases if case["exp_alerts"]}
+    fires = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
     silent = {case["alertname"] for case in tests[0]["alert_rule_test"] if not case["exp_alerts"]}
     assert fires == silent == {rule["alert"] for rule in RULES}
 
@@ -136,9 +115,8 @@ def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
 def test_promtool_runs_the_alerts_worlds_and_reads_every_query_of_the_dashboard(tmp_path: Path) -> None:
     """Each alert fires when it should, and not before; Grafana's variables are filled in."""
     rules = [
-        {"record": f"panel:{number}:{target['refId']}", "expr": target["expr"].replace("$__rate_interval", "1m")}
-        for number, panel in enumerate(PANELS)
-        for target in panel["targets"]
+        {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "1m")}
+        for number, query in enumerate(QUERIES)
     ]
     file = tmp_path / "dashboard.yaml"
     file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -147,7 +125,7 @@ def test_promtool_runs_the_alerts_worlds_and_reads_every_query_of_the_dashboard(
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-# --- CloudWatch -------------------------------------------------------------------------------------------------------
+# --- CloudWatch
 
 OWN = {metric.cloudwatch.name for metric in (*CONSUMER_IN_CLOUDWATCH, *RECEIVER_IN_CLOUDWATCH) if metric.cloudwatch}
 
@@ -161,17 +139,6 @@ def exists(namespace: str, metric: str, dimensions: list[str]) -> bool:
     return metric in OF_AWS.get((namespace, dimensions[0]), set()) and len(dimensions) == 1
 
 
-@pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_of_cloudwatch_is_on_a_metric_that_exists(name: str) -> None:
-    """With the dimensions that it is sent with, of the default bus and of another."""
-    alarm = ALARMS[name]
-    dimensions = alarm["Dimensions"]
-    for choice in dimensions["Fn::If"][1:] if isinstance(dimensions, dict) else [dimensions]:
-        assert exists(alarm["Namespace"], alarm["MetricName"], [one["Name"] for one in choice])
-    if name in ("Retention", "Behind"):  # between two daemons there is no datum, and what is missing is good here
-        assert alarm["DatapointsToAlarm"] * 3 <= alarm["EvaluationPeriods"]
-
-
 def body(default_bus: bool) -> dict[str, Any]:
     """The dashboard's body with the parameters' defaults filled in."""
     text, own = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
@@ -181,20 +148,23 @@ def body(default_bus: bool) -> dict[str, Any]:
     def filled(template: str) -> str:
         return re.sub(r"\$\{([\w:.]+)\}", lambda found: values[found[1]], template)
 
-    def chosen(value: Any) -> str:
-        if "Fn::If" in value:
-            condition, yes, no = value["Fn::If"]
-            value = yes if condition != "IsDefaultBus" or default_bus else no
-        return filled(value["Fn::Sub"])
-
-    values |= {name: chosen(value) for name, value in own.items()}
+    for name, value in own.items():
+        condition, yes, no = value.get("Fn::If", ("", value, value))
+        values[name] = filled((yes if condition != "IsDefaultBus" or default_bus else no)["Fn::Sub"])
     told: dict[str, Any] = json.loads(filled(text))
     return told
 
 
 @pytest.mark.parametrize("default_bus", [True, False])
-def test_the_dashboard_of_cloudwatch_shows_metrics_that_exist(default_bus: bool) -> None:
-    """Its body is JSON with any choice of parameters, and every alarm is on it."""
+def test_alarms_and_dashboard_of_cloudwatch_are_on_metrics_that_exist(default_bus: bool) -> None:
+    """With the dimensions that they are sent with, of the default bus and of another; every alarm is shown."""
+    for name, alarm in ALARMS.items():
+        dimensions = alarm["Dimensions"]
+        if isinstance(dimensions, dict):
+            dimensions = dimensions["Fn::If"][1 if default_bus else 2]
+        assert exists(alarm["Namespace"], alarm["MetricName"], [one["Name"] for one in dimensions]), name
+        if name in ("Retention", "Behind"):  # between two daemons there is no datum, and what is missing is good here
+            assert alarm["DatapointsToAlarm"] * 3 <= alarm["EvaluationPeriods"]
     widgets = body(default_bus)["widgets"]
     for widget in widgets:
         for namespace, metric, *rest in widget["properties"].get("metrics", []):
