@@ -125,13 +125,6 @@ class Chromium:
         """Text, at the place that has the focus."""
         self.call("Input.insertText", text=text)
 
-    def screenshot(self) -> str:
-        """The whole page as PNG, base64: the window is made as high as the page, so that all of it is drawn."""
-        width, height = self.value("[window.innerWidth, document.documentElement.scrollHeight]")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.until("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
-        return str(self.call("Page.captureScreenshot")["data"])
-
     def _next(self) -> Any:
         deadline = time.monotonic() + WAIT_S
         while b"\0" not in self._rest:

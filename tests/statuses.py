@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from stream_router.consumer.supervisor.history import COLUMNS
+
 AT_MS = 1_795_599_002_123
 """2026-11-25T09:30:02.123Z."""
 STAGES = {
@@ -117,23 +119,6 @@ def moved() -> dict[str, Any]:
             {"shard": "shardId-000000000002", "why": "lease does not move", "since": "2026-11-25T09:26:00.000Z"}
         ],
     )
-
-
-COLUMNS = (
-    "at",
-    "deliveredPerS",
-    "deadLettersPerS",
-    "retriesPerS",
-    "p50",
-    "p90",
-    "p95",
-    "p99",
-    "p999",
-    "lagS",
-    "headroomS",
-    "holdingShards",
-    "shards",
-)
 
 
 def history(*, trouble: bool = False) -> dict[str, Any]:
