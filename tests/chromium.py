@@ -20,7 +20,7 @@ WAIT_S = 30.0
 
 
 class Chromium:
-    """A browser with one page at a time. `said` are its console messages and uncaught errors, `asked` its requests."""
+    """A browser with one page. `said` are its console messages and uncaught errors, `asked` its requests."""
 
     def __init__(self, folder: Path) -> None:
         assert PROGRAM is not None
@@ -43,21 +43,11 @@ class Chromium:
         self._rest = b""
         self.said: list[str] = []
         self.asked: list[str] = []
-        self._session = self._target = ""
-        self.fresh()
-
-    def fresh(self) -> None:
-        """Another page, that has seen and said nothing."""
-        self._session, before = "", self._target
-        self._target = target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = ""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        session, self._session = self._session, ""
-        if before:
-            self.call("Target.closeTarget", targetId=before)
-        self._session = session
-        self.said, self.asked = [], []
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +74,10 @@ class Chromium:
             self._heard(answer)
 
     def open(self, url: str, *, width: int = 1200, dark: bool = False) -> None:
-        """Go to a page, in a window of this width and in a light or dark theme."""
+        """Go to a page that has seen and said nothing, in a window of this width and in a light or dark theme."""
+        self.call("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
+        self.said, self.asked = [], []
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
@@ -108,18 +101,11 @@ class Chromium:
         while not self.value(waiting):
             assert time.monotonic() < deadline, f"never true: {expression}; the page said {self.said}"
 
-    def press(self, key: str, text: str = "") -> None:
+    def press(self, key: str) -> None:
         """A key, as a person at the keyboard presses it."""
-        codes = {"Tab": 9, "Enter": 13, " ": 32}
-        for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode=codes.get(key, 0),
-                text={"Enter": "\r"}.get(key, text) if kind == "keyDown" else "",
-            )
+        told = {"key": key, "code": key, "windowsVirtualKeyCode": {"Tab": 9, "Enter": 13}[key]}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **told)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **told)
 
     def write(self, text: str) -> None:
         """Text, at the place that has the focus."""

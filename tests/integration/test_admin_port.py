@@ -5,19 +5,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
-from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.status import Status, admin_port
+from stream_router.consumer.supervisor.status import admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Standing
 from stream_router.errors import SettingsError
-from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import admin_server
-from tests.environment import QUEUE
 
 TOKEN = "a token of many bytes"
 Serve = Callable[..., httpx.Client]
@@ -31,13 +28,12 @@ def vitals() -> Vitals:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, vitals: Vitals) -> Iterator[Serve]:
-    with StateDir(tmp_path) as state, contextlib.ExitStack() as open_:
-        settings = Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE)
-        status = Status(settings, state, vitals, Standing())
+def serve(vitals: Vitals) -> Iterator[Serve]:
+    pages: Any = SimpleNamespace(status=lambda: b"{}", history=lambda: b"{}", metrics=lambda: b"")
+    with contextlib.ExitStack() as open_:
 
         def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> httpx.Client:
-            port = admin_port(listen, token, vitals, status)
+            port = admin_port(listen, token, vitals, pages)
             port.start()
             open_.callback(port.close)
             fresh = httpx.Limits(max_keepalive_connections=0)

@@ -5,33 +5,30 @@ Needs Debian's package `chromium` (CONTRIBUTING.md, "Build and test"); skipped w
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.status import Status, admin_port
+from stream_router.consumer.supervisor.status import admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Standing
-from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.admin_server import AdminServer
 from tests import statuses
 from tests.chromium import PROGRAM, Chromium
-from tests.environment import QUEUE
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install Debian's package `chromium`")
 
-SETTINGS = Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE)
 TOKEN = "a token of many bytes"
 SHOWN = "Number(document.body.dataset.looks) >= 1"
 
 
-class Told(Status):
-    """A status and an hour that are what the test says."""
+class Told:
+    """The real admin port, with a status and an hour that are what the test says."""
 
-    told: dict[str, Any]
-    hour: dict[str, Any]
+    def __init__(self, status: dict[str, Any], hour: dict[str, Any] | None = None, token: str | None = None) -> None:
+        self.told, self.hour = status, hour or statuses.history()
+        self.port = admin_port("127.0.0.1:0", token, Vitals(), self)  # type: ignore[arg-type] # as the page sees it
+        self.port.start()
+        self.url = f"http://{self.port.address}/"
 
     def status(self) -> bytes:
         return json.dumps(self.told).encode()
@@ -40,44 +37,25 @@ class Told(Status):
         return json.dumps(self.hour).encode()
 
 
-class Port(NamedTuple):
-    url: str
-    status: Told
-
-
-Serve = Callable[..., Port]
+Serve = Callable[..., Told]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """The real admin port, with a status and an hour of one's own."""
-    ports: list[AdminServer] = []
-    with StateDir(tmp_path / "state") as state:
+def serve() -> Iterator[Serve]:
+    with ExitStack() as opened:
 
-        def serve(status: dict[str, Any], hour: dict[str, Any], token: str | None = None) -> Port:
-            vitals = Vitals()
-            told = Told(SETTINGS, state, vitals, Standing())
-            told.told, told.hour = status, hour
-            ports.append(admin_port("127.0.0.1:0", token, vitals, told))
-            ports[-1].start()
-            return Port(f"http://{ports[-1].address}/", told)
+        def serve(*what: Any, **more: Any) -> Told:
+            told = Told(*what, **more)
+            opened.callback(told.port.close)
+            return told
 
         yield serve
-        for port in ports:
-            port.close()
 
 
 @pytest.fixture(scope="module")
-def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     with Chromium(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
-
-
-@pytest.fixture
-def browser(one_browser: Chromium) -> Chromium:
-    """A page of its own for each test."""
-    one_browser.fresh()
-    return one_browser
 
 
 def at(status: Any, path: str) -> Any:
@@ -159,16 +137,16 @@ def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> 
 
 def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, browser: Chromium) -> None:
     """The next poll shows it, in the elements that were there: no reload, no row of what is gone."""
-    consumer = serve(statuses.holding(), statuses.history())
+    consumer = serve(statuses.holding())
     browser.open(consumer.url)
     browser.until(SHOWN)
     browser.value("document.querySelector('#shards tbody tr:last-child').id = 'the-same'")
-    consumer.status.told = statuses.moved()
+    consumer.told = statuses.moved()
     browser.until("document.querySelector('#unread tbody tr')")
     rows = browser.value("[...document.querySelectorAll('#shards tbody tr')].map((row) => row.id)")
     assert rows == ["the-same"]
     assert browser.value("document.querySelector('#state').textContent").startswith("✗ Shards unread since 09:26:00")
-    consumer.status.told = statuses.consumer()
+    consumer.told = statuses.consumer()
     browser.until("document.querySelector('#state').textContent.startsWith('✓ Caught up')")
     assert browser.value("document.querySelector('#unread-box').hidden")
     assert browser.said == []
@@ -195,7 +173,7 @@ def test_the_lines_are_where_the_history_says(serve: Serve, browser: Chromium) -
 
 def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
     """A wrong one is said to be wrong; the right one is kept while the page is open, and by nothing else."""
-    consumer = serve(statuses.consumer(), statuses.history(), token=TOKEN)
+    consumer = serve(statuses.consumer(), token=TOKEN)
     browser.open(consumer.url)
     browser.until("!document.querySelector('#ask').hidden")
     assert browser.value("document.querySelector('#all').hidden")
@@ -215,7 +193,7 @@ def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
 
 def test_it_works_by_keyboard_and_for_a_screen_reader(serve: Serve, browser: Chromium) -> None:
     """Tab reaches what scrolls; tables have captions and headings; the verdict is announced politely."""
-    browser.open(serve(statuses.moved(), statuses.history()).url)
+    browser.open(serve(statuses.moved()).url)
     browser.until(SHOWN)
     reached = set()
     for _ in range(12):
@@ -250,7 +228,7 @@ WEAK = """(() => {
 
 def test_a_consumer_that_does_not_answer_is_said(serve: Serve, browser: Chromium) -> None:
     """Old numbers never look like new ones."""
-    browser.open(serve(statuses.consumer(), statuses.history()).url)
+    browser.open(serve(statuses.consumer()).url)
     browser.until(SHOWN)
     network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     browser.call("Network.emulateNetworkConditions", offline=True, **network)

@@ -9,14 +9,7 @@ from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
 from stream_router.telemetry.cloudwatch import NAMESPACE, Sender, Whose, requests
-from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.metrics_catalogue import (
-    CONSUMER_IN_CLOUDWATCH,
-    ENTRIES_PER_CALL,
-    RECEIVER_IN_CLOUDWATCH,
-    REQUESTS,
-    STAGE_LATENCY,
-)
+from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, RECEIVER_IN_CLOUDWATCH, REQUESTS
 from stream_router.telemetry.snapshot import Labels, Snapshot
 from tests.told import snapshot
 
@@ -43,21 +36,6 @@ def test_a_request_is_what_the_contract_and_the_service_model_say() -> None:
     assert (sums["RoutingSuccessCount"], sums["EntriesPerCall"]) == ([20.0], [10.0])
     assert sums["RoutingFailureCount"] == sums["DeadLetterCount"] == [1.0]
     assert (sums["DroppedCount"], "AuditFailureCount" in sums) == ([0.0], False), "of what is seldom nobody pays zeros"
-
-
-def test_a_wide_distribution_goes_over_several_requests_and_loses_no_value() -> None:
-    """No request has more than 150 distinct values of a metric, or is larger than CloudWatch takes."""
-    whole = Histogram()
-    whole.record([1.021**number for number in range(401) for _ in range(number % 7 + 1)])
-    stages: dict[Labels, Histogram] = {(stage,): whole for stage in ("received_to_accepted", "read_to_sent")}
-    wide = Snapshot(1.0, {ENTRIES_PER_CALL.name: {("10",): 5}}, {}, {STAGE_LATENCY.name: stages})
-    found: list[tuple[float, int]] = []
-    for request in requests(wide, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE):
-        assert len(str(request)) < 1_000_000
-        (part, _) = (one for one in request if one["MetricName"] == "RoutingLatencyMilliseconds")
-        assert len(part["Values"]) <= 150
-        found += zip(part["Values"], part["Counts"], strict=True)
-    assert found == list(zip(*whole.values_counts(), strict=True))
 
 
 def taken(at_s: float, *answers: tuple[str, int], **gauges: float) -> Snapshot:
