@@ -22,7 +22,7 @@ RECEIVER = {
         "receiver/batcher.py",
         "        if delivery.missing:\n",
         "        if delivery.missing < 0:\n",
-        ("tests/unit/test_receiver_batcher.py",),
+        ("tests/property/test_receiver_batcher.py",),
     ),
     "what the stream refused goes behind what is newer": Mutant(
         "receiver/batcher.py",
