@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -48,15 +48,6 @@ def line(number: int, fate: str) -> bytes:
     return envelope(number, eventType=TYPES[number // 3 % 3], **fields)
 
 
-class Kept(NamedTuple):
-    """A record as the stream has it."""
-
-    shard: str
-    sequence: int
-    data: str
-    arrived_ms: int
-
-
 class EventWorld:
     """The world. `ids` has the ids by the fate that they were made for; the ledger says what became of them."""
 
@@ -76,8 +67,6 @@ class EventWorld:
     def plan(self, **more: Any) -> None:
         settings = {"keep_records": True, "shards": 2, "shard_limits": False, "bus_rules": [RULE]}
         self.fake_aws.plan({**settings, **more})
-
-    # --- what goes in -------------------------------------------------------------------------------------------
 
     def put(self, *fates: str) -> None:
         """`count` events of each fate, mixed, several in a record, over both shards."""
@@ -108,8 +97,6 @@ class EventWorld:
             ]
             assert not self.kinesis.put_records(StreamName=STREAM, Records=records)["FailedRecordCount"]
 
-    # --- the consumer -------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         for shard in SHARDS:
             folder = self.folder / shard
@@ -122,36 +109,32 @@ class EventWorld:
     def feed(self) -> None:
         """What is new goes to the children, as the KCL hands it over; until it is settled."""
         for shard, child in self.children.items():
-            new = [one for one in self.kept(shard) if one.sequence > self._fed[shard]]
-            records = [
-                {
-                    "action": "record",
-                    "data": one.data,
-                    "partitionKey": "k",
-                    "sequenceNumber": str(one.sequence),
-                    "subSequenceNumber": 0,
-                    "approximateArrivalTimestamp": one.arrived_ms,
-                }
-                for one in new
-            ]
-            for at in range(0, len(records), 100):
-                child.begin(records[at : at + 100])
+            new = [one for one in self.kept(shard) if int(one["sequenceNumber"]) > self._fed[shard]]
+            for at in range(0, len(new), 100):
+                child.begin(new[at : at + 100])
                 child.done("processRecords")
             if new:
-                self._fed[shard] = child.sequence = new[-1].sequence
+                self._fed[shard] = child.sequence = int(new[-1]["sequenceNumber"])
                 child.settle(120)
 
-    def kept(self, shard: str) -> list[Kept]:
-        """The records of a shard but those that the KCL passes over."""
+    def kept(self, shard: str) -> list[dict[str, Any]]:
+        """The records of a shard, as the daemon writes them, but those that the KCL passes over."""
         iterator = self.kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
         token, found = iterator["ShardIterator"], []
         while True:
             answer = self.kinesis.get_records(ShardIterator=token)
-            for one in answer["Records"]:
-                if not one["Data"].startswith(kpl.MAGIC):
-                    data = base64.b64encode(one["Data"]).decode()
-                    at = int(one["ApproximateArrivalTimestamp"].timestamp() * 1000)
-                    found.append(Kept(shard, int(one["SequenceNumber"]), data, at))
+            found += [
+                {
+                    "action": "record",
+                    "data": base64.b64encode(one["Data"]).decode(),
+                    "partitionKey": "k",
+                    "sequenceNumber": one["SequenceNumber"],
+                    "subSequenceNumber": 0,
+                    "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"].timestamp() * 1000),
+                }
+                for one in answer["Records"]
+                if not one["Data"].startswith(kpl.MAGIC)
+            ]
             if not answer["MillisBehindLatest"]:
                 return found
             token = answer["NextShardIterator"]
@@ -197,8 +180,6 @@ class EventWorld:
         for child in self.children.values():
             child.__exit__()
 
-    # --- what is asked ------------------------------------------------------------------------------------------
-
     def environment(self, **more: str) -> dict[str, str]:
         """What a command reads."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))}
@@ -217,15 +198,10 @@ class EventWorld:
         """`stream-router …` to its end."""
         return command.run(self.environment(**more), *words, timeout_s=170)
 
-    def begin(self, *words: str, **more: str) -> "subprocess.Popen[str]":
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
         """The same, begun by the console script."""
-        return subprocess.Popen(
-            [PROGRAM, *words],
-            env=self.environment(**more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen([PROGRAM, *words], env=self.environment(), **pipes)
 
     def until(self, is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait for it; fail where it does not come."""
@@ -235,23 +211,16 @@ class EventWorld:
             time.sleep(0.1)
 
     def truth(self) -> dict[str, set[str]]:
-        """The fates by the ledger: accepted, letters that are there, letters that were taken out, dropped by nobody."""
+        """The fates by the ledger: accepted, letters that are there, letters that were taken out, undelivered."""
         accepted = {one["eventId"] for one in self.fake_aws.lines("PutEvents") if one["verdict"].startswith("accepted")}
         letters = {one["eventId"] for one in self.fake_aws.lines("SendMessageBatch", "accepted")}
-        there = {
-            json.loads(message["body"])["origin"]["eventId"]
-            for message in self.fake_aws.queues().get("dead-letters", [])
+        queues = {
+            name: [json.loads(message["body"]) for message in there] for name, there in self.fake_aws.queues().items()
         }
-        undelivered = {
-            json.loads(message["body"])["detail"]["eventId"]
-            for message in self.fake_aws.queues().get(f"{STREAM}-undelivered", [])
-        }
-        return {
-            "accepted": accepted - undelivered,
-            "letters": there,
-            "gone": letters - there,
-            "undelivered": undelivered,
-        }
+        there = {letter["origin"]["eventId"] for letter in queues.get("dead-letters", [])}
+        undelivered = {event["detail"]["eventId"] for event in queues.get(f"{STREAM}-undelivered", [])}
+        truth = {"accepted": accepted - undelivered, "letters": there, "gone": letters - there}
+        return truth | {"undelivered": undelivered}
 
 
 def told(output: str) -> dict[str, str]:

@@ -23,8 +23,6 @@ from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMes
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 
 Done = Callable[[Answer], None]
-Verdict = str | tuple[str, ...]
-"""What a bus says of one call: a word for the whole call, or one error code ("" is accepted) for each entry."""
 
 
 def ok(body: object) -> Answer:
@@ -106,13 +104,11 @@ class FakeBus:
         self.latency_s = latency_s
         self.calls: list[list[Entry]] = []
         self.accepted: list[Entry] = []
-        self.times: list[float] = []
         self.most_in_flight = 0
         self._in_flight = 0
 
     def send(self, entries: Sequence[Entry], done: Done) -> None:
         self.calls.append(list(entries))
-        self.times.append(self.world.now)
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         answer = self.judge(entries)
@@ -142,7 +138,7 @@ class FakeBus:
 
 
 class FakeQueue:
-    """An SQS queue that stores what `judge(number of the call, messages)` does not refuse."""
+    """An SQS queue that stores what `judge(messages)` does not refuse."""
 
     def __init__(self, world: World, judge: Callable[[list[dict[str, object]]], Answer | None] | None = None) -> None:
         self.world = world
@@ -245,7 +241,7 @@ def rig(
     claim_check: Callable[[World], ClaimCheck] | None = None,
     world: World | None = None,
 ) -> Rig:
-    """A router wired as `consumer/child/wiring.py` wires it, over fakes."""
+    """A router wired as `consumer/child/assembly.py` wires it, over fakes."""
     world = world or World(seed=seed)
     bus, queue, tally = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
     dice, make = world.random.random, transform or (lambda found: entry(found.line))

@@ -1,5 +1,6 @@
 """Kinesis as a child asks it at a shard's end, in virtual time."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,12 @@ from tests.fakes import World, ok
 ITERATOR = ok({"ShardIterator": "first"})
 THE_END = ok({"Records": [], "ChildShards": [{"ShardId": "shard-2"}], "MillisBehindLatest": 0})
 A_LEASE = ok({"Item": {"leaseKey": {"S": "shard-2"}}})
+
+
+def read(behind_ms: int = 0, *records: bytes) -> Answer:
+    """An answer to GetRecords after which more may come."""
+    found = [{"Data": base64.b64encode(data).decode()} for data in records]
+    return ok({"Records": found, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
 
 
 class Kinesis:

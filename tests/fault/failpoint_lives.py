@@ -1,17 +1,58 @@
 """A child that is killed or stalled at one place, and the child after it: what the driver and the ledger saw."""
 
+import base64
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.daemon import FIRST_SEQUENCE, Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fault.test_crash import TOOK, Settled, WatchedChild, event_of
 
 RECORDS, LINES, BATCH = 60, 10, 10
 LARGE_IN = 25
 """The record whose first event no call can carry: its payload goes to the bucket."""
 
 SHARD = "shardId-000000000000"
+TOOK = {"accepted", "accepted_then_dropped", "deduplicated"}
+
+
+def event_of(line: dict[str, Any]) -> int:
+    """The number of the event of a ledger line; a letter is known by the envelope that it carries."""
+    if line["operation"] != "SendMessageBatch":
+        return int(line["eventId"], 16)
+    letter = json.loads(line["payload"])
+    return int(json.loads(base64.b64decode(letter["record"]["data"]))["id"], 16)
+
+
+class WatchedChild(Child):
+    """A child whose every checkpoint is held against the ledger at the instant at which it is asked for."""
+
+    settled: "Settled"
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        sequence = message["sequenceNumber"]
+        assert sequence is not None, "the bare checkpoint belongs to a shard's end"
+        self.settled.check_up_to(int(sequence) - FIRST_SEQUENCE)
+        super()._answer(message)
+
+
+class Settled:
+    """What the ledger says is delivered or dead, of a stream whose record n holds the events 10n … 10n+9."""
+
+    def __init__(self, fake_aws: FakeAwsProcess, records: int) -> None:
+        self._fake_aws = fake_aws
+        self.records = records
+        self.checked = 0
+
+    def events(self) -> set[int]:
+        found = [*self._fake_aws.lines("PutEvents"), *self._fake_aws.lines("SendMessageBatch")]
+        return {event_of(line) for line in found if line["verdict"] in TOOK}
+
+    def check_up_to(self, record: int) -> None:
+        """Records 1 … `record` hold no unsettled event."""
+        missing = set(range(LINES, LINES * (record + 1))) - self.events()
+        assert not missing, f"checkpoint {record} is past {sorted(missing)[:5]}"
+        self.checked += 1
 
 
 class Plan(NamedTuple):

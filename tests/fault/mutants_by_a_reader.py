@@ -85,7 +85,7 @@ CHILD = {
         "consumer/child/shard.py",
         "            if records and not self.leave_by:\n",
         "            if records:\n",
-        ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+        ("tests/unit/test_shard.py",),
         (
             "            if self.leave_by:\n                # The batch",
             "            if False:\n                # The batch",
@@ -108,7 +108,7 @@ CHILD = {
         '    threading.Thread(target=_die_with, args=(parent, process.ended_well), name="parent-watch", '
         "daemon=True).start()\n",
         "",
-        ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
+        ("tests/integration/test_child.py",),
     ),
     "a bus that was made anew is the old one": Mutant(
         "consumer/target_proof.py",

@@ -6,7 +6,6 @@ driver also plays the supervisor: it writes a proof of the bus every five second
 
 import base64
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -294,7 +293,6 @@ def run(
     lives_s: Iterable[float] = (),
     settle_s: float = 120.0,
     proves: bool = True,
-    prepare: Callable[[Path], None] = lambda _: None,
     settings: dict[str, str] | None = None,
 ) -> Run:
     """Each stream through a child of its own, all of one worker, with the shipped intervals. The ledger's account.
@@ -302,7 +300,6 @@ def run(
     `lives_s` are the lives of the first shard's children that are killed, from when each took the shard up.
     """
     folder.mkdir()
-    prepare(folder)
     environment = {"STREAM_ROUTER_CHECKPOINT_S": "5", **(settings or {})}
     with FakeAwsProcess(folder / "ledger", {"rules": rules}, 7) as fake_aws, Supervisor(folder, proves=proves):
         shards = [
@@ -322,10 +319,3 @@ def run(
         if failures := [shard.failure for shard in shards if shard.failure]:
             raise failures[0]
         return Run(Outcome(fake_aws, shards), shards, begun_ms)
-
-
-def make_careful(folder: Path) -> None:
-    """The shard's child died three times at the start, and had taken charge of everything."""
-    (folder / "shards").mkdir()
-    life = {"checkpoint": "TRIM_HORIZON:0", "deaths": 3, "alive": False, "careful_until": [FIRST_SEQUENCE * 2, 0]}
-    (folder / "shards" / "shardId-000000000000.json").write_text(json.dumps(life))

@@ -44,7 +44,7 @@ OF_THE_AUTHORS = {
         "            action.dispatch(self.checkpointer, self._shard)\n",
         "            try:\n                action.dispatch(self.checkpointer, self._shard)\n"
         "            except Exception:\n                pass\n",
-        ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
+        ("tests/integration/test_child.py",),
     ),
     "the KCL asks at a batch, and skips it where no answer comes": Mutant(
         "consumer/supervisor/properties.py",
@@ -105,7 +105,7 @@ OF_THE_AUTHORS = {
         "pipeline/delivery/dispatcher.py",
         "if self.gate.brought_nothing else 0",
         "if False else 0",
-        ("tests/unit/test_dispatch.py", "tests/property/test_liveness.py"),
+        ("tests/unit/test_dispatch.py", "tests/property/test_engine.py"),
     ),
     "what is accepted late proves everything": Mutant(
         "pipeline/delivery/blame.py",
@@ -166,7 +166,7 @@ OF_THE_AUTHORS = {
         "consumer/child/watermark.py",
         "return isinstance(one, Position) or not one.unsettled",
         "return True",
-        ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
+        ("tests/property/test_watermark.py",),
     ),
     "a checkpoint rests on an old proof": Mutant(
         "consumer/child/checkpoints.py",
@@ -178,7 +178,7 @@ OF_THE_AUTHORS = {
         "consumer/child/window.py",
         'may_help = full_by in ("span", "bytes") and',
         'may_help = full_by == "span" and',
-        ("tests/unit/test_shard_keeps_up.py",),
+        ("tests/unit/test_shard.py",),
     ),
     "a lost answer counts as accepted": Mutant(
         "pipeline/delivery/dispatcher.py",
@@ -203,7 +203,7 @@ OF_THE_AUTHORS = {
         "consumer/child/shard.py",
         "            elif records:\n                self._unread = True\n",
         "",
-        ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+        ("tests/unit/test_shard.py",),
     ),
     "sequence numbers are compared as text": Mutant(
         "consumer/child/watermark.py",
@@ -224,7 +224,7 @@ OF_THE_AUTHORS = {
         "consumer/child/window.py",
         "if self.held_bytes >= self._max_bytes:",
         "if False:",
-        ("tests/unit/test_window.py",),
+        ("tests/property/test_window.py",),
     ),
     "a callback answers before it takes charge": Mutant(
         "consumer/child/shard.py",
@@ -242,13 +242,13 @@ OF_THE_AUTHORS = {
         "consumer/child/window.py",
         "if not batch.unsettled and not batch.is_open:",
         "if not batch.is_open:",
-        ("tests/integration/test_telemetry_truth.py", "tests/unit/test_window.py"),
+        ("tests/integration/test_telemetry_truth.py", "tests/property/test_window.py"),
     ),
     "a checkpoint is sent where no callback may carry it": Mutant(
         "consumer/child/shard.py",
         "        self._turn(REST_S, daemon=True)\n",
         "        self._turn(REST_S, daemon=True)\n        self._checkpoint(self._kept)\n",
-        ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+        ("tests/unit/test_shard.py",),
         (
             "        self._vitals.called(told.millis_behind_latest)\n",
             "        self._vitals.called(told.millis_behind_latest)\n        self._kept = checkpointer\n",

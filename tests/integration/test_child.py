@@ -1,7 +1,7 @@
 """The child as a process, the KCL daemon played to it, AWS played by the fake AWS."""
 
 import base64
-import hashlib
+import contextlib
 import json
 import os
 import select
@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.supervisor.properties import CHILD_COMMAND, CHILD_VARIABLE
 from stream_router.envelope import Resubmitted, seal_line
+from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.daemon import Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
+from tests.told import read_snapshots
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
@@ -56,22 +59,20 @@ def go_on(child: Child, do: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def go_on_until(child: Child, is_so: Callable[[], bool]) -> None:
-    """Empty batches until something is so, for twenty seconds at most."""
-    until = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < until
-        child.process_batch([])
-        time.sleep(0.05)
-
-
-def test_a_batch_comes_out_whole_and_is_checkpointed(child: Child, fake_aws: FakeAwsProcess) -> None:
-    """Every event is published once, in full calls; at shutdown the checkpoint names the last record."""
-    records = child.process_batch([b"\n".join(envelope(10 * r + n) for n in range(10)) for r in range(20)])
-    child.say("shutdownRequested")
+def test_a_batch_comes_out_whole_and_is_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Every event is published once, or dropped where a setting says so; the checkpoint names the last record."""
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_UNROUTABLE="drop") as child:
+        child.initialize()
+        datas = [b"\n".join(envelope(10 * r + n) for n in range(10)) for r in range(20)]
+        records = child.process_batch([*datas, envelope(200, eventType="unheard.of")])
+        child.say("shutdownRequested")
+        assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
+        assert child.hang_up() == 0
     assert sorted(delivered(fake_aws)) == [f"{number:032x}" for number in range(200)]
-    assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
-    assert child.hang_up() == 0
+    assert reasons(fake_aws) == []
+    (snapshot,) = read_snapshots(tmp_path)
+    counted = [snapshot.total(COUNTERS[name].name) for name in ("delivered", "dropped", "dead_lettered")]
+    assert counted == [200, 1, 0]
 
 
 def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAwsProcess) -> None:
@@ -92,65 +93,6 @@ def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAw
     letters = [json.loads(line["payload"]) for line in fake_aws.lines("SendMessageBatch", "accepted")]
     assert {base64.b64decode(letter["record"]["data"]) for letter in letters} == set(poison)
     assert {letter["origin"]["line"] for letter in letters} == {1}
-
-
-def put_back(number: int, line: bytes, way: str = "redrive", application: str = "cxone-event-router") -> bytes:
-    """A line as an operator's command puts it back on the stream."""
-    told = f'"kind":"line","resubmitted":"{way}/{application}/run-1/1"'
-    body = base64.b64encode(line).decode()
-    return (
-        f'{{"v":1,"id":"{number:032x}","idFrom":"delivery","receivedAt":1764000000000,"body":"{body}",{told}}}'.encode()
-    )
-
-
-def test_what_an_operator_put_back_goes_out_under_its_id(child: Child, fake_aws: FakeAwsProcess) -> None:
-    """A redriven line is an event, a bad one a letter that says so, another application's is settled unsent."""
-    child.process_batch([envelope(7)])
-    child.settle()
-    (first,) = fake_aws.lines("PutEvents", "accepted")
-    detail = {**json.loads(first["payload"]), "eventId": f"{5:032x}", "processedAt": "2026-11-24T09:30:00.000Z"}
-    accepted = {"source": "nice.cxone.webhook", "detail-type": "interaction.created", "time": "2026-11-24T09:30:00Z"}
-    head = f'{{"v":1,"id":"{5:032x}","idFrom":"delivery","receivedAt":1764000000000,"body":'
-    told = ',"kind":"entry","resubmitted":"undelivered/cxone-event-router/run-1/1"}'
-    child.process_batch(
-        [
-            put_back(1, envelope(1)) + b"\n" + put_back(2, b"{broken"),
-            put_back(3, envelope(3), "replay"),
-            put_back(4, envelope(4), application="another"),
-            (head + json.dumps({**accepted, "detail": detail}) + told).encode(),
-            envelope(6),
-        ]
-    )
-    child.say("shutdownRequested")
-    assert sorted(delivered(fake_aws)) == [f"{number:032x}" for number in (1, 3, 5, 6, 7)]
-    (letter,) = [json.loads(line["payload"]) for line in fake_aws.lines("SendMessageBatch", "accepted")]
-    assert (letter["reason"], letter["resubmitted"]) == ("malformed_json", "redrive/cxone-event-router/run-1/1")
-    assert base64.b64decode(letter["record"]["data"]) == b"{broken"
-    details = [json.loads(line["payload"]) for line in fake_aws.lines("PutEvents", "accepted")]
-    by_id = {one["eventId"]: one for one in details}
-    assert by_id[f"{5:032x}"] == detail
-    assert by_id[f"{3:032x}"]["metadata"]["replayed"] == "run-1"
-    assert "replayed" not in by_id[f"{1:032x}"]["metadata"]
-
-
-@pytest.mark.usefixtures("proven")
-def test_no_checkpoint_stands_within_an_aggregated_record(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """The KCL may go on behind its number: while an event of it is not settled the checkpoint is before it."""
-    fake_aws.plan({"rules": [{"fault": "entry_error", "where": "int-20"}]})
-    with Child(fake_aws.url, tmp_path) as child:
-        child.initialize()
-        (before,) = child.process_batch([envelope(100)])
-        child.sequence += 1
-        child.begin(child.records([envelope(n) for n in range(30)], aggregated=True))
-        child.done("processRecords")
-        go_on_until(child, lambda: len(delivered(fake_aws)) == 30)
-        for _ in range(10):
-            child.process_batch([])
-            time.sleep(0.05)
-        assert child.checkpoints[-1] == (before["sequenceNumber"], 0)
-        fake_aws.plan({})
-        child.settle()
-        assert child.checkpoints[-1] == (str(child.sequence), 29)
 
 
 @pytest.mark.usefixtures("proven")
@@ -254,45 +196,27 @@ def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(fake_aws: Fa
 def test_an_orphan_ends_at_once(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A child whose daemon is killed ends by itself, though its channel is still held open by somebody."""
     script = (
-        "import subprocess,sys,os,time\n"
-        "child=subprocess.Popen([sys.executable,'-m','stream_router.consumer.child'],stdin=0,stdout=1)\n"
-        "print(child.pid,file=sys.stderr,flush=True)\n"
+        "import subprocess,sys,time\n"
+        "child=subprocess.Popen([sys.executable,'-m','stream_router.consumer.child'])\n"
+        "open(sys.argv[1],'w').write(str(child.pid))\n"
         "time.sleep(60)\n"
     )
-    environment = {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": fake_aws.url,
-        "SQS_DLQ_URL": f"{fake_aws.url}/0/q",
-    }
-    read, write = os.pipe()
-    daemon = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-    )
-    assert daemon.stderr
-    pid = int(daemon.stderr.readline())
-    os.write(write, b'{"action":"initialize","shardId":"s-1","sequenceNumber":"LATEST","subSequenceNumber":0}\n')
-    while b"shard taken up" not in daemon.stderr.readline():
-        pass
-    daemon.kill()
-    daemon.wait()
-    handle = os.pidfd_open(pid)
-    ready, _, _ = select.select([handle], [], [], 10)
-    for descriptor in (handle, read, write):
-        os.close(descriptor)
-    daemon.stderr.close()
+    pid = tmp_path / "pid"
+    with Child(fake_aws.url, tmp_path, command=[sys.executable, "-c", script, str(pid)]) as daemon:
+        daemon.initialize()
+        handle = os.pidfd_open(int(pid.read_text()))
+        daemon.process.kill()
+        ready, _, _ = select.select([handle], [], [], 10)
+        os.close(handle)
     assert ready, "the orphan lives on"
 
 
-@pytest.mark.parametrize("variable", ["STREAM_ROUTER_MAX_ENTRIES", "STREAM_ROUTER_LOG_LEVEL"])
-def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_path: Path, variable: str) -> None:
+def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A bad value stops the child before it speaks; the line names the variable, and the supervisor finds it."""
-    with Child(fake_aws.url, tmp_path, **{variable: "many"}) as child:
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_MAX_ENTRIES="many") as child:
         assert child.process.wait(20) == 78
     line = (tmp_path / "stderr").read_text()
-    assert line.startswith(f"{variable}: ")
+    assert line.startswith("STREAM_ROUTER_MAX_ENTRIES: ")
     assert line.count("\n") == 1
     assert (tmp_path / "fatal").read_text() == line
 
@@ -305,57 +229,36 @@ def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> No
         "credentials.PATIENCE_S = 0.0\n"
         "__main__.main()\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))}
-    environment |= {
-        "HOME": str(tmp_path),
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "SQS_DLQ_URL": "http://127.0.0.1/0/q",
-        "STREAM_ROUTER_STATE_DIR": str(tmp_path),
-    }
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == os.EX_TEMPFAIL
-    assert ended.stderr.count("AWS credentials: none found") == 1
+    nowhere = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-c", program]
+    with Child("http://127.0.0.1", tmp_path, command=command, HOME=str(tmp_path), **nowhere) as child:
+        assert child.process.wait(60) == os.EX_TEMPFAIL
+    assert (tmp_path / "stderr").read_text().count("AWS credentials: none found") == 1
     assert not (tmp_path / "fatal").exists()
 
 
-def test_a_line_that_is_no_message_ends_the_process(child: Child) -> None:
-    """What cannot be understood of the daemon ends the process; it is never answered as done."""
-    assert child.process.stdin
-    child.process.stdin.write(b"null\n")
-    child.process.stdin.flush()
-    with pytest.raises(EOFError, match="70"):
-        child.done("processRecords", 10)
+def deaths_until_through(fake_aws: FakeAwsProcess, folder: Path, datas: list[bytes]) -> int:
+    """How many children one after the other are killed by event 500 before all is settled."""
+    for deaths in range(8):
+        with Child(fake_aws.url, folder, STREAM_ROUTER_FAILPOINTS='event=segfault:"int-500"') as child:
+            child.initialize()
+            try:
+                child.process_batch(datas)
+                child.settle()
+            except EOFError:
+                assert child.process.returncode == -signal.SIGSEGV
+            else:
+                return deaths
+    raise AssertionError("the culprit is not found")
 
 
 @pytest.mark.usefixtures("proven")
 def test_a_record_that_kills_the_process_is_buried_alone(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """After three deaths at one checkpoint and two at one marker the culprit is buried; all others are delivered."""
-    datas = [envelope(n) for n in range(1000)]
-    deaths = 0
-    for _ in range(8):
-        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINTS='event=segfault:"int-500"') as child:
-            child.initialize()
-            try:
-                child.process_batch(datas)
-            except EOFError:
-                assert child.process.returncode == -signal.SIGSEGV
-                deaths += 1
-                continue
-            child.say("shutdownRequested")
-            break
-    assert deaths == 5  # three at one checkpoint, two with the marker at one event
+    assert deaths_until_through(fake_aws, tmp_path, [envelope(n) for n in range(400, 600)]) == 5
     assert reasons(fake_aws) == ["crashed"]
     assert {line["eventId"] for line in fake_aws.lines("SendMessageBatch", "accepted")} == {f"{500:032x}"}
-    assert set(delivered(fake_aws)) == {f"{n:032x}" for n in range(1000) if n != 500}
+    assert set(delivered(fake_aws)) == {f"{n:032x}" for n in range(400, 600) if n != 500}
 
 
 @pytest.mark.usefixtures("proven")
@@ -367,19 +270,7 @@ def test_a_killer_that_is_redriven_costs_one_death_and_the_shard_goes_on(
     line_of_500 = envelope(500)
     back = seal_line(line_of_500, f"{500:032x}", "delivery", 1_767_225_600_000, told, crashed=True)
     datas = [*map(envelope, range(10)), back, *map(envelope, range(10, 20))]
-    deaths = 0
-    for _ in range(3):
-        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINTS='event=segfault:"int-500"') as child:
-            child.initialize()
-            try:
-                child.process_batch(datas)
-                child.settle()
-            except EOFError:
-                assert child.process.returncode == -signal.SIGSEGV
-                deaths += 1
-                continue
-            break
-    assert deaths == 1
+    assert deaths_until_through(fake_aws, tmp_path, datas) == 1
     assert set(delivered(fake_aws)) == {f"{number:032x}" for number in range(20)}
     (line,) = fake_aws.lines("SendMessageBatch", "accepted")
     letter = json.loads(line["payload"])
@@ -400,31 +291,6 @@ def test_a_copy_is_published_once_on_a_v2_bus(fake_aws: FakeAwsProcess, tmp_path
     assert sorted(line["eventId"] for line in lines) == [f"{n:032x}" for n in range(250)]
     assert len(fake_aws.lines("PutEventsV2", "deduplicated")) == 250
     assert {line["entries"] for line in lines} == {25}
-
-
-@pytest.mark.usefixtures("proven")
-def test_an_oversize_payload_goes_by_claim_check(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """With a bucket an event that no call can carry is published with a reference, its payload exact in S3."""
-    payload = {"text": "ü" * 700_000, "payloadRef": "the sender's own"}
-    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_OFFLOAD_BUCKET="bucket") as child:
-        child.initialize()
-        child.process_batch([envelope(1, payload=payload), envelope(2)])
-        child.settle()
-    (stored,) = fake_aws.lines("PutObject", "accepted")
-    detail = next(
-        json.loads(line["payload"])
-        for line in fake_aws.lines("PutEvents", "accepted")
-        if line["eventId"] == f"{1:032x}"
-    )
-    data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-    assert detail["payloadRef"] == {
-        "bucket": "bucket",
-        "key": stored["partitionKey"],
-        "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    assert "payload" not in detail
-    assert stored["note"] == detail["payloadRef"]["sha256"]
 
 
 def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
@@ -471,3 +337,56 @@ def test_no_payload_reaches_the_log(child: Child, fake_aws: FakeAwsProcess, tmp_
     assert child.hang_up() == 0
     assert canary.encode() not in (tmp_path / "stderr").read_bytes()
     assert len(reasons(fake_aws)) == 2
+
+
+@pytest.mark.parametrize("when", ["initialize", "processRecords", "shutdownRequested", "shardEnded", "leaseLost"])
+def test_sigterm_in_each_callback_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path, when: str) -> None:
+    """The child ends by itself (75 where a shard's end is not settled), and all that its checkpoint passed was sent."""
+    prove(tmp_path)
+    with Child(fake_aws.url, tmp_path) as child:
+        child.initialize()
+        first = child.sequence + 1
+        if when == "initialize":
+            child.terminate()
+        child.begin(child.records(envelope(n) for n in range(200)))
+        if when == "processRecords":
+            child.terminate()
+        child.done("processRecords")
+        end = when if when in ("shardEnded", "leaseLost") else "shutdownRequested"
+        child.send({"action": end})
+        child.terminate()
+        with contextlib.suppress(EOFError):
+            child.done(end)
+        assert child.hang_up() in ((0, os.EX_TEMPFAIL) if when == "shardEnded" else (0,))
+        at = [child.sequence if number is None else int(number) for number, _ in child.checkpoints]
+    sent = {line["eventId"] for line in fake_aws.lines("PutEvents", "accepted")}
+    assert {f"{n:032x}" for n in range(max(at, default=first - 1) - first + 1)} <= sent
+
+
+def await_sigterm(child: Child, mask: str) -> None:
+    """Until the process ignores SIGTERM (mask SigIgn of proc(5)), or catches it (SigCgt)."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for line in Path(f"/proc/{child.process.pid}/status").read_text("utf-8").splitlines():
+            if line.startswith(f"{mask}:") and int(line.split()[1], 16) & 1 << signal.SIGTERM - 1:
+                return
+        time.sleep(0.001)
+    raise TimeoutError(mask)
+
+
+@pytest.mark.parametrize(
+    "mask", ["SigIgn", "SigCgt"], ids=["before Python is there", "as the program's first act is done"]
+)
+def test_sigterm_while_it_starts_ends_no_child(fake_aws: FakeAwsProcess, tmp_path: Path, mask: str) -> None:
+    """It begins, and ends with its daemon: one that dies instead is waited for by the daemon for all of its grace."""
+    prove(tmp_path)
+    command, environment = CHILD_COMMAND.split(" "), {CHILD_VARIABLE: sys.executable}
+    with Child(fake_aws.url, tmp_path, command=command, **environment) as child:
+        await_sigterm(child, mask)
+        child.terminate()
+        child.initialize()
+        child.process_batch([envelope(1)])
+        child.say("shutdownRequested")
+        assert child.hang_up() == 0
+    if mask == "SigCgt":
+        assert fake_aws.lines("PutEvents") == [], "what it was told is known: it took nothing in hand"

@@ -2,23 +2,27 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from amazon_kclpy import dispatch
 
-from stream_router.consumer import target_proof
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
+from stream_router.consumer.child.shard_end import OPEN_TIMES
+from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_proof import No, Unasked
 from stream_router.errors import Answer
-from stream_router.model import Entry
-from tests.fakes import refused
-from tests.lives import START, Life
+from stream_router.model import DeadLetterShare, Entry
+from tests.fakes import NO_ANSWER, refused
+from tests.lives import MIB, START, Life
+from tests.shard_ends import ITERATOR, read
+
+BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
 
 
 def down(_: Sequence[Entry]) -> Answer:
@@ -27,64 +31,20 @@ def down(_: Sequence[Entry]) -> Answer:
 
 def sick(life: Life, *sequence_numbers: int) -> None:
     """From now on the bus answers InternalFailure to the events of these records, always."""
-    bus = life.rig.bus
+    bus, numbers = life.rig.bus, set(sequence_numbers)
     bus.judge = lambda call: bus.answer(
-        call, ["InternalFailure" if one.event.record.sequence_number in sequence_numbers else "" for one in call]
+        call, ["InternalFailure" if one.event.record.sequence_number in numbers else "" for one in call]
     )
 
 
-@pytest.mark.parametrize("error", ["ThrottlingException", "KinesisClientLibDependencyException"])
-def test_the_last_checkpoint_is_tried_again_while_it_is_throttled(tmp_path: Path, error: str) -> None:
-    """At shutdownRequested there is no next time: what was not checkpointed would all come again."""
-    life = Life(tmp_path, checkpoint_s=600.0)
-    life.process(*range(100, 150))
-    life.errors = [error] * 3
-    life.hear("shutdownRequested")
-    assert life.taken == ["149"]
-    assert life.told.closed == 1
-
-
-@pytest.mark.parametrize("told", [True, False], ids=["a stop", "a hand-off"])
-def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -> None:
-    """After a SIGTERM four seconds; where another worker wants the lease what the KCL waits, less five seconds."""
-    life = Life(tmp_path, checkpoint_s=600.0)
-    life.process(100)
-    life.errors = ["ThrottlingException"] * 1_000
+def leave_at(life: Life, seconds: float) -> float:
+    """After so long of virtual time the supervisor says SIGTERM. The time now."""
     began = life.rig.world.now
-    if told:
-        life.shard.told_to_leave()
-    life.hear("shutdownRequested")
-    within = LEAVE_WITHIN_S if told else HAND_OFF_WITHIN_S
-    assert within - 1 < life.rig.world.now - began < within + 1
-    assert life.told.closed == 1
+    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + seconds else None
+    return began
 
 
-def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:
-    """The hand-off has 25 seconds; the SIGTERM that comes in its first one leaves four."""
-    life = Life(tmp_path, judge=down)
-    life.process(100)
-    began = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + 1 else None
-    life.hear("shutdownRequested")
-    assert 1 + LEAVE_WITHIN_S <= life.rig.world.now - began < 2 + LEAVE_WITHIN_S
-
-
-@pytest.mark.parametrize("said", [Unasked("ThrottlingException"), No("bus", "is gone")])
-def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, said: target_proof.Answer) -> None:
-    """Told to leave while the bus cannot be asked, or the bus is gone: the accounts close, nobody is suspected."""
-    for _ in range(4):
-        life = Life(tmp_path)
-        life.process(100)
-        life.proof.ask = lambda: said
-        life.shard.told_to_leave()
-        with pytest.raises(LeavingError):
-            life.hear("shardEnded")
-        assert life.told.closed == 1
-        assert life.taken == []
-    again = CrashGuard(tmp_path, "shard-1", f"{START}:0")
-    again.ended_well()
-    assert not again.careful
-    assert again._life.deaths == 0
+# Batches.
 
 
 def test_a_batch_is_answered_while_its_events_are_under_way(tmp_path: Path) -> None:
@@ -116,31 +76,132 @@ def test_checkpoints_are_sent_only_in_callbacks_that_may_carry_one(tmp_path: Pat
     life.hear("leaseLost")
     life.rest(20)
     assert set(life.taken_in) == {"processRecords"}
-    ending = Life(tmp_path / "other", checkpoint_s=600.0)
-    ending.process(100)
-    ending.hear("shardEnded")
-    assert set(ending.taken_in) == {"shardEnded"}
-    assert ending.taken[-1] is None
+
+
+@pytest.mark.parametrize(("records", "body"), [(60, BIG), (2 * READY_MAX, b"{}")], ids=["bytes", "calls"])
+def test_the_checkpoint_goes_on_while_a_batch_waits_for_room(tmp_path: Path, records: int, body: bytes) -> None:
+    """The wait is inside a callback that may carry it: what settles meanwhile is checkpointed."""
+    life = Life(tmp_path, checkpoint_s=1.0, window_bytes=200_000)
+    life.rig.bus.latency_s = lambda: 5.0
+    began = life.rig.world.now
+    life.process(*range(records), body=body)
+    assert len(life.taken) > (life.rig.world.now - began) / 10
+
+
+@pytest.mark.parametrize("again", [102, 101, 99])
+def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int) -> None:
+    """They would be sent behind newer ones. Nothing of them is opened, and it is no death of the child's."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    life.process(100, 101, 102)
+    life.settle()
+    with pytest.raises(LeavingError):
+        life.process(again, 103)
+    assert life.delivered == [100, 101, 102]
+    assert life.guard._life.alive is False
+
+
+def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Path) -> None:
+    """Else nothing would ever tell whose trouble it is. The healthy come in and prove it: all sick ones are buried."""
+    life = Life(tmp_path, window_bytes=MIB)
+    # The most that 500 healthy ones, a hundred every five seconds of a budget, can prove: they are nine tenths.
+    sick(life, *range(55))
+    life.process(*range(55), body=BIG)
+    life.process(*range(55, 1_200))
+    life.live(60)
+    assert sorted(life.buried) == list(range(55))
+    assert sorted(life.delivered) == list(range(55, 1_200))
+
+
+def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_path: Path) -> None:
+    """A child that waits for room goes on; a daemon that brings nothing does not. No wait is longer than a second."""
+    life = Life(tmp_path, judge=down, window_bytes=150)  # room for one record
+    life.process(100)
+    beats = life.beats
+    assert beats
+    life.rest(100)
+    assert life.beats == beats
+    assert max(life.waited) <= 1.0
+    leave_at(life, 60)
+    life.process(101)
+    assert life.beats - beats >= 60 / 0.25
+
+
+def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
+    """One event at a time is started, not seen to its end. What no dead child had taken goes in full calls."""
+    for _ in range(3):
+        CrashGuard(tmp_path, "shard-1", f"{START}:0").took_charge(150, 0)
+    life = Life(tmp_path, checkpoint_s=1.0)
+    sick(life, 140)
+    began = life.rig.world.now
+    life.process(*range(140, 160))
+    life.process(*range(160, 191))
+    assert life.rig.world.now - began < 5
+    life.live(1)
+    assert life.guard.careful
+    assert life.delivered == list(range(141, 191))
+    good = [call for call in life.rig.bus.calls if call[0].event.record.sequence_number > 140]
+    assert [len(call) for call in good] == [1] * 10 + [9, 10, 10, 10, 1]
+
+
+# A stop, and a lease that moves.
+
+
+@pytest.mark.parametrize(
+    ("told_after_s", "within_s"), [(None, HAND_OFF_WITHIN_S), (0.0, LEAVE_WITHIN_S), (1.0, 1 + LEAVE_WITHIN_S)]
+)
+def test_a_hand_off_and_a_stop_are_answered_in_time(
+    tmp_path: Path, told_after_s: float | None, within_s: float
+) -> None:
+    """The last checkpoint is tried again while it is throttled: what the KCL waits, less five seconds.
+
+    After a SIGTERM, before it or in the middle of it, four seconds; so while the bus is down.
+    """
+    throttled, holding = Life(tmp_path / "a", checkpoint_s=600.0), Life(tmp_path / "b", judge=down)
+    throttled.errors = ["ThrottlingException"] * 1_000
+    for life in (throttled, holding):
+        life.process(100)
+        began = leave_at(life, 10**9 if told_after_s is None else told_after_s)
+        life.hear("shutdownRequested")
+        assert within_s - 1 < life.rig.world.now - began < within_s + 1
+        assert (life.told.closed, life.taken) == (1, [])
+
+
+@pytest.mark.parametrize("hand_off", [True, False])
+def test_once_it_leaves_batches_are_answered_unread(tmp_path: Path, hand_off: bool) -> None:
+    """Nothing of them could be sent; and so the shard's end is not checkpointed. The last checkpoint is tried again."""
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(*range(100, 150))
+    life.settle()
+    if hand_off:
+        life.errors = ["ThrottlingException"] * 3
+        life.hear("shutdownRequested")
+    else:
+        life.shard.told_to_leave()
+    assert life.taken == (["149"] if hand_off else [])
+    life.process(150, 151)
+    life.rest(10)
+    life.process()
+    assert life.window.held_bytes == 0
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert None not in life.taken
+    assert life.delivered == [*range(100, 150)]
 
 
 @pytest.mark.parametrize("end", ["leaseLost", "shutdownRequested"])
 def test_once_the_lease_is_given_back_no_call_is_started(tmp_path: Path, end: str) -> None:
-    """Not a retry, not the dead letter of what comes back late, not another batch: the shard is another's."""
+    """Not a retry, not the dead letter of what comes back late: the shard is another's."""
     life = Life(tmp_path, checkpoint_s=1.0)
-    bus, queue = life.rig.bus, life.rig.queue
+    bus, codes = life.rig.bus, ("MalformedDetail", "InternalFailure", "")
     bus.latency_s = lambda: 60.0
-    bus.judge = lambda call: bus.answer(
-        call, [("MalformedDetail", "InternalFailure", "")[n % 3] for n in range(len(call))]
-    )
-    asked: list[int] = []
-    queue.judge = lambda messages: asked.append(len(messages))
+    bus.judge = lambda call: bus.answer(call, [codes[n % 3] for n in range(len(call))])
     life.process(*range(100, 130))
     life.hear(end)
     calls = len(bus.calls)
     assert calls
     life.rest(300)
     assert len(bus.calls) == calls
-    assert not asked
+    assert not life.rig.queue.messages
     assert life.told.closed == 1
 
 
@@ -157,39 +218,7 @@ def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path:
     life.process(102)
     life.rest(60)
     life.hear("leaseLost")
-    assert len(life.rig.bus.calls) == calls
-    assert life.tries == tries
-
-
-def told_to_leave_after_100(folder: Path) -> Life:
-    """Record 100 is settled, the child is told to leave, and a batch of 101 and 102 comes."""
-    life = Life(folder, checkpoint_s=600.0)
-    life.process(100)
-    life.settle()
-    life.shard.told_to_leave()
-    life.process(101, 102)
-    return life
-
-
-def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_checkpointed(tmp_path: Path) -> None:
-    """What was not read comes again; the bare checkpoint would say that nothing is left to come."""
-    life = told_to_leave_after_100(tmp_path)
-    life.rest(1)
-    assert life.delivered == [100]
-    with pytest.raises(LeavingError):
-        life.hear("shardEnded")
-    assert None not in life.taken
-
-
-def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
-    """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
-    life = Life(tmp_path)
-    life.shard.told_to_leave()
-    life.live(LEAVE_WITHIN_S + STAY_S - 1)
-    with pytest.raises(LeavingError):
-        life.live(3)
-    assert life.told.closed == 1
-    assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
+    assert (len(life.rig.bus.calls), life.tries) == (calls, tries)
 
 
 def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) -> None:
@@ -208,6 +237,71 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     os.close(nothing)
 
 
+# How it leaves without being suspected for it.
+
+
+def not_proven(life: Life) -> None:
+    """The bus cannot be asked, and the child is told to leave."""
+    life.process(100)
+    life.proof.ask = lambda: Unasked("ThrottlingException")
+    life.shard.told_to_leave()
+
+
+def bus_gone(life: Life) -> None:
+    """Nor is it there."""
+    not_proven(life)
+    life.proof.ask = lambda: No("bus", "is gone")
+
+
+def not_ended(life: Life) -> None:
+    """A record comes after the last one that was given."""
+    life.rig.bus.latency_s = lambda: 1.0
+    life.kinesis.will_answer(ITERATOR, read(9_000), *[NO_ANSWER] * 9, ITERATOR, read(0, b"{}"))
+    life.process(100)
+
+
+def open_beside_a_sick_one(life: Life) -> None:
+    """The shard is open, while an event waits for others, which alone tell it from an outage."""
+    sick(life, 100)
+    life.kinesis.will_answer(ITERATOR, *[read()] * OPEN_TIMES)
+    life.process(100)
+
+
+def not_told(life: Life) -> None:
+    """Kinesis does not answer, and the child is told to leave."""
+    life.kinesis.will_answer(*[NO_ANSWER] * 100)
+    life.process(100)
+    life.at_wait = life.shard.told_to_leave
+
+
+def limit_passed(life: Life) -> None:
+    """Refusals that come in after the last batch pass the limit on dead letters."""
+    bus = life.rig.bus
+    bus.latency_s = lambda: 2.0
+    bus.judge = lambda call: bus.answer(call, ["MalformedDetail"] * len(call))
+    life.process(*range(100, 300))
+    leave_at(life, 25)
+
+
+@pytest.mark.parametrize("how", [not_proven, bus_gone, not_ended, open_beside_a_sick_one, not_told, limit_passed])
+def test_a_shards_end_that_is_not_to_be_proven_is_left(
+    tmp_path: Path, how: Callable[[Life], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a checkpoint: of the last record's the KCL makes SHARD_END. It is no death; what is in flight ends."""
+    for _ in range(4):
+        life = Life(tmp_path, checkpoint_s=1.0, limit=DeadLetterShare(0.9, 1_000, 300.0))
+        how(life)
+        began = life.rig.world.now
+        with pytest.raises(LeavingError):
+            life.hear("shardEnded")
+        assert life.rig.world.now - began < 30
+        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
+        assert None not in life.taken
+        assert life.taken == [] or how is limit_passed
+        assert life.delivered == ([] if how in (open_beside_a_sick_one, limit_passed) else [100])
+    assert ("nearly every event would be a dead letter" in caplog.text) == (how is limit_passed)
+
+
 @pytest.mark.parametrize("known_before", [False, True])
 def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, known_before: bool) -> None:
     """The bare checkpoint, or one before it, says that the shard is another worker's: no exception, no suspicion."""
@@ -224,47 +318,15 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
         life.hear("shardEnded")
         assert not life.errors
         assert None not in life.taken
-        assert life.told.closed == 1
-    again = CrashGuard(tmp_path, "shard-1", f"{START}:0")
-    assert again._life.deaths == 0
+        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
 
 
-def test_records_after_the_last_checkpoint_are_not_taken_up(tmp_path: Path) -> None:
-    """Nothing of them could be sent any more: they are answered unread, and so the shard's end is not checkpointed."""
-    life = Life(tmp_path, checkpoint_s=1.0)
-    life.process(100, 101)
-    life.hear("shutdownRequested")
-    life.process(102, 103)
-    life.rest(10)
-    life.process()
-    assert life.window.held_bytes == 0
+def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
+    """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
+    life = Life(tmp_path)
+    life.shard.told_to_leave()
+    life.live(LEAVE_WITHIN_S + STAY_S - 1)
     with pytest.raises(LeavingError):
-        life.hear("shardEnded")
-    assert (life.taken, life.delivered) == (["101"], [100, 101])
-
-
-@pytest.mark.parametrize("again", [102, 101, 99])
-def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int) -> None:
-    """They would be sent behind newer ones. Nothing of them is opened, and it is no death of the child's."""
-    life = Life(tmp_path, checkpoint_s=1.0)
-    life.process(100, 101, 102)
-    life.settle()
-    with pytest.raises(LeavingError):
-        life.process(again, 103)
-    assert life.delivered == [100, 101, 102]
-    assert life.guard._life.alive is False
-
-
-def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_path: Path) -> None:
-    """A child that waits for room goes on; a daemon that brings nothing does not. No wait is longer than a second."""
-    life = Life(tmp_path, judge=down, window_bytes=150)  # room for one record
-    life.process(100)
-    beats = life.beats
-    assert beats
-    life.rest(100)
-    assert life.beats == beats
-    assert max(life.waited) <= 1.0
-    began = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > began + 60 else None
-    life.process(101)
-    assert life.beats - beats >= 60 / 0.25
+        life.live(3)
+    assert life.told.closed == 1
+    assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0

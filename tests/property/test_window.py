@@ -1,0 +1,200 @@
+"""What one child has under way: taken in slices, bounded in bytes, span and records; whether one more may come in."""
+
+import base64
+import itertools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.consumer.child import window as module
+from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.window import (
+    HOLDING_AFTER_S,
+    MEANS,
+    READY_MAX,
+    SLICE_RECORDS,
+    SMALL_BATCH_EVERY_S,
+    SMALL_BATCH_RECORDS,
+    Window,
+    slices,
+)
+from stream_router.consumer.target_proof import UNASKED_S
+from stream_router.model import Batch, Reason, Record
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([1, 1, 2, 9]), st.integers(0, 150)), max_size=12), st.integers(1, 4))
+def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int, int]], most: int) -> None:
+    """In order, each as the daemon gave it. A slice ends with what reaches its bytes or its records, and all of it."""
+    told = [
+        {
+            "data": base64.b64encode(b"x" * size).decode(),
+            "sequenceNumber": str(2**180 + number),
+            "subSequenceNumber": part or None,
+            "approximateArrivalTimestamp": number or None,
+        }
+        for number, (parts, size) in enumerate(made)
+        for part in range(parts)
+    ]
+    batch = Batch(1)
+    with mock.patch.object(module, "SLICE_BYTES", 100):
+        cut = list(slices(told, batch, lambda: most))
+    taken = [record for one in cut for record in one]
+    assert [(len(r.data), r.sequence_number - 2**180, r.sub_sequence_number, r.arrived_at_ms) for r in taken] == [
+        (size, number, part, number) for number, (parts, size) in enumerate(made) for part in range(parts)
+    ]
+    assert all(record.batch is batch for record in taken)
+    for one, following in itertools.pairwise(cut):
+        assert one[-1].sequence_number < following[0].sequence_number
+        assert len(one) >= most or sum(len(record.data) for record in one) >= 100
+    for one in cut:
+        before = [record for record in one if record.sequence_number < one[-1].sequence_number]
+        assert not before or (len(before) < most and sum(len(record.data) for record in before) < 100)
+
+
+class World:
+    """A window of 1,000 bytes and 120 s, and what it closed; router and proof say what the test wants."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.closed: list[Batch] = []
+        self.router = SimpleNamespace(ready=0, only_sick=False, limit=SimpleNamespace(passed_by=None), backlog=1)
+        self.router.accepted_at = 0.0
+        self.proof = SimpleNamespace(unasked=False, problem="")
+        router, proof = cast("Any", self.router), cast("Any", self.proof)
+        self.window = Window(router, proof, self.closed.append, lambda: self.now, 1_000, 120.0)
+        self.number = 0
+
+    def take(self, records: int = 1, size: int = 10, events: int = 1, batch: Batch | None = None) -> list[Record]:
+        of = batch or Batch(1)
+        made = []
+        for _ in range(records):
+            self.number += 1
+            made.append(Record(b"x" * size, self.number, batch=of))
+        self.window.take_charge(made)
+        for record in made:
+            record.expect(events)
+        self.window.opened(made)
+        return made
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def settle(records: Sequence[Record]) -> None:
+    for record in records:
+        for line in range(record.events):
+            record.settle(line)
+
+
+STEPS = st.tuples(st.integers(0, 3), st.integers(0, 300), st.integers(1, 4), st.integers(0, 90), st.integers(0, 2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int, int, int]]) -> None:
+    """By the bytes of what is not settled; by what would come again after a crash, settled or not, and its age.
+
+    Few events may be as old as they like. A batch closes once, when all of it is opened and settled, with its counts.
+    """
+    world, open_, batches = World(), list[Record](), list[Batch]()
+    window, above = world.window, list[tuple[float, list[Record]]]()
+    with mock.patch.multiple(module, SPAN_FREE_EVENTS=5, RECORDS_MAX=12):
+        for count, size, events, pause, checkpoints in steps:
+            world.now += pause
+            if count:
+                batches.append(Batch(1))
+                made = world.take(count, size, events, batches[-1])
+                settle(open_[::2])
+                open_ = open_[1::2] + made
+                assert batches[-1] not in world.closed
+                window.all_opened(batches[-1])
+                above.append((world.now, made))
+            for _ in range(checkpoints):
+                if above:
+                    _, made = above.pop(0)
+                    window.checkpoint_taken(Position(made[-1].sequence_number, 0))
+            records = [record for _, made in above for record in made]
+            assert window.held_bytes == sum(record.size_bytes for record in open_)
+            assert window.events_above == sum(record.events for record in records)
+            assert window.span_s == (world.now - above[0][0] if above else 0.0)
+            is_old = window.events_above > 5 and window.span_s >= 120
+            assert window.is_full == (window.held_bytes >= 1_000 or len(records) >= 12 or is_old)
+    settle(open_)
+    assert sorted(map(id, world.closed)) == sorted(map(id, batches))
+    assert [(one.records, one.events) for one in batches] == [(step[0], step[0] * step[2]) for step in steps if step[0]]
+
+
+def test_where_the_bus_cannot_be_asked_the_span_is_half_an_hour(world: World) -> None:
+    """An outage of the control plane stops nothing for so long."""
+    world.take(1, 0, 5_000)
+    world.now += UNASKED_S - 1
+    assert world.window.is_full
+    world.proof.unasked = True
+    assert not world.window.is_full
+    world.now += 1
+    assert world.window.is_full
+
+
+def test_a_small_batch_comes_every_five_seconds_while_only_sick_entries_fill(world: World) -> None:
+    """It is let in until it is opened, and then no other; memory stays bounded all the same."""
+    world.take(10, 100)
+    world.now += SMALL_BATCH_EVERY_S
+    assert world.window.is_full, "others will tell whether the bus is well"
+    world.router.only_sick = True
+    for _ in range(3):
+        assert not world.window.is_full
+        assert world.window.slice_records == SMALL_BATCH_RECORDS
+        world.take(1, 1)
+        assert world.window.slice_records == SLICE_RECORDS
+        assert world.window.is_full
+        world.now += SMALL_BATCH_EVERY_S
+    world.take(1, 2 * 1024 * 1024)
+    assert world.window.is_full
+
+
+def test_what_else_keeps_records_out_lets_no_small_batch_in(world: World) -> None:
+    """Events that wait for a call, a limit on dead letters that is passed, a bus that is known to be gone."""
+    world.now, world.router.only_sick = world.now + SMALL_BATCH_EVERY_S, True
+    for place, wrong, right in (
+        (world.router, {"ready": READY_MAX + 1}, {"ready": READY_MAX}),
+        (world.router.limit, {"passed_by": Reason.REFUSED}, {"passed_by": None}),
+        (world.proof, {"problem": "rule r does not exist"}, {"problem": ""}),
+    ):
+        vars(place).update(wrong)
+        assert world.window.is_full
+        assert world.window.is_crowded == (place is world.router)
+        vars(place).update(right)
+        assert not world.window.is_full
+    assert world.window.is_waited_for, "whoever waits is seen to wait for two seconds"
+    world.now += 2.0
+    assert not world.window.is_waited_for
+
+
+def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Catch-up may last for hours: it holds only where no record is settled, and no event accepted, for 5 s."""
+    for number in range(1_000):
+        if number % 2:
+            settle(world.take())
+        else:
+            world.router.accepted_at = world.now
+        world.now += HOLDING_AFTER_S - 0.5
+        world.window.waits("bytes")
+        assert world.window.holds_for == ""
+    assert not caplog.records
+    moved_at = world.now - HOLDING_AFTER_S + 0.5
+    for _ in range(600):
+        world.now += 1
+        world.window.waits("bytes")
+    assert [one.message for one in caplog.records] == [f"the shard holds: {MEANS['bytes']}"] * 10
+    assert (world.window.held_since, world.window.holds_for) == (moved_at, "bytes")
+    settle(world.take())
+    world.window.waits("bytes")
+    assert world.window.holds_for == ""
