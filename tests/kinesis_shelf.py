@@ -3,6 +3,7 @@
 `clients` hands it out in place of `aws.clients.Clients`; `quick` makes a reading of it wait for nothing.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
+from stream_router.errors import code_of
 from stream_router.operate import stream as stream_module
 from stream_router.operate import stream_writer
 from stream_router.operate.stream import Shard, Stream
@@ -59,6 +61,7 @@ class Shelf:
         self.reads: list[tuple[str, float, int]] = []
         """Each read: its shard, when (monotonic seconds), its bytes."""
         self.asked: list[dict[str, Any]] = []
+        self._expired, self._serial = set[str](), itertools.count()
         self._lock = threading.Lock()
 
     @property
@@ -84,14 +87,21 @@ class Shelf:
         if at := asked.get("Timestamp"):
             wanted = [one.arrived_at_ms >= int(at.timestamp() * 1000) for one in kept]
         else:
-            wanted = [one.number > int(asked["StartingSequenceNumber"]) for one in kept]
-        return {"ShardIterator": f"{asked['ShardId']} {wanted.index(True) if any(wanted) else len(kept)}"}
+            first = int(asked["StartingSequenceNumber"]) + (asked["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER")
+            wanted = [one.number >= first for one in kept]
+        at_index = wanted.index(True) if any(wanted) else len(kept)
+        return {"ShardIterator": f"{asked['ShardId']} {at_index} {next(self._serial)}"}
 
     def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - the API's own names
         """The next records of a shard."""
-        name, at = ShardIterator.split()
+        name, at, _ = ShardIterator.split()
         with self._lock:
-            if error := self.refuse("GetRecords", name):
+            error = self.refuse("GetRecords", name)
+            if ShardIterator in self._expired:
+                error = refusal("ExpiredIteratorException")
+            if error:
+                if code_of(error) == "ExpiredIteratorException":
+                    self._expired.add(ShardIterator)
                 raise error
             found = self.kept[name][int(at) : int(at) + self.most(Limit)]
             self.reads.append((name, time.monotonic(), sum(len(one.data) for one in found)))
@@ -108,7 +118,7 @@ class Shelf:
             }
             for one in found
         ]
-        more = {"NextShardIterator": f"{name} {reached}"} if goes_on else {}
+        more = {"NextShardIterator": f"{name} {reached} {next(self._serial)}"} if goes_on else {}
         return {"Records": told, "MillisBehindLatest": behind_ms, **more}
 
 

@@ -229,44 +229,34 @@ def test_five_hundred_letters_of_six_reasons_through_three_kills(make_world: Cal
     assert_copies_are_explained(world, details, killed, at_death)
 
 
+def undelivered(number: int) -> dict[str, Any]:
+    """An event as EventBridge had accepted it."""
+    one = identity(number)
+    detail = {
+        "correlationId": f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}",
+        "eventId": one,
+        "eventSource": "cxone.webhook",
+        "eventType": "interaction.created",
+        "originalEventId": f"i-{number}",
+        "conversationId": f"c-{number % 9}",
+        "eventTimestamp": iso(OLD_MS),
+        "receivedAt": iso(OLD_MS + number),
+        "processedAt": iso(OLD_MS + number + 20),
+        "sourceSystem": "nice.cxone",
+        "routingVersion": "1.0",
+        "payload": {"amount": 1.10, "name": "Zoë", "n": number},
+        "metadata": {"enrichmentPipeline": "cxone-event-router-v1", "complianceTag": "unmasked", "of": "before"},
+    }
+    of_aws = {"version": "0", "id": f"eb-{number}", "account": "000000000000", "region": "us-east-1", "resources": []}
+    about = {"detail-type": "interaction.created", "source": "nice.cxone.webhook", "time": iso(OLD_MS)[:19] + "Z"}
+    return {**of_aws, **about, "detail": detail}
+
+
 def test_two_hundred_undelivered_through_three_kills(make_world: Callable[..., World]) -> None:
     """Each comes out at the target as EventBridge had accepted it; none is lost, and a kill explains each copy."""
     world = make_world()
     world.start_all()
-    events = {}
-    for number in range(200):
-        one = identity(number)
-        detail = {
-            "correlationId": f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}",
-            "eventId": one,
-            "eventSource": "cxone.webhook",
-            "eventType": "interaction.created",
-            "originalEventId": f"i-{number}",
-            "conversationId": f"c-{number % 9}",
-            "eventTimestamp": iso(OLD_MS),
-            "receivedAt": iso(OLD_MS + number),
-            "processedAt": iso(OLD_MS + number + 20),
-            "sourceSystem": "nice.cxone",
-            "routingVersion": "1.0",
-            "payload": {"amount": 1.10, "name": "Zoë", "n": number},
-            "metadata": {
-                "enrichmentPipeline": "cxone-event-router-v1",
-                "complianceTag": "unmasked",
-                "region": "us-east-1",
-                "of": "before",
-            },
-        }
-        events[one] = {
-            "version": "0",
-            "id": f"eb-{number}",
-            "detail-type": "interaction.created",
-            "source": "nice.cxone.webhook",
-            "account": "000000000000",
-            "time": iso(OLD_MS)[:19] + "Z",
-            "region": "us-east-1",
-            "resources": [],
-            "detail": detail,
-        }
+    events = {event["detail"]["eventId"]: event for event in map(undelivered, range(200))}
     said = {"ERROR_CODE": "NO_PERMISSIONS", "RULE_ARN": "arn:aws:events:us-east-1:0:rule/r", "TARGET_ARN": "arn:x"}
     send(world, "undelivered", ((event, said) for event in events.values()))
     killed, at_death = redriven_with_kills(world, "--undelivered")
@@ -308,21 +298,3 @@ def test_a_thousand_letters_without_their_cure_are_letters_again(make_world: Cal
     assert ages
     assert max(ages) < 60
     world.all_arrived({beside: b""}, 30)
-
-
-def test_a_letter_that_killed_a_process_costs_one_death_more(make_world: Callable[..., World]) -> None:
-    """Redriven by its id it kills its child once, is a dead letter again, and the shard goes on."""
-    world = make_world(STREAM_ROUTER_FAILPOINTS="event=segfault:deadly")
-    world.start_all()
-    send_letters(world, [letter(1, "crashed", sealed(1, interactionId="deadly"))])
-    assert "killed a process" in start(world, "redrive").communicate(timeout=60)[0]
-    run(world, "redrive", "--id", identity(1))
-    until(lambda: depth(world, "dead-letters") == 1, 150, "it is a dead letter again")
-    (again,) = world.drain(world.dead_letters)
-    assert (again["reason"], again["origin"]["eventId"]) == ("crashed", identity(1))
-    assert again["resubmitted"].endswith("/1")
-    sent = world.post_many(40, 20)  # over every shard
-    world.all_arrived(sent, 60)
-    deaths = (world.folder / "consume.log").read_text("utf-8", "replace").count("a child ended, so does the daemon")
-    assert deaths == 1
-    assert depth(world, "dead-letters") == 0

@@ -2,14 +2,12 @@
 
 import base64
 import itertools
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import trustme
 
 from stream_router.envelope import open_record, seal
 from stream_router.errors import SettingsError
@@ -163,17 +161,3 @@ def test_a_file_goes_as_what_it_is_and_to_this_host_by_no_proxy(
         assert sent(events=1, url="http://u:p4ss@receiver.example/v1/events")[0] == 0
         assert len(proxy.requests) == 1
     assert "p4ss" not in capsys.readouterr().out
-
-
-def test_a_certificate_of_an_own_ca_is_trusted_where_ssl_cert_file_names_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As by every program that uses OpenSSL; without it there is no answer, and that is status 1."""
-    monkeypatch.setattr(command, "GIVE_UP_S", 0.0)
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with RawServer(lambda _: STORED, context) as server:
-        assert sent(events=1, url=server.url)[0] == 1
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert sent(events=1, url=server.url)[0] == 0

@@ -1,15 +1,15 @@
-"""`shards`: loads against limits, what to do, and a reshard with its rules."""
+"""`shards`: loads against limits, what to do, and the rules of a reshard.
 
-from types import SimpleNamespace
+That it measures and reshards is shown by tests/contract/test_shards_command.py.
+"""
+
 from typing import Any
 
 import pytest
 
 from stream_router.operate import shards
-from stream_router.operate.console import Stop
 from stream_router.operate.shards import Load
 from stream_router.operate.stream import Piece, Position, Shard, Span, UserRecord
-from tests.scripted import Script
 
 
 @pytest.mark.parametrize(
@@ -48,26 +48,6 @@ def test_the_rules_of_a_reshard(count: int, wanted: int, buckets: int, more: dic
     """What AWS would refuse, and what would leave shards empty, is said before."""
     found = next(shards.refusals({"OpenShardCount": count, "StreamStatus": "ACTIVE", **more}, wanted, buckets), "")
     assert (found.startswith(why), bool(found)) == (True, bool(why))
-
-
-def test_a_reshard_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Active with the wanted number of shards; active too early is not the end."""
-    script = Script()
-    for at, (status, count) in enumerate(
-        [("ACTIVE", 2), ("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 3), ("ACTIVE", 4)]
-    ):
-        if at == 1:
-            asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
-            script.expect("kinesis", "update_shard_count", asked)
-        told = {"StreamName": "s", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s"}
-        more = {"RetentionPeriodHours": 24, "StreamCreationTimestamp": 1.0, "EnhancedMonitoring": []}
-        has = {**told, **more, "OpenShardCount": count, "StreamStatus": status}
-        script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": has})
-    monkeypatch.setattr(shards, "FOLLOWED_EVERY_S", 0.0)
-    settings: Any = SimpleNamespace(stream="s", buckets=64)
-    assert shards.reshard(settings, 4, script.clients, Stop()) == ""
-    script.done()
-    assert capsys.readouterr().out.endswith("UPDATING, 3 shards open\nACTIVE, 4 shards open\ndone\n")
 
 
 def test_a_kinesis_record_counts_once_however_many_user_records_are_in_it() -> None:
