@@ -304,12 +304,12 @@ def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess) -> None:
 
 def test_what_is_in_hand_stays_hidden_however_long_that_takes(fake_aws: FakeAwsProcess) -> None:
     """Another reader sees none of it, though SQS would have shown it again since."""
-    Letters(fake_aws).put(60, ("base64",))
-    one = dlq.start(fake_aws, "redrive", "--rate", "8", **with_constants({HIDE_S: 2, KEEP_EVERY_S: 0.25}))
-    until(lambda: len(dlq.on_stream(fake_aws)) >= 24, one)
+    Letters(fake_aws).put(100, ("base64",))
+    one = dlq.start(fake_aws, "redrive", "--rate", "2", **with_constants({HIDE_S: 2, KEEP_EVERY_S: 0.25}))
+    until(lambda: len(dlq.on_stream(fake_aws)) >= 8, one)
     assert "looked at 0" in dlq.run(fake_aws, "list").stdout
-    told, _ = one.communicate(timeout=100)
-    assert (one.returncode, len(dlq.on_stream(fake_aws))) == (0, 60), told
+    one.send_signal(signal.SIGINT)
+    one.communicate(timeout=100)
 
 
 def test_while_sqs_deletes_nothing_no_more_is_put(fake_aws: FakeAwsProcess) -> None:

@@ -245,7 +245,12 @@ def undelivered(number: int) -> dict[str, Any]:
         "sourceSystem": "nice.cxone",
         "routingVersion": "1.0",
         "payload": {"amount": 1.10, "name": "Zoë", "n": number},
-        "metadata": {"enrichmentPipeline": "cxone-event-router-v1", "complianceTag": "unmasked", "of": "before"},
+        "metadata": {
+            "enrichmentPipeline": "cxone-event-router-v1",
+            "complianceTag": "unmasked",
+            "region": "us-east-1",
+            "of": "before",
+        },
     }
     of_aws = {"version": "0", "id": f"eb-{number}", "account": "000000000000", "region": "us-east-1", "resources": []}
     about = {"detail-type": "interaction.created", "source": "nice.cxone.webhook", "time": iso(OLD_MS)[:19] + "Z"}
