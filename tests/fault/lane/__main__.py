@@ -21,6 +21,7 @@ def main(
     events: Annotated[int, typer.Option(help="how many events are sent")] = FULL.events,
     kills: Annotated[int, typer.Option(help="how many kill -9")] = FULL.kills,
     minutes: Annotated[float, typer.Option(help="how long the traffic lasts")] = FULL.seconds / 60,
+    workers: Annotated[int, typer.Option(min=1, max=2, help="2: the shipped properties, resharding; 1: local's")] = 2,
     *,
     short: Annotated[bool, typer.Option("--short", help="the form of make test: one worker, no resharding")] = False,
     keep: Annotated[Path | None, typer.Option(help="a new folder for logs and ledger; else they are removed")] = None,
@@ -39,7 +40,9 @@ def main(
     if shape.clock and not clock.COMPILER:
         say("no C compiler is installed: the clock stays true")
         shape = replace(shape, clock=False)
-    size = f"--events {events} --kills {kills} --minutes {minutes:g}"
+    if workers == 1:
+        shape = replace(shape, two_workers=False, reshards=False)
+    size = f"--events {events} --kills {kills} --minutes {minutes:g} --workers {workers}"
     repeat = f"python -m tests.fault.lane --seed {seed} {'--short' if short else size}"
     if keep and keep.exists():
         raise typer.BadParameter(f"{keep} is there already; name a new folder", param_hint="--keep")
