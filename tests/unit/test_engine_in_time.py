@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.errors import Answer
+from stream_router.errors import Answer, Disposition
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import Blame, Policy, Then
 from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
 
 
@@ -82,6 +82,29 @@ def fails(pipeline: Rig, call: Sequence[Entry], share: float) -> Answer:
     """So many of all entries fail, always the same ones."""
     sick = [random.Random(one.event.event_id).random() < share for one in call]
     return pipeline.bus.answer(call, ["InternalFailure" if is_sick else "" for is_sick in sick])
+
+
+def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() -> None:
+    """Of a few others one is accepted by chance: all first tries of the last minute count, so the entry waits.
+
+    Once a minute passes in which the others are well it is buried.
+    """
+    blame = Blame[str](lambda item: item, 4)
+
+    def fails_until(now: float, others: int) -> Then:
+        """The entry fails five times within 31 s, and so many others fail at their first try beside it."""
+        for number in range(others):
+            blame.failed(f"{now} {number}", now - 20, now - 20, itself=True)
+        for at in (now - 31, now - 25, now - 15, now - 5, now):
+            found = blame.of(Disposition.RETRY, blame.failed("it", at, at, itself=True), at, 1)
+        return found
+
+    assert fails_until(1_030, 3) is Then.RETRY, "everybody's trouble"
+    blame.through(["lucky"], 1_050, 1_050)
+    assert fails_until(1_063, 0) is Then.RETRY
+    for number in range(20):
+        blame.through([f"well {number}"], 1_070 + number, 1_070 + number)
+    assert fails_until(1_095, 0) is Then.BURY
 
 
 OUTAGES: dict[str, Callable[[Rig, Sequence[Entry]], Answer]] = {

@@ -113,18 +113,18 @@ class Tries:
     `first_sent` is when the first of its calls was sent that failed, `last_sent` the last.
     """
 
-    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own")
+    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own", "spread_from")
 
     def __init__(self, sent_at: float, first_own_at: float) -> None:
         self.all = self.own = 0
         self.first_sent = self.last_sent = sent_at
-        self.first_own_at = first_own_at
-        """When it failed by itself for the first time; 0.0 where it did not."""
+        self.first_own_at = self.spread_from = first_own_at
+        """When it failed by itself for the first time, and when its budget began, the last time; 0.0: it did not."""
 
     def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
         """When to try again after the item's own failure: the last time after the spread."""
         at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
-        return max(at, self.first_own_at + SPREAD_S) if self.own >= max_retries > 0 else at
+        return max(at, self.spread_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
         """When to try again after a failure of the whole call."""
@@ -168,6 +168,7 @@ class Blame(Generic[T]):
             self.sick += not tries.own
             tries.own += 1
             tries.first_own_at = tries.first_own_at or now
+            tries.spread_from = tries.spread_from or now
         return tries
 
     def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
@@ -178,7 +179,7 @@ class Blame(Generic[T]):
                 return Then.BURY
             case Disposition.HOLD:
                 return Then.WAIT
-        if tries.own <= self._max_retries or (self._max_retries and now - tries.first_own_at < SPREAD_S):
+        if tries.own <= self._max_retries or (self._max_retries and now - tries.spread_from < SPREAD_S):
             return Then.RETRY
         # What was sent after its own last try says nothing of what that met: the answer may come slowly from a trouble
         # that is over by now.
@@ -187,8 +188,9 @@ class Blame(Generic[T]):
             self.waits_alone = True
             return Then.BURY if self._is_over(tries.first_own_at, now, under_way) else Then.RETRY
         if accepted < WELL_SHARE * (accepted + failed):
-            # Everybody's trouble: what came so far was no word about the item, and its budget begins anew.
-            tries.own, tries.first_own_at = 1, now
+            # Everybody's trouble: what came so far was no word about the item, and its budget begins anew. The minute
+            # that is looked at does not: of a few others some are accepted by chance just after it.
+            tries.own, tries.spread_from = 1, now
             return Then.RETRY
         if accepted < SURE_SHARE * (accepted + failed) and now - tries.first_own_at < MINUTE_S:
             return Then.RETRY
