@@ -89,21 +89,6 @@ def test_a_stream_that_hangs_is_told_by_the_requests_that_it_costs(tmp_path: Pat
         assert "the stream answers too late" in line["message"]
 
 
-def test_where_events_wait_in_the_spill_meanwhile_that_is_what_is_told(tmp_path: Path) -> None:
-    """Of the spill itself nothing is wrong."""
-    (tmp_path / "spill").mkdir()
-    plan = refused(fault="call_error", code="AccessDeniedException")
-    with (
-        FakeAwsProcess(plan=plan) as fake_aws,
-        receiver(fake_aws.url, tmp_path, SPILL_DIR=str(tmp_path / "spill")) as running,
-    ):
-        (line,) = eventually(lambda: posted(running) == 202 and told(running, "stream-down"))
-        assert line["message"].startswith("the stream takes no events: events wait in the spill")
-        fake_aws.plan({})
-        eventually(lambda: told(running, "stream-down-over"), 20.0)
-        assert len(running.lines("WARNING", "ERROR")) == 2
-
-
 @pytest.mark.parametrize(
     ("key", "offset_s", "others", "says"),
     [

@@ -1,7 +1,6 @@
 """The spill's files: what was answered is there after a kill, for its owner's eyes only, in order, checked."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -231,42 +230,9 @@ def test_a_spill_of_another_version_is_named_and_not_passed_over(tmp_path: Path,
         preflight.check_spill(tmp_path)
 
 
-FULL = """
-import asyncio, json, sys
-from pathlib import Path
-from stream_router.receiver.spill import Spill
-from tests import small_disk
-from tests.integration.test_receiver_spill import LINES, ask, drain, fill
-folder = Path(sys.argv[1])
-async def run():
-    said = {}
-    spill = Spill(folder, asyncio.get_running_loop())
-    await fill(spill)
-    small_disk.fill(folder)
-    said["full"] = await ask(spill.append, [(0, LINES[0])] * 200)
-    said["error"] = spill.error
-    spill.close()
-    # A restart on the full disk serves and drains; then there is room again.
-    spill = Spill(folder, asyncio.get_running_loop())
-    rows, said["lost"] = await drain(spill)
-    said["again"] = rows == LINES
-    await ask(spill.read)
-    said["after"] = await ask(spill.append, [(0, b"x")]) is not None
-    spill.close()
-    print(json.dumps(said))
-asyncio.run(run())
-"""
-
-
-def test_a_full_disk_takes_nothing_drains_all_and_works_again(tmp_path: Path) -> None:
-    """Another program fills it to the last byte: draining and a restart need no room."""
-    on_it = small_disk.around(tmp_path, "4m")
-    out, _ = small_disk.run((*on_it, sys.executable, "-c", FULL, str(tmp_path)))
-    assert json.loads(out) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}
-
-
 def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(tmp_path: Path) -> None:
-    """Events wait on it, another program fills it, the stream is back: everything is taken, and what waited drains."""
+    """Events wait on it, another program fills it: 503. The stream is back: everything is taken, and what waited
+    drains, which needs no room."""
     folder, count = tmp_path / "spill", 300
     folder.mkdir()
     around = small_disk.around(folder, "20m")
@@ -283,6 +249,8 @@ def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(tmp_path: P
 
         eventually(lambda: all_are_taken(0), 15.0)
         small_disk.fill(Path(f"/proc/{running.process.pid}/root{folder}"))
+        assert {outcome.status for outcome in send(running.address, [post(event(1))] * 5, 5, 5)} == {503}
+        assert "spill-down" in {line.get("event") for line in running.lines("WARNING")}
         fake_aws.plan({"shard_limits": False})
         running.metrics_once(lambda found: found["stream_up"] == 1)
         eventually(lambda: all_are_taken(count), 15.0)

@@ -128,6 +128,7 @@ def test_a_stop_during_the_start_ends_with_0(fake_aws: FakeAwsProcess, tmp_path:
 STUCK = """
 import sys, time
 from stream_router.receiver import __main__ as program, status
+from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import Secrets
 status.SILENT_S = 1.0
 look = program._Program._look
@@ -137,6 +138,12 @@ def stuck(self, *parts):
         time.sleep(3)
 program._Program._look = stuck
 Secrets.refresh = lambda self: time.sleep(60)
+events = Intake.events
+def fails(self, body):
+    if b"breaks" in body.text:
+        raise MemoryError
+    return events(self, body)
+Intake.events = fails
 exec(sys.argv[-1])
 """
 
@@ -162,7 +169,8 @@ def test_a_loop_that_stands_still_makes_it_ill(fake_aws: FakeAwsProcess, tmp_pat
 def test_secrets_that_cannot_be_read_for_a_while_hold_up_no_sender_and_no_stop(
     fake_aws: FakeAwsProcess, tmp_path: Path
 ) -> None:
-    """AWS, or a disk, may take its time, told to look or not: a thread of its own waits for it, and nobody for that."""
+    """AWS, or a disk, may take its time, told to look or not: a thread of its own waits for it, and nobody for that.
+    And a request that fails in a way that nobody foresaw is told to come again."""
     secrets = tmp_path / "secrets"
     secrets.write_text(f"{KEY}\n")
     settings = {"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": f"file:{secrets}"}
@@ -172,4 +180,7 @@ def test_secrets_that_cannot_be_read_for_a_while_hold_up_no_sender_and_no_stop(
             running.process.send_signal(signal.SIGHUP)
             answer = httpx.post(f"{running.url}/v1/events", content=event(number), headers=bearer)
             assert answer.status_code == 202
+        answer = httpx.post(f"{running.url}/v1/events", content=b'{"breaks":1}', headers=bearer)
+        assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+        assert "request-failed" in {line.get("event") for line in running.lines("ERROR")}
         assert running.stop() == 0

@@ -117,28 +117,15 @@ def test_a_file_that_is_being_written_is_read_again_before_it_counts(tmp_path: P
         assert (live.refresh(), live.live) == (is_changed, (now,))
 
 
-def test_a_file_that_cannot_be_read_is_said_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is looked at each second; once it could be read, the next trouble is a new one and said at once."""
-    now_s = 0.0
-    file = tmp_path / "s"
-    file.write_bytes(FIRST)
-    live = Secrets(f"file:{file}", str.encode, clock=lambda: now_s)
-
-    def warnings_of(seconds: int) -> int:
-        nonlocal now_s
-        caplog.clear()
-        for _ in range(seconds):
-            assert not live.refresh()
-            now_s += 1.0
-        return [record.levelname for record in caplog.records].count("WARNING")
-
-    file.unlink()
-    assert warnings_of(90) == 2
-    file.write_bytes(FIRST)
-    assert warnings_of(1) == 0
-    file.write_bytes(b"short")
-    assert warnings_of(50) == 1
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is looked at each second, and said once a minute."""
+    live = in_file(tmp_path / "s", FIRST)
+    (tmp_path / "s").write_bytes(b"short")
+    assert [live.refresh() for _ in range(5)] == [False] * 5
     assert live.live == (FIRST,)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def refusal(code: str, status: int) -> ClientError:
