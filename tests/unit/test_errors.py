@@ -5,59 +5,38 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
-import botocore.exceptions
 import cbor2
 import orjson
 import pytest
+from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 
 from stream_router import errors, limits
-from stream_router.errors import (
-    ACCEPTED,
-    Answer,
-    Disposition,
-    Outcome,
-    Refusal,
-    call_disposition,
-    code_of,
-    entry_disposition,
-    short_code,
-)
+from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, call_disposition, entry_disposition
 
 BURY, RETRY, HOLD, BISECT = Disposition.DEAD_LETTER, Disposition.RETRY, Disposition.HOLD, Disposition.BISECT
-ENTRIES = {
+CODES = {
     BURY: "MalformedDetail InvalidArgument RedactionFailure NotAuthorizedForDetailTypeException",
     RETRY: "InternalFailure SomethingNew",
     HOLD: "ThrottlingException ProvisionedThroughputExceededException ServiceUnavailable AccessDenied RequestThrottled"
     " ExpiredTokenException UnrecognizedClientException InvalidSignatureException RequestTimeTooSkewed RequestExpired"
     " ResourceNotFoundException QueueDoesNotExist NotAuthorizedForSourceException KMSAccessDeniedException"
-    " KmsInvalidState",
+    " KmsInvalidState com.amazon.coral.availability#ThrottlingException KMS.ThrottlingException"
+    " ThrottlingException:http://internal.amazon.com/coral/ com.amazonaws.sqs#QueueDoesNotExist:http://x#y",
     BISECT: "ValidationException SerializationException BatchRequestTooLong InvalidInputException",
 }
 
 
-@pytest.mark.parametrize(("disposition", "code"), [(d, code) for d, row in ENTRIES.items() for code in row.split()])
+@pytest.mark.parametrize(("disposition", "code"), [(d, code) for d, row in CODES.items() for code in row.split()])
 def test_what_a_code_means_of_an_entry_and_of_a_call(disposition: Disposition, code: str) -> None:
-    """A call is never buried for an entry's code; only a 4xx for its content is bisected; all else of a call holds."""
-    assert entry_disposition(code) is disposition
-    assert call_disposition(code, 400) is (BISECT if disposition is BISECT else HOLD)
-    assert call_disposition(code, 500) is call_disposition(code, 503) is HOLD
+    """A call is never buried for an entry's code; only a 4xx for its content is bisected; all else of a call holds.
 
-
-@pytest.mark.parametrize(
-    ("raw", "code"),
-    [
-        ("com.amazon.coral.availability#ThrottlingException", "ThrottlingException"),
-        ("ThrottlingException:http://internal.amazon.com/coral/", "ThrottlingException"),
-        ("com.amazonaws.sqs#QueueDoesNotExist:http://x#y", "QueueDoesNotExist"),
-        (" ExpiredToken ", "ExpiredToken"),
-        ("KMS.ThrottlingException", "KMSThrottlingException"),
-        ("", ""),
-    ],
-)
-def test_codes_are_stripped_of_namespace_and_url(raw: str, code: str) -> None:
-    """AWS writes a code in several ways; the table knows one, which is what botocore makes of it."""
-    assert short_code(raw) == code
+    AWS writes a code in several ways, with a namespace before and a URL behind it.
+    """
+    short = errors.short_code(code)
+    assert entry_disposition(short) is disposition
+    assert call_disposition(short, 400) is (BISECT if disposition is BISECT else HOLD)
+    assert call_disposition(short, 500) is call_disposition(short, 503) is HOLD
 
 
 MD5S = [hashlib.md5(body).hexdigest() for body in (b"a", b"b", b"c")]
@@ -70,6 +49,11 @@ def answer(body: object, status: int = 200, **headers: str) -> Answer:
 
 def good(identity: int, **changes: str) -> dict[str, str]:
     return {"Id": str(identity), "MessageId": f"m{identity}", "MD5OfMessageBody": MD5S[identity], **changes}
+
+
+def messages(**body: Any) -> list[Outcome] | Refusal:
+    """What is read of SQS's answer to as many messages as it names."""
+    return errors.of_send_message_batch(answer(body), MD5S[: sum(map(len, body.values()))])
 
 
 Read = Callable[[Answer, int], list[Outcome] | Refusal]
@@ -85,16 +69,13 @@ READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {
 def test_entries_are_read_by_position(reader: str) -> None:
     """Each keeps its place and code, whatever the count of failures says; one with a proof and an error goes again."""
     read, results, proof, write = READERS[reader]
-    body = {
-        "FailedEntryCount": 0,
-        results: [
-            {proof: "1"},
-            {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."},
-            {"ErrorCode": "ThrottlingException"},
-            {proof: "1", "ErrorCode": "InternalFailure", "ErrorMessage": "no"},
-        ],
-    }
-    assert read(Answer(200, write(body), {}, ""), 4) == [
+    given = [
+        {proof: "1"},
+        {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."},
+        {"ErrorCode": "ThrottlingException"},
+        {proof: "1", "ErrorCode": "InternalFailure", "ErrorMessage": "no"},
+    ]
+    assert read(Answer(200, write({"FailedEntryCount": 0, results: given}), {}, ""), 4) == [
         ACCEPTED,
         Outcome(BURY, "MalformedDetail", "Detail is malformed."),
         Outcome(HOLD, "ThrottlingException"),
@@ -105,11 +86,10 @@ def test_entries_are_read_by_position(reader: str) -> None:
 def test_messages_are_read_by_id_and_proven_by_their_md5() -> None:
     """SQS may answer in another order: the id decides; a wrong or missing MD5 or MessageId settles nothing."""
     failed = [{"Id": "1", "SenderFault": False, "Code": "InternalError", "Message": "x"}]
-    found = errors.of_send_message_batch(answer({"Successful": [good(2), good(0)], "Failed": failed}), MD5S)
+    found = messages(Successful=[good(2), good(0)], Failed=failed)
     assert found == [ACCEPTED, Outcome(RETRY, "InternalError"), ACCEPTED]
     for changes in ({"MD5OfMessageBody": "0" * 32}, {"MD5OfMessageBody": ""}, {"MessageId": ""}):
-        found = errors.of_send_message_batch(answer({"Successful": [good(0, **changes)]}), MD5S[:1])
-        assert found == [Outcome(RETRY, "Md5Mismatch")]
+        assert messages(Successful=[good(0, **changes)]) == [Outcome(RETRY, "Md5Mismatch")]
 
 
 @pytest.mark.parametrize(
@@ -124,43 +104,41 @@ def test_messages_are_read_by_id_and_proven_by_their_md5() -> None:
         (None, False, RETRY),
     ],
 )
-def test_a_failed_message_is_judged_by_table_then_by_blame(
-    code: str | None, is_senders: bool, disposition: Disposition
-) -> None:
+def test_a_failed_message_is_judged_by_table_then_by_blame(code: Any, is_senders: bool, disposition: Any) -> None:
     """What the table calls systemic holds even where SQS blames the sender."""
-    failed = {"Id": "0", "SenderFault": is_senders, "Code": code}
-    found = errors.of_send_message_batch(answer({"Failed": [failed]}), MD5S[:1])
+    found = messages(Failed=[{"Id": "0", "SenderFault": is_senders, "Code": code}])
     assert isinstance(found, list)
     assert found[0].disposition is disposition
 
 
-THREE: dict[str, list[Any]] = {"Entries": [{"EventId": "1"}] * 3, "Records": [{"SequenceNumber": "1"}] * 3}
+def results(*of_each: Any) -> dict[str, Any]:
+    """The same results of entries for PutEvents and PutRecords."""
+    return {"Entries": list(of_each), "Records": list(of_each)}
+
+
+FINE = {"EventId": "1", "SequenceNumber": "1"}
 UNREADABLE: list[Any] = [
     *(b"", b"<html>200 OK</html>", b"null", b"[]", b"3", b"{}", b'{"Entries":[{"EventId":"1"},'),
     {"Entries": None, "Records": None},
-    {"Entries": [{}, {}], "Records": [{}, {}]},
-    {"Entries": [{"EventId": ""}, {"EventId": "1"}], "Records": [{"SequenceNumber": ""}, {"SequenceNumber": "1"}]},
-    {"Entries": THREE["Entries"][:1], "Records": THREE["Records"][:1], "Successful": [good(0)]},
-    {"Entries": [1, 2], "Records": ["a", "b"], "Successful": [good(0), good(0)]},
     {"Entries": {"0": {}}, "Records": {}, "Successful": [good(0), good(1), good(2)]},
-    {**THREE, "Successful": [good(0), {"Id": "-1"}]},
-    {"Entries": [{"EventId": "1"}, {"ErrorCode": 500}], "Records": [{"SequenceNumber": "1"}, {"ErrorCode": 500}]},
+    results({}, {}),
+    results({"EventId": "", "SequenceNumber": ""}, FINE),
+    results(FINE, {"ErrorCode": 500}),
+    {**results(FINE), "Successful": [good(0)]},
+    {**results(1, "a"), "Successful": [good(0), good(0)]},
+    {**results(FINE, FINE, FINE), "Successful": [good(0), {"Id": "-1"}]},
     {"Successful": [good(0)], "Failed": [{"Id": "0", "Code": "X"}]},
     {"Successful": [good(0), {**good(1), "Id": "one"}]},
 ]
-READ: dict[str, Callable[[Answer], object]] = {
-    "PutEvents": lambda got: errors.of_put_events(got, 2),
-    "PutEvents v2": lambda got: errors.of_put_events_v2(got, 2),
-    "PutRecords": lambda got: errors.of_put_records(got, 2),
-    "SendMessageBatch": lambda got: errors.of_send_message_batch(got, MD5S[:2]),
-}
 
 
-@pytest.mark.parametrize("read", READ)
 @pytest.mark.parametrize("body", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_a_200_that_does_not_fit_its_request_is_indeterminate(read: str, body: object) -> None:
+def test_a_200_that_does_not_fit_its_request_is_indeterminate(body: object) -> None:
     """Another length, shape, ids that do not match, no JSON: the call proves nothing, whatever single entries say."""
-    assert READ[read](answer(body)) == Refusal(HOLD, "UnreadableAnswer", retry_after_s=0.0)
+    nothing = Refusal(HOLD, "UnreadableAnswer", retry_after_s=0.0)
+    for read in (errors.of_put_events, errors.of_put_events_v2, errors.of_put_records):
+        assert read(answer(body), 2) == nothing
+    assert errors.of_send_message_batch(answer(body), MD5S[:2]) == nothing
 
 
 OF_CBOR = answer(cbor2.dumps({"__type": "x#InvalidInputException"}), 400, content_type="application/cbor")
@@ -186,27 +164,23 @@ def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Di
     """Header or body, JSON, CBOR or S3's XML, namespaced or bare, or no answer at all, which is never settled."""
     found = errors.refusal(got)
     assert (found.code, found.disposition) == (code, disposition)
-    assert found.message in ("", "m", "not authorized", "curl 28: timed out")
 
 
 NONSENSE = ["", "soon", "-3", "1.5", "Wed, 99 Foo 2026", formatdate(0, usegmt=True), "Mon, 24 Nov 0001 00:00:00 +9999"]
-LONG = ["61", "9" * 400, "Wed, 21 Oct 2099 07:28:00 GMT"]
+WAITS = dict.fromkeys(NONSENSE, 0.0) | {"59": 59.0, "61": 60.0, "9" * 400: 60.0, "Wed, 21 Oct 2099 07:28:00 GMT": 60.0}
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"), [*((one, 0.0) for one in NONSENSE), ("59", 59.0), *((one, 60.0) for one in LONG)]
-)
+@pytest.mark.parametrize(("value", "seconds"), WAITS.items())
 def test_a_retry_after_is_read_and_silences_us_for_a_minute_at_most(value: str, seconds: float) -> None:
     """Nonsense and dates in the past ask for no wait; nothing raises."""
     assert errors.refusal(answer(b"", 503, retry_after=value)).retry_after_s == seconds
 
 
 def test_a_refusal_of_boto3s_is_named_by_its_code() -> None:
-    """A proxy's answer may have none, or there was no answer at all: then there is still a word."""
-    said: dict[str, Any] = {"Error": {"Code": "AccessDenied"}}
-    assert code_of(botocore.exceptions.ClientError(said, "X")) == "AccessDenied"  # type: ignore[arg-type]
-    assert code_of(botocore.exceptions.ClientError({}, "X")) == "ClientError"
-    assert code_of(TimeoutError()) == "TimeoutError"
+    """A proxy's answer may have none: then there is still a word."""
+    answers: Any = {"AccessDenied": {"Error": {"Code": "AccessDenied"}}, "ClientError": {}}
+    for code, answered in answers.items():
+        assert errors.code_of(ClientError(answered, "X")) == code
 
 
 def test_every_limit_is_aws_own() -> None:

@@ -25,13 +25,17 @@ def masked(payload: dict[str, Any]) -> Run:
     return lambda: MASKING(found)
 
 
+def opened(data: bytes) -> Run:
+    return lambda: open_record(Record(data, 1))
+
+
 def searched(text: str) -> Run:
     SEARCH.begin()
     return lambda: SEARCH.text(text)
 
 
 DEAR: dict[str, tuple[int, Callable[[int], Run]]] = {
-    "lines of a record that are no JSON": (20_000, lambda n: lambda: open_record(Record(b'{"a":1\n' * (n // 7), 1))),
+    "lines of a record that are no JSON": (18_000, lambda n: opened(b"[\n" + b'{"a":1},\n' * (n // 9))),
     "keys that nobody knows": (200_000, lambda n: masked({f"field{at:x}z": "x" for at in range(n // 20)})),
     "values that are taken away": (
         200_000,

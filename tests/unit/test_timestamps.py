@@ -52,7 +52,7 @@ UNREADABLE: list[object] = [
         "2026-11-24T25:00:00Z",
         "2026-02-30T09:30:00Z",
     ),
-    *("0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "2026-02-30T09:30:00Z", "Tue, 24 Nov 2026 09:30:00 CET"),
+    *("0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "Tue, 24 Nov 2026 09:30:00 CET"),
     *("Tue, 99 Nov 2026 09:30:00 +0000", "24 Nov 0026 09:30:00 +0000", "12345", "202611240930", "20261324093000"),
     *("20261124093000Z", "20261124093000123", "2026-11-24-05:00", "2026-11-24+09", "2026-11-24Z09:30"),
     "2026-11-24T09:30.5Z",  # a fraction of a minute, which Python reads as one of a second
@@ -78,5 +78,3 @@ def test_stamp_writer_equals_the_plain_one() -> None:
     stamp = IsoMs().text
     for epoch_ms in (0, 1, 999, 1000, 1001, 1001, 999, 1_795_512_600_123, 1_795_512_600_122, 253_402_300_799_999):
         assert stamp(epoch_ms) == iso(epoch_ms)
-    with pytest.raises(ValueError, match="before 1970"):
-        stamp(-1)
