@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from stream_router.envelope import seal
+from stream_router.errors import SettingsError
 from stream_router.model import SOURCE, DeadLetter, Entry
 from stream_router.operate.resources import pattern
 from stream_router.receiver.intake import Body, Intake
@@ -93,6 +94,23 @@ def test_input_gives_exactly_the_golden_entries(case: Mapping[str, Any], tmp_pat
         event = {"source": SOURCE, "detail-type": given["detailType"], "detail": json.loads(given["detail"])}
         ours = not {"unroutable", "event_types"} & case.get("settings", {}).keys()
         assert matches(rule, event) == ours
+
+
+WRONG: list[dict[str, str]] = json.loads((DATA / "wrong-files.json").read_text())
+DEEP = {"setting": "config", "text": f"[metadata]\nn = {{ {'a.' * 999}a = 1 }}", "key": "metadata.n"}
+
+
+@pytest.mark.parametrize("row", [*WRONG, DEEP], ids=lambda row: f"{row['setting']}: {row['key']}")
+def test_what_is_wrong_with_a_file_is_told_in_one_line(row: Mapping[str, str], tmp_path: Path) -> None:
+    """The setting, the file, the key, and no traceback; so the program does not start (exit 78)."""
+    file = tmp_path / "wrong.toml"
+    file.write_text(row["text"])
+    with pytest.raises(SettingsError) as refused:
+        door(b"", **{row["setting"]: str(file)})
+    line = str(refused.value)
+    assert line.startswith(f"STREAM_ROUTER_{row['setting'].upper()}: {file}: {row['key']}")
+    assert "\n" not in line
+    assert refused.value.status == 78
 
 
 def test_the_readmes_event_is_a_golden_one(tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
-"""What an event is mapped by: NICE's types, the envelope's added fields, a config file; and what goes wrong in it."""
+"""What an event is mapped by: NICE's types, the trace context; and what fails unforeseen. Shapes: the golden files."""
 
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from stream_router.envelope import added_text, seal
-from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter
 from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, IDENTITY, NOW_MS, code_of, config_of, event, sent, transform
+from tests.events import BODY, IDENTITY, code_of, config_of, event, sent, transform
 
 CASE = {"case": {"id": "case-1", "interactionId": "interaction-1", "contactId": "contact-1"}}
 
@@ -65,65 +63,3 @@ def test_what_fails_unforeseen_is_a_dead_letter_but_not_for_want_of_memory(error
     assert isinstance(made, DeadLetter)
     assert (made.reason, made.code) == ("internal_error", "LookupError")
     assert "secret" not in made.message
-
-
-SHAPE = """
-[[shapes]]
-name = "acd"
-when = ["acd.id", "kind"]
-event_types = { Started = "interaction.created" }
-
-[shapes.fields]
-interactionId = "acd.id"
-conversationId = ["acd.master", "acd.id"]
-eventType = { path = "kind", default = "conversation.updated" }
-timestamp = "when"
-payload = "acd"
-"""
-
-
-def wrong(old: str, new: str) -> str:
-    assert old in SHAPE
-    return SHAPE.replace(old, new)
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        (wrong('"acd.id", "kind"', '"acd..id"'), "shapes[0].when[0]"),
-        (wrong('timestamp = "when"', ""), "shapes[0].fields.timestamp"),
-        (wrong('timestamp = "when"', 'timestamp = { path = "x", default = "soon" }'), "shapes[0].fields.timestamp"),
-        (wrong('default = "conversation.updated"', 'default = ""'), "shapes[0].fields.eventType"),
-        (wrong('default = "conversation.updated"', 'default = "a\\nb"'), "shapes[0].fields.eventType"),
-        (wrong('Id = "acd.id"', 'Id = { value = "" }'), "shapes[0].fields.interactionId"),
-        (wrong('Id = ["acd.master", "acd.id"]', "Id = { value = { a = 1 } }"), "shapes[0].fields.conversationId"),
-        (wrong('payload = "acd"', 'payload = { path = "x", default = "y" }'), "shapes[0].fields.payload"),
-        (wrong('payload = "acd"', "payload = { value = { t = 07:32:00 } }"), "shapes[0].fields.payload"),
-        (wrong('payload = "acd"', "payload = { value = { x = nan } }"), "shapes[0].fields.payload"),
-        (wrong('payload = "acd"', f"payload = {{ value = {{ {'a.' * 999}a = 1 }} }}"), "shapes[0].fields.payload"),
-        ('[event_types]\nA = "a\\nb"\n', "event_types.A"),
-        ('[metadata]\nreplayed = "x"\n', "metadata.replayed"),
-        (f"[metadata]\nn = {2**63}\n", "metadata.n"),
-        ("[metadata]\nn = { a = 1 }\n", "metadata.n"),
-        (wrong('path = "kind", default', "path = 'kind', value"), "shapes[0].fields.eventType"),
-        (wrong('name = "acd"', 'name = "acd"\nwhen_not = 1'), "shapes[0].when_not"),
-        (wrong('when = ["acd.id", "kind"]', ""), "shapes[0].when"),
-        ('[[shapes]]\nname = "unheard"\n', "shapes[0].fields"),
-        ('naive_zone = "Mars/Olympus"\n' + SHAPE, "naive_zone"),
-        ('shape = "unheard"\n' + SHAPE, "shape"),
-        ('[metadata]\nregion = "x"\n', "metadata.region"),
-        ('[event_types]\nA = "stream_router.probe"\n', "event_types.A"),
-        ('[[cxone.sources]]\nname = "a"\npreset = "nothing"\n', "cxone.sources[0].preset"),
-        ("surprise = true\n", "surprise"),
-        ("shape = \n", "is no TOML"),
-    ],
-)
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str) -> None:
-    """At start, in one line: the setting, the file, the failing key."""
-    file = tmp_path / "router.toml"
-    file.write_text(text)
-    with pytest.raises(SettingsError) as caught:
-        Transform(config_of(config=file), lambda: NOW_MS)
-    line = str(caught.value)
-    assert line.startswith(f"STREAM_ROUTER_CONFIG: {file}: {key}")
-    assert "\n" not in line
