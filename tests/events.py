@@ -58,13 +58,6 @@ def entry(body: object, **changes: Any) -> Entry:
     return result
 
 
-def letter(body: object, **changes: Any) -> DeadLetter:
-    """The same, of which a dead letter must come."""
-    result = transform(body, **changes)
-    assert isinstance(result, DeadLetter), result
-    return result
-
-
 def door(data: bytes, **changes: Any) -> list[Made]:
     """All that comes of a record's bytes, opened and sent through a transform made for it."""
     route = Transform(config_of(**changes), lambda: NOW_MS)
