@@ -32,7 +32,6 @@ def fixture(name: str, **environment: str) -> Any:
 CLASSIC = fixture("bench")
 NO_RETRIES = fixture("no_retries", STREAM_ROUTER_MAX_RETRIES="0")
 V2 = fixture("v2", STREAM_ROUTER_EVENT_BUS=V2_BUS)
-ORDERED = fixture("ordered", STREAM_ROUTER_ORDERING="conversation")
 
 
 def check_all_delivered(account: Account, tries: int) -> None:
@@ -198,12 +197,6 @@ def test_bus_and_queue_down_together_lose_nothing(bench: Bench) -> None:
 # --- The v2 bus ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "InvalidStateException", "InternalException"])
-def test_a_v2_call_refused_twice_is_sent_a_third_time(v2: Bench, code: str) -> None:
-    """The v2 bus's own codes and statuses, in CBOR, hold like the classic ones."""
-    check_all_delivered(v2.run([{"operation": "PutEventsV2", **refused(code, 2).rules[0]}]), 3)
-
-
 @pytest.mark.parametrize("fault", ["reset", "html", "short"])
 def test_what_a_v2_bus_accepted_unheard_is_published_once(v2: Bench, fault: str) -> None:
     """Sent again with its deduplication id an event that was accepted is not published twice."""
@@ -227,29 +220,3 @@ def test_a_call_carries_what_its_bus_takes(bench: Bench, v2: Bench) -> None:
         account = bus.run([], count=50)
         check_all_delivered(account, 1)
         assert [len(call) for call in account.entries] == calls
-
-
-# --- Order within a conversation -------------------------------------------------------------------------------------
-
-ORDER_FAULTS: dict[str, list[dict[str, Any]]] = {
-    "one entry fails": [{"fault": "entry_error", "code": "InternalFailure", "where": place(1), "next": 1}],
-    "a fifth of all entries fails": [{"fault": "entry_error", "code": "ThrottlingException", "rate": 0.2, "to_s": 2}],
-    "calls fail": [{"fault": "call_error", "code": "InternalException", "rate": 0.3, "to_s": 2}],
-    "calls are reset after acceptance": [{"fault": "reset", "rate": 0.2, "to_s": 2}],
-    "one entry is refused for ever": [{"fault": "entry_error", "code": "MalformedDetail", "where": place(8)}],
-    "one entry spoils its call": [{"fault": "call_error", "code": "ValidationException", "where": place(8)}],
-}
-
-
-@pytest.mark.parametrize("name", ORDER_FAULTS)
-def test_a_conversation_is_accepted_in_the_order_of_the_stream(ordered: Bench, name: str) -> None:
-    """Under every fault a conversation's first acceptances follow the stream, and no call holds two of its events."""
-    account = ordered.run(ORDER_FAULTS[name], count=42)
-    account.check_nothing_lost()
-    conversations: dict[int, list[int]] = {}
-    for at in account.first_order:
-        conversations.setdefault(at % 7, []).append(at)
-    for places in conversations.values():
-        assert places == sorted(places)
-    for call in account.entries:
-        assert len({at % 7 for at in call}) == len(call)

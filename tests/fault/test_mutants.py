@@ -148,7 +148,7 @@ OF_THE_AUTHORS = {
         "pipeline/sinks/eventbridge/publisher.py",
         "        if not self._enabled:\n            return list(entries)\n",
         "        return list(entries)\n",
-        matrix("conversation"),
+        ("tests/property/test_engine.py",),
     ),
     "a v2 entry has no deduplication id": Mutant(
         "pipeline/sinks/eventbridge/wire_format.py",

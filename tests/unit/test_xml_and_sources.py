@@ -23,6 +23,7 @@ ENCODED = {
     "a mark goes before both": ("\ufeff" + SAID.format("utf-16"), "utf-8", "text/xml; charset=iso-8859-1"),
     "the header is right, the XML is not": (SAID.format("iso-8859-1"), "utf-8", 'text/xml; charset="utf-8"'),
     "the XML is right, the header is not": (SAID.format("iso-8859-1"), "iso-8859-1", OF_UTF_8),
+    "and the header a framework's default": (SAID.format("utf-8"), "utf-8", "text/xml; charset=iso-8859-1"),
     "the header alone": ("<event id='1'><a>é</a></event>", "windows-1252", "application/xml;charset=windows-1252"),
     "neither": ("<event id='1'><a>é</a></event>", "utf-8", "text/xml"),
     "UTF-16 with its mark": (SAID.format("utf-16"), "utf-16", OF_UTF_8),
