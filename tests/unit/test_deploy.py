@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -216,51 +216,24 @@ def test_a_spill_has_a_volume_that_lasts_and_a_platform_gives_user_role_and_addr
 # --- what every way to run the programs has in common
 
 
-class Deployed(NamedTuple):
-    """A program as a platform runs it."""
-
-    words: list[str]
-    probe: list[str]
-    is_read_only: bool
-    mounts: list[dict[str, Any]]
-    stop_s: float
-    environment: dict[str, Any]
-
-
-def by_ecs(task: str) -> Deployed:
-    (made,) = PROPERTIES[task]["ContainerDefinitions"]
-    assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
-    probe, mounts = made["HealthCheck"]["Command"][1:], made["MountPoints"]
-    told = of_task(task, "SignsByHmac", "HasMaskingKey")
-    return Deployed(made["Command"], probe, made["ReadonlyRootFilesystem"], mounts, made["StopTimeout"], told)
-
-
-def by_kubernetes(program: str) -> Deployed:
+@pytest.mark.parametrize(("program", "task"), [("receive", "ReceiverTask"), ("consume", "ConsumerTask")])
+def test_a_container_is_read_only_probed_and_drained_before_it_is_killed(program: str, task: str) -> None:
+    """It writes to its state alone; its liveness is `health` of its own program; it is told nothing but settings."""
+    (ecs,) = PROPERTIES[task]["ContainerDefinitions"]
     pod = PODS[program]
     (made,) = pod["containers"]
+    assert ecs["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert (pod["securityContext"]["runAsUser"], pod["enableServiceLinks"]) == (10001, False)
-    probe, read_only = made["livenessProbe"]["exec"]["command"], made["securityContext"]["readOnlyRootFilesystem"]
-    stop_s = pod["terminationGracePeriodSeconds"]
-    return Deployed(made["args"], probe, read_only, made["volumeMounts"], stop_s, of_pod(pod))
-
-
-@pytest.mark.parametrize(
-    ("program", "made"),
-    [
-        ("receive", by_ecs("ReceiverTask")),
-        ("consume", by_ecs("ConsumerTask")),
-        ("receive", by_kubernetes("receive")),
-        ("consume", by_kubernetes("consume")),
-    ],
-    ids=["ecs-receive", "ecs-consume", "pod-receive", "pod-consume"],
-)
-def test_a_container_is_read_only_probed_and_drained_before_it_is_killed(program: str, made: Deployed) -> None:
-    """It writes to its state alone; its liveness is `health` of its own program; it is told nothing but settings."""
-    assert (made.words, made.probe) == ([program], ["stream-router", "health", program])
-    assert made.is_read_only is True
-    assert ["/var/lib/stream-router" in mount.values() for mount in made.mounts] == [True]
-    assert 120 >= made.stop_s >= float(made.environment.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S
-    assert {name for name in made.environment if not name.startswith("AWS_")} <= names() | {"SQS_DLQ_URL"}
+    assert ecs["HealthCheck"]["Command"] == ["CMD", "stream-router", "health", program]
+    assert made["livenessProbe"]["exec"]["command"] == ["stream-router", "health", program]
+    assert ecs["Command"] == made["args"] == [program]
+    assert ecs["ReadonlyRootFilesystem"] is made["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [mount["ContainerPath"] for mount in ecs["MountPoints"]] == ["/var/lib/stream-router"]
+    assert [mount["mountPath"] for mount in made["volumeMounts"]] == ["/var/lib/stream-router"]
+    by_ecs, by_kubernetes = of_task(task, "SignsByHmac", "HasMaskingKey"), of_pod(pod)
+    for told, stop_s in ((by_ecs, ecs["StopTimeout"]), (by_kubernetes, pod["terminationGracePeriodSeconds"])):
+        assert 120 >= stop_s >= float(told.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S
+        assert {name for name in told if not name.startswith("AWS_")} <= names() | {"SQS_DLQ_URL"}
 
 
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.stem)
