@@ -10,7 +10,6 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,28 +82,18 @@ def stock(processor: Scripted, lines: list[bytes]) -> list[Any]:
     return read(out.getvalue())
 
 
-def ours(processor: Scripted, lines: list[bytes]) -> list[Any]:
-    """What our program writes."""
-    return read(run_ours(processor, lines).decode())
-
-
-def process(processor: Scripted, written: bytes, out: IO[bytes]) -> kcl_adapter.Process:
-    """Our side of the channel to a daemon that wrote this and closed it."""
+def ours(processor: Scripted, lines: list[bytes], out: IO[bytes] | None = None, rest: bytes = b"") -> list[Any]:
+    """What our program writes to a daemon that wrote these lines, half a one, and closed the channel."""
+    out = out or io.BytesIO()
     with tempfile.TemporaryFile() as file:
-        file.write(written)
+        file.write(b"".join(line + b"\n" for line in lines) + rest)
         file.seek(0)
         source = daemon_lines.DaemonInput(os.dup(file.fileno()))
-    return kcl_adapter.Process(source, out, processor.taken_up, lambda: None)
-
-
-def run_ours(processor: Scripted, lines: list[bytes], out: io.BytesIO | None = None) -> bytes:
-    out = out or io.BytesIO()
-    made = process(processor, b"".join(line + b"\n" for line in lines), out)
     try:
-        made.run()
+        kcl_adapter.Process(source, out, processor.taken_up, lambda: None).run()
     finally:
-        os.close(made.io_handler.input_file.fd)
-    return out.getvalue()
+        os.close(source.fd)
+    return read(out.getvalue().decode()) if isinstance(out, io.BytesIO) else []
 
 
 def read(written: str) -> list[Any]:
@@ -113,25 +102,19 @@ def read(written: str) -> list[Any]:
     return [json.loads(line) for line in written.split("\n") if line]
 
 
-def same(lines: list[bytes]) -> tuple[list[Any], list[Any]]:
-    """Feed both, hold them against each other, return what was said and what was heard."""
+def same(lines: list[bytes]) -> list[Any]:
+    """Feed both, hold them against each other, return what was heard."""
     theirs, mine = Scripted(), Scripted()
-    said = stock(theirs, lines)
-    assert ours(mine, lines) == said
+    assert ours(mine, lines) == stock(theirs, lines)
     assert mine.heard == theirs.heard
-    return said, mine.heard
+    return mine.heard
 
 
 def test_the_recorded_session_is_answered_as_stock_kclpy_answers_it() -> None:
     """Initialize, batches, empty calls, a refused checkpoint, shutdown, the lost lease: line by line the same."""
-    said, heard = same(RECORDED)
-    actions = [what[0] for what in heard]
-    assert actions[0] == "initialize"
-    assert actions[-1] == "leaseLost"
-    assert {"processRecords", "shutdownRequested"} <= set(actions)
-    assert len([what for what in heard if what[0] == "checkpoint" and what[1] != "ok"]) >= 1
-    statuses = [message["responseFor"] for message in said if message["action"] == "status"]
-    assert statuses == [json.loads(line)["action"] for line in RECORDED if b'"action":"checkpoint"' not in line[:25]]
+    heard = same(RECORDED)
+    assert {"initialize", "processRecords", "shutdownRequested", "leaseLost"} <= {what[0] for what in heard}
+    assert any(what[0] == "checkpoint" and what[1] != "ok" for what in heard)
 
 
 def line(action: str, **fields: object) -> bytes:
@@ -148,9 +131,8 @@ RECORD = st.fixed_dictionaries(
         "approximateArrivalTimestamp": st.integers(0, 4_000_000_000_000),
     }
 )
-ERRORS = st.sampled_from(
-    [None, "ThrottlingException", "ShutdownException", "InvalidStateException", "KinesisClientLibDependencyException"]
-)
+ERRORS = st.sampled_from([None, "ThrottlingException", "ShutdownException", "InvalidStateException"])
+INITIALIZE = line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)
 
 
 @st.composite
@@ -162,7 +144,7 @@ def sessions(draw: st.DrawFn) -> list[bytes]:
             return line("leaseLost")  # out of turn: kclpy calls that an invalid state
         return line("checkpoint", sequenceNumber="1", subSequenceNumber=0, error=draw(ERRORS))
 
-    lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
+    lines = [INITIALIZE]
     for _ in range(draw(st.integers(0, 4))):
         records = draw(st.lists(RECORD, max_size=3))
         lines.append(line("processRecords", records=records, millisBehindLatest=draw(st.integers(0, 10**9))))
@@ -170,8 +152,7 @@ def sessions(draw: st.DrawFn) -> list[bytes]:
     end = draw(st.sampled_from(["leaseLost", "shardEnded", "shutdownRequested", "eof"]))
     if end != "eof":
         lines.append(line(end))
-    lines += [answer() for _ in range({"shardEnded": 1, "shutdownRequested": 2}.get(end, 0))]
-    return lines
+    return [*lines, *(answer() for _ in range({"shardEnded": 1, "shutdownRequested": 2}.get(end, 0)))]
 
 
 @given(lines=sessions())
@@ -181,49 +162,32 @@ def test_any_session_is_answered_as_stock_kclpy_answers_it(lines: list[bytes]) -
     same(lines)
 
 
-@pytest.mark.parametrize("fail_in", ["initialize", "processRecords", "shutdownRequested", "leaseLost"])
+@pytest.mark.parametrize("fail_in", ["initialize", "processRecords", "leaseLost"])
 def test_a_mistake_of_the_processor_is_the_one_difference(fail_in: str) -> None:
     """Stock kclpy says "done" for a callback that raised, and goes on; ours says nothing for it, and ends."""
-    lines = _without_answers_to(fail_in)
-    said_by_stock = stock(Scripted(fail_in), lines)
-    assert {"action": "status", "responseFor": fail_in} in said_by_stock
+    lines = [INITIALIZE, line("processRecords", records=[], millisBehindLatest=0), line("leaseLost")]
+    done = {"action": "status", "responseFor": fail_in}
     out = io.BytesIO()
     with pytest.raises(RuntimeError):
-        run_ours(Scripted(fail_in), lines, out)
-    said = read(out.getvalue().decode())
-    assert {"action": "status", "responseFor": fail_in} not in said
+        ours(Scripted(fail_in), lines, out)
+    said, said_by_stock = read(out.getvalue().decode()), stock(Scripted(fail_in), lines)
+    assert (done in said_by_stock, done in said) == (True, False)
     assert said == said_by_stock[: len(said)]
 
 
-def _without_answers_to(action: str) -> list[bytes]:
-    """The recorded session, without the answers to checkpoints that a failing `action` does not come to ask for."""
-    kept: list[bytes] = []
-    asking = ""
-    for told in RECORDED:
-        is_answer = json.loads(told)["action"] == "checkpoint"
-        asking = asking if is_answer else json.loads(told)["action"]
-        if not (is_answer and asking == action):
-            kept.append(told)
-    return kept
-
-
 @pytest.mark.parametrize("odd", [b"null", b"[]", b"1", b"{}", b'{"action":"unknown"}', b"not json", b""])
-@pytest.mark.parametrize("run", [stock, ours], ids=["stock", "ours"])
-def test_a_line_that_is_no_message_ends_both(run: Callable[[Scripted, list[bytes]], list[Any]], odd: bytes) -> None:
-    """The daemon never writes such a line; where one comes, neither goes on as if nothing were."""
+def test_a_line_that_is_no_message_ends_it(odd: bytes) -> None:
+    """The daemon never writes such a line; where one comes, it does not go on as if nothing were."""
     with pytest.raises(Exception, match=r"."):
-        run(Scripted(), [odd])
+        ours(Scripted(), [odd])
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"action":"checkpoint","sequenceNu'], ids=["nothing", "half a line"])
 def test_a_daemon_that_dies_before_it_answers_a_checkpoint_is_gone(rest: bytes) -> None:
     """The end of the channel in place of an answer is the daemon's end, no mistake of ours; nothing is said "done"."""
-    lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
-    lines.append(line("shardEnded"))
     out = io.BytesIO()
-    made = process(Scripted(), b"".join(told + b"\n" for told in lines) + rest, out)
     with pytest.raises(kcl_adapter.DaemonGoneError):
-        made.run()
+        ours(Scripted(), [INITIALIZE, line("shardEnded")], out, rest)
     assert [message["action"] for message in read(out.getvalue().decode())] == ["status", "checkpoint"]
 
 
@@ -232,4 +196,4 @@ def test_a_daemon_that_reads_no_more_is_gone() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(kcl_adapter.DaemonGoneError):
-        process(Scripted(), RECORDED[0] + b"\n", closed).run()
+        ours(Scripted(), RECORDED[:1], closed)

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import supervised
 from tests.daemon_world import World
+from tests.supervised import alive
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("daemon"))
     yield made
     made.close()
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def test_records_come_and_go_through_kills_and_a_drain(world: World) -> None:
@@ -34,27 +30,21 @@ def test_records_come_and_go_through_kills_and_a_drain(world: World) -> None:
     assert len(first) == 2
     assert {line["encoding"] for lines in world.heard().values() for line in lines} == {1}
     assert {record["partitionKey"] for record in world.records()} == {f"ключ-{n}" for n in range(20)}
-
     os.kill(min(first), signal.SIGKILL)
     sent = world.put(20)
     world.until(lambda: sent <= world.numbers(), 60, "the records after a child's death")
-    assert not any(alive(pid) for pid in first)
-
-    jvm = world.jvm()
-    os.kill(jvm, signal.SIGKILL)
+    assert not any(map(alive, first))
+    os.kill(world.jvm(), signal.SIGKILL)
     sent = world.put(20)
     world.until(lambda: sent <= world.numbers(), 60, "the records after the JVM's death")
-
     last = [pid for pid in world.heard() if alive(pid)]
     jvm = world.jvm()
     process.send_signal(signal.SIGINT)
     assert process.wait(40) == 0
-    assert not alive(jvm)
-    assert not any(alive(pid) for pid in last)
+    assert not any(map(alive, (jvm, *last)))
     for pid in last:
         actions = [line["action"] for line in world.heard()[pid]]
-        assert "SIGTERM" in actions
-        assert "shutdownRequested" in actions
+        assert {"SIGTERM", "shutdownRequested"} <= set(actions)
         assert actions[-1] == "EOF"
     assert len(world.numbers()) == 60
 
@@ -75,28 +65,21 @@ def test_the_logs_are_json_lines_without_a_payload_and_what_a_child_says_comes_o
     lines = world.lines().splitlines()
     spoken = [line for line in lines if "speaks once" in line]
     assert sorted(spoken) == sorted(f"child {pid} speaks once: é" for pid in world.heard())
-    of_jvm = [json.loads(line) for line in lines if line.startswith("{")]
-    assert any(line["logger"].startswith("software.amazon.kinesis") for line in of_jvm)
-    assert {line["level"] for line in of_jvm} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
-    assert all(line.get("event") for line in of_jvm)
-    (first, *_) = [line for line in of_jvm if line.get("event") == "consumer-starts"]
-    assert (first["kcl"], first["settings"]["STREAM_ROUTER_STREAM"], first["busKind"]) == (
-        "3.5.1, 3.1.3",
-        "cxone-events",
-        "classic",
-    )
+    said = [json.loads(line) for line in lines if line not in spoken]
+    assert any(line["logger"].startswith("software.amazon.kinesis") for line in said)
+    assert {line["level"] for line in said} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
+    assert all(line.get("event") for line in said)
+    (first, *_) = [line for line in said if line.get("event") == "consumer-starts"]
+    assert first["settings"]["STREAM_ROUTER_STREAM"] == "cxone-events"
     assert "customer-secret" not in world.lines()
     assert "Writing ProcessRecordsMessage" not in world.lines()
-    others = [line for line in lines if not line.startswith("{") and line not in spoken]
-    assert others == []
 
 
 def test_a_bus_that_does_not_exist_is_said_before_the_daemon_starts(world: World) -> None:
     """Status 78, one line with the cure, no JVM."""
-    environment = {**world.environment, "STREAM_ROUTER_EVENT_BUS": "none-such"}
     done = subprocess.run(
         [sys.executable, supervised.__file__, "consume"],
-        env=environment,
+        env={**world.environment, "STREAM_ROUTER_EVENT_BUS": "none-such"},
         capture_output=True,
         text=True,
         timeout=60,

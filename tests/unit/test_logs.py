@@ -49,17 +49,26 @@ def test_every_event_that_the_page_explains_is_logged_somewhere() -> None:
     assert [event for event in explained if f'"{event}"' not in code] == []
 
 
-def test_a_line_has_the_event_that_it_is_given_beside_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of another library has none."""
+def test_a_line_has_the_event_that_it_is_given_and_never_an_exceptions_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its fields; one of another library has none. Of an exception the place is logged: the text may be data."""
     stderr = captured(monkeypatch)
     start_logging("INFO")
     logging.getLogger("stream_router.x").info("%s is back", "the bus", extra={"event": "back", "held_s": 2})
     logging.getLogger("library").critical("Connection %d to %s was lost", 3, "x")
-    ours, theirs = map(json.loads, stderr.getvalue().splitlines())
+    with contextlib.suppress(ValueError):
+        try:
+            json.loads('{"name": Anna}')
+        except ValueError:
+            logging.getLogger("x").exception("a request failed")
+            raise
+    ours, theirs, failed = map(json.loads, stderr.getvalue().splitlines())
     assert list(ours) == ["time", "level", "event", "logger", "message", "pid", "held_s"]
     assert (ours["event"], ours["level"], ours["message"], ours["held_s"]) == ("back", "INFO", "the bus is back", 2)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", ours["time"])
     assert ("event" in theirs, theirs["level"], theirs["message"]) == (False, "ERROR", "Connection 3 to x was lost")
+    kind, *places = failed["exception"]
+    assert (kind, "never_an_exceptions_text" in places[0]) == ("JSONDecodeError", True)
+    assert "Anna" not in stderr.getvalue()
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
@@ -78,23 +87,6 @@ def test_whatever_a_line_holds_it_is_one_line(
         assert json.loads(line)["spill"] == strange
 
 
-def test_of_an_exception_the_place_is_logged_and_never_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could quote an event."""
-    stderr = captured(monkeypatch)
-    start_logging("INFO")
-    try:
-        json.loads('{"name": Anna}')
-        raise AssertionError
-    except ValueError:
-        logging.getLogger("x").exception("a request failed")
-    (line,) = map(json.loads, stderr.getvalue().splitlines())
-    assert (line["exception"][0], line["exception"][1].split()[-1]) == (
-        "JSONDecodeError",
-        "test_of_an_exception_the_place_is_logged_and_never_the_text",
-    )
-    assert "Anna" not in stderr.getvalue()
-
-
 @pytest.mark.parametrize(
     ("log_format", "terminal", "no_color", "begins"),
     [
@@ -106,11 +98,7 @@ def test_of_an_exception_the_place_is_logged_and_never_the_text(monkeypatch: pyt
     ],
 )
 def test_auto_is_text_on_a_terminal_and_coloured_unless_it_is_not_wanted(
-    monkeypatch: pytest.MonkeyPatch,
-    log_format: str,
-    terminal: bool,
-    no_color: str,
-    begins: str,
+    monkeypatch: pytest.MonkeyPatch, log_format: str, terminal: bool, no_color: str, begins: str
 ) -> None:
     """Else JSON, which a collector reads. NO_COLOR counts whatever its value (no-color.org)."""
     stderr = captured(monkeypatch, terminal=terminal)
@@ -166,29 +154,24 @@ def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest
     assert told == ["read again", "500 lines of the log were left out: nobody read them"]
 
 
-def test_a_line_longer_than_a_pipe_comes_whole_where_it_is_read(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that is only slow misses nothing."""
-    monkeypatch.setattr(log, "PATIENCE_MS", 5_000)  # on a busy machine it may not run for as long as it really is
-    full.read(0)
+def test_a_line_longer_than_a_pipe_comes_whole_and_one_that_was_cut_spoils_no_other(
+    full: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is only slow misses nothing; behind one that stood still the next line begins anew."""
     monkeypatch.setattr(sys, "stderr", full.stderr)
     start_logging("INFO")
+    full.read(0)
+    logging.getLogger("x").error("m" * 40_000)
+    full.read(0)
+    logging.getLogger("x").error("whole")
+    assert json.loads(full.read(2)[1])["message"] == "whole"
+    monkeypatch.setattr(log, "PATIENCE_MS", 5_000)  # on a busy machine it may not run for as long as it really is
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(full.read(1)), daemon=True)
     reader.start()
     logging.getLogger("x").error("m" * 40_000)
     reader.join(5)
-    assert json.loads(lines[0])["message"] == "m" * 40_000
-
-
-def test_a_line_that_was_cut_spoils_no_other(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader stood still in the middle of it: the next line begins anew."""
-    full.read(0)
-    monkeypatch.setattr(sys, "stderr", full.stderr)
-    start_logging("INFO")
-    logging.getLogger("x").error("m" * 40_000)
-    full.read(0)
-    logging.getLogger("x").error("whole")
-    assert json.loads(full.read(2)[1])["message"] == "whole"
+    assert json.loads(lines[-1])["message"] == "m" * 40_000
 
 
 def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
@@ -196,12 +179,11 @@ def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
     with Path("/dev/full").open("w") as full_disk:
         sink = log.LogSink(full_disk)
         assert not sink.write("m")
-        assert not sink.write("m")
-        assert (sink.left_out(), sink.left_out()) == (2, 0)
+        assert (sink.left_out(), sink.left_out()) == (1, 0)
 
 
-def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
-    """One that has ended and begins anew: at once."""
+def test_what_lasts_is_said_once_a_minute_and_what_others_chose_once() -> None:
+    """A trouble that has ended and begins anew: at once. A sender who makes up names fills no log."""
     now_s = 0.0
     seldom = log.Seldom(lambda: now_s)
     assert (seldom(), seldom()) == (True, False)
@@ -209,10 +191,6 @@ def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
     assert (seldom(), seldom()) == (True, False)
     seldom.over()
     assert seldom()
-
-
-def test_names_that_others_chose_are_said_once_and_twenty_of_them() -> None:
-    """A sender who makes up names fills no log, and what is no name is not shown."""
     to_be_said = log.SaidOnce()
     assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")
     assert (to_be_said("call Anna"), to_be_said("call Bob")) == ("(not shown: no name)", "")

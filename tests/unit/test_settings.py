@@ -57,57 +57,55 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 # --- each setting by itself
 
-PATH = (("~/x",), ("/tmp/a b", "a/~", "/nonexistent"))
-ARN = (("https://sqs/q", "arn:"), ("arn:aws:sqs:us-east-1:123456789012:q",))
-LISTEN = (("8080", ":8080", "h:65536", "h:-1", "h:²"), ("127.0.0.1:0", "[::1]:65535", "localhost:1"))
+Edges = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def number(low: str, high: str, below: str, above: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return (below, above, "many", "1e3x", "nan" if "." in low else "2.5"), (low, high)
+def edges(refused: str, taken: str) -> Edges:
+    """Of a setting whose values have no blanks in them."""
+    return tuple(refused.split()), tuple(taken.split())
 
 
-EDGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+def number(low: str, high: str, below: str, above: str) -> Edges:
+    return edges(f"{below} {above} many 1e3x " + ("nan" if "." in low else "2.5"), f"{low} {high}")
+
+
+def word(words: str) -> Edges:
+    return edges(f"{words.split(maxsplit=1)[0].swapcase()} nonsense", words)
+
+
+PATH: Edges = (("~/x",), ("/tmp/a b", "a/~", "/nonexistent"))
+ARN = edges("https://sqs/q arn:", "arn:aws:sqs:us-east-1:123456789012:q")
+LISTEN = edges("8080 :8080 h:65536 h:-1 h:²", "127.0.0.1:0 [::1]:65535 localhost:1")
+QUEUE = "https://[::1/q https://h:99999/q arn:aws:sqs:us-east-1:1:q https://sqs.x/1/q.fifo"
+EVENTS, KMS = "arn:aws:events", "arn:aws:kms"
+LIMIT = "90% 0%/1000/300s 101%/1000/300s 90%/99/300s 90%/1000001/300s 90%/1000/0.5s OFF"
+
+EDGES: dict[str, Edges] = {
     "AWS_REGION": (
         ("us_east_1", "US-EAST-1", "aws-global", "eu-centrall-1", "frankfurt", "us-east-1 "),
         ("us-gov-west-1", "eusc-de-east-1", "cn-north-1"),
     ),
-    "SQS_DLQ_URL": (
-        (
-            "https://sqs/a b",
-            "https://[::1/q",
-            "https://h:99999/q",
-            "arn:aws:sqs:us-east-1:1:q",
-            "https://sqs.x/1/q.fifo",
-        ),
-        ("http://127.0.0.1:4566/0/dead",),
-    ),
+    "SQS_DLQ_URL": (("https://sqs/a b", *QUEUE.split()), ("http://127.0.0.1:4566/0/dead",)),
     "EVENTBRIDGE_TARGET_ARN": ARN,
-    "CXONE_AUTH_URL": (
-        ("https://u:p@x/", "https://[::1", "ftp://x/", "http://x/token"),
-        ("https://x/token", "http://127.0.0.1:1/token"),
+    "CXONE_AUTH_URL": edges(
+        "https://u:p@x/ https://[::1 ftp://x/ http://x/token", "https://x/token http://127.0.0.1:1/token"
     ),
-    "STREAM_ROUTER_STREAM": (("a/b", "é", "s" * 129), ("s", "s" * 128, "a.b-c_d")),
-    "STREAM_ROUTER_APPLICATION": (("ab", "a" * 256), ("abc", "a" * 255)),
+    "STREAM_ROUTER_STREAM": edges("a/b é " + "s" * 129, "s a.b-c_d " + "s" * 128),
+    "STREAM_ROUTER_APPLICATION": edges("ab " + "a" * 256, "abc " + "a" * 255),
     "STREAM_ROUTER_EVENT_BUS": (
-        ("b" * 257, "a b", "arn:aws:events:us-east-1:me:event-bus/b", "arn:aws:events:eu-west-1:1:event-bus/b"),
-        ("b" * 256, "aws.partner/x/y", "arn:aws:events:us-east-1:123456789012:event-bus/b"),
+        ("b" * 257, "a b", f"{EVENTS}:us-east-1:me:event-bus/b", f"{EVENTS}:eu-west-1:1:event-bus/b"),
+        ("b" * 256, "aws.partner/x/y", f"{EVENTS}:us-east-1:123456789012:event-bus/b"),
     ),
-    "STREAM_ROUTER_RULE": (("r" * 65, "a:b"), ("r", "r" * 64, "a.b-c_d")),
-    "STREAM_ROUTER_EVENT_TYPES": (
-        (" , ", "a\tb", "t" * 129, '["interaction.created"]', "a,'b'"),
-        ("t" * 128, "a,,b", " a , b "),
-    ),
-    "STREAM_ROUTER_DROP_TYPES": (("t" * 129, '["a"]'), ("a,b", ",")),
-    "STREAM_ROUTER_LISTEN": LISTEN,
-    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN,
-    "STREAM_ROUTER_ADMIN_LISTEN": LISTEN,
+    "STREAM_ROUTER_RULE": edges("a:b " + "r" * 65, "r a.b-c_d " + "r" * 64),
+    "STREAM_ROUTER_EVENT_TYPES": ((" , ", "a\tb", "t" * 129, '["a.b"]', "a,'b'"), ("t" * 128, "a,,b", " a , b ")),
+    "STREAM_ROUTER_DROP_TYPES": edges('["a"] ' + "t" * 129, "a,b ,"),
+    **{f"STREAM_ROUTER_{name}LISTEN": LISTEN for name in ("", "ADMIN_", "RECEIVER_ADMIN_")},
     "STREAM_ROUTER_TRUSTED_PROXIES": (
         ("10.0.0.0/33", "proxy.example", "10.0.0.1/8"),
         ("::1", "10.0.0.1, fd00::/8", ","),
     ),
-    "STREAM_ROUTER_HMAC_TEMPLATE": (
-        ("{Body}", "{}{body}", "{timestamp}.${body}", "{{body}}", "{nonce}{body}"),
-        ("{id}.{timestamp}.{body}", "v0:{body}"),
+    "STREAM_ROUTER_HMAC_TEMPLATE": edges(
+        "{Body} {}{body} {timestamp}.${body} {{body}} {nonce}{body}", "{id}.{timestamp}.{body} v0:{body}"
     ),
     "STREAM_ROUTER_PARTITION_PATH": (("a..b", ".a", " , ", "/a/b", "a,$.b"), ("a.b.c,d", "a b.c", "$a.b/c")),
     "STREAM_ROUTER_REPLAY_WINDOW_S": number("1", "86400", "0", "86401"),
@@ -123,36 +121,28 @@ EDGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "STREAM_ROUTER_MAX_RETRIES": number("0", "100", "-1", "101"),
     "STREAM_ROUTER_CHECKPOINT_S": number("0.1", "600", "0", "600.1"),
     "STREAM_ROUTER_SHARDS": number("1", "10000", "0", "10001"),
-    "STREAM_ROUTER_DEAD_LETTER_LIMIT": (
-        ("90%", "0%/1000/300s", "101%/1000/300s", "90%/99/300s", "90%/1000001/300s", "90%/1000/0.5s", "OFF"),
-        ("off", "100%/100/1s", "0.1%/1000000/86400s"),
-    ),
-    "STREAM_ROUTER_OFFLOAD_BUCKET": (("ab", "Bucket", "-ab", "a" * 64), ("abc", "a" * 63)),
+    "STREAM_ROUTER_DEAD_LETTER_LIMIT": edges(LIMIT, "off 100%/100/1s 0.1%/1000000/86400s"),
+    "STREAM_ROUTER_OFFLOAD_BUCKET": edges("ab Bucket -ab " + "a" * 64, "abc " + "a" * 63),
     "STREAM_ROUTER_WORKER": (("a b", "w" * 129), ("w" * 128, "pod-0.ns:1")),
     "STREAM_ROUTER_TAGS": (
         ("aws:x=1", "=x", "k" * 129 + "=v", "k=<v>", "team"),
         ("team=cx", "a=1, b=", "a:b/c=x y"),
     ),
-    "STREAM_ROUTER_KMS_KEY": (
-        ("alias/mine", "arn:aws:kms:us-east-1:123456789012:alias/mine", "arn:aws:kms:eu-west-1:123456789012:key/1234"),
-        ("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
+    "STREAM_ROUTER_KMS_KEY": edges(
+        f"alias/mine {KMS}:us-east-1:123456789012:alias/mine {KMS}:eu-west-1:123456789012:key/1234",
+        f"{KMS}:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     ),
     "STREAM_ROUTER_TARGET_DLQ_ARN": ARN,
     **{f"STREAM_ROUTER_{name}": PATH for name in ("CONFIG", "SPILL_DIR", "STATE_DIR", "AUDIT_DIR", "TLS_KEY")},
-    **{
-        f"STREAM_ROUTER_{name}": ((good.split()[0].swapcase(), "nonsense", " "), tuple(good.split()))
-        for name, good in {
-            "LOG_LEVEL": "DEBUG INFO WARNING ERROR",
-            "LOG_FORMAT": "auto json text",
-            "WEAK_SECRETS": "refuse allow",
-            "HMAC_ALGORITHM": "sha1 sha256 sha384 sha512",
-            "HMAC_ENCODING": "hex base64",
-            "UNROUTABLE": "dead-letter publish drop",
-            "BUS_PROOF": "describe trust",
-            "ON_OUTAGE": "hold dead-letter",
-            "ORDERING": "none conversation",
-        }.items()
-    },
+    "STREAM_ROUTER_LOG_LEVEL": word("DEBUG INFO WARNING ERROR"),
+    "STREAM_ROUTER_LOG_FORMAT": word("auto json text"),
+    "STREAM_ROUTER_WEAK_SECRETS": word("refuse allow"),
+    "STREAM_ROUTER_HMAC_ALGORITHM": word("sha1 sha256 sha384 sha512"),
+    "STREAM_ROUTER_HMAC_ENCODING": word("hex base64"),
+    "STREAM_ROUTER_UNROUTABLE": word("dead-letter publish drop"),
+    "STREAM_ROUTER_BUS_PROOF": word("describe trust"),
+    "STREAM_ROUTER_ON_OUTAGE": word("hold dead-letter"),
+    "STREAM_ROUTER_ORDERING": word("none conversation"),
 }
 """Of each setting with a form of its own: values that are refused, and the last ones on the good side."""
 
@@ -317,45 +307,46 @@ def test_what_consume_cannot_work_with_is_said_before_java_is_looked_for(
 # --- secrets that protect nothing
 
 OPEN = "0.0.0.0:8080"
-WEAK: list[tuple[str, str, dict[str, str]]] = [
+Given = tuple[str, str, dict[str, str]]
+"""Scheme, secrets, and what is set besides."""
+
+WEAK: list[Given] = [
     *((scheme, secrets, {}) for scheme in ("expert", "hmac", "bearer") for secrets in ("t", STRONG[:15])),
-    *(("hmac", secrets, {}) for secrets in (f"{STRONG},short", f"short,{STRONG}")),
-    # a path, which stands in the documentation, would be the key that every event is signed with
+    *(("basic", secrets, {}) for secrets in ("a-user-of-many:short", f"{STRONG}:")),  # the password counts
     *(
-        ("hmac", path, {})
-        for path in ("/etc/stream-router/secrets", "./secrets.txt", "../a/b", "secrets.pem", "c/s.key")
+        ("hmac", secrets, {})
+        for secrets in (
+            *(f"{STRONG},short", f"short,{STRONG}"),
+            # a path, which stands in the documentation, would be the key that every event is signed with
+            *("/etc/stream-router/secrets", "./secrets.txt", "../a/b", "secrets.pem", "c/s.key"),
+            # what names a secret, and what no shell has replaced, is shown to many
+            "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/webhook",
+            f"{STRONG},arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhook-AbCdEf",
+            *("$THE_WEBHOOKS_SECRET", "${THE_WEBHOOKS_SECRET}", "$(cat /run/secrets/webhook)", "https://vault.x/v1/s"),
+            # a reference that is not read: after a blank, in capitals, behind a comma
+            *(" file:/etc/secrets", "FILE:/etc/secrets", f"{STRONG},ssm:/its/name/here"),
+            # ECS puts a whole document into the variable
+            *(f'{{"webhook": "{STRONG}"}}', f'{{"a":"{STRONG}","b":"{STRONG}"}}'),
+        )
     ),
-    # what names a secret, and what no shell has replaced, is shown to many
-    ("hmac", "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/webhook", {}),
-    ("hmac", f"{STRONG},arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhook-AbCdEf", {}),
-    *(("hmac", name, {}) for name in ("$THE_WEBHOOKS_SECRET", "${THE_WEBHOOKS_SECRET}", "$(cat /run/secrets/webhook)")),
-    ("hmac", "https://vault.example.com/v1/secret/webhook", {}),
-    # a reference that is not read: after a blank, in capitals, behind a comma
-    *(("hmac", one, {}) for one in (" file:/etc/secrets", "FILE:/etc/secrets", f"{STRONG},ssm:/its/name/here")),
-    # ECS puts a whole document into the variable
-    ("hmac", f'{{"webhook": "{STRONG}"}}', {}),
-    ("hmac", f'{{"a":"{STRONG}","b":"{STRONG}"}}', {}),
-    # of user and password the password counts
-    *(("basic", f"{user}:{password}", {}) for user, password in (("a-user-of-many", "short"), (STRONG, ""))),
 ]
-STRONG_ENOUGH = [
+STRONG_ENOUGH: list[Given] = [
     *((scheme, secrets, {"WEAK_SECRETS": "allow"}) for scheme, secrets, _ in WEAK if '"' not in secrets),
-    ("hmac", STRONG, {}),
-    ("hmac", "$" + STRONG, {}),
-    ("hmac", "file:/etc/stream-router/secrets", {}),
-    ("hmac", "/" + "Ab3+" * 10 + "9w==", {}),
-    ("hmac", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3jJ2hH1gG0fF9dD8sS7=", {}),
+    *(
+        ("hmac", secrets, {})
+        for secrets in (STRONG, f"${STRONG}", "file:/etc/secrets", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3j/=")
+    ),
     ("basic", "nice:a longer password", {}),
     ("standard-webhooks", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==", {}),
     ("none", "t", {}),
     # what goes over the wire as it is: on this machine, over TLS, behind a proxy that is named
-    *(("bearer", STRONG, {"LISTEN": f"{host}:8080"}) for host in ("127.0.0.1", "[::1]", "localhost")),
+    *(("bearer", STRONG, {"LISTEN": f"{name}:8080"}) for name in ("127.0.0.1", "[::1]", "localhost")),
     ("bearer", STRONG, {"LISTEN": OPEN, "TLS_CERT": "/c.pem", "TLS_KEY": "/k.pem"}),
     ("bearer", STRONG, {"LISTEN": OPEN, "TRUSTED_PROXIES": "10.0.0.0/8"}),
 ]
-IN_THE_CLEAR = [
+IN_THE_CLEAR: list[Given] = [
     *((scheme, f"user:{STRONG}", {"LISTEN": OPEN}) for scheme in ("bearer", "basic")),
-    *(("bearer", STRONG, {"LISTEN": f"{host}:8080"}) for host in ("[::]", "10.1.2.3", "receiver.example")),
+    *(("bearer", STRONG, {"LISTEN": f"{name}:8080"}) for name in ("[::]", "10.1.2.3", "receiver.example")),
     ("bearer", STRONG, {"LISTEN": OPEN, "TRUSTED_PROXIES": " , "}),
 ]
 
@@ -523,11 +514,3 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert len(reading.warnings(load(Receiver))) == 3
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
-
-
-def test_a_child_gets_the_settings_of_its_supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Region and state folder as the supervisor found them, all else as it is set."""
-    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_STATE_DIR": str(tmp_path), "STREAM_ROUTER_ORDERING": "conversation"})
-    made = java.environment(load(Consumer), tmp_path / "state")
-    assert made["STREAM_ROUTER_STATE_DIR"] == str(tmp_path / "state")
-    assert (made["AWS_REGION"], made["STREAM_ROUTER_ORDERING"]) == ("us-east-1", "conversation")
