@@ -149,26 +149,15 @@ WRONG, WARNING, UNKNOWN = Verdict.WRONG, Verdict.WARNING, Verdict.UNKNOWN
 
 
 def world(
-    code: str, verdict: Verdict, *words: str, too: tuple[str, ...] = ()
-) -> Callable[[Callable[[Place], object]], Callable[[Place], object]]:
-    """Registers the function that breaks a world."""
-
-    def add(breaks: Callable[[Place], object]) -> Callable[[Place], object]:
-        WORLDS[f"{code} {breaks.__name__.replace('_', ' ').strip()}"] = Broken(
-            code, breaks, verdict, words, frozenset(too)
-        )
-        return breaks
-
-    return add
+    code: str, verdict: Verdict, breaks: Callable[[Place], object], *words: str, too: tuple[str, ...] = ()
+) -> None:
+    """A world that is broken so."""
+    WORLDS[f"{code} {len(WORLDS)}"] = Broken(code, breaks, verdict, words, frozenset(too))
 
 
 def setting(code: str, verdict: Verdict, name: str, value: str, *words: str, too: tuple[str, ...] = ()) -> None:
     """A world that differs by a setting."""
-
-    def breaks(place: Place) -> None:
-        place.set(**{name: value})
-
-    WORLDS[f"{code} {name}={value}"] = Broken(code, breaks, verdict, (name, *words), frozenset(too))
+    world(code, verdict, lambda place: place.set(**{name: value}), name, *words, too=too)
 
 
 setting("SR004", WRONG, "STREAM_ROUTER_SPIL_DIR", "/tmp", "STREAM_ROUTER_SPILL_DIR")
@@ -187,8 +176,15 @@ setting("SR003", WARNING, "STREAM_ROUTER_BUCKETS", "4", "at least 8", "setup --p
 setting("SR003", WRONG, "STREAM_ROUTER_TARGET_DLQ_ARN", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q.fifo", "standard SQS queue")
 
 
-@world("SR014", WRONG, "the certificate ended", "renew it")
-def _certificate_ended(place: Place) -> None:
+def refusing(operation: str, code: str, message: str = "", **headers: str) -> Callable[..., Any]:
+    def refuse(**_: Any) -> Any:
+        told: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": headers}}
+        raise ClientError(told, operation)
+
+    return refuse
+
+
+def certificate_ended(place: Place) -> None:
     issued = trustme.CA().issue_cert("localhost", not_after=dt.datetime.now(dt.UTC) - dt.timedelta(1))
     cert, key = place.folder / "cert.pem", place.folder / "key.pem"
     issued.cert_chain_pems[0].write_to_path(str(cert))
@@ -196,24 +192,14 @@ def _certificate_ended(place: Place) -> None:
     place.set(STREAM_ROUTER_TLS_CERT=str(cert), STREAM_ROUTER_TLS_KEY=str(key))
 
 
-@world("SR006", WRONG, "Java")
-def _no_java(place: Place) -> None:
-    place.monkeypatch.setattr(java, "_candidates", lambda: iter([]))
-
-
-@world("SR007", WRONG, "is missing", "stream-router jars")
-def _a_jar_is_missing(place: Place) -> None:
-    place.monkeypatch.setattr(jars, "folder", lambda: place.folder)
-
-
-def served(place: Place, variable: str, status: dict[str, Any]) -> None:
+def served(place: Place, variable: str, **status: Any) -> None:
     """An admin port that tells this status."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps(status).encode())
+            self.wfile.write(json.dumps({"schema": "stream-router.status/3", **status}).encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -223,72 +209,43 @@ def served(place: Place, variable: str, status: dict[str, Any]) -> None:
     place.set(**{variable: f"127.0.0.1:{server.server_port}"})
 
 
-CONSUMER_S, RECEIVER_S = ({"schema": "stream-router.status/3", "program": one} for one in ("consume", "receive"))
+def its_consumer_holds(place: Place) -> None:
+    told = {"state": "holding", "since": "2026-12-01T00:00:00.000Z", "reason": "2 of 2 shards hold: bus"}
+    served(place, "STREAM_ROUTER_ADMIN_LISTEN", program="consume", **told)
 
 
-@world("SR021", WRONG, "holding since", "2 of 2 shards hold: bus", "docs/runbooks/holding.md", too=("SR020",))
-def _its_consumer_holds(place: Place) -> None:
-    told = {**CONSUMER_S, "state": "holding", "since": "2026-12-01T00:00:00.000Z"}
-    served(place, "STREAM_ROUTER_ADMIN_LISTEN", {**told, "reason": "2 of 2 shards hold: bus"})
+def its_receiver_alone_lives(place: Place) -> None:
+    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", program="receive", state="ready")
 
 
-@world("SR021", WARNING, "connection refused", "start `stream-router consume`", "doctor receive")
-def _its_consumer_is_dead_beside_a_living_receiver(place: Place) -> None:
-    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", {**RECEIVER_S, "state": "ready"})
-
-
-@world("SR010", WRONG, "none found", "AWS_PROFILE")
-def _no_credentials(place: Place) -> None:
+def no_credentials(place: Place) -> None:
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         place.monkeypatch.delenv(variable)
 
 
-def refusing(operation: str, code: str, message: str = "", **headers: str) -> Callable[..., Any]:
-    def refuse(**_: Any) -> Any:
-        told: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": headers}}
-        raise ClientError(told, operation)
-
-    return refuse
-
-
-@world("SR010", WRONG, "does not take these credentials (RequestExpired)", "clock", too=("SR013",))
-def _a_clock_so_wrong_that_the_call_is_refused_for_it(place: Place) -> None:
+def a_clock_so_wrong_that_the_call_is_refused_for_it(place: Place) -> None:
     at = formatdate(time.time() - 600, usegmt=True)
     place.answer("sts", "get_caller_identity", refusing("GetCallerIdentity", "RequestExpired", date=at))
 
 
-@world("SR013", WARNING, "ahead of AWS", "chrony")
-def _the_clock_is_off(place: Place) -> None:
-    place.ahead_s = 100
-
-
-@world("SR105", WRONG, "of another stream", "delete its lease table")
-def _foreign_checkpoints(place: Place) -> None:
+def foreign_checkpoints(place: Place) -> None:
     for row in place.rows():
         place.put(row, checkpoint={"S": "495"})
     said = "StartingSequenceNumber 495 did not come from this stream."
     place.answer("kinesis", "get_shard_iterator", refusing("GetShardIterator", "InvalidArgumentException", said))
 
 
-@world("SR160", WRONG, "shards are read by nobody", "no owner", "start `stream-router consume`")
-def _a_shard_without_owner(place: Place) -> None:
+def a_shard_without_owner(place: Place) -> None:
     row = place.rows()[0]
     place.put({key: value for key, value in row.items() if key != "leaseOwner"})
 
 
-@world("SR160", WARNING, "there is no lease table", "was deleted", "has to be restarted")
-def _the_lease_table_was_deleted(place: Place) -> None:
-    place.clients.dynamodb.delete_table(TableName=f"{place.name}-app")
-
-
-@world("SR115", WARNING, "s behind at shardId-", "SR160")
-def _nobody_has_read_for_long(place: Place) -> None:
+def nobody_has_read_for_long(place: Place) -> None:
     place.clients.kinesis.put_record(StreamName=place.name, Data=b"{}", PartitionKey="x")
     place.monkeypatch.setattr(stream, "LATE_S", -1.0)
 
 
-@world("SR121", WRONG, "its key is Disabled", "enable the key")
-def _the_key_of_the_bus_is_disabled(place: Place) -> None:
+def the_key_of_the_bus_is_disabled(place: Place) -> None:
     kms = boto3.client("kms", REGION)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.disable_key(KeyId=key)
@@ -296,43 +253,61 @@ def _the_key_of_the_bus_is_disabled(place: Place) -> None:
     place.answer("events", "describe_event_bus", lambda **_: {**described, "KmsKeyIdentifier": key})
 
 
-@world("SR130", WRONG, "is disabled", "events go nowhere", "aws events enable-rule", too=("SR003",))
-def _the_rule_is_disabled(place: Place) -> None:
-    place.clients.events.disable_rule(Name=place.name, **place.on)
-
-
-@world("SR130", WARNING, "DescribeRule could not be asked (AccessDeniedException)", "--policy operate")
-def _the_rule_may_not_be_looked_at(place: Place) -> None:
+def the_rule_may_not_be_looked_at(place: Place) -> None:
     place.answer("events", "describe_rule", refusing("DescribeRule", "AccessDeniedException"))
 
 
-@world("SR143", WRONG, "has no dead-letter queue", "lost", "run `stream-router setup`", too=("SR003",))
-def _the_target_has_no_dead_letter_queue(place: Place) -> None:
+def the_target_has_no_dead_letter_queue(place: Place) -> None:
     target = {key: value for key, value in place.target_of_rule().items() if key != "DeadLetterConfig"}
     place.clients.events.put_targets(Rule=place.name, Targets=[target], **place.on)  # type: ignore[list-item]
 
 
-@world("SR145", WARNING, "1 events in", "dlq list --undelivered")
-def _an_event_is_undelivered(place: Place) -> None:
-    place.clients.sqs.send_message(QueueUrl=place.queue_url("undelivered"), MessageBody="{}")
-
-
-@world("SR153", WARNING, "1 wait", "dlq list")
-def _a_dead_letter_waits(place: Place) -> None:
-    place.clients.sqs.send_message(QueueUrl=place.queue_url("dead-letters"), MessageBody="{}")
-
-
-@world("SR103", WARNING, "keeps letters for 24 hours only", "14 days", too=("SR003",))
-def _dead_letters_are_kept_for_a_day(place: Place) -> None:
-    place.clients.sqs.set_queue_attributes(
-        QueueUrl=place.queue_url("dead-letters"), Attributes={"MessageRetentionPeriod": str(24 * 3600)}
+def a_queue_has(end: str, **attributes: str) -> Callable[[Place], object]:
+    return lambda place: place.clients.sqs.set_queue_attributes(
+        QueueUrl=place.queue_url(end),
+        Attributes=attributes,  # type: ignore[arg-type]
     )
 
 
-@world("SR003", WARNING, "-out", "setup --plan")
-def _the_target_does_not_let_eventbridge_in(place: Place) -> None:
-    place.clients.sqs.set_queue_attributes(QueueUrl=place.target, Attributes={"Policy": ""})
+def a_message_waits(end: str) -> Callable[[Place], object]:
+    return lambda place: place.clients.sqs.send_message(QueueUrl=place.queue_url(end), MessageBody="{}")
 
+
+world("SR014", WRONG, certificate_ended, "the certificate ended", "renew it")
+world("SR006", WRONG, lambda place: place.monkeypatch.setattr(java, "_candidates", lambda: iter([])), "Java")
+world(
+    "SR007", WRONG, lambda place: place.monkeypatch.setattr(jars, "folder", lambda: place.folder), "is missing", "jars"
+)
+world("SR021", WRONG, its_consumer_holds, "2 of 2 shards hold: bus", "docs/runbooks/holding.md", too=("SR020",))
+world(
+    "SR021", WARNING, its_receiver_alone_lives, "connection refused", "start `stream-router consume`", "doctor receive"
+)
+world("SR010", WRONG, no_credentials, "none found", "AWS_PROFILE")
+world("SR010", WRONG, a_clock_so_wrong_that_the_call_is_refused_for_it, "RequestExpired", "clock", too=("SR013",))
+world("SR013", WARNING, lambda place: setattr(place, "ahead_s", 100), "ahead of AWS", "chrony")
+world("SR105", WRONG, foreign_checkpoints, "of another stream", "delete its lease table")
+world("SR160", WRONG, a_shard_without_owner, "shards are read by nobody", "no owner", "start `stream-router consume`")
+world(
+    "SR160",
+    WARNING,
+    lambda place: place.clients.dynamodb.delete_table(TableName=f"{place.name}-app"),
+    *("there is no lease table", "was deleted", "has to be restarted"),
+)
+world("SR115", WARNING, nobody_has_read_for_long, "s behind at shardId-", "SR160")
+world("SR121", WRONG, the_key_of_the_bus_is_disabled, "its key is Disabled", "enable the key")
+world(
+    "SR130",
+    WRONG,
+    lambda place: place.clients.events.disable_rule(Name=place.name, **place.on),
+    *("is disabled", "events go nowhere", "aws events enable-rule"),
+    too=("SR003",),
+)
+world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be asked (Access", "--policy operate")
+world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter queue", "lost", "setup", too=("SR003",))
+world("SR145", WARNING, a_message_waits("undelivered"), "1 events in", "dlq list --undelivered")
+world("SR153", WARNING, a_message_waits("dead-letters"), "1 wait", "dlq list")
+world("SR103", WARNING, a_queue_has("dead-letters", MessageRetentionPeriod="86400"), "24 hours only", too=("SR003",))
+world("SR003", WARNING, a_queue_has("out", Policy=""), "-out", "setup --plan")
 
 ALONE = {"SR001", "SR002", "SR003", "SR010", "SR101", "SR120"}
 """Where one of these is wrong, others wait for it, or say another thing."""

@@ -7,7 +7,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,27 +18,20 @@ from tests.fakeaws.process import FakeAwsProcess
 HOUR = ("--since", "150m", "--until", "60m")
 
 
-def lived(folder: Path, count: int) -> Iterator[EventWorld]:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventWorld]:
     """Three hours of a stream: the middle one went out by a wrong mapping. All of it is settled."""
+    folder = tmp_path_factory.mktemp("replay")
     with FakeAwsProcess(folder / "ledger", None, 3, "--payloads") as fake_aws:
-        world = EventWorld(fake_aws, folder, count)
-        for offset_s, fates in (
-            (-4 * 3600, ("before",)),
-            (-2 * 3600, ("hour", "malformed", "dropped")),
-            (0, ("after",)),
-        ):
-            world.plan(arrival_offset_s=offset_s)
+        world = EventWorld(fake_aws, folder, 100)
+        for hours_ago, fates in ((4, ("before",)), (2, ("hour", "malformed", "dropped")), (0, ("after",))):
+            world.plan(arrival_offset_s=-hours_ago * 3600)
             world.put(*fates)
         world.start()
         world.feed()
         world.write_leases()
         yield world
         world.close()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventWorld]:
-    yield from lived(tmp_path_factory.mktemp("replay"), 100)
 
 
 @pytest.fixture

@@ -19,7 +19,11 @@ from stream_router.settings.reading import load
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mine"
 TYPES = ["interaction.created", "conversation.updated", "agent.status.changed"]
-PATTERN = {"source": ["nice.cxone.webhook"], "detail-type": TYPES, "detail": {"eventSource": [{"prefix": "cxone"}]}}
+PATTERN: dict[str, Any] = {
+    "source": ["nice.cxone.webhook"],
+    "detail-type": TYPES,
+    "detail": {"eventSource": [{"prefix": "cxone"}]},
+}
 NOTHING = "nothing to change"
 
 Said = Callable[[], list[str]]
@@ -146,8 +150,11 @@ def articles_rule(clients: Clients, name: str, **more: Any) -> None:
 
 
 def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) -> None:
-    """Its targets stay, with what was chosen on ours; only the dead-letter queue that was missing is added."""
-    articles_rule(clients, "article")
+    """Its targets stay, with what was chosen on ours; only the dead-letter queue that was missing is added.
+
+    A further filter stays too: a team may let less through to its own target.
+    """
+    articles_rule(clients, "article", detail={**PATTERN["detail"], "payload": {"queue": ["sales"]}})
     before = rule_of(clients, "article")
     assert run("article", target_arn=FUNCTION) == 0
     after = rule_of(clients, "article")
@@ -167,18 +174,11 @@ def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) 
     assert rule_of(clients, "article") == after, "it is not ours to take away"
 
 
-def test_a_further_filter_of_a_rule_for_our_events_stays(clients: Clients, said: Said) -> None:
-    """A team may let less through to its own target; `consume` judges the other three fields alone."""
-    articles_rule(clients, "filtered", detail={"eventSource": [{"prefix": "cxone"}], "payload": {"queue": ["sales"]}})
-    assert run("filtered", target_arn=FUNCTION) == 0
-    detail = rule_of(clients, "filtered")["pattern"]["detail"]
-    assert detail == {"eventSource": [{"prefix": "cxone"}], "payload": {"queue": ["sales"]}}
-    assert run("filtered", target_arn=FUNCTION) == 0
-    assert NOTHING in said()
+def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, said: Said) -> None:
+    """Without --yes the difference is said, and nothing at all is changed; more types need no word.
 
-
-def test_a_shell_without_the_event_types_narrows_no_live_rule(clients: Clients, said: Said) -> None:
-    """Without --yes the difference is said, and nothing at all is changed; more types need no word."""
+    That somebody disabled it may have been meant.
+    """
     wide = ",".join([*TYPES, "order.created"])
     assert run("live", event_types=wide, target_arn=FUNCTION) == 0
     before = rule_of(clients, "live")
@@ -194,17 +194,12 @@ def test_a_shell_without_the_event_types_narrows_no_live_rule(clients: Clients, 
     assert run("live", target_arn=FUNCTION, yes=True) == 0
     assert rule_of(clients, "live")["pattern"] == PATTERN
     assert run("live", event_types=wide, target_arn=FUNCTION) == 0
-
-
-def test_a_rule_that_somebody_disabled_is_enabled_only_with_yes(clients: Clients, said: Said) -> None:
-    """It may have been meant; and while it is so the command does not end as if all were well."""
-    assert run("off") == 0
-    clients.events.disable_rule(Name="off")
-    assert run("off") == 1
+    clients.events.disable_rule(Name="live")
+    assert run("live", event_types=wide) == 1
     assert any(line.startswith("  needs --yes: somebody disabled it") for line in said())
-    assert rule_of(clients, "off")["state"] == "DISABLED"
-    assert run("off", yes=True) == 0
-    assert rule_of(clients, "off")["state"] == "ENABLED"
+    assert rule_of(clients, "live")["state"] == "DISABLED"
+    assert run("live", event_types=wide, yes=True) == 0
+    assert rule_of(clients, "live")["state"] == "ENABLED"
 
 
 def test_the_target_file_says_every_field(clients: Clients, tmp_path: Path) -> None:
@@ -312,8 +307,18 @@ def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
     assert rule_of(clients, "first") == before
 
 
-def test_a_run_that_is_broken_off_is_gone_on_with(clients: Clients, said: Said) -> None:
-    """Stream and queues are there and said, the rule is not; the next run makes it."""
+def test_a_run_that_is_broken_off_is_gone_on_with(
+    clients: Clients, said: Said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stream and queues are there and said, the rule is not; the next run makes it.
+
+    A right that is missing to look is told before anything is made, with the policy to print.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "DescribeRule", DENIED)
+        assert run("half") == 1
+    captured = capsys.readouterr()
+    assert (captured.out, "setup --policy setup" in captured.err, present(clients, "half")) == ("", True, [])
     with pytest.MonkeyPatch.context() as monkeypatch:
         refusing(monkeypatch, "PutRule", DENIED)
         assert run("half") == 1
@@ -322,19 +327,6 @@ def test_a_run_that_is_broken_off_is_gone_on_with(clients: Clients, said: Said) 
     assert not any(line.startswith("+ rule") for line in lines)
     assert run("half") == run("half", plan=True) == 0
     assert NOTHING in said()
-
-
-def test_a_right_that_is_missing_to_look_is_told_before_anything_is_made(
-    clients: Clients, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing is half done; the line says which policy to print."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        refusing(monkeypatch, "DescribeRule", DENIED)
-        assert run("unseen") == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "setup --policy setup" in captured.err
-    assert present(clients, "unseen") == []
 
 
 def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else(clients: Clients, said: Said) -> None:
