@@ -53,11 +53,10 @@ class Headers(request.Headers):
 class Handle:
     """A timer of the fake loop."""
 
-    def __init__(self, what: Callable[[], None]) -> None:
-        self.what: Callable[[], None] | None = what
+    is_cancelled = False
 
     def cancel(self) -> None:
-        self.what = None
+        self.is_cancelled = True
 
 
 class FakeTransport:
@@ -88,35 +87,30 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self._now_s = 0.0
-        self._timers: list[tuple[float, int, Handle]] = []
+        self._timers: list[tuple[float, int, Handle, Callable[[], None]]] = []
         self._numbers = itertools.count()
 
     def time(self) -> float:
         return self._now_s
 
     def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
-        handle = Handle(lambda: what(*arguments))
-        heapq.heappush(self._timers, (self._now_s + max(0.0, delay_s), next(self._numbers), handle))
+        handle = Handle()
+        at_s = self._now_s + max(0.0, delay_s)
+        heapq.heappush(self._timers, (at_s, next(self._numbers), handle, lambda: what(*arguments)))
         return handle
 
     def call_soon(self, what: Callable[..., None], *arguments: Any) -> Handle:
-        return self.call_later(0.0, what, *arguments)
-
-    def call_soon_threadsafe(self, what: Callable[..., None], *arguments: Any) -> Handle:
         return self.call_later(0.0, what, *arguments)
 
     def move(self, seconds: float) -> None:
         """Let time pass, and every timer that is due ring in its order."""
         until_s = self._now_s + seconds
         while self._timers and self._timers[0][0] <= until_s:
-            due_s, _, handle = heapq.heappop(self._timers)
+            due_s, _, handle, what = heapq.heappop(self._timers)
             self._now_s = max(self._now_s, due_s)
-            if handle.what:
-                handle.what()
+            if not handle.is_cancelled:
+                what()
         self._now_s = until_s
-
-    def add_reader(self, *_: object) -> None:
-        """Nothing comes by itself."""
 
 
 LATE_S = 2.5
@@ -309,7 +303,7 @@ class ReceiverProcess:
 
     def lines(self, *levels: str) -> list[dict[str, Any]]:
         """The log so far, of these levels where they are given."""
-        found = [json.loads(line) for line in self.log.read_text().splitlines()]
+        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in found if not levels or line["level"] in levels]
 
     def rss_bytes(self) -> int:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -77,7 +76,6 @@ async def _lane(
     outcomes: list[Outcome],
     timeout_s: float,
     ended: threading.Event,
-    tls: ssl.SSLContext | None,
 ) -> None:
     """Take requests from the queue, wait for each one's time, send it; connect again where the connection is gone."""
     loop = asyncio.get_running_loop()
@@ -88,7 +86,7 @@ async def _lane(
         status, body, sent_s = 0, b"", due_s
         try:
             if connection is None or connection.transport is None:
-                _, connection = await loop.create_connection(Connection, *address, ssl=tls)
+                _, connection = await loop.create_connection(Connection, *address)
             async with asyncio.timeout(timeout_s):
                 answered = connection.ask(request)
                 sent_s = time.perf_counter()
@@ -129,11 +127,10 @@ def send(
     timeout_s: float = 10.0,
     *,
     until_beside: bool = False,
-    tls: ssl.SSLContext | None = None,
 ) -> list[Outcome]:
     """Send the requests at `rate` a second over `connections`; `beside` runs on a thread meanwhile.
 
-    `until_beside`: send no more of them once that is through. `tls`: over TLS, as this context has it.
+    `until_beside`: send no more of them once that is through.
     """
     ended = threading.Event()
 
@@ -150,7 +147,7 @@ def send(
         for number, request in enumerate(requests):
             slots.put_nowait((number, start_s + number / rate, request))
         outcomes: list[Outcome] = []
-        lanes = [_lane(address, slots, outcomes, timeout_s, ended, tls) for _ in range(connections)]
+        lanes = [_lane(address, slots, outcomes, timeout_s, ended) for _ in range(connections)]
         other = [asyncio.to_thread(run_beside, beside)] if beside else []
         await asyncio.gather(*lanes, *other)
         return outcomes

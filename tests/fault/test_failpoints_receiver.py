@@ -1,14 +1,12 @@
 """The receiver at each of its failpoints: a 202 is never lost, and what stalls beside the loop makes no answer late."""
 
 import contextlib
-import http.client
-import json
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fakeaws.process import FakeAwsProcess
@@ -56,18 +54,13 @@ class Sender:
             self.send(number)
 
     def _once(self, number: int) -> str | None:
-        begun = time.monotonic()
-        connection = http.client.HTTPConnection(*self.running.address, timeout=10)
+        url, headers = f"{self.running.url}/v1/events", {"x-delivery-id": f"d-{number}"}
         try:
-            connection.request("POST", "/v1/events", event(number, number), {"x-delivery-id": f"d-{number}"})
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException):
+            answer = httpx.post(url, content=event(number, number), headers=headers, timeout=10)
+        except httpx.TransportError:
             return None
-        finally:
-            connection.close()
-            self.longest_s = max(self.longest_s, time.monotonic() - begun)
-        return str(json.loads(body)["ids"][0]) if answer.status == 202 else None
+        self.longest_s = max(self.longest_s, answer.elapsed.total_seconds())
+        return str(answer.json()["ids"][0]) if answer.status_code == 202 else None
 
     def all_is_in(self, fake_aws: FakeAwsProcess) -> bool:
         """Whether the stream has everything that was answered 202."""

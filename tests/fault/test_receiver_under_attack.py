@@ -1,11 +1,13 @@
 """One client cannot stop the receiver, nor can more requests than it can do: who is taken is taken in time."""
 
+import contextlib
 import hashlib
 import hmac
 import itertools
 import multiprocessing
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+import trustme
 
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
@@ -194,3 +197,30 @@ def test_more_than_it_can_do_is_shed_in_time(tmp_path: Path, connections: int, s
     latest_s = {status: max(one.waited_s for one in outcomes if one.status == status) for status in counts}
     assert latest_s[202] <= TAKEN_WITHIN_S + SLACK_S, (latest_s, counts)
     assert latest_s[503] <= TAKEN_WITHIN_S + SHED_SLACK_S, (latest_s, counts)
+
+
+def test_silent_tls_connections_cost_nobody_else_a_connection(tmp_path: Path) -> None:
+    """At the limit of open files, counted from accept: good requests are answered during it and after it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    tls = dict.fromkeys(("TLS_CERT", "TLS_KEY"), str(tmp_path / "server.pem"))
+    with (
+        FakeAwsProcess() as fake_aws,
+        receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=KEY, **tls) as running,
+        httpx.Client(base_url=running.url, verify=trusting, headers=signature(b"{}")) as known,
+        contextlib.ExitStack() as stack,
+    ):
+        resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (512, 512))
+        for number in range(600):
+            # From many addresses, so that no limit of one client helps.
+            source = (f"127.0.1.{number % 200 + 1}", 0)
+            stack.enter_context(socket.create_connection(running.address, 5, source))
+            if number % 100 == 99:
+                assert known.post("/v1/events", content=b"{}").status_code == 202
+        stack.close()
+        with httpx.Client(base_url=running.url, verify=trusting, headers=signature(b"{}")) as new:
+            assert new.post("/v1/events", content=b"{}").status_code == 202
+        assert running.stop() == 0

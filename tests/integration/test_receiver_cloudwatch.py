@@ -1,7 +1,6 @@
 """The receiver's numbers in CloudWatch, from the real process: they are the ledger's, and hold nothing up."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
-from tests.receiver_kit import event, receiver, stored_ids
+from tests.receiver_kit import event, eventually, receiver, stored_ids
 
 
 @pytest.fixture
@@ -45,16 +44,10 @@ def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProce
         fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
         for number in range(30, 35):
             assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
-        until = time.monotonic() + 10
-        while not {"SpillBytes", "SpillOldestAgeSeconds", "StreamDown"} <= {
-            n for n, v in told(fake_aws)[1].items() if v
-        }:
-            assert time.monotonic() < until, told(fake_aws)
-            time.sleep(0.2)
+        of_an_outage = ("SpillBytes", "SpillOldestAgeSeconds", "StreamDown")
+        eventually(lambda: all(told(fake_aws)[1].get(name) for name in of_an_outage))
         fake_aws.plan({"shard_limits": False})
-        while len(set(stored_ids(fake_aws.lines("PutRecords")))) < 35:
-            assert time.monotonic() < until + 20
-            time.sleep(0.2)
+        eventually(lambda: len(set(stored_ids(fake_aws.lines("PutRecords")))) == 35, 20.0)
         assert httpx.post(f"{running.url}/v1/events", content=event(35)).status_code == 202
         assert running.stop() == 0
     sums, largest = told(fake_aws)
@@ -79,9 +72,6 @@ def test_a_role_that_may_not_send_metrics_is_said_and_serves_on(fake_aws: FakeAw
     rule = {"fault": "call_error", "operation": "PutMetricData", "code": "AccessDenied", "status": 403}
     fake_aws.plan({"rules": [rule]})
     with receiver(fake_aws.url, tmp_path, **with_constants({METRICS_EVERY_S: 0.2})) as running:
-        until = time.monotonic() + 10
-        while "CloudWatch does not take the metrics: AccessDenied" not in running.log.read_text():
-            assert time.monotonic() < until, running.log.read_text()
-            time.sleep(0.1)
+        eventually(lambda: "CloudWatch does not take the metrics: AccessDenied" in running.log.read_text())
         assert httpx.post(f"{running.url}/v1/events", content=event(1)).status_code == 202
         assert running.stop() == 0

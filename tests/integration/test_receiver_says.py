@@ -80,15 +80,6 @@ def test_a_stream_that_takes_nothing_is_one_line_with_the_cure(tmp_path: Path) -
         assert KEY not in running.log.read_text()
 
 
-def test_a_stream_that_hangs_is_told_by_the_requests_that_it_costs(tmp_path: Path) -> None:
-    """Before any call of it has ended: how many, and that it answers too late."""
-    with FakeAwsProcess(plan=refused(fault="stall")) as fake_aws, receiver(fake_aws.url, tmp_path) as running:
-        assert posted(running) == 503
-        (line,) = eventually(lambda: running.lines("WARNING", "ERROR"))
-        assert (line.get("event"), line["level"]) == ("requests-refused", "WARNING")
-        assert "the stream answers too late" in line["message"]
-
-
 @pytest.mark.parametrize(
     ("key", "offset_s", "others", "says"),
     [

@@ -16,7 +16,6 @@ from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
     IDLE_CALLS,
     MAX_CALL_BYTES,
-    MOST_BYTES,
     MOST_CALLS,
     WELL_FILLED,
 )
@@ -177,19 +176,6 @@ def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
     assert bench.batcher.calls.allowed == MOST_CALLS
     assert told[-100:] == [[STORED]] * 100
     assert FEWEST_CALLS == 4
-
-
-def test_calls_and_their_bytes_in_flight_are_bounded_and_come_free() -> None:
-    """Whatever comes: what finds no place waits, and a call that is through gives its bytes back."""
-    bench = Bench(buckets=64)
-    bench.stream.latency_s = 0.1
-    told = [bench.submit(bucket, size=700_000) for bucket in range(64)]
-    bench.loop.move(0.05)
-    in_flight = sum(len(record["Data"]) for records in bench.stream.calls for record in records)
-    assert MOST_BYTES <= in_flight <= MOST_BYTES + 8 * 1024 * 1024
-    bench.loop.move(0.6)
-    assert told == [[STORED]] * 64
-    assert (bench.batcher.stats.events_in_flight, bench.batcher.stats.bytes_in_flight) == (0, 0)
 
 
 def test_a_call_and_a_record_hold_no_more_than_they_may() -> None:

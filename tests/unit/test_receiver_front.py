@@ -1,6 +1,5 @@
 """The receiver's front without a socket: what a connection holds and delays, whose place is whose, what is late."""
 
-import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +11,6 @@ from stream_router.receiver.answers import Response
 from stream_router.receiver.app import LATE_S, App
 from stream_router.receiver.connection import Connection
 from stream_router.receiver.request import Headers, Request
-from stream_router.receiver.server import HttpServer
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop, FakeTransport, front
 
@@ -32,37 +30,6 @@ def test_a_body_that_does_not_come_is_408_and_one_that_waits_for_us_503(here: by
     assert transport.reads == (len(here) < 2)
     connection.overdue()
     assert transport.written.startswith(b"HTTP/1.1 %d " % status)
-
-
-def test_what_fits_no_round_waits_in_its_order_and_others_come_in_between() -> None:
-    """Who has more to do goes on behind all who wait; a failure keeps nobody from his turn."""
-    done, again = list[str](), {"much": 2}
-
-    def worker(running: HttpServer, name: str) -> Any:
-        def work() -> None:
-            done.append(name)
-            time.sleep(server.WORK_S)
-            if name == "fails":
-                raise RuntimeError
-            if again.get(name, 0):
-                again[name] -= 1
-                running.wait_for_turn(made)
-
-        made: Any = SimpleNamespace(work=work)
-        return made
-
-    async def test() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda *_: None)
-        running = front(loop, None)
-        for name in ("much", "fails", "last"):
-            running.wait_for_turn(worker(running, name))
-        for rounds in range(1, 6):
-            await asyncio.sleep(0)
-            assert len(done) <= rounds
-        assert done == ["much", "fails", "last", "much", "much"]
-
-    asyncio.run(test())
 
 
 class Fake:
