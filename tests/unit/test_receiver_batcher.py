@@ -213,6 +213,28 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     assert told == [[STORED], [STORED], [NOT_STORED], [STORED]]
 
 
+def test_a_slow_call_s_events_are_on_disk_and_not_sent_again_when_it_lands() -> None:
+    """202 from the disk at 0.6 s; the row waits for the open call, on disk until then, and is passed over."""
+    bench = Bench(verdicts=["late"])
+    disk = bench.disk(FakeDisk(bench.loop, 0.005))
+    told = bench.submit(0)
+    bench.loop.move(0.7)
+    assert (told, len(disk.rows)) == ([SPILLED], 1)
+    bench.loop.move(LATE_S)
+    assert (bench.of(0), len(disk.rows)) == ([1], 0)
+
+
+def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
+    """After two seconds it counts as one that hangs, and the request was 503 in time."""
+    bench = Bench(verdicts=["down"] * 10_000)
+    bench.disk(FakeDisk(bench.loop, 1_000.0))
+    told = bench.submit(0)
+    bench.loop.move(3.0)
+    backlog = bench.batcher.backlog
+    assert backlog is not None
+    assert (told, backlog.takes, backlog.error) == ([NOT_STORED], False, "hangs")
+
+
 def test_in_an_outage_what_arrives_goes_to_the_disk_at_once_and_straight_again_after_it() -> None:
     """Once the stream took nothing for a second; and what waits there comes out when it is back."""
     bench = Bench(verdicts=["down"] * 40)
