@@ -1,6 +1,9 @@
 """The contract tests' servers: the fake AWS and ministack, each once a module, and boto3 clients pointed at them."""
 
 import contextlib
+import datetime as dt
+import functools
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import cbor2
 import pytest
 from botocore.config import Config
 
@@ -20,6 +24,14 @@ from tests.ports import ONLY_LOOPBACK, free_port
 
 Client = Callable[[str], Any]
 START_S = 30.0
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "blob": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "boolean": (bool,),
+    "timestamp": (int, float, dt.datetime),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -41,26 +53,53 @@ def fake_aws(running_fake_aws: FakeAwsProcess) -> FakeAwsProcess:
     return running_fake_aws
 
 
-@pytest.fixture
-def client(fake_aws: FakeAwsProcess) -> Iterator[Client]:
-    """Makes boto3 clients of the fake AWS that send every call once."""
-    with _clients(fake_aws.url) as make:
+@pytest.fixture(scope="module")
+def _client(running_fake_aws: FakeAwsProcess) -> Iterator[Client]:
+    with _clients(running_fake_aws.url) as make:
         yield make
+
+
+@pytest.fixture
+def client(fake_aws: FakeAwsProcess, _client: Client) -> Client:
+    """Gives boto3 clients of the fake AWS that send every call once, and hold each answer against its model."""
+    assert fake_aws
+    return _client
 
 
 @contextlib.contextmanager
 def _clients(url: str) -> Iterator[Client]:
     made: list[Any] = []
+    session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
 
+    @functools.cache
     def make(service: str) -> Any:
         config = Config(retries={"total_max_attempts": 1}, read_timeout=10)
-        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
         made.append(session.client(service, endpoint_url=url, config=config))
+        made[-1].meta.events.register("before-parse", _conforms)
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+def _conforms(operation_model: Any, response_dict: dict[str, Any], **_: object) -> None:
+    """Fails where an answer has what its model has not, lacks what it must have, or has it as another type."""
+    kind, body = response_dict["headers"].get("Content-Type", ""), response_dict["body"]
+    if operation_model.output_shape and response_dict["status_code"] == 200 and ("json" in kind or "cbor" in kind):
+        _fits(operation_model.output_shape, json.loads(body) if "json" in kind else cbor2.loads(body))
+
+
+def _fits(shape: Any, value: Any) -> None:
+    if shape.type_name == "structure":
+        assert set(shape.required_members) <= value.keys() <= shape.members.keys(), (shape, value)
+        for name, one in value.items():
+            _fits(shape.members[name], one)
+    elif shape.type_name in ("list", "map"):
+        for one in value if shape.type_name == "list" else value.values():
+            _fits(shape.member if shape.type_name == "list" else shape.value, one)
+    else:
+        assert isinstance(value, _TYPES[shape.type_name]), (shape, value)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""The fake AWS against botocore's serializer and parser: what boto3 sends it reads, what it answers boto3 reads."""
+"""The fake AWS against botocore: what boto3 sends it reads, what it answers boto3 reads."""
 
 import datetime as dt
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -9,22 +10,21 @@ from botocore.exceptions import ClientError
 
 from tests.contract.conftest import Client
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fakeaws.queue.sqs import attributes_md5
 
 NOW = dt.datetime(2026, 11, 24, 9, 30, 0, 123_000, tzinfo=dt.UTC)
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/router/" + "a" * 25
 SIGNS = "“ü𝄞” & <tag>"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/plain"
+PATTERN = {"source": ["a"], "detail-type": ["x", "y"], "detail": {"eventSource": [{"prefix": "cxone"}]}}
+EVENT = {
+    "id": "1", "account": "1", "time": "2026-01-01T00:00:00Z", "region": "r", "resources": [],
+    "source": "a", "detail-type": "y", "detail": {"eventSource": "cxone.webhook"},
+}  # fmt: skip
 
 
 def entry(**changes: Any) -> dict[str, Any]:
     """A PutEvents entry that every bus takes."""
     return {"Source": "nice.cxone.webhook", "DetailType": "interaction.created", "Detail": "{}", **changes}
-
-
-def code_of(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
-    """AWS's code and the HTTP status, as botocore's parser understood them."""
-    answer = error.value.response
-    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def test_put_events_is_understood_and_answered_by_position(client: Client, fake_aws: FakeAwsProcess) -> None:
@@ -45,100 +45,78 @@ def test_put_events_v2_is_understood_and_deduplicated(client: Client, fake_aws: 
     metadata = {"DeduplicationId": "token-1", "EventGroupId": "group-1"}
     sent = [entry(Time=NOW, SystemMetadata=metadata, Detail='{"eventId":"v2-1","t":"' + SIGNS + '"}'), entry()]
     bus = client("eventbridgev2")
-    first = bus.put_events(EventBusArn=V2_BUS, Entries=sent)
-    again = bus.put_events(EventBusArn=V2_BUS, Entries=sent)
-    assert [result["SuccessCode"] for result in first["Entries"]] == ["PUBLISHED", "PUBLISHED"]
-    assert [result["SuccessCode"] for result in again["Entries"]] == ["DEDUPLICATED", "PUBLISHED"]
-    assert again["Entries"][0]["EventId"] == first["Entries"][0]["EventId"]
+    first, again = (bus.put_events(EventBusArn=V2_BUS, Entries=sent)["Entries"] for _ in range(2))
+    assert [result["SuccessCode"] for result in first] == ["PUBLISHED", "PUBLISHED"]
+    assert [result["SuccessCode"] for result in again] == ["DEDUPLICATED", "PUBLISHED"]
+    assert again[0]["EventId"] == first[0]["EventId"]
     lines = [line for line in fake_aws.lines("PutEventsV2") if line.get("eventId") == "v2-1"]
     assert [line["verdict"] for line in lines] == ["accepted", "deduplicated"]
     assert (lines[0]["partitionKey"], lines[0]["id"]) == ("group-1", "token-1")
-
-
-def test_v2_content_based_deduplication_covers_the_whole_batch(client: Client) -> None:
-    """With CONTENT_BASED two equal entries of one call are published once."""
-    answer = client("eventbridgev2").put_events(
-        EventBusArn=V2_BUS,
-        Entries=[entry(Detail='{"n":1}'), entry(Detail='{"n":1}'), entry(Detail='{"n":2}')],
-        DeduplicationConfiguration={"DeduplicationType": "CONTENT_BASED"},
-    )
+    by_content = {"DeduplicationConfiguration": {"DeduplicationType": "CONTENT_BASED"}}
+    alike = [entry(Detail='{"n":1}'), entry(Detail='{"n":1}'), entry(Detail='{"n":2}')]
+    answer = bus.put_events(EventBusArn=V2_BUS, Entries=alike, **by_content)
     assert [result["SuccessCode"] for result in answer["Entries"]] == ["PUBLISHED", "DEDUPLICATED", "PUBLISHED"]
 
 
-def test_describe_event_bus_answers_for_both_kinds(client: Client, fake_aws: FakeAwsProcess) -> None:
-    """A bus that exists is described; one that the plan calls missing is ResourceNotFound, each with its own status."""
-    assert client("events").describe_event_bus(Name="router")["Name"] == "router"
-    described = client("eventbridgev2").describe_event_bus(EventBusArn=V2_BUS)
-    assert (described["State"], described["Name"]) == ("ACTIVE", "router")
-    again = client("eventbridgev2").describe_event_bus(EventBusArn=V2_BUS)
-    assert described["CreationTime"] == again["CreationTime"], "another bus at each answer"
-    assert client("events").describe_event_bus(Name="router")["CreationTime"] == described["CreationTime"]
-    fake_aws.plan({"missing": ["router", V2_BUS]})
-    with pytest.raises(ClientError) as classic:
-        client("events").describe_event_bus(Name="router")
-    with pytest.raises(ClientError) as newer:
-        client("eventbridgev2").describe_event_bus(EventBusArn=V2_BUS)
-    assert code_of(classic) == ("ResourceNotFoundException", 400)
-    assert code_of(newer) == ("ResourceNotFoundException", 404)
+def test_a_bus_of_either_kind_is_described(client: Client, fake_aws: FakeAwsProcess) -> None:
+    """The same at each answer, or it would be another bus; a plan takes one away, or makes one."""
+    both = client("events"), client("eventbridgev2")
+
+    def described() -> list[dict[str, Any]]:
+        return [both[0].describe_event_bus(Name="router"), both[1].describe_event_bus(EventBusArn=V2_BUS)]
+
+    first, again = described(), described()
+    assert [one["Name"] for one in first] == ["router", "router"]
+    assert first[1]["State"] == "ACTIVE"
+    assert [one["CreationTime"] for one in first] == [one["CreationTime"] for one in again]
+    fake_aws.plan({"missing": [V2_BUS], "made": ["mine"]})
+    assert both[0].describe_event_bus(Name="mine")["Name"] == "mine"
+    with pytest.raises(ClientError) as error:
+        both[1].describe_event_bus(EventBusArn=V2_BUS)
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
 def test_put_records_is_understood_with_binary_data(client: Client, fake_aws: FakeAwsProcess) -> None:
-    """Binary data survives, records fall into shards by their hash key, and sequence numbers rise."""
-    fake_aws.plan({"shards": 2})
-    top = {"Data": bytes(range(256)), "PartitionKey": "ü", "ExplicitHashKey": str(2**128 - 1)}
-    low = {"Data": b'{"v":1,"id":"k-1","body":{}}\n{"v":1,"id":"k-2","body":{}}', "PartitionKey": "p"}
-    answer = client("kinesis").put_records(StreamName="s", Records=[top, {**low, "ExplicitHashKey": "0"}])
-    shards = [record["ShardId"] for record in answer["Records"]]
-    assert shards == ["shardId-000000000001", "shardId-000000000000"]
+    """Records fall into equal ranges of hash keys, by their own or the MD5 of their partition key; numbers rise."""
+    fake_aws.plan({"shards": 4})
+    lines = b'{"v":1,"id":"k-1","body":{"id":"x"}}\n{broken\n{"eventId":"k-2"}\n[1]\n{"id":7}'
+    keys = [0, 2**126 - 1, 2**126, 2**127, 2**128 - 1]
+    records = [{"Data": bytes(range(256)), "PartitionKey": "ü", "ExplicitHashKey": str(key)} for key in keys]
+    records += [{"Data": lines, "PartitionKey": key} for key in ("a", "c")]  # MD5 0cc175b9… and 4a8a08f0…
+    answer = client("kinesis").put_records(StreamName="s", Records=records)
+    assert [int(record["ShardId"][-12:]) for record in answer["Records"]] == [0, 0, 1, 2, 3, 0, 1]
     numbers = [int(record["SequenceNumber"]) for record in answer["Records"]]
     assert numbers == sorted(numbers)
-    lines = fake_aws.lines("PutRecords", "accepted")[-2:]
-    assert [line["size"] for line in lines] == [256 + 2, len(low["Data"]) + 1]
-    assert lines[1]["eventIds"] == ["k-1", "k-2"]
-
-
-def test_send_message_batch_is_understood_and_digested(client: Client, fake_aws: FakeAwsProcess) -> None:
-    """Bodies and attributes are digested and sized as SQS does it, and a dead letter's id and reason are noted."""
-    attributes = {
-        "reason": {"DataType": "String", "StringValue": "refused"},
-        "n": {"DataType": "Number", "StringValue": "7"},
-        "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
-    }
-    letter = '{"origin":{"eventId":"dead-1"},"text":"' + SIGNS + '"}'
-    messages = [{"Id": "0", "MessageBody": letter, "MessageAttributes": attributes}, {"Id": "1", "MessageBody": "x"}]
-    answer = client("sqs").send_message_batch(QueueUrl=f"{fake_aws.url}/1/dead", Entries=messages)
-    assert [message["Id"] for message in answer["Successful"]] == ["0", "1"]
-    assert answer["Successful"][0]["MD5OfMessageBody"] == hashlib.md5(letter.encode()).hexdigest()
-    line = next(line for line in fake_aws.lines("SendMessageBatch") if line.get("eventId") == "dead-1")
-    attributes_size = sum(map(len, ("reason", "String", "refused", "n", "Number", "7", "raw", "Binary"))) + 2
-    assert (line["note"], line["size"]) == ("refused", len(letter.encode()) + attributes_size)
-
-
-def test_the_digest_of_attributes_is_the_one_that_aws_computes() -> None:
-    """Two digests that AWS gave for these attributes (recorded in several public SQS test suites)."""
-    stamps = {"1493147359900": "235c5c510d26fb653d073faed50ae77c", "1493147359901": "994258b45346a2cc3f9cbb611aa7af30"}
-    for stamp, digest in stamps.items():
-        assert attributes_md5({"timestamp": {"DataType": "Number", "StringValue": stamp}}) == digest
+    told = fake_aws.lines("PutRecords", "accepted")[-7:]
+    assert (told[0]["size"], told[5]["size"], told[5]["eventIds"]) == (256 + 2, len(lines) + 1, ["k-1", "k-2"])
 
 
 def test_put_metric_data_is_understood(client: Client, fake_aws: FakeAwsProcess) -> None:
     """Values and Counts, dimensions and time are taken, plain and gzip as botocore chooses."""
-    dimensions = [{"Name": "Region", "Value": "us-east-1"}]
-    stamp = dt.datetime.now(dt.UTC)
-    values = {"Values": [1.0, 2.5], "Counts": [3.0, 1.0]}
-    small = {"MetricName": "Latency", "Dimensions": dimensions, "Timestamp": stamp, "Unit": "Milliseconds", **values}
+    dimensions, values = [{"Name": "Region", "Value": "us-east-1"}], {"Values": [1.0, 2.5], "Counts": [3.0, 1.0]}
+    small = {"MetricName": "Latency", "Dimensions": dimensions, "Timestamp": dt.datetime.now(dt.UTC), **values}
     client("cloudwatch").put_metric_data(Namespace="CXoneEventRouter", MetricData=[small])
     client("cloudwatch").put_metric_data(Namespace="CXoneEventRouter", MetricData=[small] * 500)
     assert fake_aws.stats()["items"]["PutMetricData"] == {"accepted": 501}
 
 
 def test_put_object_comes_back_as_it_was(client: Client) -> None:
-    """An object put is an object got, with S3's ETag."""
-    body = bytes(range(256)) * 300
-    put = client("s3").put_object(Bucket="claims", Key="a/b c", Body=body)
-    got = client("s3").get_object(Bucket="claims", Key="a/b c")["Body"].read()
-    assert got == body
+    """An object put is an object got, with S3's ETag, until it is deleted."""
+    body, place = bytes(range(256)) * 300, {"Bucket": "claims", "Key": "a/b c"}
+    put = client("s3").put_object(**place, Body=body)
+    assert client("s3").get_object(**place)["Body"].read() == body
     assert put["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+    client("s3").delete_object(**place)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        client("s3").get_object(**place)
+
+
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "events": ("put_events", {"Entries": [entry()]}),
+    "eventbridgev2": ("put_events", {"EventBusArn": V2_BUS, "Entries": [entry()]}),
+    "kinesis": ("put_records", {"StreamName": "s", "Records": [{"Data": b"x", "PartitionKey": "p"}]}),
+    "sqs": ("send_message_batch", {"QueueUrl": QUEUE, "Entries": [{"Id": "0", "MessageBody": "x"}]}),
+}
 
 
 @pytest.mark.parametrize(
@@ -161,34 +139,101 @@ def test_a_refusal_is_read_by_botocore(
 ) -> None:
     """Every form of a whole-call refusal reaches boto3 as its code and AWS's status for it."""
     fake_aws.plan({"rules": [{"fault": "call_error", "code": code}]})
+    operation, given = CALLS[service]
     with pytest.raises(ClientError) as error:
-        _call(client, service)
-    assert code_of(error) == (code, status)
+        getattr(client(service), operation)(**given)
+    answer = error.value.response
+    assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
 
 
-def _call(client: Client, service: str) -> Any:
-    calls: dict[str, Any] = {
-        "events": lambda: client("events").put_events(Entries=[entry()]),
-        "eventbridgev2": lambda: client("eventbridgev2").put_events(EventBusArn=V2_BUS, Entries=[entry()]),
-        "kinesis": lambda: client("kinesis").put_records(StreamName="s", Records=[{"Data": b"x", "PartitionKey": "p"}]),
-        "sqs": lambda: client("sqs").send_message_batch(
-            QueueUrl="http://127.0.0.1/1/q", Entries=[{"Id": "0", "MessageBody": "x"}]
-        ),
+@pytest.mark.parametrize("server", ["fake", "ministack"])
+def test_a_message_is_received_hidden_shown_again_and_deleted(request: pytest.FixtureRequest, server: str) -> None:
+    """With what it was sent with; nobody else has it meanwhile; looking raises the count; what is deleted is gone."""
+    sqs = request.getfixturevalue("client" if server == "fake" else "ministack_client")("sqs")
+    url = QUEUE if server == "fake" else sqs.create_queue(QueueName="q")["QueueUrl"]
+    attributes = {"reason": {"DataType": "String", "StringValue": "r"}}
+    bodies = [f"a {SIGNS}", f"b {SIGNS}"]
+    entries = [{"Id": body[0], "MessageBody": body, "MessageAttributes": attributes} for body in bodies]
+    sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]
+    assert {one["MD5OfMessageBody"] for one in sent} == {hashlib.md5(body.encode()).hexdigest() for body in bodies}
+
+    def received() -> list[dict[str, Any]]:
+        names = {"AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=30, **names)
+        return list(answer.get("Messages", []))
+
+    first, second = received()
+    assert {first["MessageId"], second["MessageId"]} == {one["MessageId"] for one in sent}
+    assert first["MessageAttributes"]["reason"]["StringValue"] == "r"
+    assert int(first["Attributes"]["SentTimestamp"]) > 1_700_000_000_000
+    assert (first["Attributes"]["ApproximateReceiveCount"], received()) == ("1", [])
+    shown = {"Id": "0", "ReceiptHandle": first["ReceiptHandle"], "VisibilityTimeout": 0}
+    assert sqs.change_message_visibility_batch(QueueUrl=url, Entries=[shown])["Successful"] == [{"Id": "0"}]
+    (again,) = received()
+    assert (again["MessageId"], again["Attributes"]["ApproximateReceiveCount"]) == (first["MessageId"], "2")
+    gone = {"Id": "0", "ReceiptHandle": again["ReceiptHandle"]}
+    assert sqs.delete_message_batch(QueueUrl=url, Entries=[gone])["Successful"] == [{"Id": "0"}]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert (counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]) == ("0", "1")
+
+
+def test_a_dead_letter_is_told_in_the_ledger_and_given_back_by_who_died(
+    client: Client, fake_aws: FakeAwsProcess
+) -> None:
+    """Its event, reason and size as SQS counts it; a receipt that was never given is refused alone."""
+    sqs, letter = client("sqs"), json.dumps({"origin": {"eventId": "e-1"}, "text": SIGNS})
+    attributes = {
+        "reason": {"DataType": "String", "StringValue": "refused"},
+        "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
     }
-    return calls[service]()
+    entries = [{"Id": "0", "MessageBody": letter, "MessageAttributes": attributes}]
+    (sent,) = sqs.send_message_batch(QueueUrl=QUEUE, Entries=entries)["Successful"]
+    (line,) = fake_aws.lines("SendMessageBatch", "accepted")[-1:]
+    size = len(letter.encode()) + sum(map(len, ("reason", "String", "refused", "raw", "Binary"))) + 2
+    assert (line["eventId"], line["note"], line["size"]) == ("e-1", "refused", size)
+    assert sqs.receive_message(QueueUrl=QUEUE, VisibilityTimeout=600)["Messages"]
+    assert [one["body"] for one in fake_aws.queues(show_all=True)["plain"]] == [letter]
+    (message,) = sqs.receive_message(QueueUrl=QUEUE)["Messages"]
+    given = [{"Id": "a", "ReceiptHandle": "never"}, {"Id": "b", "ReceiptHandle": message["ReceiptHandle"]}]
+    answer = sqs.delete_message_batch(QueueUrl=QUEUE, Entries=given)
+    assert answer["Successful"] == [{"Id": "b"}]
+    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("a", "ReceiptHandleIsInvalid")]
+    for operation in ("ReceiveMessage", "DeleteMessageBatch"):
+        line = fake_aws.lines(operation, "accepted")[-1]
+        assert (line["eventId"], line["partitionKey"]) == ("e-1", sent["MessageId"])
 
 
-def test_a_queue_that_is_missing_has_the_query_code(client: Client, fake_aws: FakeAwsProcess) -> None:
-    """SQS's query-compatible code travels in its header, as boto3 expects it."""
-    fake_aws.plan({"missing": ["q"]})
-    with pytest.raises(ClientError) as error:
-        _call(client, "sqs")
-    assert code_of(error) == ("AWS.SimpleQueueService.NonExistentQueue", 400)
+def test_rules_are_described_listed_and_tested(client: Client, fake_aws: FakeAwsProcess) -> None:
+    """Where the plan gives some; without, the endpoint has none of these calls."""
+    events = client("events")
+    with pytest.raises(ClientError, match="UnknownOperation"):
+        events.describe_rule(Name="r", EventBusName="default")
+    fake_aws.plan({"bus_rules": [{"Name": "r", "EventPattern": PATTERN, "Targets": ["arn:aws:sqs:us-east-1:1:t"]}]})
+    rule = events.describe_rule(Name="r", EventBusName="default")
+    assert (rule["State"], json.loads(rule["EventPattern"])) == ("ENABLED", PATTERN)
+    assert [one["Name"] for one in events.list_rules(EventBusName="default")["Rules"]] == ["r"]
+    targets = events.list_targets_by_rule(Rule="r", EventBusName="default")["Targets"]
+    assert [one["Arn"] for one in targets] == ["arn:aws:sqs:us-east-1:1:t"]
+    for event, result in ((EVENT, True), ({**EVENT, "detail-type": "z"}, False), ({**EVENT, "detail": {}}, False)):
+        tested = events.test_event_pattern(EventPattern=json.dumps(PATTERN), Event=json.dumps(event))
+        assert tested["Result"] is result
 
 
-def test_a_missing_classic_bus_swallows_what_it_answers_as_accepted(client: Client, fake_aws: FakeAwsProcess) -> None:
-    """As on AWS, PutEvents to a bus that does not exist succeeds; only the ledger knows that the event is gone."""
-    fake_aws.plan({"missing": ["gone"]})
-    answer = client("events").put_events(Entries=[entry(EventBusName="gone", Detail='{"eventId":"void-1"}')])
-    assert answer["FailedEntryCount"] == 0
-    assert [line["eventId"] for line in fake_aws.lines("PutEvents", "void")] == ["void-1"]
+def test_an_event_that_a_rule_could_not_deliver_is_in_its_queue(client: Client, fake_aws: FakeAwsProcess) -> None:
+    """Of a classic bus the whole event, with EventBridge's attributes; of a v2 bus ids and times only."""
+    fake_aws.plan({"undelivered": {"queue": "u", "code": "NO_PERMISSIONS", "tried": False}})
+    client("events").put_events(Entries=[entry(Detail='{"eventId":"e","n":1}')])
+    (message,) = fake_aws.queues()["u"]
+    body = json.loads(message["body"])
+    assert (body["source"], body["detail"]) == ("nice.cxone.webhook", {"eventId": "e", "n": 1})
+    assert message["attributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    assert {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE"} == message["attributes"].keys()
+    fake_aws.plan({"undelivered": {"queue": "v"}})
+    client("eventbridgev2").put_events(
+        EventBusArn=V2_BUS, Entries=[entry(SystemMetadata={"DeduplicationId": "undelivered-1"})]
+    )
+    (message,) = fake_aws.queues()["v"]
+    body = json.loads(message["body"])
+    assert body["failedMessages"][0]["deduplicationId"] == "undelivered-1"
+    assert (body["retryAttempts"], body["exhaustedRetryCondition"]) == (3, "MaximumEventAgeInSeconds")
+    assert "detail" not in body

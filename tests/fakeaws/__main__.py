@@ -15,7 +15,6 @@ import uvloop
 
 from tests.fakeaws.ledger import Ledger
 from tests.fakeaws.listener import Listener
-from tests.fakeaws.plan import Plan
 from tests.fakeaws.server import FakeAws
 
 _MOST_PORT = 65_535
@@ -61,7 +60,7 @@ async def _started(arguments: argparse.Namespace) -> tuple[Listener, Ledger]:
     path = None if arguments.ledger == "none" else Path(arguments.ledger)
     document = orjson.loads(arguments.plan.read_bytes()) if arguments.plan else {}
     ledger = Ledger(path, payloads=arguments.payloads)
-    fake_aws = FakeAws(ledger, Plan(document, arguments.seed), arguments.seed, arguments.delay_ms / 1000)
+    fake_aws = FakeAws(ledger, document, arguments.seed, arguments.delay_ms / 1000)
     listener = Listener(fake_aws, _tls(arguments))
     port = await listener.start(arguments.port)
     sys.stdout.write(json.dumps({"port": port, "adminPort": listener.admin_port}) + "\n")

@@ -1,19 +1,23 @@
-"""What one call to the fake AWS is made of: its items (entries, records, messages), and why it was refused."""
+"""What one call to the fake AWS is made of, and what a service gives to be called."""
 
 import itertools
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from tests.fakeaws.http import Request
+from tests.fakeaws.wire import Refusal, Wire
+
+Document = dict[str, Any]
 
 ACCEPTED = "accepted"
 REFUSED = "refused"
-DROPPED = "accepted_then_dropped"
-"""Accepted, but the caller got no readable answer."""
 DEDUPLICATED = "deduplicated"
-UNTOLD = {ACCEPTED: DROPPED, DEDUPLICATED: "deduplicated_then_dropped"}
+UNTOLD = {ACCEPTED: "accepted_then_dropped", DEDUPLICATED: "deduplicated_then_dropped"}
 """What a verdict becomes where the caller got no readable answer."""
 VOID = "void"
-"""Answered as accepted, but the bus does not exist: the event is gone, as on a real classic bus."""
-
+"""Answered as accepted, but no bus or no rule took it: the event is gone, as on a real classic bus."""
 
 _numbers = itertools.count(1)
 _PREFIX = str(uuid.uuid4())[:24]
@@ -24,53 +28,27 @@ def new_id() -> str:
     return f"{_PREFIX}{next(_numbers):012x}"
 
 
-class Refusal(NamedTuple):
-    """Why a whole call is refused: AWS's code, message and HTTP status."""
-
-    code: str
-    message: str
-    status: int = 400
-
-
+@dataclass(slots=True)
 class Item:
     """One entry, record, message, datum or object of a call. `code` is set where it is refused on its own.
 
     `content` is what a plan's `where` looks into; `size` is by AWS's formula for the operation, in bytes.
-    `result` collects what the answer says about it; `sender_fault` is SQS's.
+    `result` is what the answer says about it; `sender_fault` is SQS's.
     """
 
-    __slots__ = (
-        "code",
-        "content",
-        "conversation_id",
-        "detail_type",
-        "event_ids",
-        "id",
-        "key",
-        "message",
-        "note",
-        "raw",
-        "result",
-        "sender_fault",
-        "size",
-        "verdict",
-    )
-
-    def __init__(self, raw: Any, content: bytes | str, size: int) -> None:
-        self.raw = raw
-        self.content = content
-        self.size = size
-        self.id = ""
-        self.key = ""
-        self.detail_type = ""
-        self.event_ids: list[str] = []
-        self.conversation_id = ""
-        self.note = ""
-        self.code = ""
-        self.message = ""
-        self.sender_fault = False
-        self.verdict = ACCEPTED
-        self.result: dict[str, Any] = {}
+    raw: Any
+    content: bytes | str
+    size: int
+    id: str = ""
+    key: str = ""
+    event_ids: list[str] = field(default_factory=list)
+    conversation_id: str = ""
+    note: str = ""
+    code: str = ""
+    message: str = ""
+    sender_fault: bool = False
+    verdict: str = ACCEPTED
+    result: Document = field(default_factory=dict)
 
     def refuse(self, code: str, message: str, *, sender_fault: bool = True) -> None:
         """Refuse this item alone; the first reason stays."""
@@ -85,10 +63,62 @@ class Item:
 
 
 class Call(NamedTuple):
-    """One parsed call. `refusal` is set where the limits refuse it whole."""
+    """One parsed call. `refusal` is set where it is refused whole; `target` is the bus, stream, queue, ... it names."""
 
     items: list[Item]
     refusal: Refusal | None = None
     target: str = ""
-    """The bus, stream, queue, namespace or bucket that it names."""
     document: Any = None
+
+
+def by_position(call: Call) -> list[Document]:
+    """The results of an answer that has one for each item."""
+    return [{"ErrorCode": item.code, "ErrorMessage": item.message} if item.code else item.result for item in call.items]
+
+
+class Operation(NamedTuple):
+    """One operation. `read` gets the request's document, and may raise ValueError where that is not its wire form.
+
+    `answer` gives the answer's document, or a whole Reply; without one it is the call's document.
+    """
+
+    name: str
+    wire: Wire
+    namespace: str
+    read: Callable[[Document, Request], Call]
+    accept: Callable[[Call], None] = lambda _: None
+    answer: Callable[[Call], Any] = lambda call: call.document
+
+
+STANDS = frozenset({"default", "bus", "router", "cxone", "cxone-events", "s", "stream"})
+"""Buses and streams of this account, beside those that a plan makes."""
+
+
+class Service:
+    """One imitated service, with what it remembers between two calls. `settings` are the plan's."""
+
+    settings: Document
+
+    def __init__(self) -> None:
+        self.settings = {}
+
+    def operations(self) -> dict[str, Operation]:
+        """By X-Amz-Target, by path (rpc-v2-cbor) or by method (S3)."""
+        raise NotImplementedError
+
+    def is_missing(self, name: str) -> bool:
+        """Whether a plan takes away what is named so, by name, URL or ARN."""
+        missing = self.settings.get("missing", ())
+        return bool(missing) and (name in missing or name.rsplit("/", 1)[-1] in missing)
+
+    def stands(self, name: str) -> bool:
+        """Whether there is a bus or stream of that name."""
+        own = name.rsplit("/", 1)[-1]
+        return (own in STANDS or own in self.settings.get("made", ())) and not self.is_missing(name)
+
+    def apply(self, settings: Document) -> None:
+        """Take a plan's settings."""
+        self.settings = settings
+
+    def clear(self) -> None:
+        """Forget everything."""

@@ -3,12 +3,13 @@
 import datetime as dt
 import math
 import time
-from typing import Any
 
 import orjson
 
 from tests.fakeaws import model
-from tests.fakeaws.call import Call, Item, Refusal
+from tests.fakeaws.call import Call, Document, Item, Operation, Service
+from tests.fakeaws.http import Request
+from tests.fakeaws.wire import Refusal, Wire
 
 METRICS = 1_000
 BODY_BYTES = 1_000_000
@@ -18,22 +19,29 @@ VALUES = 150
 DIMENSIONS = 30
 OLDEST_S, NEWEST_S = 14 * 86_400, 2 * 3_600
 LARGEST = 2.0**360
+_SERVICE = "GraniteServiceVersion20100801"
+_KINDS = ("Value", "Values", "StatisticValues")
 
 
-def read(document: dict[str, Any], body_bytes: int) -> Call:
-    """Parse and check a PutMetricData; `body_bytes` is the request's size as sent."""
-    data = document.get("MetricData")
-    namespace = str(document.get("Namespace") or "")
+class CloudWatch(Service):
+    """Metrics are checked, and not kept."""
+
+    def operations(self) -> dict[str, Operation]:
+        namespace = "com.amazonaws.cloudwatch#"
+        in_json = Operation("PutMetricData", Wire.JSON_1_0, namespace, _read, answer=lambda _: {})
+        in_cbor = Operation("PutMetricData", Wire.CBOR, namespace, _read, answer=lambda _: None)
+        return {f"{_SERVICE}.PutMetricData": in_json, f"/service/{_SERVICE}/operation/PutMetricData": in_cbor}
+
+
+def _read(document: Document, request: Request) -> Call:
+    data, namespace = document.get("MetricData"), str(document.get("Namespace") or "")
     items = [_item(datum) for datum in data if isinstance(datum, dict)] if isinstance(data, list) else []
-    problem = _problem(namespace, data, items, body_bytes)
-    return Call(items, problem, namespace, document)
+    return Call(items, _problem(namespace, data, items, len(request.body)), namespace, document)
 
 
-def _item(datum: dict[str, Any]) -> Item:
+def _item(datum: Document) -> Item:
     content = orjson.dumps(datum, default=str)
-    item = Item(datum, content, len(content))
-    item.detail_type = str(datum.get("MetricName") or "")
-    return item
+    return Item(datum, content, len(content))
 
 
 def _problem(namespace: str, data: object, items: list[Item], body_bytes: int) -> Refusal | None:
@@ -44,9 +52,13 @@ def _problem(namespace: str, data: object, items: list[Item], body_bytes: int) -
     if not isinstance(data, list) or not 1 <= len(data) <= METRICS or len(items) != len(data):
         return _wrong(f"The collection MetricData must have 1 to {METRICS} members.")
     for number, item in enumerate(items, 1):
-        text = _datum_problem(item.raw)
-        if text:
-            return _wrong(f"MetricData.member.{number}: {text}")
+        where = f"MetricData.member.{number}"
+        given = [f"{where}.{name}" for name in _KINDS if item.raw.get(name) is not None]
+        if len(given) > 1 and item.raw.get("Value") is not None:  # the other two may stand together
+            text = f"The parameters {given[0]} and {given[1]} are mutually exclusive and you have specified both."
+            return Refusal("InvalidParameterCombinationException", text)
+        if text := _datum_problem(item.raw) or _values_problem(item.raw):
+            return _wrong(f"{where}: {text}")
     return None
 
 
@@ -54,20 +66,21 @@ def _wrong(text: str) -> Refusal:
     return Refusal("InvalidParameterValueException", text)
 
 
-def _datum_problem(datum: dict[str, Any]) -> str:
+def _datum_problem(datum: Document) -> str:
+    dimensions, stamp = datum.get("Dimensions") or [], datum.get("Timestamp")
     if not model.fits("cloudwatch", "MetricName", datum.get("MetricName")):
         return "MetricName"
-    dimensions = datum.get("Dimensions") or []
     if len(dimensions) > DIMENSIONS or not all(_dimension_fits(dimension) for dimension in dimensions):
         return "Dimensions"
     if datum.get("Unit") is not None and datum["Unit"] not in model.shape("cloudwatch", "StandardUnit")["enum"]:
         return "Unit"
     if datum.get("StorageResolution") not in (None, 1, 60):
         return "StorageResolution"
-    return _time_problem(datum.get("Timestamp")) or _values_problem(datum)
+    seconds = stamp.timestamp() if isinstance(stamp, dt.datetime) else time.time() if stamp is None else stamp
+    return "" if isinstance(seconds, int | float) and -NEWEST_S <= time.time() - seconds <= OLDEST_S else "Timestamp"
 
 
-def _dimension_fits(dimension: dict[str, Any]) -> bool:
+def _dimension_fits(dimension: Document) -> bool:
     name, value = dimension.get("Name"), dimension.get("Value")
     return (
         model.fits("cloudwatch", "DimensionName", name)
@@ -77,25 +90,16 @@ def _dimension_fits(dimension: dict[str, Any]) -> bool:
     )
 
 
-def _time_problem(stamp: object) -> str:
-    if stamp is None:
-        return ""
-    seconds = stamp.timestamp() if isinstance(stamp, dt.datetime) else stamp
-    if not isinstance(seconds, int | float):
-        return "Timestamp"
-    age_s = time.time() - seconds
-    return "" if -NEWEST_S <= age_s <= OLDEST_S else "Timestamp"
-
-
-def _values_problem(datum: dict[str, Any]) -> str:
-    given = [name for name in ("Value", "Values", "StatisticValues") if datum.get(name) is not None]
-    if len(given) != 1:
-        return "exactly one of Value, Values, StatisticValues"
-    values = datum.get("Values") or []
-    numbers = [*values, *(datum.get("Counts") or []), *(datum.get("StatisticValues") or {}).values()]
+def _values_problem(datum: Document) -> str:
+    values, counts = datum.get("Values") or [], datum.get("Counts")
+    numbers = [*values, *(counts or []), *(datum.get("StatisticValues") or {}).values()]
     numbers += [datum["Value"]] if datum.get("Value") is not None else []
-    if len(set(values)) > VALUES or (datum.get("Counts") is not None and len(datum["Counts"]) != len(values)):
-        return "Values and Counts"
+    if not numbers:
+        return f"one of {', '.join(_KINDS)} is needed"
+    if counts is not None and len(counts) != len(values):
+        return "Values and Counts must be of the same size."
+    if len(set(values)) > VALUES:
+        return f"Values must have at most {VALUES} members"
     if not all(isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST for n in numbers):
         return "a number out of range"
     return ""

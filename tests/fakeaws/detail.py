@@ -97,11 +97,10 @@ def ids_in_record(data: bytes) -> list[str]:
     return found
 
 
-def look_into_dead_letter(text: str) -> str:
-    """The `origin.eventId` of a dead letter, empty where the message is none."""
+def ids_in_dead_letter(text: str) -> list[str]:
+    """The `origin.eventId` of a dead letter, nothing where the message is none."""
     try:
-        value: Any = orjson.loads(text)
-        identity = value["origin"]["eventId"]
+        identity = orjson.loads(text)["origin"]["eventId"]
     except (orjson.JSONDecodeError, LookupError, TypeError, UnicodeEncodeError):
-        return ""
-    return identity if isinstance(identity, str) else ""
+        return []
+    return [identity] if isinstance(identity, str) else []

@@ -1,59 +1,67 @@
 """DynamoDB as far as a lease table takes it: PutItem without conditions, GetItem, and Scan, PAGE items at a time."""
 
-from typing import Any
-
-from tests.fakeaws.call import Call, Item, Refusal
+from tests.fakeaws.call import Call, Document, Item, Operation, Service
+from tests.fakeaws.http import Request
+from tests.fakeaws.wire import Refusal, Wire
 
 PAGE = 25
 """A page that is smaller than AWS's 1 MB, so that readers have to turn it."""
 
 KEY = "leaseKey"
-Document = dict[str, Any]
 
 
-class Tables:
+class DynamoDb(Service):
     """The items by table and key. A table is there once it has an item."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._items: dict[str, dict[str, Document]] = {}
 
-    def clear(self) -> None:
-        """Forget all tables."""
-        self._items.clear()
+    def operations(self) -> dict[str, Operation]:
+        form = Wire.JSON_1_0, "com.amazonaws.dynamodb.v20120810#"
+        found = (
+            Operation("PutItem", *form, self._read_put, self._put, lambda _: {}),
+            Operation("GetItem", *form, self._get),
+            Operation("Scan", *form, self._scan),
+        )
+        return {f"DynamoDB_20120810.{operation.name}": operation for operation in found}
 
-    def put(self, document: Document) -> Call:
-        """PutItem."""
-        row = document.get("Item") or {}
-        key = str(row.get(KEY, {}).get("S") or "")
-        name = str(document.get("TableName") or "")
+    def _read_put(self, document: Document, _: Request) -> Call:
+        row, name = document.get("Item") or {}, str(document.get("TableName") or "")
+        key = _key_of(row)
         if not key or not name:
             return Call([], Refusal("ValidationException", f"The item has no key {KEY}."), name)
-        item = Item(row, b"", 0)
-        item.key = key
-        return Call([item], None, name)
+        return Call([Item(row, b"", 0, key=key)], None, name)
 
-    def accept(self, call: Call) -> None:
-        """Store what is put."""
+    def _put(self, call: Call) -> None:
         for item in call.items:
             self._items.setdefault(call.target, {})[item.key] = item.raw
 
-    def get(self, document: Document) -> Call:
-        """GetItem."""
+    def _get(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
         if name not in self._items:
-            return Call([], Refusal("ResourceNotFoundException", "Requested resource not found"), name)
-        row = self._items[name].get(str((document.get("Key") or {}).get(KEY, {}).get("S")))
+            return _not_found(name)
+        row = self._items[name].get(_key_of(document.get("Key")))
         return Call([], None, name, {"Item": row} if row else {})
 
-    def scan(self, document: Document) -> Call:
-        """Scan."""
+    def _scan(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
         if name not in self._items:
-            return Call([], Refusal("ResourceNotFoundException", "Requested resource not found"), name)
-        keys = sorted(self._items[name])
-        after = (document.get("ExclusiveStartKey") or {}).get(KEY, {}).get("S", "")
+            return _not_found(name)
+        keys, after = sorted(self._items[name]), _key_of(document.get("ExclusiveStartKey"))
         page = [key for key in keys if key > after][:PAGE]
         answer: Document = {"Items": [self._items[name][key] for key in page], "Count": len(page)}
         if page and page[-1] != keys[-1]:
             answer["LastEvaluatedKey"] = {KEY: {"S": page[-1]}}
         return Call([], None, name, answer)
+
+    def clear(self) -> None:
+        self._items.clear()
+
+
+def _key_of(row: Document | None) -> str:
+    return str((row or {}).get(KEY, {}).get("S", ""))
+
+
+def _not_found(name: str) -> Call:
+    return Call([], Refusal("ResourceNotFoundException", "Requested resource not found"), name)

@@ -1,7 +1,6 @@
 """HTTP/1.1 on raw asyncio: as little as AWS clients need, fast, and able to break off in the middle."""
 
 import asyncio
-import enum
 import socket
 import struct
 import time
@@ -14,14 +13,6 @@ MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
-class Ending(enum.Enum):
-    """How an exchange ends."""
-
-    ANSWER = "answer"
-    RESET = "reset"
-    STALL = "stall"
-
-
 class Request(NamedTuple):
     """One whole request; header names are lower case."""
 
@@ -32,19 +23,14 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What to answer, when (`delay_s`) and how it ends. `skew_s` moves the Date header; a stall lasts `stall_s`."""
+    """What to answer, after `delay_s`. `skew_s` moves the Date header; with `resets_after_s` nothing is answered."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    ending: Ending = Ending.ANSWER
     delay_s: float = 0.0
     skew_s: float = 0.0
-    stall_s: float = 30.0
-
-
-class _BadRequestError(Exception):
-    """The bytes are no HTTP request that the fake AWS speaks."""
+    resets_after_s: float | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -86,7 +72,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         try:
             request = self._take()
-        except (_BadRequestError, ValueError):
+        except ValueError:
             if self._transport:
                 self._transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 self._transport.close()
@@ -103,10 +89,8 @@ class Connection(asyncio.Protocol):
     def _end(self, reply: Reply) -> None:
         if self._transport is None:
             return
-        if reply.ending is Ending.RESET:
-            self.reset()
-        elif reply.ending is Ending.STALL:
-            self._loop.call_later(reply.stall_s, self.reset)
+        if reply.resets_after_s is not None:
+            self._loop.call_later(reply.resets_after_s, self.reset)
         else:
             self._transport.write(_serialized(reply))
             self.busy = self._continued = False
@@ -119,18 +103,16 @@ class Connection(asyncio.Protocol):
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(buffer) > MAX_HEAD_BYTES:
-                raise _BadRequestError
+                raise ValueError("no head")
             return None
         lines = buffer[:end].decode("latin-1").split("\r\n")
         headers = {}
         for line in lines[1:]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        if "transfer-encoding" in headers:
-            raise _BadRequestError
         length = int(headers.get("content-length", "0"))
-        if not 0 <= length <= MAX_BODY_BYTES:
-            raise _BadRequestError
+        if "transfer-encoding" in headers or not 0 <= length <= MAX_BODY_BYTES:
+            raise ValueError("no body that the fake AWS reads")
         self._wanted = end + 4 + length
         if len(buffer) < self._wanted:
             self._encourage(headers)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import orjson
 
 from tests.fakeaws.call import Call, Item
 
-_OPTIONAL = (
-    ("code", "code"),
-    ("detailType", "detail_type"),
-    ("conversationId", "conversation_id"),
-    ("partitionKey", "key"),
-    ("id", "id"),
-    ("note", "note"),
-)
+_OPTIONAL = {
+    "code": "code",
+    "conversationId": "conversation_id",
+    "partitionKey": "key",
+    "id": "id",
+    "note": "note",
+}
 """What a line says where the item has it: the line's name and the item's."""
 
 
@@ -27,12 +26,14 @@ class Ledger:
     def __init__(self, path: Path | None, *, payloads: bool = False) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if path else -1
         self._payloads = payloads
-        self.calls: Counter[str] = Counter()
-        self.items: dict[str, Counter[str]] = {}
-        self.codes: dict[str, Counter[str]] = {}
-        self.bytes: Counter[str] = Counter()
+        self.clear()
+
+    def clear(self) -> None:
+        """Start counting anew; the lines stay."""
+        self._calls: Counter[str] = Counter()
+        self._items: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.faults: Counter[str] = Counter()
-        self.most_in_flight = 0
+        self._most_in_flight = 0
 
     @property
     def writes(self) -> bool:
@@ -41,26 +42,16 @@ class Ledger:
 
     def note_in_flight(self, calls: int) -> None:
         """Take down how many calls are being answered at once."""
-        self.most_in_flight = max(self.most_in_flight, calls)
+        self._most_in_flight = max(self._most_in_flight, calls)
 
     def record(self, operation: str, call: Call, call_code: str) -> None:
         """Write a call's lines. `call_code` is the code that refused it whole, or empty."""
-        self.calls[operation] += 1
-        number = self.calls.total()
-        verdicts = self.items.setdefault(operation, Counter())
-        codes = self.codes.setdefault(operation, Counter())
-        if call_code:
-            codes[call_code] += 1
-        for item in call.items:
-            verdicts[item.verdict] += 1
-            self.bytes[operation] += item.size
-            if item.code and item.code != call_code:
-                codes[item.code] += 1
-        if self._fd >= 0:
-            self._write(operation, call, number, call_code)
-
-    def _write(self, operation: str, call: Call, number: int, call_code: str) -> None:
-        head = {"time": time.time_ns() / 1e6, "call": number, "operation": operation, "entries": len(call.items)}
+        self._calls[operation] += 1
+        self._items[operation].update(item.verdict for item in call.items)
+        if self._fd < 0:
+            return
+        head: dict[str, Any] = {"time": time.time_ns() / 1e6, "call": self._calls.total()}
+        head |= {"operation": operation, "entries": len(call.items)}
         lines = [self._line(head, call, index, item) for index, item in enumerate(call.items)]
         if not lines and call_code:
             lines = [orjson.dumps({**head, "index": -1, "verdict": "refused", "code": call_code}) + b"\n"]
@@ -68,14 +59,12 @@ class Ledger:
 
     def _line(self, head: dict[str, Any], call: Call, index: int, item: Item) -> bytes:
         line = {**head, "index": index, "verdict": item.verdict, "size": item.size, "target": call.target}
-        ids = item.event_ids
-        if ids:
+        if ids := item.event_ids:
             line["eventId"] = ids[0]
-        if len(ids) > 1:
-            line["eventIds"] = ids
-        for name, attribute in _OPTIONAL:
-            value = getattr(item, attribute)
-            if value:
+            if len(ids) > 1:
+                line["eventIds"] = ids
+        for name, attribute in _OPTIONAL.items():
+            if value := getattr(item, attribute):
                 line[name] = value
         if self._payloads:
             content = item.content
@@ -83,23 +72,13 @@ class Ledger:
         return orjson.dumps(line, default=str) + b"\n"
 
     def stats(self) -> dict[str, Any]:
-        """The counters as JSON: calls, items by verdict, codes and bytes by operation, faults that bit."""
+        """The counters as JSON: calls, items by verdict, faults that bit, most calls in flight."""
         return {
-            "calls": dict(self.calls),
-            "items": {name: dict(counts) for name, counts in self.items.items()},
-            "codes": {name: dict(counts) for name, counts in self.codes.items() if counts},
-            "bytes": dict(self.bytes),
-            "faults": dict(self.faults),
-            "mostInFlight": self.most_in_flight,
+            "calls": self._calls,
+            "items": self._items,
+            "faults": self.faults,
+            "mostInFlight": self._most_in_flight,
         }
-
-    def clear(self) -> None:
-        """Start counting anew; the lines stay."""
-        for counter in (self.calls, self.bytes, self.faults):
-            counter.clear()
-        self.items.clear()
-        self.codes.clear()
-        self.most_in_flight = 0
 
     def close(self) -> None:
         """Close the file."""

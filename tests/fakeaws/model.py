@@ -10,8 +10,7 @@ from botocore.loaders import Loader
 @functools.cache
 def shape(service: str, name: str) -> dict[str, Any]:
     """A shape of a service's newest model."""
-    model = _model(service)
-    found: dict[str, Any] = model["shapes"][name]
+    found: dict[str, Any] = _model(service)["shapes"][name]
     return found
 
 
@@ -26,8 +25,7 @@ def longest(service: str, name: str) -> int:
 
 
 @functools.cache
-def pattern(service: str, name: str) -> re.Pattern[str]:
-    """A shape's `pattern`, to be matched whole."""
+def _pattern(service: str, name: str) -> re.Pattern[str]:
     return re.compile(shape(service, name)["pattern"])
 
 
@@ -38,4 +36,4 @@ def fits(service: str, name: str, value: object) -> bool:
     limits = shape(service, name)
     if not limits.get("min", 0) <= len(value) <= limits.get("max", len(value)):
         return False
-    return "pattern" not in limits or pattern(service, name).fullmatch(value) is not None
+    return "pattern" not in limits or _pattern(service, name).fullmatch(value) is not None

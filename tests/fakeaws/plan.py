@@ -1,4 +1,4 @@
-"""The fault plan: seeded rules that say which calls and entries go wrong, how, and when."""
+"""The fault plan: rules, each with one fault and what must hold for it to strike; and the services' settings."""
 
 import random
 import time
@@ -10,13 +10,10 @@ ENTRY_FAULTS = frozenset({"entry_error", "sender_fault", "wrong_md5"})
 CALL_FAULTS = frozenset({"call_error", "reset", "stall", "html", "short", "shuffle", "skew", "delay", "outage"})
 _TRIGGERS = {"operation", "fault", "rate", "next", "after", "where", "from_s", "to_s"}
 _PARAMETERS = {"code", "message", "status", "accept", "retry_after", "stall_s", "seconds", "ms", "how"}
-_SETTINGS = {"rules", "shards", "shard_limits", "max_request_bytes", "max_message_bytes", "missing"}
-_SETTINGS |= {"keep_records", "arrival_offset_s", "retention_hours"}
-_SETTINGS |= {"bus_rules", "bus_rules_delay_s", "undelivered"}
-
-
-class PlanError(ValueError):
-    """The plan's document is wrong; the text says where."""
+_SETTINGS = {
+    *("rules", "shards", "shard_limits", "max_request_bytes", "max_message_bytes", "made", "missing", "keep_records"),
+    *("arrival_offset_s", "bus_rules", "bus_rules_delay_s", "undelivered"),
+}
 
 
 class FaultRule:
@@ -26,30 +23,21 @@ class FaultRule:
         unknown = document.keys() - _TRIGGERS - _PARAMETERS
         self.fault = str(document.get("fault"))
         if unknown or self.fault not in ENTRY_FAULTS | CALL_FAULTS:
-            raise PlanError(f"unknown fault or key: {self.fault} {sorted(unknown)}")
+            raise ValueError(f"unknown fault or key: {self.fault} {sorted(unknown)}")
         self.operation = str(document.get("operation", "*"))
         self.parameters = document
+        self.refuses_connections = self.fault == "outage" and document.get("how") == "refuse"
+        self.window_s = float(document.get("from_s", 0.0)), float(document.get("to_s", float("inf")))
         self._rate = float(document.get("rate", 1.0))
         self._left = document.get("next")
         self._after = int(document.get("after", 0))
         self._where = document["where"].encode() if "where" in document else None
-        self._from_s = float(document.get("from_s", 0.0))
-        self._to_s = float(document.get("to_s", float("inf")))
         self._random = random.Random(seed)
-
-    @property
-    def refuses_connections(self) -> bool:
-        """Whether this is an outage in which nothing listens."""
-        return self.fault == "outage" and self.parameters.get("how") == "refuse"
-
-    @property
-    def window_s(self) -> tuple[float, float]:
-        """When the rule holds, in seconds after the plan was set."""
-        return self._from_s, self._to_s
 
     def bites(self, operation: str, items: list[Item], age_s: float) -> bool:
         """Whether the fault strikes now; counts it where it does."""
-        if self.operation not in ("*", operation) or not self._from_s <= age_s < self._to_s or self._left == 0:
+        from_s, to_s = self.window_s
+        if self.operation not in ("*", operation) or not from_s <= age_s < to_s or self._left == 0:
             return False
         if self._where is not None and not any(item.contains(self._where) for item in items):
             return False
@@ -63,31 +51,25 @@ class FaultRule:
         return True
 
 
-def _are_objects(rules: object) -> bool:
-    return isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
-
-
 class Plan:
-    """A set of rules, and the settings of the imitated services. Raises PlanError for a wrong document."""
+    """A set of rules, and the settings of the imitated services. Raises ValueError for a wrong document."""
 
     def __init__(self, document: dict[str, Any], seed: int) -> None:
-        if not isinstance(document, dict) or not _are_objects(document.get("rules", [])):
-            raise PlanError("a plan is an object, and its rules are a list of objects")
-        unknown = document.keys() - _SETTINGS
-        if unknown:
-            raise PlanError(f"unknown keys: {sorted(unknown)}")
-        rules = [FaultRule(rule, f"{seed}/{index}") for index, rule in enumerate(document.get("rules", []))]
-        self._of_calls = [rule for rule in rules if rule.fault in CALL_FAULTS and not rule.refuses_connections]
-        self._of_entries = [rule for rule in rules if rule.fault in ENTRY_FAULTS]
-        self.refusing_windows_s = [rule.window_s for rule in rules if rule.refuses_connections]
+        rules = document.get("rules", []) if isinstance(document, dict) else None
+        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+            raise ValueError("a plan is an object, and its rules are a list of objects")
+        if unknown := document.keys() - _SETTINGS:
+            raise ValueError(f"unknown keys: {sorted(unknown)}")
+        made = [FaultRule(rule, f"{seed}/{index}") for index, rule in enumerate(rules)]
+        self._of_calls = [rule for rule in made if rule.fault in CALL_FAULTS and not rule.refuses_connections]
+        self._of_entries = [rule for rule in made if rule.fault in ENTRY_FAULTS]
+        self.refusing_windows_s = [rule.window_s for rule in made if rule.refuses_connections]
         self.settings = {name: value for name, value in document.items() if name != "rules"}
         self.dice = random.Random(seed)
         self._since = time.monotonic()
 
     def call_faults(self, operation: str, call: Call) -> list[FaultRule]:
         """The rules that strike this call as a whole, in the plan's order."""
-        if not self._of_calls:
-            return []
         age_s = time.monotonic() - self._since
         return [rule for rule in self._of_calls if rule.bites(operation, call.items, age_s)]
 
@@ -96,10 +78,8 @@ class Plan:
         if not self._of_entries:
             return []
         age_s = time.monotonic() - self._since
-        struck = []
-        for item in call.items:
-            for rule in self._of_entries:
-                if rule.bites(operation, [item], age_s):
-                    struck.append((item, rule))
-                    break
-        return struck
+        first = ((item, self._first(operation, item, age_s)) for item in call.items)
+        return [(item, rule) for item, rule in first if rule]
+
+    def _first(self, operation: str, item: Item, age_s: float) -> FaultRule | None:
+        return next((rule for rule in self._of_entries if rule.bites(operation, [item], age_s)), None)

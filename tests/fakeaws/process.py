@@ -48,7 +48,7 @@ class FakeAwsProcess:
 
     def stats(self) -> dict[str, Any]:
         """The counters: `calls`, `items` by verdict, `codes`, `bytes`, `faults`, `mostInFlight`."""
-        found: dict[str, Any] = orjson.loads(self._ask("/_stats", None))
+        found: dict[str, Any] = orjson.loads(self._ask("/_stats"))
         return found
 
     def queues(self, *, show_all: bool = False) -> dict[str, list[dict[str, Any]]]:
@@ -57,7 +57,7 @@ class FakeAwsProcess:
         With `show_all` what somebody held is visible again first, as when its time-out has passed.
         """
         found: dict[str, list[dict[str, Any]]] = orjson.loads(
-            self._ask("/_show" if show_all else "/_queues", b"" if show_all else None)
+            self._ask(*(("/_show", b"") if show_all else ("/_queues",)))
         )
         return found
 
@@ -71,6 +71,11 @@ class FakeAwsProcess:
         return [
             line for line in self._lines if operation in ("", line["operation"]) and verdict in ("", line["verdict"])
         ]
+
+    def lines_from(self, number: int) -> list[dict[str, Any]]:
+        """The ledger so far without its first `number` lines."""
+        self._read_on()
+        return self._lines[number:]
 
     def _read_on(self) -> None:
         """Take over what was written since; a line that is being written now waits for the next time."""
@@ -94,7 +99,7 @@ class FakeAwsProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def _ask(self, path: str, body: bytes | None) -> bytes:
+    def _ask(self, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(self._admin + path, data=body)
         with urllib.request.urlopen(request, timeout=10) as answer:
             found: bytes = answer.read()

@@ -1,53 +1,62 @@
 """PutObject, GetObject and DeleteObject, path style: what claim checks need, and who loses them."""
 
 import hashlib
-from xml.sax.saxutils import escape
 
-from tests.fakeaws.call import Call, Item, Refusal
+from tests.fakeaws.call import Call, Document, Item, Operation, Service
 from tests.fakeaws.http import Reply, Request
+from tests.fakeaws.wire import Refusal, Wire
+
+KEY_BYTES = 1024
 
 
-class Objects:
-    """The stored objects, in state."""
+class S3(Service):
+    """The objects by bucket and key."""
 
     def __init__(self) -> None:
-        self._stored: dict[str, bytes] = {}
+        super().__init__()
+        self._objects: dict[str, bytes] = {}
 
-    def read(self, request: Request, settings: dict[str, object]) -> Call:
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "PUT": Operation("PutObject", Wire.S3, "", self._read, self._accept, self._stored),
+            "GET": Operation("GetObject", Wire.S3, "", self._find, answer=self._found),
+            "DELETE": Operation("DeleteObject", Wire.S3, "", self._read, self._forget, lambda _: Reply(204)),
+        }
+
+    def _read(self, _: Document, request: Request) -> Call:
         """One object as a call of one item."""
-        bucket, _, key = request.path.split("?", 1)[0].lstrip("/").partition("/")
-        item = Item(request, request.body, len(request.body))
-        item.key = key
-        missing = settings.get("missing")
-        if isinstance(missing, list) and bucket in missing:
+        bucket, _slash, key = request.path.split("?", 1)[0].lstrip("/").partition("/")
+        item = Item(request.body, request.body, len(request.body), key=key)
+        if self.is_missing(bucket):
             return Call([item], Refusal("NoSuchBucket", "The specified bucket does not exist", 404), bucket)
-        if not key or len(key.encode()) > 1024:
+        if not key or len(key.encode()) > KEY_BYTES:
             return Call([item], Refusal("KeyTooLongError", "Your key is too long or empty"), bucket)
         return Call([item], None, bucket)
 
-    def accept(self, call: Call) -> None:
-        """Store it."""
+    def _accept(self, call: Call) -> None:
         for item in call.items:
-            self._stored[f"{call.target}/{item.key}"] = item.raw.body
-            item.note = hashlib.sha256(item.raw.body).hexdigest()
+            self._objects[f"{call.target}/{item.key}"] = item.raw
+            item.note = hashlib.sha256(item.raw).hexdigest()
 
-    def answer(self, request: Request) -> Reply:
-        """A stored object, or 404; one that is to be deleted is forgotten."""
-        path = request.path.split("?", 1)[0].lstrip("/")
-        if request.method == "DELETE":
-            self._stored.pop(path, None)
-            return Reply(204)
-        found = self._stored.get(path)
-        if found is None:
-            body = f"<Error><Code>NoSuchKey</Code><Key>{escape(path)}</Key></Error>".encode()
-            return Reply(404, body, (("Content-Type", "application/xml"),))
-        return Reply(200, found, (("ETag", etag(found)), ("Content-Type", "application/octet-stream")))
+    def _stored(self, call: Call) -> Reply:
+        return Reply(200, b"", _etag(call.items[0].raw))
+
+    def _find(self, document: Document, request: Request) -> Call:
+        call = self._read(document, request)
+        found = self._objects.get(f"{call.target}/{call.items[0].key}")
+        gone = Refusal("NoSuchKey", "The specified key does not exist.", 404) if found is None else None
+        return Call([], call.refusal or gone, call.target, found)
+
+    def _found(self, call: Call) -> Reply:
+        return Reply(200, call.document, (*_etag(call.document), ("Content-Type", "application/octet-stream")))
+
+    def _forget(self, call: Call) -> None:
+        self._objects.pop(f"{call.target}/{call.items[0].key}", None)
 
     def clear(self) -> None:
-        """Forget every object."""
-        self._stored.clear()
+        self._objects.clear()
 
 
-def etag(body: bytes) -> str:
+def _etag(body: bytes) -> tuple[tuple[str, str]]:
     """S3's ETag of an object that was put whole."""
-    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+    return (("ETag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'),)

@@ -1,14 +1,16 @@
-"""The three wire forms of an answer: awsJson 1.0 and 1.1, rpc-v2-cbor, and S3's XML. Success and refusal alike."""
+"""The wire forms: awsJson 1.0 and 1.1, rpc-v2-cbor, and S3's XML. Requests' bodies, success and refusal."""
 
 import enum
-from typing import Any
+import gzip
+import itertools
+import zlib
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import cbor2
 import orjson
 
-from tests.fakeaws.call import Refusal, new_id
-from tests.fakeaws.http import Reply
+from tests.fakeaws.http import Reply, Request
 
 
 class Wire(enum.Enum):
@@ -18,6 +20,14 @@ class Wire(enum.Enum):
     JSON_1_1 = "application/x-amz-json-1.1"
     CBOR = "application/cbor"
     S3 = "application/xml"
+
+
+class Refusal(NamedTuple):
+    """Why a whole call is refused: AWS's code, message and HTTP status."""
+
+    code: str
+    message: str
+    status: int = 400
 
 
 _STATUS = {
@@ -41,27 +51,54 @@ _STATUS_V2 = {
 _PREFIXES = {
     "ThrottlingException": "com.amazon.coral.availability#",
     "ValidationException": "com.amazon.coral.validate#",
-    "ExpiredTokenException": "com.amazon.coral.service#",
-    "UnrecognizedClientException": "com.amazon.coral.service#",
-    "InvalidSignatureException": "com.amazon.coral.service#",
-    "MissingAuthenticationTokenException": "com.amazon.coral.service#",
-    "SerializationException": "com.amazon.coral.service#",
-    "UnknownOperationException": "com.amazon.coral.service#",
 }
+_PREFIXES |= dict.fromkeys(
+    (
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "SerializationException",
+        "UnknownOperationException",
+    ),
+    "com.amazon.coral.service#",
+)
 """Namespaces as the awsJson services write them before a code (not all do; a client has to cope)."""
 
 _QUERY_CODES = {
     "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
-    "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-    "EmptyBatchRequest": "AWS.SimpleQueueService.EmptyBatchRequest",
-    "BatchEntryIdsNotDistinct": "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-    "BatchRequestTooLong": "AWS.SimpleQueueService.BatchRequestTooLong",
-    "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
     "InvalidParameterValueException": "InvalidParameterValue",
     "InvalidParameterCombinationException": "InvalidParameterCombination",
     "MissingRequiredParameterException": "MissingParameter",
+} | {
+    code: f"AWS.SimpleQueueService.{code}"
+    for code in (
+        "TooManyEntriesInBatchRequest",
+        "EmptyBatchRequest",
+        "BatchEntryIdsNotDistinct",
+        "BatchRequestTooLong",
+        "InvalidBatchEntryId",
+    )
 }
 """What awsQueryCompatible services (SQS, CloudWatch) say in x-amzn-query-error. Source: botocore models."""
+
+_requests = itertools.count(1)
+
+
+def document(wire: Wire, request: Request) -> dict[str, Any]:
+    """The structure in a request's body; none in S3's. Raises ValueError or TypeError where there is none."""
+    if wire is Wire.S3:
+        return {}
+    if wire is Wire.CBOR and request.headers.get("content-type") != Wire.CBOR.value:
+        raise ValueError("not CBOR")
+    try:
+        plain = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
+        value = cbor2.loads(plain) if wire is Wire.CBOR else orjson.loads(plain)
+    except (OSError, EOFError, zlib.error, cbor2.CBORDecodeError) as error:
+        raise ValueError("not readable") from error
+    if not isinstance(value, dict):
+        raise TypeError("not a structure")
+    return value
 
 
 def status_of(code: str, wire: Wire) -> int:
@@ -72,9 +109,7 @@ def status_of(code: str, wire: Wire) -> int:
 
 def success(wire: Wire, body: Any) -> Reply:
     """A 200 with `body` in the operation's form; None is an empty body."""
-    if body is None:
-        return Reply(200, b"", _headers(wire))
-    content = cbor2.dumps(body) if wire is Wire.CBOR else orjson.dumps(body)
+    content = b"" if body is None else cbor2.dumps(body) if wire is Wire.CBOR else orjson.dumps(body)
     return Reply(200, content, _headers(wire))
 
 
@@ -83,15 +118,17 @@ def refused(wire: Wire, refusal: Refusal, namespace: str, retry_after: str = "")
     headers = _headers(wire)
     if retry_after:
         headers = (*headers, ("Retry-After", retry_after))
-    query_code = _QUERY_CODES.get(refusal.code)
-    if query_code:
+    if query_code := _QUERY_CODES.get(refusal.code, ""):
         headers = (*headers, ("x-amzn-query-error", f"{query_code};Sender"))
     kind = _PREFIXES.get(refusal.code, namespace if wire is Wire.CBOR or query_code else "") + refusal.code
     if wire is Wire.S3:
-        return Reply(refusal.status, _xml(refusal), headers)
-    if wire is Wire.CBOR:
-        return Reply(refusal.status, cbor2.dumps({"__type": kind, "Message": refusal.message}), headers)
-    return Reply(refusal.status, orjson.dumps({"__type": kind, "message": refusal.message}), headers)
+        inner = f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
+        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
+    elif wire is Wire.CBOR:
+        body = cbor2.dumps({"__type": kind, "Message": refusal.message})
+    else:
+        body = orjson.dumps({"__type": kind, "message": refusal.message})
+    return Reply(refusal.status, body, headers)
 
 
 def page(status: int) -> Reply:
@@ -101,10 +138,5 @@ def page(status: int) -> Reply:
 
 
 def _headers(wire: Wire) -> tuple[tuple[str, str], ...]:
-    headers = (("Content-Type", wire.value), ("x-amzn-RequestId", new_id()))
+    headers = (("Content-Type", wire.value), ("x-amzn-RequestId", f"{next(_requests):032x}"))
     return (*headers, ("smithy-protocol", "rpc-v2-cbor")) if wire is Wire.CBOR else headers
-
-
-def _xml(refusal: Refusal) -> bytes:
-    inner = f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()

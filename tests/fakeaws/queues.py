@@ -1,11 +1,10 @@
 """What a standard SQS queue remembers: messages, who holds them and for how long, in no particular order."""
 
-import hashlib
 import random
 import time
-from typing import Any
+from dataclasses import dataclass, field
 
-from tests.fakeaws.call import new_id
+from tests.fakeaws.call import Document, new_id
 
 VISIBILITY_S = 30.0
 """A queue's default. Source: API of CreateQueue, VisibilityTimeout."""
@@ -14,19 +13,17 @@ IN_FLIGHT_MAX = 120_000
 """Messages of a standard queue that may be hidden at once. Source: SQS developer guide, quotas."""
 
 
+@dataclass(slots=True)
 class Message:
-    """One message. `hidden_until` is monotonic seconds; `handles` are its receipts, the latest last."""
+    """One message. `hidden_until` is monotonic seconds, `handle` its latest receipt."""
 
-    __slots__ = ("attributes", "body", "handles", "hidden_until", "id", "received", "sent_ms")
-
-    def __init__(self, body: str, attributes: dict[str, Any]) -> None:
-        self.id = new_id()
-        self.body = body
-        self.attributes = attributes
-        self.sent_ms = int(time.time() * 1000)
-        self.received = 0
-        self.hidden_until = 0.0
-        self.handles: list[str] = []
+    body: str
+    attributes: Document
+    id: str = field(default_factory=new_id)
+    sent_ms: int = field(default_factory=lambda: int(time.time() * 1000))
+    received: int = 0
+    hidden_until: float = 0.0
+    handle: str = ""
 
 
 class Queues:
@@ -37,7 +34,7 @@ class Queues:
         self._handles: dict[str, tuple[str, str]] = {}
         self._dice = random.Random(7)
 
-    def send(self, url: str, body: str, attributes: dict[str, Any]) -> str:
+    def send(self, url: str, body: str, attributes: Document) -> str:
         """Store a message: its id."""
         message = Message(body, attributes)
         self._of(url)[message.id] = message
@@ -52,9 +49,8 @@ class Queues:
         for message in taken:
             message.received += 1
             message.hidden_until = now + hide_s
-            handle = f"{message.id}#{message.received}"
-            message.handles.append(handle)
-            self._handles[handle] = (_name(url), message.id)
+            message.handle = f"{message.id}#{message.received}"
+            self._handles[message.handle] = (_name(url), message.id)
         return taken
 
     def of_handle(self, url: str, handle: str) -> Message | None:
@@ -70,10 +66,6 @@ class Queues:
         """Forget a message."""
         self._of(url).pop(message.id, None)
 
-    def hide(self, message: Message, seconds: float) -> None:
-        """Hide it so long from now on; 0 shows it again."""
-        message.hidden_until = time.monotonic() + seconds if seconds else 0.0
-
     def show_all(self) -> None:
         """Every message's visibility time-out has passed: those who held them are dead."""
         for messages in self._messages.values():
@@ -86,7 +78,7 @@ class Queues:
         visible = sum(message.hidden_until <= now for message in messages)
         return visible, len(messages) - visible
 
-    def dump(self) -> dict[str, list[dict[str, Any]]]:
+    def dump(self) -> dict[str, list[Document]]:
         """Everything that is stored, by queue: for a test's eyes."""
         return {
             name: [
@@ -107,8 +99,3 @@ class Queues:
 
 def _name(url: str) -> str:
     return url.rsplit("/", 1)[-1]
-
-
-def md5(text: str) -> str:
-    """What SQS says of a body."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

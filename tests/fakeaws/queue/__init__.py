@@ -1,1 +1,0 @@
-"""SQS of the fake AWS: what is sent, kept, received and deleted."""

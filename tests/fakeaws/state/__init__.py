@@ -1,1 +1,0 @@
-"""What the imitated services remember between two calls: tokens, queues, shards."""

@@ -1,1 +1,0 @@
-"""Kinesis of the fake AWS: what is put, kept and read."""
