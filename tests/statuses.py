@@ -124,20 +124,16 @@ def moved() -> dict[str, Any]:
 def history(*, trouble: bool = False) -> dict[str, Any]:
     """An hour, a row each ten seconds; with `trouble` the last five minutes are slow, and then nothing goes out."""
     rows: list[list[float | None]] = []
-    bad, poor = [], []
+    bad, poor = [4 * (n % 70 == 3) for n in range(360)], [2 * (n % 110 == 5) for n in range(360)]
     for n in range(360):
-        at_ms = AT_MS - (359 - n) * 10_000
+        at_ms, dead_per_s = AT_MS - (359 - n) * 10_000, (bad[n] + poor[n]) / 10
         slow = 30.0 if trouble and n > 330 else 1 + 0.3 * math.sin(n / 17)
-        nothing = trouble and n > 347
-        rate = 0.0 if nothing else 500 + 80 * math.sin(n / 40)
-        percentiles = [None] * 5 if nothing else [round(slow * ms, 2) for ms in (20, 44, 62, 220 + n % 9 * 30, 830)]
-        dead = 4 if n % 70 == 3 else 0
-        bad.append(dead)
-        poor.append(2 if n % 110 == 5 else 0)
-        lag = (n - 347) * 10.0 if nothing else 0.0
-        shards = (int(nothing), 2)
-        dead_per_s, retries_per_s = (dead + poor[-1]) / 10, 14.5 if nothing else 0.2
-        rows.append([at_ms, rate, dead_per_s, retries_per_s, *percentiles, lag, 604_798 - lag, *shards])
+        percentiles = [round(slow * ms, 2) for ms in (20, 44, 62, 220 + n % 9 * 30, 830)]
+        if trouble and n > 347:
+            lag = (n - 347) * 10.0
+            rows.append([at_ms, 0.0, dead_per_s, 14.5, *[None] * 5, lag, 604_798 - lag, 1, 2])
+        else:
+            rows.append([at_ms, 500 + 80 * math.sin(n / 40), dead_per_s, 0.2, *percentiles, 0.0, 604_798.0, 0, 2])
     return {
         "schema": "stream-router.history/1",
         "everyS": 10,

@@ -62,13 +62,10 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "dead letters: malformed_json 6, unroutable 1",
         "retries: ThrottlingException 20, InternalFailure 4",
         the(lines, "receiver ✓ READY"),
-        the(lines, "stream takes events  refused buckets 0  spilled events 0"),
-        the(lines, "answers: 202 stored 100,000, 401 bad_signature 3"),
         "stream refused: ProvisionedThroughputExceededException 12",
         "shard 1 since 09:28:00: the event bus refuses every call",
     ]
-    places = [lines.index(line) for line in found]
-    assert places == sorted(places)
+    assert found == sorted(found, key=lines.index)
     assert found[2].split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
     first = lines.index(the(lines, "shard state")) + 1
     assert lines[first].split() == ["1", "holding", "2m02s", "6d23h", "117KiB", "3.5s"]
