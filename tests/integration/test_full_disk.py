@@ -33,6 +33,7 @@ def test_a_child_whose_disk_is_full_goes_on_and_makes_good_what_is_missing(tmp_p
     assert log.count("the audit log cannot be written: the disk is full; its records wait") == 1
     assert told["deliveredInSnapshot"] == told["sent"], "once there is room, all is told"
     assert told["audit"] == [told["batches"], ""], "each batch has its record, and the chain holds"
+    assert not told["torn"], "a line that did not fit was taken back: nothing had crashed"
 
 
 def _until(is_so: Callable[[], bool], within_s: float) -> None:
@@ -81,6 +82,7 @@ def inside(disk: Path) -> dict[str, Any]:
             _until(lambda: _delivered(state) == sent and audit.verify(file, None).lines == batches, 5)
             told["deliveredInSnapshot"] = _delivered(state)
             told["audit"] = audit.verify(file, None)
+            told["torn"] = "tornBytesBefore" in file.read_text("utf-8")
             child.say("shutdownRequested")
             assert child.hang_up() == 0
         accepted = len(fake_aws.lines("PutEvents", "accepted"))
