@@ -51,6 +51,7 @@ def test_what_a_look_raises_is_the_trouble_of_one_check(
     asked = {code: Check(f"thing {code}") for code in ("SR101", "SR105", "SR160")}
     before, at, after = command.look(World(), [Subject(asked, look, aws=False)])
     assert [before.verdict, at.verdict, after.verdict] == [WELL, verdict, SKIPPED]
+    assert command.status([before, at, after]) == {WRONG: 1, UNKNOWN: 2}.get(verdict, 0)
     assert (at.code, says in at.says, bool(at.cure), after.says) == ("SR105", True, True, "waits for SR105")
 
 

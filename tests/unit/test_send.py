@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,10 @@ def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
         return command.run(settings(**{"webhook_scheme": "none", **given}), told), server.requests
 
 
+def slowest_ms(said: str) -> float:
+    return float(said.rpartition("max ")[2].replace(",", ""))
+
+
 def test_what_was_answered_is_counted_in_the_receivers_words(capsys: pytest.CaptureFixture[str]) -> None:
     """One refusal is status 1; what others say drives no terminal; a 202 of another server stored nothing."""
     refused = answer(400, orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"}))
@@ -144,7 +149,22 @@ def test_what_was_sent_again_is_said(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert "      2 202 accepted" in said.splitlines()
     assert "      2 sent again, each with its delivery id: 1 after 503, 1 after 500" in said
-    assert float(said.rpartition("max ")[2].replace(",", "")) >= 2 * poster.TRY_AGAIN_S * 1000
+    assert slowest_ms(said) >= 2 * poster.TRY_AGAIN_S * 1000
+
+
+def test_at_a_rate_latency_counts_from_when_a_delivery_was_due(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What waits for a free connection is late by the receiver's fault, so no percentile may leave it out."""
+    monkeypatch.setattr(poster, "CONNECTIONS", 1)
+
+    def slow(_: Seen) -> bytes:
+        time.sleep(0.2)
+        return STORED
+
+    with RawServer(slow) as server:
+        sent(events=4, rate=20.0, url=server.url)
+    assert slowest_ms(capsys.readouterr().out) >= 650
 
 
 def test_a_file_goes_as_what_it_is_and_to_this_host_by_no_proxy(

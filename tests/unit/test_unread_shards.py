@@ -135,3 +135,5 @@ def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
         assert aws.look() is None
     assert aws.watch.known.retention_s == 168 * 3600
     assert len(caplog.records) == 1
+    aws.is_refused = False
+    assert aws.look() is None, "one look accuses nobody"
