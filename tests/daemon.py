@@ -63,7 +63,6 @@ class Child:
         endpoint: str,
         state_dir: Path | None = None,
         module: str = "stream_router.consumer.child",
-        python: str = sys.executable,
         command: Sequence[str] = (),
         **environment: str,
     ) -> None:
@@ -83,7 +82,7 @@ class Child:
         self.sequence = FIRST_SEQUENCE
         self._errors = (state_dir / "stderr").open("ab") if state_dir else None
         self.process = subprocess.Popen(
-            command or [python, "-m", module],
+            command or [sys.executable, "-m", module],
             env=environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -123,19 +122,18 @@ class Child:
         self.send({"action": "initialize", "shardId": shard, "sequenceNumber": sequence_number, "subSequenceNumber": 0})
         self.done("initialize")
 
-    def records(self, datas: Iterable[bytes], *, aggregated: bool = False) -> list[dict[str, Any]]:
-        """Records as the daemon hands them over; `aggregated` ones share a sequence number."""
+    def records(self, datas: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Records as the daemon hands them over."""
         made = []
-        for number, data in enumerate(datas):
-            if not aggregated:
-                self.sequence += 1
+        for data in datas:
+            self.sequence += 1
             made.append(
                 {
                     "action": "record",
                     "data": base64.b64encode(data).decode(),
                     "partitionKey": "bucket-1",
                     "sequenceNumber": str(self.sequence),
-                    "subSequenceNumber": number if aggregated else 0,
+                    "subSequenceNumber": 0,
                     "approximateArrivalTimestamp": int(time.time() * 1000),
                 }
             )

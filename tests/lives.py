@@ -83,7 +83,6 @@ class Supervised(TargetProof):
 class Life:
     """One child's life over `folder`: its shard, the pipeline's fakes, the daemon's answers to checkpoints.
 
-    With `dies_after_s` somebody kills it so long after its start.
     `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
     """
 
@@ -91,7 +90,6 @@ class Life:
         self,
         folder: Path,
         *,
-        dies_after_s: float = 0.0,
         judge: Callable[[Sequence[Entry]], Answer] | None = None,
         transform: Callable[[Event], Entry | DeadLetter] | None = None,
         checkpoint_s: float = 5.0,
@@ -113,7 +111,6 @@ class Life:
         self._last_given: object = None
         self.waited: list[float] = []
         self.at_wait: Callable[[], None] = lambda: None
-        self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
         self.proof = Supervised(Yes, world.clock, AGAIN_S)
         router, clock, told = self.rig.router, world.clock, cast("ShardTelemetry", self.told)
@@ -130,8 +127,6 @@ class Life:
         self.waited.append(seconds)
         assert daemon is (not self.in_callback)
         self.at_wait()
-        if self._dies_at and self.rig.world.now >= self._dies_at:
-            raise KilledError
         self.rig.world.pump(seconds)
 
     def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int | None = None) -> None:
