@@ -1,10 +1,11 @@
 """Secrets that are kept in AWS, against the embedded stack."""
 
+import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import httpx
@@ -12,41 +13,37 @@ import pytest
 
 from stream_router.aws import secret_store
 from tests.ports import ONLY_LOOPBACK, free_port
+from tests.receiver_kit import eventually
 
 TEXT = "a secret of some length, and another one"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "GATEWAY_PORT": str(port), **ONLY_LOOPBACK, "LOG_LEVEL": "WARNING"}
-    environment["TMPDIR"] = str(tmp_path_factory.mktemp("ministack"))
+    environment["TMPDIR"] = str(tmp_path)
     process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + 30
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{url}/_ministack/health").is_success
+        return False
+
     try:
-        while True:
-            try:
-                httpx.get(f"{url}/_ministack/health").raise_for_status()
-                break
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.1)
+        eventually(answers, 30.0)
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-@pytest.fixture
-def session(stack: str, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
+def test_each_store_gives_its_secret_as_it_is_now(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets Manager's by its ARN, the Parameter Store's by its name, decrypted; else AWS's code is said."""
     for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": stack}.items():
         monkeypatch.setenv(name, value)
-    return boto3.Session(region_name="us-east-1")
-
-
-def test_each_store_gives_its_secret_as_it_is_now(session: boto3.Session) -> None:
-    """Secrets Manager's by its ARN, the Parameter Store's by its name, decrypted."""
+    session = boto3.Session(region_name="us-east-1")
     manager = session.client("secretsmanager")
     arn = manager.create_secret(Name="receiver", SecretString=TEXT)["ARN"]
     assert secret_store.fetch(f"secretsmanager:{arn}", "us-east-1") == TEXT
