@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests import command, kpl
+from tests import command, dead_letters, kpl
 from tests.daemon import Child, envelope, prove
 from tests.dead_letters import PROGRAM, RULE, TYPES
 from tests.fakeaws.process import FakeAwsProcess
@@ -30,8 +29,6 @@ FAULTS = [
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
 LINES = 7
 """Events of one record: fates stand beside each other."""
-
-HASH_KEYS = 2**128
 
 
 def line(number: int, fate: str) -> bytes:
@@ -79,20 +76,15 @@ class EventWorld:
         self.put_records([b"\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)])
 
     def put_passed_over(self) -> None:
-        """Aggregated records whose hash keys are no numbers: the KCL hands them to nobody."""
+        """An aggregated record whose hash keys are no numbers: the KCL hands it to nobody."""
         self.ids["passed over"] = made = [f"{next(self._numbers):032x}" for _ in range(self.count)]
         datas = [(f"key-{n}", line(int(one, 16), "passed over")) for n, one in enumerate(made)]
-        some = [datas[at : at + 1_000] for at in range(0, len(datas), 1_000)]
-        self.put_records([kpl.aggregated(one, hash_keys=["no number"] * len(one)) for one in some], shard=0)
+        self.put_records([kpl.aggregated(datas, hash_keys=["no number"] * len(datas))])
 
-    def put_records(self, datas: Sequence[bytes], shard: int | None = None) -> None:
+    def put_records(self, datas: Sequence[bytes]) -> None:
         for at in range(0, len(datas), 400):
             records = [
-                {
-                    "Data": data,
-                    "PartitionKey": "k",
-                    "ExplicitHashKey": str((n % 2 if shard is None else shard) * HASH_KEYS // 2),
-                }
+                {"Data": data, "PartitionKey": "k", "ExplicitHashKey": str(n % 2 * 2**127)}
                 for n, data in enumerate(datas[at : at + 400])
             ]
             assert not self.kinesis.put_records(StreamName=STREAM, Records=records)["FailedRecordCount"]
@@ -182,17 +174,7 @@ class EventWorld:
 
     def environment(self, **more: str) -> dict[str, str]:
         """What a command reads."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))}
-        return {
-            **kept,
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.fake_aws.url,
-            "SQS_DLQ_URL": QUEUE,
-            **self.settings,
-            **more,
-        }
+        return dead_letters.environment(self.fake_aws, **{"SQS_DLQ_URL": QUEUE, **self.settings, **more})
 
     def run(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """`stream-router …` to its end."""

@@ -168,7 +168,6 @@ class FakeLedger:
     def __init__(self) -> None:
         self.delivered: list[Entry] = []
         self.dead: list[DeadLetter] = []
-        self.gone: list[Dropped] = []
         self.took_s: list[float] = []
         self.retries = 0
         self.again = 0
@@ -187,7 +186,7 @@ class FakeLedger:
         self.dead.append(letter)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        self.gone.extend(dropped)
+        pass
 
 
 @dataclass
@@ -200,26 +199,23 @@ class Rig:
     tally: FakeLedger
     router: Router
 
-    def drain(self, limit_s: float = 3600.0) -> None:
-        """Run until nothing is left; fails where that takes more than `limit_s` of virtual time."""
+    def drain(self, limit_s: float = 3600.0, *, company: bool = False) -> None:
+        """Run until nothing is left; fails where that takes more than `limit_s` of virtual time.
+
+        With `company` another event comes each second, as on a shard that lives.
+        """
         until = self.world.now + limit_s
         while self.router.backlog:
             assert self.world.now < until, f"{self.router.backlog} still under way"
-            self.run_once()
+            if company:
+                self.router.publisher.take([entry(next(COMPANY))])
+            self.run_for(1.0 if company else 0.001)
 
     def run_for(self, seconds: float) -> None:
         """Run for so much virtual time."""
         until = self.world.now + seconds
         while self.world.now < until:
             self.run_once()
-
-    def run_in_company(self, limit_s: float = 300.0) -> None:
-        """Run until nothing is left, while another event comes each second, as on a shard that lives."""
-        until = self.world.now + limit_s
-        while self.router.backlog:
-            assert self.world.now < until, f"{self.router.backlog} still under way"
-            self.router.publisher.take([entry(next(COMPANY))])
-            self.run_for(1.0)
 
     def run_once(self) -> None:
         self.router.advance(flush=True)

@@ -6,26 +6,15 @@ from collections.abc import Sequence
 MAGIC = b"\xf3\x89\x9a\xc2"
 
 
-def aggregated(
-    records: Sequence[tuple[str, bytes]], *, hash_keys: Sequence[str] = (), digest: bool = True, extra: bytes = b""
-) -> bytes:
-    """One Kinesis record's data from (partition key, data) pairs; `hash_keys`, where given, one for each record.
-
-    Without `digest` the MD5 is wrong; `extra` stands behind the message's fields.
-    """
+def aggregated(records: Sequence[tuple[str, bytes]], *, hash_keys: Sequence[str] = ()) -> bytes:
+    """One Kinesis record's data from (partition key, data) pairs; `hash_keys`, where given, one for each record."""
     keys = list(dict.fromkeys(key for key, _ in records))
     message = b"".join(_field(1, key.encode()) for key in keys)
     message += b"".join(_field(2, key.encode()) for key in hash_keys)
     for number, (key, data) in enumerate(records):
         inner = _number(1, keys.index(key)) + (_number(2, number) if hash_keys else b"") + _field(3, data)
         message += _field(3, inner)
-    return sealed(message + extra, digest=digest)
-
-
-def sealed(message: bytes, *, digest: bool = True) -> bytes:
-    """A protobuf message with what the KPL puts around it."""
-    md5 = hashlib.md5(message if digest else message + b"x", usedforsecurity=False).digest()
-    return MAGIC + message + md5
+    return MAGIC + message + hashlib.md5(message, usedforsecurity=False).digest()
 
 
 def _field(number: int, value: bytes) -> bytes:

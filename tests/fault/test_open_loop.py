@@ -46,28 +46,6 @@ def test_a_sick_entry_in_a_thousand_delays_nobody(tmp_path: Path) -> None:
     assert p99 <= P99_TIMES * clean.p99_ms() + P99_SLACK_MS
 
 
-def test_a_sick_entry_delays_its_own_conversation_alone(tmp_path: Path) -> None:
-    """In order, 300/s over 300 conversations: what follows the sick one waits for its burial, nothing else does."""
-    events = steady(300, SECONDS, conversations=300)
-    events[600] = events[600]._replace(sick=True)
-    sick = events[600]
-    settings = {"STREAM_ROUTER_ORDERING": "conversation"}
-    clean = run(tmp_path / "clean", [steady(300, 30, conversations=300)], [SLOW_BUS], settings=settings)
-    found = run(tmp_path / "run", [events], [SLOW_BUS, SICK_RULE], settings=settings)
-    outcome = found.outcome
-    check_flow(found, SECONDS)
-    check_burials(found)
-    own = {event.number for event in events if event.conversation == sick.conversation}
-    p99, p99_clean = outcome.p99_ms(lambda n: n not in own), clean.outcome.p99_ms()
-    buried_ms, _ = outcome.dead[sick.number]
-    waited = [n for n in own if n > sick.number and outcome.due[n] < buried_ms]
-    assert len(waited) > 10
-    assert all(outcome.accepted[n][0] >= buried_ms - 50 for n in waited)
-    taken = [outcome.accepted[n][0] for n in sorted(own - {sick.number})]
-    assert taken == sorted(taken)
-    assert p99 <= P99_TIMES * p99_clean + P99_SLACK_MS
-
-
 KILL_RATE = 1_000.0
 STARTS_WITHIN_S = 3.0
 IN_FLIGHT = 1_280

@@ -94,7 +94,9 @@ def settle(records: Sequence[Record]) -> None:
             record.settle(line)
 
 
-STEPS = st.tuples(st.integers(0, 3), st.integers(0, 300), st.integers(1, 4), st.integers(0, 90), st.integers(0, 2))
+STEPS = st.tuples(
+    st.integers(0, 3), st.sampled_from([0, 10, 300]), st.integers(1, 4), st.integers(0, 90), st.integers(0, 2)
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -106,7 +108,7 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
     """
     world, open_, batches = World(), list[Record](), list[Batch]()
     window, above = world.window, list[tuple[float, list[Record]]]()
-    with mock.patch.multiple(module, SPAN_FREE_EVENTS=5, RECORDS_MAX=12):
+    with mock.patch.multiple(module, SPAN_FREE_EVENTS=5, RECORDS_MAX=6):
         for count, size, events, pause, checkpoints in steps:
             world.now += pause
             if count:
@@ -126,7 +128,7 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
             assert window.events_above == sum(record.events for record in records)
             assert window.span_s == (world.now - above[0][0] if above else 0.0)
             is_old = window.events_above > 5 and window.span_s >= 120
-            assert window.is_full == (window.held_bytes >= 1_000 or len(records) >= 12 or is_old)
+            assert window.is_full == (window.held_bytes >= 1_000 or len(records) >= 6 or is_old)
     settle(open_)
     assert sorted(map(id, world.closed)) == sorted(map(id, batches))
     assert [(one.records, one.events) for one in batches] == [(step[0], step[0] * step[2]) for step in steps if step[0]]
@@ -173,9 +175,6 @@ def test_what_else_keeps_records_out_lets_no_small_batch_in(world: World) -> Non
         assert world.window.is_crowded == (place is world.router)
         vars(place).update(right)
         assert not world.window.is_full
-    assert world.window.is_waited_for, "whoever waits is seen to wait for two seconds"
-    world.now += 2.0
-    assert not world.window.is_waited_for
 
 
 def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -188,13 +187,14 @@ def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, cap
         world.now += HOLDING_AFTER_S - 0.5
         world.window.waits("bytes")
         assert world.window.holds_for == ""
-    assert not caplog.records
     moved_at = world.now - HOLDING_AFTER_S + 0.5
     for _ in range(600):
         world.now += 1
         world.window.waits("bytes")
     assert [one.message for one in caplog.records] == [f"the shard holds: {MEANS['bytes']}"] * 10
     assert (world.window.held_since, world.window.holds_for) == (moved_at, "bytes")
+    world.now += 2.0
+    assert world.window.holds_for == "", "no record waits any more"
     settle(world.take())
     world.window.waits("bytes")
     assert world.window.holds_for == ""

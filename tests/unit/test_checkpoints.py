@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.child.checkpoints import (
-    LOOK_EVERY_S,
-    SHARD_END_WITHIN_S,
-    Checkpoints,
-    LeaseGoneError,
-)
+from stream_router.consumer.child.checkpoints import LOOK_EVERY_S, SHARD_END_WITHIN_S, Checkpoints, LeaseGoneError
 from stream_router.consumer.child.watermark import Position
 from stream_router.envelope import seal
 from stream_router.model import Record

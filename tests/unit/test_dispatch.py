@@ -246,5 +246,5 @@ def test_a_conversations_budget_goes_on() -> None:
     pipeline, bad = rig(ordered=True), [entry(n, "bad") for n in range(8)]
     sick(pipeline, *bad)
     publish(pipeline, bad)
-    pipeline.run_in_company(limit_s=180)
+    pipeline.drain(limit_s=180, company=True)
     assert len(pipeline.tally.dead) == 8

@@ -1,7 +1,6 @@
 """The operators' one writer to the stream: order, what is refused, the rate, and when it gives up."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
@@ -19,8 +18,8 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
 
 
-def writer(puts: Puts, rate_s: float = 0.0, stop: Stop | None = None, buckets: int = 4) -> StreamWriter:
-    return StreamWriter(puts, "s", buckets, rate_s, stop or Stop())  # type: ignore[arg-type]
+def writer(puts: Puts, buckets: int = 4) -> StreamWriter:
+    return StreamWriter(puts, "s", buckets, 0.0, Stop())  # type: ignore[arg-type]
 
 
 def lines(count: int, conversations: int = 10, size_bytes: int = 20) -> list[Outgoing]:
@@ -37,7 +36,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
     puts, buckets = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
     puts.loses_answer = lambda: dice.random() < 0.2
     sent = lines(300, dice.randint(1, 20), [10, 3_000, 300_000, MOST_LINE_BYTES - 3][seed % 4])
-    back = list(writer(puts, buckets=buckets).put(sent))
+    back = list(writer(puts, buckets).put(sent))
     assert sorted(one.token for one in back) == list(range(300))  # type: ignore[type-var]
     first_seen = dict.fromkeys(puts.lines())
     group_of = {one.line: one.group for one in sent}
@@ -51,21 +50,6 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
             address = Bucket(conversation_hash(group_of[record["Data"].split(b"\n")[0]]) % buckets, buckets)
             assert record["PartitionKey"] == address.partition_key
             assert record["ExplicitHashKey"].encode() in address.tail
-
-
-def test_a_stop_ends_it_and_only_what_is_stored_was_handed_back() -> None:
-    """The caller deletes what comes back, so nothing else may."""
-    puts, stop = Puts(), Stop()
-
-    def source() -> Iterator[Outgoing]:
-        for one in lines(100):
-            if one.token == 60:
-                stop.ask()
-            yield one
-
-    back = [one.line for one in writer(puts, rate_s=100_000, stop=stop).put(source())]
-    assert back == sorted(puts.lines(), key=back.index)
-    assert len(back) < 100
 
 
 @pytest.mark.parametrize(
