@@ -14,7 +14,7 @@ import orjson
 from botocore.config import Config
 
 from stream_router import limits
-from stream_router.envelope import added_text, seal
+from stream_router.envelope import seal
 from stream_router.model import DeadLetter, Entry, Event, Reason, Record, event_id
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from tests import command
@@ -77,8 +77,9 @@ class Letters:
         """One letter around a line, at the next place of the shard."""
         record = Record(raw, 10**20 + self._number)
         event = Event(record, 0, raw, identity, id_from, BEGUN_MS + self._number, None)
-        made = DeadLetter(event, Reason.OUTAGE, "ThrottlingException", "accepted nothing", 9, raw=raw)
-        return made._replace(**changes)
+        return DeadLetter(event, Reason.OUTAGE, "ThrottlingException", "accepted nothing", 9, raw=raw)._replace(
+            **changes
+        )
 
     def write(self, letter: DeadLetter) -> list[Message]:
         """As the child writes it."""
@@ -87,30 +88,32 @@ class Letters:
     def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[Message]]:
         self._number += 1
         number = self._number
+        text = self._dice.randbytes(700_000 if form == "parts" else 20).hex() if form != "gzip" else "again " * 200_000
         body = {
             "interactionId": f"i-{number}",
             "conversationId": f"c-{number % 37}",
             "eventType": TYPES[number % 3],
             "timestamp": "2026-11-24T10:30:00.123+01:00",
-            "payload": {"n": number, "text": self._dice.randbytes(20).hex(), "name": "Zoë"},
+            "payload": {"n": number, "text": text if form not in ("gzip", "parts") else "short", "name": "Zoë"},
             **changes,
         }
         raw_body = orjson.dumps(body)
         identity = event_id("hmac", f"d-{number}", 0, raw_body)
         # What makes a letter large is white space and added fields: the event itself still fits a call.
-        fillers = {"gzip": "again " * 200_000, "parts": self._dice.randbytes(700_000 if form == "parts" else 0).hex()}
-        added = added_text({"filler": fillers[form]} if form in fillers else {})
-        raw = seal(identity, "delivery", BEGUN_MS + number, raw_body, added)
+        added = orjson.dumps({"filler": text}) if form in ("gzip", "parts") else b""
+        raw = seal(identity, "delivery", BEGUN_MS + number, raw_body, b"," + added[1:-1] if added else b"")
         letter = self.letter(raw, identity, event_type=str(body["eventType"]))
+        made = Made(identity, form, 1, str(body["conversationId"]))
         if form == "entry":
-            letter = letter._replace(entry=Entry(letter.event, letter.event_type, b"{}", BEGUN_MS / 1000, 100, ""))
-        elif form == "s3":
+            entry = Entry(letter.event, str(body["eventType"]), b"{}", BEGUN_MS / 1000, 100, "")
+            return made, self._writer.write(letter._replace(entry=entry))
+        if form == "s3":
             key = f"dead-letters/{number}-0-0"
             self._s3.put_object(Bucket="bucket", Key=key, Body=raw)
-            letter = letter._replace(location=f"s3://bucket/{key}")
-        in_parts = form in ("parts", "minimal")
-        messages = self._writer.write_parts(letter, minimal=form == "minimal") if in_parts else self.write(letter)
-        return Made(identity, form, len(messages), str(body["conversationId"])), messages
+            return made, self._writer.write(letter._replace(location=f"s3://bucket/{key}"))
+        messages = self._writer.write_parts(letter, minimal=form == "minimal") if form in ("parts", "minimal") else None
+        messages = messages or self._writer.write(letter)
+        return made._replace(messages=len(messages)), messages
 
     def send(self, messages: Iterable[Message]) -> None:
         """Put messages into the queue, as few calls as SQS allows."""
