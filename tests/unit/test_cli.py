@@ -113,8 +113,8 @@ def test_chaos_needs_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: Path, words: list[str]) -> None:
     """As one that lacks a jar: without typer nothing of the command can run. With --debug the traceback is shown."""
     (tmp_path / "typer.py").write_text("raise ImportError('there is no typer')\n")
-    command = [str(Path(sys.executable).parent / "stream-router"), *words]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "stream_router", *words]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if "--debug" in words:
         assert done.stderr.startswith("Traceback")
