@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,11 +62,12 @@ def test_local_serves_shell_and_kcl_on_loopback_alone_and_leaves_nothing_behind(
             asyncio.run(_ask(url))
             (stack,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             assert _listening(int(stack)) == [("127.0.0.1", urlsplit(url).port)], "its broker of MQTT would on all"
+            left = [path.name for path in folder.iterdir() if path.is_file()]
+            assert not left, "what it writes there nobody would take away where it is killed"
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert not list(folder.iterdir())
-    assert not (Path(tempfile.gettempdir()) / f"ministack-{urlsplit(url).port}.pid").exists()
     told = dict(one.split(" ") for one in lines[1].partition(": ")[2].strip().split(", "))
     assert exports["STREAM_ROUTER_LISTEN"] == f"127.0.0.1:{told['STREAM_ROUTER_LISTEN']}" != "127.0.0.1:8080"
     assert told["STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"] == "9465", "it was chosen"

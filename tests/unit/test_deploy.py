@@ -98,6 +98,8 @@ def test_what_holds_events_is_as_setup_makes_it_encrypted_and_stays() -> None:
     types = PARAMETERS["EventTypes"]["Default"].split(",")
     assert rule["EventPattern"] == {**resources.pattern(types), "detail-type": {"Ref": "EventTypes"}}
     assert "RetryPolicy" not in rule["Targets"][0], "AWS's own tries 185 times in 24 hours"
+    (allowed,) = PROPERTIES["UndeliveredQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
     for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "Bucket"):
         # A first deployment that fails is rolled back: what it leaves would stand in the second one's way, empty.
         assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
