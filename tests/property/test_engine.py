@@ -61,10 +61,16 @@ def run(
         latency_s=lambda: 0.001 + pipeline.world.random.random() * 0.1,
     )
     judge_by(script, pipeline.bus)
+    judge, flight = pipeline.bus.judge, pipeline.router.publisher.dispatcher.flight
+
+    def bounded(call: Sequence[Entry]) -> Answer:
+        assert flight.bytes < 8_000 + 5_000
+        return judge(call)
+
+    pipeline.bus.judge = bounded
     entries = [entry(n, f"c{n % keys}" if ordered else "", size) for n, size in enumerate(sizes)]
     for at in range(0, len(entries), 7):
         pipeline.router.publisher.take(entries[at : at + 7])
-        assert pipeline.router.publisher.dispatcher.flight.bytes <= 8_000 + 5_000
         pipeline.run_once()
     # Something good keeps coming, as it does on a shard that lives: a lone refusal must not be held for ever.
     for round_number in range(200):

@@ -99,6 +99,8 @@ def test_what_was_settled_after_the_proof_waits_for_the_next_and_is_looked_at_so
     bench.settled(3)
     assert bench.checkpoints.take(bench)
     assert bench.taken[2:] == [("3", 0)]
+    bench.settled(4)
+    bench.proof_s = bench.now
     assert bench.checkpoints.take_if_due(bench)
     assert bench.tries == 3, "each is a write to a table"
 

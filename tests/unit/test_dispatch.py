@@ -192,6 +192,19 @@ def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> N
     assert pipeline.tally.delivered
 
 
+def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
+    """Its retries are over, one that was sent with it is accepted and two behind it fail: everybody's trouble."""
+    pipeline, made = rig(), [entry(n) for n in range(4)]
+    sick(pipeline, made[0], *made[2:])
+    publish(pipeline, made[:1])
+    pipeline.run_for(60)
+    pipeline.world.pump(pipeline.router.wait_s(60.0))
+    publish(pipeline, made[1:])
+    pipeline.run_for(1)
+    assert any(call[0] is made[0] and len(call) == 4 for call in pipeline.bus.calls)
+    assert not pipeline.tally.dead
+
+
 @pytest.mark.parametrize(
     ("falls_ill", "reason"), [(refuse, Reason.REFUSED), (sick, Reason.RETRIES_EXHAUSTED)], ids=["poison", "sick"]
 )
