@@ -102,7 +102,7 @@ def test_who_gets_in_what_is_said_and_what_is_read_again(tmp_path: Path) -> None
             (tmp_path / "key.pem").write_bytes(first_key)
             running.process.send_signal(signal.SIGHUP)
             eventually(lambda: any(line.get("event") == "tls-unusable" for line in running.lines()))
-            assert status(running, welcome) == 202
+            assert (status(running, welcome), shown_s()) == (202, ends_s)
             (tmp_path / "key.pem").write_bytes(second_key)
             eventually(lambda: status(running, trusting(other, theirs)) == 202, 5.0)
             assert status(running, welcome) == 0
