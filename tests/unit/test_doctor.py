@@ -55,6 +55,13 @@ def test_what_a_look_raises_is_the_trouble_of_one_check(
     assert (at.code, says in at.says, bool(at.cure), after.says) == ("SR105", True, True, "waits for SR105")
 
 
+def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """However long it is, and whatever somebody answered; it names the runbook that goes on where the cure ends."""
+    command.show([Finding("SR115", "S", WRONG, "a problem " * 20, "a\n\x1b[31mcure")], 1)
+    line, _ = capsys.readouterr().out.splitlines()
+    assert line.endswith("; a  [31mcure (docs/runbooks/behind.md)")
+
+
 @pytest.mark.parametrize(
     ("raised", "verdict", "says"),
     [
