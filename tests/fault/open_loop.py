@@ -83,11 +83,9 @@ class Watched(Child):
 
 
 class Killed(NamedTuple):
-    """One kill: when (epoch ms), the record that was checkpointed then, the last that was handed over."""
+    """One kill: when (epoch ms)."""
 
     at_ms: float
-    checkpointed: int
-    handed_over: int
 
 
 class ShardRun:
@@ -138,8 +136,7 @@ class ShardRun:
             if now >= dies_at:
                 kills.pop(0)
                 child.process.kill()
-                last = child.asked_for[-1][1] if child.asked_for else self.checkpointed
-                self.kills.append(Killed(time.time() * 1000, last, self._at))
+                self.kills.append(Killed(time.time() * 1000))
                 child.process.wait()
                 return False
             self._fall_due(now, begun_ms)
@@ -220,15 +217,11 @@ class Outcome:
         self.accepted: dict[int, list[float]] = {}
         self.first_failed: dict[int, float] = {}
         self.dead: dict[int, tuple[float, str]] = {}
-        self.deduplicated = 0
-        """Copies that a v2 bus recognised."""
         for line in fake_aws.lines():
             if line["operation"].startswith("PutEvents") and line["index"] >= 0 and "eventId" in line:
                 number = int(line["eventId"], 16)
                 if line["verdict"] in TOOK:
                     self.accepted.setdefault(number, []).append(line["time"])
-                elif line["verdict"] == "deduplicated":
-                    self.deduplicated += 1
                 elif line["verdict"] == "refused":
                     self.first_failed.setdefault(number, line["time"])
             elif line["operation"] == "SendMessageBatch" and line["verdict"] in TOOK:
@@ -243,12 +236,9 @@ class Outcome:
         """Acceptances beyond the first."""
         return sum(len(times) - 1 for times in self.accepted.values())
 
-    def latencies_ms(self, which: Callable[[int], bool] = lambda _: True) -> list[float]:
-        """From due to accepted, of those that were, sorted."""
-        return sorted(times[0] - self.due[n] for n, times in self.accepted.items() if n in self.due and which(n))
-
     def p99_ms(self, which: Callable[[int], bool] = lambda _: True) -> float:
-        found = self.latencies_ms(which)
+        """From due to accepted, of those that were."""
+        found = sorted(times[0] - self.due[n] for n, times in self.accepted.items() if n in self.due and which(n))
         return found[int(len(found) * 0.99)]
 
     def seconds_without(self, begun_ms: float, seconds: float) -> list[int]:

@@ -81,10 +81,8 @@ def _role(words: list[str]) -> str:
         return "jvm"
     if words[1:3] == ["-m", "stream_router.consumer.child"]:
         return "child"
-    return {"receive": "receiver", "consume": "supervisor"}.get(next((w for w in words[1:3] if w in _COMMANDS), ""), "")
-
-
-_COMMANDS = ("receive", "consume")
+    commands = {"receive": "receiver", "consume": "supervisor"}
+    return next((commands[word] for word in words[1:3] if word in commands), "")
 
 
 class Sender:
@@ -115,40 +113,23 @@ class Sender:
                 self.acked.add(outcome.identity)
 
 
-def slope(samples: list[Sample], from_s: float) -> dict[str, Any]:
-    """Growth after `from_s`, by least squares: MB an hour, and how sure that is (one standard error)."""
+def growth(samples: list[Sample], from_s: float) -> dict[str, Any]:
+    """From `from_s` on, by least squares: MB an hour, and how sure that is (one standard error); most and fewest."""
     late = [one for one in samples if one.at_s >= from_s]
+    rss_mb = np.array([one.rss_bytes / 1e6 for one in late])
     found: dict[str, Any] = {
         "samples": len(late),
-        "rssMb": {
-            "first": round(late[0].rss_bytes / 1e6, 1),
-            "last": round(late[-1].rss_bytes / 1e6, 1),
-            "most": round(max(one.rss_bytes for one in late) / 1e6, 1),
-        },
-        "descriptors": {"fewest": min(o.descriptors for o in late), "most": max(o.descriptors for o in late)},
-        "threads": {"fewest": min(o.threads for o in late), "most": max(o.threads for o in late)},
+        "rssMb": {"first": round(rss_mb[0], 1), "last": round(rss_mb[-1], 1), "most": round(max(rss_mb), 1)},
     }
+    for name in ("descriptors", "threads"):
+        counts = [getattr(one, name) for one in late]
+        found[name] = {"fewest": min(counts), "most": max(counts)}
     if len(late) > 3:
         hours = np.array([one.at_s / 3600 for one in late])
-        (growth, _), covariance = np.polyfit(hours, np.array([one.rss_bytes / 1e6 for one in late]), 1, cov=True)
-        found["rssMbAnHour"] = round(float(growth), 2)
+        (an_hour, _), covariance = np.polyfit(hours, rss_mb, 1, cov=True)
+        found["rssMbAnHour"] = round(float(an_hour), 2)
         found["standardError"] = round(float(np.sqrt(covariance[0, 0])), 2)
-        half = len(late) // 2
-        found["rssMb"]["meanOfHalves"] = [
-            round(float(np.mean([one.rss_bytes for one in part])) / 1e6, 2) for part in (late[:half], late[half:])
-        ]
     return found
-
-
-def by_minute(samples: list[Sample]) -> list[list[float]]:
-    """Of each minute: the mean of the resident MB, the most descriptors."""
-    minutes: dict[int, list[Sample]] = defaultdict(list)
-    for one in samples:
-        minutes[int(one.at_s // 60)].append(one)
-    return [
-        [round(float(np.mean([one.rss_bytes for one in found])) / 1e6, 1), max(one.descriptors for one in found)]
-        for _, found in sorted(minutes.items())
-    ]
 
 
 def account(fake_aws: FakeAwsProcess, acked: set[str]) -> dict[str, int]:
@@ -213,7 +194,11 @@ def _drained(fake_aws: FakeAwsProcess, sender: Sender) -> dict[str, int]:
 
 def _result(watch: Watch, sender: Sender, tally: dict[str, int], warm_up: float, took_s: float) -> dict[str, Any]:
     latencies = np.array(sender.latencies_s) * 1000
-    restarted = {role: len([1 for known, _ in watch.samples if known == role]) for role in ROLES}
+    grown: dict[str, Any] = {}
+    for role in ROLES:
+        lasting = [found for (known, _), found in watch.samples.items() if known == role]
+        lasting = [found for found in lasting if found[-1].at_s > warm_up * 60]
+        grown |= {f"{role} {number}": growth(found, warm_up * 60) for number, found in enumerate(lasting, 1)}
     return {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
         "minutes": round(took_s / 60, 1),
@@ -222,14 +207,8 @@ def _result(watch: Watch, sender: Sender, tally: dict[str, int], warm_up: float,
         "account": tally,
         "statuses": {str(status): count for status, count in sorted(sender.statuses.items())},
         "answerMs": {name: round(float(np.percentile(latencies, p)), 1) for name, p in (("p50", 50), ("p99", 99))},
-        "processes": restarted,
-        "growth": {
-            f"{role} {number}": {**slope(samples, warm_up * 60), "byMinute": by_minute(samples)}
-            for role in ROLES
-            for number, samples in enumerate(
-                (s for (known, _), s in watch.samples.items() if known == role and s[-1].at_s > warm_up * 60), 1
-            )
-        },
+        "processes": Counter(role for role, _ in watch.samples),
+        "growth": grown,
     }
 
 

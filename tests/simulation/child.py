@@ -23,9 +23,7 @@ from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publi
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.fakes import World
 from tests.lives import KilledError, Supervised, Told
-from tests.simulation.kinds import Kind
-from tests.simulation.memory_folder import rewritten
-from tests.simulation.scenario import DROPPED_TYPE
+from tests.simulation.scenario import DROPPED_TYPE, Kind
 from tests.simulation.world import Bucket, Bus, Outside, Queue, Stream
 
 CHECKPOINT_S = 5.0
@@ -101,7 +99,7 @@ class Child:
     def _taken_up(self, shard_id: str, start: str) -> Shard:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
         odd = scenario.odd
-        guard = CrashGuard(self._folder, shard_id, start, clock, rewritten)
+        guard = CrashGuard(self._folder, shard_id, start, clock)
         config = TransformConfig("eu-central-1", TYPES, odd.unroutable, frozenset((DROPPED_TYPE,)))
         transform = Transform(config, lambda: self.world.now * 1000)
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)

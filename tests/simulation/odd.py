@@ -6,8 +6,7 @@ They are drawn by dice of their own: a scenario of `draw` stays what it was.
 import random
 
 from stream_router.model import DeadLetterShare
-from tests.simulation.kinds import Kind
-from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
+from tests.simulation.scenario import Fault, Kind, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
 
 BUCKET_FAULTS = ("bucket down", "bucket slow", "bucket lost")
 DAEMONS_ENDS = ("again", "untrue end")

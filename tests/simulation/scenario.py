@@ -1,12 +1,12 @@
 """What a seed makes of a simulated shard: its events, its faults and when they hold, kills, moves of the lease."""
 
+import enum
 import random
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from stream_router.envelope import seal
 from stream_router.model import DeadLetterShare
-from tests.simulation.kinds import Kind
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
@@ -16,6 +16,28 @@ OTHER_FAULTS = ("queue down", "queue fails", "table throttled", "table slow", "b
 FAULTS = (*CALL_FAULTS, *ENTRY_FAULTS, *OTHER_FAULTS)
 
 ENDS = ("kill", "kill", "kill", "stop", "hand over", "lease lost")
+
+
+class Kind(enum.Enum):
+    """GOOD ends at the bus, every other kind in the dead-letter queue, but for those that say otherwise."""
+
+    GOOD = "good"
+    SICK = "sick"
+    """The bus answers InternalFailure to it, always."""
+    POISON = "poison"
+    """The bus refuses every call that holds it for its content."""
+    KILLER = "killer"
+    """To read it kills the process."""
+    MALFORMED = "malformed"
+    UNROUTABLE = "unroutable"
+    REFUSED = "refused"
+    """The bus's code for it says that its data is wrong."""
+    LARGE = "large"
+    """No call can carry it; with a bucket it ends at the bus all the same."""
+    MALFORMED_LARGE = "malformed large"
+    """Its dead letter fits no message."""
+    DROPPED = "dropped"
+    """Of a type that a setting drops: it ends nowhere."""
 
 
 class Fault(NamedTuple):

@@ -4,15 +4,13 @@ import base64
 import contextlib
 import hashlib
 import itertools
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.consumer.child.checkpoints import LeavingError
 from tests.lives import KilledError
 from tests.simulation.child import Child
-from tests.simulation.kinds import Kind
-from tests.simulation.scenario import Planned, Scenario, planned
+from tests.simulation.scenario import Kind, Planned, Scenario, planned
 from tests.simulation.world import Outside, kinds_of, others_were_well
 
 START_S = 1_000.0
@@ -275,8 +273,3 @@ class ShardRun:
             number = int(event_id, 16)
             assert latest.get((life, conversation), -1) < number, f"event {number} overtook in {conversation}"
             latest[life, conversation] = number
-
-
-def reasons(run: ShardRun) -> Counter[str]:
-    """Dead letters by reason."""
-    return Counter(reason for _, reason in run.outside.dead.values())

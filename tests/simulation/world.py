@@ -15,8 +15,7 @@ from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import TooLongError
 from tests.shard_ends import Kinesis
-from tests.simulation.kinds import Kind
-from tests.simulation.scenario import ENTRY_FAULTS, Fault, Planned, Scenario
+from tests.simulation.scenario import ENTRY_FAULTS, Fault, Kind, Planned, Scenario
 
 Done = Callable[[Answer], None]
 

@@ -179,7 +179,7 @@ COPIES: list[tuple[tuple[Change, ...], dict[str, int]]] = [
     ((lambda evidence: evidence.owners.append(Owner(T + 9.6, A, "two")), again({9: 15.0})), {"lease move": 1}),
     # An event before it in the shard was in trouble from 1 to 9 s, or came again and was in trouble again.
     ((KILL, *SICK, letter(0, 9.0), checked(), again({1: 15.0})), {"kill": 1}),
-    ((KILL, *SICK, *AGAIN_SICK, checked(), again({1: 15.0})), {"kill": 2}),
+    ((act("kill child", 10.5), *SICK, *AGAIN_SICK, checked(), again({2: 15.0})), {"kill": 2}),
     # No checkpoint could be for 3 s.
     *(
         ((KILL, act(family, 1.0, 4.0, "blackhole", ""), again({1: 15.0})), {"kill": 1})

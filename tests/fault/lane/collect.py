@@ -2,14 +2,15 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.evidence import Delivery, Evidence, Letter, Record
 from tests.fault.lane.world import STREAM, LaneWorld
 
+ENDS = ("PutEvents", "SendMessageBatch")
 TOOK = {"accepted": True, "accepted_then_dropped": False}
 """The verdicts of what was taken, and whether the caller was told so."""
 
@@ -17,7 +18,7 @@ TOOK = {"accepted": True, "accepted_then_dropped": False}
 def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
     """Deliveries, refusals (of dead letters too) and dead letters, in the order in which they happened."""
     for line in world.fake_aws.lines():
-        if line["index"] < 0 or line["operation"] not in ("PutEvents", "SendMessageBatch"):
+        if line["index"] < 0 or line["operation"] not in ENDS:
             continue
         at, event_id, told = line["time"] / 1000, line.get("eventId", ""), TOOK.get(line["verdict"])
         if told is None:
@@ -31,24 +32,20 @@ def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
 
 
 class Settled:
-    """The events that are settled by now: follows the ledger's file."""
+    """The events that are settled by now: follows the ledger."""
 
-    def __init__(self, ledger: Path) -> None:
-        self._ledger = ledger
-        self._read_to = 0
-        self.ids: set[str] = set()
+    def __init__(self, fake_aws: FakeAwsProcess) -> None:
+        self._fake_aws = fake_aws
+        self._seen = 0
+        self._ids: set[str] = set()
 
     def look(self) -> set[str]:
-        """Read on. A line that is being written now waits for the next time."""
-        with self._ledger.open("rb") as file:
-            file.seek(self._read_to)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read_to += len(whole) + len(newline)
-        for text in whole.splitlines():
-            line = orjson.loads(text)
-            if line["verdict"] in TOOK and line["operation"] in ("PutEvents", "SendMessageBatch"):
-                self.ids.add(line.get("eventId", ""))
-        return self.ids
+        """Read on."""
+        new = self._fake_aws.lines_from(self._seen)
+        self._seen += len(new)
+        ends = (line for line in new if line["verdict"] in TOOK and line["operation"] in ENDS)
+        self._ids |= {line.get("eventId", "") for line in ends}
+        return self._ids
 
 
 def read_stream(world: LaneWorld) -> list[Record]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.fault.lane.actor import Actor
 from tests.fault.lane.chaos import Schedule, Shape, draw
 from tests.fault.lane.collect import Settled, read_ledger, read_stream
 from tests.fault.lane.driver import Driver
 from tests.fault.lane.evidence import Evidence
-from tests.fault.lane.fleet import FleetActor
 from tests.fault.lane.judge import Verdict, judge
 from tests.fault.lane.traffic import Traffic
 from tests.fault.lane.world import LaneWorld
@@ -74,8 +74,8 @@ class _Lane:
         self._evidence = Evidence()
         self._begun = time.monotonic()
         self._said = 0.0
-        self._actor = FleetActor(world, schedule, seed, self._tell)
-        self._settled = Settled(world.folder / "ledger")
+        self._actor = Actor(world, schedule, seed, self._tell)
+        self._settled = Settled(world.fake_aws)
         self._actor.settled = lambda: len(self._settled.look())
         self._keeps_sending = False
 
