@@ -1,11 +1,13 @@
-"""Our CBOR against botocore's own serializer and parser for `eventbridgev2`."""
+"""What we write of a call: our CBOR against botocore's own serializer for `eventbridgev2`, and our JSON."""
 
 import datetime as dt
 import functools
+import json
 from typing import Any
 
 import botocore.session
 import cbor2
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,3 +104,17 @@ def test_a_long_conversation_id_still_groups() -> None:
     assert wire_format.group_id("c" * 128) == "c" * 128
     assert len(wire_format.group_id("c" * 129)) == 64
     assert wire_format.group_id("c" * 129) == wire_format.group_id("c" * 129)
+
+
+PIECES = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    ['"', "\\", '\\"', "\n", "\x00", "\x7f", "ü"]
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=5), st.sampled_from([1, 40, 400, 4_000]))
+def test_a_detail_arrives_as_it_was_written(pieces: list[str], times: int) -> None:
+    """Above and below the size from which it is escaped as bytes: as the standard library reads the call."""
+    detail = orjson.dumps({"payload": {"text": "".join(pieces) * times}})
+    one = Entry(event(1), "a.b", detail, 1.0, 0, "")
+    (entry,) = json.loads(wire_format.put_events("bus", [one]))["Entries"]
+    assert entry["Detail"].encode() == detail
