@@ -21,8 +21,8 @@ HEAD = orjson.dumps({name: value for name, value in BODY.items() if name != "pay
 LONG = b'"' + b"y" * 300_000 + b'"'
 
 
-def with_bucket(troubles: Iterable[Answer] = ()) -> tuple[Rig, dict[str, bytes]]:
-    """A rig with a bucket, which answers with `troubles` first, and what the bucket stores."""
+def with_bucket(troubles: Iterable[Answer | None] = ()) -> tuple[Rig, dict[str, bytes]]:
+    """A rig with a bucket, which answers with `troubles` first (None stores), and what the bucket stores."""
     objects: dict[str, bytes] = {}
     first = iter(troubles)
 
@@ -100,23 +100,25 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
 
     So with a letter that is put aside: its message names the object, and only the message settles the event.
     """
-    made, objects = with_bucket(troubles=[TROUBLES[trouble]] * 40)
+    made, objects = with_bucket(troubles=[None, *[TROUBLES[trouble]] * 40])
     payload = nested(1, LONG)
-    record = Record(HEAD + b',"payload":' + payload + b"}", 101)
+    through(made, HEAD + b',"payload":' + payload + b"}")
+    ((before, _),) = objects.items()
+    record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
     bad = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
     made.router.route_found(open_record(record))
     made.router.bury([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
     made.run_for(5)
     assert made.router.holding
-    assert not made.bus.calls
+    assert len(made.bus.calls) == 1, "of the entry before"
     assert not made.queue.bodies
     assert record.unsettled
     assert bad.record.unsettled
     made.drain(limit_s=120)
-    (entry,), (body,) = made.tally.delivered, made.queue.bodies
+    (_, entry), (body,) = made.tally.delivered, made.queue.bodies
     assert body["record"] == {"encoding": "s3", "data": "s3://bucket/dead-letters/1001-0-0"}
     key = orjson.loads(entry.detail)["payloadRef"]["key"]
-    assert objects == {key: payload, "dead-letters/1001-0-0": bad.raw}
+    assert objects == {before: payload, key: payload, "dead-letters/1001-0-0": bad.raw}
     assert [one.event for one in made.tally.dead] == [bad]
     assert not record.unsettled
     assert not bad.record.unsettled
