@@ -78,10 +78,9 @@ class CrashGuard:
         shard_id: str,
         checkpoint: str,
         clock: Callable[[], float] = time.monotonic,
-        rewritten: Callable[[Path], Rewritten] = Rewritten,
     ) -> None:
         path = folder / f"{shard_id}.json"
-        self._file = rewritten(path)
+        self._file = Rewritten(path)
         self._to_be_logged = Seldom(clock)
         self._waits: Place | None = None
         try:
