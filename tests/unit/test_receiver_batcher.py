@@ -10,14 +10,13 @@ from stream_router import limits
 from stream_router.errors import Answer
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
+from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, STORED
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
     IDLE_CALLS,
     MAX_CALL_BYTES,
     MOST_CALLS,
-    WELL_FILLED,
 )
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import LATE_S, FakeDisk, FakeLoop, FakeStream
@@ -76,21 +75,6 @@ def test_a_lone_event_leaves_at_once_and_waits_for_company_beside_others() -> No
     assert bench.of(2) == [3, 5, 7, 9, 11]
 
 
-def test_before_a_slow_stream_events_wait_for_company_until_a_call_is_well_filled() -> None:
-    """Where calls take long few and full ones are best; one with a hundred events is no better with more."""
-    bench = Bench()
-    bench.stream.latency_s = 0.2
-    bench.submit(0)
-    bench.loop.move(0.25)
-    bench.submit(0)
-    bench.loop.move(0.001)
-    bench.submit(*[1] * (WELL_FILLED - 1))
-    bench.loop.move(0.05)
-    assert len(bench.stream.calls) == 2
-    bench.submit(1, 1)
-    assert len(bench.stream.calls) == 3
-
-
 @pytest.mark.parametrize(("ordered", "calls"), [(False, 6), (True, 2)])
 def test_an_event_waits_for_its_conversation_only_where_order_is_asked_for(ordered: bool, calls: int) -> None:
     """With order what arrives meanwhile goes as one record behind it; without it events wait for nobody."""
@@ -104,18 +88,6 @@ def test_an_event_waits_for_its_conversation_only_where_order_is_asked_for(order
     assert len(bench.stream.calls) == calls
     assert bench.of(0) == [1, 2, 3, 4, 5, 6]
     assert told == [[STORED]] * 6
-
-
-@pytest.mark.parametrize("verdict", ["down", "hang", "late", ["InternalFailure"]])
-def test_what_nobody_waits_for_any_more_is_not_sent_again(verdict: Any) -> None:
-    """Whatever the stream does; and no byte of it is kept."""
-    bench = Bench(verdicts=[verdict] * 100)
-    told = bench.submit(0)
-    bench.loop.move(10.0)
-    calls = len(bench.stream.calls)
-    bench.loop.move(10.0)
-    assert (told, len(bench.stream.calls)) == ([NOT_STORED], calls)
-    assert (bench.batcher.stats.events_in_flight, bench.batcher.stats.bytes_in_flight) == (0, 0)
 
 
 def test_what_landed_late_is_known_when_the_sender_comes_again() -> None:
@@ -213,17 +185,6 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     assert told == [[STORED], [STORED], [NOT_STORED], [STORED]]
 
 
-def test_a_slow_call_s_events_are_on_disk_and_not_sent_again_when_it_lands() -> None:
-    """202 from the disk at 0.6 s; the row waits for the open call, on disk until then, and is passed over."""
-    bench = Bench(verdicts=["late"])
-    disk = bench.disk(FakeDisk(bench.loop, 0.005))
-    told = bench.submit(0)
-    bench.loop.move(0.7)
-    assert (told, len(disk.rows)) == ([SPILLED], 1)
-    bench.loop.move(LATE_S)
-    assert (bench.of(0), len(disk.rows)) == ([1], 0)
-
-
 def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
     """After two seconds it counts as one that hangs, and the request was 503 in time."""
     bench = Bench(verdicts=["down"] * 10_000)
@@ -233,25 +194,6 @@ def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
     backlog = bench.batcher.backlog
     assert backlog is not None
     assert (told, backlog.takes, backlog.error) == ([NOT_STORED], False, "hangs")
-
-
-def test_in_an_outage_what_arrives_goes_to_the_disk_at_once_and_straight_again_after_it() -> None:
-    """Once the stream took nothing for a second; and what waits there comes out when it is back."""
-    bench = Bench(verdicts=["down"] * 40)
-    disk = bench.disk(FakeDisk(bench.loop, 0.005))
-    for _ in range(30):
-        bench.submit(0)
-        bench.loop.move(0.1)
-    told = bench.submit(0)
-    bench.loop.move(0.01)
-    assert told == [SPILLED]
-    bench.stream._verdicts = iter(())
-    bench.loop.move(2.0)
-    assert not disk.rows
-    told = bench.submit(0)
-    bench.loop.move(0.02)
-    assert told == [STORED]
-    assert sorted(bench.of(0)) == list(range(1, 33))
 
 
 def test_with_order_nothing_new_passes_rows_that_are_still_to_be_read() -> None:
