@@ -1,5 +1,7 @@
 """A consumer's health; a child that does not go on is said within a minute, after three its daemon is killed."""
 
+import faulthandler
+import io
 import logging
 import os
 import time
@@ -8,10 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.consumer import targets
+from stream_router.consumer.child import __main__ as program
+from stream_router.consumer.child import assembly
+from stream_router.consumer.child.daemon_lines import DaemonInput
+from stream_router.consumer.state_dir import HEARTBEATS
 from stream_router.consumer.supervisor.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
 from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, LOOP_DEAD_S, Vitals
+from stream_router.errors import SettingsError
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.telemetry.merged import Shard
 from stream_router.telemetry.snapshot import Snapshot
+from tests.environment import CONSUMER, given
 
 JVM, CHILD, OTHER = 42, 43, 44
 MINUTE_LOOKS = int(60 / EVERY_S)
@@ -124,3 +135,32 @@ def test_health_is_ill_only_where_a_restart_would_mend_something() -> None:
     vitals.draining()
     vitals.daemon_ended()
     assert after(DAEMON_DEAD_S + 1) == ("draining", True, False)
+
+
+def test_a_heartbeat_is_a_file_that_moves_once_a_second(tmp_path: Path) -> None:
+    """Named by the process id, in the state folder; a folder that takes none is no trouble."""
+    file, now_s = tmp_path / HEARTBEATS / str(os.getpid()), 1_000.0
+    beat, nowhere = assembly.Heartbeat(tmp_path, lambda: now_s), assembly.Heartbeat(file, lambda: now_s)
+    moved = list[bool]()
+    for step in range(100):
+        now_s = 1_000 + step / 10
+        beat()
+        nowhere()
+        moved.append(file.stat().st_mtime > 0)
+        os.utime(file, (0, 0))
+    assert 8 <= moved.count(True) <= 11
+
+
+def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a program for credentials that never ends, for example: nobody else would notice, it has no snapshot yet."""
+    armed = list[float]()
+
+    def asks(*_: object) -> None:
+        assert armed == [program.START_WITHIN_S]
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
+    monkeypatch.setattr(targets, "Targets", asks)
+    given(monkeypatch, CONSUMER)
+    with pytest.raises(SettingsError, match="enough"):
+        program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO(), [])
