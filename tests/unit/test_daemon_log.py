@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
-from stream_router.log import Form, as_json, as_text
+from stream_router.log import Form, as_json
 
 PID = 4711
 
@@ -47,13 +47,6 @@ def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
     for _ in range(3):
         world.log.take('{"time":"t","level":"WARNING","event":"holding","message":"m","pid":12}')
     assert [line["pid"] for line in world.said()[-3:]] == [12, 12, 12]
-
-
-def test_on_a_terminal_the_daemons_lines_are_text_too() -> None:
-    """All programs of `consume` speak in one form."""
-    world = World(as_text)
-    world.kcl("Lease taken")
-    assert world.lines == ["10:00:00 INFO     Lease taken"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from botocore.session import Session
 
-from stream_router.aws.endpoints import session
 from stream_router.consumer.supervisor import jars, java, properties
 from stream_router.consumer.supervisor.properties import Endpoints, Rendered
 from stream_router.errors import SettingsError
@@ -86,17 +85,6 @@ def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatc
     monkeypatch.setattr(jars, "folder", lambda: folder)
     monkeypatch.setenv("LC_ALL", "C")
     assert java.prove(java.find_java()) == len(jars.listed())
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [("-Xmx1banana", "Invalid maximum heap size"), ("-XX:NoSuchOption", "Unrecognized VM option"), ("-Xms900000g", "")],
-)
-def test_options_with_which_no_jvm_starts_are_refused(options: str, says: str) -> None:
-    """The JVM's own reason is in it, not what it says before; it leaves no report of its crash behind."""
-    with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_JVM_OPTIONS: .*file: (?!Error o){says}.*; correct"):
-        java.prove(java.find_java(), [options])
-    assert not list(Path.cwd().glob("hs_err_pid*"))
 
 
 @pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])
@@ -250,15 +238,6 @@ def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: 
     says = text.partition(" =")[0] if "=" in text else "is no `key = value`"
     with pytest.raises(SettingsError, match=rf"(?i)^STREAM_ROUTER_PROPERTIES: [^\n]*{says}"):
         _ = properties.render(own(configured, tmp_path, f"{text}\n"), AWS, "w").grace_s
-
-
-def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_ENDPOINT_URL for all, AWS_ENDPOINT_URL_KINESIS above it; none set: none told."""
-    given(monkeypatch, KEYS)
-    assert properties.configured_endpoints(session("eu-west-1")) == AWS
-    given(monkeypatch, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:2"})
-    found = properties.configured_endpoints(session("eu-west-1"))
-    assert found == Endpoints("http://127.0.0.1:2", "http://127.0.0.1:1")
 
 
 def test_the_text_is_what_java_reads() -> None:

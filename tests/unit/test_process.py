@@ -3,12 +3,10 @@
 import os
 import subprocess
 import sys
-import threading
-from pathlib import Path
 
 import pytest
 
-from stream_router.process import Rewritten, backoff_s, write_whole
+from stream_router.process import backoff_s
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -95,28 +93,3 @@ main()
         STREAM_ROUTER_WEBHOOK_SCHEME="none",
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path, *, in_place: bool) -> None:
-    """Threads that write one file at once do not tear each other's content, and leave nothing beside it."""
-    path = tmp_path / "marker.json"
-    rewritten = Rewritten(path)
-    texts = [letter * (4_000 if in_place else 100_000) for letter in "abcd"]
-    start = threading.Barrier(len(texts))
-
-    def write(text: str) -> None:
-        start.wait(10)
-        for _ in range(20):
-            if in_place:
-                rewritten.write(text)
-            else:
-                write_whole(path, text)
-
-    writers = [threading.Thread(target=write, args=(text,)) for text in texts]
-    for writer in writers:
-        writer.start()
-    while any(writer.is_alive() for writer in writers):
-        assert not path.exists() or path.read_text("utf-8").rstrip() in texts
-    assert path.read_text("utf-8").rstrip() in texts
-    assert list(tmp_path.iterdir()) == [path]

@@ -109,23 +109,13 @@ def test_a_file_of_secrets_gives_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_being_written_is_read_again_before_it_counts(tmp_path: Path) -> None:
-    """What a look in the middle of a write shows is cut: it never becomes live."""
+    """What a look in the middle of a write shows is cut, and never becomes live; nor does what cannot be used."""
     live = in_file(tmp_path / "s", FIRST)
     assert live.follow_every_s == 1.0
-    for text, is_changed, now in ((SECOND[:17], False, FIRST), (SECOND, False, FIRST), (SECOND, True, SECOND)):
+    looks = [(b"short", False, FIRST), (b"short", False, FIRST), (SECOND[:17], False, FIRST)]
+    for text, is_changed, now in [*looks, (SECOND, False, FIRST), (SECOND, True, SECOND)]:
         (tmp_path / "s").write_bytes(text)
         assert (live.refresh(), live.live) == (is_changed, (now,))
-
-
-def test_a_file_that_cannot_be_used_changes_nothing_and_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is looked at each second, and said once a minute."""
-    live = in_file(tmp_path / "s", FIRST)
-    (tmp_path / "s").write_bytes(b"short")
-    assert [live.refresh() for _ in range(5)] == [False] * 5
-    assert live.live == (FIRST,)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def refusal(code: str, status: int) -> ClientError:

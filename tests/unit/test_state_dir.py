@@ -89,10 +89,3 @@ def test_a_disk_in_trouble_is_one_line(
     with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_STATE_DIR: [^\n]*\({os.strerror(code)}\); ") as refused:
         StateDir(tmp_path)
     assert refused.value.status == status
-
-
-def test_without_a_folder_of_its_own_nothing_is_left_behind() -> None:
-    """The temporary folder goes with the process that made it."""
-    with StateDir(None) as state:
-        assert state.write("x", "y").exists()
-    assert not state.path.exists()
