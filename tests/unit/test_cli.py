@@ -1,19 +1,21 @@
-"""The command line as an operator meets it: help everywhere, one line where something is wrong, a true exit status."""
+"""The command line as an operator meets it: one line where something is wrong, a true exit status."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from stream_router import cli
 from stream_router.errors import EX_CONFIG, SettingsError
-from tests.environment import given
+from stream_router.operate import config
+from stream_router.settings import reading
+from tests.environment import CONSUMER, CXONE, RECEIVER, given
+from tests.ports import free_port
+from tests.raw_server import RawServer, Seen, answer
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -31,20 +33,6 @@ def main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
-
-
-def commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
-    """The command and all below it, each as what is typed."""
-    yield words
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, *words, name)
-
-
-def test_there_is_help_everywhere() -> None:
-    """Of the program, each group and each command."""
-    for words in commands(typer.main.get_command(cli.app)):
-        result = CliRunner().invoke(cli.app, [*words, "--help"])
-        assert (result.exit_code, "--help" in result.output) == (0, True), words
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
@@ -103,27 +91,95 @@ def test_whatever_a_command_raises_is_lines_and_no_traceback(
     assert capsys.readouterr().err.strip("\n") == said.strip("\n")
 
 
-def test_chaos_needs_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Too few events for the demo's faults are refused with the number that is needed."""
-    assert main(monkeypatch, "demo", "--chaos", "--events", "100") == EX_CONFIG
-    assert "--events 9000" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [["--version"], ["--debug", "--version"]])
-def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: Path, words: list[str]) -> None:
-    """As one that lacks a jar: without typer nothing of the command can run. With --debug the traceback is shown."""
+def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: Path) -> None:
+    """As one that lacks a jar: without typer nothing of the command can run."""
     (tmp_path / "typer.py").write_text("raise ImportError('there is no typer')\n")
-    command = [sys.executable, "-m", "stream_router", *words]
+    command = [sys.executable, "-m", "stream_router", "--version"]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if "--debug" in words:
-        assert done.stderr.startswith("Traceback")
-    else:
-        assert (done.returncode, done.stderr.count("\n")) == (EX_CONFIG, 1)
-        assert done.stderr.startswith("stream-router: this installation is not whole (there is no typer)")
+    assert (done.returncode, done.stderr.count("\n")) == (EX_CONFIG, 1)
+    assert done.stderr.startswith("stream-router: this installation is not whole (there is no typer)")
 
 
 def test_a_line_that_nobody_can_read_changes_no_exit_status() -> None:
     """The disk of the log is full, or its reader gone: what starts the program still learns that settings are wrong."""
     command = ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>/dev/full', sys.executable, PROGRAM]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == EX_CONFIG
+
+
+# --- `health` and `config`
+
+
+def test_a_dead_consumer_beside_a_living_receiver_ends_it_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does one that is ill. Without a token, past a proxy of the environment; the probe names a program."""
+    nobody = f"127.0.0.1:{free_port()}"
+
+    def well(seen: Seen) -> bytes:
+        return answer(200 if " /healthz " in seen.line else 404)
+
+    with RawServer(well) as receiver, RawServer(lambda _: answer(503)) as ill:
+        for consumer in (nobody, f"127.0.0.1:{ill.port}"):
+            given(monkeypatch, {"STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{receiver.port}"})
+            given(monkeypatch, {"STREAM_ROUTER_ADMIN_LISTEN": consumer, "http_proxy": f"http://{nobody}"})
+            for words, status in ((["receive"], 0), (["consume"], 1), ([], 2)):
+                assert CliRunner().invoke(cli.app, ["health", *words]).exit_code == status
+
+
+SECRET = "c4n4ry, and some more"
+SET = {
+    **CONSUMER,
+    **RECEIVER,
+    **CXONE,
+    "STREAM_ROUTER_STREAM": "other",
+    "STREAM_ROUTER_HMAC_PREFIX": "a b",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": f"file:/run/secrets,{SECRET}",
+    "STREAM_ROUTER_MASKING_KEY": "file:/run/key",
+    "STREAM_ROUTER_AUDIT_KEY": SECRET,
+    "STREAM_ROUTER_AUDIT_DIR": "/tmp",
+    "CXONE_CLIENT_SECRET": SECRET,
+    "CXONE_CLIENT": "x",
+    "SQS_DLQ_URL": "https://me:c4n4ry@sqs.us-east-1.amazonaws.com/1/q",
+    "AWS_ENDPOINT_URL_SQS": "http://me:c4n4ry@127.0.0.1:9/a@b",
+}
+
+
+def test_every_setting_is_told_once_with_its_source_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Environment, default, or not set. Where a secret is read from is none; a password in a URL is one."""
+    given(monkeypatch, SET)
+    assert config.run(None) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "c4n4ry" not in "".join(told)
+    assert {
+        "STREAM_ROUTER_STREAM=other  # environment",
+        "STREAM_ROUTER_APPLICATION=cxone-event-router  # default",
+        "#STREAM_ROUTER_SPILL_DIR=  # not set",
+        "STREAM_ROUTER_HMAC_PREFIX='a b'  # environment",
+        "STREAM_ROUTER_WEBHOOK_SECRETS='file:/run/secrets,(hidden)'  # environment",
+        "STREAM_ROUTER_MASKING_KEY=file:/run/key  # environment",
+        "AWS_ENDPOINT_URL_SQS='http://(hidden)@127.0.0.1:9/a@b'  # environment",
+    } <= {*told}
+    variables = [line.lstrip("#").partition("=")[0] for line in told if not line.startswith("# ")]
+    assert len(variables) == len(set(variables))
+    assert [line for line in told if line.startswith("# unknown: CXONE_CLIENT: ")]
+    assert [row.value for row in reading.of_aws()] == ["http://(hidden)@127.0.0.1:9/a@b"], "the first log line has them"
+
+
+@pytest.mark.parametrize(
+    ("program", "wrong"),
+    [("receive", ""), ("consume", "SQS_DLQ_URL: is not set"), ("setup", "STREAM_ROUTER_SHARDS: ")],
+)
+def test_only_the_program_that_is_named_can_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, wrong: str
+) -> None:
+    """Its list comes first, then the line that the program itself would end with."""
+    given(monkeypatch, {**RECEIVER, "STREAM_ROUTER_SHARDS": "0"})
+    if not wrong:
+        assert config.run(program) == 0
+        return
+    with pytest.raises(SettingsError, match=f"^{wrong}"):
+        config.run(program)
+    assert "STREAM_ROUTER_STREAM=cxone-events  # default" in capsys.readouterr().out
+    assert config.run(None) == 0
+    assert f"# `{program}` would not start: {wrong}" in capsys.readouterr().out

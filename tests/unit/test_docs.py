@@ -1,19 +1,25 @@
 """The documents lead somewhere and work: what code writes is as the code has it, links, examples."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
+from stream_router.model import DeadLetter, Reason
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.config_file import PRESETS
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, LetterWriter
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from tests.environment import given
+from tests.fakes import event
+from tests.schema_check import NAMES
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -31,6 +37,24 @@ def test_what_code_writes_is_as_the_code_has_it(tool: str, monkeypatch: pytest.M
     given(monkeypatch, getattr(made, "SETTINGS", {}))
     file, text = (made.PAGE, made.page) if hasattr(made, "PAGE") else (made.FILE, made.text)
     assert file.read_text("utf-8") == text(), "run `make docs`"
+
+
+def test_the_schemas_are_those_of_the_models_and_what_is_emitted_is_held_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In every test, by tests/schema_check.py: here a dead letter that is none."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    schemas = importlib.import_module("schemas")
+    assert set(schemas.SCHEMAS) == set(NAMES)
+    for name in NAMES:
+        text = (schemas.FOLDER / f"{name}.json").read_text("utf-8")
+        assert text == schemas.text(name), "run `make docs`"
+        assert jsonschema_rs.meta.is_valid(json.loads(text))
+    monkeypatch.setattr(LetterWriter, "_content", lambda *_: {"schema": SCHEMA})
+    with pytest.raises(jsonschema_rs.ValidationError):
+        LetterWriter("s", "shard-0", lambda: 0.0, ordered=False).write(
+            DeadLetter(event(1), Reason.REFUSED, "C", "m", raw=b"x")
+        )
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -1,7 +1,6 @@
 """What an operator sees of a masking policy: `stream-router mask` path by path, the audit record, the dead letters."""
 
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,10 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.consumer.child.assembly import Child
 from stream_router.consumer.child.snapshot import ShardTelemetry
-from stream_router.consumer.destinations import Destinations
-from stream_router.model import Batch, DeadLetter, Entry, Reason
+from stream_router.model import Batch, Entry
 from stream_router.operate import mask
 from stream_router.pipeline.masking import policy_file
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, consumer, event
 
@@ -119,24 +115,3 @@ def test_an_audit_record_says_which_policy_ran_and_how_often(tmp_path: Path) -> 
     metrics = orjson.loads(file.read_bytes())["metrics"]
     assert metrics["masking"] == f"default {policy_file.load('default', None).version}"
     assert metrics["masked"] == {"redact": 1}
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each names the policy by which its record is masked, and nothing where the record is as it came."""
-    writers: list[LetterWriter] = []
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    made = Destinations.dead_letters
-
-    def noted(self: Destinations, url: str, writer: LetterWriter) -> Any:
-        writers.append(writer)
-        return made(self, url, writer)
-
-    monkeypatch.setattr(Destinations, "dead_letters", noted)
-    (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
-    child = Child(consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path))
-    child.shard("shardId-0", "TRIM_HORIZON:0")
-    signal.set_wakeup_fd(-1)
-    (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
-    assert orjson.loads(message.body).get("masking", "") == (child._transform.masking if masked else "")
