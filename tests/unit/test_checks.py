@@ -68,7 +68,6 @@ THROTTLED = no("ProvisionedThroughputExceededException")
         ("SR101", [no("AccessDeniedException")], WARNING),
         *(("SR101", [no(code)], UNKNOWN) for code in ("LimitExceededException", "ExpiredTokenException", "UnknownOp")),
         ("SR101", [KeyError("a proxy's page")], UNKNOWN),
-        ("SR101", [{"ResponseMetadata": {}}], UNKNOWN),
         *(("SR101", [stream(status)], WELL) for status in ("ACTIVE", "UPDATING")),
         *(("SR101", [stream(status)], WARNING) for status in ("CREATING", "DELETING")),
         ("SR102", [no("DryRunOperationException")], WELL),
@@ -83,7 +82,6 @@ THROTTLED = no("ProvisionedThroughputExceededException")
         ("SR103 of us-east-1", [], WRONG),  # the queue's URL says its region
         *(("SR104", [no(code)], verdict) for code, verdict in (("404", WRONG), ("403", WARNING), ("503", UNKNOWN))),
         ("SR104", [{"BucketRegion": "us-east-1"}], WRONG),  # boto3 follows S3 there; the uploads do not
-        ("SR104", [{"BucketRegion": REGION}], WELL),
         ("SR105", [no("ResourceNotFoundException")], WELL),
         ("SR105", [rows("TRIM_HORIZON", "495"), FOREIGN], WRONG),
         ("SR105", [rows("494", "495"), THROTTLED, FOREIGN], WRONG),
@@ -115,13 +113,6 @@ def test_only_a_definite_no_is_one(
     found = look[code]()
     assert (found.code, found.verdict) == (code[:5], verdict), found
     assert found.cure or verdict is WELL
-
-
-def test_an_emulator_is_not_asked_by_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that ignores it would store the record."""
-    monkeypatch.setattr(endpoints, "is_aws", lambda _: False)
-    monkeypatch.setattr(endpoints, "client", lambda *_: Aws([stream("ACTIVE")]))
-    assert checks.stream_writable(SESSION, "s").code == "SR101"
 
 
 def test_a_no_ends_the_program_and_everything_else_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import pytest
 
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
@@ -38,15 +37,10 @@ def letter(raw: bytes, reason: str, identity: str = "") -> dict[str, Any]:
     return {"schema": "stream-router.dead-letter/1", "reason": reason, "origin": origin, "record": record}
 
 
-@pytest.fixture
-def accounts() -> Accounts:
-    made = Accounts()
-    made.broken.add("bad")
-    return made
-
-
-def test_each_event_has_one_end_and_the_sum_adds_up(accounts: Accounts) -> None:
+def test_each_event_has_one_end_and_the_sum_adds_up() -> None:
     """Delivered, a dead letter, or lost; further copies are duplicates; garbage is known by its bytes."""
+    accounts = Accounts()
+    accounts.broken.add("bad")
     accounts.answered(answered(202, ID, OTHER))
     accounts.answered(answered(400, delivery="bad"))
     accounts.inject(GARBAGE)
@@ -65,8 +59,10 @@ def test_each_event_has_one_end_and_the_sum_adds_up(accounts: Accounts) -> None:
     assert result["latencyMs"]["max"] == 150
 
 
-def test_whatever_is_not_as_it_should_be_is_said(accounts: Accounts) -> None:
+def test_whatever_is_not_as_it_should_be_is_said() -> None:
     """Lost events, refused good posts, accepted bad ones, wrong reasons, another identity, no answer."""
+    accounts = Accounts()
+    accounts.broken.add("bad")
     accounts.answered(answered(202, ID, delivery="bad"))
     accounts.answered(answered(202, OTHER))
     accounts.answered(answered(400, delivery="good"))

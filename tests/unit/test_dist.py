@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -105,30 +104,3 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
     told = [(one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one]
     listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
     assert sorted(told) == sorted(listed)
-
-
-def test_an_environment_is_made_anew_or_not_at_all(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """What a Python that is gone left goes; of a Debian without python3-venv no half one stays, and one line cures."""
-    make_env = importlib.import_module("make_env")
-    target = tmp_path / "env with a space"
-    (target / "bin").mkdir(parents=True)
-    (target / "pyvenv.cfg").touch()
-    (target / "bin/python").symlink_to(tmp_path / "gone")
-    assert not make_env.is_sound(target / "bin/python")
-    assert make_env.is_sound(Path(sys.executable))
-
-    def half_made(folder: Path, **_: Any) -> None:
-        assert not folder.exists(), "the old one is gone"
-        folder.mkdir()
-        print("The virtual environment was not created successfully because ensurepip is not available.")  # noqa: T201
-        raise SystemExit(1)
-
-    monkeypatch.setattr("venv.create", half_made)
-    with pytest.raises(SystemExit, match="1"):
-        make_env.make_venv(target)
-    assert not target.exists()
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert f"apt-get install python3.{sys.version_info.minor}-venv" in said.err

@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 
 from stream_router.model import DeadLetter, Reason
+from stream_router.operate import policy
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.config_file import PRESETS
@@ -55,6 +56,15 @@ def test_the_schemas_are_those_of_the_models_and_what_is_emitted_is_held_to_them
         LetterWriter("s", "shard-0", lambda: 0.0, ordered=False).write(
             DeadLetter(event(1), Reason.REFUSED, "C", "m", raw=b"x")
         )
+
+
+@pytest.mark.parametrize("name", policy.NAMES)
+def test_each_policy_of_the_documents_is_what_setup_prints(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver, where the world can reach it, puts records and its metrics; what deletes has one of its own."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    policies = importlib.import_module("policies")
+    given(monkeypatch, policies.SETTINGS)
+    assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.document(name, policies.HOME)
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -1,18 +1,21 @@
 """What an operator sees of a masking policy: `stream-router mask` path by path, the audit record, the dead letters."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.consumer.child.snapshot import ShardTelemetry
-from stream_router.model import Batch, Entry
+from stream_router.consumer.child.assembly import Child
+from stream_router.consumer.destinations import Destinations
+from stream_router.model import DeadLetter, Entry, Reason
 from stream_router.operate import mask
-from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.transform import Transform
+from tests.environment import given
 from tests.events import BODY, NOW_MS, config_of, consumer, event
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -102,16 +105,14 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
     assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(told("default", sample))
 
 
-def test_an_audit_record_says_which_policy_ran_and_how_often(tmp_path: Path) -> None:
-    """Its id and version, with the counts of what it did in this batch."""
-    settings = consumer(masking="default", audit_dir=tmp_path, state_dir=tmp_path)
-    transform = Transform(config_of(masking="default"), lambda: NOW_MS)
-    telemetry = ShardTelemetry("shardId-0", settings, transform)
-    batch = Batch(1)
-    transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
-    telemetry.routed(batch)
-    telemetry.batch_closed(batch)
-    (file,) = tmp_path.glob("*.jsonl")
-    metrics = orjson.loads(file.read_bytes())["metrics"]
-    assert metrics["masking"] == f"default {policy_file.load('default', None).version}"
-    assert metrics["masked"] == {"redact": 1}
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names the policy by which its record is masked, and nothing where the record is as it came."""
+    given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    with patch.object(Destinations, "dead_letters", autospec=True) as made:
+        (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
+        Child(consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path)).shard("shardId-0", "TRIM_HORIZON:0")
+    signal.set_wakeup_fd(-1)
+    _, _, writer = made.call_args.args
+    (message,) = writer.write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
+    assert orjson.loads(message.body).get("masking", "").partition(" ")[0] == ("policy" if masked else "")

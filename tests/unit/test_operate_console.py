@@ -1,13 +1,12 @@
 """What the operators' commands have in common on a terminal."""
 
 import os
-import signal
 import sys
 
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.operate.console import moment_ms, readable, say, stopping, tell, write_line
+from stream_router.operate.console import moment_ms, readable, say, tell, write_line
 
 NOW_MS = 1_764_000_000_500
 
@@ -21,15 +20,6 @@ def test_a_search_whose_reader_went_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
         say("reading")
         say("reading more")
         write_line(nobody, "found")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_and_a_closed_terminal_ask_for_a_stop(number: signal.Signals) -> None:
-    """As Ctrl-C does; twice at once too (systemd sends SIGTERM and SIGHUP together)."""
-    with stopping() as stop:
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)
-        assert stop.wait(5)
 
 
 def test_nothing_that_others_wrote_drives_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from stream_router.operate import leases
-from stream_router.operate import stream as stream_module
 from stream_router.operate.console import Stop
 from stream_router.operate.leases import Lease
 from stream_router.operate.stream import (
@@ -27,7 +26,7 @@ from stream_router.operate.stream import (
     has_passed,
     read,
 )
-from tests.kinesis_shelf import Kept, Shelf, quick, refusal
+from tests.kinesis_shelf import Kept, Shelf, quick
 
 HOUR_MS = 3_600_000
 SPAN = Span(100, 200)
@@ -59,28 +58,6 @@ def test_a_read_is_of_at_most_a_megabyte_and_comes_near_it(size: int) -> None:
     reads = [read_bytes for _, _, read_bytes in shelf.reads]
     assert max(reads[1:]) <= READ_BYTES
     assert len(reads) < 12 or size != 5_000
-
-
-@pytest.mark.parametrize(("megabytes", "is_said"), [(400, True), (50, False)])
-def test_what_takes_more_than_a_minute_is_said_before(
-    megabytes: int, is_said: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By what came into the stream as CloudWatch knows it."""
-    shelf = shelf_of()
-    clients = shelf.clients
-    clients.cloudwatch.get_metric_statistics = lambda **_: {"Datapoints": [{"Sum": megabytes * 500_000.0}] * 2}
-    list(read(clients, shelf.stream._replace(keeps_ms=2**45), Span(0, 7 * 24 * HOUR_MS), Stop()))
-    assert ("about 7 min" in capsys.readouterr().err) is is_said
-
-
-@pytest.mark.parametrize("code", ["ResourceNotFoundException", "ProvisionedThroughputExceededException"])
-def test_a_stream_that_goes_or_only_throttles_is_given_up(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Nothing is said of a part of a stream as if it were the whole."""
-    monkeypatch.setattr(stream_module, "GIVEN_UP_AFTER_S", 0.05)
-    shelf = shelf_of(Kept(1, 100))
-    shelf.refuse = lambda *_: refusal(code)
-    with pytest.raises(UnreadableError):
-        count(shelf)
 
 
 @pytest.mark.parametrize(("late_ms", "is_whole"), [(FORGOTTEN_MS - 5_000, True), (FORGOTTEN_MS + 5_000, False)])

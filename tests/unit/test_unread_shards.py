@@ -110,17 +110,6 @@ def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_onc
     assert said == ["shards-unread", "shards-read-again"]
 
 
-def test_a_lease_that_is_renewed_between_looks_is_read(caplog: pytest.LogCaptureFixture) -> None:
-    """Also where two looks fall between two renewals; and a start that takes its leases soon is no line in the log."""
-    aws = Watched()
-    aws.leases = {}
-    for counter in range(20):
-        found = aws.look()
-        assert not found or counter == 1
-        aws.leases = {"0": ("worker-1", str(counter // 2))} if counter else {}
-    assert not caplog.records
-
-
 def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
