@@ -6,7 +6,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -29,12 +29,9 @@ def refusal(code: str, status: int = 400, operation: str = "GetRecords") -> Clie
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pace and no backoff; what is given up after a time is given up at once."""
-    for module, names in (
-        (stream_module, ("READ_EVERY_S", "BACKOFF_FIRST_S")),
-        (stream_writer, ("BACKOFF_FIRST_S",)),
-    ):
-        for name in names:
-            monkeypatch.setattr(module, name, 0.0)
+    monkeypatch.setattr(stream_module, "READ_EVERY_S", 0.0)
+    for module in (stream_module, stream_writer):
+        monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.0)
 
 
 class Kept(NamedTuple):
@@ -56,11 +53,9 @@ class Shelf:
         self.kept: dict[str, list[Kept]] = {name: [] for name in parents}
         self.refuse: Callable[[str, str], Exception | None] = lambda _operation, _shard: None
         self.most: Callable[[int], int] = lambda limit: limit
-        self.behind_ms: Callable[[str, bool], int] = lambda _shard, is_tip: 0 if is_tip else 9
         self.says_end_late: Callable[[], bool] = lambda: False
         self.reads: list[tuple[str, float, int]] = []
         """Each read: its shard, when (monotonic seconds), its bytes."""
-        self.asked: list[dict[str, Any]] = []
         self._expired, self._serial = set[str](), itertools.count()
         self._lock = threading.Lock()
 
@@ -82,7 +77,6 @@ class Shelf:
 
     def get_shard_iterator(self, **asked: Any) -> dict[str, Any]:
         """A place in a shard, as a text."""
-        self.asked.append(asked)
         kept = self.kept[asked["ShardId"]]
         if at := asked.get("Timestamp"):
             wanted = [one.arrived_at_ms >= int(at.timestamp() * 1000) for one in kept]
@@ -108,7 +102,6 @@ class Shelf:
             reached = int(at) + len(found)
             is_tip = reached == len(self.kept[name])
             goes_on = not is_tip or name in self.open or self.says_end_late()
-            behind_ms = self.behind_ms(name, is_tip)
         told = [
             {
                 "Data": one.data,
@@ -119,17 +112,17 @@ class Shelf:
             for one in found
         ]
         more = {"NextShardIterator": f"{name} {reached} {next(self._serial)}"} if goes_on else {}
-        return {"Records": told, "MillisBehindLatest": behind_ms, **more}
+        return {"Records": told, "MillisBehindLatest": 0 if is_tip else 9, **more}
 
 
 class Puts:
     """A stream that takes PutRecords. `judge` says of each record why it is refused ("": stored); it may raise.
 
-    `stored` are the records in the order in which they were stored, each as partition key and lines.
+    `stored` are the lines of the records in the order in which they were stored.
     """
 
     def __init__(self, judge: Callable[[int], str] = lambda _: "") -> None:
-        self.stored: list[tuple[str, list[bytes]]] = []
+        self.stored: list[bytes] = []
         self.calls: list[tuple[float, list[dict[str, Any]]]] = []
         self._judge = judge
         self.loses_answer: Callable[[], bool] = lambda: False
@@ -142,13 +135,8 @@ class Puts:
             if code := self._judge(at):
                 results.append({"ErrorCode": code, "ErrorMessage": "no"})
                 continue
-            self.stored.append((record["PartitionKey"], record["Data"].split(b"\n")))
+            self.stored += record["Data"].split(b"\n")
             results.append({"SequenceNumber": str(len(self.stored)), "ShardId": "shard-1"})
         if self.loses_answer():
             raise refusal("InternalFailure", 500, "PutRecords")
         return {"Records": results, "FailedRecordCount": sum("ErrorCode" in one for one in results)}
-
-    def lines(self) -> Iterator[bytes]:
-        """Every line that is stored, in order."""
-        for _, lines in self.stored:
-            yield from lines

@@ -136,7 +136,7 @@ def test_a_replay_that_is_broken_off_anywhere_is_gone_on_with_to_its_end(
         assert status == replay.NOT_ALL
         selection, whole = more, False
     assert status == replay.DONE
-    put = [orjson.loads(line) for line in kinesis.puts.lines()]
+    put = [orjson.loads(line) for line in kinesis.puts.stored]
     assert {one["id"] for one in put} == wanted
     assert all((told := read_resubmitted(one["resubmitted"])) and told.way == "replay" for one in put)
     if whole:

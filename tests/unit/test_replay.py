@@ -42,7 +42,7 @@ def replayed(*datas: bytes, wanted: Selection = ALL) -> tuple[int, list[dict[str
         found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
         back = PutBack(found, shelf.clients, 0.0, stop, dry_run=False)
         status = replay.Replay(found, wanted, (), shelf.stream, back).run(shelf.clients, stop)
-    return status, [orjson.loads(line) for line in puts.lines()]
+    return status, [orjson.loads(line) for line in puts.stored]
 
 
 def opened(*datas: bytes) -> list[tuple[str, str, bytes, Any]]:

@@ -35,7 +35,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
     sent = [Outgoing(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % groups}", n) for n in range(150)]
     back = list(writer(puts, buckets).put(sent))
     assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]
-    first_seen = dict.fromkeys(puts.lines())
+    first_seen = dict.fromkeys(puts.stored)
     group_of = {one.line: one.group for one in sent}
     for group in set(group_of.values()):
         mine = [line for line in first_seen if group_of[line] == group]

@@ -102,6 +102,7 @@ def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_onc
     stopped_at = aws.now_s
     while not (found := aws.look()):
         assert aws.now_s - stopped_at < 20
+    assert aws.now_s - stopped_at >= 10, "its owner renews it within that time"
     assert [why for why, _ in found] == [STANDS_STILL]
     assert aws.look() == found
     aws.leases = {"0": ("worker-2", "3")}
