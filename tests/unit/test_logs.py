@@ -18,16 +18,6 @@ from stream_router import log
 from stream_router.log import start_logging
 
 
-@pytest.fixture(autouse=True)
-def root_logger() -> Iterator[None]:
-    """As it was, after each test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 def captured(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> io.StringIO:
     """A stderr of our own. No fixture: pytest sets one anew before each phase of a test."""
     made = io.StringIO()

@@ -33,7 +33,6 @@ def stop():
     os.kill(os.getpid(), signal.{name})
 """
 PLACES = {
-    "between two lines": "stop()",
     # Of type(), which makes every exception there a RuntimeError: pydantic and botocore name hundreds of fields so.
     "while a class names its members": """
 class Named:
@@ -49,9 +48,7 @@ Deleted()
 }
 
 
-@pytest.mark.parametrize(
-    ("place", "name"), [*((place, "SIGTERM") for place in PLACES), ("between two lines", "SIGINT")]
-)
+@pytest.mark.parametrize(("place", "name"), list(zip(PLACES, ("SIGTERM", "SIGINT"), strict=True)))
 def test_a_stop_during_the_start_ends_it_wherever_it_comes(place: str, name: str) -> None:
     """Nothing that runs at that moment can swallow it, or make another error of it; what was written is not lost."""
     done = ended(f"{ARMED.format(name=name)}\n{PLACES[place]}\nraise SystemExit(3)")

@@ -123,11 +123,8 @@ UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"
     [
         *[("expert", expert(str(NOW_S + offset_s)), "stale") for offset_s in (-301, 301)],
         *[("expert", expert(stamp), "bad_signature") for stamp in UNFIT],
-        *[("expert", {name: []}, "bad_signature") for name in list(expert())[:2]],
         *[("expert", {name: [str(value)] * 2}, "bad_signature") for name, value in expert().items()],
         ("expert", {"X-Nexus-Delivery-Id": "x" * 257}, "bad_signature"),
-        *[("standard", {name: []}, "bad_signature") for name in standard()],
-        ("standard", {"webhook-id": "msg_2"}, "bad_signature"),
         *[("svix", {name: []}, "bad_signature") for name in standard("svix")],
         ("svix", {"webhook-signature": standard(body=b"other")["webhook-signature"]}, "bad_signature"),
         ("own", {"X-Sig": str(own("sha512", bytes.hex)["X-Sig"]).removeprefix("v0=")}, "bad_signature"),
@@ -139,14 +136,8 @@ UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"
             ("stripe", {"Stripe-Signature": value}, "bad_signature")
             for value in (stripe()[13:], stripe()[:12], f"t={NOW_S},{stripe()}", stripe().replace("t=1", "t=2"), "")
         ],
-        *[
-            ("bearer", {"Authorization": value}, "bad_signature")
-            for value in (KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "", f"Basic {KEY}")
-        ],
-        *[
-            ("basic", {"Authorization": value}, "bad_signature")
-            for value in ("Basic dXNlcjpwYXNzOndvcmR=", BASIC, f"Basic {BASIC[:-2]}", "Basic é", f"Bearer {BASIC}")
-        ],
+        # another spelling of the same bytes, and what is no base64
+        *[("basic", {"Authorization": f"Basic {value}"}, "bad_signature") for value in ("dXNlcjpwYXNzOndvcmR=", "é")],
     ],
 )
 def test_whatever_is_odd_is_refused(scheme: str, changes: Given, code: str) -> None:

@@ -10,7 +10,7 @@ from stream_router import limits
 from stream_router.errors import Answer
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, STORED
+from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
@@ -33,18 +33,18 @@ class Bench:
         )
         self.sent = 0
 
-    def disk(self, disk: FakeDisk, room: int = 10**9) -> FakeDisk:
-        self.batcher.use_spill(cast("Any", disk), room)
+    def disk(self, disk: FakeDisk) -> FakeDisk:
+        self.batcher.use_spill(cast("Any", disk), 10**9)
         return disk
 
     def event(self, conversation: int, size: int = 10) -> Sealed:
         self.sent += 1
         return Sealed(f"{self.sent:032x}", conversation, f"{self.sent:010d}".encode().ljust(size, b"."))
 
-    def post(self, *events: Sealed, delivery_id: bool = True) -> list[str]:
+    def post(self, *events: Sealed) -> list[str]:
         """Submit these as one delivery; what it is told comes into the list."""
         told: list[str] = []
-        self.batcher.submit(list(events), self.loop.time(), told.append, has_delivery_id=delivery_id)
+        self.batcher.submit(list(events), self.loop.time(), told.append, has_delivery_id=True)
         return told
 
     def submit(self, *conversations: int, size: int = 10) -> list[str]:
@@ -194,6 +194,18 @@ def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
     backlog = bench.batcher.backlog
     assert backlog is not None
     assert (told, backlog.takes, backlog.error) == ([NOT_STORED], False, "hangs")
+
+
+def test_in_an_outage_what_arrives_goes_to_the_disk_at_once() -> None:
+    """Once the stream took nothing for a second."""
+    bench = Bench(verdicts=["down"] * 100)
+    bench.disk(FakeDisk(bench.loop, 0.005))
+    for _ in range(30):
+        bench.submit(0)
+        bench.loop.move(0.1)
+    told = bench.submit(0)
+    bench.loop.move(0.01)
+    assert told == [SPILLED]
 
 
 def test_with_order_nothing_new_passes_rows_that_are_still_to_be_read() -> None:

@@ -151,19 +151,3 @@ def test_too_much_held_or_parsed_too_late_is_503_before_it_is_looked_at(
     app, request = app_of(taken, stats), requested(late_s)
     assert (app.begin(request) or app.complete(request)) == answer
     assert len(taken) == (answer is None)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "age_s", "status"),
-    [
-        *[(well, 0.8, 202) for well in ("stored", "spilled", "seen_before")],
-        ("not_stored", 0.1, 503),
-        ("stored", 0.89, 503),
-    ],
-)
-def test_a_request_is_answered_as_its_events_fared_and_never_late(outcome: str, age_s: float, status: int) -> None:
-    """A 202 that would come after its time is a 503: the sender has given up, and sends it again."""
-    request = requested(age_s)
-    app_of([], Stats())._told(request, ["id"], outcome)
-    assert request.answer is not None
-    assert request.answer.status == status

@@ -1,10 +1,10 @@
 """Every secret setting takes the secret itself, `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` (docs/contract.md)."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 from pydantic import SecretStr
 
-from stream_router.aws import endpoints, secret_store
+from stream_router.aws import secret_store
 from stream_router.consumer.supervisor import java
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import SettingsError
@@ -24,7 +24,7 @@ from stream_router.settings import secrets
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import AuditKey, Cxone, Mask, Top
 from stream_router.settings.reading import load
-from tests.environment import CONSUMER
+from tests.environment import CONSUMER, given
 
 SECRET = "0123456789abcdef-of-a-file"
 FIRST, SECOND = b"first secret of 16", b"second secret of 16"
@@ -123,18 +123,6 @@ def refusal(code: str, status: int) -> ClientError:
     return ClientError(answer, "GetParameter")
 
 
-class NoStore:
-    """A botocore client of which every call fails."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    meta = SimpleNamespace(endpoint_url="https://ssm")
-
-    def get_parameter(self, **_: object) -> None:
-        raise self._error
-
-
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -152,9 +140,12 @@ def test_a_store_that_does_not_answer_is_no_bad_setting(
     error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that boots in an outage of AWS is started again; only a definite no ends with 78, after which none is."""
-    held = SimpleNamespace(get_frozen_credentials=lambda: None)
-    session = SimpleNamespace(create_client=lambda *_, **__: NoStore(error), get_credentials=lambda: held)
-    monkeypatch.setattr(endpoints, "session", lambda _: session)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    monkeypatch.setattr(BaseClient, "_make_api_call", fails)
     with pytest.raises(SettingsError, match="cannot be had from AWS") as raised:
         Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")
     assert raised.value.status == status
