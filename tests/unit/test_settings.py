@@ -14,7 +14,10 @@ from stream_router.consumer.supervisor import assembly, java
 from stream_router.errors import SettingsError
 from stream_router.operate.doctor import host
 from stream_router.operate.doctor.world import World
-from stream_router.settings import reading
+from stream_router.pipeline.mapping.config_file import MappingFile
+from stream_router.receiver import auth
+from stream_router.receiver import sources as served_by
+from stream_router.settings import reading, sources
 from stream_router.settings.common import Settings, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Cxone, Setup
@@ -152,6 +155,8 @@ class Wrong(NamedTuple):
 
 FILE = "FILE"
 SOURCE = '[[cxone.sources]]\nname = "a"\ntype = "webhook"\nurl = "https://x/"\nscheme = "{}"\n'
+SECRETS = f'secrets = "a:{STRONG}"\n'
+IN_THE_OPEN = {"STREAM_ROUTER_LISTEN": "0.0.0.0:80"}
 
 WRONG = [
     Wrong("setup", "AWS_REGION", ""),
@@ -181,6 +186,13 @@ WRONG = [
     Wrong("receive", "CONFIG", FILE, "cxone.sources[0].scheme", SOURCE.format("c4n4ry")),
     Wrong("receive", "CONFIG", FILE, "mean scheme?", SOURCE.format("hmac").replace("scheme", "shceme")),
     Wrong("receive", "CONFIG", FILE, "cxone.sources: ", SOURCE.format("hmac") * 2),
+    # a named source is held to what the environment is
+    Wrong("receive", "CONFIG", FILE, "sources[0].hmac_template", SOURCE.format("hmac") + "hmac_template = '{ts}'"),
+    Wrong("receive", "CONFIG", FILE, "cxone.sources[0].replay_window_s", SOURCE.format("hmac") + "replay_window_s = 0"),
+    *(
+        Wrong("receive", "CONFIG", FILE, "over plain HTTP", SOURCE.format(scheme) + SECRETS, beside=IN_THE_OPEN)
+        for scheme in ("bearer", "basic")
+    ),
     # a device never ends
     Wrong("receive", "CONFIG", "/dev/zero", "is no regular file"),
     Wrong("receive", "TLS_CERT", "/dev/zero", "is no regular file", beside={"STREAM_ROUTER_TLS_KEY": __file__}),
@@ -435,3 +447,46 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert len(reading.warnings(load(Receiver))) == 3
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
+
+
+# --- what a named source has of the environment
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Receiver]:
+    """With this line in the file and these settings beside it: by which the source's sender is known."""
+    made: list[Receiver] = []
+    make = auth.make
+
+    def noted(settings: Receiver) -> object:
+        made.append(settings)
+        return make(settings)
+
+    monkeypatch.setattr(auth, "make", noted)
+
+    def one(line: str = "", scheme: str = "hmac", **environment: object) -> Receiver:
+        (tmp_path / "config.toml").write_text(SOURCE.format(scheme) + SECRETS + line)
+        config = tmp_path / "config.toml"
+        served_by.of(Receiver.model_validate({"aws_region": "x", "config": config, **environment}))
+        return made[-1]
+
+    return one
+
+
+def test_a_named_source_has_the_defaults_and_the_environment_s_replay_window(served: Callable[..., Receiver]) -> None:
+    """The environment's signature is its own sender's; the window is everybody's, unless the source gives one, also
+    where that is the default. A proxy that is named ends TLS for it too."""
+    own = served(hmac_header="x-other", hmac_template="{timestamp}.{body}", hmac_timestamp_header="x-t")
+    assert auth.own_layout(own) == auth.own_layout(Receiver.model_validate({"aws_region": "x"}))
+    assert served(replay_window_s=77).replay_window_s == 77
+    assert served("replay_window_s = 300\n", replay_window_s=77).replay_window_s == 300
+    assert served(scheme="bearer", listen="0.0.0.0:80", trusted_proxies="10.0.0.0/8")
+
+
+def test_the_keys_of_the_consumer_are_known(tmp_path: Path) -> None:
+    """The two programs may have one file: what one takes for a key the other does too."""
+    config = tmp_path / "config.toml"
+    consumers = 'shape = "auto"\nnaive_zone = "UTC"\n[event_types]\n[metadata]\n[[shapes]]\n'
+    config.write_text(consumers + SOURCE.format("hmac"))
+    assert [source.name for source in sources.read(config)] == ["a"]
+    assert {*sources.Document.model_fields} == {*MappingFile.model_fields}
