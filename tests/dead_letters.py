@@ -40,23 +40,22 @@ BEGUN_MS = 1_764_000_000_000
 
 
 class Made(NamedTuple):
-    """One letter that was put into the queue: its event's id, its form, how many messages it has."""
+    """One letter that was put into the queue: its event's id, how many messages it has."""
 
     event_id: str
-    form: str
     messages: int
     conversation_id: str
 
 
 class Letters:
-    """Makes letters whose events are good: they died in an outage. `shard_id` is where they were."""
+    """Makes letters whose events are good: they died in an outage."""
 
-    def __init__(self, fake_aws: FakeAwsProcess, shard_id: str = "shardId-000000000000") -> None:
+    def __init__(self, fake_aws: FakeAwsProcess) -> None:
         session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
         config = Config(retries={"total_max_attempts": 5}, max_pool_connections=4)
         self._sqs = session.client("sqs", endpoint_url=fake_aws.url, config=config)
         self._s3 = session.client("s3", endpoint_url=fake_aws.url, config=config)
-        self._writer = LetterWriter("cxone-events", shard_id, lambda: BEGUN_MS + 60_000.0, ordered=False)
+        self._writer = LetterWriter("cxone-events", "shardId-000000000000", lambda: BEGUN_MS + 6e4, ordered=False)
         self._number = 0
         self._dice = random.Random(11)
 
@@ -72,18 +71,6 @@ class Letters:
                 batch = []
         self.send(batch)
         return made
-
-    def letter(self, raw: bytes, identity: str, id_from: str = "delivery", **changes: Any) -> DeadLetter:
-        """One letter around a line, at the next place of the shard."""
-        record = Record(raw, 10**20 + self._number)
-        event = Event(record, 0, raw, identity, id_from, BEGUN_MS + self._number, None)
-        return DeadLetter(event, Reason.OUTAGE, "ThrottlingException", "accepted nothing", 9, raw=raw)._replace(
-            **changes
-        )
-
-    def write(self, letter: DeadLetter) -> list[Message]:
-        """As the child writes it."""
-        return self._writer.write(letter)
 
     def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[Message]]:
         self._number += 1
@@ -102,10 +89,12 @@ class Letters:
         # What makes a letter large is white space and added fields: the event itself still fits a call.
         added = orjson.dumps({"filler": text}) if form in ("gzip", "parts") else b""
         raw = seal(identity, "delivery", BEGUN_MS + number, raw_body, b"," + added[1:-1] if added else b"")
-        letter = self.letter(raw, identity, event_type=str(body["eventType"]))
-        made = Made(identity, form, 1, str(body["conversationId"]))
+        kind, code = str(body["eventType"]), "ThrottlingException"
+        event = Event(Record(raw, 10**20 + number), 0, raw, identity, "delivery", BEGUN_MS + number, None)
+        letter = DeadLetter(event, Reason.OUTAGE, code, "accepted nothing", 9, raw=raw, event_type=kind)
+        made = Made(identity, 1, str(body["conversationId"]))
         if form == "entry":
-            entry = Entry(letter.event, str(body["eventType"]), b"{}", BEGUN_MS / 1000, 100, "")
+            entry = Entry(event, kind, b"{}", BEGUN_MS / 1000, 100, "")
             return made, self._writer.write(letter._replace(entry=entry))
         if form == "s3":
             key = f"dead-letters/{number}-0-0"
@@ -196,15 +185,12 @@ def on_stream(fake_aws: FakeAwsProcess) -> list[Put]:
             answer = kinesis.get_records(ShardIterator=token)
             token = answer["NextShardIterator"]
             for record in answer["Records"]:
-                found += [_put(line, record["SequenceNumber"]) for line in record["Data"].split(b"\n")]
+                for value in map(orjson.loads, record["Data"].split(b"\n")):
+                    kind = value.get("kind", "")
+                    body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
+                    put = Put(value["id"], kind, value.get("resubmitted", ""), body, record["SequenceNumber"])
+                    found.append(put)
     return found
-
-
-def _put(line: bytes, record: str) -> Put:
-    value = orjson.loads(line)
-    kind = value.get("kind", "")
-    body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
-    return Put(value["id"], kind, value.get("resubmitted", ""), body, record)
 
 
 def assert_stored_before_deleted(fake_aws: FakeAwsProcess) -> int:

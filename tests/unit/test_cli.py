@@ -81,7 +81,7 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
 def test_whatever_a_command_raises_is_lines_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
 ) -> None:
-    """One for what nobody foresaw, which says how to see more; one for each wrong setting; none for Ctrl-C."""
+    """One for what nobody foresaw; one for each wrong setting; none for Ctrl-C. With --debug the traceback is shown."""
 
     def broken(*_: Any) -> int:
         raise error
@@ -89,6 +89,9 @@ def test_whatever_a_command_raises_is_lines_and_no_traceback(
     monkeypatch.setattr("stream_router.operate.audit.run", broken)
     assert main(monkeypatch, "audit", "verify", __file__) == status
     assert capsys.readouterr().err.strip("\n") == said.strip("\n")
+    if isinstance(error, Exception):
+        with pytest.raises(type(error)):
+            main(monkeypatch, "--debug", "audit", "verify", __file__)
 
 
 def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(tmp_path: Path) -> None:

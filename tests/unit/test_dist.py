@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,31 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
     told = [(one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one]
     listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
     assert sorted(told) == sorted(listed)
+
+
+def test_an_environment_is_made_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of a Debian without python3-venv no half one stays, and one line cures (FINDINGS A)."""
+
+    def half_made(folder: Path, **_: Any) -> None:
+        folder.mkdir()
+        print("The virtual environment was not created successfully because ensurepip is not available.")  # noqa: T201
+        raise SystemExit(1)
+
+    monkeypatch.setattr("venv.create", half_made)
+    with pytest.raises(SystemExit, match="1"):
+        importlib.import_module("make_env").make_venv(tmp_path / "env")
+    assert not (tmp_path / "env").exists()
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in said.err
+
+
+def test_every_target_of_the_makefile_takes_a_path_with_a_space() -> None:
+    """What make prints for the shell has each path in quotes (FINDINGS A)."""
+    command = ["make", "-n", "VENV=an environment", "unit", "lint", "demo", "docs", "bench", "fault", "test-pythons"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f'"{ROOT}/an environment/bin/python" -m pytest' in planned
+    for line in planned.splitlines():
+        assert "an environment" not in line.replace('"an environment', '"').replace(f'"{ROOT}/an environment', '"')

@@ -60,6 +60,18 @@ def test_a_read_is_of_at_most_a_megabyte_and_comes_near_it(size: int) -> None:
     assert len(reads) < 12 or size != 5_000
 
 
+@pytest.mark.parametrize(("megabytes", "is_said"), [(400, True), (50, False)])
+def test_what_takes_more_than_a_minute_is_said_before(
+    megabytes: int, is_said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what came into the stream as CloudWatch knows it."""
+    shelf = shelf_of()
+    clients = shelf.clients
+    clients.cloudwatch.get_metric_statistics = lambda **_: {"Datapoints": [{"Sum": megabytes * 1e6}]}
+    list(read(clients, shelf.stream._replace(keeps_ms=2**45), Span(0, 7 * 24 * HOUR_MS), Stop()))
+    assert ("about 7 min" in capsys.readouterr().err) is is_said
+
+
 @pytest.mark.parametrize(("late_ms", "is_whole"), [(FORGOTTEN_MS - 5_000, True), (FORGOTTEN_MS + 5_000, False)])
 def test_a_reading_that_retention_overtakes_is_not_whole(late_ms: int, is_whole: bool) -> None:
     """Kinesis then goes on at the oldest that is left, and says nothing: what is between would be called never sent."""

@@ -18,7 +18,7 @@ from stream_router.receiver.auth import RefusedError
 from stream_router.send import command, poster
 from stream_router.send.command import Options
 from stream_router.send.samples import bodies, presets
-from stream_router.send.signing import check_url, first_secret, signer
+from stream_router.send.signing import check_url, signer
 from stream_router.settings.receiver import Receiver
 from tests.events import IDENTITY, RECEIVED_MS, config_of
 from tests.raw_server import RawServer, Seen, answer
@@ -79,13 +79,6 @@ def test_the_pipeline_maps_each_preset() -> None:
             (event,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
             assert isinstance(event, Event)
             assert isinstance(made := transform(event), Entry), made
-
-
-@pytest.mark.parametrize("secrets", [" , ", "file:/nonexistent", "ssm:/a/b"])
-def test_a_secret_that_cannot_be_used_is_one_line(secrets: str) -> None:
-    """It names the setting."""
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_WEBHOOK_SECRETS: .*; "):
-        first_secret(secrets)
 
 
 BEARER = {"webhook_scheme": "bearer", "listen": "10.0.0.5:8080", "trusted_proxies": "10.0.0.0/8"}
