@@ -272,7 +272,7 @@ OPERATOR = {
         "operate/stream_writer.py",
         'return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")',
         'return result.get("SequenceNumber", "0")',
-        ("tests/unit/test_stream_writer.py",),
+        ("tests/unit/test_operate_stream.py",),
     ),
     "doctor is content where it could not judge": Mutant(
         "operate/doctor/command.py",

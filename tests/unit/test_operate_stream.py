@@ -1,14 +1,17 @@
-"""The operators' one reader of the stream: its pace, when it gives up, and how positions compare with checkpoints.
+"""The operators' one reader of the stream, and their one writer: sizes, order, giving up; how positions compare.
 
-Which records it brings, over reshards and trouble, is shown by tests/property/test_replay_goes_on.py; that it reads a
-shard once a second by tests/contract/test_stream_reading.py.
+Which records are read, over reshards and trouble, is shown by tests/property/test_replay_goes_on.py; that a shard is
+read once a second by tests/contract/test_stream_reading.py.
 """
 
+import random
 import time
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
-from stream_router.operate import leases
+from stream_router.envelope import conversation_hash
+from stream_router.operate import leases, stream_writer
 from stream_router.operate.console import Stop
 from stream_router.operate.leases import Lease
 from stream_router.operate.stream import (
@@ -26,7 +29,9 @@ from stream_router.operate.stream import (
     has_passed,
     read,
 )
-from tests.kinesis_shelf import Kept, Shelf, quick
+from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamRefusesError, StreamWriter
+from stream_router.receiver.events import Bucket
+from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
 HOUR_MS = 3_600_000
 SPAN = Span(100, 200)
@@ -130,3 +135,51 @@ def test_a_week_of_splits_and_merges_is_judged_shard_by_shard() -> None:
         every |= {f"s{n}a": f"s{n}", f"s{n}b": f"s{n}", f"s{n + 1}": f"s{n}a s{n}b"}
     made = leases.checkpoints({"s35": Lease("s35", Position(5, 0), "", 0)}, shards(**every))
     assert made == dict.fromkeys(every, SHARD_END) | {"s35": Position(5, 0)}
+
+
+# --- the writer
+
+
+def writer(puts: Puts, buckets: int = 4) -> StreamWriter:
+    return StreamWriter(puts, "s", buckets, 0.0, Stop())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(seed: int) -> None:
+    """Whatever is refused, and though an answer is lost whose records were stored: those come twice, in order too.
+
+    Each goes to the bucket that the receiver gives it, in calls and records that Kinesis takes.
+    """
+    dice = random.Random(seed)
+    puts, buckets = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
+    puts.loses_answer = lambda: dice.random() < 0.2
+    sizes, groups = [10, 3_000, 300_000, MOST_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
+    sent = [Outgoing(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % groups}", n) for n in range(150)]
+    back = list(writer(puts, buckets).put(sent))
+    assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]
+    first_seen = dict.fromkeys(puts.stored)
+    group_of = {one.line: one.group for one in sent}
+    for group in set(group_of.values()):
+        mine = [line for line in first_seen if group_of[line] == group]
+        assert mine == [one.line for one in sent if one.group == group]
+    for _, records in puts.calls:
+        assert sum(len(one["Data"]) for one in records) <= 4 * 1024 * 1024
+        for record in records:
+            assert len(record["Data"]) + len(record["PartitionKey"]) <= 1024 * 1024
+            address = Bucket(conversation_hash(group_of[record["Data"].split(b"\n")[0]]) % buckets, buckets)
+            assert record["PartitionKey"] == address.partition_key
+            assert record["ExplicitHashKey"].encode() in address.tail
+
+
+@pytest.mark.parametrize("raised", [None, refusal("ThrottlingException"), ConnectTimeoutError(endpoint_url="x")])
+def test_a_stream_that_takes_nothing_is_given_up(raised: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a minute; for want of a right or of a stream at once (tests/integration/test_dlq.py)."""
+    monkeypatch.setattr(stream_writer, "GIVEN_UP_AFTER_S", 0.05)
+
+    def judge(_: int) -> str:
+        if raised:
+            raise raised
+        return "ProvisionedThroughputExceededException"
+
+    with pytest.raises(StreamRefusesError):
+        list(writer(Puts(judge)).put([Outgoing(b"1", "", 1)]))
