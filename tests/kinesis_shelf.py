@@ -5,7 +5,6 @@
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -54,8 +53,8 @@ class Shelf:
         self.refuse: Callable[[str, str], Exception | None] = lambda _operation, _shard: None
         self.most: Callable[[int], int] = lambda limit: limit
         self.says_end_late: Callable[[], bool] = lambda: False
-        self.reads: list[tuple[str, float, int]] = []
-        """Each read: its shard, when (monotonic seconds), its bytes."""
+        self.reads: list[tuple[str, int]] = []
+        """Each read: its shard, its bytes."""
         self._expired, self._serial = set[str](), itertools.count()
         self._lock = threading.Lock()
 
@@ -98,7 +97,7 @@ class Shelf:
                     self._expired.add(ShardIterator)
                 raise error
             found = self.kept[name][int(at) : int(at) + self.most(Limit)]
-            self.reads.append((name, time.monotonic(), sum(len(one.data) for one in found)))
+            self.reads.append((name, sum(len(one.data) for one in found)))
             reached = int(at) + len(found)
             is_tip = reached == len(self.kept[name])
             goes_on = not is_tip or name in self.open or self.says_end_late()
@@ -123,13 +122,13 @@ class Puts:
 
     def __init__(self, judge: Callable[[int], str] = lambda _: "") -> None:
         self.stored: list[bytes] = []
-        self.calls: list[tuple[float, list[dict[str, Any]]]] = []
+        self.calls: list[list[dict[str, Any]]] = []
         self._judge = judge
         self.loses_answer: Callable[[], bool] = lambda: False
 
     def put_records(self, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         """Store what the judge lets through."""
-        self.calls.append((time.monotonic(), Records))
+        self.calls.append(Records)
         results: list[dict[str, Any]] = []
         for at, record in enumerate(Records):
             if code := self._judge(at):

@@ -100,7 +100,7 @@ def gone_on_with(said: str) -> Selection | None:
 
 def assert_parents_come_first(kinesis: Kinesis) -> None:
     """Of a split and of a merge: a child is read once its parents are read to their ends."""
-    order = [name for name, _, _ in kinesis.reads]
+    order = [name for name, _ in kinesis.reads]
     for at, name in enumerate(order):
         assert not any(parent in order[at:] for parent in kinesis.parents[name])
 
