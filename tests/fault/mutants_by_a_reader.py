@@ -187,7 +187,7 @@ TELEMETRY = {
         "telemetry/histogram.py",
         "        self._counts += other._counts  #",
         "        self._counts = (self._counts + other._counts) // 2  #",
-        ("tests/unit/test_histogram.py",),
+        ("tests/unit/test_snapshot.py",),
     ),
     "an audit record does not name the one before": Mutant(
         "telemetry/audit.py",

@@ -1,6 +1,7 @@
-"""The snapshots: added up, set apart from an earlier one, through JSON, merged over children."""
+"""Histograms and snapshots: within 1 %, added up, set apart from an earlier one, through JSON, over children."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.consumer.child.vitals import in_binary
-from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.histogram import RELATIVE_ERROR, SMALLEST_MS, Histogram
 from stream_router.telemetry.merged import SNAPSHOTS, Merger
 from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY, TIME
 from stream_router.telemetry.snapshot import Snapshot
@@ -114,3 +115,44 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_pat
     for _ in range(2):
         found = merger.merge()
         assert ([shard.shard_id for shard in found.shards], found.totals.count(DELIVERED)) == (["b"], 30)
+
+
+LATENCIES = st.lists(st.floats(SMALLEST_MS, 1e9), min_size=1, max_size=300)
+PERCENTS = st.sampled_from([0.0, 1.0, 50.0, 90.0, 95.0, 99.0, 99.9, 100.0])
+
+
+@given(values=LATENCIES, percent=PERCENTS)
+@settings(max_examples=300)
+def test_every_percentile_is_within_one_percent_of_the_exact_one(values: list[float], percent: float) -> None:
+    """Whatever the values are, from a microsecond to eleven days; the oracle is the value at the rank of the sorted."""
+    exact = sorted(values)[max(1, math.ceil(percent / 100 * len(values))) - 1]
+    assert histogram(values).percentile(percent) == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9)
+
+
+@given(one=LATENCIES, two=LATENCIES)
+def test_a_sum_of_histograms_is_the_histogram_of_all_values_and_holds_each_once(
+    one: list[float], two: list[float]
+) -> None:
+    """Merged shards give the same percentiles as if one histogram had seen everything; JSON loses nothing."""
+    both, together = histogram(one), histogram(one + two)
+    both.merge(histogram(two))
+    assert Histogram.from_dict(both.to_dict()).to_dict() == together.to_dict()
+    assert both.since(histogram(one)).values_counts() == histogram(two).values_counts()
+    values, counts = both.values_counts()
+    assert (sum(counts), values) == (len(one) + len(two), sorted(set(values)))
+
+
+def test_no_values_and_unreal_ones() -> None:
+    """Clocks that disagree give negative latencies; they must not vanish from the counts, nor raise."""
+    assert (Histogram().percentile(99), Histogram().values_counts()) == (0.0, ([], []))
+    odd = histogram([-5.0, math.nan, 0.0, math.inf, 1e300])
+    assert (odd.count, odd.percentile(50)) == (5, 0.0)
+    assert math.isfinite(odd.percentile(100))
+
+
+@pytest.mark.parametrize("percent", [50.0, 90.0, 95.0, 99.0, 99.9])
+@pytest.mark.parametrize("total", [1000, 20_000])
+def test_the_rank_of_a_percentile_is_exact(percent: float, total: int) -> None:
+    """99.9 % of 1,000 values is the 999th, not the last: no rounding of floats moves the rank."""
+    rank = -(-int(percent * 10) * total // 1000)
+    assert histogram([1.0] * rank + [1e6] * (total - rank)).percentile(percent) == pytest.approx(1.0, rel=0.0101)
