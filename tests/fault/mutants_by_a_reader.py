@@ -248,13 +248,13 @@ OPERATOR = {
         "operate/replay.py",
         'if told and told.way == "replay":',
         'if told and told.way == "":',
-        ("tests/unit/test_replay.py",),
+        ("tests/unit/test_find_and_replay.py",),
     ),
     "find says of an event what became of its first copy": Mutant(
         "operate/find.py",
         "self._verdict((ours or places)[-1])",
         "self._verdict((ours or places)[0])",
-        ("tests/unit/test_find.py",),
+        ("tests/unit/test_find_and_replay.py",),
     ),
     "what was edited goes back as it was": Mutant(
         "operate/dlq.py",

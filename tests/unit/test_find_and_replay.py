@@ -1,4 +1,7 @@
-"""`find`, case by case: only what stream, checkpoints, queues and today's settings make certain is said."""
+"""`find`, case by case: only what stream, checkpoints, queues and today's settings make certain is said. And `replay`.
+
+Of `replay`: what goes back, as what, and what does not; how a run goes on: tests/property/test_replay_goes_on.py.
+"""
 
 import base64
 import json
@@ -11,16 +14,20 @@ import orjson
 import pytest
 
 from stream_router import limits
-from stream_router.envelope import Resubmitted, seal, seal_line
+from stream_router.envelope import Resubmitted, open_record, seal, seal_line
 from stream_router.errors import UnforeseenError
+from stream_router.model import PROBE_TYPE, Event, Record
 from stream_router.operate import find
+from stream_router.operate.console import Stop
 from stream_router.operate.find import CANNOT_JUDGE, DEAD, FOUND, NOT_FOUND, UNDELIVERED, UNKNOWN, Options
+from stream_router.operate.put_back import PutBack, Selection
 from stream_router.operate.queue import Message
+from stream_router.operate.replay import DONE, NOT_ALL, Replay
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
-from tests.kinesis_shelf import Kept, Shelf, quick, refusal
+from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
 SHARD, STREAM, APPLICATION = "shard-1", "cxone-events", "cxone-event-router"
 BEGUN_MS = int(now_ms()) - 3_600_000
@@ -50,8 +57,8 @@ def line(identity: str = ID, **more: Any) -> bytes:
     return seal(identity, "delivery", 1_000, orjson.dumps(body))
 
 
-def put_back(way: str, application: str = APPLICATION, times: int = 1) -> bytes:
-    return seal_line(line(), ID, "delivery", 1_000, Resubmitted(way, application, "run-1", times))
+def put_back(way: str, application: str = APPLICATION, times: int = 1, identity: str = ID) -> bytes:
+    return seal_line(line(identity), identity, "delivery", 1_000, Resubmitted(way, application, "run-1", times))
 
 
 def letter(
@@ -270,3 +277,64 @@ def test_an_unforeseen_error_is_no_judgement(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UnforeseenError, match="cannot judge: ZeroDivisionError") as raised:
         asked(line())
     assert raised.value.status == CANNOT_JUDGE
+
+
+# --- replay
+
+ALL = Selection(0, 1_000)
+ONE, TWO, NINE = (f"{number:032x}" for number in (1, 2, 9))
+
+
+def replayed(*datas: bytes, wanted: Selection = ALL) -> tuple[int, list[dict[str, Any]]]:
+    """The exit status, and the lines that are put."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick(patch)
+        shelf, puts, stop = Shelf({"a": ()}, set()), Puts(), Stop()
+        shelf.put_records = puts.put_records  # type: ignore[attr-defined]
+        shelf.kept["a"] = [Kept(n, 100 + n, data) for n, data in enumerate(datas, 1)]
+        found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
+        back = PutBack(found, shelf.clients, 0.0, stop, dry_run=False)
+        status = Replay(found, wanted, (), shelf.stream, back).run(shelf.clients, stop)
+    return status, [orjson.loads(line) for line in puts.stored]
+
+
+def opened(*datas: bytes) -> list[tuple[str, str, bytes, Any]]:
+    found = [one for data in datas for one in open_record(Record(data, 1, 0, 100)) if isinstance(one, Event)]
+    return sorted((one.event_id, one.id_from, one.raw, one.body) for one in found)
+
+
+def test_an_event_goes_back_as_its_line_stood_under_its_id() -> None:
+    """Also what others wrote, an element of an array, what a redrive put there; marked with the run, counted."""
+    array = b'[{"eventType":"a"},{"eventType":"b","n":1.0}]'
+    status, put = replayed(line(ONE), FOREIGN, array, put_back("redrive", identity=TWO))
+    assert (status, len(put)) == (DONE, 5)
+    assert opened(*[orjson.dumps(one) for one in put]) == opened(line(ONE), FOREIGN, array, line(TWO))
+    (run,) = {one["resubmitted"] for one in put}
+    assert re.fullmatch(f"replay/{APPLICATION}/[^/]+/1", run)
+
+
+def test_what_is_nobodys_or_no_event_is_passed_over_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A replay's own lines, another application's, a probe, garbage, what fits no record."""
+    whys = {
+        "put there by a replay": put_back("replay"),
+        "put back for application another-router": put_back("redrive", "another-router"),
+        "a probe of": line(eventType=PROBE_TYPE),
+        "no event, but a dead letter: malformed_json": b"{broken",
+        "fits no record": line(payload={"text": "x" * 900_000}),
+    }
+    assert replayed(*whys.values()) == (DONE, [])
+    out = capsys.readouterr().out
+    assert not [why for why in whys if not re.search(rf"^ +1  {why}", out, re.MULTILINE)]
+
+
+def test_a_choice_by_type_and_by_id(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is asked for and not there is said, and ends it with 1."""
+    datas = (line(ONE), line(TWO, eventType="conversation.updated"), put_back("replay", identity=ONE))
+    status, put = replayed(*datas, wanted=ALL._replace(event_types=("conversation.updated",)))
+    assert (status, [one["id"] for one in put]) == (DONE, [TWO])
+    wanted = ALL._replace(ids=(ONE, TWO, NINE), event_types=("interaction.created",))
+    status, put = replayed(*datas, wanted=wanted)
+    assert (status, [one["id"] for one in put]) == (NOT_ALL, [ONE])
+    out = capsys.readouterr().out
+    assert [one for one in wanted.ids if f"not put back: {one}" in out] == [TWO, NINE]
+    assert replayed(line(ONE), wanted=ALL._replace(event_types=("conversation.updated",))) == (NOT_ALL, [])
