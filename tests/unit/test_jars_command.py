@@ -2,9 +2,7 @@
 
 import base64
 import hashlib
-import http.server
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from stream_router.consumer.supervisor import jars
 from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.operate import jars as fetch_jars
+from tests.raw_server import RawServer, Seen, answer
 
 CONTENTS = {f"part-{number}": f"jar number {number}".encode() * 100 for number in range(6)}
 LIST = tuple(
@@ -22,31 +21,25 @@ LIST = tuple(
 )
 
 
-class Repository(http.server.BaseHTTPRequestHandler):
+class Repository(RawServer):
     """A Maven repository on loopback; `broken` says what becomes of the first answers."""
 
-    broken: list[str]
-    asked: list[str]
+    def __init__(self) -> None:
+        super().__init__(self._give)
+        self.broken: list[str] = []
+        self.source = f"http://us%3Aer:c4n4ry%40@127.0.0.1:{self.port}/maven"
 
-    def do_GET(self) -> None:
-        self.asked.append(f"{self.path} {self.headers.get('Authorization', '')}".strip())
-        content = CONTENTS[self.path.split("/")[-3]]
+    def _give(self, seen: Seen) -> bytes:
+        content = CONTENTS[seen.line.split("/")[-4]]
         how = self.broken.pop(0) if self.broken else "whole"
-        self.send_response(int(how) if how.isdigit() else 200)
-        self.end_headers()
-        self.wfile.write({"cut": content[:-5], "other": content[::-1]}.get(how, content))
-
-    def log_message(self, *_: object) -> None:
-        pass
+        given = {"cut": content[:-5], "other": content[::-1]}.get(how, content)
+        return answer(int(how) if how.isdigit() else 200, given)
 
 
 @pytest.fixture
-def repository() -> Iterator[str]:
-    Repository.broken, Repository.asked = [], []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Repository) as server:
-        threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True).start()
-        yield f"http://us%3Aer:c4n4ry%40@127.0.0.1:{server.server_address[1]}/maven"
-        server.shutdown()
+def repository() -> Iterator[Repository]:
+    with Repository() as made:
+        yield made
 
 
 @pytest.fixture
@@ -60,38 +53,39 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_jar_comes_whole_and_is_fetched_once(
-    repository: str, installed: Path, capsys: pytest.CaptureFixture[str]
+    repository: Repository, installed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second run asks nobody, nor does another installation, whose jars come from the user's cache."""
-    Repository.broken = ["429", "503", "500"]
-    assert fetch_jars.run(repository) == 0
+    repository.broken = ["429", "503", "500"]
+    assert fetch_jars.run(repository.source) == 0
     assert {path.name: path.read_bytes() for path in installed.iterdir()} == {
         jar.name: CONTENTS[jar.artifact] for jar in LIST
     }
-    assert len(Repository.asked) == len(LIST) + 3, "a repository that stumbles is asked again"
+    assert len(repository.requests) == len(LIST) + 3, "a repository that stumbles is asked again"
     word = base64.b64encode(b"us:er:c4n4ry@").decode()
-    assert f"/maven/org/example/deep/part-0/1.0/part-0-1.0.jar Basic {word}" in Repository.asked
-    Repository.asked.clear()
-    assert fetch_jars.run(repository) == 0
-    assert not Repository.asked
+    asked = [(seen.line.split(" ")[1], seen.headers["authorization"]) for seen in repository.requests]
+    assert ("/maven/org/example/deep/part-0/1.0/part-0-1.0.jar", f"Basic {word}") in asked
+    repository.requests.clear()
+    assert fetch_jars.run(repository.source) == 0
+    assert not repository.requests
     shutil.rmtree(installed)
     next((installed.parents[1] / "cache" / "stream_router" / "jars").iterdir()).write_bytes(b"damaged")
-    assert fetch_jars.run(repository) == 0
-    assert len(Repository.asked) == 1, "a cache that was damaged is not believed"
+    assert fetch_jars.run(repository.source) == 0
+    assert len(repository.requests) == 1, "a cache that was damaged is not believed"
     assert "c4n4ry" not in "".join(capsys.readouterr()), "a mirror's password is sent and not said"
 
 
 @pytest.mark.parametrize(("how", "said"), [("cut", "(SHA-256)"), ("other", "(SHA-256)"), ("404", "(HTTP 404)")])
 def test_another_content_or_none_is_one_line_and_nothing_is_kept(
-    repository: str, installed: Path, capsys: pytest.CaptureFixture[str], how: str, said: str
+    repository: Repository, installed: Path, capsys: pytest.CaptureFixture[str], how: str, said: str
 ) -> None:
     """Whoever sits between us and Maven Central cannot give us a jar; who lacks it is not asked four times."""
-    Repository.broken = [how] * 100
-    assert fetch_jars.run(repository) == 1
+    repository.broken = [how] * 100
+    assert fetch_jars.run(repository.source) == 1
     told = capsys.readouterr().err
     assert (told.startswith("stream-router jars: part-"), told.count("\n"), said in told) == (True, 1, True)
     assert "c4n4ry" not in told
-    assert len(Repository.asked) <= len(LIST)
+    assert len(repository.requests) <= len(LIST)
     assert not list(installed.parents[1].rglob("*.jar"))
 
 
@@ -108,15 +102,15 @@ def test_a_folder_does_as_well(tmp_path: Path, layout: str) -> None:
 
 
 def test_a_folder_that_is_not_ours_is_never_passed_over(
-    repository: str, installed: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`consume` reads the first folder that is there: jars in another help nobody. Whole ones need no write."""
-    fetch_jars.run(repository)
-    Repository.asked.clear()
+    fetch_jars.run(repository.source)
+    repository.requests.clear()
     monkeypatch.setattr("os.access", lambda path, _: path != installed)
-    assert fetch_jars.run(repository) == 0
+    assert fetch_jars.run(repository.source) == 0
     (installed / LIST[0].name).write_bytes(b"")
     with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{installed}\); run this as the user who installed"):
-        fetch_jars.run(repository)
-    assert not Repository.asked
+        fetch_jars.run(repository.source)
+    assert not repository.requests
     assert not (installed.parents[1] / "user").exists()
