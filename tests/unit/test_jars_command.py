@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import shutil
+import site
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor import jars, properties
 from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
 from stream_router.operate import jars as fetch_jars
@@ -114,3 +116,19 @@ def test_a_folder_that_is_not_ours_is_never_passed_over(
         fetch_jars.run(repository.source)
     assert not repository.requests
     assert not (installed.parents[1] / "user").exists()
+
+
+@pytest.mark.parametrize("where", ["user/lib/python3/site-packages", "target"])
+def test_a_package_takes_the_data_of_its_own_version(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever way pip put it there, it runs with no other version's properties or jars."""
+    own = tmp_path / where.partition("/")[0] / "share/stream_router"
+    for share in (own, tmp_path / "system/share/stream_router"):
+        (share / "jars").mkdir(parents=True)
+        (share / "consumer.properties").touch()
+    monkeypatch.setattr(sysconfig, "get_path", {"data": str(tmp_path / "system")}.__getitem__)
+    monkeypatch.setattr(site, "getuserbase", lambda: str(tmp_path / "user"))
+    for module in (jars, properties):
+        monkeypatch.setattr(module, "__file__", str(tmp_path / where / "stream_router/consumer/supervisor/jars.py"))
+    assert (properties.shipped("consumer.properties"), jars.folder()) == (own / "consumer.properties", own / "jars")
