@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -31,19 +30,6 @@ def line(records: list[Any], separators: tuple[str, str]) -> bytes:
     return json.dumps(message, separators=separators, ensure_ascii=False).encode() + b"\n"
 
 
-@pytest.mark.parametrize("separators", SEPARATORS)
-def test_large_data_is_a_view_of_the_line(separators: tuple[str, str]) -> None:
-    """It is never copied."""
-    records = [
-        {"action": "record", "data": LARGE + str(n), "partitionKey": "k", "sequenceNumber": str(n)} for n in (1, 2)
-    ]
-    text = line(records, separators)
-    found = daemon_lines.read(text)
-    assert [type(record["data"]) for record in found["records"]] == [memoryview] * 2
-    assert found["records"][0]["data"].obj is text
-    assert plain(found) == orjson.loads(text)
-
-
 WORDS = st.sampled_from(["data", '"data":', 'x"data":"', "0", "1", LARGE, "", "\\", "ü", '","data":"', "null", "k"])
 VALUES = WORDS | st.none() | st.integers(0, 2) | st.lists(WORDS, max_size=2) | st.dictionaries(WORDS, WORDS, max_size=2)
 RECORDS = st.dictionaries(st.sampled_from(["action", "partitionKey", "data", "x", 'a"data']), VALUES, max_size=4)
@@ -56,30 +42,6 @@ def test_a_line_says_what_a_parser_says(records: list[dict[str, Any]], separator
     """Texts that look like data, data that is none, records without any, the key where it does not belong."""
     text = line(records, separators)
     assert plain(daemon_lines.read(text)) == orjson.loads(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b'{"records":[{"data":"%b","data":"1"}]}',
-        b'{"records":[{"data":"%b"},{"data":1}]}',
-        b'{"data":"%b","records":[{"data":"0"}]}',
-        b'{"records":[{"data":"%b","x":{"data":"1"}},{"data":"1"}]}',
-    ],
-)
-def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> None:
-    """A number stands for what was cut out."""
-    text %= LARGE.encode()
-    assert plain(daemon_lines.read(text)) == orjson.loads(text)
-
-
-@pytest.mark.parametrize(
-    "cut", [b'{"records":[{"data":"%b', b'{"records":[{"data":"%b"}', b'{"records":[{"data":"%b"}]} x']
-)
-def test_what_is_no_json_is_refused(cut: bytes) -> None:
-    """As a parser does it."""
-    with pytest.raises(orjson.JSONDecodeError):
-        daemon_lines.read(cut % LARGE.encode())
 
 
 @contextmanager

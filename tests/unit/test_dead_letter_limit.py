@@ -1,14 +1,11 @@
 """The limit on dead letters: where nearly everything is refused for its data the shard holds instead of burying."""
 
-from pathlib import Path
-
 import pytest
 
 from stream_router.model import REASONS_OF_DATA, DeadLetter, DeadLetterShare, Entry, Event, Reason
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import entry, event, rig
-from tests.lives import Life
 
 CONFIG = DeadLetterShare(0.9, 1_000, 300.0)
 BAD = Reason.SCHEMA_MISMATCH
@@ -104,21 +101,3 @@ def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
     assert pipeline.tally.delivered == [other]
     assert not pipeline.tally.dead
     assert all(one.event.record.unsettled for one in (sick, behind, later))
-
-
-def test_a_shard_that_passed_the_limit_holds_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It opens nothing more, checkpoints nothing that is not settled, and names the reason once a minute."""
-    life = Life(
-        tmp_path,
-        transform=lambda found: DeadLetter(found, Reason.MASKING_FAILED, "X", "why"),
-        limit=CONFIG,
-        checkpoint_s=1.0,
-    )
-    start = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now > start + 200 else None
-    life.process(*range(100, 2_000))
-    assert life.rig.world.now > start + 200
-    assert life.buried == []
-    assert life.taken == []
-    said = [one for one in caplog.records if one.__dict__.get("reason") == "masking_failed"]
-    assert len(said) == 4

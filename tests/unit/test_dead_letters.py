@@ -31,25 +31,6 @@ def partly(pipeline: Rig, stored: Messages, failed: Messages, **how: object) -> 
 BLAMED = {"Code": "InvalidMessageContents", "SenderFault": True}
 
 
-def test_a_message_that_failed_is_sent_again_alone() -> None:
-    """Letters go in batches of ten; a partial failure costs one more call, with that message only."""
-    pipeline = rig()
-    calls: list[int] = []
-
-    def judge(messages: Messages) -> Answer | None:
-        calls.append(len(messages))
-        return partly(pipeline, messages[1:], messages[:1], Code="InternalError") if len(calls) == 3 else None
-
-    pipeline.queue.judge = judge
-    made = bury(pipeline, range(25))
-    pipeline.drain()
-    assert calls == [10, 10, 5, 1]
-    assert len(pipeline.queue.bodies) == 25
-    assert set(pipeline.tally.dead) == set(made)
-    assert len(pipeline.tally.dead) == 25
-    assert not any(one.event.record.unsettled for one in made)
-
-
 def test_a_wrong_md5_settles_nothing() -> None:
     """A MessageId whose MD5 does not match is no proof: the message is sent again."""
     pipeline = rig()

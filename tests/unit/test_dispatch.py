@@ -1,18 +1,16 @@
 """What becomes of entries by what the bus answers: the pipeline's core through its door, in virtual time."""
 
-import itertools
 import random
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from stream_router.errors import Answer
-from stream_router.model import DeadLetter, Entry, Reason, Record
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.delivery.gate import BEGINS_AT
-from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
-from tests.fakes import NO_ANSWER, Rig, entry, ok, refused, rig
+from tests.fakes import Rig, entry, ok, refused, rig
 
 GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
 
@@ -63,22 +61,6 @@ def test_an_entry_that_is_throttled_among_healthy_ones_waits() -> None:
     pipeline.drain(limit_s=10)
     assert not pipeline.tally.dead
     assert len(pipeline.tally.delivered) == 70
-
-
-def test_a_hold_is_said_with_its_cause_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Each cause at once and then once a minute, though several take turns; a moment's hold not at all."""
-    caplog.set_level("INFO")
-    turns = itertools.cycle([refused("AccessDeniedException"), NO_ANSWER])
-    pipeline = rig(judge=lambda _: next(turns))
-    publish(pipeline, [entry(n) for n in range(50)])
-    pipeline.run_for(0.9)
-    assert not caplog.records
-    pipeline.run_for(179)
-    assert 4 <= len(caplog.records) <= 7, "three minutes of two causes"
-    assert "grant it" in caplog.text
-    pipeline.bus.judge = pipeline.bus.accept
-    pipeline.drain(limit_s=10)
-    assert caplog.records[-1].getMessage() == "EventBridge is back"
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["of the call", "of the entries"])
@@ -141,22 +123,6 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned(too_large: 
     assert [len(call) for call in pipeline.bus.calls[before:]] == [4] * 5
 
 
-def test_a_record_of_very_many_lines_is_routed_in_slices() -> None:
-    """Its owner gets a turn between them, so that the backlog stays small."""
-    pipeline = rig()
-    turns: list[int] = []
-    record = Record(b"1\n" * (SLICE_EVENTS * 3 + 1), 1)
-
-    def keep_up() -> None:
-        turns.append(pipeline.router.backlog)
-        pipeline.drain()
-
-    pipeline.router.transform = lambda found: DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")  # type: ignore[arg-type]
-    pipeline.router.route([record], keep_up)
-    assert turns == [SLICE_EVENTS] * 3 + [1]
-    assert not record.unsettled
-
-
 # Who is to blame (docs/delivery.md).
 
 
@@ -190,19 +156,6 @@ def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> N
     pipeline.run_for(120)
     assert len(pipeline.tally.dead) <= 10
     assert pipeline.tally.delivered
-
-
-def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
-    """Its retries are over, one that was sent with it is accepted and two behind it fail: everybody's trouble."""
-    pipeline, made = rig(), [entry(n) for n in range(4)]
-    sick(pipeline, made[0], *made[2:])
-    publish(pipeline, made[:1])
-    pipeline.run_for(60)
-    pipeline.world.pump(pipeline.router.wait_s(60.0))
-    publish(pipeline, made[1:])
-    pipeline.run_for(1)
-    assert any(call[0] is made[0] and len(call) == 4 for call in pipeline.bus.calls)
-    assert not pipeline.tally.dead
 
 
 @pytest.mark.parametrize(
@@ -252,12 +205,3 @@ def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:
     publish(pipeline, made)
     pipeline.run_for(600)
     assert not pipeline.tally.dead
-
-
-def test_a_conversations_budget_goes_on() -> None:
-    """With ordering, the next sick one of a conversation whose first was given up needs no half minute."""
-    pipeline, bad = rig(ordered=True), [entry(n, "bad") for n in range(8)]
-    sick(pipeline, *bad)
-    publish(pipeline, bad)
-    pipeline.drain(limit_s=180, company=True)
-    assert len(pipeline.tally.dead) == 8

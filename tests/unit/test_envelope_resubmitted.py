@@ -99,14 +99,6 @@ def test_a_replayed_or_edited_event_says_so_and_stays_so() -> None:
             assert metadata.get("replayed") == replayed
 
 
-@pytest.mark.parametrize(("more", "oldest"), [([seal(OTHER, "delivery", 9, b"{}")], 9), ([], 1_765_000_000_000)])
-def test_what_was_put_back_has_no_age(more: list[bytes], oldest: int) -> None:
-    """A record's oldest receipt is that of its other events; where all were put back, its arrival."""
-    record = Record(b"\n".join([seal_line(LINE, ID, "content", 1, REDRIVE), *more]), 7, 0, 1_765_000_000_000)
-    open_record(record)
-    assert record.received_at_ms == oldest
-
-
 def test_what_was_put_back_counts_in_no_limit_and_no_latency() -> None:
     """A thousand letters without their cure are letters again, and the shard does not hold."""
     made = rig(

@@ -8,7 +8,6 @@ from typing import Any
 import cbor2
 import orjson
 import pytest
-from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 
 from stream_router import errors, limits
@@ -174,13 +173,6 @@ WAITS = dict.fromkeys(NONSENSE, 0.0) | {"59": 59.0, "61": 60.0, "9" * 400: 60.0,
 def test_a_retry_after_is_read_and_silences_us_for_a_minute_at_most(value: str, seconds: float) -> None:
     """Nonsense and dates in the past ask for no wait; nothing raises."""
     assert errors.refusal(answer(b"", 503, retry_after=value)).retry_after_s == seconds
-
-
-def test_a_refusal_of_boto3s_is_named_by_its_code() -> None:
-    """A proxy's answer may have none: then there is still a word."""
-    answers: Any = {"AccessDenied": {"Error": {"Code": "AccessDenied"}}, "ClientError": {}}
-    for code, answered in answers.items():
-        assert errors.code_of(ClientError(answered, "X")) == code
 
 
 def test_every_limit_is_aws_own() -> None:

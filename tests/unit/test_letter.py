@@ -78,14 +78,6 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-def test_a_large_entry_is_left_out_before_the_original_is() -> None:
-    """Entry and original together may not fit: the original is kept, the entry can be made again."""
-    raw = noise(700_000)
-    (message,) = WRITER.write(letter(raw, entry_of('{"a":"' + "x" * 700_000 + '"}')))
-    assert json.loads(message.body)["entry"] is None
-    assert original([message]) == raw
-
-
 @pytest.mark.parametrize(
     ("minimal", "size", "most"), [(False, 3 * 1024 * 1024, limits.SQS_MESSAGE_BYTES), (True, 500_000, MINIMAL_BYTES)]
 )

@@ -2,22 +2,16 @@
 
 import json
 import random
-import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stream_router.envelope import seal
 from stream_router.limits import EVENT_MAX_DEPTH
-from stream_router.model import DeadLetter, Entry, Event
-from stream_router.pipeline.mapping import exact_json
-from stream_router.pipeline.rejection import Rejected
-from tests.events import IDENTITY, code_of, door, event, sent
+from stream_router.model import DeadLetter, Entry
+from tests.events import IDENTITY, code_of, door, sent
 
 HEAD = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,"payload":'
 NUMBERS = [
@@ -80,36 +74,6 @@ DEEP = '{"a":' * (EVENT_MAX_DEPTH - 1) + "1" + "}" * (EVENT_MAX_DEPTH - 1)
 def test_what_is_just_within_the_bounds_is_delivered(payload: str) -> None:
     """By bounds of our own, so that the answer does not depend on the Python that gives it."""
     assert orjson.dumps(sent(sealed(payload))["payload"]) == payload.encode()
-
-
-TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s",:{}\[\]]+|[,:{}\[\]]')
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def verdict(read: Any, found: Event) -> object:
-    try:
-        return repr(read(found))
-    except Rejected as rejected:
-        return rejected.code
-
-
-@given(VALUES, st.lists(st.sampled_from(["", " ", "  ", "\t"]), min_size=1, max_size=5), st.booleans())
-def test_blanks_change_no_verdict(value: Any, blanks: list[str], twice: bool) -> None:
-    """Any value, with any blanks between its tokens, its members twice or not: as the careful reader finds it."""
-    text = json.dumps(value, ensure_ascii=False)
-    if twice and isinstance(value, dict) and value:
-        text = f"{text[:-1]},{text[1:]}"
-    tokens = TOKENS.findall(text)
-    found = event("".join(token + blanks[at % len(blanks)] for at, token in enumerate(tokens)).encode())
-    assert verdict(exact_json.read, found) == verdict(exact_json._read_carefully, found)
 
 
 @pytest.mark.parametrize("blank", [b"", b" "])

@@ -13,9 +13,8 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
-from stream_router.consumer.child.shard_end import OPEN_TIMES
 from stream_router.consumer.child.window import READY_MAX
-from stream_router.consumer.target_proof import No, Unasked
+from stream_router.consumer.target_proof import Unasked
 from stream_router.errors import Answer
 from stream_router.model import DeadLetterShare, Entry
 from tests.fakes import NO_ANSWER, refused
@@ -42,22 +41,6 @@ def leave_at(life: Life, seconds: float) -> float:
     began = life.rig.world.now
     life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + seconds else None
     return began
-
-
-def test_a_batch_is_answered_while_its_events_are_under_way(tmp_path: Path) -> None:
-    """A sick entry keeps nobody else: the next batches come, and are delivered; the checkpoint waits before it."""
-    life = Life(tmp_path, checkpoint_s=1.0)
-    sick(life, 104)
-    for first in range(100, 250, 10):
-        began = life.rig.world.now
-        life.process(*range(first, first + 10))
-        assert life.rig.world.now - began < 1.0
-        life.live(1)
-    assert life.delivered == [n for n in range(100, 250) if n != 104]
-    assert life.taken == ["103"]
-    life.live(60)
-    assert life.buried == [104]
-    assert life.taken[-1] == "249"
 
 
 def test_checkpoints_are_sent_only_in_callbacks_that_may_carry_one(tmp_path: Path) -> None:
@@ -121,23 +104,6 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
     leave_at(life, 60)
     life.process(101)
     assert life.beats - beats >= 60 / 0.25
-
-
-def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
-    """One event at a time is started, not seen to its end. What no dead child had taken goes in full calls."""
-    for _ in range(3):
-        CrashGuard(tmp_path, "shard-1", f"{START}:0").took_charge(150, 0)
-    life = Life(tmp_path, checkpoint_s=1.0)
-    sick(life, 140)
-    began = life.rig.world.now
-    life.process(*range(140, 160))
-    life.process(*range(160, 191))
-    assert life.rig.world.now - began < 5
-    life.live(1)
-    assert life.guard.careful
-    assert life.delivered == list(range(141, 191))
-    good = [call for call in life.rig.bus.calls if call[0].event.record.sequence_number > 140]
-    assert [len(call) for call in good] == [1] * 10 + [9, 10, 10, 10, 1]
 
 
 # A stop, and a lease that moves.
@@ -244,23 +210,10 @@ def not_proven(life: Life) -> None:
     life.shard.told_to_leave()
 
 
-def bus_gone(life: Life) -> None:
-    """Nor is it there."""
-    not_proven(life)
-    life.proof.ask = lambda: No("bus", "is gone")
-
-
 def not_ended(life: Life) -> None:
     """A record comes after the last one that was given."""
     life.rig.bus.latency_s = lambda: 3.0
     life.kinesis.will_answer(ITERATOR, read(9_000), read(0, b"{}"))
-    life.process(100)
-
-
-def open_beside_a_sick_one(life: Life) -> None:
-    """The shard is open, while an event waits for others, which alone tell it from an outage."""
-    sick(life, 100)
-    life.kinesis.will_answer(ITERATOR, *[read()] * OPEN_TIMES)
     life.process(100)
 
 
@@ -280,7 +233,7 @@ def limit_passed(life: Life) -> None:
     leave_at(life, 25)
 
 
-@pytest.mark.parametrize("how", [not_proven, bus_gone, not_ended, open_beside_a_sick_one, not_told, limit_passed])
+@pytest.mark.parametrize("how", [not_proven, not_ended, not_told, limit_passed])
 def test_a_shards_end_that_is_not_to_be_proven_is_left(
     tmp_path: Path, how: Callable[[Life], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,7 +248,7 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(
         assert (life.told.closed, life.guard._life.deaths) == (1, 0)
         assert None not in life.taken
         assert life.taken == [] or how is limit_passed
-        assert life.delivered == ([] if how in (open_beside_a_sick_one, limit_passed) else [100])
+        assert life.delivered == ([] if how is limit_passed else [100])
     assert ("nearly every event would be a dead letter" in caplog.text) == (how is limit_passed)
 
 
