@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,10 +51,7 @@ class Letters:
     """Makes letters whose events are good: they died in an outage."""
 
     def __init__(self, fake_aws: FakeAwsProcess) -> None:
-        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
-        config = Config(retries={"total_max_attempts": 5}, max_pool_connections=4)
-        self._sqs = session.client("sqs", endpoint_url=fake_aws.url, config=config)
-        self._s3 = session.client("s3", endpoint_url=fake_aws.url, config=config)
+        self._sqs, self._s3 = client(fake_aws, "sqs"), client(fake_aws, "s3")
         self._writer = LetterWriter("cxone-events", "shardId-000000000000", lambda: BEGUN_MS + 6e4, ordered=False)
         self._number = 0
         self._dice = random.Random(11)
@@ -127,6 +124,20 @@ class Letters:
             assert not answer.get("Failed"), answer
 
 
+def client(fake_aws: FakeAwsProcess, service: str) -> Any:
+    session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
+    return session.client(service, endpoint_url=fake_aws.url, config=Config(retries={"total_max_attempts": 5}))
+
+
+def records(kinesis: Any, stream: str, shard: str) -> Iterator[dict[str, Any]]:
+    """All records of a shard that are kept, in order. The plan has to keep them."""
+    where = {"StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    answer = {"NextShardIterator": kinesis.get_shard_iterator(**where)["ShardIterator"], "MillisBehindLatest": 1}
+    while answer["MillisBehindLatest"]:
+        answer = kinesis.get_records(ShardIterator=answer["NextShardIterator"])
+        yield from answer["Records"]
+
+
 def environment(fake_aws: FakeAwsProcess, **more: str) -> dict[str, str]:
     """What a command reads."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))}
@@ -174,22 +185,13 @@ class Put(NamedTuple):
 
 def on_stream(fake_aws: FakeAwsProcess) -> list[Put]:
     """Every line that is on the stream, shard by shard in order. The plan has to keep records."""
-    session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
-    kinesis = session.client("kinesis", endpoint_url=fake_aws.url)
-    found = []
+    kinesis, found = client(fake_aws, "kinesis"), []
     for shard in kinesis.list_shards(StreamName="cxone-events")["Shards"]:
-        where = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-        token = kinesis.get_shard_iterator(StreamName="cxone-events", **where)["ShardIterator"]
-        answer: dict[str, Any] = {"MillisBehindLatest": 1}
-        while answer["MillisBehindLatest"]:
-            answer = kinesis.get_records(ShardIterator=token)
-            token = answer["NextShardIterator"]
-            for record in answer["Records"]:
-                for value in map(orjson.loads, record["Data"].split(b"\n")):
-                    kind = value.get("kind", "")
-                    body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
-                    put = Put(value["id"], kind, value.get("resubmitted", ""), body, record["SequenceNumber"])
-                    found.append(put)
+        for record in records(kinesis, "cxone-events", shard["ShardId"]):
+            for value in map(orjson.loads, record["Data"].split(b"\n")):
+                kind = value.get("kind", "")
+                body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
+                found.append(Put(value["id"], kind, value.get("resubmitted", ""), body, record["SequenceNumber"]))
     return found
 
 

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from tests import command, dead_letters, kpl
 from tests.daemon import Child, envelope, prove
 from tests.dead_letters import PROGRAM, RULE, TYPES
@@ -53,10 +50,8 @@ class EventWorld:
         self.ids: dict[str, list[str]] = {}
         self.settings = {"STREAM_ROUTER_DROP_TYPES": "typing.started"}
         self._numbers = itertools.count(1)
-        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
-        config = Config(retries={"total_max_attempts": 5})
         self.kinesis, self.dynamodb, self.sqs = (
-            session.client(name, endpoint_url=fake_aws.url, config=config) for name in ("kinesis", "dynamodb", "sqs")
+            dead_letters.client(fake_aws, service) for service in ("kinesis", "dynamodb", "sqs")
         )
         self._fed: dict[str, int] = dict.fromkeys(SHARDS, 0)
         self.children: dict[str, Child] = {}
@@ -111,25 +106,18 @@ class EventWorld:
 
     def kept(self, shard: str) -> list[dict[str, Any]]:
         """The records of a shard, as the daemon writes them, but those that the KCL passes over."""
-        iterator = self.kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
-        token, found = iterator["ShardIterator"], []
-        while True:
-            answer = self.kinesis.get_records(ShardIterator=token)
-            found += [
-                {
-                    "action": "record",
-                    "data": base64.b64encode(one["Data"]).decode(),
-                    "partitionKey": "k",
-                    "sequenceNumber": one["SequenceNumber"],
-                    "subSequenceNumber": 0,
-                    "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"].timestamp() * 1000),
-                }
-                for one in answer["Records"]
-                if not one["Data"].startswith(kpl.MAGIC)
-            ]
-            if not answer["MillisBehindLatest"]:
-                return found
-            token = answer["NextShardIterator"]
+        return [
+            {
+                "action": "record",
+                "data": base64.b64encode(one["Data"]).decode(),
+                "partitionKey": "k",
+                "sequenceNumber": one["SequenceNumber"],
+                "subSequenceNumber": 0,
+                "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"].timestamp() * 1000),
+            }
+            for one in dead_letters.records(self.kinesis, STREAM, shard)
+            if not one["Data"].startswith(kpl.MAGIC)
+        ]
 
     def write_leases(self) -> None:
         """The children's checkpoints, where the KCL would have them; and rows that are no leases."""

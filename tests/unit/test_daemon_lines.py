@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ VALUES = WORDS | st.none() | st.integers(0, 2) | st.lists(WORDS, max_size=2) | s
 RECORDS = st.dictionaries(st.sampled_from(["action", "partitionKey", "data", "x", 'a"data']), VALUES, max_size=4)
 
 
+@example([{"data": LARGE + "1"}, {"data": LARGE + "2"}], SEPARATORS[0])
 @given(
     st.lists(RECORDS | RECORDS.map(lambda record: {**record, "data": LARGE}), max_size=4), st.sampled_from(SEPARATORS)
 )
@@ -80,3 +82,18 @@ def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
         if rest:
             assert source.line() == rest
         assert source.line() == b""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"records":[{"data":"%b","data":"1"}]}',
+        b'{"records":[{"data":"%b"},{"data":1}]}',
+        b'{"data":"%b","records":[{"data":"0"}]}',
+        b'{"records":[{"data":"%b","x":{"data":"1"}},{"data":"1"}]}',
+    ],
+)
+def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> None:
+    """A number stands for what was cut out."""
+    text %= LARGE.encode()
+    assert plain(daemon_lines.read(text)) == orjson.loads(text)

@@ -122,3 +122,11 @@ def test_the_run_is_part_of_a_v2_buss_token() -> None:
     tokens = [deduplication_id("shardId-" + "0" * 60, one._replace(id_from="delivery")) for one in events]
     assert tokens[:3] == [ID, f"{ID}:run-1", f"{ID}:run-2"]
     assert len(deduplication_id("shardId-" + "0" * 60, events[3])) <= 128
+
+
+@pytest.mark.parametrize(("more", "oldest"), [([seal(OTHER, "delivery", 9, b"{}")], 9), ([], 1_765_000_000_000)])
+def test_what_was_put_back_has_no_age(more: list[bytes], oldest: int) -> None:
+    """A record's oldest receipt is that of its other events; where all were put back, its arrival."""
+    record = Record(b"\n".join([seal_line(LINE, ID, "content", 1, REDRIVE), *more]), 7, 0, 1_765_000_000_000)
+    open_record(record)
+    assert record.received_at_ms == oldest

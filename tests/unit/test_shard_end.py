@@ -90,3 +90,9 @@ def test_an_end_that_is_none_is_refuted(answers: list[Answer], why: str) -> None
     end, _ = asked(*answers)
     assert why in end.refuted
     assert not end.proven
+
+
+def test_a_refused_read_begins_anew() -> None:
+    """With another iterator: it may have expired."""
+    _, calls = asked(ITERATOR, refused("ExpiredIteratorException"))
+    assert [operation for operation, _ in calls[:3]] == ["GetShardIterator", "GetRecords", "GetShardIterator"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_router.model import Entry
+from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.process import iso
 from tests.events import BODY, code_of, transform
 
@@ -27,3 +28,10 @@ def test_every_form_is_normalised_or_refused(given: object, wanted: str, tmp_pat
         return
     assert isinstance(made, Entry)
     assert json.loads(made.detail)["eventTimestamp"] == iso(round(made.time_s * 1000)) == wanted
+
+
+def test_stamp_writer_equals_the_plain_one() -> None:
+    """What is remembered between stamps changes none of them."""
+    stamp = IsoMs().text
+    for epoch_ms in (0, 1, 999, 1000, 1001, 1001, 999, 1_795_512_600_123, 1_795_512_600_122, 253_402_300_799_999):
+        assert stamp(epoch_ms) == iso(epoch_ms)
