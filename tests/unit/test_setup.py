@@ -39,24 +39,6 @@ def made_right(resource: Resource) -> dict[str, Any]:
     return resource.changes
 
 
-class Right(Resource):
-    """Anything that is as it should be."""
-
-    what, url = "it", None
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def found(self) -> dict[str, Any]:
-        return {"shards": 2}
-
-    def wanted(self) -> dict[str, Any]:
-        return {"shards": 2}
-
-    def apply(self) -> None:
-        raise AssertionError("nothing is to be done")
-
-
 RUNS: dict[str, Any] = {"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}
 
 
@@ -82,8 +64,9 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     """What its owner has to mend is said, with what its filters have to let through; and `setup` ends with 1."""
     given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
-    for name in ("Stream", "Queue"):
-        monkeypatch.setattr(f"stream_router.operate.setup.{name}", Right)
+    for kind in (Stream, Queue):  # which are as they should be
+        monkeypatch.setattr(kind, "found", lambda _: {"shards": 2})
+        monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
     if isinstance(has, str):
         script.refuse("events_v2", "describe_event_bus", {"EventBusArn": V2}, has)
