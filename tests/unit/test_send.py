@@ -127,9 +127,10 @@ def test_what_was_answered_is_counted_in_the_receivers_words(capsys: pytest.Capt
         assert f"\n      {line}" in said
 
 
-def test_what_was_sent_again_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_sent_again_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With why, and timed from the first attempt: "202 accepted" alone hides each refusal before (FINDINGS F9)."""
-    status, requests = sent(answer(503), answer(500), STORED, STORED, events=2, rate=0.5, hmac_id_header="x-id")
+    monkeypatch.setattr(poster, "TRY_AGAIN_S", 0.1)
+    status, requests = sent(answer(503), answer(500), STORED, STORED, events=2, rate=1.0, hmac_id_header="x-id")
     first, *again, other = [seen.headers["x-id"] for seen in requests]
     assert (status, again, other != first) == (0, [first, first], True), "what is sent again waits for no new one"
     said = capsys.readouterr().out
