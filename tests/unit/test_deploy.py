@@ -154,15 +154,18 @@ def test_a_pod_s_settings_are_ones_that_its_program_takes(
 
 
 @needs_helm
-def test_a_spill_has_a_volume_that_lasts() -> None:
+def test_a_spill_has_a_volume_that_lasts_and_a_platform_gives_user_and_role() -> None:
     """What waits on the volume of a pod that is gone waits until it is back: a StatefulSet that nothing scales."""
-    made = parsed(rendered("receiver.spill.enabled=true").stdout)
+    made = parsed(rendered("receiver.spill.enabled=true", "user=none", "roles.consume=none").stdout)
     spec = made["StatefulSet", "cx-receive"]["spec"]
     (claim,) = spec["volumeClaimTemplates"]
-    (mount,) = spec["template"]["spec"]["containers"][0]["volumeMounts"]
-    assert claim["metadata"]["name"] == mount["name"]
-    assert of_pod(spec["template"]["spec"])["STREAM_ROUTER_SPILL_DIR"] == mount["mountPath"]
+    pod = spec["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (claim["metadata"]["name"], "volumes" in pod) == (mount["name"], False)
+    assert of_pod(pod)["STREAM_ROUTER_SPILL_DIR"] == mount["mountPath"]
     assert ("HorizontalPodAutoscaler", "cx-receive") in {*RENDERED} - {*made}
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert not made["ServiceAccount", "cx-consume"]["metadata"].get("annotations")
 
 
 @needs_helm
