@@ -4,11 +4,12 @@ import random
 from typing import Any
 
 import orjson
+import pytest
 
 from stream_router.errors import Answer
 from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters import reader
-from tests.fakes import NO_ANSWER, Rig, event, ok, rig
+from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
 
 Messages = list[dict[str, Any]]
 
@@ -75,3 +76,35 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     whole = reader.join(map(reader.read, pipeline.queue.bodies))
     assert whole
     assert reader.original(whole) == one.event.raw
+
+
+@pytest.mark.parametrize("refusal", ["ValidationException", "BatchRequestTooLong", "InvalidMessageContents"])
+def test_a_minimal_letter_that_is_refused_for_its_content_is_held(refusal: str) -> None:
+    """There is no smaller form, so it waits, alone or blamed by name, while other letters go through; then it goes."""
+    pipeline = rig()
+    tries: list[bool] = []
+    healed = False
+
+    def judge(messages: Messages) -> Answer | None:
+        poison = [message for message in messages if event(0).event_id in message["MessageBody"]]
+        if healed or not poison:
+            return None
+        minimal = "MessageAttributes" not in poison[0]
+        tries.append(minimal)
+        if minimal and not refusal.startswith("Invalid"):
+            return refused(refusal)
+        return partly(pipeline, [message for message in messages if message not in poison], poison, **BLAMED)
+
+    pipeline.queue.judge = judge
+    (bad,) = bury(pipeline, range(1))
+    for number in range(1, 600):
+        bury(pipeline, range(number, number + 1))
+        pipeline.run_for(1)
+    assert len(pipeline.tally.dead) >= 598
+    assert bad.event.record.unsettled
+    assert tries.count(False) == 1
+    assert 60 < tries.count(True) < 5 * 600
+    healed = True
+    pipeline.drain(limit_s=60)
+    assert len(pipeline.tally.dead) == 600
+    assert not bad.event.record.unsettled

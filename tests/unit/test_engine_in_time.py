@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.errors import Answer
+from stream_router.errors import Answer, Disposition
 from stream_router.model import Entry, Reason
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import Blame, Policy, Then
 from tests.fakes import Rig, entry, rig
 
 
@@ -110,3 +110,26 @@ def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:
     pipeline.run_for(15)
     assert [letter.entry for letter in pipeline.tally.dead] == [bad]
     assert next_of_it in pipeline.tally.delivered
+
+
+def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() -> None:
+    """Of a few others one is accepted by chance: all first tries of the last minute count, so the entry waits.
+
+    Once a minute passes in which the others are well it is buried.
+    """
+    blame = Blame[str](lambda item: item, 4)
+
+    def fails_until(now: float, others: int) -> Then:
+        """The entry fails five times within 31 s, and so many others fail at their first try beside it."""
+        for number in range(others):
+            blame.failed(f"{now} {number}", now - 20, now - 20, itself=True)
+        for at in (now - 31, now - 25, now - 15, now - 5, now):
+            found = blame.of(Disposition.RETRY, blame.failed("it", at, at, itself=True), at, 1)
+        return found
+
+    assert fails_until(1_030, 3) is Then.RETRY, "everybody's trouble"
+    blame.through(["lucky"], 1_050, 1_050)
+    assert fails_until(1_063, 0) is Then.RETRY
+    for number in range(20):
+        blame.through([f"well {number}"], 1_070 + number, 1_070 + number)
+    assert fails_until(1_095, 0) is Then.BURY

@@ -98,3 +98,14 @@ def test_a_bounded_rate_is_kept_and_not_saved_up() -> None:
                 started.append(now)
         assert started.count(begin) == 3
         assert 40 <= len(started) <= 43
+
+
+def test_a_pause_that_was_asked_for_outlasts_a_success_and_a_shorter_one() -> None:
+    """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
+    made = Gate(8, lambda: 1.0)
+    made.failed(NOW, 20.0)
+    made.failed(NOW + 1, 5.0)
+    made.succeeded(NOW, 0.1, backlog=False)
+    assert made.wait_s(NOW + 1) == 19.0
+    assert not made.may_start(0, NOW + 19.9)
+    assert made.may_start(0, NOW + 20)
