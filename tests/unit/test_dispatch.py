@@ -205,3 +205,25 @@ def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:
     publish(pipeline, made)
     pipeline.run_for(600)
     assert not pipeline.tally.dead
+
+
+def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
+    """Its retries are over, one that was sent with it is accepted and two behind it fail: everybody's trouble."""
+    pipeline, made = rig(), [entry(n) for n in range(4)]
+    sick(pipeline, made[0], *made[2:])
+    publish(pipeline, made[:1])
+    pipeline.run_for(60)
+    pipeline.world.pump(pipeline.router.wait_s(60.0))
+    publish(pipeline, made[1:])
+    pipeline.run_for(1)
+    assert any(call[0] is made[0] and len(call) == 4 for call in pipeline.bus.calls)
+    assert not pipeline.tally.dead
+
+
+def test_a_conversations_budget_goes_on() -> None:
+    """With ordering, the next sick one of a conversation whose first was given up needs no half minute."""
+    pipeline, bad = rig(ordered=True), [entry(n, "bad") for n in range(8)]
+    sick(pipeline, *bad)
+    publish(pipeline, bad)
+    pipeline.drain(limit_s=180, company=True)
+    assert len(pipeline.tally.dead) == 8

@@ -280,3 +280,20 @@ def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_
         life.live(3)
     assert life.told.closed == 1
     assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
+
+
+def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
+    """One event at a time is started, not seen to its end. What no dead child had taken goes in full calls."""
+    for _ in range(3):
+        CrashGuard(tmp_path, "shard-1", f"{START}:0").took_charge(150, 0)
+    life = Life(tmp_path, checkpoint_s=1.0)
+    sick(life, 140)
+    began = life.rig.world.now
+    life.process(*range(140, 160))
+    life.process(*range(160, 191))
+    assert life.rig.world.now - began < 5
+    life.live(1)
+    assert life.guard.careful
+    assert life.delivered == list(range(141, 191))
+    good = [call for call in life.rig.bus.calls if call[0].event.record.sequence_number > 140]
+    assert [len(call) for call in good] == [1] * 10 + [9, 10, 10, 10, 1]

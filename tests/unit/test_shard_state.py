@@ -102,3 +102,25 @@ def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) 
     assert spent(life)["waiting"] > 20
     assert spent(life)["holding"] > 50
     assert sum(spent(life).values()) == pytest.approx(life.rig.world.now - BEGAN, abs=0.01)
+
+
+def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is full: the age is that of what waits in the daemon's batch too, here the oldest of all."""
+    life = Life(tmp_path, window_bytes=1024 * 1024)
+    life.rig.bus.latency_s = lambda: 1.0
+    hear = life.hear
+
+    def last_arrived_first(action: str, **said: Any) -> None:
+        said["records"][-1]["approximateArrivalTimestamp"] -= 5_000
+        hear(action, **said)
+
+    monkeypatch.setattr(life, "hear", last_arrived_first)
+    seen: list[Any] = []
+    life.at_wait = lambda: seen.append(told(life)[0].told.states["oldestReceivedMs"])
+    life.process(*range(100, 103), body=b'"%b"' % (b"x" * 600_000))
+    assert RECEIVED_MS - 5_000 in seen
+    monkeypatch.undo()
+    life.settle()
+    assert told(life)[0].told.states["oldestReceivedMs"] is None
