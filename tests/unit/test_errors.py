@@ -8,8 +8,9 @@ from typing import Any
 import cbor2
 import orjson
 import pytest
+from botocore.loaders import Loader
 
-from stream_router import errors
+from stream_router import errors, limits
 from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, call_disposition, entry_disposition
 
 BURY, RETRY, HOLD, BISECT = Disposition.DEAD_LETTER, Disposition.RETRY, Disposition.HOLD, Disposition.BISECT
@@ -172,3 +173,16 @@ WAITS = dict.fromkeys(NONSENSE, 0.0) | {"59": 59.0, "61": 60.0, "9" * 400: 60.0,
 def test_a_retry_after_is_read_and_silences_us_for_a_minute_at_most(value: str, seconds: float) -> None:
     """Nonsense and dates in the past ask for no wait; nothing raises."""
     assert errors.refusal(answer(b"", 503, retry_after=value)).retry_after_s == seconds
+
+
+def test_every_limit_is_aws_own() -> None:
+    """What a call may hold is what the service's own model says."""
+    of_model = {
+        ("eventbridgev2", "PutEventsRequestEntryList"): limits.V2_MAX_ENTRIES,
+        ("events", "PutEventsRequestEntryList"): limits.bus_ceiling("default"),
+        ("events", "RuleName"): limits.RULE_NAME_MAX_CHARS,
+        ("events", "EventPattern"): limits.EVENT_PATTERN_MAX_CHARS,
+        ("kinesis", "PutRecordsRequestEntryList"): limits.PUT_RECORDS_MAX_RECORDS,
+    }
+    for (service, shape), limit in of_model.items():
+        assert Loader().load_service_model(service, "service-2")["shapes"][shape]["max"] == limit
