@@ -1,0 +1,502 @@
+"""Known mistakes, each under the promise that it breaks: `test_mutants.py` puts them into a copy of the project."""
+
+# ruff: noqa: E501 - code as it stands
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """What is changed where, and which tests have to fail for it within so many seconds."""
+
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    within_s: float = 170.0
+    also: tuple[str, str] = ("", "")
+
+
+MUTANTS: dict[str, dict[str, Mutant]] = {
+    "202 is answered only once": {
+        "a request is answered before it is stored": Mutant(
+            "stream_router/receiver/batcher.py",
+            "        delivery.waiting.append(request)\n",
+            "        request.finish(STORED)\n        delivery.waiting.append(request)\n",
+            ("tests/fault/test_receiver_outage.py::test_without_a_spill_an_outage_is_503_and_no_202_is_lost",),
+        ),
+        "a call that hangs is answered 202": Mutant(
+            "stream_router/receiver/batcher.py",
+            "        request.finish(NOT_STORED)\n",
+            "        request.finish(STORED)\n",
+            ("tests/fault/test_receiver_outage.py::test_without_a_spill_an_outage_is_503_and_no_202_is_lost",),
+        ),
+        "an array is stored with its first event": Mutant(
+            "stream_router/receiver/batcher.py",
+            "        if delivery.missing:\n",
+            "        if delivery.missing < 0:\n",
+            ("tests/fault/test_receiver_outage.py::test_without_a_spill_an_outage_is_503_and_no_202_is_lost",),
+        ),
+        "the spill is not synced": Mutant(
+            "stream_router/receiver/spill.py",
+            "            os.fdatasync(self._active)\n",
+            "",
+            ("tests/integration/test_receiver_spill.py::test_every_group_is_synced_before_it_is_answered",),
+        ),
+    },
+    "A slow stream is not a dead one": {
+        "what landed late is not remembered": Mutant(
+            "stream_router/receiver/events.py",
+            "            self._known[key] = delivery if partly else self._second_s\n",
+            "            self._known.pop(key, None)\n",
+            ("tests/unit/test_receiver_batcher.py::test_what_landed_late_is_known_when_the_sender_comes_again",),
+        ),
+        "a delivery is remembered before it is stored": Mutant(
+            "stream_router/receiver/batcher.py",
+            "        self._deliveries.begin(delivery)\n",
+            "        self._deliveries.begin(delivery)\n        self._deliveries.end(delivery, self.now_s())\n",
+            ("tests/property/test_receiver_batcher.py",),
+        ),
+        "a copy is sent beside an open call": Mutant(
+            "stream_router/receiver/batcher.py",
+            "        if before.place == NOWHERE and before.row == NO_ROW:\n",
+            "        if before.place != LANDED and before.row == NO_ROW:\n",
+            ("tests/unit/test_receiver_batcher.py::test_a_copy_waits_for_the_open_call_within_its_own_time",),
+        ),
+    },
+    "An accepted event is settled in the end": {
+        "the checkpoint passes what is unsettled": Mutant(
+            "stream_router/consumer/child/watermark.py",
+            "return isinstance(one, Position) or not one.unsettled",
+            "return True",
+            ("tests/fault/lane/test_lane.py::test_five_kills_and_a_storm_lose_nothing",),
+        ),
+    },
+    "The same through any mix of outages": {
+        "a lost answer counts as accepted": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            "        if isinstance(outcome, Refusal):\n",
+            "        if answer.status == 0:\n            self._accept(items, sent_at, now)\n        elif isinstance(outcome, Refusal):\n",
+            ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
+        ),
+    },
+    "A crash between any two steps": {
+        "the checkpoint passes what is unsettled, where it is killed": Mutant(
+            "stream_router/consumer/child/watermark.py",
+            "return isinstance(one, Position) or not one.unsettled",
+            "return True",
+            ("tests/fault/test_failpoints_child.py::test_killed_at_a_place_nothing_is_lost",),
+        ),
+        "redrive deletes before it stored, where it is killed": Mutant(
+            "stream_router/operate/dlq.py",
+            "            yield Outgoing(line, one.conv",
+            "            self._delete(one.messages)\n            yield Outgoing(line, one.conv",
+            ("tests/fault/test_failpoints_commands.py",),
+        ),
+    },
+    "A process that stands still": {
+        "a stop waits for a disk that hangs": Mutant(
+            "stream_router/receiver/spill.py",
+            "self._thread.join(CLOSED_WITHIN_S)",
+            "self._thread.join()",
+            ("tests/fault/test_receiver_outage.py::test_a_disk_that_hangs_holds_up_no_stop",),
+        ),
+    },
+    "A checkpoint is never past": {
+        "the watermark passes what is unsettled": Mutant(
+            "stream_router/consumer/child/watermark.py",
+            "return isinstance(one, Position) or not one.unsettled",
+            "return isinstance(one, Position) or not (one.unsettled and one.sequence_number % 2)",
+            ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
+        ),
+        "a checkpoint stands within an aggregated record": Mutant(
+            "stream_router/consumer/child/watermark.py",
+            "if following is not None and following.sequence_number == one.sequence_number:",
+            "if False:",
+            ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
+        ),
+        "the checkpoint stands still under load": Mutant(
+            "stream_router/consumer/child/watermark.py",
+            "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
+            "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
+            ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
+        ),
+    },
+    "Nothing that was sent to a bus that was gone": {
+        "a bus that was made anew is the old one": Mutant(
+            "stream_router/consumer/target_proof.py",
+            "            no = answer if isinstance(answer, No) else self._another_bus(answer)\n",
+            "            no = answer if isinstance(answer, No) else None\n",
+            ("tests/unit/test_target_proof.py",),
+        ),
+        "a child that lived through a break stays": Mutant(
+            "stream_router/consumer/target_proof.py",
+            "        return self._line.since_s > self._born\n",
+            "        return False\n",
+            ("tests/unit/test_target_proof.py",),
+        ),
+    },
+    "Every per-entry failure": {
+        "what failed inside an answer is passed over": Mutant(
+            "stream_router/errors.py",
+            'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
+            "ACCEPTED if first else _one(result, proofs) for result in results",
+            ("tests/unit/test_errors.py",),
+        ),
+        "an answer of another length is believed": Mutant(
+            "stream_router/errors.py",
+            "    if len(results) != sent:\n        raise _UnreadableError\n",
+            "",
+            ("tests/fault/test_fault_matrix.py",),
+        ),
+        "no answer counts as accepted": Mutant(
+            "stream_router/errors.py",
+            'a classic PutEvents call, by position."""\n',
+            'a classic PutEvents call, by position."""\n    if answer.status == 0:\n        return [ACCEPTED] * sent\n',
+            ("tests/fault/test_fault_matrix.py",),
+        ),
+    },
+    "An outage of AWS buries nothing": {
+        "an outage spends an entry's budget": Mutant(
+            "stream_router/pipeline/delivery/blame.py",
+            "if accepted < WELL_SHARE * (accepted + failed):",
+            "if False:",
+            (
+                "tests/unit/test_engine_in_time.py::test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_sick",
+                "tests/unit/test_engine_in_time.py::test_an_outage_is_probed_and_buries_nothing",
+            ),
+        ),
+        "an outage buries": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            "if self._policy.outage_gives_up and spent:",
+            "if self.gate.failures > 3:",
+            (
+                "tests/fault/test_fault_matrix.py::test_an_outage_is_held_through",
+                "tests/unit/test_engine_in_time.py::test_an_outage_is_probed_and_buries_nothing",
+            ),
+        ),
+    },
+    "A sick event delays itself": {
+        "the whole call waits for one entry": Mutant(
+            "stream_router/pipeline/sinks/eventbridge/publisher.py",
+            'return (conversation(item) if self.ordered else "") or id(item)',
+            'return "all"',
+            ("tests/unit/test_engine_in_time.py::test_a_sick_entry_delays_its_own_conversation_and_no_other",),
+        ),
+    },
+    "However many events are sick": {
+        "probes carry what is first": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            "if self.gate.brought_nothing else 0",
+            "if False else 0",
+            ("tests/property/test_engine.py::test_what_is_well_gets_through_beside_what_never_does",),
+        ),
+    },
+    "A bad event, or a bad line": {
+        "a bad line takes its record along": Mutant(
+            "stream_router/envelope.py",
+            "            found += _several(record, len(found), line, end_to_end(line))\n",
+            "            return [_unreadable(record, 0, record.data)]\n",
+            ("tests/unit/test_envelope.py::test_a_record_is_opened_into_these",),
+        ),
+    },
+    "A record that kills its process": {
+        "a killer is never named": Mutant(
+            "stream_router/consumer/child/crash_guard.py",
+            "if self.once or self.at_work == self.suspect:",
+            "if False:",
+            ("tests/integration/test_child.py::test_a_record_that_kills_the_process_is_buried_alone",),
+        ),
+        "a killer that was put back costs many deaths": Mutant(
+            "stream_router/consumer/child/crash_guard.py",
+            "if self.once or self.at_work == self.suspect:",
+            "if self.at_work == self.suspect:",
+            ("tests/integration/test_child.py::test_a_killer_that_is_redriven_costs_one_death_and_the_shard_goes_on",),
+        ),
+    },
+    "A dead letter carries": {
+        "a dead letter counts as stored when SQS fails": Mutant(
+            "stream_router/pipeline/sinks/dead_letters/queue.py",
+            "        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
+            "        return [ACCEPTED for _ in items]\n",
+            ("tests/unit/test_dead_letters.py::test_while_the_queue_is_down_the_shard_holds",),
+            also=("import Answer, Disposition", "import ACCEPTED, Answer, Disposition"),
+        ),
+        "SQS's MD5 is not looked at": Mutant(
+            "stream_router/errors.py",
+            ' and result.get("MD5OfMessageBody") == body_md5s[at]',
+            "",
+            ("tests/unit/test_dead_letters.py::test_a_wrong_md5_settles_nothing",),
+        ),
+        "a letter's bytes lose their ends": Mutant(
+            "stream_router/pipeline/sinks/dead_letters/message.py",
+            "base64.b64encode(raw).decode()",
+            "base64.b64encode(raw.strip()).decode()",
+            ("tests/unit/test_letter.py::test_every_letter_keeps_its_bytes_and_counts_its_size",),
+        ),
+    },
+    "A mistake in mapping": {
+        "the limit on dead letters is never passed": Mutant(
+            "stream_router/pipeline/dead_letter_limit.py",
+            "self._dead >= allowed.share * self._events",
+            "self._dead > 2 * self._events",
+            ("tests/unit/test_dead_letter_limit.py",),
+        ),
+    },
+    "Every copy of an event": {
+        "an id is by the time it came": Mutant(
+            "stream_router/model.py",
+            "join((scheme.encode(), ",
+            "join((str(id(body_hash)).encode(), ",
+            ("tests/unit/test_envelope.py::test_an_identity_is_the_contracts_digest",),
+        ),
+    },
+    "A crash brings back at most": {
+        "a checkpoint rests on an old proof": Mutant(
+            "stream_router/consumer/child/checkpoints.py",
+            "and self.proof.proven_s > self._proof_s",
+            "and False",
+            ("tests/unit/test_checkpoints.py::test_a_checkpoint_comes_with_the_proof_that_it_waits_for",),
+        ),
+    },
+    "Nothing is sent twice": {
+        "the HTTP library sends again by itself": Mutant(
+            "stream_router/aws/signed_calls.py",
+            "        if self.sent:\n            return pycurl.PREREQFUNC_ABORT\n",
+            "",
+            (
+                "tests/integration/test_transport.py::test_a_kept_connection_that_is_reset_costs_its_call_and_sends_nothing_again",
+            ),
+        ),
+        "records that come a second time are taken": Mutant(
+            "stream_router/consumer/child/shard.py",
+            "        if first <= self._given:\n",
+            "        if False:\n",
+            ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
+        ),
+    },
+    "A v2 bus publishes each event once": {
+        "a v2 entry has no deduplication id": Mutant(
+            "stream_router/pipeline/sinks/eventbridge/wire_format.py",
+            '"DeduplicationId"',
+            '"DeduplicationIdentity"',
+            ("tests/integration/test_child.py::test_a_copy_is_published_once_on_a_v2_bus",),
+        ),
+    },
+    "With `ordering=conversation` the bus": {
+        "conversations overtake themselves": Mutant(
+            "stream_router/pipeline/sinks/eventbridge/publisher.py",
+            "        if not self._enabled:\n            return list(entries)\n",
+            "        return list(entries)\n",
+            ("tests/property/test_engine.py::test_every_entry_ends_in_exactly_one_place",),
+        ),
+        "the receiver groups by the event, not by its conversation": Mutant(
+            "stream_router/receiver/intake.py",
+            "envelope.conversation_of(value, identity, self._paths)",
+            "identity",
+            (
+                "tests/unit/test_receiver_intake.py::test_an_event_of_nices_is_grouped_by_the_conversation_that_the_consumer_reads",
+            ),
+        ),
+    },
+    "After a lost lease": {
+        "the lease is lost but calls go on": Mutant(
+            "stream_router/consumer/child/shard.py",
+            '        self._router.stop()\n        log.info("shard given back"',
+            '        log.info("shard given back"',
+            ("tests/unit/test_shard.py::test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard",),
+        ),
+        "what comes back after a hand-off starts calls": Mutant(
+            "stream_router/pipeline/route.py",
+            "            dispatcher.gate.stop()\n",
+            "            pass\n",
+            ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
+        ),
+    },
+    "A shard's end is checkpointed": {
+        "a shard ends though its children have no leases": Mutant(
+            "stream_router/consumer/child/shard_end.py",
+            '        if "Item" not in found:\n',
+            "        if False:\n",
+            ("tests/unit/test_shard_end.py",),
+        ),
+        "a shard's untrue end is asked for once all is settled": Mutant(
+            "stream_router/consumer/child/shard.py",
+            "            end.ask(self._checkpoints.last_given)\n",
+            "            if not router.backlog:\n                end.ask(self._checkpoints.last_given)\n",
+            ("tests/unit/test_shard_end.py",),
+        ),
+        "a shard's end that was not taken is answered as done": Mutant(
+            "stream_router/consumer/child/checkpoints.py",
+            "            if self._clock() > until:\n                raise error\n",
+            "            if self._clock() > until:\n                return\n",
+            (
+                "tests/integration/test_child.py::test_a_shards_end_is_checkpointed_bare_once_everything_is_settled",
+                "tests/simulation/test_simulation.py::test_no_odd_seed_breaks_a_promise",
+            ),
+        ),
+    },
+    "Memory is bounded": {
+        "the window has no bound": Mutant(
+            "stream_router/consumer/child/window.py",
+            "if self.held_bytes >= self._max_bytes:",
+            "if False:",
+            ("tests/property/test_window.py",),
+        ),
+    },
+    "A stop ends in time": {
+        "a child that was told to stop waits for the bus": Mutant(
+            "stream_router/consumer/child/shard.py",
+            "self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S",
+            "self.leave_by = self.leave_by or self._clock() + 3600.0",
+            ("tests/integration/test_child.py::test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing",),
+        ),
+    },
+    "A stop under load": {
+        "the last checkpoint of a stop is left out": Mutant(
+            "stream_router/consumer/child/shard.py",
+            "                while not self._checkpoint(told.checkpointer, now=True) and self._has_time:\n                    self._turn(WAIT_S)\n",
+            "                pass\n",
+            ("tests/fault/test_clean_stops.py::test_a_clean_stop_under_load_twenty_times",),
+            within_s=900,
+        ),
+    },
+    "The shards of a worker that is killed": {
+        "leases of the dead are looked for every two minutes": Mutant(
+            "properties/consumer.properties",
+            "leaseAssignmentIntervalMillis = 5000",
+            "leaseAssignmentIntervalMillis = 120000",
+            ("tests/system/test_takeover.py::test_a_killed_worker_that_does_not_lead_is_replaced_soon",),
+            within_s=900,
+        ),
+    },
+    "A rolling restart": {
+        "the last checkpoint is the bare one": Mutant(
+            "stream_router/consumer/child/shard.py",
+            "while not self._checkpoint(told.checkpointer, now=True) and",
+            "while told.checkpointer.checkpoint() is not None and",
+            ("tests/system/test_scaling.py::test_a_rolling_restart_loses_nothing",),
+            within_s=900,
+        ),
+    },
+    "Consumers that join": {
+        "a worker never tells its load": Mutant(
+            "properties/consumer.properties",
+            "workerMetricsReporterFreqInMillis = 5000",
+            "workerMetricsReporterFreqInMillis = 3600000",
+            ("tests/system/test_scaling.py::test_four_consumers_share_the_shards_of_two_and_lose_nothing",),
+            within_s=900,
+        ),
+    },
+    "A dead letter that is put back": {
+        "redrive deletes before the stream has the event": Mutant(
+            "stream_router/operate/dlq.py",
+            "            yield Outgoing(line, one.conv",
+            "            self._delete(one.messages)\n            yield Outgoing(line, one.conv",
+            ("tests/integration/test_dlq.py::test_none_is_lost_whatever_happens",),
+        ),
+        "a line that the stream refused counts as put back": Mutant(
+            "stream_router/operate/stream_writer.py",
+            'return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")',
+            'return result.get("SequenceNumber", "0")',
+            ("tests/integration/test_dlq.py::test_none_is_lost_whatever_happens",),
+        ),
+    },
+    "A replay that is stopped": {
+        "a replay goes on after what it only read": Mutant(
+            "stream_router/operate/replay.py",
+            "min((arrived_ms for arrived_ms, _ in self._in_hand.values()), default=self._span.until_ms)",
+            "self._span.until_ms",
+            ("tests/property/test_replay_goes_on.py",),
+        ),
+    },
+    "Whoever has no live secret": {
+        "a signature is not compared": Mutant(
+            "stream_router/receiver/auth.py",
+            "good |= hmac.compare_digest(signature, expected)",
+            "good |= True",
+            ("tests/property/test_receiver_auth.py",),
+        ),
+        "an old delivery is let in": Mutant(
+            "stream_router/receiver/auth.py",
+            "abs(now_s - _seconds(timestamp)) > window_s",
+            "now_s < 0",
+            ("tests/unit/test_receiver_auth.py",),
+        ),
+    },
+    "Nothing but the child's own protocol": {
+        "standard output is not shielded": Mutant(
+            "stream_router/consumer/child/daemon_lines.py",
+            "    os.dup2(2, 1)\n    sys.stdout = sys.stderr\n",
+            "",
+            ("tests/integration/test_child.py::test_nothing_but_the_protocol_can_reach_the_daemon",),
+        ),
+        "a program that gives credentials reads the daemon's lines": Mutant(
+            "stream_router/consumer/child/daemon_lines.py",
+            "    os.dup2(nothing, 0)\n",
+            "",
+            ("tests/integration/test_child.py::test_a_program_that_gives_credentials_takes_no_line_of_the_daemons",),
+        ),
+    },
+    "Telemetry holds up no event": {
+        "a stop waits for CloudWatch": Mutant(
+            "stream_router/telemetry/cloudwatch.py",
+            "        last.join(LAST_WITHIN_S)",
+            "        last.join()",
+            ("tests/unit/test_status.py::test_a_cloudwatch_that_hangs_holds_up_no_stop",),
+        ),
+        "a log that nobody reads is waited for": Mutant(
+            "stream_router/log.py",
+            "                if not self._takes():\n                    return False\n",
+            "",
+            ("tests/unit/test_logs.py::test_a_log_that_nobody_reads_holds_nobody_up",),
+        ),
+    },
+    "What is counted": {
+        "a restarted child's counts are forgotten": Mutant(
+            "stream_router/telemetry/merged.py",
+            "        self._ended.add(self._latest.pop(file, Snapshot()))\n",
+            "        self._latest.pop(file, None)\n",
+            ("tests/integration/test_telemetry_truth.py",),
+        ),
+    },
+    "Percentiles are within": {
+        "histograms are merged by averaging": Mutant(
+            "stream_router/telemetry/histogram.py",
+            "        self._counts += other._counts  #",
+            "        self._counts = (self._counts + other._counts) // 2  #",
+            ("tests/integration/test_percentiles_everywhere.py",),
+        ),
+    },
+    "With the masking policy": {
+        "what cannot be masked goes out as it is": Mutant(
+            "stream_router/pipeline/transform.py",
+            "                raise _masking_failed(self._told(event_type), error) from None\n",
+            "                str(error)\n",
+            ("tests/unit/test_masking_policy.py::test_masking_fails_closed",),
+        ),
+        "a value of a field that nobody names passes": Mutant(
+            "stream_router/pipeline/masking/policy.py",
+            "                if item is None or not closed:\n",
+            "                if item is None or not closed or kind is int:\n",
+            ("tests/property/test_masking.py::test_each_leaf_is_allowed_by_a_rule_or_is_a_mask",),
+        ),
+        "an object that nobody knows shows its keys": Mutant(
+            "stream_router/pipeline/masking/policy.py",
+            "        return value if whole is value else {REDACTED: REDACTED}",
+            "        return value if whole is value else dict.fromkeys(value, REDACTED)",
+            (
+                "tests/unit/test_nice_examples.py::test_a_made_up_field_in_any_object_does_not_pass",
+                "tests/property/test_masking.py::test_each_leaf_is_allowed_by_a_rule_or_is_a_mask",
+            ),
+        ),
+    },
+    "No payload is in a log": {
+        "what AWS says of an event's content is told": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            '"" if is_content else refusal.message',
+            "refusal.message",
+            ("tests/unit/test_dispatch.py::test_what_aws_says_of_content_comes_into_no_log",),
+        ),
+    },
+}
+"""By how a line of docs/guarantees.md begins: each mistake is noticed by a test that the line names."""
