@@ -264,12 +264,15 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
 
     The child decided at the event's own last answer (that its dead letter is stored, `now`, may be long after), and
     looked at calls that were sent after its first failure. So the others may be a few seconds older or younger here:
-    it is enough that they were well in a minute that begins a little earlier or later, or since that failure.
+    it is enough that they were well in a minute that begins a little earlier or later, or since that failure; what was
+    sent with the call that failed first, or before its answer came, was sent before the failure.
     """
     own = [at for at, ok, _ in outside.answers.get(event_id, []) if not ok and at <= now]
     decided = max(own, default=now)
     first = min((at for at in own if at >= decided - 65), default=now)
-    return any(_were_well(outside, event_id, since, decided) for since in (decided - 65, decided - 55, first))
+    return any(
+        _were_well(outside, event_id, since, decided) for since in (decided - 65, decided - 55, first, first + 5)
+    )
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
