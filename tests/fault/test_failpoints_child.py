@@ -23,6 +23,9 @@ LARGE_IN = 25
 EVENTS = range(LINES, LINES * (RECORDS + 1))
 SHARD = "shardId-000000000000"
 TOOK = {"accepted", "accepted_then_dropped", "deduplicated"}
+SLOW = {"rules": [{"operation": "PutEvents", "fault": "delay", "ms": 300}]}
+"""Else nothing is under way any more when a checkpoint is due, and one that passes what is would be true by luck."""
+
 STALL_S = 3.0
 NEIGHBOUR_WITHIN_S = 1.5
 """What another shard's batch may take while this one stands still: far less than the stall, much more than it needs."""
@@ -129,7 +132,7 @@ class Lives:
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
-    with FakeAwsProcess(tmp_path / "ledger", None, 5, "--payloads") as fake_aws:
+    with FakeAwsProcess(tmp_path / "ledger", SLOW, 5, "--payloads") as fake_aws:
         yield Lives(fake_aws, tmp_path)
 
 

@@ -42,15 +42,20 @@ def test_a_wrong_md5_settles_nothing() -> None:
     assert len(pipeline.queue.bodies) == 1
 
 
-def test_while_the_queue_is_down_the_shard_holds() -> None:
-    """An hour without SQS buries nothing, settles nothing and loses nothing."""
+@pytest.mark.parametrize("answers", [False, True])
+def test_while_the_queue_is_down_the_shard_holds(answers: bool) -> None:
+    """An hour without SQS, or in which it fails each message, buries nothing, settles nothing and loses nothing."""
     pipeline = rig()
     until = pipeline.world.now + 3600
-    pipeline.queue.judge = lambda _: NO_ANSWER if pipeline.world.now < until else None
+
+    def down(messages: Messages) -> Answer:
+        return partly(pipeline, [], messages, Code="InternalError") if answers else NO_ANSWER
+
+    pipeline.queue.judge = lambda messages: down(messages) if pipeline.world.now < until else None
     made = bury(pipeline, range(12))
     pipeline.run_for(3599)
     assert all(one.event.record.unsettled for one in made)
-    assert pipeline.router.holding
+    assert answers or pipeline.router.holding
     pipeline.drain(limit_s=20)
     assert len(pipeline.tally.dead) == 12
     assert set(pipeline.tally.dead) == set(made)
