@@ -59,6 +59,8 @@ class Outside:
         """Whether the limit on dead letters is off: it was passed, and somebody has seen it."""
         self.answers: dict[str, list[tuple[float, bool, int]]] = {}
         """Each event's answers: when, and whether it was accepted."""
+        self.failed_itself: dict[str, list[tuple[float, int]]] = {}
+        """When, and in which life, an event was told a failure of its own: what speaks of the bus is none."""
         self.bitten: dict[str, int] = {}
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.bus_goes = [fault for fault in scenario.faults if fault.what == "bus gone"]
@@ -185,6 +187,8 @@ class Bus:
             reference = json.loads(entry.detail)["payloadRef"]
             assert len(self._outside.objects[reference["key"]]) == reference["size"]
         self._outside.answers.setdefault(event_id, []).append((now, not code, self._life))
+        if code == "InternalFailure" and told:
+            self._outside.failed_itself.setdefault(event_id, []).append((now, self._life))
         if not code:
             self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
             self._outside.order.append((self._life, entry.order_key, event_id))
@@ -263,16 +267,17 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     """The contract's rule, worked out anew: 90 % of the others' first tries of the last minute were accepted.
 
     The child decided at the event's own last answer (that its dead letter is stored, `now`, may be long after), and
-    looked at calls that were sent after its first failure. So the others may be a few seconds older or younger here:
-    it is enough that they were well in a minute that begins a little earlier or later, or since that failure; what was
-    sent with the call that failed first, or before its answer came, was sent before the failure.
+    looked at calls that were sent after its first failure in this life. So the others may be a few seconds older or
+    younger here: it is enough that they were well in a minute that begins a little earlier or later, or, where that
+    failure is younger, since then; what was sent with the call that failed first was sent before the failure.
     """
-    own = [at for at, ok, _ in outside.answers.get(event_id, []) if not ok and at <= now]
-    decided = max(own, default=now)
-    first = min((at for at in own if at >= decided - 65), default=now)
-    return any(
-        _were_well(outside, event_id, since, decided) for since in (decided - 65, decided - 55, first, first + 5)
-    )
+    own = [(at, life) for at, life in outside.failed_itself.get(event_id, []) if at <= now]
+    if not own:
+        return False
+    decided, in_life = max(own)
+    first = min(at for at, life in own if life == in_life)
+    begins = {max(first, decided - 65), max(first, decided - 55), max(first + 5, decided - 65)}
+    return any(_were_well(outside, event_id, since, decided) for since in begins)
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
