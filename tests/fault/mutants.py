@@ -324,15 +324,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "stream_router/consumer/child/shard.py",
             "            end.ask(self._checkpoints.last_given)\n",
             "            if not router.backlog:\n                end.ask(self._checkpoints.last_given)\n",
-            ("tests/unit/test_shard_end.py",),
+            ("tests/simulation/test_simulation.py::test_no_odd_seed_breaks_a_promise",),
         ),
         "a shard's end that was not taken is answered as done": Mutant(
             "stream_router/consumer/child/checkpoints.py",
             "            if self._clock() > until:\n                raise error\n",
             "            if self._clock() > until:\n                return\n",
             (
-                "tests/integration/test_child.py::test_a_shards_end_is_checkpointed_bare_once_everything_is_settled",
-                "tests/simulation/test_simulation.py::test_no_odd_seed_breaks_a_promise",
+                "tests/unit/test_checkpoints.py::test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_is_a_fault",
             ),
         ),
     },
