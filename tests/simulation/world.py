@@ -269,15 +269,17 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     The child decided at the event's own last answer (that its dead letter is stored, `now`, may be long after), and
     looked at calls that were sent after its first failure in this life. So the others may be a few seconds older or
     younger here: it is enough that they were well in a minute that begins a little earlier or later, or, where that
-    failure is younger, since then; what was sent with the call that failed first was sent before the failure.
+    failure is younger, since then. What was sent with the call that failed first, or before its answer came, was sent
+    before the failure; that answer takes up to some seconds.
     """
     own = [(at, life) for at, life in outside.failed_itself.get(event_id, []) if at <= now]
     if not own:
         return False
     decided, in_life = max(own)
     first = min(at for at, life in own if life == in_life)
-    begins = {max(first, decided - 65), max(first, decided - 55), max(first + 5, decided - 65)}
-    return any(_were_well(outside, event_id, since, decided) for since in begins)
+    minute = (max(first, decided - older) for older in (65, 55))
+    since_it = (first + later for later in (0.001, 1, 2, 5) if first > decided - 65)
+    return any(_were_well(outside, event_id, since, decided) for since in (*minute, *since_it))
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
