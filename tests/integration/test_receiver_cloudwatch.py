@@ -37,21 +37,31 @@ def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProce
     """Answers and refusals, through an outage with a spill, to the last before the end."""
     spill = tmp_path / "spill"
     spill.mkdir()
+    answers = Counter[int]()
+
+    def send(number: int) -> None:
+        """As CXone does: a busy machine may answer 503 once."""
+        status = 503
+        while status == 503:
+            status = httpx.post(f"{running.url}/v1/events", content=event(number)).status_code
+            answers[status // 100] += 1
+        assert status == 202
+
     with receiver(fake_aws.url, tmp_path, SPILL_DIR=str(spill), **with_constants({METRICS_EVERY_S: 0.5})) as running:
         for number in range(30):
-            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
+            send(number)
         assert httpx.post(f"{running.url}/v1/events", content=b"{").status_code == 400
         fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
         for number in range(30, 35):
-            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
+            send(number)
         of_an_outage = ("SpillBytes", "SpillOldestAgeSeconds", "StreamDown")
         eventually(lambda: all(told(fake_aws)[1].get(name) for name in of_an_outage))
         fake_aws.plan({"shard_limits": False})
         eventually(lambda: len(set(stored_ids(fake_aws.lines("PutRecords")))) == 35, 20.0)
-        assert httpx.post(f"{running.url}/v1/events", content=event(35)).status_code == 202
+        send(35)
         assert running.stop() == 0
     sums, largest = told(fake_aws)
-    assert (sums["Answered2xxCount"], sums["Answered4xxCount"], sums["Answered5xxCount"]) == (36, 1, 0)
+    assert (sums["Answered2xxCount"], sums["Answered4xxCount"], sums["Answered5xxCount"]) == (answers[2], 1, answers[5])
     assert sums["RecordsFailedCount"] > 0
     assert largest["ReceiverReady"] == 1
 
