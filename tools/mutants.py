@@ -28,8 +28,8 @@ def results() -> list[dict[str, Any]]:
 
 def sentence(rows: list[dict[str, Any]]) -> str:
     """How many there are, and how many were noticed."""
-    noticed = sum(bool(row["status"]) for row in rows)
-    return f"""Of {len(rows)} mistakes, one or more of each guarantee, {noticed} were noticed: [line, mistake,
+    noticed, lines = sum(bool(row["status"]) for row in rows), len({row["promise"] for row in rows})
+    return f"""Of {len(rows)} mistakes, which break {lines} lines of that page, {noticed} were noticed: [line, mistake,
 test](../tests/fault/results/mistakes.md)."""
 
 
