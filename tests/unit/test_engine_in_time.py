@@ -112,6 +112,20 @@ def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:
     assert next_of_it in pipeline.tally.delivered
 
 
+def test_an_outage_does_not_bury_what_comes_behind_a_sick_entry() -> None:
+    """The next of its conversation has no half minute of its own, yet is judged by what others met since it failed."""
+    blame = Blame[str](lambda item: item, 4)
+    for at in (1_000, 1_001, 1_005, 1_010, 1_031):
+        blame.through([f"{at} {number}" for number in range(60)], at, at)
+        found = blame.of(Disposition.RETRY, blame.failed("conversation", at, at, itself=True), at, 1)
+    assert found is Then.BURY
+    blame.given_up("conversation")
+    for at in (1_033, 1_034, 1_035, 1_036, 1_037):
+        blame.failed(f"other at {at}", at, at, itself=True)
+        found = blame.of(Disposition.RETRY, blame.failed("conversation", at, at, itself=True), at, 2)
+    assert found is Then.RETRY
+
+
 def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() -> None:
     """Of a few others one is accepted by chance: all first tries of the last minute count, so the entry waits.
 

@@ -113,18 +113,20 @@ class Tries:
     `first_sent` is when the first of its calls was sent that failed, `last_sent` the last.
     """
 
-    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own", "spread_from")
+    __slots__ = ("all", "budget_from", "first_own_at", "first_sent", "last_sent", "own")
 
-    def __init__(self, sent_at: float, first_own_at: float) -> None:
+    def __init__(self, sent_at: float, budget_from: float) -> None:
         self.all = self.own = 0
         self.first_sent = self.last_sent = sent_at
-        self.first_own_at = self.spread_from = first_own_at
-        """When it failed by itself for the first time, and when its budget began, the last time; 0.0: it did not."""
+        self.first_own_at = 0.0
+        """When it failed by itself for the first time; 0.0 where it did not."""
+        self.budget_from = budget_from
+        """When its budget began, the last time; a conversation's begins with the first of its items that failed."""
 
     def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
         """When to try again after the item's own failure: the last time after the spread."""
         at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
-        return max(at, self.spread_from + SPREAD_S) if self.own >= max_retries > 0 else at
+        return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
         """When to try again after a failure of the whole call."""
@@ -143,7 +145,7 @@ class Blame(Generic[T]):
         self._max_retries = max_retries
         self._tries: dict[Hashable, Tries] = {}
         self._given_up: dict[Hashable, float] = {}
-        """When the item failed first by which a conversation's last one was given up."""
+        """When the budget of a conversation began whose last item was given up."""
         self.first_tries = FirstTries()
         self.ends_since: float | None = None
         """Since when the shard is at its end: nothing more will come."""
@@ -168,7 +170,7 @@ class Blame(Generic[T]):
             self.sick += not tries.own
             tries.own += 1
             tries.first_own_at = tries.first_own_at or now
-            tries.spread_from = tries.spread_from or now
+            tries.budget_from = tries.budget_from or now
         return tries
 
     def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
@@ -179,18 +181,18 @@ class Blame(Generic[T]):
                 return Then.BURY
             case Disposition.HOLD:
                 return Then.WAIT
-        if tries.own <= self._max_retries or (self._max_retries and now - tries.spread_from < SPREAD_S):
+        if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
             return Then.RETRY
         # What was sent after its own last try says nothing of what that met: the answer may come slowly from a trouble
         # that is over by now.
         accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
         if not accepted + failed:
             self.waits_alone = True
-            return Then.BURY if self._is_over(tries.first_own_at, now, under_way) else Then.RETRY
+            return Then.BURY if self._is_over(tries.budget_from, now, under_way) else Then.RETRY
         if accepted < WELL_SHARE * (accepted + failed):
             # Everybody's trouble: what came so far was no word about the item, and its budget begins anew. The minute
             # that is looked at does not: of a few others some are accepted by chance just after it.
-            tries.own, tries.spread_from = 1, now
+            tries.own, tries.budget_from = 1, now
             return Then.RETRY
         if accepted < SURE_SHARE * (accepted + failed) and now - tries.first_own_at < MINUTE_S:
             return Then.RETRY
@@ -235,7 +237,7 @@ class Blame(Generic[T]):
         if tries is None:
             return 0
         if tries.own and isinstance(key := self._key(item), str):
-            self._given_up[key] = tries.first_own_at
+            self._given_up[key] = tries.budget_from
         return tries.all
 
     def _forget(self, item: T) -> Tries | None:
