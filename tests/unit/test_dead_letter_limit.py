@@ -51,6 +51,20 @@ def test_only_reasons_of_data_count(reason: Reason) -> None:
     assert Reason.UNROUTABLE not in REASONS_OF_DATA
 
 
+def test_types_that_no_rule_takes_are_buried_and_each_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However many of their events come: two types, one line each."""
+
+    def transform(found: Event) -> DeadLetter:
+        return DeadLetter(found, Reason.UNROUTABLE, "X", "why", event_type=f"agent.{found.record.sequence_number % 2}")
+
+    pipeline = rig(transform=transform, limit=CONFIG)
+    pipeline.router.route_found([event(n) for n in range(400)])
+    pipeline.drain()
+    assert len(pipeline.tally.dead) == 400
+    said = [str(vars(one)["event_type"]) for one in caplog.records if vars(one).get("event") == "types-unmatched"]
+    assert sorted(said) == ["agent.0", "agent.1"]
+
+
 def test_an_event_that_the_bus_refused_turns_bad_afterwards() -> None:
     """It was judged to be an entry, and is counted once."""
     limit = DeadLetterLimit(CONFIG, lambda: 0.0)
