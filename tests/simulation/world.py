@@ -277,7 +277,7 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
         return False
     decided, in_life = max(own)
     first = min(at for at, life in own if life == in_life)
-    minute = (max(first, decided - older) for older in (65, 55))
+    minute = (max(first, decided - older) for older in range(55, 66))
     since_it = (first + later for later in (0.001, 1, 2, 5) if first > decided - 65)
     return any(_were_well(outside, event_id, since, decided) for since in (*minute, *since_it))
 
