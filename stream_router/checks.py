@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, SettingsError, code_of, cure
+from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, code_of, cure
+from stream_router.errors import SettingsError
 from stream_router.settings import reading
 
 log = logging.getLogger(__name__)

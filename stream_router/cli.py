@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 import typer
 from typer import Argument, Option
 
+from stream_router.dead_letter_reasons import Reason
 from stream_router.errors import SettingsError, UnforeseenError
-from stream_router.model import Reason
 
 if TYPE_CHECKING:
     from stream_router.operate.put_back import Selection

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple, TypeGuard
 import orjson
 
 from stream_router import limits
-from stream_router.model import Accepted, DeadLetter, Event, Reason, Record, event_id, new_event
+from stream_router.dead_letter_reasons import Reason
+from stream_router.event_id import event_id
+from stream_router.model import Accepted, DeadLetter, Event, Record, new_event
 
 VERSION = 1
 _SEALED_HEAD = re.compile(

@@ -1,38 +1,14 @@
 """What every part speaks of: a record of the stream, its events, and what becomes of each: Entry, DeadLetter, Dropped.
 
-A `Record` knows which of its events are settled. An `Event` knows its record, so it is settled by what it carries. Who
-an event is follows from its delivery and its body (docs/contract.md, "Identity"): every copy has the same id.
+A `Record` knows which of its events are settled. An `Event` knows its record, so it is settled by what it carries.
 """
 
-import enum
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
-class Reason(enum.StrEnum):
-    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
-
-    MALFORMED_JSON = "malformed_json"
-    SCHEMA_MISMATCH = "schema_mismatch"
-    UNSUPPORTED_VERSION = "unsupported_version"
-    UNROUTABLE = "unroutable"
-    OVERSIZE = "oversize"
-    MASKING_FAILED = "masking_failed"
-    REFUSED = "refused"
-    RETRIES_EXHAUSTED = "retries_exhausted"
-    OUTAGE = "outage"
-    INTERNAL_ERROR = "internal_error"
-    CRASHED = "crashed"
-
-
-REASONS_OF_DATA = frozenset(Reason) - {Reason.UNROUTABLE, Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
-"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
-
-`unroutable` does not: to subscribe to 3 of 20 event types is normal.
-"""
+from stream_router.dead_letter_reasons import Reason
 
 LEAST_JUDGED = 100
 """Of how many events a share is told at least: fewer prove no mistake in the settings, however long they took."""
@@ -249,27 +225,3 @@ Made = Entry | DeadLetter | Dropped
 # Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.
 new_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
 new_entry: Callable[[tuple[Any, ...]], Entry] = functools.partial(tuple.__new__, Entry)
-
-
-def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
-    """The identity of an event: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
-
-    `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
-    """
-    return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
-
-
-def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
-    """The same, from the body's SHA-256: so a body is hashed once, however many events it holds."""
-    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
-    return hashlib.sha256(text).hexdigest()[:32]
-
-
-def correlation_id(identity: str) -> str:
-    """The event id's 128 bits written as a UUID."""
-    return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
-
-
-def event_id_as_typed(text: str) -> str:
-    """The event id that a person means: typed as it is, or as the correlation id, which is a UUID of the same bits."""
-    return text.strip().lower().replace("-", "")

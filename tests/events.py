@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 
 from stream_router.consumer.transform_config import transform_config
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record, seal
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Reason, Record
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.settings.consumer import Consumer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from stream_router.errors import Answer, Outcome, Refusal, of_put_events
+from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.blame import Policy

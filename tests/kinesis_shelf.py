@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.errors import code_of
+from stream_router.aws_error_codes import code_of
 from stream_router.operate import stream as stream_module
 from stream_router.operate import stream_writer
 from stream_router.operate.stream import Shard, Stream

@@ -8,6 +8,7 @@ from typing import Any, cast
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
+from stream_router.aws_answers import Answer
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
@@ -16,7 +17,6 @@ from stream_router.consumer.child.window import Window
 from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetProof, Yes
 from stream_router.consumer.target_proof import Answer as Said
 from stream_router.envelope import seal
-from stream_router.errors import Answer
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.telemetry.snapshot import Snapshot

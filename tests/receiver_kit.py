@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import orjson
 
-from stream_router.errors import Answer
+from stream_router.aws_answers import Answer
 from stream_router.receiver import request
 from stream_router.receiver.server import HttpServer
 from stream_router.receiver.spill import ROW_BYTES, Read, Row

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from stream_router.aws_answers import Answer
 from stream_router.consumer.child.shard_end import ShardEnd
-from stream_router.errors import Answer
 from tests.fakes import World, ok
 
 ITERATOR = ok({"ShardIterator": "first"})

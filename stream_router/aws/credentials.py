@@ -10,7 +10,8 @@ from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
 from botocore.session import Session
 
-from stream_router.errors import CREDENTIALS_OVER, EX_CONFIG, SettingsError
+from stream_router.aws_error_codes import CREDENTIALS_OVER
+from stream_router.errors import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
 

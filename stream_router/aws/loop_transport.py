@@ -12,7 +12,7 @@ import pycurl
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
 from stream_router.aws.signed_calls import Done, Easy, SignedCalls
-from stream_router.errors import Answer
+from stream_router.aws_answers import Answer
 from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from stream_router.aws import credentials, endpoints
-from stream_router.errors import THROTTLING, code_of
+from stream_router.aws_error_codes import THROTTLING, code_of
 
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
 

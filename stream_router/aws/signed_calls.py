@@ -14,7 +14,8 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.errors import CREDENTIALS_OVER, Answer, epoch_of, refusal
+from stream_router.aws_answers import Answer, epoch_of, refusal
+from stream_router.aws_error_codes import CREDENTIALS_OVER
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0

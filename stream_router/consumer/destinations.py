@@ -17,8 +17,8 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.signed_calls import Transport
+from stream_router.aws_answers import Answer, of_put_events, of_put_events_v2
 from stream_router.consumer.targets import Targets
-from stream_router.errors import Answer, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck

@@ -22,8 +22,8 @@ from botocore.exceptions import ClientError
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
+from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF
-from stream_router.errors import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import failpoint, write_whole

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stream_router.event_id import correlation_id
 from stream_router.local.poison import Garbage
-from stream_router.model import correlation_id
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 from stream_router.send.poster import Answered

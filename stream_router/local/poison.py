@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from stream_router.model import Reason
+from stream_router.dead_letter_reasons import Reason
 
 
 class Garbage(NamedTuple):

@@ -16,9 +16,10 @@ from pathlib import Path
 import orjson
 
 from stream_router.aws.clients import Clients
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import is_too_deep, member
+from stream_router.event_id import event_id_as_typed
 from stream_router.log import start_logging
-from stream_router.model import Reason, event_id_as_typed
 from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
 from stream_router.operate.letters import How, OurLetter, Undelivered, our_letters, undelivered_events
 from stream_router.operate.put_back import PutBack, Selection

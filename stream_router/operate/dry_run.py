@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.model import DeadLetter, Dropped, Event, Made, Reason
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter, Dropped, Event, Made
 from stream_router.operate.console import readable
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
 from stream_router.pipeline.transform import Transform

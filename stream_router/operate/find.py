@@ -14,9 +14,11 @@ import orjson
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
+from stream_router.dead_letter_reasons import Reason, Rejected
 from stream_router.envelope import open_record, read_resubmitted
 from stream_router.errors import SettingsError, UnforeseenError
-from stream_router.model import DeadLetter, Dropped, Event, Reason, Record, event_id_as_typed
+from stream_router.event_id import event_id_as_typed
+from stream_router.model import DeadLetter, Dropped, Event, Record
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_
 from stream_router.operate.console import Stop, check_span, count_of, moment_ms, say, stopping, tell, write_line
@@ -27,7 +29,6 @@ from stream_router.operate.queue import Queue, QueueAbsentError, QueueError, und
 from stream_router.operate.stream import Position, Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import StrangeLetterError, UnreadableLetterError
 from stream_router.pipeline.sinks.eventbridge.wire_format import deduplication_id
 from stream_router.process import iso, now_ms

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.errors import ABSENT, code_of, cure
+from stream_router.aws_error_codes import ABSENT, code_of, cure
 from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class LeasesError(Exception):
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
         self.code = code
-        """AWS's code; one of `errors.ABSENT` where there is no such table."""
+        """AWS's code; one of `aws_error_codes.ABSENT` where there is no such table."""
 
 
 class Lease(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.aws.clients import Clients
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import (
     Resubmitted,
     conversation_of_line,
@@ -22,7 +23,7 @@ from stream_router.envelope import (
     seal_line,
     unread,
 )
-from stream_router.model import SOURCE, Event, Reason, Record
+from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
 from stream_router.operate.dry_run import shown
 from stream_router.operate.put_back import Selection

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.envelope import holds_crashed, open_record
-from stream_router.model import Record, event_id_as_typed
+from stream_router.event_id import event_id_as_typed
+from stream_router.model import Record
 from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
 from stream_router.operate.dry_run import transform_of, would_be
 from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamWriter

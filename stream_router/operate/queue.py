@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.errors import ABSENT, DENIED, code_of, cure, served_s
+from stream_router.aws_answers import served_s
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError

@@ -18,8 +18,9 @@ from botocore.validate import ParamValidator
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
+from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
 from stream_router.checks import said
-from stream_router.errors import ABSENT, NOT_SPOKEN, SettingsError, code_of
+from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (

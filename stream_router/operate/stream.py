@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients, shards_of
+from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
 from stream_router.consumer import kpl
-from stream_router.errors import ABSENT, THROTTLING, code_of, cure
 from stream_router.operate.console import Stop, count_of, duration, say
 from stream_router.process import backoff_s, iso
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
+from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
 from stream_router.envelope import bucket_place, conversation_hash
-from stream_router.errors import ABSENT, THROTTLING, code_of, cure
 from stream_router.operate.console import Stop
 from stream_router.operate.stream import is_passing
 from stream_router.process import backoff_s

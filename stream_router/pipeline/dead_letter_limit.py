@@ -3,7 +3,8 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from stream_router.model import LEAST_JUDGED, REASONS_OF_DATA, DeadLetter, DeadLetterShare, Reason
+from stream_router.dead_letter_reasons import REASONS_OF_DATA, Reason
+from stream_router.model import LEAST_JUDGED, DeadLetter, DeadLetterShare
 
 
 class DeadLetterLimit:

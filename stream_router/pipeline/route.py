@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
 from stream_router.log import SaidOnce
-from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Reason, Record
+from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
 from stream_router.pipeline.sinks.claim_check import ClaimCheck

@@ -8,7 +8,8 @@ import orjson
 
 from stream_router import envelope
 from stream_router.errors import SettingsError
-from stream_router.model import SOURCE, Entry, Record, event_id
+from stream_router.event_id import event_id
+from stream_router.model import SOURCE, Entry, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.process import iso
 

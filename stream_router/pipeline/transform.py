@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from stream_router import limits
+from stream_router.dead_letter_reasons import Reason, Rejected, mismatch
 from stream_router.envelope import added_fields, member, open_record, read_resubmitted, seal, valid_traceparent
+from stream_router.event_id import correlation_id
 from stream_router.log import is_name
 from stream_router.model import (
     PIPELINE_ID,
@@ -25,15 +27,12 @@ from stream_router.model import (
     Entry,
     Event,
     Made,
-    Reason,
     Record,
-    correlation_id,
     new_entry,
     new_event,
 )
 from stream_router.pipeline.mapping import config_file, exact_json, timestamps
 from stream_router.pipeline.mapping.mapper import Mapped, Validator
-from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stream_router import envelope, limits
-from stream_router.model import event_id, event_id_of_hash
+from stream_router.event_id import event_id, event_id_of_hash
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 

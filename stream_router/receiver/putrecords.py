@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router import limits
-from stream_router.errors import Answer, Disposition, Refusal, of_put_records
+from stream_router.aws_answers import Answer, Refusal, of_put_records
+from stream_router.aws_error_codes import Disposition
 from stream_router.process import failpoint
 from stream_router.receiver.events import Bucket
 from stream_router.receiver.stats import Stats

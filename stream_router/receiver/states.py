@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from stream_router.errors import cure
+from stream_router.aws_error_codes import cure
 from stream_router.receiver.events import ACCEPTED, Bucket
 from stream_router.receiver.spill import DEFECT
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.errors import code_of
+from stream_router.aws_error_codes import code_of
 from stream_router.limits import METRIC_VALUES_MAX
 from stream_router.log import Seldom
 from stream_router.telemetry.histogram import Histogram

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.signed_calls import Transport
-from stream_router.errors import Answer
+from stream_router.aws_answers import Answer
 from tests.raw_server import RawServer, Seen, answer
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -138,19 +138,19 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     },
     "Every per-entry failure": {
         "what failed inside an answer is passed over": Mutant(
-            "stream_router/errors.py",
+            "stream_router/aws_answers.py",
             'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
             "ACCEPTED if first else _one(result, proofs) for result in results",
-            ("tests/unit/test_errors.py",),
+            ("tests/unit/test_aws_answers.py",),
         ),
         "an answer of another length is believed": Mutant(
-            "stream_router/errors.py",
+            "stream_router/aws_answers.py",
             "    if len(results) != sent:\n        raise _UnreadableError\n",
             "",
             ("tests/fault/test_fault_matrix.py",),
         ),
         "no answer counts as accepted": Mutant(
-            "stream_router/errors.py",
+            "stream_router/aws_answers.py",
             'a classic PutEvents call, by position."""\n',
             'a classic PutEvents call, by position."""\n    if answer.status == 0:\n        return [ACCEPTED] * sent\n',
             ("tests/fault/test_fault_matrix.py",),
@@ -220,10 +220,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
             "        return [ACCEPTED for _ in items]\n",
             ("tests/unit/test_dead_letters.py::test_while_the_queue_is_down_the_shard_holds",),
-            also=("import Answer, Disposition", "import ACCEPTED, Answer, Disposition"),
+            also=("aws_answers import Answer", "aws_answers import ACCEPTED, Answer"),
         ),
         "SQS's MD5 is not looked at": Mutant(
-            "stream_router/errors.py",
+            "stream_router/aws_answers.py",
             ' and result.get("MD5OfMessageBody") == body_md5s[at]',
             "",
             ("tests/unit/test_dead_letters.py::test_a_wrong_md5_settles_nothing",),
@@ -245,7 +245,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     },
     "Every copy of an event": {
         "an id is by the time it came": Mutant(
-            "stream_router/model.py",
+            "stream_router/event_id.py",
             "join((scheme.encode(), ",
             "join((str(id(body_hash)).encode(), ",
             ("tests/unit/test_envelope.py::test_an_identity_is_the_contracts_digest",),

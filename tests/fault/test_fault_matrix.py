@@ -15,7 +15,7 @@ STRUCK = 4
 
 NEIGHBOURS = [at for at in range(10) if at != STRUCK]
 PASSING = ["InternalFailure", "SomethingNew"]
-"""Codes of a single entry's trouble (docs/contract.md); all codes of each kind are in unit/test_errors.py."""
+"""Codes of a single entry's trouble (docs/contract.md); all codes of each kind are in unit/test_aws_answers.py."""
 
 
 def fixture(name: str, **environment: str) -> Any:

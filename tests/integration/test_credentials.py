@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.credentials import CredentialSource
-from stream_router.errors import code_of
+from stream_router.aws_error_codes import code_of
 from tests.environment import given
 from tests.ports import free_port
 from tests.raw_server import RawServer, Seen, answer

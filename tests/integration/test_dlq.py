@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.model import Reason
+from stream_router.dead_letter_reasons import Reason
 from stream_router.pipeline.sinks.dead_letters import reader
 from tests import dead_letters as dlq
 from tests.constants import HIDE_S, KEEP_EVERY_S, with_constants

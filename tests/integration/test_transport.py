@@ -25,7 +25,7 @@ from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import SignedCalls, Transport
-from stream_router.errors import Answer
+from stream_router.aws_answers import Answer
 from tests.compiler import needs_a_compiler
 from tests.fault.lane.clock import COMPILER
 from tests.raw_server import RESET, SILENCE, RawServer, Seen, answer

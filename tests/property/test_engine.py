@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.errors import Answer
-from stream_router.model import Entry, Reason
+from stream_router.aws_answers import Answer
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import NO_ANSWER, FakeBus, Rig, entry, refused, rig

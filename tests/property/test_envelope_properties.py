@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.envelope import Resubmitted, cut_array, holds_crashed, open_record, seal, seal_line, unread
-from stream_router.model import DeadLetter, Event, Record, event_id
+from stream_router.event_id import event_id
+from stream_router.model import DeadLetter, Event, Record
 
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

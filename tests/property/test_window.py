@@ -24,7 +24,8 @@ from stream_router.consumer.child.window import (
     slices,
 )
 from stream_router.consumer.target_proof import UNASKED_S
-from stream_router.model import Batch, Reason, Record
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import Batch, Record
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.consumer import target_proof
 from stream_router.consumer.target_proof import AGAIN_S, No, Standing, Unasked, Yes
-from stream_router.errors import Answer, Outcome, Refusal, of_put_events
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey

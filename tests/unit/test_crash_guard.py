@@ -10,8 +10,10 @@ import orjson
 import pytest
 
 from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard, Life
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import Resubmitted, seal, seal_line
-from stream_router.model import Place, Reason, Record, event_id
+from stream_router.event_id import event_id
+from stream_router.model import Place, Record
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of

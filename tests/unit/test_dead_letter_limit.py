@@ -2,7 +2,8 @@
 
 import pytest
 
-from stream_router.model import REASONS_OF_DATA, DeadLetter, DeadLetterShare, Entry, Event, Reason
+from stream_router.dead_letter_reasons import REASONS_OF_DATA, Reason
+from stream_router.model import DeadLetter, DeadLetterShare, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import entry, event, rig

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.errors import Answer
-from stream_router.model import DeadLetter, Reason
+from stream_router.aws_answers import Answer
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
 from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import orjson
 
+from stream_router.event_id import correlation_id
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
-from stream_router.model import correlation_id
 from stream_router.send.poster import Answered, Webhook
 from stream_router.send.samples import Webhooks
 

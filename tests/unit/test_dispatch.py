@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.errors import Answer
-from stream_router.model import Entry, Reason
+from stream_router.aws_answers import Answer
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.delivery.gate import BEGINS_AT
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits

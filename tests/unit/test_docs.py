@@ -8,7 +8,8 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from stream_router.model import DeadLetter, Reason
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter
 from stream_router.operate import policy
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file

@@ -3,8 +3,9 @@
 import orjson
 import pytest
 
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record, seal
-from stream_router.model import DeadLetter, Event, Reason, Record
+from stream_router.model import DeadLetter, Event, Record
 from tests.events import BODY, IDENTITY, RECEIVED_MS
 
 IVR = [b'{"eventTime":"2026-11-24T09:30:00.%03dZ","contactId":%d,"ani":"+1"}' % (n, n) for n in range(3)]

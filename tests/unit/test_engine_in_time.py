@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.errors import Answer, Disposition
-from stream_router.model import Entry, Reason
+from stream_router.aws_answers import Answer
+from stream_router.aws_error_codes import Disposition
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Blame, Policy, Then
 from tests.fakes import Rig, entry, rig
 

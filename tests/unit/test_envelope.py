@@ -14,8 +14,9 @@ import pytest
 
 from stream_router import limits
 from stream_router.envelope import added_fields, open_record, seal
+from stream_router.event_id import correlation_id, event_id
 from stream_router.limits import EVENT_MAX_DEPTH
-from stream_router.model import DeadLetter, Entry, Event, Record, correlation_id, event_id
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver
 from tests.events import BODY, IDENTITY, RECEIVED_MS, code_of, door

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router import limits
-from stream_router.model import DeadLetter, Entry, Event, Reason, Record
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterWriter, Message
 

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from stream_router.consumer.child.assembly import Child
 from stream_router.consumer.destinations import Destinations
-from stream_router.model import DeadLetter, Entry, Reason
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter, Entry
 from stream_router.operate import mask
 from stream_router.pipeline.transform import Transform
 from tests.environment import given

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import orjson
 import pytest
 
+from stream_router.aws_answers import Answer
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
-from stream_router.errors import Answer
-from stream_router.model import DeadLetter, Reason, Record
+from stream_router.model import DeadLetter, Record
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from stream_router.pipeline.transform import Transform

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from stream_router import limits
-from stream_router.errors import Answer
+from stream_router.aws_answers import Answer
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED

@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import conversation_hash, conversation_of_line, open_record
 from stream_router.limits import EVENT_MAX_DEPTH
-from stream_router.model import DeadLetter, Entry, Event, Reason, Record
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.intake import Body, Intake, ProblemError, Sealed
 from stream_router.settings.receiver import Receiver

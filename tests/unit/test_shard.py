@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from amazon_kclpy import dispatch
 
+from stream_router.aws_answers import Answer
 from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
@@ -15,7 +16,6 @@ from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_proof import Unasked
-from stream_router.errors import Answer
 from stream_router.model import DeadLetterShare, Entry
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import MIB, START, Life

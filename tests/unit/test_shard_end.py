@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from stream_router.aws_answers import Answer
 from stream_router.consumer.child.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
-from stream_router.errors import Answer
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.kpl import aggregated
 from tests.shard_ends import A_LEASE, ITERATOR, THE_END, Kinesis, read

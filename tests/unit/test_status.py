@@ -16,7 +16,7 @@ from stream_router.consumer.supervisor.status import Status, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
-from stream_router.model import Reason
+from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
 from stream_router.telemetry.histogram import PERCENTILES

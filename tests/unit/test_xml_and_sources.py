@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.dead_letter_reasons import Rejected
 from stream_router.pipeline.mapping import xml_body
-from stream_router.pipeline.rejection import Rejected
 from stream_router.receiver.intake import Body, Intake
 from stream_router.settings.receiver import Receiver
 from tests.events import sent

@@ -16,8 +16,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from stream_router import envelope
+from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
-from stream_router.model import DeadLetter, Event, Place, Reason, Record
+from stream_router.model import DeadLetter, Event, Place, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 from stream_router.process import Rewritten
 

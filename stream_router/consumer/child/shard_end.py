@@ -11,8 +11,9 @@ from typing import Any
 
 import pybase64
 
+from stream_router.aws_answers import Answer, Refusal, of_read
+from stream_router.aws_error_codes import ABSENT
 from stream_router.consumer import kpl
-from stream_router.errors import ABSENT, Answer, Refusal, of_read
 from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)

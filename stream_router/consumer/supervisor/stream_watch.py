@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import shards_of
-from stream_router.errors import ABSENT, code_of
+from stream_router.aws_error_codes import ABSENT, code_of
 from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
 

@@ -11,10 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from stream_router.aws import credentials, endpoints
+from stream_router.aws_answers import served_s
+from stream_router.aws_error_codes import CREDENTIALS_OVER
 from stream_router.checks import Finding, Verdict, of_error, of_line, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import CREDENTIALS_OVER, NotNowError, SettingsError, served_s, unwritable
+from stream_router.errors import NotNowError, SettingsError, unwritable
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.pipeline.transform import Transform
 from stream_router.process import iso

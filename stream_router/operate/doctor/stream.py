@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router import checks
 from stream_router.aws.clients import shards_of
 from stream_router.aws.endpoints import is_aws
+from stream_router.aws_error_codes import ABSENT
 from stream_router.checks import (
     APPLICATION,
     LATER,
@@ -32,7 +33,6 @@ from stream_router.consumer.supervisor.stream_watch import (
     UnreadShard,
     unread,
 )
-from stream_router.errors import ABSENT
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.operate.stream import SHARD_END as END

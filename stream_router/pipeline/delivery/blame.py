@@ -11,13 +11,10 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from stream_router.errors import Disposition
-from stream_router.process import backoff_s
+from stream_router.aws_error_codes import Disposition
+from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
 
 T = TypeVar("T")
-
-SPREAD_S = 30.0
-"""An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
 
 MINUTE_S = 60.0
 """An answer older than this says nothing of today."""
@@ -37,14 +34,6 @@ AT_THE_END_S = 900.0
 
 FEW = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
-
-
-OWN_FIRST_S, OWN_GROWTH, OWN_LONGEST_S = 0.25, 4.0, 10.0
-"""How far apart the tries of an item are that failed by itself: exponential with full jitter. Most troubles pass within
-a quarter of a second; the others have the whole spread."""
-
-CALL_FIRST_S, CALL_LONGEST_S = 0.1, 2.0
-"""The same after a whole call failed, doubled each time."""
 
 
 class Policy(NamedTuple):
@@ -105,32 +94,6 @@ class FirstTries:
         begin = math.ceil(max(moment, now - MINUTE_S))
         found = [counts for second, counts in self._counts.items() if begin <= second <= until]
         return sum([accepted for accepted, _ in found]), sum([failed for _, failed in found])
-
-
-class Tries:
-    """One item's failures: `own` counts those that are its own trouble, `all` every attempt that failed.
-
-    `first_sent` is when the first of its calls was sent that failed, `last_sent` the last.
-    """
-
-    __slots__ = ("all", "budget_from", "first_own_at", "first_sent", "last_sent", "own")
-
-    def __init__(self, sent_at: float, budget_from: float) -> None:
-        self.all = self.own = 0
-        self.first_sent = self.last_sent = sent_at
-        self.first_own_at = 0.0
-        """When it failed by itself for the first time; 0.0 where it did not."""
-        self.budget_from = budget_from
-        """When its budget began, the last time; a conversation's begins with the first of its items that failed."""
-
-    def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """When to try again after the item's own failure: the last time after the spread."""
-        at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
-        return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
-
-    def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
-        """When to try again after a failure of the whole call."""
-        return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())
 
 
 class Blame(Generic[T]):

@@ -12,10 +12,12 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from stream_router.errors import ACCEPTED, THROTTLING, Answer, Disposition, Outcome, Refusal, cure
+from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.aws_error_codes import THROTTLING, Disposition, cure
+from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
-from stream_router.model import Reason
-from stream_router.pipeline.delivery.blame import SPREAD_S, Blame, Policy, Then, Tries
+from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
+from stream_router.pipeline.delivery.blame import Blame, Policy, Then
 from stream_router.pipeline.delivery.gate import Gate
 
 log = logging.getLogger(__name__)

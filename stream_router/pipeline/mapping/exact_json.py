@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from stream_router import limits
+from stream_router.dead_letter_reasons import mismatch
 from stream_router.envelope import is_envelope
 from stream_router.model import Event
-from stream_router.pipeline.rejection import mismatch
 
 _BODY = b',"body":'
 _BLANKS = b" \t\r\n"

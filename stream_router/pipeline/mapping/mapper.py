@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from stream_router.dead_letter_reasons import Rejected, mismatch
 from stream_router.envelope import added_fields, added_text
 from stream_router.errors import first_error
 from stream_router.log import SaidOnce
@@ -24,7 +25,6 @@ from stream_router.pipeline.mapping.shapes import (
     find,
     is_short,
 )
-from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.process import iso
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from xml.parsers import expat
 
-from stream_router.pipeline.rejection import mismatch
+from stream_router.dead_letter_reasons import mismatch
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from stream_router.dead_letter_reasons import Rejected
 from stream_router.envelope import open_record
 from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking.actions import REDACTED
 from stream_router.pipeline.masking.paths import Step
 from stream_router.pipeline.masking.policy import DROP, IDS, ODD_KEY, UNKNOWN, MaskingPolicy, Notes, is_field_name
-from stream_router.pipeline.rejection import Rejected
 
 _BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
 

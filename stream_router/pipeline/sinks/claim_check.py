@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, refusal
+from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
+from stream_router.aws_error_codes import Disposition
+from stream_router.dead_letter_reasons import Rejected
 from stream_router.model import DeadLetter, Entry
 from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.mapping import exact_json
-from stream_router.pipeline.rejection import Rejected
 from stream_router.process import failpoint
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)

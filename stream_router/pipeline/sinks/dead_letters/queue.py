@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import orjson
 
 from stream_router import limits
-from stream_router.errors import Answer, Disposition, Outcome, Refusal, of_send_message_batch
+from stream_router.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
+from stream_router.aws_error_codes import Disposition
 from stream_router.model import DeadLetter, Place
 from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher

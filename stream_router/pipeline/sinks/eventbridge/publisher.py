@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from stream_router import limits
-from stream_router.errors import Answer, Outcome, Refusal
-from stream_router.model import Entry, Reason
+from stream_router.aws_answers import Answer, Outcome, Refusal
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, Ended, GivenUp
 from stream_router.process import failpoint

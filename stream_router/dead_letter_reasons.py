@@ -1,0 +1,42 @@
+"""Why an event becomes a dead letter. A stage says so by `Rejected`, of which the transform makes a letter."""
+
+import enum
+
+
+class Reason(enum.StrEnum):
+    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
+
+    MALFORMED_JSON = "malformed_json"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNROUTABLE = "unroutable"
+    OVERSIZE = "oversize"
+    MASKING_FAILED = "masking_failed"
+    REFUSED = "refused"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    OUTAGE = "outage"
+    INTERNAL_ERROR = "internal_error"
+    CRASHED = "crashed"
+
+
+REASONS_OF_DATA = frozenset(Reason) - {Reason.UNROUTABLE, Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
+"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
+
+`unroutable` does not: to subscribe to 3 of 20 event types is normal.
+"""
+
+
+class Rejected(Exception):  # noqa: N818 - it names what happened to the event
+    """The event becomes a dead letter for `reason`; `code` is one of few words, `message` never quotes the payload."""
+
+    def __init__(self, reason: Reason, code: str, message: str, event_type: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.code = code
+        self.message = message
+        self.event_type = event_type
+
+
+def mismatch(code: str, message: str) -> Rejected:
+    """The event has not the form that it should have. For any other reason raise `Rejected` itself."""
+    return Rejected(Reason.SCHEMA_MISMATCH, code, message)
