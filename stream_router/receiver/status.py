@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.process import iso
 from stream_router.receiver.app import App
@@ -16,7 +15,7 @@ from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import prometheus
 from stream_router.telemetry import status as of_both
-from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
+from stream_router.telemetry.admin_server import AdminServer, Verdict, routes
 from stream_router.telemetry.metrics_catalogue import RECEIVER
 from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.status import Recent, Sample
@@ -144,12 +143,7 @@ def serve(settings: Receiver, status: Status) -> AdminServer:
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
         settings.key("admin_token") or None,
-        {
-            "/healthz": lambda: probe(status.health()),
-            "/readyz": lambda: probe(status.ready()),
-            "/status": lambda: Page(200, JSON, status.page()),
-            "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, status.metrics()),
-        },
+        routes(status.health, status.ready, status.page, status.metrics),
     )
     server.start()
     return server

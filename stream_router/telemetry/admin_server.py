@@ -9,11 +9,13 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from socketserver import TCPServer
 from typing import Any, NamedTuple
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.errors import SettingsError
 from stream_router.settings.types import split_host_port
@@ -26,8 +28,8 @@ IDLE_S = 5.0
 CONNECTIONS_MAX = 32
 """Served at once; a further one has the place of the oldest, so that nobody who trickles keeps the probes out."""
 
-HEALTH = ("/healthz", "/readyz")
-"""Asked by the platform's probes, which bear no token."""
+FREE = frozenset({"/healthz", "/readyz", "/"})
+"""No token is asked for there: of the platform's probes, and of the web page's file, which holds no data."""
 
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
@@ -52,19 +54,35 @@ class Verdict(NamedTuple):
 Pages = Mapping[str, Callable[[], Page]]
 
 
+def routes(
+    health: Callable[[], Verdict],
+    ready: Callable[[], Verdict],
+    status: Callable[[], bytes],
+    metrics: Callable[[], bytes],
+    history: Callable[[], bytes] | None = None,
+) -> Pages:
+    """All paths of an admin port. Who keeps a history (the consumer) has the web page too, which shows it."""
+    found: dict[str, Callable[[], Page]] = {
+        "/healthz": lambda: _probe(health()),
+        "/readyz": lambda: _probe(ready()),
+        "/status": lambda: Page(200, JSON, status()),
+        "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, metrics()),
+    }
+    if history:
+        found |= {"/": _web_page, "/history": lambda: Page(200, JSON, history())}
+    return found
+
+
 class AdminServer:
     """Serves `pages` by their paths, from `start` until `close`. Raises SettingsError where it cannot listen.
 
-    `token` is asked for on every page but those named in `free`; without one nothing is asked. `variable` is the
-    setting that says where to listen.
+    `token` is asked for on every page but those of FREE; without one nothing is asked. `variable` is the setting that
+    says where to listen.
     """
 
-    def __init__(
-        self, listen: str, variable: str, token: str | None, pages: Pages, free: Collection[str] = HEALTH
-    ) -> None:
+    def __init__(self, listen: str, variable: str, token: str | None, pages: Pages) -> None:
         self._token = token.encode() if token else None
         self._pages = pages
-        self._free = frozenset(free)
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = _Server(listen, handler)
@@ -88,12 +106,12 @@ class AdminServer:
         page = self._pages.get(path)
         if page is None:
             return Page(404, TEXT, b"not found\n")
-        if self._token is not None and path not in self._free and not _bears(authorization, self._token):
+        if self._token is not None and path not in FREE and not _bears(authorization, self._token):
             return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is asked for\n")
         return page()
 
 
-def probe(verdict: Verdict) -> Page:
+def _probe(verdict: Verdict) -> Page:
     """A probe's answer: 200, or 503 with the word that says why."""
     return Page(200 if verdict.good else 503, TEXT, f"{verdict.word}\n".encode())
 
@@ -180,7 +198,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @functools.cache
-def web_page() -> Page:
+def _web_page() -> Page:
     """The consumer's page: one file without external assets, which holds no data and asks this port alone for it.
 
     Its script and style run by their own hash, so whatever else got in would not run.

@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.supervisor.vitals import Known, Vitals
 from stream_router.consumer.target_proof import Standing
-from stream_router.model import Reason
+from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import metrics_catalogue as metrics
 from stream_router.telemetry import prometheus, shard_state
 from stream_router.telemetry import status as of_both
-from stream_router.telemetry.admin_server import HEALTH, JSON, AdminServer, Page, Verdict, probe, web_page
+from stream_router.telemetry.admin_server import AdminServer, Verdict, routes
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged import Merged, Merger, Shard
 from stream_router.telemetry.shard_state import Lag
@@ -377,30 +376,15 @@ def tells_zeros(told: Snapshot) -> bool:
 
 
 def admin_port(listen: str, token: str | None, vitals: Vitals, status: Status) -> AdminServer:
-    """The consumer's admin port, which listens from here on. Raises SettingsError where it cannot.
+    """The consumer's admin port, which listens from here on. Raises SettingsError where it cannot."""
 
-    The web page at `/` needs no token: its file holds no data, and it asks for one itself.
-    """
-
-    def health() -> Page:
+    def health() -> Verdict:
         healthy = vitals.known().healthy
-        return probe(Verdict(healthy, "well" if healthy else "ill"))
+        return Verdict(healthy, "well" if healthy else "ill")
 
-    def ready() -> Page:
+    def ready() -> Verdict:
         known = vitals.known()
-        return probe(Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state))
+        return Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
 
-    return AdminServer(
-        listen,
-        "STREAM_ROUTER_ADMIN_LISTEN",
-        token,
-        {
-            "/": web_page,
-            "/healthz": health,
-            "/readyz": ready,
-            "/status": lambda: Page(200, JSON, status.status()),
-            "/history": lambda: Page(200, JSON, status.history()),
-            "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, status.metrics()),
-        },
-        free=("/", *HEALTH),
-    )
+    pages = routes(health, ready, status.status, status.metrics, status.history)
+    return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, pages)
