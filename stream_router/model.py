@@ -213,7 +213,7 @@ class DeadLetter(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """An event that a setting says to drop (`STREAM_ROUTER_UNROUTABLE=drop`): settled, counted, sent nowhere."""
+    """An event that a setting says to drop, or another application's: settled, counted, sent nowhere."""
 
     event: Event
     event_type: str

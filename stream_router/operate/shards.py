@@ -23,7 +23,7 @@ MEASURED_S = 60
 """Long enough for a mean of what comes in bursts, and read in about as long."""
 
 RECORDS_PER_S, BYTES_PER_S = 1_000, 1_000_000
-"""What a shard takes (docs/facts.md, "Kinesis and SQS")."""
+"""What a shard takes (docs/facts.md)."""
 
 FULL, ROOMY = 0.8, 0.25
 """Shares of a limit: above the first a burst is refused, below the second half as many shards would do."""

@@ -1,7 +1,7 @@
 """The stream as the operators' commands read it: a span of all shards, politely, beside the consumer.
 
 A shard gives 5 reads and 2 MB a second to all who read it; the consumer takes up to 4 of the reads. So a shard is read
-once a second, about 1 MB at a time (docs/facts.md, "Kinesis and SQS"), and what a read brings beyond that is paid for
+once a second, about 1 MB at a time (docs/facts.md), and what a read brings beyond that is paid for
 with a longer rest. Closed shards are read too, parents before their children. A reading takes only what was there when
 it began: what arrived before the span's end, which is now at the latest.
 """

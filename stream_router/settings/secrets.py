@@ -2,7 +2,7 @@
 
 In place of the secret itself a setting may say `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. Weak are a few bytes,
 or a path that was meant to be read (`file:` forgotten). The webhook secrets may be several, and the receiver follows
-their changes (receiver/auth/secrets.py); each of the others is one secret, read once, at start.
+their changes (receiver/secrets.py); each of the others is one secret, read once, at start.
 """
 
 import base64

@@ -139,7 +139,7 @@ def _secret(value: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_secret), "the secret, file:PATH, secretsmanager:ARN", "ssm:NAME"]
 
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
-"""How a sender proves who it is. `receiver/auth/schemes.py` checks each, `send/signing.py` signs as each."""
+"""How a sender proves who it is. `receiver/auth.py` checks each, `send/signing.py` signs as each."""
 
 SENDS_ITS_SECRET = ("bearer", "basic")
 """Schemes whose secret goes over the wire as it is, so never over plain HTTP."""

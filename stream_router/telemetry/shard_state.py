@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from stream_router.telemetry.merged import Shard
 
 CALLBACK_WITHIN_S = 10.0
-"""A shard without a callback for longer is not known to be caught up (docs/contract.md, "CloudWatch")."""
+"""A shard without a callback for longer is not known to be caught up (docs/metrics.md, "Lag")."""
 
 YOUNG_S = 10.0
 """A shard whose oldest unsettled event is younger keeps up: something is always under way on a busy shard."""

@@ -23,8 +23,8 @@ WELL_SHARE = 0.9
 """So many of the others' first tries must have been accepted for an item's trouble to be its own."""
 
 SURE_SHARE = 0.97
-"""Below it a whole minute of counts is looked at before anything is buried: with an event a second, half a minute of a
-bus that fails a fifth at random looks well in one case of ten."""
+"""Between WELL_SHARE and this an item is given up only once a minute has passed since its first failure: with an event
+a second, half a minute of a bus that fails a fifth at random looks well in one case of ten."""
 
 LATELY_S = 600.0
 """So long a conversation is remembered whose item was given up."""
@@ -32,7 +32,7 @@ LATELY_S = 600.0
 AT_THE_END_S = 900.0
 """At a shard's end no other item will ever come to compare with: so long one that fails alone is tried there."""
 
-FEW = 10
+MOST_AT_THE_END = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
 
 
@@ -171,7 +171,7 @@ class Blame(Generic[T]):
     def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
         """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
         ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= AT_THE_END_S
-        return ended and under_way <= FEW
+        return ended and under_way <= MOST_AT_THE_END
 
     def is_sick(self, item: T) -> bool:
         """Whether the item failed by itself before."""

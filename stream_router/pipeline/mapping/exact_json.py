@@ -56,7 +56,7 @@ def _default(value: Any) -> Any:
 def write(value: Any) -> bytes:
     """Compact UTF-8 JSON of what was read here. Raises Rejected for what nests too deep.
 
-    U+FFFE and U+FFFF are escapes in it: SQS takes no message with one as it is (docs/facts.md, "Kinesis and SQS"), so a
+    U+FFFE and U+FFFF are escapes in it: SQS takes no message with one as it is (docs/facts.md), so a
     queue that is the rule's target would refuse the event, and so would the dead-letter queue behind it. Masking asks
     for the very type of a value: one of a derived type was not masked, so it is not written (TypeError).
     """
