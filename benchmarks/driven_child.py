@@ -6,7 +6,6 @@ Daemon lines go in over the pipe, signed PutEvents calls come out on loopback. L
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +43,6 @@ class Load:
     share: float = 1.0
     lines_per_record: int = LINES_PER_RECORD
     module: str = "stream_router.consumer.child"
-    python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,7 +92,7 @@ def flood(fake_aws: FakeAwsProcess, load: Load) -> Taken:
     warm = batches[: max(1, min(len(batches) // 2, -(-10_000 * len(batches) // load.count)))]
     start_count = accepted(fake_aws)
     environment = {**QUIET, "STREAM_ROUTER_CHECKPOINT_S": "5", **load.environment}
-    with Child(fake_aws.url, None, load.module, load.python, **environment) as running:
+    with Child(fake_aws.url, None, load.module, **environment) as running:
         running.initialize()
         for batch in warm:
             running.process_batch(batch)
