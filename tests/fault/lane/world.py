@@ -163,6 +163,10 @@ class LaneWorld:
         shards = [row for row in rows if row["leaseKey"]["S"].startswith("shardId-")]
         return {row["leaseKey"]["S"]: row.get("leaseOwner", {}).get("S", "") for row in shards if not _ended(row)}
 
+    def is_ending(self) -> bool:
+        """Whether a shard that was split or merged is not through yet: those after it are read only then."""
+        return not self.leases().keys() <= set(self.open_shards())
+
     def is_read(self) -> bool:
         """Whether each lease that has not ended has an owner, and there is a child for each."""
         leases = self.leases()
