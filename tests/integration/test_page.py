@@ -36,6 +36,9 @@ class Told:
     def history(self) -> bytes:
         return json.dumps(self.hour).encode()
 
+    def metrics(self) -> bytes:
+        return b""
+
 
 Serve = Callable[..., Told]
 
