@@ -159,7 +159,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("hostile")
     with (
         FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws,
-        receiver(fake_aws.url, folder, **with_constants({HEAD_S: 0.5, BODY_S: 0.5})) as running,
+        receiver(fake_aws.url, folder, **with_constants({HEAD_S: 1.5, BODY_S: 1.5})) as running,
     ):
         made = World(fake_aws, running)
         yield made
