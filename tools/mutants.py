@@ -4,6 +4,7 @@ tests/fault/results/mutants.jsonl comes from `MUTANTS_RESULTS=FILE make prove PR
 the test that noticed it, and the seconds. The last row of a name counts. Run by `make docs`.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ test](../tests/fault/results/mistakes.md)."""
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A line of docs/guarantees.md, a mistake, and the test that noticed it."""
-    noticed_by = [f"`{row['killedBy']}`" if row["status"] else "nothing" for row in rows]
-    lines = [f"| {row['promise']} | {row['mutant']} | {test} |" for row, test in zip(rows, noticed_by, strict=True)]
+    noticed_by = [f"`{row['killedBy'].partition('[')[0]}`" if row["status"] else "nothing" for row in rows]
+    promises = [row["promise"] for row in rows]
+    begins = ["" if one == before else one for before, one in itertools.pairwise(["", *promises])]
+    lines = [f"| {begin} | {row['mutant']} | {by} |" for begin, row, by in zip(begins, rows, noticed_by, strict=True)]
     return "\n".join(["| line of guarantees.md begins | mistake | noticed by |", "|---|---|---|", *lines, ""])
 
 
