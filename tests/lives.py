@@ -84,6 +84,7 @@ class Life:
     """One child's life over `folder`: its shard, the pipeline's fakes, the daemon's answers to checkpoints.
 
     `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
+    Records came into the stream `ago_s` before the life begins.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Life:
         span_s: float = 120.0,
         limit: DeadLetterShare | None = None,
         rate: float = 0.0,
+        ago_s: float = 0.0,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
         policy = Policy(16, 16 * MIB, 4, max_rate=rate)
@@ -118,7 +120,13 @@ class Life:
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        self.shard = Shard(router, told, self.window, self.checkpoints, end, self.guard, self._wait, self._beat, clock)
+        begun = world.now
+
+        def now_ms() -> float:
+            return RECEIVED_MS + 1000 * (ago_s + world.now - begun)
+
+        checkpoints, guard, wait, beat = self.checkpoints, self.guard, self._wait, self._beat
+        self.shard = Shard(router, told, self.window, checkpoints, end, guard, wait, beat, clock, now_ms)
 
     def _beat(self) -> None:
         self.beats += 1

@@ -99,12 +99,16 @@ class Child:
     def _taken_up(self, shard_id: str, start: str) -> Shard:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
         odd = scenario.odd
+
+        def now_ms() -> float:
+            return self.world.now * 1000
+
         guard = CrashGuard(self._folder, shard_id, start, clock)
         config = TransformConfig("eu-central-1", TYPES, odd.unroutable, frozenset((DROPPED_TYPE,)))
-        transform = Transform(config, lambda: self.world.now * 1000)
+        transform = Transform(config, now_ms)
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
         queue = Queue(self.outside, self.world, self.outside.life)
-        writer = LetterWriter("stream", shard_id, lambda: self.world.now * 1000, ordered=scenario.ordered)
+        writer = LetterWriter("stream", shard_id, now_ms, ordered=scenario.ordered)
         call_limits = CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000)
         calls = PutEventsCalls(bus.send, bus.read, call_limits, ordered=scenario.ordered)
         policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4, odd.gives_up, odd.max_rate)
@@ -123,7 +127,7 @@ class Child:
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
         told = cast("ShardTelemetry", Told())
-        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
+        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock, now_ms)
 
     def _deadly(self, transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
         def read(found: Event | DeadLetter) -> Made:

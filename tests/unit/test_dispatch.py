@@ -192,11 +192,24 @@ def test_at_a_shards_end_a_few_are_tried_for_fifteen_minutes(falls_ill: Callable
     falls_ill(pipeline, *bad)
     publish(pipeline, bad)
     pipeline.run_for(60)
-    pipeline.router.at_the_end()
+    pipeline.router.at_the_end(0.0)
     pipeline.run_for(890)
     assert not pipeline.tally.dead
     pipeline.run_for(40)
     assert len(pipeline.tally.dead) == (count if count == 1 else 0)
+
+
+@pytest.mark.parametrize("falls_ill", [sick, refuse])
+def test_the_fifteen_minutes_at_a_shards_end_do_not_begin_anew(falls_ill: Callable[..., None]) -> None:
+    """They count from the shard's last record: a process that comes late owes what is in trouble half a minute."""
+    pipeline, bad = rig(), entry(0)
+    falls_ill(pipeline, bad)
+    publish(pipeline, [bad])
+    pipeline.router.at_the_end(3_600.0)
+    pipeline.run_for(29)
+    assert not pipeline.tally.dead
+    pipeline.run_for(60)
+    assert len(pipeline.tally.dead) == 1
 
 
 def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:

@@ -1,5 +1,7 @@
 """The record processor of a shard, driven as the daemon drives it, in virtual time: how it holds, leaves and ends."""
 
+import contextlib
+import functools
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -250,6 +252,22 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(
         assert life.taken == [] or how is limit_passed
         assert life.delivered == ([] if how is limit_passed else [100])
     assert ("nearly every event would be a dead letter" in caplog.text) == (how is limit_passed)
+
+
+def test_a_lease_that_moves_once_a_minute_does_not_keep_a_shards_end_open(tmp_path: Path) -> None:
+    """Each process is new to a sick event that is alone there; the one of the fifteenth minute gives it up."""
+    for minute in range(20):
+        life = Life(tmp_path, ago_s=60.0 * minute)
+        bus = life.rig.bus
+        bus.judge = functools.partial(bus.answer, codes=["InternalFailure"])
+        life.process(100)
+        leave_at(life, 60)
+        with contextlib.suppress(LeavingError):
+            life.hear("shardEnded")
+        if life.buried:
+            break
+    assert life.taken == [None]
+    assert minute == 14
 
 
 @pytest.mark.parametrize("known_before", [False, True])

@@ -50,7 +50,8 @@ class Shard:
     """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
-    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds.
+    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds;
+    `now_ms` is the wall clock (epoch ms), to be held against a record's time of arrival.
     """
 
     def __init__(
@@ -64,15 +65,17 @@ class Shard:
         wait: Wait,
         beat: Callable[[], None],
         clock: Callable[[], float],
+        now_ms: Callable[[], float],
     ) -> None:
         self._router, self._telemetry = router, telemetry
         self._window, self._checkpoints = window, checkpoints
         self._end, self._guard, self._beat, self._clock = end, guard, beat, clock
+        self._now_ms = now_ms
         self._vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
-        self._given = Position(-1, -1)
+        self._given, self._last_came_ms = Position(-1, -1), 0
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
@@ -118,7 +121,7 @@ class Shard:
                 extra={"event": "given-twice"},
             )
             self._leave("records were given a second time")
-        self._given = last
+        self._given, self._last_came_ms = last, int(records[-1]["approximateArrivalTimestamp"] or self._now_ms())
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         self._batches += 1
@@ -162,7 +165,7 @@ class Shard:
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
-            self._router.at_the_end()
+            self._router.at_the_end(max(0.0, self._now_ms() - self._last_came_ms) / 1000)
             with self._losing_the_lease():
                 self._settle_the_end(told.checkpointer)
         self._give_back("lease lost" if self._lease_gone else "shard ended")

@@ -30,7 +30,9 @@ LATELY_S = 600.0
 """So long a conversation is remembered whose item was given up."""
 
 AT_THE_END_S = 900.0
-"""At a shard's end no other item will ever come to compare with: so long one that fails alone is tried there."""
+"""At a shard's end no other item will ever come to compare with. So long after the shard's last record one that fails
+alone is tried there, and in each process for SPREAD_S: leases may move more often than every 15 minutes, and the KCL
+reads the shards after this one only once it is over."""
 
 MOST_AT_THE_END = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
@@ -110,8 +112,8 @@ class Blame(Generic[T]):
         self._given_up: dict[Hashable, float] = {}
         """When the budget of a conversation began whose last item was given up."""
         self.first_tries = FirstTries()
-        self.ends_since: float | None = None
-        """Since when the shard is at its end: nothing more will come."""
+        self.last_came_at: float | None = None
+        """When the shard's last record came into the stream, where nothing more will come."""
         self.waits_alone = False
         """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
@@ -170,8 +172,8 @@ class Blame(Generic[T]):
 
     def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
         """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
-        ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= AT_THE_END_S
-        return ended and under_way <= MOST_AT_THE_END
+        ended = self.last_came_at is not None and now - self.last_came_at >= AT_THE_END_S
+        return ended and now - first_at >= SPREAD_S and under_way <= MOST_AT_THE_END
 
     def is_sick(self, item: T) -> bool:
         """Whether the item failed by itself before."""
