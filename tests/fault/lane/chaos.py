@@ -13,6 +13,10 @@ LEAST_BITES = 5
 BEFORE_S = 9.0
 """What was begun before a step of the topology has ended by then."""
 
+WAVE_S, REST_S = 70.0, 80.0
+"""Kills come in waves. A sick event is given up after up to a minute of one process's life, and holds the checkpoint
+until then: were one killed every quarter of a minute no checkpoint would move, and all would come again each time."""
+
 
 class Step(NamedTuple):
     """Something to do: when (seconds after the start of the traffic), what, to whom or where, for how long."""
@@ -89,8 +93,9 @@ class _Free:
                 return at
 
     def evenly(self, count: int) -> list[float]:
-        """Spread over all of the free time, so that what was killed has come back before the next kill."""
+        """Spread over the free time of all waves."""
         free = [at / 4 for at in range(12, int(self._seconds * 4) - 8) if self._is_free(at / 4)]
+        free = [at for at in free if at % (WAVE_S + REST_S) < WAVE_S]
         return [free[int((n + self._dice.uniform(0.3, 0.7)) * len(free) / count)] for n in range(count)]
 
     def _is_free(self, at: float) -> bool:
