@@ -176,6 +176,11 @@ COPIES: list[tuple[tuple[Change, ...], dict[str, int]]] = [
     ((act("kill child", 2.0), act("child ended", 9.3, 9.8, "77"), again({8: 15.0, 9: 15.1})), {"kill": 2}),
     # The KCL ends children whose lease is lost, and starts them again.
     ((act("child ended", 9.3, 9.8, "77"), again({9: 15.0})), {"lease move": 1}),
+    # The child before it, which does not know yet, sends what comes after it.
+    (
+        (act("child ended", 9.3, 9.8, "77"), again({8: 10.0}, told=False), again({9: 10.05, 8: 10.1})),
+        {"lease move": 2, "answer lost": 1},
+    ),
     # An event before it in the shard was in trouble from 1 to 9 s, came again and was in trouble again.
     ((act("kill child", 10.5), *SICK, *AGAIN_SICK, checked(), again({2: 15.0})), {"kill": 2}),
     # No checkpoint could be for 3 s.

@@ -72,6 +72,7 @@ class Copies:
         for one in sorted(ends, key=lambda one: one.at):
             self._ends.setdefault(one.event_id, []).append(one)
         self._unsettled = self._spans()
+        self._holding = [(act.begun, act.ended + RECOVERS_S) for act in evidence.acts if _holds(act)]
 
     # --- stored again -------------------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ class Copies:
 
     def _over_s(self, places: list[tuple[str, int]], accepted: float, killed: float) -> float:
         """By how much a copy is older than is allowed: at most 0 where it is not."""
-        held = [(act.begun, act.ended + RECOVERS_S) for act in self._evidence.acts if _holds(act)]
+        held = list(self._holding)
         for shard, sequence in places:
             held += [(begun, ended) for begun, ended, earlier in self._unsettled.get(shard, []) if earlier <= sequence]
         return killed - accepted - _covered(held, accepted, killed) - CHECKPOINT_S - SLACK_S

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.fault.lane.copies import Charged
+from tests.fault.lane.copies import HAND_OFF_S, Charged
 from tests.fault.lane.evidence import Broken, Delivery, Evidence, Letter, Record
 
 CLOCK_SLACK_S = 0.005
@@ -42,7 +42,8 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
 
     A replay (after a kill, a moved lease, or of what is stored twice) may go back. A copy for an answer that was lost
     may not: until its event was settled nothing later of its conversation was to be sent. Of an event that is stored
-    more than once nobody can tell which of its places a copy came from.
+    more than once nobody can tell which of its places a copy came from. After a lease's move the child before may be
+    sending too, and order is promised within one child's life.
     """
     place = _places(evidence.stream)
     stored = Counter(event_id for record in evidence.stream for event_id in record.ids)
@@ -50,6 +51,7 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
     furthest: dict[tuple[str, str], tuple[int, str]] = {}
     taken: dict[tuple[str, str], list[tuple[int, str]]] = {}
     latest: dict[str, int] = {}
+    moved: dict[str, float] = {}
     for one in evidence.deliveries:
         if one.event_id not in place or (sent := evidence.sent.get(one.event_id)) is None:
             continue
@@ -57,7 +59,10 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
         key, cause = (shard, sent.conversation), causes.get((one.event_id, one.at))
         log = taken.setdefault(key, [])
         later = furthest.get(key, (-1, "")) if cause is None else (-1, "")
-        if cause and cause.startswith("answer") and stored[one.event_id] == 1:
+        if cause == "lease move":
+            moved[shard] = one.at
+        is_one_childs = one.at > moved.get(shard, 0.0) + HAND_OFF_S
+        if cause and cause.startswith("answer") and stored[one.event_id] == 1 and is_one_childs:
             later = max(log[latest[one.event_id] :], default=(-1, ""))
         if later[0] > at:
             yield Broken("out of order", one.event_id, f"accepted after {later[1]}, which stands behind it in {shard}")
