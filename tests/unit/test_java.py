@@ -87,6 +87,12 @@ def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatc
     assert java.prove(java.find_java()) == len(jars.listed())
 
 
+def test_the_daemon_is_proved_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's file system is read-only but for the state folder, /tmp too."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "read-only"))
+    assert java.prove(java.find_java()) == len(jars.listed())
+
+
 @pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])
 def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
     """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,19 +91,17 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
     Else it would be started again for ever. Raises SettingsError with the cure.
     """
     count = jars.prove_whole()
-    # Without a properties file it prints its usage. In a folder of its own, where it may leave a report of its crash.
-    command = [str(java), *options, "-cp", jars.class_path(), DAEMON_CLASS]
+    # Without a properties file it prints its usage. Where it crashes it leaves no report in the working folder.
+    command = [str(java), "-XX:ErrorFile=/dev/null", *options, "-cp", jars.class_path(), DAEMON_CLASS]
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=PROOF_TIMEOUT_S,
-                check=False,
-                cwd=folder,
-                env={**os.environ, **LOCALE},
-            )
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PROOF_TIMEOUT_S,
+            check=False,
+            env={**os.environ, **LOCALE},
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         said = [type(error).__name__]
     else:
