@@ -156,14 +156,11 @@ class _Lane:
             self._actor.wait(lambda: False, 1.0)
 
     def _is_drained(self) -> bool:
-        """Everything that was sent is settled; what was sent a moment ago may still be under way."""
-        settled = self._settled.look()
-        due = [post for post in self._driver.posts() if post.delivery not in self._driver.unanswered]
-        missing = [one for post in due for one in post.ids if one not in settled]
-        return not [one for one in missing if one not in self._recent()]
-
-    def _recent(self) -> set[str]:
-        return {one for post in self._driver.posts()[-12:] for one in post.ids}
+        """Everything is answered and settled; what was to be sent a moment ago may still be under way."""
+        settled, due = self._settled.look(), self._driver.posts()[:-12]
+        if any(post.delivery in self._driver.unanswered for post in due):
+            return False
+        return all(one in settled for post in due for one in post.ids)
 
     def _stop(self) -> None:
         self._tell("stopping")
