@@ -149,7 +149,7 @@ def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
     quiet = cast("Any", Quiet())
     with StateDir(tmp_path) as state:
         made = DaemonSupervisor(
-            command=[str(shutil.which("sh")), "-c", f"trap '' TERM; exec {sys.executable} -c \"{ending}\""],
+            command=[str(shutil.which("sh")), "-c", 'trap \'\' TERM; exec "$0" -c "$1"', sys.executable, ending],
             roomier=[],
             environment={},
             state=state,
