@@ -125,8 +125,18 @@ class Life:
         def now_ms() -> float:
             return RECEIVED_MS + 1000 * (ago_s + world.now - begun)
 
-        checkpoints, guard, wait, beat = self.checkpoints, self.guard, self._wait, self._beat
-        self.shard = Shard(router, told, self.window, checkpoints, end, guard, wait, beat, clock, now_ms)
+        self.shard = Shard(
+            router,
+            told,
+            self.window,
+            self.checkpoints,
+            end,
+            self.guard,
+            self._wait,
+            self._beat,
+            clock,
+            now_ms,
+        )
 
     def _beat(self) -> None:
         self.beats += 1

@@ -75,7 +75,8 @@ class Shard:
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
-        self._given, self._last_came_ms = Position(-1, -1), 0
+        self._given = Position(-1, -1)
+        self._last_came_ms = 0
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
@@ -121,7 +122,8 @@ class Shard:
                 extra={"event": "given-twice"},
             )
             self._leave("records were given a second time")
-        self._given, self._last_came_ms = last, int(records[-1]["approximateArrivalTimestamp"] or self._now_ms())
+        self._given = last
+        self._last_came_ms = int(records[-1]["approximateArrivalTimestamp"] or self._now_ms())
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         self._batches += 1
