@@ -84,7 +84,7 @@ class Life:
     """One child's life over `folder`: its shard, the pipeline's fakes, the daemon's answers to checkpoints.
 
     `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
-    Records came into the stream `ago_s` before the life begins.
+    It begins `later_s` after the first one, by the wall clock.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Life:
         span_s: float = 120.0,
         limit: DeadLetterShare | None = None,
         rate: float = 0.0,
-        ago_s: float = 0.0,
+        later_s: float = 0.0,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
         policy = Policy(16, 16 * MIB, 4, max_rate=rate)
@@ -113,18 +113,18 @@ class Life:
         self._last_given: object = None
         self.waited: list[float] = []
         self.at_wait: Callable[[], None] = lambda: None
-        self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
+        begun = world.now
+
+        def now_ms() -> float:
+            return RECEIVED_MS + 1000 * (later_s + world.now - begun)
+
+        self.guard = CrashGuard(folder, "shard-1", f"{START}:0", now=now_ms)
         self.proof = Supervised(Yes, world.clock, AGAIN_S)
         router, clock, told = self.rig.router, world.clock, cast("ShardTelemetry", self.told)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        begun = world.now
-
-        def now_ms() -> float:
-            return RECEIVED_MS + 1000 * (ago_s + world.now - begun)
-
         self.shard = Shard(
             router,
             told,
@@ -135,7 +135,6 @@ class Life:
             self._wait,
             self._beat,
             clock,
-            now_ms,
         )
 
     def _beat(self) -> None:

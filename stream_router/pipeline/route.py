@@ -215,12 +215,12 @@ class Router:
         for dispatcher in self._dispatchers:
             dispatcher.gate.stop()
 
-    def at_the_end(self, ago_s: float) -> None:
-        """The shard is at its end, and its last record came so many seconds ago.
+    def at_the_end(self, already_s: float) -> None:
+        """The shard is at its end: an event in trouble waits 15 minutes there for others to be compared with.
 
-        An event in trouble waits until 15 minutes after that record for others to be compared with.
+        `already_s` of them it waited in the processes before this one.
         """
-        self.publisher.dispatcher.at_the_end(ago_s)
+        self.publisher.dispatcher.at_the_end(already_s)
 
     @property
     def backlog(self) -> int:

@@ -103,7 +103,7 @@ class Child:
         def now_ms() -> float:
             return self.world.now * 1000
 
-        guard = CrashGuard(self._folder, shard_id, start, clock)
+        guard = CrashGuard(self._folder, shard_id, start, clock, now_ms)
         config = TransformConfig("eu-central-1", TYPES, odd.unroutable, frozenset((DROPPED_TYPE,)))
         transform = Transform(config, now_ms)
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
@@ -127,7 +127,7 @@ class Child:
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
         told = cast("ShardTelemetry", Told())
-        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock, now_ms)
+        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
 
     def _deadly(self, transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
         def read(found: Event | DeadLetter) -> Made:

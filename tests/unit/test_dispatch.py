@@ -201,7 +201,7 @@ def test_at_a_shards_end_a_few_are_tried_for_fifteen_minutes(falls_ill: Callable
 
 @pytest.mark.parametrize("falls_ill", [sick, refuse])
 def test_the_fifteen_minutes_at_a_shards_end_do_not_begin_anew(falls_ill: Callable[..., None]) -> None:
-    """They count from the shard's last record: a process that comes late owes what is in trouble half a minute."""
+    """The processes before count: one that comes late owes what is in trouble half a minute."""
     pipeline, bad = rig(), entry(0)
     falls_ill(pipeline, bad)
     publish(pipeline, [bad])

@@ -1,7 +1,6 @@
 """The record processor of a shard, driven as the daemon drives it, in virtual time: how it holds, leaves and ends."""
 
 import contextlib
-import functools
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -255,19 +254,32 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(
 
 
 def test_a_lease_that_moves_once_a_minute_does_not_keep_a_shards_end_open(tmp_path: Path) -> None:
-    """Each process is new to a sick event that is alone there; the one of the fifteenth minute gives it up."""
+    """A sick event that is alone there is given up after fifteen minutes, by the process that has the shard then."""
     for minute in range(20):
-        life = Life(tmp_path, ago_s=60.0 * minute)
-        bus = life.rig.bus
-        bus.judge = functools.partial(bus.answer, codes=["InternalFailure"])
-        life.process(100)
-        leave_at(life, 60)
-        with contextlib.suppress(LeavingError):
-            life.hear("shardEnded")
+        life = a_minute_at_the_end(tmp_path, minute)
         if life.buried:
             break
     assert life.taken == [None]
     assert minute == 14
+
+
+def test_an_outage_at_the_shards_end_counts_against_no_event(tmp_path: Path) -> None:
+    """A bus that was away for twenty minutes, and fails each entry then, has not tried anybody for fifteen."""
+    for minute in range(20):
+        a_minute_at_the_end(tmp_path, minute, down=True)
+    assert not a_minute_at_the_end(tmp_path, 20).buried
+
+
+def a_minute_at_the_end(folder: Path, minute: int, *, down: bool = False) -> Life:
+    """The life of that minute: it has one event, which is sick, or meets a bus that is down, and the shard's end."""
+    life = Life(folder, judge=(lambda _: NO_ANSWER) if down else None, later_s=60.0 * minute)
+    if not down:
+        sick(life, 100)
+    life.process(100)
+    leave_at(life, 60)
+    with contextlib.suppress(LeavingError):
+        life.hear("shardEnded")
+    return life
 
 
 @pytest.mark.parametrize("known_before", [False, True])

@@ -105,7 +105,7 @@ class Child:
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return Shard(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock, now_ms)
+        return Shard(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock)
 
 
 class Heartbeat:

@@ -20,7 +20,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
 from stream_router.model import DeadLetter, Event, Place, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
-from stream_router.process import Rewritten
+from stream_router.process import Rewritten, now_ms
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Life(BaseModel):
     """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work.
 
     `once`: one death convicts what is at work. `suspect` was at work at the latest death. `taken` is the newest record
-    that a child took charge of, `careful_until` the same of the children that died.
+    that a child took charge of, `careful_until` the same of the children that died. `alone_ms`: when at the shard's end
+    only sick events were left (epoch ms; 0: not yet).
     """
 
     checkpoint: str
@@ -48,10 +49,12 @@ class Life(BaseModel):
     culprits: list[Place] = []
     taken: tuple[int, int] = (0, 0)
     careful_until: tuple[int, int] = (0, 0)
+    alone_ms: float = 0.0
 
     def next(self, checkpoint: str) -> "Life":
         """The life after this one, at `checkpoint`."""
-        life = Life(checkpoint=checkpoint, culprits=self.culprits, taken=self.taken, careful_until=self.careful_until)
+        kept = self.model_dump(include={"culprits", "taken", "careful_until", "alone_ms"})
+        life = Life(checkpoint=checkpoint, **kept)
         if not self.alive:
             life.deaths = self.deaths if self.checkpoint == checkpoint else 0
             return life
@@ -70,7 +73,7 @@ class CrashGuard:
     """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`.
 
     A disk that cannot be written is logged once a minute; only what is handled carefully needs it. `clock` is
-    monotonic.
+    monotonic, `now` the wall clock (epoch ms).
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class CrashGuard:
         shard_id: str,
         checkpoint: str,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = now_ms,
     ) -> None:
         path = folder / f"{shard_id}.json"
         self._file = Rewritten(path)
-        self._to_be_logged = Seldom(clock)
+        self._to_be_logged, self._now = Seldom(clock), now
         self._waits: Place | None = None
         try:
             self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)
@@ -184,6 +188,17 @@ class CrashGuard:
         if not self.careful or reached >= life.careful_until:
             life.deaths = 0
         self._save()
+
+    @property
+    def alone_s(self) -> float:
+        """How long ago a child on this disk first had only sick events left at the shard's end; 0.0 where none had."""
+        return max(0.0, self._now() - self._life.alone_ms) / 1000 if self._life.alone_ms else 0.0
+
+    def alone_at_the_end(self) -> None:
+        """Only sick events are left at the shard's end: the next child goes on counting from now."""
+        if not self._life.alone_ms:
+            self._life.alone_ms = self._now()
+            self._save()
 
     def ended_well(self) -> None:
         """The child ends by its own will, or because its JVM did: this end is no death."""

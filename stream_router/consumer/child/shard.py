@@ -50,8 +50,7 @@ class Shard:
     """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
-    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds;
-    `now_ms` is the wall clock (epoch ms), to be held against a record's time of arrival.
+    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds.
     """
 
     def __init__(
@@ -65,18 +64,15 @@ class Shard:
         wait: Wait,
         beat: Callable[[], None],
         clock: Callable[[], float],
-        now_ms: Callable[[], float],
     ) -> None:
         self._router, self._telemetry = router, telemetry
         self._window, self._checkpoints = window, checkpoints
         self._end, self._guard, self._beat, self._clock = end, guard, beat, clock
-        self._now_ms = now_ms
         self._vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
         self._given = Position(-1, -1)
-        self._last_came_ms = 0
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
@@ -123,7 +119,6 @@ class Shard:
             )
             self._leave("records were given a second time")
         self._given = last
-        self._last_came_ms = int(records[-1]["approximateArrivalTimestamp"] or self._now_ms())
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         self._batches += 1
@@ -167,7 +162,7 @@ class Shard:
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
-            self._router.at_the_end(max(0.0, self._now_ms() - self._last_came_ms) / 1000)
+            self._router.at_the_end(self._guard.alone_s)
             with self._losing_the_lease():
                 self._settle_the_end(told.checkpointer)
         self._give_back("lease lost" if self._lease_gone else "shard ended")
@@ -183,6 +178,8 @@ class Shard:
             if router.limit.passed_by:
                 self._window.waits("dead letters")
             self._turn(WAIT_S)
+            if router.only_sick:
+                self._guard.alone_at_the_end()
             if not self._checkpoints.settled:  # of the last record's position the KCL makes SHARD_END here
                 self._checkpoint(checkpointer)
         if not self._checkpoints.settled:

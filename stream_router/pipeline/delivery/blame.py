@@ -30,9 +30,9 @@ LATELY_S = 600.0
 """So long a conversation is remembered whose item was given up."""
 
 AT_THE_END_S = 900.0
-"""At a shard's end no other item will ever come to compare with. So long after the shard's last record one that fails
-alone is tried there, and in each process for SPREAD_S: leases may move more often than every 15 minutes, and the KCL
-reads the shards after this one only once it is over."""
+"""At a shard's end no other item will ever come to compare with: so long one that fails alone is tried there. What it
+waited in processes before counts, but each tries for SPREAD_S: leases may move more often than every 15 minutes, and
+the KCL reads the shards after this one only once it is over."""
 
 MOST_AT_THE_END = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
@@ -112,8 +112,8 @@ class Blame(Generic[T]):
         self._given_up: dict[Hashable, float] = {}
         """When the budget of a conversation began whose last item was given up."""
         self.first_tries = FirstTries()
-        self.last_came_at: float | None = None
-        """When the shard's last record came into the stream, where nothing more will come."""
+        self._ends_since: float | None = None
+        self._end_s = AT_THE_END_S
         self.waits_alone = False
         """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
@@ -121,6 +121,15 @@ class Blame(Generic[T]):
 
     def __bool__(self) -> bool:
         return bool(self._tries)
+
+    def at_the_end(self, now: float, already_s: float) -> None:
+        """The shard is at its end: nothing more will come. In processes before what is sick there waited so long."""
+        self._ends_since, self._end_s = now, max(SPREAD_S, AT_THE_END_S - already_s)
+
+    @property
+    def is_at_the_end(self) -> bool:
+        """Whether nothing more will come to compare with."""
+        return self._ends_since is not None
 
     def failed(self, item: T, sent_at: float, now: float, *, itself: bool) -> Tries:
         """One failure more of this item, in a call that was sent then."""
@@ -172,8 +181,8 @@ class Blame(Generic[T]):
 
     def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
         """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
-        ended = self.last_came_at is not None and now - self.last_came_at >= AT_THE_END_S
-        return ended and now - first_at >= SPREAD_S and under_way <= MOST_AT_THE_END
+        ended = self._ends_since is not None and now - max(first_at, self._ends_since) >= self._end_s
+        return ended and under_way <= MOST_AT_THE_END
 
     def is_sick(self, item: T) -> bool:
         """Whether the item failed by itself before."""

@@ -260,12 +260,9 @@ class Dispatcher(Generic[T]):
         """Take charge of `items`; they wait for the next `advance`."""
         self._ready.extend(items)
 
-    def at_the_end(self, ago_s: float) -> None:
-        """Nothing will be submitted any more: what has nobody to be compared with is given up after a while.
-
-        The shard's last record came so many seconds ago.
-        """
-        self.blame.last_came_at = self._clock() - ago_s
+    def at_the_end(self, already_s: float) -> None:
+        """Nothing will be submitted any more: what has nobody to be compared with is given up after a while."""
+        self.blame.at_the_end(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
         """What ended since the last time, handed back to the caller."""
@@ -386,9 +383,7 @@ class Dispatcher(Generic[T]):
                 " waits for the next one%s",
                 self._to.name,
                 self._to.name,
-                "; the shard is at its end, so it waits until 15 minutes after the last record"
-                if self.blame.last_came_at is not None
-                else "",
+                ", for 15 minutes, since the shard is at its end" if self.blame.is_at_the_end else "",
                 extra={"event": "nobody-to-compare-with", "code": code},
             )
 
