@@ -379,10 +379,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
     },
     "Consumers that join": {
-        "a worker never tells its load": Mutant(
+        "the leader balances every four minutes": Mutant(
             "properties/consumer.properties",
-            "workerMetricsReporterFreqInMillis = 5000",
-            "workerMetricsReporterFreqInMillis = 3600000",
+            "leaseAssignmentIntervalMillis = 5000",
+            "leaseAssignmentIntervalMillis = 90000",
             ("tests/system/test_scaling.py::test_four_consumers_share_the_shards_of_two_and_lose_nothing",),
             within_s=900,
         ),

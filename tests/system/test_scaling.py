@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
 SHARDS = 8
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
 BUS = {"rules": [{"operation": "PutEvents", "fault": "delay", "ms": 100}], "bus_rules": [RULE]}
+DOWN = {**BUS, "rules": [{"operation": "PutEvents", "fault": "call_error", "code": "InternalException", "rate": 1.0}]}
 BALANCED_WITHIN_S = 180.0
 ROLLED, ROLLED_RATE = 2_000, 20.0
 CHECKPOINT_S = 5.0
@@ -100,6 +101,10 @@ class Fleet:
         """What the bus has accepted."""
         return {line["eventId"] for line in self.bus.lines("PutEvents", "accepted")}
 
+    def refused(self) -> set[str]:
+        """What a bus that is down did not take."""
+        return {line["eventId"] for line in self.bus.lines("PutEvents", "refused")}
+
     def owned(self) -> dict[str, int]:
         """How many shards each consumer that runs has."""
         rows: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
@@ -163,7 +168,10 @@ def test_four_consumers_share_the_shards_of_two_and_lose_nothing(
 
 
 def test_a_rolling_restart_loses_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both consumers one after the other, then the receiver, under load: each drains, and copies are few."""
+    """Both consumers one after the other, then the receiver, under load: each drains, and copies are few.
+
+    The second one stops while the bus is down, so that events are under way at its last checkpoint.
+    """
     fleet.start_two()
     world, sent = fleet.world, dict[str, bytes]()
     receiver = world.start("receive", PROGRAM, "receive")
@@ -172,7 +180,11 @@ def test_a_rolling_restart_loses_nothing(fleet: Fleet, capsys: pytest.CaptureFix
     traffic.start()
     ends = []
     for name in ("one", "two"):
+        if name == "two":
+            fleet.bus.plan(DOWN)
+            until(lambda: len(fleet.refused()) > SHARDS, 30, "events wait")
         ends.append(fleet.stop(name))
+        fleet.bus.plan(BUS)
         fleet.start(name)
         fleet.until_all_work()
     receiver.terminate()
