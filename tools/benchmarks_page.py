@@ -16,9 +16,9 @@ from benchmarks.harness import results  # noqa: E402
 from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
 PAGE, SCALE, README = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md"
-SHOWN = ("child", "receiver_beside_go", "whole", "worker", "sizes")
+SHOWN = ("child", "receiver_beside_go", "whole", "worker", "sizes", "catch_up")
 """With their rows. Of the others the page has what was asked for."""
-FIGURES = ("cpuUs", "jvmUs", "childUs", "p50Ms", "p99Ms", "lost")
+FIGURES = ("cpuUs", "jvmUs", "childUs", "p50Ms", "p99Ms", "storedPerSecond", "caughtUpS", "lost")
 NONE = "No result is kept yet: `make bench` takes one, `make docs` writes it here."
 
 
@@ -38,7 +38,8 @@ def table(name: str) -> Iterator[str]:
     result = results.latest(name)
     yield f"\n### {result['question']}\n"
     load = f"load {result['load']['before'][0]} to {result['load']['after'][0]}"
-    yield f"`{name}`, {result['at'][:10]}, {result['rounds']} rounds, {load}; {result['commit']}\n"
+    rounds = f"{result['rounds']} round{'s' * (result['rounds'] > 1)}"
+    yield f"`{name}`, {result['at'][:10]}, {rounds}, {load}; {result['commit']}\n"
     figures = [one for one in FIGURES if any(one in row["figures"] for row in result["rows"])]
     yield "| | " + " | ".join(f"{one}{unit(one) and ', ' + unit(one)}" for one in figures) + " |"
     yield "|---" * (len(figures) + 1) + "|"
