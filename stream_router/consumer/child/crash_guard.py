@@ -36,8 +36,8 @@ class Life(BaseModel):
     """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work.
 
     `once`: one death convicts what is at work. `suspect` was at work at the latest death. `taken` is the newest record
-    that a child took charge of, `careful_until` the same of the children that died. `alone_ms`: when at the shard's end
-    only sick events were left (epoch ms; 0: not yet).
+    that a child took charge of, `careful_until` the same of the children that died. `alone_ms` is when only sick events
+    were left at the shard's end (epoch ms; 0: not yet).
     """
 
     checkpoint: str
@@ -53,8 +53,13 @@ class Life(BaseModel):
 
     def next(self, checkpoint: str) -> "Life":
         """The life after this one, at `checkpoint`."""
-        kept = self.model_dump(include={"culprits", "taken", "careful_until", "alone_ms"})
-        life = Life(checkpoint=checkpoint, **kept)
+        life = Life(
+            checkpoint=checkpoint,
+            culprits=self.culprits,
+            taken=self.taken,
+            careful_until=self.careful_until,
+            alone_ms=self.alone_ms,
+        )
         if not self.alive:
             life.deaths = self.deaths if self.checkpoint == checkpoint else 0
             return life
@@ -86,7 +91,8 @@ class CrashGuard:
     ) -> None:
         path = folder / f"{shard_id}.json"
         self._file = Rewritten(path)
-        self._to_be_logged, self._now = Seldom(clock), now
+        self._to_be_logged = Seldom(clock)
+        self._now = now
         self._waits: Place | None = None
         try:
             self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)

@@ -112,8 +112,10 @@ class Blame(Generic[T]):
         self._given_up: dict[Hashable, float] = {}
         """When the budget of a conversation began whose last item was given up."""
         self.first_tries = FirstTries()
-        self._ends_since: float | None = None
+        self.ends_since: float | None = None
+        """Since when the shard is at its end: nothing more will come."""
         self._end_s = AT_THE_END_S
+        """So long what is alone there is tried in this process."""
         self.waits_alone = False
         """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
@@ -124,12 +126,8 @@ class Blame(Generic[T]):
 
     def at_the_end(self, now: float, already_s: float) -> None:
         """The shard is at its end: nothing more will come. In processes before what is sick there waited so long."""
-        self._ends_since, self._end_s = now, max(SPREAD_S, AT_THE_END_S - already_s)
-
-    @property
-    def is_at_the_end(self) -> bool:
-        """Whether nothing more will come to compare with."""
-        return self._ends_since is not None
+        self.ends_since = now
+        self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
     def failed(self, item: T, sent_at: float, now: float, *, itself: bool) -> Tries:
         """One failure more of this item, in a call that was sent then."""
@@ -181,7 +179,7 @@ class Blame(Generic[T]):
 
     def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
         """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
-        ended = self._ends_since is not None and now - max(first_at, self._ends_since) >= self._end_s
+        ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= self._end_s
         return ended and under_way <= MOST_AT_THE_END
 
     def is_sick(self, item: T) -> bool:
