@@ -288,11 +288,14 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
     first_tries = [
-        (at, True, life) in outside.answers.get(other, [])
+        (at, True, life) in answers
         for other, lives in outside.first_tried.items()
         if other != event_id
         for life, at in lives.items()
         if since <= at <= until
+        # A call that failed whole just before may have failed after the child decided.
+        for answers in [outside.answers.get(other, [])]
+        if at < until - 5 or {(at, True, life), (at, False, life)} & {*answers}
     ]
     return bool(first_tries) and sum(first_tries) >= 0.85 * len(first_tries)
 
