@@ -1,7 +1,7 @@
-"""Makes what a shard's child sends events to: the bus, the dead-letter queue, the bucket.
+"""Where a shard's child sends events to: the bus, the dead-letter queue, the bucket.
 
-Another bus writes and reads its calls otherwise (`publisher`); a destination that is no bus has a module of its own in
-`pipeline/sinks`, and is made here.
+Another bus writes and reads its calls otherwise (`publisher`). A destination that is no bus has a module of its own in
+`pipeline/sinks`; here `Targets` finds where its calls go, and `Destinations` makes it.
 """
 
 import functools
@@ -18,7 +18,6 @@ from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.signed_calls import Transport
 from stream_router.aws_answers import Answer, of_put_events, of_put_events_v2
-from stream_router.consumer.targets import Targets
 from stream_router.model import Entry, Event
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -44,6 +43,25 @@ and then calls begin with a handshake."""
 Done = Callable[[Answer], None]
 
 chance = random.Random().random  # noqa: S311 - jitter
+
+
+class Targets:
+    """Where the calls go (`aws/endpoints.py`). Raises SettingsError where the environment cannot be used.
+
+    They are found by a session of their own, which is let go: botocore keeps 12 MB of what it reads to find them. A
+    process that finds them before it imports the rest has that memory again for what it imports.
+    """
+
+    def __init__(self, settings: Consumer) -> None:
+        session, bus = endpoints.session(settings.aws_region), settings.event_bus
+
+        self.publish = (
+            endpoints.v2_target(session, bus, "PutEvents")
+            if limits.is_v2_bus(bus)
+            else endpoints.target(session, "events", "PutEvents")
+        )
+        self.letters = endpoints.target(session, "sqs", "SendMessageBatch")
+        self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
 
 
 class Destinations:

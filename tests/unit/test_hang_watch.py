@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer import targets
+from stream_router.consumer import destinations
 from stream_router.consumer.child import __main__ as program
 from stream_router.consumer.child import assembly
 from stream_router.consumer.child.daemon_lines import DaemonInput
@@ -160,7 +160,7 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
         raise SettingsError("enough")
 
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
-    monkeypatch.setattr(targets, "Targets", asks)
+    monkeypatch.setattr(destinations, "Targets", asks)
     given(monkeypatch, CONSUMER)
     with pytest.raises(SettingsError, match="enough"):
         program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO(), [])

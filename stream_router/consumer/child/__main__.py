@@ -56,7 +56,7 @@ def main() -> NoReturn:
 
 def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
-    from stream_router.consumer.targets import Targets
+    from stream_router.consumer.destinations import Targets
 
     faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)
     targets = Targets(configured)

@@ -16,10 +16,9 @@ from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.destinations import Destinations
+from stream_router.consumer.destinations import Destinations, Targets
 from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
 from stream_router.consumer.target_proof import Prover, TargetProof, ask_every_s, question
-from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit

@@ -16,6 +16,7 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
+from stream_router.consumer.destinations import Targets
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
     hang_watch,
@@ -29,7 +30,6 @@ from stream_router.consumer.supervisor.status import Status, admin_port, tells_z
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
-from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.log import start_logging
