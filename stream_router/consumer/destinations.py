@@ -53,8 +53,8 @@ class Targets:
     """
 
     def __init__(self, settings: Consumer) -> None:
-        session, bus = endpoints.session(settings.aws_region), settings.event_bus
-
+        session = endpoints.session(settings.aws_region)
+        bus = settings.event_bus
         self.publish = (
             endpoints.v2_target(session, bus, "PutEvents")
             if limits.is_v2_bus(bus)
@@ -67,10 +67,10 @@ class Targets:
 class Destinations:
     """One child's calls. Raises CredentialsError where no credentials come for half a minute.
 
-    An answer may have `max_answer_bytes`; `targets` are found here where nobody has found them before.
+    An answer may have `max_answer_bytes`.
     """
 
-    def __init__(self, settings: Consumer, max_answer_bytes: int, targets: Targets | None) -> None:
+    def __init__(self, settings: Consumer, max_answer_bytes: int, targets: Targets) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         credentials = patiently(lambda: CredentialSource(self.session))
@@ -82,7 +82,7 @@ class Destinations:
             max_answer_bytes,
         )
         self.transport.credentials_refused = credentials.refused
-        self.targets = targets or Targets(settings)
+        self.targets = targets
         self._reads: dict[str, Target] = {}
 
     def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:

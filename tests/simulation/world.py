@@ -287,17 +287,17 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
-    first_tries = [
-        (at, True, life) in answers
-        for other, lives in outside.first_tried.items()
-        if other != event_id
-        for life, at in lives.items()
-        if since <= at <= until
-        # A call that failed whole just before may have failed after the child decided.
-        for answers in [outside.answers.get(other, [])]
-        if at < until - 5 or {(at, True, life), (at, False, life)} & {*answers}
-    ]
-    return bool(first_tries) and sum(first_tries) >= 0.85 * len(first_tries)
+    accepted = list[bool]()
+    for other, lives in outside.first_tried.items():
+        answers = outside.answers.get(other, [])
+        for life, at in lives.items():
+            if other == event_id or not since <= at <= until:
+                continue
+            was_accepted = (at, True, life) in answers
+            # A call that failed whole just before may have failed after the child decided.
+            if was_accepted or (at, False, life) in answers or at < until - 5:
+                accepted.append(was_accepted)
+    return bool(accepted) and sum(accepted) >= 0.85 * len(accepted)
 
 
 def kinds_of(events: Sequence[Planned]) -> dict[str, Kind]:

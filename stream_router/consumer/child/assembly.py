@@ -45,7 +45,7 @@ class Child:
     wake-up descriptor.
     """
 
-    def __init__(self, settings: Consumer, targets: Targets | None = None, daemon_fd: int = 0) -> None:
+    def __init__(self, settings: Consumer, targets: Targets, daemon_fd: int) -> None:
         self._settings = settings
         self._calls = Destinations(settings, READ_BYTES, targets)
         self._transform = Transform(transform_config(settings), now_ms)

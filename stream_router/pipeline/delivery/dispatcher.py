@@ -383,7 +383,7 @@ class Dispatcher(Generic[T]):
                 " waits for the next one%s",
                 self._to.name,
                 self._to.name,
-                ", for 15 minutes, since the shard is at its end" if self.blame.ends_since is not None else "",
+                ", for 15 minutes in all, since the shard is at its end" if self.blame.ends_since is not None else "",
                 extra={"event": "nobody-to-compare-with", "code": code},
             )
 
