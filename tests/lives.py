@@ -14,7 +14,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetProof, Yes
+from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetOk, TargetProof
 from stream_router.consumer.target_proof import Answer as Said
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
@@ -119,7 +119,7 @@ class Life:
             return RECEIVED_MS + 1000 * (later_s + world.now - begun)
 
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0", now=now_ms)
-        self.proof = Supervised(Yes, world.clock, AGAIN_S)
+        self.proof = Supervised(TargetOk, world.clock, AGAIN_S)
         router, clock, told = self.rig.router, world.clock, cast("ShardTelemetry", self.told)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)

@@ -69,7 +69,7 @@ NO_RULE_TOLD = (
 """Said once at start."""
 
 
-class Yes(NamedTuple):
+class TargetOk(NamedTuple):
     """Bus and rule are right."""
 
     made_s: float = 0.0
@@ -80,7 +80,7 @@ class Yes(NamedTuple):
     """Operations that the endpoint does not know, as an emulator may not: what they would tell is not judged."""
 
 
-class No(NamedTuple):
+class TargetBroken(NamedTuple):
     """What we send reaches nobody: what is wrong with bus or rule (`of`), and the cure."""
 
     of: str
@@ -88,14 +88,14 @@ class No(NamedTuple):
     cure: str = SETUP
 
 
-class Unasked(NamedTuple):
+class TargetUnknown(NamedTuple):
     """It could not be asked: AWS's code, or what there was in place of an answer, and of which operation."""
 
     code: str
     operation: str = ""
 
 
-Answer = Yes | No | Unasked
+Answer = TargetOk | TargetBroken | TargetUnknown
 
 
 class Question:
@@ -123,15 +123,15 @@ class Question:
         try:
             made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
             if self._rule == NO_RULE:
-                return Yes(made_s)
+                return TargetOk(made_s)
             found = self._of_subscriber() if self._is_v2 else self._of_rule()
-            return found if isinstance(found, No) else Yes(made_s, found, tuple(sorted(self._unjudged)))
+            return found if isinstance(found, TargetBroken) else TargetOk(made_s, found, tuple(sorted(self._unjudged)))
         except AbsentError as absent:
             return absent.no
         except ClientError as error:
-            return Unasked(code_of(error), error.operation_name)
+            return TargetUnknown(code_of(error), error.operation_name)
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: no answer is no no
-            return Unasked(code_of(error))
+            return TargetUnknown(code_of(error))
 
     def _named(self) -> dict[str, str]:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
@@ -151,14 +151,16 @@ class Question:
             return {}
         return answer
 
-    def _no_bus(self) -> No:
-        return No("bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS")
+    def _no_bus(self) -> TargetBroken:
+        return TargetBroken(
+            "bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS"
+        )
 
-    def _no_rule(self, what: str, cure: str = SETUP) -> No:
+    def _no_rule(self, what: str, cure: str = SETUP) -> TargetBroken:
         kind = "subscriber" if self._is_v2 else "rule"
-        return No("rule", f"{kind} {self._rule} of event bus {self._bus} {what}", cure)
+        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {what}", cure)
 
-    def _of_rule(self) -> No | str:
+    def _of_rule(self) -> TargetBroken | str:
         rule = {"EventBusName": self._bus}
         found = self._call("DescribeRule", Name=self._rule, **rule)
         if not found:
@@ -194,7 +196,7 @@ class Question:
                 refused.append(entry.detail_type)
         return refused
 
-    def _of_subscriber(self) -> No | str:
+    def _of_subscriber(self) -> TargetBroken | str:
         """Of a v2 bus: there and running. Its filters are not judged: nothing tests an event against them."""
         what = {"EventBusArn": self._bus, "NamePrefix": self._rule}
         page = self._call("ListSubscribers", **what)
@@ -217,7 +219,7 @@ class Question:
 class AbsentError(Exception):
     """What was asked for does not exist."""
 
-    def __init__(self, no: No) -> None:
+    def __init__(self, no: TargetBroken) -> None:
         super().__init__(no.problem)
         self.no = no
 
@@ -253,7 +255,7 @@ def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> di
 
 def question(settings: Consumer) -> Callable[[], Answer]:
     """The question of the settings; with `STREAM_ROUTER_BUS_PROOF=trust` nobody is asked, and it is always a yes."""
-    return Yes if settings.bus_proof == "trust" else Question(settings)
+    return TargetOk if settings.bus_proof == "trust" else Question(settings)
 
 
 class Line(NamedTuple):
@@ -283,7 +285,7 @@ class Standing:
 
     def __init__(self, *, breaks: bool = False) -> None:
         self.line = Line()
-        self.no: No | None = None
+        self.no: TargetBroken | None = None
         """The no that counts, until a yes does."""
         self.no_since = 0.0
         self.in_doubt = False
@@ -297,14 +299,14 @@ class Standing:
 
     def heard(self, answer: Answer, asked_s: float) -> None:
         """Take one answer in."""
-        if isinstance(answer, Unasked):
+        if isinstance(answer, TargetUnknown):
             self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
         else:
             self.unasked_since = None
-            no = answer if isinstance(answer, No) else self._another_bus(answer)
+            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)
             if no:
                 self._said_no(no, asked_s)
-            elif isinstance(answer, Yes):
+            elif isinstance(answer, TargetOk):
                 self._said_yes(answer, asked_s)
         problem = self.no.problem if self.no else ""
         if self.no and self.stands_since is not None:
@@ -313,15 +315,17 @@ class Standing:
             problem = problem or f"event bus and rule could not be asked for {UNASKED_S / 60:.0f} minutes"
         self.line = self.line._replace(problem=problem, unasked=self.unasked_since is not None)
 
-    def _another_bus(self, yes: Yes) -> No | None:
+    def _another_bus(self, yes: TargetOk) -> TargetBroken | None:
         known_s = self._made_s
         if self.no or not (known_s and yes.made_s) or abs(yes.made_s - known_s) < SAME_WITHIN_S:
             return None
         if self.in_doubt:  # it counts now, and the new bus is the one that we know
             self._made_s = yes.made_s
-        return No("bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one")
+        return TargetBroken(
+            "bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one"
+        )
 
-    def _said_no(self, no: No, asked_s: float) -> None:
+    def _said_no(self, no: TargetBroken, asked_s: float) -> None:
         if self.no is None and not self.in_doubt:
             self.in_doubt = True
             return
@@ -331,7 +335,7 @@ class Standing:
         self.stands_since = None
         self.breaks = True
 
-    def _said_yes(self, yes: Yes, asked_s: float) -> None:
+    def _said_yes(self, yes: TargetOk, asked_s: float) -> None:
         self.in_doubt = False
         self._made_s = yes.made_s or self._made_s
         if self._pattern and yes.pattern != self._pattern:
@@ -433,10 +437,15 @@ class Prover:
                 self._report(Proven())
 
     def _say(
-        self, answer: Answer, asked_s: float, no: No | None, unasked_since: float | None, stands_since: float | None
+        self,
+        answer: Answer,
+        asked_s: float,
+        no: TargetBroken | None,
+        unasked_since: float | None,
+        stands_since: float | None,
     ) -> None:
         standing = self.standing
-        if isinstance(answer, Unasked):
+        if isinstance(answer, TargetUnknown):
             if self._unasked_to_be_said():
                 self._say_unasked(answer, asked_s)
         elif unasked_since is not None:
@@ -462,7 +471,7 @@ class Prover:
         elif no and not standing.no:
             log.warning("events go on", extra={"event": "rule-proven-again"})
 
-    def _say_unasked(self, answer: Unasked, asked_s: float) -> None:
+    def _say_unasked(self, answer: TargetUnknown, asked_s: float) -> None:
         since_s = self.standing.unasked_since
         then = (
             f"events go on while the bus accepts them, for {UNASKED_S / 60:.0f} minutes in all, and the checkpoint "
@@ -496,9 +505,9 @@ class Prover:
 
         A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
         """
-        if isinstance(answer, No) and answer.of == "bus" and self.standing.no:
+        if isinstance(answer, TargetBroken) and answer.of == "bus" and self.standing.no:
             return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
-        if not isinstance(answer, Unasked):
+        if not isinstance(answer, TargetUnknown):
             return ""
         if answer.code in ("ValidationException", "InvalidInputException") and answer.operation == "DescribeEventBus":
             return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"

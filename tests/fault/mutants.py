@@ -125,8 +125,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Nothing that was sent to a bus that was gone": {
         "a bus that was made anew is the old one": Mutant(
             "stream_router/consumer/target_proof.py",
-            "            no = answer if isinstance(answer, No) else self._another_bus(answer)\n",
-            "            no = answer if isinstance(answer, No) else None\n",
+            "            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)\n",
+            "            no = answer if isinstance(answer, TargetBroken) else None\n",
             ("tests/unit/test_target_proof.py",),
         ),
         "a child that lived through a break stays": Mutant(

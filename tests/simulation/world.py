@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.consumer import target_proof
-from stream_router.consumer.target_proof import AGAIN_S, No, Standing, Unasked, Yes
+from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
@@ -91,11 +91,11 @@ class Outside:
     def ask(self, now: float) -> target_proof.Answer:
         """The word of bus and rule; a bus that is made again tells another time of creation."""
         if self.fault(now, "bus unasked"):
-            return Unasked("ThrottlingException")
+            return TargetUnknown("ThrottlingException")
         if self.holds(now, "bus gone"):
-            return No("bus", "is gone")
+            return TargetBroken("bus", "is gone")
         before = [gone for gone in self.bus_goes if gone.to_s <= now - self.start_s]
-        return Yes(BUS_MADE_S + 60.0 * len(before) if self.bus_goes else 0.0)
+        return TargetOk(BUS_MADE_S + 60.0 * len(before) if self.bus_goes else 0.0)
 
     def new_supervisor(self, now: float) -> float:
         """One that knows nothing yet begins: it starts no daemon before a yes counts. When that is."""

@@ -16,7 +16,7 @@ from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.consumer.child.window import READY_MAX
-from stream_router.consumer.target_proof import Unasked
+from stream_router.consumer.target_proof import TargetUnknown
 from stream_router.model import DeadLetterShare, Entry
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import MIB, START, Life
@@ -207,7 +207,7 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
 def not_proven(life: Life) -> None:
     """The bus cannot be asked, and the child is told to leave."""
     life.process(100)
-    life.proof.ask = lambda: Unasked("ThrottlingException")
+    life.proof.ask = lambda: TargetUnknown("ThrottlingException")
     life.shard.told_to_leave()
 
 

@@ -15,7 +15,7 @@ from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import Status, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Answer, No, Standing, Unasked, Yes
+from stream_router.consumer.target_proof import Answer, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
@@ -105,11 +105,11 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "reads": lambda world: world.child_says("a"),
     "holds": lambda world: world.child_says("a", holding="bytes"),
     "hangs": lambda world: world.vitals.hang(tuple(f"child {n} stands" for n in range(60))),
-    "unmatched": lambda world: world.answered(No("rule", "is gone")),
+    "unmatched": lambda world: world.answered(TargetBroken("rule", "is gone")),
     "unread": lambda world: world.unread("a", "b"),
     "dies": lambda world: world.vitals.daemon_ended(),
     "starts": lambda world: world.vitals.daemon_runs(2),
-    "unasked": lambda world: world.answered(Unasked("Throttling")),
+    "unasked": lambda world: world.answered(TargetUnknown("Throttling")),
     "others read": lambda world: world.unread(),
 }
 
@@ -143,11 +143,11 @@ def test_the_verdict(world: World, what: str, later_s: float, state: str, reason
 @pytest.mark.parametrize(
     ("proof", "said", "bus", "rule", "value"),
     [
-        ("describe", No("rule", "is gone", "mend it"), "unproven", "unmatched", 1.0),
-        ("describe", No("bus", "is gone"), "gone", "unmatched", 1.0),
-        ("describe", Yes(), "proven", "matched", 0.0),
-        ("describe", Unasked("Throttling"), "unasked", "unknown", None),
-        ("trust", Yes(), "trusted", "unwatched", None),
+        ("describe", TargetBroken("rule", "is gone", "mend it"), "unproven", "unmatched", 1.0),
+        ("describe", TargetBroken("bus", "is gone"), "gone", "unmatched", 1.0),
+        ("describe", TargetOk(), "proven", "matched", 0.0),
+        ("describe", TargetUnknown("Throttling"), "unasked", "unknown", None),
+        ("trust", TargetOk(), "trusted", "unwatched", None),
     ],
 )
 def test_bus_and_rule_are_told_where_they_are_known(
@@ -158,7 +158,7 @@ def test_bus_and_rule_are_told_where_they_are_known(
     world.answered(said)
     page = world.told()
     assert (page["bus"]["state"], page["rule"]["state"]) == (bus, rule)
-    assert page["rule"]["cure"] == (said.cure if isinstance(said, No) else None)
+    assert page["rule"]["cure"] == (said.cure if isinstance(said, TargetBroken) else None)
     world.child_says("a")
     world.after(2)
     assert world.in_cloudwatch().get("RuleUnmatched") == value

@@ -15,14 +15,14 @@ from stream_router.consumer.target_proof import (
     HURRY_FOR_S,
     Answer,
     Line,
-    No,
     Proven,
     Prover,
     Question,
     Standing,
+    TargetBroken,
+    TargetOk,
     TargetProof,
-    Unasked,
-    Yes,
+    TargetUnknown,
     ask_every_s,
     judged_part,
 )
@@ -76,11 +76,11 @@ def test_a_pattern_is_tested_once_with_each_type_and_again_where_it_changed(monk
     """Bus, rule and target are asked for each time: a target that is taken away changes nothing else."""
     asked = Asked(monkeypatch)
     first = asked.now(BUS, rule(OURS), TARGET, TAKES, TAKES)
-    assert isinstance(first, Yes)
+    assert isinstance(first, TargetOk)
     assert asked.now(BUS, rule(OURS), TARGET) == first
     narrower = rule({**OURS, "detail-type": ["interaction.created"]})
     said = asked.now(BUS, narrower, TARGET, TAKES, TAKES_NOT)
-    assert isinstance(said, No)
+    assert isinstance(said, TargetBroken)
     assert "does not take our events of type conversation.updated" in said.problem
     assert asked.now(BUS, narrower, TARGET) == said
 
@@ -127,31 +127,31 @@ def test_what_is_a_no(
     """Each with what is wrong and a cure."""
     said = Asked(monkeypatch, **settings).now(*calls)
     if not problem:
-        assert isinstance(said, Yes)
+        assert isinstance(said, TargetOk)
         return
-    assert isinstance(said, No)
+    assert isinstance(said, TargetBroken)
     assert (said.of, problem in said.problem, bool(said.cure)) == (of, True, True)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InternalException"])
 def test_what_cannot_be_asked_is_no_no(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """The operation is named, for it may be a right that is missing."""
-    assert Asked(monkeypatch).now(BUS, ("describe_rule", code)) == Unasked(code, "DescribeRule")
+    assert Asked(monkeypatch).now(BUS, ("describe_rule", code)) == TargetUnknown(code, "DescribeRule")
 
 
 # --- what of the answers counts
 
-GONE, DISABLED = No("bus", "is gone"), No("rule", "is disabled")
+GONE, DISABLED = TargetBroken("bus", "is gone"), TargetBroken("rule", "is disabled")
 ANSWERS: dict[str, Answer] = {
-    "Y": Yes(),
+    "Y": TargetOk(),
     "D": DISABLED,
     "G": GONE,
-    "U": Unasked("AccessDeniedException", "DescribeRule"),
-    "a": Yes(pattern="a"),
-    "b": Yes(pattern="b"),
-    "1": Yes(1000.0),
-    "+": Yes(1000.4),
-    "2": Yes(2000.0),
+    "U": TargetUnknown("AccessDeniedException", "DescribeRule"),
+    "a": TargetOk(pattern="a"),
+    "b": TargetOk(pattern="b"),
+    "1": TargetOk(1000.0),
+    "+": TargetOk(1000.4),
+    "2": TargetOk(2000.0),
 }
 MINUTE, HALF_AN_HOUR = 13, 361
 """So many answers in a row stand so long."""
@@ -207,7 +207,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
-        self.answer: Answer = Yes()
+        self.answer: Answer = TargetOk()
         self.reports: list[Proven] = []
         self.prover = Prover(folder, self.ask, lambda: 5.0, self.reports.append, lambda: self.now)
         self.folder = folder
@@ -232,17 +232,19 @@ def world(tmp_path: Path) -> World:
 
 def test_the_proof_is_the_moment_before_the_question(world: World) -> None:
     """A rule deleted while the answer travels must not cover what was accepted meanwhile."""
-    world.prove(Yes(), Yes())
+    world.prove(TargetOk(), TargetOk())
     assert json.loads((world.folder / "target-proof").read_text())["proven_s"] == 102.0
     assert world.reports == [Proven()]
 
 
-@pytest.mark.parametrize("trouble", [DISABLED, No("rule", "does not exist"), Unasked("EndpointConnectionError")])
+@pytest.mark.parametrize(
+    "trouble", [DISABLED, TargetBroken("rule", "does not exist"), TargetUnknown("EndpointConnectionError")]
+)
 def test_a_start_waits_for_what_can_be_mended(world: World, trouble: Answer) -> None:
     """A rule that takes nothing, a network that is not there yet: held, and no start is refused for it."""
     world.prove(*[trouble] * 30)
     assert not world.reports
-    world.prove(*[Yes()] * 40)
+    world.prove(*[TargetOk()] * 40)
     assert world.reports == [Proven()]
 
 
@@ -250,7 +252,7 @@ def test_how_often_it_is_asked(world: World) -> None:
     """As a checkpoint wants it, a hundred workers within five a second; a first no at once again; a stop in a hurry."""
     assert [ask_every_s(5.0, workers) for workers in (1, 25, 100, 500)] == [5.0, 5.0, 20.0, 100.0]
     assert ask_every_s(0.2, 1) == AGAIN_S
-    for answer, rest_s in ((Yes(), 5.0), (DISABLED, AGAIN_S), (DISABLED, 5.0)):
+    for answer, rest_s in ((TargetOk(), 5.0), (DISABLED, AGAIN_S), (DISABLED, 5.0)):
         world.prove(answer)
         assert world.prover.rest_s() == rest_s
     world.prover.hasten()
@@ -262,7 +264,7 @@ def test_how_often_it_is_asked(world: World) -> None:
 def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     """A bus that does not exist (said twice), a name that is none, a right that is missing for half a minute."""
     denied = World(tmp_path)
-    answer = Unasked("AccessDeniedException", "TestEventPattern")
+    answer = TargetUnknown("AccessDeniedException", "TestEventPattern")
     denied.prove(answer)
     denied.now += credentials.PATIENCE_S
     assert denied.reports == []
@@ -270,7 +272,7 @@ def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     assert "STREAM_ROUTER_RULE" in denied.reports[0].refusal
     assert "allow events:TestEventPattern" in denied.reports[0].refusal
     unnamed = World(tmp_path)
-    unnamed.prove(Unasked("ValidationException", "DescribeEventBus"))
+    unnamed.prove(TargetUnknown("ValidationException", "DescribeEventBus"))
     gone = World(tmp_path)
     gone.prove(GONE)
     assert gone.reports == []
@@ -283,7 +285,7 @@ def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A no, its end, and when events go on; each once, and once a minute while it lasts."""
-    world.prove(Yes(), *[DISABLED] * 10, *[Yes()] * 40)
+    world.prove(TargetOk(), *[DISABLED] * 10, *[TargetOk()] * 40)
     said = [record.event for record in caplog.records]  # type: ignore[attr-defined]
     assert said == ["rule-unmatched", "rule-matches-again", "rule-proven-again"]
     assert "run `stream-router setup`" in caplog.text
@@ -291,14 +293,14 @@ def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
 
 def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
     """Somebody mends the rule and restarts the consumer: the yes has to stand all the same; then it is forgotten."""
-    world.prove(Yes(), DISABLED, DISABLED)
+    world.prove(TargetOk(), DISABLED, DISABLED)
     again = World(world.folder)
-    again.prove(Yes())
+    again.prove(TargetOk())
     assert (again.reports, again.proven_s) == ([], NEVER)
-    again.prove(*[Yes()] * 31)
+    again.prove(*[TargetOk()] * 31)
     assert again.reports == [Proven()]
     once_more = World(world.folder)
-    once_more.prove(Yes())
+    once_more.prove(TargetOk())
     assert once_more.reports == [Proven()]
 
 

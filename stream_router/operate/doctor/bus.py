@@ -20,7 +20,7 @@ from stream_router.checks import (
     warn,
     wrong,
 )
-from stream_router.consumer.target_proof import No, Question, Yes
+from stream_router.consumer.target_proof import Question, TargetBroken, TargetOk
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
@@ -36,12 +36,14 @@ def _bus(world: World) -> Iterator[Finding]:
     """By the same question that `consume` asks all the time."""
     settings = world.settings
     answer = Question(settings)()
-    if not isinstance(answer, Yes):
-        is_bus = answer.of == "bus" if isinstance(answer, No) else answer.operation in ("", "DescribeEventBus")
+    if not isinstance(answer, TargetOk):
+        is_bus = (
+            answer.of == "bus" if isinstance(answer, TargetBroken) else answer.operation in ("", "DescribeEventBus")
+        )
         at = ("SR120", BUS) if is_bus else ("SR130", RULE)
         if not is_bus:
             yield ok("SR120", settings.event_bus)
-        if isinstance(answer, No):
+        if isinstance(answer, TargetBroken):
             yield wrong(
                 *at,
                 answer.problem if is_bus else f"{answer.problem}: events go nowhere, and `consume` holds",
