@@ -1,6 +1,7 @@
 """One child's life over a folder, driven as the daemon drives it, in virtual time; what tests of the shard share."""
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetOk, TargetProof
+from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetOk, TargetProof, check_interval_s
 from stream_router.consumer.target_proof import Answer as Said
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
@@ -57,7 +58,7 @@ class Told:
 
 
 class Supervised(TargetProof):
-    """A child's proof in virtual time: its supervisor asks every `every_s`, and what came of it is at once with it."""
+    """A child's proof in virtual time: its supervisor checks as `Prover` does, and the result reaches it at once."""
 
     def __init__(
         self,
@@ -69,15 +70,23 @@ class Supervised(TargetProof):
         self.ask, self.every_s = ask, every_s
         self.standing = standing or Standing()
         self.hurries = False
-        self._now, self._ask_at = clock, 0.0
+        self.checks = 0
+        self._now, self._asked_s, self._wanted_s = clock, -math.inf, -math.inf
         super().__init__(Path(), clock)
 
     def look(self) -> None:
         now = self._now()
-        if now >= self._ask_at:
+        is_wanted = self._wanted_s >= self._asked_s
+        interval_s = AGAIN_S if self.hurries else check_interval_s(self.standing, self.every_s, is_wanted=is_wanted)
+        if now >= self._asked_s + interval_s:
+            self.checks += 1
             self.standing.heard(self.ask(), now)
-            self._ask_at = now + (AGAIN_S if self.hurries or self.standing.in_doubt else self.every_s)
+            self._asked_s = now
         self._line = self.standing.line
+
+    def want(self, accepted_s: float) -> None:
+        if accepted_s >= self._line.proven_s:
+            self._wanted_s = self._now()
 
 
 class Life:

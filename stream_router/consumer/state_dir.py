@@ -20,6 +20,9 @@ TARGET_PROOF = "target-proof"
 TARGET_BROKEN = "target-broken"
 """There from a no of bus or rule until a yes counts again, over restarts: rules take a moment to work."""
 
+TARGET_WANTED = "target-wanted"
+"""An empty file. Its time of change, in monotonic seconds, is when a child last waited for a target check."""
+
 RETENTION = "retention"
 """A line: for how long stream and dead-letter queue keep what they have, as the supervisor found at its start."""
 
@@ -74,8 +77,9 @@ class StateDir:
             if not isinstance(error, BlockingIOError):
                 says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
             raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
-        # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
+        # What an earlier supervisor left says nothing: after a reboot the monotonic clock begins at zero again.
         self.discard(TARGET_PROOF)
+        self.discard(TARGET_WANTED)
         self.discard(FATAL)
         for folder in (SNAPSHOTS, HEARTBEATS):
             shutil.rmtree(self.path / folder, ignore_errors=True)

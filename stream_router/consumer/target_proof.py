@@ -1,14 +1,37 @@
-"""One proof: the event bus is there, and our rule takes our events. The supervisor asks, its children read one line.
+"""The target check: the event bus exists, and our rule takes our events. The supervisor checks, children read a line.
 
-PutEvents answers success to a bus that is gone, and to one where no rule matches. So an event counts as delivered only
-once both were seen to be right after it was accepted. `Question` asks AWS once, `Standing` makes of the answers what
-counts, `Prover` does so again and again and writes the line, and `TargetProof` is what a child knows of it.
+PutEvents answers success for a missing bus, and for a bus with no matching rule. So an event counts as delivered only
+once a check found bus and rule in order after the event was accepted. `Question` asks AWS once, `Standing` turns the
+results into what counts, `Prover` repeats the check and writes the line, and `TargetProof` is a child's view of it.
+
+`Standing` is in one of five states (`TargetState`). Only the result of a check moves it, in the supervisor's thread:
+
+    state      meaning                                         after ok            after broken
+    UNCHECKED  no result counts yet                            OK (a)              DOUBTED
+    OK         what was accepted before the check is proven    OK (b)              DOUBTED
+    DOUBTED    one broken result; events flow, none is proven  the state before    BROKEN
+    BROKEN     two broken results; nothing is published        SETTLING            BROKEN
+    SETTLING   in order again, or with another pattern, for    SETTLING, then OK   BROKEN after a broken target,
+               less than STANDS_S; nothing is proven           after STANDS_S      DOUBTED after a changed pattern
+
+(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed. A bus with another
+time of creation counts as broken. "Unknown" changes no state and proves nothing; after UNASKED_S of it nothing is
+published either, until a check has another result.
+
+A check is three management events in CloudTrail, so the supervisor repeats it only as often as it is needed. While the
+bus has accepted something that no check covers, a child keeps the time of the file TARGET_WANTED fresh, and the
+interval is the one in which checkpoints want it. So it is in every state but OK. Else the supervisor checks once a
+minute. Every check asks for the bus too. A bus that was deleted and created again between two checks, with its rule,
+differs in its time of creation alone. If that were asked less often than the rule, a checkpoint could pass events that
+went to the bus while it was missing.
 """
 
 import contextlib
+import enum
 import json
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +46,7 @@ from botocore.exceptions import ClientError
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of
-from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF
+from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF, TARGET_WANTED
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import failpoint, write_whole
@@ -35,10 +58,22 @@ log = logging.getLogger(__name__)
 SETUP = "run `stream-router setup`"
 
 AGAIN_S = 1.0
-"""A no counts when it was said twice, this long apart: AWS's control plane may answer from an older copy once."""
+"""Seconds between the two broken results that count: AWS's control plane may answer from an older copy once."""
 
 STANDS_S = 60.0
-"""So long a yes has to stand after a no, or after a changed pattern: rules take a moment to work."""
+"""Seconds for which the target has to be in order after it was broken or its pattern changed: rules take a moment to
+take effect."""
+
+IDLE_INTERVAL_S = 60.0
+"""Seconds between two checks while nothing waits for one. An idle consumer has six control-plane calls a minute: three
+of these, ListShards, DescribeStreamSummary, and one to spare."""
+
+WANTED_POLL_INTERVAL_S = 0.25
+"""Seconds between two reads of the file TARGET_WANTED. It is local, and a first event after an idle hour waits for
+this long at most."""
+
+WANT_INTERVAL_S = 1.0
+"""Seconds between two writes to that file by one child."""
 
 UNASKED_S = 1800.0
 """How long events go on to a bus that accepts them while it cannot be asked: a shorter outage of the control plane
@@ -119,7 +154,7 @@ class Question:
         self._unjudged: set[str] = set()
 
     def __call__(self) -> Answer:
-        """The answer of now; what is unchanged of the pattern is not tested again."""
+        """Return the result of one check. A pattern that has not changed is not tested again."""
         try:
             made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
             if self._rule == NO_RULE:
@@ -275,27 +310,47 @@ class Line(NamedTuple):
         return json.dumps(self._asdict()) + "\n"
 
 
-class Standing:
-    """Makes of the answers what counts. `heard` each with the moment before it was asked (monotonic seconds).
+class TargetState(enum.StrEnum):
+    """State of the target check; the table at the top of this module has the transitions."""
 
-    A no counts when it was said twice; so does another time of creation of the bus: what was sent meanwhile went
-    nowhere. After it, and after a changed pattern, a yes counts once it has stood for STANDS_S. What cannot be asked
-    is no no, but after UNASKED_S nothing is published either. `breaks`: an earlier supervisor's no is not over.
+    UNCHECKED = "unchecked"
+    OK = "ok"
+    DOUBTED = "doubted"
+    BROKEN = "broken"
+    SETTLING = "settling"
+
+
+class Standing:
+    """Turns the results of target checks into what counts, by the table at the top of this module.
+
+    `heard` takes each result with the moment before it was asked for (monotonic seconds). `breaks` is whether an
+    earlier supervisor of this state folder left the target broken.
     """
 
     def __init__(self, *, breaks: bool = False) -> None:
         self.line = Line()
         self.no: TargetBroken | None = None
-        """The no that counts, until a yes does."""
+        """The broken result that counts, until an ok counts."""
         self.no_since = 0.0
         self.in_doubt = False
-        """Whether a no was said once: it is to be asked again at once."""
+        """Whether the latest answer was broken, and is the first such: the supervisor checks again at once."""
         self.unasked_since: float | None = None
         self.stands_since: float | None = None
-        """Since when a yes stands that does not count yet."""
+        """Since when the target is in order without counting yet."""
         self.breaks = breaks
-        """Whether a yes has to stand before it counts."""
+        """Whether the target has to stay in order for STANDS_S before it counts."""
         self._made_s, self._pattern = 0.0, ""
+
+    @property
+    def state(self) -> TargetState:
+        """The state now; "unknown" results leave it as it is."""
+        if self.in_doubt:
+            return TargetState.DOUBTED
+        if self.stands_since is not None:
+            return TargetState.SETTLING
+        if self.no:
+            return TargetState.BROKEN
+        return TargetState.OK if self.line.proven_s > -math.inf else TargetState.UNCHECKED
 
     def heard(self, answer: Answer, asked_s: float) -> None:
         """Take one answer in."""
@@ -352,8 +407,26 @@ class Standing:
 
 
 def ask_every_s(checkpoint_s: float, workers: int) -> float:
-    """How often each of so many supervisors asks: as often as a checkpoint wants a proof, within the account's rate."""
+    """Return the seconds between two checks of each of so many supervisors while a checkpoint waits for them.
+
+    That is the checkpoint's own interval, unless the workers together would pass WORKERS_A_SECOND.
+    """
     return max(checkpoint_s, workers / WORKERS_A_SECOND, AGAIN_S)
+
+
+def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> float:
+    """Return the seconds between the latest check and the next: `every_s` if a check is needed, else a minute at least.
+
+    A target that is not in order, or unknown, needs checks whether or not events come: none is published until then.
+    """
+    is_unknown = standing.unasked_since is not None
+    if standing.state is TargetState.DOUBTED and not is_unknown:
+        return AGAIN_S
+    if standing.line.proven_s == -math.inf:
+        return min(every_s, START_AGAIN_S)
+    if standing.state is TargetState.OK and not is_unknown and not is_wanted:
+        return max(every_s, IDLE_INTERVAL_S)
+    return every_s
 
 
 class Proven(NamedTuple):
@@ -363,11 +436,11 @@ class Proven(NamedTuple):
 
 
 class Prover:
-    """Asks in a thread of its own until closed, tells the children in `folder`, and says what is wrong in the log.
+    """Checks the target in a thread of its own until closed, writes the children's line, and logs what is wrong.
 
-    `report` is called once: when the first yes counts, or with a refusal, and then it asks no more, where the start
-    cannot help itself: a bus that does not exist, a name that is none, a right that is still missing after half a
-    minute. Without `report` nothing is refused. `every_s` tells how often to ask.
+    `report` is called once: when the first ok counts, or with a refusal, after which the thread ends. Waiting cannot
+    help a start if the bus does not exist, if its name is none, or if a right is still missing after half a minute.
+    Without `report` nothing is refused. `every_s` returns the seconds between two checks while they are needed.
     """
 
     def __init__(
@@ -378,7 +451,7 @@ class Prover:
         report: Callable[[Proven], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._file = folder / TARGET_PROOF
+        self._file, self._wanted = folder / TARGET_PROOF, folder / TARGET_WANTED
         self._ask = ask
         self._every_s = every_s
         self._report = report
@@ -386,6 +459,7 @@ class Prover:
         self._broken = folder / TARGET_BROKEN
         self.standing = Standing(breaks=self._broken.exists())
         self._told = False
+        self._asked_s = -math.inf
         self._stop, self._wake = threading.Event(), threading.Event()
         self._hurry_until = -HURRY_FOR_S
         self._no_to_be_said, self._unasked_to_be_said = Seldom(clock), Seldom(clock)
@@ -407,20 +481,34 @@ class Prover:
         self._wake.set()
 
     def rest_s(self) -> float:
-        """How long to wait before the next question."""
-        if (self.standing.in_doubt and self.standing.unasked_since is None) or self._clock() < self._hurry_until:
+        """Return the seconds between the latest check and the next one, as far as is known now."""
+        if self._clock() < self._hurry_until:
             return AGAIN_S
-        return self._every_s() if self._told else min(self._every_s(), START_AGAIN_S)
+        return check_interval_s(self.standing, self._every_s(), is_wanted=self._is_wanted())
+
+    def _is_wanted(self) -> bool:
+        """Return whether a child's bus may have accepted something after the latest check was asked.
+
+        A child that still waits writes again within a second, so it does not matter which write a check overtakes.
+        """
+        try:
+            return self._wanted.stat().st_mtime >= self._asked_s
+        except OSError:
+            return False
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self.prove_once()
-            self._wake.wait(self.rest_s())
+            checked_s = self._clock()
+            while (left_s := checked_s + self.rest_s() - self._clock()) > 0:
+                if self._wake.wait(min(left_s, WANTED_POLL_INTERVAL_S)):
+                    break
             self._wake.clear()
 
     def prove_once(self) -> None:
-        """Ask once, and tell the children and the log what came of it."""
+        """Check once, and report the result to the children and the log."""
         standing, asked_s = self.standing, self._clock()
+        self._asked_s = asked_s
         answer = self._ask()
         before = standing.no, standing.unasked_since, standing.stands_since
         standing.heard(answer, asked_s)
@@ -522,20 +610,20 @@ class Prover:
 
 
 LOOK_EVERY_S = 0.25
-"""How often a child reads the line."""
+"""Seconds between two reads of the line by one child."""
 
 
 class TargetProof:
-    """What a child knows of the proof: `look` often, and before the first event is sent.
+    """What a child knows of the target check: `look` often, and before the first event is sent.
 
-    A line that is not there, or cannot be read, proves nothing new.
+    A line that is missing, or cannot be read, proves nothing new.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._file = folder / TARGET_PROOF
+        self._file, self._wanted = folder / TARGET_PROOF, folder / TARGET_WANTED
         self._clock = clock
         self._born = clock()
-        self._look_at = -math.inf
+        self._look_at = self._want_at = -math.inf
         self._line = Line()
         self.look()
 
@@ -546,6 +634,19 @@ class TargetProof:
         self._look_at = now + LOOK_EVERY_S
         with contextlib.suppress(OSError, ValueError, TypeError):
             self._line = Line(**json.loads(self._file.read_bytes()))
+
+    def want(self, accepted_s: float) -> None:
+        """Have the supervisor check the target if the bus accepted something, last at `accepted_s`, after its last ok.
+
+        Call it often: it is written again every WANT_INTERVAL_S until a check covers `accepted_s`. The time of the file
+        is that of the monotonic clock, which both processes share.
+        """
+        if accepted_s < self._line.proven_s or (now := self._clock()) < self._want_at:
+            return
+        self._want_at = now + WANT_INTERVAL_S
+        with contextlib.suppress(OSError):  # a folder that takes nothing takes no line of the supervisor's either
+            self._wanted.touch()
+            os.utime(self._wanted, (now, now))
 
     @property
     def proven_s(self) -> float:

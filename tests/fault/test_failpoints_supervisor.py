@@ -12,9 +12,14 @@ from tests.supervised import Running, alive, supervisors
 
 JVM = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+wanted = state / "target-wanted"
 while True:
+    wanted.touch()
+    os.utime(wanted, (time.monotonic(),) * 2)
     time.sleep(0.05)
 """
+"""Wants a target check all the time, as a child does while events flow."""
+
 PLACES = {
     "daemon_started_before_first_look": 1,
     "target_proven_before_written": 3,

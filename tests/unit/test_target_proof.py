@@ -2,6 +2,8 @@
 
 import json
 import math
+import queue
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from stream_router.consumer import target_proof
 from stream_router.consumer.target_proof import (
     AGAIN_S,
     HURRY_FOR_S,
+    IDLE_INTERVAL_S,
+    LOOK_EVERY_S,
+    START_AGAIN_S,
     Answer,
     Line,
     Proven,
@@ -22,6 +27,7 @@ from stream_router.consumer.target_proof import (
     TargetBroken,
     TargetOk,
     TargetProof,
+    TargetState,
     TargetUnknown,
     ask_every_s,
     judged_part,
@@ -199,6 +205,33 @@ def test_what_counts_of_answers_five_seconds_apart(answers: str, proven: int, si
     assert problem in line.problem if problem else not line.problem
 
 
+@pytest.mark.parametrize(
+    ("state", "results", "after_ok", "after_broken"),
+    [
+        ("unchecked", "", "ok", "doubted"),
+        ("unchecked", "U", "ok", "doubted"),
+        ("ok", "a", "ok", "doubted"),
+        ("doubted", "D", "ok", "broken"),
+        ("doubted", "aD", "ok", "broken"),
+        ("broken", "aDD", "settling", "broken"),
+        ("settling", "aDDa", "settling", "broken"),
+        ("settling", "aDD" + "a" * (MINUTE - 1), "ok", "broken"),
+        ("settling", "ba", "settling", "doubted"),
+        ("settling", "b" + "a" * (MINUTE - 1), "ok", "doubted"),
+        ("doubted", "baD", "settling", "broken"),
+    ],
+)
+def test_the_states_of_a_target(state: str, results: str, after_ok: str, after_broken: str) -> None:
+    """By the table at the top of the module; an unknown result leaves each state as it is."""
+    for result, after in (("a", after_ok), ("D", after_broken), ("U", state)):
+        standing = Standing()
+        for number, letter in enumerate(results, 1):
+            standing.heard(ANSWERS[letter], 5.0 * number)
+        before = standing.state
+        standing.heard(ANSWERS[result], 5.0 * (len(results) + 1))
+        assert (before, standing.state) == (state, after)
+
+
 # --- who asks
 
 
@@ -248,17 +281,80 @@ def test_a_start_waits_for_what_can_be_mended(world: World, trouble: Answer) -> 
     assert world.reports == [Proven()]
 
 
-def test_how_often_it_is_asked(world: World) -> None:
-    """As a checkpoint wants it, a hundred workers within five a second; a first no at once again; a stop in a hurry."""
+def test_how_often_the_target_is_checked(world: World) -> None:
+    """Once a minute if nothing waits for it; as a checkpoint wants it if a child waits, or it is not in order."""
     assert [ask_every_s(5.0, workers) for workers in (1, 25, 100, 500)] == [5.0, 5.0, 20.0, 100.0]
     assert ask_every_s(0.2, 1) == AGAIN_S
-    for answer, rest_s in ((TargetOk(), 5.0), (DISABLED, AGAIN_S), (DISABLED, 5.0)):
+    for answer, rest_s in (
+        (TargetOk(), IDLE_INTERVAL_S),
+        (TargetUnknown("ThrottlingException"), 5.0),
+        (TargetOk(), IDLE_INTERVAL_S),
+        (DISABLED, AGAIN_S),
+        (DISABLED, 5.0),
+        (TargetOk(), 5.0),
+    ):
         world.prove(answer)
         assert world.prover.rest_s() == rest_s
     world.prover.hasten()
     assert world.prover.rest_s() == AGAIN_S
     world.now += HURRY_FOR_S
     assert world.prover.rest_s() == 5.0
+
+
+def test_a_child_that_waits_has_the_target_checked_until_a_check_covers_what_it_sent(world: World) -> None:
+    """A check that was asked before the bus accepted the event does not end its waiting; one that fails does not."""
+    child = TargetProof(world.folder, lambda: world.now)
+    world.prove(TargetOk())
+    accepted_s = world.now
+    assert world.prover.rest_s() == IDLE_INTERVAL_S
+    world.now += 0.1
+    child.look()
+    child.want(accepted_s)
+    assert world.prover.rest_s() == 5.0
+    world.prove(TargetUnknown("ThrottlingException"), TargetOk())
+    world.now += LOOK_EVERY_S
+    child.look()
+    assert child.proven_s > accepted_s
+    child.want(accepted_s)
+    assert world.prover.rest_s() == IDLE_INTERVAL_S
+    # What is accepted while a check is in progress is not covered by it.
+    child.want(child.proven_s)
+    assert world.prover.rest_s() == 5.0
+
+
+def test_a_supervisor_that_starts_checks_at_once_and_soon_again_until_the_target_is_in_order(tmp_path: Path) -> None:
+    """A CHECKPOINT_S of ten minutes delays no start."""
+    prover = Prover(tmp_path, TargetOk, lambda: 600.0)
+    assert prover.rest_s() == START_AGAIN_S
+    for result in (DISABLED, DISABLED):
+        prover.standing.heard(result, 1.0)
+    assert prover.standing.state is TargetState.BROKEN
+    assert prover.rest_s() == START_AGAIN_S
+
+
+def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> None:
+    """An idle prover sleeps a minute, and checks at once when a child waits or is about to be stopped."""
+    asked = queue.SimpleQueue[float]()
+
+    def ask() -> Answer:
+        asked.put(time.monotonic())
+        return TargetOk()
+
+    prover = Prover(tmp_path, ask, lambda: 0.5)
+    child = TargetProof(tmp_path)
+    prover.start()
+    try:
+        first_s = asked.get(timeout=5.0)
+        with pytest.raises(queue.Empty):
+            asked.get(timeout=1.5)
+        child.want(accepted_s := time.monotonic())
+        assert first_s < accepted_s < asked.get(timeout=1.5)
+        with pytest.raises(queue.Empty):
+            asked.get(timeout=1.5)
+        prover.hasten()
+        asked.get(timeout=1.0)
+    finally:
+        prover.close()
 
 
 def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:

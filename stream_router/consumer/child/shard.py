@@ -250,6 +250,7 @@ class Shard:
             longest_s = min(longest_s, company_s)
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon)
         self._router.collect()
+        self._checkpoints.proof.want(self._router.accepted_at)
         self._telemetry.tick()
         if self._checkpoints.proof.is_broken:
             log.warning(
