@@ -10,6 +10,7 @@ from stream_router.consumer.supervisor.stream_watch import (
     EVERY_S,
     NO_OWNER,
     SHARD_END,
+    SHARDS_INTERVAL_S,
     STANDS_STILL,
     Lease,
     Look,
@@ -56,12 +57,20 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
     assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
 
 
+def shard(name: str, parent: str = "", *, closed: bool = False) -> dict[str, Any]:
+    """A row of ListShards."""
+    numbers = {"StartingSequenceNumber": "1"} | ({"EndingSequenceNumber": "9"} if closed else {})
+    return {"ShardId": name, "SequenceNumberRange": numbers} | ({"ParentShardId": parent} if parent else {})
+
+
 class Watched:
     """A watch over a stream of one shard and a lease table of the test's; `look` is EVERY_S after the one before."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, tuple[str, str]] | None = {"0": ("worker-1", "1")}
+        self.leases: dict[str, tuple[str, ...]] | None = {"0": ("worker-1", "1")}
         self.is_refused = False
+        self.listed = 0
+        self.shards = [shard("0")]
         self.now_s = 1000.0
         self.watch = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
 
@@ -77,7 +86,8 @@ class Watched:
     def list_shards(self, **_: str) -> Any:
         if self.is_refused:
             raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
-        return {"Shards": [{"ShardId": "0", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}
+        self.listed += 1
+        return {"Shards": self.shards}
 
     def get_paginator(self, _: str) -> "Watched":
         return self
@@ -86,8 +96,9 @@ class Watched:
         if self.leases is None:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
         rows: list[Any] = [{"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRICS"}}]
-        for name, (owner, count) in self.leases.items():
-            of = {"leaseOwner": {"S": owner}, "leaseCounter": {"N": count}, "checkpoint": {"S": "1"}}
+        for name, (owner, count, *checkpoint) in self.leases.items():
+            position = checkpoint[0] if checkpoint else "1"
+            of = {"leaseOwner": {"S": owner}, "leaseCounter": {"N": count}, "checkpoint": {"S": position}}
             rows.append({"leaseKey": {"S": name}, **of})
         return [{"Items": rows}]
 
@@ -121,9 +132,34 @@ def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
     assert [why for why, _ in aws.look() or ()] == [NO_OWNER]
     caplog.clear()
     aws.is_refused = True
+    aws.now_s += SHARDS_INTERVAL_S
     for _ in range(5):
         assert aws.look() is None
     assert aws.watch.known.retention_s == 168 * 3600
     assert len(caplog.records) == 1
     aws.is_refused = False
     assert aws.look() is None, "one look accuses nobody"
+
+
+def test_shards_are_listed_once_a_minute_and_at_once_after_a_reshard() -> None:
+    """A split is seen with the lease that it ends; the new shards are unread after two looks, and none by mistake."""
+    aws = Watched()
+    for count in range(1, 16):
+        aws.leases = {"0": ("worker-1", str(count))}
+        assert not aws.look()
+    assert aws.listed == 2, "two minutes"
+    aws.shards = [shard("0", closed=True), shard("1", "0"), shard("2", "0")]
+    aws.leases = {"0": ("worker-1", "16")}
+    assert aws.look() == []
+    assert aws.listed == 2, "the parent is still being read"
+    aws.leases = {"0": ("worker-1", "17", SHARD_END)}
+    assert aws.look() == []
+    assert aws.listed == 3
+    assert [why for why, _ in aws.look() or ()] == [NO_OWNER, NO_OWNER], "nobody took the new shards up"
+    aws.leases |= {"1": ("worker-1", "1"), "2": ("worker-2", "1")}
+    assert aws.look() == []
+    # The lease of a shard that was read to its end is removed: without another list it would be an unread shard.
+    for count in range(2, 5):
+        aws.leases = {"1": ("worker-1", str(count)), "2": ("worker-2", str(count))}
+        assert aws.look() == []
+    assert aws.listed == 5

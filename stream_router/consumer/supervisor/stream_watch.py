@@ -1,6 +1,7 @@
 """Looks every few seconds at the stream and its lease table: which shards nobody reads, how long the stream keeps."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -25,6 +26,9 @@ LOOKS_A_SECOND = 2.0
 SAID_AFTER_S = 15.0
 RETENTION_EVERY_S = 60.0
 """It seldom changes, and an account has some 20 DescribeStreamSummary calls a second."""
+
+SHARDS_INTERVAL_S = 60.0
+"""Seconds between two ListShards calls, unless the leases tell of a reshard: CloudTrail records each."""
 
 
 SHARD_END = "SHARD_END"
@@ -180,6 +184,10 @@ class StreamWatch:
         self._looked_at = self._retention_at = -RETENTION_EVERY_S
         self._since: dict[str, tuple[Lease | str, float]] | None = None
         """Of each shard how it looks, and since when; None where the latest look failed."""
+        self._shards: list[StreamShard] = []
+        self._shards_listed_s = -math.inf
+        self._ended_by_lease: dict[str, bool] = {}
+        """Whether each lease was at its shard's end when the shards were listed last."""
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
         self._said: set[str] = set()
@@ -255,12 +263,27 @@ class StreamWatch:
         return float(told["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
 
     def _look(self) -> Look:
-        # In this order: a shard that was made meanwhile is not missed in the table.
-        at_s, shards = self._now_s(), list(self._shards())
-        return Look(at_s, shards, dict(self._leases()))
+        """Read the leases, and list the shards once a minute and at once after a reshard.
 
-    def _shards(self) -> Iterator[StreamShard]:
-        return map(StreamShard.of, shards_of(self._kinesis, self._stream))
+        Of a shard that was made or closed since, the leases tell: its parent's is at its end, or one comes or goes.
+        """
+        at_s = self._now_s()
+        if is_due := at_s - self._shards_listed_s >= SHARDS_INTERVAL_S:
+            self._list_shards(at_s)
+        leases = dict(self._leases())
+        ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
+        if not is_due and ended_by_lease != self._ended_by_lease:
+            # The leases come after the shards: one of a shard that was made in between is not missed.
+            self._list_shards(at_s)
+            leases = dict(self._leases())
+            ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
+        self._ended_by_lease = ended_by_lease
+        return Look(at_s, self._shards, leases)
+
+    def _list_shards(self, at_s: float) -> None:
+        self._shards_listed_s = -math.inf  # if the call fails, the next look asks again
+        self._shards = [StreamShard.of(shard) for shard in shards_of(self._kinesis, self._stream)]
+        self._shards_listed_s = at_s
 
     def _leases(self) -> Iterator[tuple[str, Lease]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
