@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
+from stream_router.consumer.target_proof import IDLE_INTERVAL_S, ask_every_s
+
 LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (10, 100, 1_000, 10_000)
 """Events a second, mean: the columns of the two tables."""
 
@@ -23,6 +25,13 @@ RECEIVER_US, CHILD_US, JVM_US, READ_US = 48, 20, 24, 7_875
 READS_PER_S, PUT_ENTRIES = 4, 10
 """Reads of a shard (properties/consumer.properties); entries of a PutEvents call to a classic bus."""
 
+CHECKPOINT_S = 5.0
+"""Default of STREAM_ROUTER_CHECKPOINT_S."""
+
+CHECK_CALLS, WATCH_CALLS_PER_MIN = 3, 2
+"""Of a target check on a classic bus: DescribeEventBus, DescribeRule, ListTargetsByRule; of each supervisor besides:
+ListShards and DescribeStreamSummary."""
+
 BUSY = 0.6
 """Share of a core that is planned for at the peak: above it latency grows faster than load."""
 
@@ -34,7 +43,7 @@ LIMITS = {
     "PutEvents calls/s": 10_000,
     "buckets, four a shard": 4_096,
     "lease table writes/s": 1_000,
-    "control plane calls/s": 50,
+    "EventBridge control calls/s": 50,
     "shards of a stream": 10_000,
 }
 """EventBridge's user guide, quotas of us-east-1, 2026-11-25; the bound of STREAM_ROUTER_BUCKETS; DynamoDB's developer
@@ -52,6 +61,9 @@ USD = {
     "million writes": 0.625,  # DynamoDB, on demand; airbyte.com, 2025-07-21
     "million reads": 0.125,  # the same
     "metric": 0.3,  # a month, of the first 10,000; c3x.dev
+    "alarm": 0.1,  # a month, standard resolution; c3x.dev
+    "public IPv4 hour": 0.005,  # doit.com, "AWS Public IPv4 price increase", 2024
+    "hundred thousand copied management events": 2.0,  # CloudTrail's pricing page, a stored copy without a date
     "thousand metric calls": 0.01,  # support.site24x7.com
     "million queue requests": 0.4,  # SQS; cloudburn.io, 2026-03-14
     "million API requests": 1.0,  # HTTP API, of the first 300 million a month; docs.aws.amazon.com, private APIs
@@ -64,6 +76,14 @@ For webhooks of v2 buses no figure was found, so they have no row."""
 
 HOURS = 730
 SECONDS = HOURS * 3600
+KCL_METRICS_A_SHARD, KCL_METRICS_A_WORKER = 6, 8
+KCL_METRICS_A_CALL, KCL_CALLS_PER_MIN = 20, 6
+"""The KCL's own metrics with metricsLevel SUMMARY. It sends them every 10 s, 20 a PutMetricData call (read in the
+classes of 3.5.1)."""
+
+ALARMS, BALANCER_ADDRESSES = 20, 2
+"""Of deploy/observability/cloudwatch; of an internet-facing load balancer in two zones."""
+
 METRICS = 66
 """The product's own in CloudWatch, each with two sets of dimensions (docs/metrics.md)."""
 
@@ -129,7 +149,7 @@ def used(rate: float, found: Size) -> dict[str, float]:
         "PutEvents calls/s": found.calls_peak,
         "buckets, four a shard": 4 * found.shards,
         "lease table writes/s": found.lease_writes,
-        "control plane calls/s": found.consumers.tasks * (1 / 5 + 2 / 30),
+        "EventBridge control calls/s": 3 * found.consumers.tasks / ask_every_s(CHECKPOINT_S, found.consumers.tasks),
         "shards of a stream": found.shards,
     }
 
@@ -155,12 +175,36 @@ def services(rate: float) -> dict[str, dict[str, float]]:
 
 
 def idle() -> float:
-    """Dollars a month of the shipped CloudFormation template without an event: its tasks, shards, metrics."""
+    """Dollars a month of the shipped CloudFormation templates without an event: tasks, shards, metrics, alarms."""
     tasks = Fleet(2, 0.5, 1, 0).dollars + Fleet(2, 1, 4, 0).dollars
-    kcl_metrics, leases = 2 * 6 + 2 * 8, (30 * 2 + 12 * 2) / 60  # docs/scale.md, "Many shards, many hosts"
-    watch = (METRICS + kcl_metrics) * USD["metric"] + 6 * HOURS * 60 / 1000 * USD["thousand metric calls"]
-    steady = 2 * HOURS * USD["shard hour"] + HOURS * USD["load balancer hour"]
+    leases = (30 * 2 + 12 * 2) / 60  # docs/scale.md, "Many shards, many hosts"
+    watch = _metrics(shards=2, consumers=2, senders=6)
+    steady = 2 * HOURS * USD["shard hour"] + _balancer(0)
     return tasks + steady + watch + leases * SECONDS / 1e6 * USD["million writes"]
+
+
+def management_events(consumers: int, *, flows: bool) -> float:
+    """Management events of a month that each of so many consumers leaves in CloudTrail."""
+    interval_s = ask_every_s(CHECKPOINT_S, consumers)
+    if not flows:
+        interval_s = max(interval_s, IDLE_INTERVAL_S)
+    return SECONDS * (CHECK_CALLS / interval_s + WATCH_CALLS_PER_MIN / 60)
+
+
+def _metrics(shards: int, consumers: int, senders: int) -> float:
+    """Dollars a month of CloudWatch: our metrics, sent once a minute by each of `senders`, the KCL's, alarms."""
+    of_kcl = KCL_METRICS_A_SHARD * shards + KCL_METRICS_A_WORKER * consumers
+    kcl_calls = KCL_CALLS_PER_MIN * consumers * ceil(of_kcl / consumers / KCL_METRICS_A_CALL)
+    calls = (senders + kcl_calls) * HOURS * 60
+    metrics = (METRICS + of_kcl) * USD["metric"]
+    return metrics + calls / 1000 * USD["thousand metric calls"] + ALARMS * USD["alarm"]
+
+
+def _balancer(rate: float) -> float:
+    """Dollars a month of the load balancer and its public addresses."""
+    lcu = rate * EVENT_BYTES * 3600 / 1e9
+    hour = USD["load balancer hour"] + lcu * USD["LCU hour"] + BALANCER_ADDRESSES * USD["public IPv4 hour"]
+    return HOURS * hour
 
 
 def _kinesis(rate: float) -> float:
@@ -172,12 +216,11 @@ def _ours(rate: float) -> dict[str, float]:
     found = size(rate)
     senders = found.shards + found.consumers.tasks + found.receivers.tasks  # each sends its metrics once a minute
     reads = found.consumers.tasks / 2  # a second: each looks for its leases, the leader and each supervisor for all
-    lcu = rate * EVENT_BYTES * 3600 / 1e9
     return {
         "Fargate": found.receivers.dollars + found.consumers.dollars,
-        "load balancer": HOURS * (USD["load balancer hour"] + lcu * USD["LCU hour"]),
+        "load balancer": _balancer(rate),
         "DynamoDB": (found.lease_writes * USD["million writes"] + reads * USD["million reads"]) * SECONDS / 1e6,
-        "CloudWatch": METRICS * USD["metric"] + senders * HOURS * 60 / 1000 * USD["thousand metric calls"],
+        "CloudWatch": _metrics(found.shards, found.consumers.tasks, senders),
         "SQS": rate * SECONDS / 1e6 * DEAD_SHARE * DEAD_REQUESTS * USD["million queue requests"],
     }
 
@@ -228,7 +271,13 @@ def main() -> None:
     parser.add_argument("--detail", action="store_true", help="the dollars of each service too")
     chosen = parser.parse_args()
     template = f"the shipped template, without an event: {idle():,.0f} dollars a month"
-    print("\n".join([*load_table(), "", *table(), "", template, *(["", *detail()] if chosen.detail else [])]))
+    copied = [
+        f"{name}: {events:,.0f} management events a month and consumer; a second copy in CloudTrail "
+        f"{events / 1e5 * USD['hundred thousand copied management events']:.2f} dollars"
+        for name, events in (("idle", management_events(2, flows=False)), ("busy", management_events(2, flows=True)))
+    ]
+    lines = [*load_table(), "", *table(), "", template, *copied]
+    print("\n".join([*lines, *(["", *detail()] if chosen.detail else [])]))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ FOR = {
     "STREAM_ROUTER_MAX_SHARD_RATE": "most events a second of one shard",
     "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
     "STREAM_ROUTER_MAX_RETRIES": "of one entry that fails while others succeed, over at least 30 s",
-    "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between proofs of the bus",
+    "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between target checks while events flow",
     "STREAM_ROUTER_BUS_PROOF": ("`trust`: neither bus nor rule is asked for"),
     "STREAM_ROUTER_ON_OUTAGE": "while AWS is down: hold the shard, or give events up",
     "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
