@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
-from stream_router.consumer.target_proof import IDLE_INTERVAL_S, ask_every_s
+from stream_router.consumer.target_check import IDLE_INTERVAL_S, ask_every_s
 
 LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (10, 100, 1_000, 10_000)
 """Events a second, mean: the columns of the two tables."""

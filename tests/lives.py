@@ -15,8 +15,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetOk, TargetProof, check_interval_s
-from stream_router.consumer.target_proof import Answer as Said
+from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import Policy
@@ -57,12 +56,12 @@ class Told:
         self.closed += 1
 
 
-class Supervised(TargetProof):
-    """A child's proof in virtual time: its supervisor checks as `Prover` does, and the result reaches it at once."""
+class Supervised(KnownTarget):
+    """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and is heard at once."""
 
     def __init__(
         self,
-        ask: Callable[[], Said],
+        ask: Callable[[], CheckResult],
         clock: Callable[[], float],
         every_s: float,
         standing: Standing | None = None,

@@ -70,7 +70,7 @@ def supervise(folder: Path) -> int:
     from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
     from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.vitals import Vitals
-    from stream_router.consumer.target_proof import Prover, TargetOk
+    from stream_router.consumer.target_check import TargetChecker, TargetOk
     from stream_router.errors import SettingsError
     from stream_router.log import start_logging
     from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, tied_to_us
@@ -86,7 +86,7 @@ def supervise(folder: Path) -> int:
                 roomier=[*command, "roomier"],
                 environment={**os.environ, "STATE": str(state.path)},
                 state=state,
-                prover=Prover(state.path, TargetOk, lambda: 0.1, happenings.put),
+                prover=TargetChecker(state.path, TargetOk, lambda: 0.1, happenings.put),
                 happenings=happenings,
                 grace_s=1.0,
                 vitals=Vitals(),

@@ -15,7 +15,7 @@ from stream_router.process import forget_halves, write_whole
 from stream_router.telemetry.merged import SNAPSHOTS
 
 TARGET_PROOF = "target-proof"
-"""One line of JSON: what the supervisor knows of bus and rule (`target_proof.Line`)."""
+"""One line of JSON: what the supervisor knows of bus and rule (`target_check.Line`)."""
 
 TARGET_BROKEN = "target-broken"
 """There from a no of bus or rule until a yes counts again, over restarts: rules take a moment to work."""

@@ -124,16 +124,16 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     },
     "Nothing that was sent to a bus that was gone": {
         "a bus that was made anew is the old one": Mutant(
-            "stream_router/consumer/target_proof.py",
+            "stream_router/consumer/target_check.py",
             "            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)\n",
             "            no = answer if isinstance(answer, TargetBroken) else None\n",
-            ("tests/unit/test_target_proof.py",),
+            ("tests/unit/test_target_check.py",),
         ),
         "a child that lived through a break stays": Mutant(
-            "stream_router/consumer/target_proof.py",
+            "stream_router/consumer/target_check.py",
             "        return self._line.since_s > self._born\n",
             "        return False\n",
-            ("tests/unit/test_target_proof.py",),
+            ("tests/unit/test_target_check.py",),
         ),
     },
     "Every per-entry failure": {

@@ -11,7 +11,7 @@ import pytest
 from stream_router.aws import endpoints
 from stream_router.consumer.supervisor import stream_watch
 from stream_router.consumer.supervisor.stream_watch import StreamWatch
-from stream_router.consumer.target_proof import Prover, Question, TargetProof, ask_every_s
+from stream_router.consumer.target_check import KnownTarget, TargetChecker, TargetQuestion, ask_every_s
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.dead_letters import RULE
@@ -45,9 +45,9 @@ class Hour:
         self._renewals = 0
         self._watch = StreamWatch(kinesis, self._dynamodb, settings.stream, self._table, now_s=lambda: self.now_s)
         interval_s = ask_every_s(settings.checkpoint_s, 1)
-        question = Question(settings)
-        self._prover = Prover(folder, question, lambda: interval_s, clock=lambda: self.now_s)
-        self._child = TargetProof(folder, lambda: self.now_s)
+        question = TargetQuestion(settings)
+        self._prover = TargetChecker(folder, question, lambda: interval_s, clock=lambda: self.now_s)
+        self._child = KnownTarget(folder, lambda: self.now_s)
         self._fake_aws = fake_aws
 
     def run(self, accepts_every_s: float | None = None) -> dict[str, int]:
@@ -65,7 +65,7 @@ class Hour:
                     self.longest_unproven_s = max(self.longest_unproven_s, self.now_s - accepted_s)
             if self.now_s - checked_s >= self._prover.rest_s():
                 checked_s = self.now_s
-                self._prover.prove_once()
+                self._prover.check_once()
             if self.now_s - looked_s >= stream_watch.EVERY_S:
                 looked_s = self.now_s
                 self._renew_leases()

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.status import Status, admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Standing
+from stream_router.consumer.target_check import Standing
 from stream_router.local import report
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import Sender, Whose

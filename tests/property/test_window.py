@@ -23,7 +23,7 @@ from stream_router.consumer.child.window import (
     Window,
     slices,
 )
-from stream_router.consumer.target_proof import UNASKED_S
+from stream_router.consumer.target_check import UNASKED_S
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Batch, Record
 

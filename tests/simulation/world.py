@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
-from stream_router.consumer import target_proof
-from stream_router.consumer.target_proof import AGAIN_S, Standing, TargetBroken, TargetOk, TargetUnknown
+from stream_router.consumer import target_check
+from stream_router.consumer.target_check import AGAIN_S, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
@@ -88,7 +88,7 @@ class Outside:
         since = now - self.start_s
         return next((f for f in self.scenario.faults if f.what == name and f.from_s <= since < f.to_s), None)
 
-    def ask(self, now: float) -> target_proof.Answer:
+    def ask(self, now: float) -> target_check.CheckResult:
         """The word of bus and rule; a bus that is made again tells another time of creation."""
         if self.fault(now, "bus unasked"):
             return TargetUnknown("ThrottlingException")

@@ -16,7 +16,7 @@ from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.consumer.child.window import READY_MAX
-from stream_router.consumer.target_proof import TargetUnknown
+from stream_router.consumer.target_check import TargetUnknown
 from stream_router.model import DeadLetterShare, Entry
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import MIB, START, Life

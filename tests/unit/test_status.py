@@ -15,7 +15,7 @@ from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import Status, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Answer, Standing, TargetBroken, TargetOk, TargetUnknown
+from stream_router.consumer.target_check import CheckResult, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
@@ -75,7 +75,7 @@ class World:
         found = (line.rpartition(" ") for line in text.splitlines() if line.startswith(begin))
         return {sample: float(value) for sample, _, value in found}
 
-    def answered(self, said: Answer) -> None:
+    def answered(self, said: CheckResult) -> None:
         """Of bus and rule: a no counts when it was said twice."""
         for second in (0.0, 1.0):
             self.standing.heard(said, second)
@@ -151,7 +151,7 @@ def test_the_verdict(world: World, what: str, later_s: float, state: str, reason
     ],
 )
 def test_bus_and_rule_are_told_where_they_are_known(
-    tmp_path: Path, proof: str, said: Answer, bus: str, rule: str, value: float | None
+    tmp_path: Path, proof: str, said: CheckResult, bus: str, rule: str, value: float | None
 ) -> None:
     """1 is CloudWatch's alarm; of what is not known nothing is claimed, nor of a bus that nobody asks for."""
     world = World(tmp_path, bus_proof=proof)

@@ -18,7 +18,7 @@ from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.destinations import Destinations, Targets
 from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
-from stream_router.consumer.target_proof import Prover, TargetProof, ask_every_s, question
+from stream_router.consumer.target_check import KnownTarget, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
@@ -55,8 +55,8 @@ class Child:
             log.warning("masking: off", extra={"event": "masking-off"})
         folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
         if not (folder / TARGET_PROOF).exists():  # nobody supervises this child: it asks by itself
-            Prover(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
-        self._proof = TargetProof(folder)
+            TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
+        self._proof = KnownTarget(folder)
         self._lives = folder / LIVES
         self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.child.watermark import Position, Watermark
-from stream_router.consumer.target_proof import TargetProof
+from stream_router.consumer.target_check import KnownTarget
 from stream_router.model import Record
 from stream_router.process import failpoint
 
@@ -40,7 +40,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        proof: TargetProof,
+        proof: KnownTarget,
         accepted_at: Callable[[], float],
         every_s: float,
         clock: Callable[[], float],

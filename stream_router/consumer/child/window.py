@@ -12,7 +12,7 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer.child.watermark import Position
-from stream_router.consumer.target_proof import UNASKED_S, TargetProof
+from stream_router.consumer.target_check import UNASKED_S, KnownTarget
 from stream_router.log import Seldom
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -106,7 +106,7 @@ class Window:
     def __init__(
         self,
         router: Router,
-        proof: TargetProof,
+        proof: KnownTarget,
         closed: Callable[[Batch], None],
         clock: Callable[[], float],
         max_bytes: int = WINDOW_BYTES,

@@ -29,7 +29,7 @@ from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.status import Status, admin_port, tells_zeros
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import NO_RULE_TOLD, TRUSTED, Prover, ask_every_s, question
+from stream_router.consumer.target_check import NO_RULE_TOLD, TRUSTED, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.log import start_logging
@@ -75,7 +75,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals = Vitals()
     stream = stream_watch.of(settings, rendered.failover_s)
-    prover = Prover(
+    prover = TargetChecker(
         state.path,
         question(settings),
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
@@ -122,7 +122,7 @@ def _supervisor(
     state: StateDir,
     jvm: Path,
     rendered: properties.Rendered,
-    prover: Prover,
+    prover: TargetChecker,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
 ) -> DaemonSupervisor:

@@ -18,7 +18,7 @@ from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.supervisor.vitals import Known, Vitals
-from stream_router.consumer.target_proof import Standing
+from stream_router.consumer.target_check import Standing
 from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE

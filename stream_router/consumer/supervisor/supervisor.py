@@ -19,7 +19,7 @@ from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
 from stream_router.consumer.supervisor.java import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_proof import Proven, Prover
+from stream_router.consumer.target_check import FirstCheck, TargetChecker
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s, failpoint
 
@@ -47,7 +47,7 @@ ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
 
-Happening = signal.Signals | Exited | Proven
+Happening = signal.Signals | Exited | FirstCheck
 
 
 class DaemonSupervisor:
@@ -65,7 +65,7 @@ class DaemonSupervisor:
         roomier: list[str],
         environment: dict[str, str],
         state: StateDir,
-        prover: Prover,
+        prover: TargetChecker,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
         vitals: Vitals,
@@ -104,7 +104,7 @@ class DaemonSupervisor:
         if isinstance(happened, signal.Signals):
             self._vitals.draining()
             return 0
-        if isinstance(happened, Proven) and happened.refusal:
+        if isinstance(happened, FirstCheck) and happened.refusal:
             raise SettingsError(happened.refusal)
         while True:
             started = time.monotonic()

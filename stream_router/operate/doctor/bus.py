@@ -20,7 +20,7 @@ from stream_router.checks import (
     warn,
     wrong,
 )
-from stream_router.consumer.target_proof import Question, TargetBroken, TargetOk
+from stream_router.consumer.target_check import TargetBroken, TargetOk, TargetQuestion
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
@@ -35,7 +35,7 @@ BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREA
 def _bus(world: World) -> Iterator[Finding]:
     """By the same question that `consume` asks all the time."""
     settings = world.settings
-    answer = Question(settings)()
+    answer = TargetQuestion(settings)()
     if not isinstance(answer, TargetOk):
         is_bus = (
             answer.of == "bus" if isinstance(answer, TargetBroken) else answer.operation in ("", "DescribeEventBus")

@@ -1,8 +1,9 @@
 """The target check: the event bus exists, and our rule takes our events. The supervisor checks, children read a line.
 
 PutEvents answers success for a missing bus, and for a bus with no matching rule. So an event counts as delivered only
-once a check found bus and rule in order after the event was accepted. `Question` asks AWS once, `Standing` turns the
-results into what counts, `Prover` repeats the check and writes the line, and `TargetProof` is a child's view of it.
+once a check found bus and rule in order after the event was accepted. `TargetQuestion` asks AWS once, `Standing` turns
+the results into what counts, `TargetChecker` repeats the check and writes the line, and `KnownTarget` is a child's view
+of it.
 
 `Standing` is in one of five states (`TargetState`). Only the result of a check moves it, in the supervisor's thread:
 
@@ -76,21 +77,21 @@ WANT_INTERVAL_S = 1.0
 """Seconds between two writes to that file by one child."""
 
 UNASKED_S = 1800.0
-"""How long events go on to a bus that accepts them while it cannot be asked: a shorter outage of the control plane
-alone stops nothing."""
+"""Seconds for which events go on to a bus that accepts them while it cannot be checked: a shorter outage of the control
+plane alone stops nothing."""
 
 WORKERS_A_SECOND = 5.0
-"""So many supervisors of one application ask in a second, at most: an account has some 50 control-plane calls a second
-for all that it does, and each question takes three of them."""
+"""Checks that all supervisors of one application start in a second, at most: an account has some 50 control-plane calls
+of EventBridge a second, and each check takes three."""
 
 SAME_WITHIN_S = 1.0
-"""Times of creation are told in whole seconds, or in finer ones."""
+"""Seconds by which two times of creation may differ for one bus: answers have whole seconds, or fractions."""
 
 START_AGAIN_S = 5.0
-"""Between two questions before the first answer, at most."""
+"""Seconds between two checks before the first ok, at most."""
 
 HURRY_FOR_S = 10.0
-"""Longer than children that are told to stop have for their last checkpoint."""
+"""Seconds of more frequent checks before a stop: longer than children have for their last checkpoint."""
 
 TRUSTED = (
     "neither the event bus nor the rule is asked for (STREAM_ROUTER_BUS_PROOF=trust): while the bus is gone, or no "
@@ -105,18 +106,18 @@ NO_RULE_TOLD = (
 
 
 class TargetOk(NamedTuple):
-    """Bus and rule are right."""
+    """Result of a check that found bus and rule in order."""
 
     made_s: float = 0.0
-    """When the bus was made (epoch seconds); 0.0 where the answer does not tell."""
+    """Time of the bus's creation (epoch seconds); 0.0 if the answer does not have it."""
     pattern: str = ""
-    """What of the rule's pattern is judged."""
+    """The judged part of the rule's pattern."""
     unjudged: tuple[str, ...] = ()
-    """Operations that the endpoint does not know, as an emulator may not: what they would tell is not judged."""
+    """Operations that the endpoint does not know, as an emulator may not: their part of the check is left out."""
 
 
 class TargetBroken(NamedTuple):
-    """What we send reaches nobody: what is wrong with bus or rule (`of`), and the cure."""
+    """Result of a check by which our events reach nobody: `of` is "bus" or "rule"."""
 
     of: str
     problem: str
@@ -124,17 +125,17 @@ class TargetBroken(NamedTuple):
 
 
 class TargetUnknown(NamedTuple):
-    """It could not be asked: AWS's code, or what there was in place of an answer, and of which operation."""
+    """Result of a check without an answer: AWS's code, or the kind of failure, and the operation that failed."""
 
     code: str
     operation: str = ""
 
 
-Answer = TargetOk | TargetBroken | TargetUnknown
+CheckResult = TargetOk | TargetBroken | TargetUnknown
 
 
-class Question:
-    """Asks once whether the bus is there and the rule takes each of our event types; at most 8 s a call, one attempt.
+class TargetQuestion:
+    """Asks AWS once whether the bus exists and the rule takes each of our event types; 8 s a call, one attempt.
 
     Of the rule's pattern only `source`, `detail-type` and `detail.eventSource` are judged: a team may filter further.
     Raises SettingsError where there are no credentials or the environment cannot be used.
@@ -153,7 +154,7 @@ class Question:
         self._refused: list[str] = []
         self._unjudged: set[str] = set()
 
-    def __call__(self) -> Answer:
+    def __call__(self) -> CheckResult:
         """Return the result of one check. A pattern that has not changed is not tested again."""
         try:
             made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
@@ -288,22 +289,22 @@ def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> di
     return {**kept, "$or": ways} if ways and all(ways) else kept
 
 
-def question(settings: Consumer) -> Callable[[], Answer]:
-    """The question of the settings; with `STREAM_ROUTER_BUS_PROOF=trust` nobody is asked, and it is always a yes."""
-    return TargetOk if settings.bus_proof == "trust" else Question(settings)
+def question(settings: Consumer) -> Callable[[], CheckResult]:
+    """Return the settings' check; with `STREAM_ROUTER_BUS_PROOF=trust` it asks nobody and is always ok."""
+    return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings)
 
 
 class Line(NamedTuple):
-    """What the children are told. Times are `time.monotonic()`, one clock for all processes of a host."""
+    """The supervisor's line for its children. Times are `time.monotonic()`, one clock for all processes of a host."""
 
     proven_s: float = -math.inf
-    """What the bus accepted before this reached our rule."""
+    """Start of the latest check that counts: whatever the bus accepted before it reached our rule."""
     since_s: float = -math.inf
-    """When a yes counted again after the latest break: who lived before has to leave, and what it sent comes again."""
+    """When an ok counted again after the latest break. A child that is older has to leave: its events come again."""
     problem: str = ""
-    """Why nothing may be published; "" where it may."""
+    """Why nothing may be published; "" if publishing is allowed."""
     unasked: bool = False
-    """Whether there is no answer at present."""
+    """Whether the latest check had no answer."""
 
     def text(self) -> str:
         """The file's one line."""
@@ -352,8 +353,8 @@ class Standing:
             return TargetState.BROKEN
         return TargetState.OK if self.line.proven_s > -math.inf else TargetState.UNCHECKED
 
-    def heard(self, answer: Answer, asked_s: float) -> None:
-        """Take one answer in."""
+    def heard(self, answer: CheckResult, asked_s: float) -> None:
+        """Take the result of a check that was started at `asked_s` (monotonic seconds)."""
         if isinstance(answer, TargetUnknown):
             self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
         else:
@@ -429,13 +430,13 @@ def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> 
     return every_s
 
 
-class Proven(NamedTuple):
-    """What the prover reports once: the first yes counts, or there will be none, and this line says why."""
+class FirstCheck(NamedTuple):
+    """The checker's one report to the supervisor: the first ok counts, or `refusal` says why none will come."""
 
     refusal: str = ""
 
 
-class Prover:
+class TargetChecker:
     """Checks the target in a thread of its own until closed, writes the children's line, and logs what is wrong.
 
     `report` is called once: when the first ok counts, or with a refusal, after which the thread ends. Waiting cannot
@@ -446,9 +447,9 @@ class Prover:
     def __init__(
         self,
         folder: Path,
-        ask: Callable[[], Answer],
+        ask: Callable[[], CheckResult],
         every_s: Callable[[], float],
-        report: Callable[[Proven], object] | None = None,
+        report: Callable[[FirstCheck], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file, self._wanted = folder / TARGET_PROOF, folder / TARGET_WANTED
@@ -464,19 +465,19 @@ class Prover:
         self._hurry_until = -HURRY_FOR_S
         self._no_to_be_said, self._unasked_to_be_said = Seldom(clock), Seldom(clock)
         self._unwritten_to_be_said = Seldom(clock)
-        self._thread = threading.Thread(target=self._run, name="target-proof", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="target-check", daemon=True)
 
     def start(self) -> None:
-        """Begin asking."""
+        """Start the thread; the first check is at once."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop asking; a question that is under way is not waited for."""
+        """Stop checking, without waiting for a check in progress."""
         self._stop.set()
         self._wake.set()
 
     def hasten(self) -> None:
-        """Children stop, and wait for a proof of what they sent last: ask now, and every second for a while."""
+        """Check now, and every second for a while: children stop, and wait for a check of what they sent last."""
         self._hurry_until = self._clock() + HURRY_FOR_S
         self._wake.set()
 
@@ -498,14 +499,14 @@ class Prover:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.prove_once()
+            self.check_once()
             checked_s = self._clock()
             while (left_s := checked_s + self.rest_s() - self._clock()) > 0:
                 if self._wake.wait(min(left_s, WANTED_POLL_INTERVAL_S)):
                     break
             self._wake.clear()
 
-    def prove_once(self) -> None:
+    def check_once(self) -> None:
         """Check once, and report the result to the children and the log."""
         standing, asked_s = self.standing, self._clock()
         self._asked_s = asked_s
@@ -514,7 +515,7 @@ class Prover:
         standing.heard(answer, asked_s)
         if self._report and not self._told and (refusal := self._refusal(answer, asked_s)):
             self._stop.set()
-            self._report(Proven(refusal))
+            self._report(FirstCheck(refusal))
             return
         self._say(answer, asked_s, *before)
         failpoint("target_proven_before_written")
@@ -522,11 +523,11 @@ class Prover:
         if not self._told and standing.line.proven_s > -math.inf:
             self._told = True
             if self._report:
-                self._report(Proven())
+                self._report(FirstCheck())
 
     def _say(
         self,
-        answer: Answer,
+        answer: CheckResult,
         asked_s: float,
         no: TargetBroken | None,
         unasked_since: float | None,
@@ -572,7 +573,7 @@ class Prover:
         )
 
     def _write(self) -> None:
-        """Tell the children; a state folder that is full or gone is no fault of the bus."""
+        """Write the children's line. A state folder that is full or missing is no fault of the bus."""
         try:
             write_whole(self._file, self.standing.line.text())
             if self.standing.breaks:
@@ -588,8 +589,8 @@ class Prover:
                     extra={"event": "target-not-written", "state": str(self._file.parent)},
                 )
 
-    def _refusal(self, answer: Answer, asked_s: float) -> str:
-        """The line to end with, where waiting cannot help before the first record is read.
+    def _refusal(self, answer: CheckResult, asked_s: float) -> str:
+        """Return the line to end with if waiting cannot help before the first record is read, else "".
 
         A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
         """
@@ -613,7 +614,7 @@ LOOK_EVERY_S = 0.25
 """Seconds between two reads of the line by one child."""
 
 
-class TargetProof:
+class KnownTarget:
     """What a child knows of the target check: `look` often, and before the first event is sent.
 
     A line that is missing, or cannot be read, proves nothing new.

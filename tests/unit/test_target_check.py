@@ -11,22 +11,22 @@ import pytest
 from botocore.stub import Stubber
 
 from stream_router.aws import credentials
-from stream_router.consumer import target_proof
-from stream_router.consumer.target_proof import (
+from stream_router.consumer import target_check
+from stream_router.consumer.target_check import (
     AGAIN_S,
     HURRY_FOR_S,
     IDLE_INTERVAL_S,
     LOOK_EVERY_S,
     START_AGAIN_S,
-    Answer,
+    CheckResult,
+    FirstCheck,
+    KnownTarget,
     Line,
-    Proven,
-    Prover,
-    Question,
     Standing,
     TargetBroken,
+    TargetChecker,
     TargetOk,
-    TargetProof,
+    TargetQuestion,
     TargetState,
     TargetUnknown,
     ask_every_s,
@@ -63,11 +63,11 @@ class Asked:
         given(monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
         for name, value in {"EVENT_TYPES": TYPES, "RULE": "r", **settings}.items():
             monkeypatch.setenv(f"STREAM_ROUTER_{name}", value)
-        self.question = Question(load(Consumer))
+        self.question = TargetQuestion(load(Consumer))
         self.stub = Stubber(self.question._events)
         self.stub.activate()
 
-    def now(self, *calls: Call) -> Answer:
+    def now(self, *calls: Call) -> CheckResult:
         for operation, answer in calls:
             if isinstance(answer, str):
                 self.stub.add_client_error(operation, answer)
@@ -148,7 +148,7 @@ def test_what_cannot_be_asked_is_no_no(monkeypatch: pytest.MonkeyPatch, code: st
 # --- what of the answers counts
 
 GONE, DISABLED = TargetBroken("bus", "is gone"), TargetBroken("rule", "is disabled")
-ANSWERS: dict[str, Answer] = {
+ANSWERS: dict[str, CheckResult] = {
     "Y": TargetOk(),
     "D": DISABLED,
     "G": GONE,
@@ -240,18 +240,18 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
-        self.answer: Answer = TargetOk()
-        self.reports: list[Proven] = []
-        self.prover = Prover(folder, self.ask, lambda: 5.0, self.reports.append, lambda: self.now)
+        self.answer: CheckResult = TargetOk()
+        self.reports: list[FirstCheck] = []
+        self.prover = TargetChecker(folder, self.ask, lambda: 5.0, self.reports.append, lambda: self.now)
         self.folder = folder
 
-    def ask(self) -> Answer:
+    def ask(self) -> CheckResult:
         self.now += 2.0
         return self.answer
 
-    def prove(self, *answers: Answer) -> None:
+    def prove(self, *answers: CheckResult) -> None:
         for self.answer in answers:
-            self.prover.prove_once()
+            self.prover.check_once()
 
     @property
     def proven_s(self) -> float:
@@ -267,18 +267,18 @@ def test_the_proof_is_the_moment_before_the_question(world: World) -> None:
     """A rule deleted while the answer travels must not cover what was accepted meanwhile."""
     world.prove(TargetOk(), TargetOk())
     assert json.loads((world.folder / "target-proof").read_text())["proven_s"] == 102.0
-    assert world.reports == [Proven()]
+    assert world.reports == [FirstCheck()]
 
 
 @pytest.mark.parametrize(
     "trouble", [DISABLED, TargetBroken("rule", "does not exist"), TargetUnknown("EndpointConnectionError")]
 )
-def test_a_start_waits_for_what_can_be_mended(world: World, trouble: Answer) -> None:
+def test_a_start_waits_for_what_can_be_mended(world: World, trouble: CheckResult) -> None:
     """A rule that takes nothing, a network that is not there yet: held, and no start is refused for it."""
     world.prove(*[trouble] * 30)
     assert not world.reports
     world.prove(*[TargetOk()] * 40)
-    assert world.reports == [Proven()]
+    assert world.reports == [FirstCheck()]
 
 
 def test_how_often_the_target_is_checked(world: World) -> None:
@@ -303,7 +303,7 @@ def test_how_often_the_target_is_checked(world: World) -> None:
 
 def test_a_child_that_waits_has_the_target_checked_until_a_check_covers_what_it_sent(world: World) -> None:
     """A check that was asked before the bus accepted the event does not end its waiting; one that fails does not."""
-    child = TargetProof(world.folder, lambda: world.now)
+    child = KnownTarget(world.folder, lambda: world.now)
     world.prove(TargetOk())
     accepted_s = world.now
     assert world.prover.rest_s() == IDLE_INTERVAL_S
@@ -324,7 +324,7 @@ def test_a_child_that_waits_has_the_target_checked_until_a_check_covers_what_it_
 
 def test_a_supervisor_that_starts_checks_at_once_and_soon_again_until_the_target_is_in_order(tmp_path: Path) -> None:
     """A CHECKPOINT_S of ten minutes delays no start."""
-    prover = Prover(tmp_path, TargetOk, lambda: 600.0)
+    prover = TargetChecker(tmp_path, TargetOk, lambda: 600.0)
     assert prover.rest_s() == START_AGAIN_S
     for result in (DISABLED, DISABLED):
         prover.standing.heard(result, 1.0)
@@ -336,12 +336,12 @@ def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> Non
     """An idle prover sleeps a minute, and checks at once when a child waits or is about to be stopped."""
     asked = queue.SimpleQueue[float]()
 
-    def ask() -> Answer:
+    def ask() -> CheckResult:
         asked.put(time.monotonic())
         return TargetOk()
 
-    prover = Prover(tmp_path, ask, lambda: 0.5)
-    child = TargetProof(tmp_path)
+    prover = TargetChecker(tmp_path, ask, lambda: 0.5)
+    child = KnownTarget(tmp_path)
     prover.start()
     try:
         first_s = asked.get(timeout=5.0)
@@ -394,10 +394,10 @@ def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
     again.prove(TargetOk())
     assert (again.reports, again.proven_s) == ([], NEVER)
     again.prove(*[TargetOk()] * 31)
-    assert again.reports == [Proven()]
+    assert again.reports == [FirstCheck()]
     once_more = World(world.folder)
     once_more.prove(TargetOk())
-    assert once_more.reports == [Proven()]
+    assert once_more.reports == [FirstCheck()]
 
 
 # --- what a child knows
@@ -406,14 +406,14 @@ def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
 def test_a_child_takes_what_the_line_says(tmp_path: Path) -> None:
     """The proof, why nothing may be published, that nobody answers; nothing new where the line is torn."""
     now = [1000.0]
-    proof, file = TargetProof(tmp_path, lambda: now[0]), tmp_path / "target-proof"
+    proof, file = KnownTarget(tmp_path, lambda: now[0]), tmp_path / "target-proof"
     assert (proof.proven_s, proof.problem, proof.is_broken, proof.unasked) == (NEVER, "", False, False)
     file.write_text(Line(1001.0, problem="rule r is disabled", unasked=True).text())
     proof.look()
     assert proof.proven_s == NEVER, "not each turn: it is a file"
     for text in (file.read_text(), "{"):
         file.write_text(text)
-        now[0] += target_proof.LOOK_EVERY_S
+        now[0] += target_check.LOOK_EVERY_S
         proof.look()
         assert (proof.proven_s, proof.problem, proof.unasked) == (1001.0, "rule r is disabled", True)
 
@@ -421,10 +421,10 @@ def test_a_child_takes_what_the_line_says(tmp_path: Path) -> None:
 def test_a_child_that_lived_through_a_break_has_to_leave_and_a_later_one_has_not(tmp_path: Path) -> None:
     """No later proof covers what the first has sent, though it slept all through the break."""
     now = [1000.0]
-    before = TargetProof(tmp_path, lambda: now[0])
+    before = KnownTarget(tmp_path, lambda: now[0])
     now[0] = 1100.0
     (tmp_path / "target-proof").write_text(Line(1090.0, 1090.0).text())
     before.look()
     assert (before.is_broken, before.proven_s) == (True, NEVER)
-    after = TargetProof(tmp_path, lambda: now[0])
+    after = KnownTarget(tmp_path, lambda: now[0])
     assert (after.is_broken, after.proven_s) == (False, 1090.0)
