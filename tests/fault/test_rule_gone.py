@@ -124,3 +124,39 @@ def test_a_rule_that_is_missing_at_the_start_is_waited_for(
         until(lambda: bool(at_the_target(bus)), 180, "events flow")
     until(lambda: feed.sent <= at_the_target(bus), 120, "all is at the target")
     assert not bus.lines("PutEvents", "void")
+
+
+def test_a_rule_that_is_deleted_while_nothing_flows_costs_no_event(
+    make_world: Callable[..., World], bus: FakeAwsProcess
+) -> None:
+    """An idle consumer checks once a minute; a first event is checked at once, and sent again if no rule took it."""
+    world = started(make_world, bus)
+    until(lambda: bus.stats()["calls"].get("DescribeRule", 0) >= 1, 60, "the rule is checked")
+    time.sleep(10.0)
+    idle_from = bus.stats()["calls"]
+    time.sleep(130.0)
+    checks = bus.stats()["calls"]["DescribeRule"] - idle_from["DescribeRule"]
+    assert 1 <= checks <= 3
+    put(world, 0)
+    until(lambda: bool(at_the_target(bus)), 10, "the first event is at the target")
+    until(lambda: bus.stats()["calls"]["DescribeRule"] > idle_from["DescribeRule"] + checks, 3, "it is checked")
+    until(lambda: any(int(one) > 0 for one in checkpoints(world)), 10, "it is checkpointed")
+    bus.plan(plan([]))
+    put(world, 1)
+    until(lambda: bool(bus.lines("PutEvents", "void")), 10, "the second event is void")
+    until(lambda: bool(said(world, "rule-unmatched")), 10, "it is reported")
+    bus.plan(plan([RULE]))
+    until(lambda: f"{1:032x}" in at_the_target(bus), 180, "the second event is at the target")
+
+
+def put(world: World, number: int) -> None:
+    """Put one event into the stream."""
+    records = [{"Data": envelope(number), "PartitionKey": f"bucket-{number}"}]
+    world.kinesis.put_records(StreamName="cxone-events", Records=records)
+
+
+def checkpoints(world: World) -> list[str]:
+    """The checkpoints of the lease table that are sequence numbers."""
+    rows = table(world).scan(TableName="cxone-event-router")["Items"]
+    found = [row["checkpoint"]["S"] for row in rows if "checkpoint" in row]
+    return [text for text in found if text.isdecimal()]
