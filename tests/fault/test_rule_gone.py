@@ -139,7 +139,7 @@ def test_a_rule_that_is_deleted_while_nothing_flows_costs_no_event(
     assert 1 <= checks <= 3
     put(world, 0)
     until(lambda: bool(at_the_target(bus)), 10, "the first event is at the target")
-    until(lambda: bus.stats()["calls"]["DescribeRule"] > idle_from["DescribeRule"] + checks, 3, "it is checked")
+    until(lambda: bus.stats()["calls"]["DescribeRule"] > idle_from["DescribeRule"] + checks, 7, "it is checked")
     until(lambda: any(int(one) > 0 for one in checkpoints(world)), 10, "it is checkpointed")
     bus.plan(plan([]))
     put(world, 1)
