@@ -136,6 +136,20 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_target_check.py",),
         ),
     },
+    "An idle consumer asks": {
+        "a child that waits for a check is not noticed": Mutant(
+            "stream_router/consumer/target_check.py",
+            "            return self._wanted.stat().st_mtime >= self._asked_s\n",
+            "            return False\n",
+            ("tests/unit/test_target_check.py",),
+        ),
+        "an idle consumer checks as if events flowed": Mutant(
+            "stream_router/consumer/target_check.py",
+            "        return max(every_s, IDLE_INTERVAL_S)\n",
+            "        return every_s\n",
+            ("tests/unit/test_target_check.py",),
+        ),
+    },
     "Every per-entry failure": {
         "what failed inside an answer is passed over": Mutant(
             "stream_router/aws_answers.py",
