@@ -112,7 +112,9 @@ class Recorder:
                 return self._kinesis(operation, body, answer)
             case "dynamodb":
                 index = f"/index/{body['IndexName']}" if body.get("IndexName") else ""
-                return [(operation, arn("dynamodb", f"table/{body.get('TableName', '').rsplit('/', 1)[-1]}{index}"))]
+                name = (body.get("TableName") or body.get("ResourceArn", "")).rsplit("/", 1)[-1]
+                further = ["TagResource"] if operation == "CreateTable" and body.get("Tags") else []
+                return [(one, arn("dynamodb", f"table/{name}{index}")) for one in [operation, *further]]
             case "sqs":
                 name = body.get("QueueName") or body.get("QueueUrl", "").rsplit("/", 1)[-1]
                 tagged = operation == "CreateQueue" and body.get("tags")

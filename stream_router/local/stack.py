@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_router.aws.clients import Clients
+from stream_router.consumer import lease_table
 from stream_router.errors import SettingsError
 from stream_router.local.programs import ACCOUNT, REGION, Program, Programs, answers, enter, free_port, module
 from stream_router.operate import setup
@@ -86,8 +87,6 @@ def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], por
 
 # --- the KCL's lease table
 
-OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
-
 
 def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: str, application: str) -> int:
     """Make the lease table of `application` with a lease for each open shard of `stream`; the number of leases.
@@ -97,7 +96,7 @@ def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: st
     once in an application's life. A table that exists is left as it is, and 0 is returned.
     """
     try:
-        _make_table(dynamodb, application)
+        lease_table.create(dynamodb, application)
     except dynamodb.exceptions.ResourceInUseException:
         return 0
     dynamodb.get_waiter("table_exists").wait(TableName=application, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
@@ -105,29 +104,6 @@ def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: st
     for shard in shards:
         dynamodb.put_item(TableName=application, Item=lease(shard))
     return len(shards)
-
-
-def _make_table(dynamodb: "DynamoDBClient", application: str) -> None:
-    """Table and index as KCL 3.1.3 makes them (`DynamoDBLeaseSerializer`): it takes an existing pair as it is."""
-    dynamodb.create_table(
-        TableName=application,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": "leaseKey", "AttributeType": "S"},
-            {"AttributeName": "leaseOwner", "AttributeType": "S"},
-        ],
-        KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": OWNER_INDEX,
-                "KeySchema": [
-                    {"AttributeName": "leaseOwner", "KeyType": "HASH"},
-                    {"AttributeName": "leaseKey", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
-        ],
-    )
 
 
 def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":

@@ -13,17 +13,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from stream_router import limits
 from stream_router.aws.clients import Clients, shards_of
+from stream_router.aws_error_codes import ABSENT, code_of
+from stream_router.consumer.lease_table import OWNER_INDEX, TableState, state_of
 from stream_router.errors import SettingsError
 from stream_router.model import SOURCE
 from stream_router.process import iso
+from stream_router.settings.common import SETUP_TAG
 
 State = dict[str, Any]
 """A resource, field by field; `tags` and `holds` are for `teardown`, and never part of what is wanted."""
 
-TAG = "stream-router-setup"
-"""The tag by which `teardown` knows its own. Its value is the stream, so that two deployments are told apart."""
+TAG = SETUP_TAG
 
 OURS = "stream-router"
 """What the ids of our targets begin with."""
@@ -223,6 +227,64 @@ class Stream(Resource):
 
 
 LETS_IN = "open to EventBridge for this rule"
+
+
+class LeaseTable(Resource):
+    """The KCL's lease table. `consume` makes it, `setup` only shows it, and `teardown` deletes it after its stream."""
+
+    def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "Stream") -> None:
+        self._clients, self._name, self.tags, self._stream = clients, name, tags, stream
+        self.what = f"lease table {name}"
+
+    @property
+    def is_right(self) -> bool:
+        """Nothing here is for `setup` to do."""
+        return True
+
+    def line(self) -> str:
+        """`=` if it is there; what makes it if it is not."""
+        if self.has is None:
+            return f"  {self.what}: `consume` makes it at its first start"
+        return f"= {self.what}"
+
+    def found(self) -> State | None:
+        """Its state and tags; None if there is no such table."""
+        try:
+            table = self._clients.dynamodb.describe_table(TableName=self._name)["Table"]
+        except ClientError as error:
+            if code_of(error) in ABSENT:
+                return None
+            raise
+        pages = self._clients.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=table["TableArn"])
+        tags = _as_mapping(tag for page in pages for tag in page["Tags"])
+        return {"state": state_of(table), "protected": table.get("DeletionProtectionEnabled", False), "tags": tags}
+
+    def wanted(self) -> State:
+        """Nothing: the table is made and completed by `consume` and the KCL."""
+        return {}
+
+    def apply(self) -> None:
+        """Do nothing."""
+
+    def notes(self) -> list[str]:
+        """That an index is missing or being built: no shard is read before it is there."""
+        if self.has and self.has["state"] in (TableState.WITHOUT_INDEX, TableState.INDEX_NOT_ACTIVE):
+            return [
+                f"its index {OWNER_INDEX} is not there yet; AWS builds it in up to 20 minutes after `consume` starts"
+            ]
+        return []
+
+    def stays(self) -> str:
+        """Without its checkpoints everything that the stream holds would come again."""
+        if why := super().stays():
+            return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
+        if self._stream.has and self._stream.stays():
+            return "it has the checkpoints of a stream that stays"
+        return "it is protected from deletion" if self.has and self.has["protected"] else ""
+
+    def delete(self) -> None:
+        """Delete the table."""
+        self._clients.dynamodb.delete_table(TableName=self._name)
 
 
 class Queue(Resource):

@@ -26,6 +26,7 @@ from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (
     TAG,
     Bus,
+    LeaseTable,
     Queue,
     Resource,
     Rule,
@@ -93,7 +94,7 @@ def home_of(clients: Clients) -> Home:
 
 
 class Deployment:
-    """Everything that `setup` makes or verifies with these settings: the stream first, the target last."""
+    """Everything that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
 
     def __init__(self, settings: Setup, clients: Clients) -> None:
         look(settings)
@@ -109,7 +110,9 @@ class Deployment:
         """Lines of what is nobody's resource."""
         self.problem = ""
         """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
-        self.resources: list[Resource] = [Stream(clients, settings.stream, settings.shards, key, tags)]
+        self._stream = Stream(clients, settings.stream, settings.shards, key, tags)
+        table = LeaseTable(clients, settings.application, tags, self._stream)
+        self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
         self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self.resources.append(self.dead_letters)
@@ -176,8 +179,7 @@ class Deployment:
 
     def too_few_buckets(self) -> str:
         """The receivers' buckets fill the shards only where there are enough; no call can set them. "" where so."""
-        stream = self.resources[0]
-        shards = {**(stream.has or {}), **stream.changes}["shards"]
+        shards = {**(self._stream.has or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
         too_few = (
             f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
@@ -306,8 +308,6 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         holds = resource.holds()
         _say(f"- {resource.what}" + (f": holds {holds}" if holds else ""))
         lost += [f"{resource.what}: {holds}"] * bool(holds)
-    table = settings.application
-    _say(f"= lease table {table} stays: it is the KCL's; later `aws dynamodb delete-table --table-name {table}`")
     if not goes:
         names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
         _say(f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for")

@@ -19,6 +19,9 @@ PREFIX = "STREAM_ROUTER_"
 NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
 
+SETUP_TAG = "stream-router-setup"
+"""Tag by which `teardown` recognises what this product made. Its value is the stream, which tells deployments apart."""
+
 
 class Settings(BaseModel):
     """A set of settings. A check of one against another stands at the later of the two.

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from stream_router import limits
 from stream_router.model import DeadLetterShare
 from stream_router.settings import types
-from stream_router.settings.common import Guarded, variable
+from stream_router.settings.common import SETUP_TAG, Guarded, variable
 from stream_router.settings.types import (
     Bucket,
     DropTypes,
@@ -17,6 +17,7 @@ from stream_router.settings.types import (
     LimitText,
     QueueUrl,
     Secret,
+    Tags,
     WorkerName,
     dead_letter_limit,
 )
@@ -52,6 +53,7 @@ class Consumer(Guarded):
     worker: WorkerName | None = None
     properties: File | None = None
     jvm_options: str = ""
+    tags: Tags = ""
 
     @field_validator("masking_key", "audit_key")
     @classmethod
@@ -63,6 +65,11 @@ class Consumer(Guarded):
         if info.data.get(use, "wrong itself") in ("off", None):
             raise ValueError(f"is set, but {variable(cls, use)} is not, so it would do nothing; set both, or none")
         return cls.strong(key, info)
+
+    @property
+    def lease_table_tags(self) -> dict[str, str]:
+        """Tags of the lease table that `consume` makes: the operator's, and the one that `teardown` looks for."""
+        return {**types.tags(self.tags), SETUP_TAG: self.stream}
 
     @property
     def drop_type_list(self) -> tuple[str, ...]:

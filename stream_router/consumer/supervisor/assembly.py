@@ -16,7 +16,9 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
+from stream_router.consumer import lease_table
 from stream_router.consumer.destinations import Targets
+from stream_router.consumer.lease_table import LeaseTable
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
     hang_watch,
@@ -81,7 +83,15 @@ def _run(settings: Consumer, state: StateDir) -> int:
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
-    status = Status(settings, state, vitals, prover.standing, lambda: stream.known)
+    table = LeaseTable(
+        endpoints.client(session, "dynamodb", checks.ONCE),
+        settings.application,
+        settings.lease_table_tags,
+        protected=rendered.protects_lease_table,
+    )
+    status = Status(
+        *(settings, state, vitals, prover.standing, lambda: stream.known), table_waits_for=lambda: table.waits_for
+    )
     admin = admin_port(settings.admin_listen, settings.key("admin_token") or None, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),
@@ -94,7 +104,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
-    supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
+    supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals, table)
     told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("the consumer starts", extra={"event": "consumer-starts", **told})
     if settings.bus_proof == "trust":
@@ -110,6 +120,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(SAMPLE_S, [status.look], "sampler"),
             Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
             Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
+            Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
             Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
         ):
             one.start()
@@ -125,6 +136,7 @@ def _supervisor(
     prover: TargetChecker,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
+    table: LeaseTable,
 ) -> DaemonSupervisor:
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
@@ -136,6 +148,7 @@ def _supervisor(
         happenings=happenings,
         vitals=vitals,
         prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
+        prepare_table=table.prepare,
         grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )

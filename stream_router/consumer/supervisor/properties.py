@@ -54,6 +54,9 @@ FIRST_POSITION = ("initialPositionInStream", "TRIM_HORIZON")
 A file may also say it by `initialPositionInStreamExtended`, a time: of the two the KCL takes any.
 """
 
+POINT_IN_TIME_RECOVERY = "leaseTablePitrEnabled"
+"""With it the KCL calls UpdateContinuousBackups at each start, and never starts without that right."""
+
 FURTHER_NAMES = ("streamArn", "tableName", "workerIdentifier", "kinesisEndpoint", "dynamoDBEndpoint")
 """What else tells the KCL of stream, lease table, worker and endpoints (`MultiLangDaemonConfiguration` 3.1.3).
 
@@ -83,6 +86,15 @@ class Rendered(NamedTuple):
         """How long a lease may stand still before another worker takes it; ten seconds where the file is odd."""
         told = self.properties.get("failoverTimeMillis", "")
         return int(told) / 1000 if told.isdecimal() else 10.0
+
+    @property
+    def protects_lease_table(self) -> bool:
+        """Whether the file wants the lease table protected from deletion."""
+        return self._value("leaseTableDeletionProtectionEnabled").lower() == "true"
+
+    def _value(self, name: str) -> str:
+        """Return a property's value, "" if it is not set. The KCL takes a name with a capital first letter too."""
+        return next((value for key, value in self.properties.items() if key.lower() == name.lower()), "")
 
     def text(self) -> str:
         """The properties as Java reads them: ISO 8859-1, everything else escaped."""
@@ -141,6 +153,7 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     if clash := sorted(key for key in given if key.lower() in of_settings):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
     _refuse_other_than_the_programs(source, given)
+    _refuse_point_in_time_recovery(source, given)
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
     name, position = FIRST_POSITION
     if not any(key.lower().startswith(name.lower()) for key in daemon):
@@ -177,6 +190,15 @@ def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> N
         if name and value.lower() != right:
             raise SettingsError(
                 f"STREAM_ROUTER_PROPERTIES: {source} sets {name} otherwise than the program needs it; leave it out"
+            )
+
+
+def _refuse_point_in_time_recovery(source: Path, given: Mapping[str, str]) -> None:
+    for key, value in given.items():
+        if key.lower() == POINT_IN_TIME_RECOVERY.lower() and value.lower() == "true":
+            raise SettingsError(
+                f"STREAM_ROUTER_PROPERTIES: {source} sets {key}, for which the KCL would need "
+                "dynamodb:UpdateContinuousBackups at each start; leave it out, and turn it on at the table itself"
             )
 
 

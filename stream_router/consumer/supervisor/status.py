@@ -63,13 +63,16 @@ class Seen(NamedTuple):
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     stream: StreamKnown
+    table_waits_for: str = ""
+    """Why the lease table lets no shard be read yet."""
 
 
 class Status:
     """Looks when asked, at most once a second: a hundred askers cost as much as one.
 
     `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
-    `standing` is what is known of bus and rule, `stream` tells what is known of the stream. Any thread may ask.
+    `standing` is what is known of bus and rule, `stream` tells what is known of the stream, `table_waits_for` why the
+    lease table lets no shard be read yet. Any thread may ask.
     """
 
     def __init__(
@@ -81,12 +84,14 @@ class Status:
         stream: Callable[[], StreamKnown] = lambda: NOTHING,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
+        table_waits_for: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
         self._vitals = vitals
         self._standing = standing
         self._stream = stream
+        self._table_waits_for = table_waits_for
         self._clock = clock
         self._now_s = now_s
         self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
@@ -156,6 +161,7 @@ class Status:
             bus=bus,
             rule=rule,
             stream=_but_for(self._stream(), merged),
+            table_waits_for=self._table_waits_for(),
         )
         snapshot = _snapshot(seen, merged.totals)
         if (catch_up_s := self._catch_up_s(seen, snapshot)) is not None:
@@ -324,6 +330,8 @@ def _verdict(seen: Seen) -> tuple[str, str | None]:
         return known.state, known.reason or None
     if known.hangs:
         return "hanging", _the_first(known.hangs, "; ")
+    if seen.table_waits_for and not seen.shards:
+        return "starting", seen.table_waits_for
     states = [shard_state.state(shard, seen.lags[shard.shard_id], at_s) for shard in seen.shards]
     if holding := [reason for state, reason, _ in states if state == "holding"]:
         return "holding", f"{len(holding)} of {len(states)} shards hold: {', '.join(sorted({*map(str, holding)}))}"

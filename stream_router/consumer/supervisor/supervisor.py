@@ -40,6 +40,9 @@ CRASH_GRACE_S = 5.0
 """What the other shards get when one shard's child died. The daemon would wait for the dead one as long as its whole
 grace lasts, with every shard of this host standing still."""
 
+TABLE_CHECK_INTERVAL_S = 1.0
+"""Seconds between two checks of a lease table that is being made."""
+
 LAST_WORDS_S = 2.0
 """How long what the daemon wrote last is waited for; children that outlive it keep its output open."""
 
@@ -55,7 +58,8 @@ class DaemonSupervisor:
 
     `prepare` is called before each start: what a JVM needs may have been removed since the one before, as hosts remove
     what is old from /tmp. `roomier` starts one in place of `command` once a heap was full; empty where there is no more
-    to be had.
+    to be had. `prepare_table` is called until it returns "", before the first start: it makes the lease table, and
+    returns what the start still waits for.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class DaemonSupervisor:
         grace_s: float,
         vitals: Vitals,
         prepare: Callable[[], object] = lambda: None,
+        prepare_table: Callable[[], str] = lambda: "",
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -80,6 +85,7 @@ class DaemonSupervisor:
         self._happenings = happenings
         self._grace_s = grace_s
         self._prepare = prepare
+        self._prepare_table = prepare_table
         self._log_format = log_format
         self._vitals = vitals
         self._jitter = jitter
@@ -106,6 +112,9 @@ class DaemonSupervisor:
             return 0
         if isinstance(happened, FirstCheck) and happened.refusal:
             raise SettingsError(happened.refusal)
+        if not self._table_is_prepared():
+            self._vitals.draining()
+            return 0
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
@@ -123,6 +132,14 @@ class DaemonSupervisor:
                 raise SettingsError(line)
             if not self._wait_to_restart(ended, time.monotonic() - started):
                 return 0
+
+    def _table_is_prepared(self) -> bool:
+        """Wait for the lease table. Return False if a signal came meanwhile. Raises SettingsError."""
+        while reason := self._prepare_table():
+            self._vitals.starting(reason)
+            if isinstance(self._next(TABLE_CHECK_INTERVAL_S), signal.Signals):
+                return False
+        return True
 
     def _run_jvm(self) -> Exited | None:
         """Start the JVM and wait for its end; None where a signal asked for it."""

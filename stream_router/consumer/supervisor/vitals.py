@@ -48,6 +48,10 @@ class Vitals:
         """The loop has turned."""
         self._beat_at = self._clock()
 
+    def starting(self, reason: str) -> None:
+        """Note what the start waits for."""
+        self._become("starting", reason)
+
     def daemon_runs(self, pid: int) -> None:
         """The daemon was started."""
         self._daemon = pid

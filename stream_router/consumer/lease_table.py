@@ -1,0 +1,218 @@
+"""The KCL's lease table before the KCL uses it: made together with its index, and waited for.
+
+KCL 3.5.1 adds the index to the table with UpdateTable. On AWS that takes 15 to 20 minutes (awslabs PR #1786), and a
+second UpdateTable is refused meanwhile. A worker whose UpdateTable was refused believes that it is initialized
+(`MigrationStateMachineImpl.initialize`, PR #1804): it may become the leader, and then no shard is ever assigned. A
+table that was created with its index needs no UpdateTable.
+"""
+
+import enum
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure
+from stream_router.errors import SettingsError
+from stream_router.log import Seldom
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
+
+log = logging.getLogger(__name__)
+
+OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
+
+IN_USE = "ResourceInUseException"
+"""CreateTable's answer if there is such a table already, or one that is being deleted."""
+
+INDEX_CHECK_INTERVAL_S = 10.0
+"""Seconds between two checks of an index that the running daemon waits for."""
+
+TABLE_IS_MADE = "the lease table is being made"
+INDEX_IS_MADE = "the lease table's index is being made"
+
+
+class TableState(enum.Enum):
+    """A lease table as DescribeTable shows it."""
+
+    MISSING = "missing"
+    NOT_ACTIVE = "not active"
+    """The table is being created or deleted."""
+    WITHOUT_INDEX = "without index"
+    """An older KCL made the table; the KCL of today adds the index."""
+    INDEX_NOT_ACTIVE = "index not active"
+    READY = "ready"
+
+
+def state_of(table: "TableDescriptionTypeDef") -> TableState:
+    """Return the state of a table that exists."""
+    if table.get("TableStatus") in ("CREATING", "DELETING"):
+        return TableState.NOT_ACTIVE
+    indexes = table.get("GlobalSecondaryIndexes", [])
+    states = [index.get("IndexStatus") for index in indexes if index["IndexName"] == OWNER_INDEX]
+    if not states or states == ["DELETING"]:
+        return TableState.WITHOUT_INDEX
+    return TableState.INDEX_NOT_ACTIVE if states == ["CREATING"] else TableState.READY
+
+
+def describe(dynamodb: "DynamoDBClient", name: str) -> TableState:
+    """Return the table's state. Raises botocore's errors, but for a missing table."""
+    try:
+        return state_of(dynamodb.describe_table(TableName=name)["Table"])
+    except ClientError as error:
+        if code_of(error) in ABSENT:
+            return TableState.MISSING
+        raise
+
+
+def create(
+    dynamodb: "DynamoDBClient", name: str, tags: Mapping[str, str] | None = None, *, protected: bool = False
+) -> None:
+    """Create table and index as KCL 3.5.1 reads them (`DynamoDBLeaseSerializer`); `protected` from deletion.
+
+    Raises botocore's errors, among them IN_USE if the table exists.
+    """
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        DeletionProtectionEnabled=protected,
+        AttributeDefinitions=[
+            {"AttributeName": "leaseKey", "AttributeType": "S"},
+            {"AttributeName": "leaseOwner", "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": OWNER_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "leaseOwner", "KeyType": "HASH"},
+                    {"AttributeName": "leaseKey", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+    )
+
+
+class LeaseTable:
+    """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
+
+    `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.
+    """
+
+    def __init__(
+        self,
+        dynamodb: "DynamoDBClient",
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        protected: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dynamodb = dynamodb
+        self._name = name
+        self._tags = tags
+        self._protected = protected
+        self._progress_is_due = Seldom(clock)
+        self.waits_for = ""
+        """Why no shard can be read yet; "" once the table and its index are there."""
+
+    def prepare(self) -> str:
+        """Create the table if it is missing, and return what the daemon still has to wait for, "" if nothing.
+
+        An outage is waited for. Raises SettingsError if a right is missing.
+        """
+        action = "DescribeTable"
+        try:
+            state = describe(self._dynamodb, self._name)
+            if state is TableState.MISSING:
+                action = "CreateTable"
+                self._create()
+                state = TableState.NOT_ACTIVE
+        except (ClientError, BotoCoreError) as error:
+            return self._refused(action, error)
+        return self._wait(state)
+
+    def check_index(self) -> None:
+        """Note whether the index that the daemon waits for is there now. Asks only while it is not."""
+        if not self.waits_for:
+            return
+        try:
+            is_ready = describe(self._dynamodb, self._name) is TableState.READY
+        except (ClientError, BotoCoreError):
+            return  # not known: ask again at the next check
+        if is_ready:
+            self.waits_for = ""
+            self._log_ready()
+
+    def _create(self) -> None:
+        try:
+            create(self._dynamodb, self._name, self._tags, protected=self._protected)
+        except ClientError as error:
+            if code_of(error) != IN_USE:  # then another worker was faster
+                raise
+
+    def _refused(self, action: str, error: ClientError | BotoCoreError) -> str:
+        code = code_of(error)
+        if code in DENIED:
+            actions = f"dynamodb:{action}" + (" or dynamodb:TagResource" if action == "CreateTable" else "")
+            problem = f"{actions} on the lease table {self._name} is refused ({code})"
+            raise SettingsError(
+                f"STREAM_ROUTER_APPLICATION: {problem}; grant what `stream-router setup --policy consume` prints"
+            ) from None
+        if code in NOT_SPOKEN:  # an emulator; its KCL may know another way
+            return self._done()
+        self.waits_for = f"the lease table cannot be made ready ({action}: {code})"
+        if self._progress_is_due():
+            log.warning(
+                "%s of the lease table %s failed (%s). No event is read until it succeeds. It is tried again; %s",
+                *(action, self._name, code, cure(code)),
+                extra={"event": "lease-table-waits", "table": self._name, "code": code},
+            )
+        return self.waits_for
+
+    def _wait(self, state: TableState) -> str:
+        told = {"event": "lease-table-waits", "table": self._name, "state": state.value}
+        match state:
+            case TableState.READY:
+                return self._done()
+            case TableState.WITHOUT_INDEX:
+                self.waits_for = INDEX_IS_MADE
+                log.warning(
+                    "the lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
+                    "which takes up to 20 minutes. Nothing has to be done",
+                    *(self._name, OWNER_INDEX),
+                    extra=told,
+                )
+                return ""
+            case TableState.INDEX_NOT_ACTIVE:
+                self.waits_for = INDEX_IS_MADE
+                takes = "AWS builds an index in up to 20 minutes"
+            case _:
+                self.waits_for = TABLE_IS_MADE
+                takes = "AWS makes a table in a minute at most"
+        if self._progress_is_due():
+            log.info(
+                "%s (%s). No event is read before that is done. %s; nothing has to be done",
+                *(self.waits_for, self._name, takes),
+                extra=told,
+            )
+        return self.waits_for
+
+    def _done(self) -> str:
+        if self.waits_for:
+            self._log_ready()
+        self.waits_for = ""
+        return ""
+
+    def _log_ready(self) -> None:
+        log.info(
+            "the lease table %s and its index are ready",
+            self._name,
+            extra={"event": "lease-table-ready", "table": self._name},
+        )
