@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Body = dict[str, Any]
-Forward = Callable[[], tuple[int, Body]]
+Forward = Callable[[Body], tuple[int, Body]]
 Rule = Callable[[str, Body, Forward], tuple[int, Body]]
 """Gets the operation's name, its request, and the function that asks the server; returns status and answer."""
 
@@ -44,10 +44,12 @@ def _handler(to_port: int, rule: Rule) -> type[BaseHTTPRequestHandler]:
             asked = self.rfile.read(int(self.headers["content-length"]))
             operation = self.headers["x-amz-target"].rpartition(".")[2]
 
-            def forward() -> tuple[int, Body]:
+            def forward(request: Body) -> tuple[int, Body]:
                 line = http.client.HTTPConnection("127.0.0.1", to_port, timeout=30)
+                body = json.dumps(request).encode()
+                headers = {key: text for key, text in self.headers.items() if key.lower() != "content-length"}
                 try:
-                    line.request("POST", "/", asked, dict(self.headers))
+                    line.request("POST", "/", body, headers)
                     answer = line.getresponse()
                     return answer.status, json.loads(answer.read())
                 finally:

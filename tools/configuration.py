@@ -142,7 +142,7 @@ FOR = {
     "STREAM_ROUTER_TARGET_DLQ_ARN": "the queue of EventBridge's own dead letters; else `<stream>-undelivered`",
     "EVENTBRIDGE_TARGET_FILE": ("the target's fields, JSON as PutTargets takes it: `RetryPolicy`, `RoleArn` …"),
     "STREAM_ROUTER_SHARDS": "shards of a stream that `setup` makes",
-    "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
+    "STREAM_ROUTER_TAGS": "tags of what `setup` makes and of the lease table, beside the tag `stream-router-setup`",
     "CXONE_CLIENT_ID": "OAuth2 client credentials: the client (docs/cxone.md)",
     "CXONE_CLIENT_SECRET": "OAuth2 client credentials: its secret",
     "CXONE_AUTH_URL": "the token endpoint; else it is discovered",

@@ -10,6 +10,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.consumer import lease_table
 from stream_router.errors import SettingsError
 from stream_router.local.programs import ACCOUNT, REGION
 from stream_router.operate import resources, setup
@@ -241,10 +242,11 @@ def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients
 def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: Said) -> None:
     """`+`, `~` and `=`, from what to what; 2 with --exit-code, 0 without."""
     clients.sqs.create_queue(QueueName="planned-dead-letters", Attributes={"MessageRetentionPeriod": "345600"})
-    assert run("planned", plan=True, exit_code=True) == 2
+    assert run("planned", plan=True, exit_code=True, application="planned-app") == 2
     lines = said()
-    assert lines[0].startswith("+ stream planned: shards 2, retention (hours) 168, ")
-    assert lines[1].startswith("~ queue planned-dead-letters: retention (s) 345600 -> 1209600")
+    assert lines[0] == "  lease table planned-app: `consume` makes it at its first start"
+    assert lines[1].startswith("+ stream planned: shards 2, retention (hours) 168, ")
+    assert lines[2].startswith("~ queue planned-dead-letters: retention (s) 345600 -> 1209600")
     assert "= event bus default" in lines
     assert "plan: 3 to make, 1 to change; run `stream-router setup` to do it" in lines
     assert run("planned", plan=True) == 0
@@ -389,6 +391,53 @@ def test_while_something_holds_events_nothing_is_deleted_and_the_loss_is_said(
     assert present(clients, name) == before
     assert teardown(name, yes=True, force=True) == 0
     assert present(clients, name) == []
+
+
+def tables(clients: Clients) -> list[str]:
+    return clients.dynamodb.list_tables()["TableNames"]
+
+
+def test_the_lease_table_is_shown_and_goes_after_its_stream(clients: Clients, said: Said) -> None:
+    """With `consume`'s tag it is deleted, and a plan says nothing else of it than that it is there."""
+    own: dict[str, Any] = {"application": "leased-app"}
+    lease_table.create(clients.dynamodb, "leased-app", {"stream-router-setup": "leased"})
+    assert run("leased", **own) == 0
+    assert said()[0] == "= lease table leased-app"
+    assert run("leased", plan=True, exit_code=True, **own) == 0
+    assert teardown("leased", yes=True, force=True, **own) == 0
+    deleted = [line for line in said() if line.startswith("deleted")]
+    assert deleted[-2:] == ["deleted stream leased", "deleted lease table leased-app"]
+    assert "leased-app" not in tables(clients)
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        (None, "it does not carry the tag stream-router-setup of this stream; later `aws dynamodb delete-table"),
+        ({"stream-router-setup": "stays"}, "it has the checkpoints of a stream that stays"),
+    ],
+)
+def test_a_lease_table_stays(clients: Clients, said: Said, tags: dict[str, str] | None, why: str) -> None:
+    """One that the KCL made, or one whose stream stays: without it all of the stream would come again."""
+    name = f"stays-{len(tags or {})}"
+    assert run("stays", application=name) == 0
+    clients.kinesis.remove_tags_from_stream(StreamName="stays", TagKeys=["stream-router-setup"])
+    lease_table.create(clients.dynamodb, name, tags)
+    assert teardown("stays", yes=True, force=True, application=name) == 0
+    assert any(line.startswith(f"= lease table {name} stays: {why}") for line in said())
+    assert name in tables(clients)
+
+
+def test_the_index_of_a_lease_table_that_is_not_there_is_noted(clients: Clients, said: Said) -> None:
+    """An older KCL made the table: the first start of `consume` takes up to 20 minutes."""
+    clients.dynamodb.create_table(
+        TableName="old-app",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "leaseKey", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+    )
+    assert run("old", plan=True, application="old-app") == 0
+    assert any("its index LeaseOwnerToLeaseKeyIndex is not there yet" in line for line in said())
 
 
 def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, said: Said) -> None:

@@ -5,6 +5,7 @@ once, so the proxy plays both.
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
 SHARDS = 4
 READ_WITHIN_S = 40.0
+STANDS_STILL_S = 120.0
 INDEXES = "GlobalSecondaryIndexes"
 
 
@@ -49,7 +51,7 @@ class SlowTable:
                     return 400, IN_USE
         if operation == "UpdateTable" or (operation == "CreateTable" and INDEXES in asked):
             self._index_since = self._index_since or time.monotonic()
-        status, answer = forward()
+        status, answer = forward(asked)
         if operation == "DescribeTable" and status == 200:
             self._slow(answer["Table"])
         return status, answer
@@ -76,11 +78,15 @@ class Fleet:
         shards = world.kinesis.list_shards(StreamName="cxone-events")["Shards"]
         self.shards = {shard["ShardId"]: shard["HashKeyRange"]["StartingHashKey"] for shard in shards}
         self.admin: dict[str, str] = {}
-        for shard, key in self.shards.items():
-            body = webhook(0, payload={"shard": shard})
-            world.kinesis.put_record(StreamName="cxone-events", Data=body, PartitionKey="p", ExplicitHashKey=key)
+        self.put(0)
 
-    def start(self, *names: str) -> list[subprocess.Popen[bytes]]:
+    def put(self, number: int) -> None:
+        """Put an event with this number into each shard."""
+        for shard, key in self.shards.items():
+            body = webhook(0, payload={"shard": shard, "number": number})
+            self.world.kinesis.put_record(StreamName="cxone-events", Data=body, PartitionKey="p", ExplicitHashKey=key)
+
+    def start(self, *names: str, **more: str) -> list[subprocess.Popen[bytes]]:
         for name in names:
             self.admin[name] = f"127.0.0.1:{free_port()}"
         return [
@@ -90,6 +96,7 @@ class Fleet:
                 STREAM_ROUTER_STATE_DIR=str(self.world.folder / f"state-{name}"),
                 STREAM_ROUTER_ADMIN_LISTEN=self.admin[name],
                 STREAM_ROUTER_WORKER=name,
+                **more,
             )
             for name in names
         ]
@@ -120,13 +127,14 @@ class Fleet:
     def health(self, name: str) -> int:
         return httpx.get(f"http://{self.admin[name]}/healthz", timeout=5).status_code
 
-    def read_within(self, timeout_s: float) -> float:
-        """Seconds until an event of each shard came out at the target."""
+    def read_within(self, timeout_s: float, number: int = 0) -> float:
+        """Seconds until each shard's event with this number came out at the target."""
         begun = time.monotonic()
         out: set[str] = set()
 
         def all_came() -> bool:
-            out.update(event["detail"]["payload"]["shard"] for event in self.world.drain(self.world.target))
+            payloads = [event["detail"]["payload"] for event in self.world.drain(self.world.target)]
+            out.update(payload["shard"] for payload in payloads if payload["number"] == number)
             return out >= self.shards.keys()
 
         until(all_came, timeout_s, f"every shard is read, not {len(out)} of {len(self.shards)}")
@@ -210,6 +218,25 @@ def test_the_index_of_an_older_table_is_left_to_the_kcl(
     until(lambda: fleet.seems("one")[0] == "caught up", 30, "nothing is waited for any more")
     (line,) = [line for line in fleet.log("one") if line.get("state") == "without index"]
     assert "20 minutes" in line["message"]
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(0)
+def test_many_starts_of_two_at_the_same_moment(
+    make_fleet: Callable[[SlowTable], Fleet], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each start has an application of its own, and so no lease table: all of them read every shard in time."""
+    fleet, took_s = make_fleet(SlowTable(refuse=(2,), racers=2)), list[float]()
+    for number in range(1, int(os.environ.get("LEASE_TABLE_STARTS", "50")) + 1):
+        fleet.put(number)
+        consumers = fleet.start("one", "two", STREAM_ROUTER_APPLICATION=f"start-{number}")
+        took_s.append(fleet.read_within(STANDS_STILL_S, number))
+        note(capsys, f"start {number}: every shard read after {took_s[-1]:.1f} s")
+        for consumer in consumers:
+            consumer.terminate()
+        assert [consumer.wait(60) for consumer in consumers] == [0, 0]
+    assert "UpdateTable" not in fleet.rule.calls
+    assert max(took_s) <= READ_WITHIN_S
 
 
 def note(capsys: pytest.CaptureFixture[str], text: str) -> None:

@@ -11,6 +11,7 @@ from botocore.session import Session
 from stream_router.consumer.supervisor import jars, java, properties
 from stream_router.consumer.supervisor.properties import Endpoints, Rendered
 from stream_router.errors import SettingsError
+from stream_router.operate.doctor.host import SKEW_WARN_S
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.environment import CONSUMER, given
@@ -155,6 +156,9 @@ def test_a_profile_that_signs_in_is_refused_and_no_other(
 
 # --- what it is told
 
+TAKEN_OVER_WITHIN_S = 30.0
+"""docs/guarantees.md."""
+
 AWS = Endpoints("", "")
 LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")
 
@@ -229,6 +233,7 @@ def test_a_file_of_the_operators_own_stands_alone(
         "timeoutInSeconds = 600",
         "timeoutInSeconds =",
         "StreamName = other",
+        "LeaseTablePitrEnabled = TRUE",
         "streamArn = arn:aws:kinesis:eu-west-1:000000000000:stream/other",
         "tableName = other",
         "workerIdentifier = me",
@@ -244,6 +249,36 @@ def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: 
     says = text.partition(" =")[0] if "=" in text else "is no `key = value`"
     with pytest.raises(SettingsError, match=rf"(?i)^STREAM_ROUTER_PROPERTIES: [^\n]*{says}"):
         _ = properties.render(own(configured, tmp_path, f"{text}\n"), AWS, "w").grace_s
+
+
+@pytest.mark.parametrize(
+    ("text", "protects"),
+    [
+        ("", False),
+        ("leaseTableDeletionProtectionEnabled = false", False),
+        ("LeaseTableDeletionProtectionEnabled = True", True),
+    ],
+)
+def test_a_file_may_protect_the_lease_table(configured: Consumer, tmp_path: Path, text: str, protects: bool) -> None:
+    """From deletion; `consume` makes the table so, since the KCL no longer makes it."""
+    rendered = properties.render(own(configured, tmp_path, f"leaseTablePitrEnabled = false\n{text}\n"), AWS, "w")
+    assert rendered.protects_lease_table is protects
+
+
+@pytest.mark.parametrize("where", [AWS, LOCAL])
+def test_leases_are_not_balanced_by_cpu(configured: Consumer, where: properties.Endpoints) -> None:
+    """Neither on AWS nor against an emulator, so that tests run what production runs."""
+    assert properties.render(configured, where, "w").properties["disableWorkerMetrics"] == "true"
+
+
+def test_a_clock_that_doctor_finds_well_gets_shards_and_a_dead_worker_keeps_none(configured: Consumer) -> None:
+    """The leader takes a report for alive that is younger than twice the interval, by its own clock."""
+    shipped = properties.render(configured, AWS, "w").properties
+    report_s = int(shipped["workerMetricsReporterFreqInMillis"]) / 1000
+    assign_s = int(shipped["leaseAssignmentIntervalMillis"]) / 1000
+    rounded_s, discovered_s = 1.0, 5.0
+    assert report_s - rounded_s > SKEW_WARN_S
+    assert 2 * report_s + assign_s + discovered_s < TAKEN_OVER_WITHIN_S
 
 
 def test_the_text_is_what_java_reads() -> None:

@@ -68,6 +68,7 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
         monkeypatch.setattr(kind, "found", lambda _: {"shards": 2})
         monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
+    script.refuse("dynamodb", "describe_table", {"TableName": "cxone-event-router"}, "ResourceNotFoundException")
     if isinstance(has, str):
         script.refuse("events_v2", "describe_event_bus", {"EventBusArn": V2}, has)
     else:

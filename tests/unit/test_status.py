@@ -36,6 +36,7 @@ class World:
         self.now, self.wall = 50.0, time.time()
         self.state = StateDir(folder)
         self.known = StreamKnown()
+        self.table_waits_for = ""
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
@@ -47,6 +48,7 @@ class World:
             lambda: self.known,
             lambda: self.now,
             lambda: self.wall,
+            lambda: self.table_waits_for,
         )
         self.sent: list[dict[str, Any]] = []
         whose, metrics = Whose("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
@@ -111,6 +113,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "starts": lambda world: world.vitals.daemon_runs(2),
     "unasked": lambda world: world.answered(TargetUnknown("Throttling")),
     "others read": lambda world: world.unread(),
+    "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being made"),
 }
 
 
@@ -124,6 +127,8 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("holds, unmatched", 0, "rule unmatched", "is gone"),
         ("reads, unread", 0, "shards unread", "nobody reads b (no owner)"),
         ("", 0, "running", "no shard is read here"),
+        ("unread, index", 0, "starting", "the lease table's index is being made"),
+        ("reads, index", 0, "caught up", None),
         ("dies, starts", 2, "restarting", "the KCL daemon was started again and reads no shard yet"),
         ("dies, starts", 61, "running", "no shard is read here"),
         ("unasked", 61, "cut off", "no shard is read here, and neither bus nor stream can be asked"),

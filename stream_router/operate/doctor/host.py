@@ -240,8 +240,11 @@ HERE = Subject({"SR020": Check("receive, here", RECEIVE), "SR021": Check("consum
 
 # --- who we are, to AWS
 
-SKEW_WARN_S, SKEW_WRONG_S = 60.0, 240.0
-"""AWS refuses a signature that is 5 minutes off, the receiver one that is STREAM_ROUTER_REPLAY_WINDOW_S off."""
+SKEW_WARN_S, SKEW_WRONG_S = 5.0, 240.0
+"""AWS refuses a signature that is 5 minutes off, the receiver one that is STREAM_ROUTER_REPLAY_WINDOW_S off.
+
+The KCL's leader gives no lease to a worker whose clock is further behind than `workerMetricsReporterFreqInMillis`.
+"""
 
 _UNKNOWN = refused(
     "AWS does not take these credentials", (*CREDENTIALS_OVER, "RequestExpired", "RegionDisabledException")

@@ -1,0 +1,171 @@
+"""The lease table before the daemon starts: created with its index, waited for, and what a refusal means."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from stream_router.consumer.lease_table import (
+    INDEX_IS_MADE,
+    OWNER_INDEX,
+    TABLE_IS_MADE,
+    LeaseTable,
+    TableState,
+    state_of,
+)
+from stream_router.errors import SettingsError
+
+MISSING = "ResourceNotFoundException"
+
+
+def table(status: str, index: str | None = None) -> dict[str, Any]:
+    """A table as DescribeTable shows it, with the index in a state."""
+    other = {"IndexName": "another", "IndexStatus": "ACTIVE"}
+    indexes = [other] if index is None else [other, {"IndexName": OWNER_INDEX, "IndexStatus": index}]
+    return {"TableStatus": status, "GlobalSecondaryIndexes": indexes}
+
+
+ACTIVE = table("ACTIVE", "ACTIVE")
+
+
+class DynamoDb:
+    """Answers each DescribeTable and CreateTable with the next of its list: a table, AWS's code, or an exception."""
+
+    def __init__(self, *describes: Any, create: Any = None) -> None:
+        self.describes, self.create = list(describes), create
+        self.created: list[dict[str, Any]] = []
+
+    def describe_table(self, **asked: Any) -> Any:
+        assert asked == {"TableName": "app"}
+        return {"Table": _answer(self.describes.pop(0), "DescribeTable")}
+
+    def create_table(self, **asked: Any) -> Any:
+        self.created.append(asked)
+        return _answer(self.create, "CreateTable")
+
+
+def _answer(answer: Any, operation: str) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    if isinstance(answer, str):
+        raise ClientError({"Error": {"Code": answer, "Message": "no"}}, operation)
+    return answer
+
+
+def of(dynamodb: Any, *, protected: bool = False, clock: Callable[[], float] = lambda: 0.0) -> LeaseTable:
+    return LeaseTable(dynamodb, "app", {"stream-router-setup": "s"}, protected=protected, clock=clock)
+
+
+@pytest.mark.parametrize(
+    ("described", "state"),
+    [
+        (ACTIVE, TableState.READY),
+        (table("UPDATING", "UPDATING"), TableState.READY),
+        (table("ACTIVE", "CREATING"), TableState.INDEX_NOT_ACTIVE),
+        (table("UPDATING", "CREATING"), TableState.INDEX_NOT_ACTIVE),
+        (table("CREATING", "CREATING"), TableState.NOT_ACTIVE),
+        (table("DELETING", "ACTIVE"), TableState.NOT_ACTIVE),
+        (table("ACTIVE"), TableState.WITHOUT_INDEX),
+        (table("UPDATING", "DELETING"), TableState.WITHOUT_INDEX),
+        ({"TableStatus": "ACTIVE"}, TableState.WITHOUT_INDEX),
+    ],
+)
+def test_a_table_is_in_one_of_these_states(described: Any, state: TableState) -> None:
+    """Table and index each have a status of AWS's."""
+    assert state_of(described) is state
+
+
+def test_a_missing_table_is_created_with_its_index_and_waited_for() -> None:
+    """One CreateTable, with key, index, tags and on-demand billing."""
+    dynamodb = DynamoDb(MISSING, table("CREATING", "CREATING"), table("ACTIVE", "CREATING"), ACTIVE)
+    it = of(dynamodb)
+    waits = [it.prepare() for _ in range(4)]
+    assert waits == [TABLE_IS_MADE, TABLE_IS_MADE, INDEX_IS_MADE, ""]
+    assert it.waits_for == ""
+    (asked,) = dynamodb.created
+    assert asked["BillingMode"] == "PAY_PER_REQUEST"
+    assert asked["KeySchema"] == [{"AttributeName": "leaseKey", "KeyType": "HASH"}]
+    assert asked["Tags"] == [{"Key": "stream-router-setup", "Value": "s"}]
+    assert not asked["DeletionProtectionEnabled"]
+    (index,) = asked["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], index["Projection"]) == (OWNER_INDEX, {"ProjectionType": "KEYS_ONLY"})
+
+
+def test_a_table_that_is_there_is_taken_as_it_is() -> None:
+    """Nothing is created."""
+    dynamodb = DynamoDb(ACTIVE)
+    assert of(dynamodb).prepare() == ""
+    assert not dynamodb.created
+
+
+def test_a_worker_that_was_faster_is_no_error() -> None:
+    """ResourceInUseException of CreateTable: the table is waited for."""
+    dynamodb = DynamoDb(MISSING, ACTIVE, create="ResourceInUseException")
+    it = of(dynamodb)
+    assert [it.prepare(), it.prepare()] == [TABLE_IS_MADE, ""]
+
+
+def test_a_table_is_protected_if_the_properties_say_so() -> None:
+    """LeaseTableDeletionProtectionEnabled of the KCL is kept, though the KCL does not make the table."""
+    dynamodb = DynamoDb(MISSING)
+    of(dynamodb, protected=True).prepare()
+    assert dynamodb.created[0]["DeletionProtectionEnabled"]
+
+
+def test_a_table_without_the_index_blocks_nobody_and_is_shown_until_the_index_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The KCL adds the index: the daemon starts, and the reason stays until the index is ACTIVE."""
+    failed = ConnectTimeoutError(endpoint_url="http://x")
+    dynamodb = DynamoDb(table("ACTIVE"), table("UPDATING", "CREATING"), failed, "Throttling", ACTIVE)
+    it = of(dynamodb)
+    caplog.set_level(logging.INFO)
+    assert it.prepare() == ""
+    assert "up to 20 minutes" in caplog.text
+    for _ in range(3):
+        it.check_index()
+        assert it.waits_for == INDEX_IS_MADE
+    it.check_index()
+    assert it.waits_for == ""
+    it.check_index()  # asks no more: there is no answer left
+    assert not dynamodb.describes
+
+
+@pytest.mark.parametrize(
+    ("dynamodb", "right"),
+    [
+        (DynamoDb("AccessDeniedException"), "dynamodb:DescribeTable on"),
+        (DynamoDb(MISSING, create="AccessDeniedException"), "dynamodb:CreateTable or dynamodb:TagResource on"),
+    ],
+)
+def test_a_missing_right_ends_the_start_with_one_line(dynamodb: DynamoDb, right: str) -> None:
+    """It names action, table and cure."""
+    with pytest.raises(SettingsError) as refused:
+        of(dynamodb).prepare()
+    line = str(refused.value)
+    assert line == (
+        f"STREAM_ROUTER_APPLICATION: {right} the lease table app is refused (AccessDeniedException); grant what "
+        "`stream-router setup --policy consume` prints"
+    )
+
+
+@pytest.mark.parametrize(
+    "trouble", ["LimitExceededException", "ThrottlingException", ConnectTimeoutError(endpoint_url="http://x")]
+)
+def test_an_outage_is_waited_for_and_logged_once_a_minute(trouble: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It ends no start."""
+    now = [0.0]
+    dynamodb = DynamoDb(MISSING, MISSING, MISSING, ACTIVE, create=trouble)
+    it = of(dynamodb, clock=lambda: now[0])
+    for at in (0.0, 30.0, 61.0):
+        now[0] = at
+        assert "CreateTable" in it.prepare()
+    assert len(caplog.records) == 2
+    assert it.prepare() == ""
+
+
+def test_an_emulator_that_knows_no_such_call_is_left_to_the_kcl() -> None:
+    """The KCL may get on with it."""
+    assert of(DynamoDb("UnknownOperationException")).prepare() == ""
