@@ -11,9 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Body = dict[str, Any]
-Forward = Callable[[Body], tuple[int, Body]]
+Forward = Callable[[], tuple[int, Body]]
 Rule = Callable[[str, Body, Forward], tuple[int, Body]]
-"""Gets the operation's name, its request, and the function that asks the server; returns status and answer."""
+"""Gets the operation's name, its request, and the function that asks the server; returns status and answer.
+
+A request that the rule has changed is sent as it is then.
+"""
 
 IN_USE = {"__type": "com.amazonaws.dynamodb.v20120810#ResourceInUseException", "message": "Table is being updated"}
 
@@ -44,7 +47,9 @@ def _handler(to_port: int, rule: Rule) -> type[BaseHTTPRequestHandler]:
             asked = self.rfile.read(int(self.headers["content-length"]))
             operation = self.headers["x-amz-target"].rpartition(".")[2]
 
-            def forward(request: Body) -> tuple[int, Body]:
+            request = json.loads(asked)
+
+            def forward() -> tuple[int, Body]:
                 line = http.client.HTTPConnection("127.0.0.1", to_port, timeout=30)
                 body = json.dumps(request).encode()
                 headers = {key: text for key, text in self.headers.items() if key.lower() != "content-length"}
@@ -55,7 +60,7 @@ def _handler(to_port: int, rule: Rule) -> type[BaseHTTPRequestHandler]:
                 finally:
                     line.close()
 
-            status, body = rule(operation, json.loads(asked), forward)
+            status, body = rule(operation, request, forward)
             answered = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("content-type", "application/x-amz-json-1.0")

@@ -162,7 +162,7 @@ class SlowClock:
             for key, value in asked["ExpressionAttributeValues"].items():
                 if "lut" in key.lower():
                     value["N"] = str(int(value["N"]) - self._behind_s)
-        return forward(asked)
+        return forward()
 
 
 @pytest.mark.long

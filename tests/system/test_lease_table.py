@@ -51,7 +51,7 @@ class SlowTable:
                     return 400, IN_USE
         if operation == "UpdateTable" or (operation == "CreateTable" and INDEXES in asked):
             self._index_since = self._index_since or time.monotonic()
-        status, answer = forward(asked)
+        status, answer = forward()
         if operation == "DescribeTable" and status == 200:
             self._slow(answer["Table"])
         return status, answer
