@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure
 from stream_router.errors import SettingsError
@@ -134,7 +134,7 @@ class LeaseTable:
                 action = "CreateTable"
                 self._create()
                 state = TableState.NOT_ACTIVE
-        except (ClientError, BotoCoreError) as error:
+        except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over
             return self._refused(action, error)
         return self._wait(state)
 
@@ -144,8 +144,8 @@ class LeaseTable:
             return
         try:
             is_ready = describe(self._dynamodb, self._name) is TableState.READY
-        except (ClientError, BotoCoreError):
-            return  # not known: ask again at the next check
+        except Exception:  # noqa: BLE001 - as above; the index is checked again
+            return
         if is_ready:
             self.waits_for = ""
             self._log_ready()
@@ -157,7 +157,7 @@ class LeaseTable:
             if code_of(error) != IN_USE:  # then another worker was faster
                 raise
 
-    def _refused(self, action: str, error: ClientError | BotoCoreError) -> str:
+    def _refused(self, action: str, error: Exception) -> str:
         code = code_of(error)
         if code in DENIED:
             actions = f"dynamodb:{action}" + (" or dynamodb:TagResource" if action == "CreateTable" else "")
