@@ -91,11 +91,25 @@ def supervise(folder: Path) -> int:
                 grace_s=1.0,
                 vitals=Vitals(),
                 prepare=lambda: state.write(DAEMON_PROPERTIES, "a = b\n"),
+                prepare_table=lambda: lease_table(folder),
                 jitter=lambda: 0.0,
             ).run()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 78
+
+
+def lease_table(folder: Path) -> str:
+    """What the start waits for: the first line of the folder's `table`, if there is such a file."""
+    from stream_router.errors import SettingsError
+
+    file = folder / "table"
+    if not file.exists():
+        return ""
+    (folder / "table-asked").touch()
+    if refusal := file.read_text("utf-8").partition("refused ")[2]:
+        raise SettingsError(refusal)
+    return "the lease table is being made"
 
 
 JVM = """

@@ -53,6 +53,28 @@ def test_a_jvm_that_dies_is_started_again_later_each_time(run: Run) -> None:
     assert len(running.starts()) == 4
 
 
+def test_no_jvm_is_started_before_the_lease_table_is_there(tmp_path: Path, run: Run) -> None:
+    """It is asked for again until it is; a signal ends the wait with 0, and a missing right with 78."""
+    table, asked = tmp_path / "table", tmp_path / "table-asked"
+    table.write_text("")
+    waiting = run(DEAF)
+    waiting.until(asked.exists)
+    waiting.stop()
+    assert waiting.starts() == []
+    asked.unlink()
+    running = run("time.sleep(60)")
+    running.until(asked.exists)
+    assert running.starts() == []
+    table.unlink()
+    running.until(running.starts)
+    running.stop()
+    table.write_text("refused STREAM_ROUTER_APPLICATION: dynamodb:CreateTable is refused; grant it")
+    refused = run(DEAF)
+    assert refused.process.wait(10) == 78
+    assert refused.lines().splitlines()[-1].endswith("is refused; grant it")
+    assert len(refused.starts()) == 1
+
+
 def test_a_verdict_of_a_child_ends_it_with_78(run: Run) -> None:
     """Settings that a child cannot work with: its line on stderr, status 78, no restart."""
     running = run('(state / "fatal").write_text("SOME_SETTING: is wrong; mend it\\n"); sys.exit(1)')
