@@ -32,6 +32,8 @@ class Lease(NamedTuple):
     checkpoint: Position
     owner: str
     counter: int
+    checkpoint_owner: str = ""
+    """The worker that hands the lease over to `owner`, "" if none does."""
 
 
 def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
@@ -59,7 +61,8 @@ def lease_of(row: Mapping[str, Any]) -> Lease | None:
     except ValueError:
         return None
     counter = int(row.get("leaseCounter", {}).get("N", "0"))
-    return Lease(row["leaseKey"]["S"], position, row.get("leaseOwner", {}).get("S", ""), counter)
+    owner, checkpoint_owner = (row.get(name, {}).get("S", "") for name in ("leaseOwner", "checkpointOwner"))
+    return Lease(row["leaseKey"]["S"], position, owner, counter, checkpoint_owner)
 
 
 def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:

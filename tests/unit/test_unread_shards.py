@@ -8,7 +8,9 @@ from botocore.exceptions import ClientError
 
 from stream_router.consumer.supervisor.stream_watch import (
     EVERY_S,
+    HAND_OVER_S,
     NO_OWNER,
+    NOT_HANDED_OVER,
     SHARD_END,
     SHARDS_INTERVAL_S,
     STANDS_STILL,
@@ -25,8 +27,8 @@ SPLIT = {"0": (), "1": ("0",), "2": ("0",)}
 TWICE = {"0": (), "1": ("0",), "2": ("1",)}
 
 
-def held(counter: int) -> Lease:
-    return Lease("worker-1", str(counter), "123")
+def held(counter: int, before: str = "") -> Lease:
+    return Lease("worker-1", str(counter), "123", before)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,9 @@ def held(counter: int) -> Lease:
         (ONE, "", {}, {}, [("0", NO_OWNER)]),
         (ONE, "", {"0": FREE}, {"0": FREE}, [("0", NO_OWNER)]),
         (ONE, "", {"0": FREE}, {"0": held(9)}, []),
+        # the worker before has not handed it over: it renews the lease, and nobody reads
+        (ONE, "", {"0": held(1, "worker-0")}, {"0": held(8, "worker-0")}, [("0", NOT_HANDED_OVER)]),
+        (ONE, "", {"0": held(1, "worker-0")}, {"0": held(8)}, []),
         (ONE, "0", {"0": OWNED_TO_THE_END}, {"0": OWNED_TO_THE_END}, []),
         (SPLIT, "0", {"0": held(1)}, {"0": held(2)}, []),
         (SPLIT, "0", {"0": DONE, "1": held(1)}, {"0": DONE, "1": held(2)}, [("2", NO_OWNER)]),
@@ -68,6 +73,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.leases: dict[str, tuple[str, ...]] | None = {"0": ("worker-1", "1")}
+        self.checkpoint_owner = ""
         self.is_refused = False
         self.listed = 0
         self.shards = [shard("0")]
@@ -99,7 +105,8 @@ class Watched:
         for name, (owner, count, *checkpoint) in self.leases.items():
             position = checkpoint[0] if checkpoint else "1"
             of = {"leaseOwner": {"S": owner}, "leaseCounter": {"N": count}, "checkpoint": {"S": position}}
-            rows.append({"leaseKey": {"S": name}, **of})
+            before = {"checkpointOwner": {"S": self.checkpoint_owner}} if self.checkpoint_owner else {}
+            rows.append({"leaseKey": {"S": name}, **of, **before})
         return [{"Items": rows}]
 
 
@@ -163,3 +170,18 @@ def test_shards_are_listed_once_a_minute_and_at_once_after_a_reshard() -> None:
         aws.leases = {"1": ("worker-1", str(count)), "2": ("worker-2", str(count))}
         assert aws.look() == []
     assert aws.listed == 5
+
+
+def test_a_hand_over_that_is_not_finished_counts_as_unread_once_it_takes_longer_than_the_kcl_allows() -> None:
+    """The lease's counter moves all the time. A hand-over in its ordinary time is no trouble."""
+    aws = Watched()
+    aws.checkpoint_owner = "worker-0"
+    aws.look()
+    begun_s = aws.now_s
+    while not (found := aws.look()):
+        assert aws.now_s - begun_s < HAND_OVER_S + EVERY_S
+        aws.leases = {"0": ("worker-1", str(int(aws.now_s)))}
+    assert aws.now_s - begun_s >= HAND_OVER_S
+    assert [why for why, _ in found] == [NOT_HANDED_OVER]
+    aws.checkpoint_owner = ""
+    assert aws.look() == []

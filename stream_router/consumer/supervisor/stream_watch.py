@@ -34,7 +34,10 @@ SHARDS_INTERVAL_S = 60.0
 SHARD_END = "SHARD_END"
 """The KCL's checkpoint of a shard that was read to its end."""
 
-NO_OWNER, STANDS_STILL = "no owner", "lease does not move"
+NO_OWNER, STANDS_STILL, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
+
+HAND_OVER_S = 30.0
+"""How long the KCL lets the worker before finish (`gracefulLeaseHandoffTimeoutMillis`): until then nothing is wrong."""
 
 
 class UnreadShard(NamedTuple):
@@ -71,11 +74,15 @@ class Lease(NamedTuple):
     counter: str
     """Whoever holds the lease renews it several times a minute, and counts."""
     checkpoint: str
+    checkpoint_owner: str = ""
+    """The worker that reads the shard until its child has checkpointed; then the owner does. If the hand-over is not
+    finished this worker goes on renewing the lease, so that the counter moves, and nobody reads (KCL 3.5.1)."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """From an item of the table; "" for what it does not have."""
-        return cls(text_of(row, "leaseOwner"), text_of(row, "leaseCounter"), text_of(row, "checkpoint"))
+        names = ("leaseOwner", "leaseCounter", "checkpoint", "checkpointOwner")
+        return cls(*(text_of(row, name) for name in names))
 
 
 class Look(NamedTuple):
@@ -94,10 +101,16 @@ def unread(now: Look, before: Look) -> list[UnreadShard]:
 
 
 def _signs(look: Look) -> "dict[str, Lease | str]":
-    """Of each shard that is to be read now its lease, which is another at the next look if it is read; or NO_OWNER."""
+    """Return a sign for each shard that is to be read now. It stays the same at the next check if nobody reads.
+
+    The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
+    """
     ours = {shard.shard_id for shard in look.shards}
     held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
-    return {shard: held[shard] for shard in held if shard in ours} | dict.fromkeys(without_owner(look), NO_OWNER)
+    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(look), NO_OWNER)
+    for shard in held.keys() & ours:
+        signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
+    return signs
 
 
 def _why(sign: "Lease | str") -> str:
@@ -223,7 +236,8 @@ class StreamWatch:
                 self._since[shard] = sign, look.at_s
                 continue
             self._since[shard] = kept
-            if sign == NO_OWNER or look.at_s - kept[1] >= self._failover_s:
+            patience_s = {NO_OWNER: 0.0, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
+            if look.at_s - kept[1] >= patience_s:
                 found.append(UnreadShard(shard, _why(sign), kept[1]))
         return None if before is None else sorted(found)
 

@@ -83,8 +83,11 @@ def _look(world: World) -> tuple[Finding | None, Any]:
     def look() -> tuple[Look, dict[str, leases.Lease]]:
         held = leases.read(world.client("dynamodb"), world.settings.application)
         shards = [StreamShard.of(one) for one in shards_of(world.client("kinesis"), world.settings.stream)]
-        told = {name: Lease(one.owner, str(one.counter), str(one.checkpoint)) for name, one in held.items()}
-        return Look(world.now_s(), shards, told), held
+        rows = {
+            name: Lease(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
+            for name, lease in held.items()
+        }
+        return Look(world.now_s(), shards, rows), held
 
     try:
         return None, look()
