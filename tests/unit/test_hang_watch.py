@@ -39,7 +39,15 @@ class World:
         self.killed: list[int] = []
         self.at = time.time()
         shards = [Shard(f"shard-{pid}", pid, Snapshot()) for pid in self.children]
-        self.watch = HangWatch(folder, self.vitals, lambda: shards, lambda _: self.children, self.killed.append)
+        self.services_answer = True
+        self.watch = HangWatch(
+            folder,
+            self.vitals,
+            lambda: shards,
+            lambda: self.services_answer,
+            lambda _: self.children,
+            self.killed.append,
+        )
         self.beat(CHILD, OTHER)
 
     def beat(self, *pids: int) -> None:
@@ -106,6 +114,20 @@ def test_what_says_nothing_of_a_child_kills_nobody(world: World, monkeypatch: py
     world.vitals.daemon_runs(JVM)
     world.look(2 * KILLED_AFTER)
     assert world.killed == []
+
+
+def test_an_outage_of_stream_or_lease_table_kills_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged that the child does not move, for as long as it lasts. Once both answer, three minutes count."""
+    world.services_answer = False
+    world.look(10 * KILLED_AFTER, lambda: world.beat(OTHER))
+    assert world.killed == []
+    assert world.hangs
+    assert caplog.text.count("has not moved") > 10
+    world.services_answer = True
+    world.look(KILLED_AFTER - 1)
+    assert world.killed == []
+    world.look()
+    assert world.killed == [JVM]
 
 
 def test_health_is_ill_only_where_a_restart_would_mend_something() -> None:

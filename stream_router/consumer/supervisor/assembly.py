@@ -100,7 +100,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         CONSUMER_IN_CLOUDWATCH,
         tells_zeros,
     )
-    hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.look().shards)
+    hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.look().shards, lambda: stream.services_answer)
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))

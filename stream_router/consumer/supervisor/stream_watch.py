@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import shards_of
-from stream_router.aws_error_codes import ABSENT, code_of
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of
 from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
 
@@ -204,6 +204,8 @@ class StreamWatch:
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
         self._said: set[str] = set()
+        self.services_answer = False
+        """Whether stream and lease table answered the latest check. A refusal for lack of a right is an answer too."""
         self.known = NOTHING
 
     def look(self) -> None:
@@ -261,6 +263,7 @@ class StreamWatch:
         try:
             found = ask()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
+            self.services_answer = code_of(error) in DENIED
             if what not in self._said:
                 self._said.add(what)
                 log.warning(
@@ -270,6 +273,7 @@ class StreamWatch:
                 )
             return None
         self._said.discard(what)
+        self.services_answer = True
         return found
 
     def _retention_s(self) -> float:
