@@ -72,7 +72,7 @@ def consumer(**changes: Any) -> dict[str, Any]:
         "state": "caught up",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
-        "daemon": {"pid": 3999, "restarts": 1, "rssBytes": 191_889_408},
+        "daemon": {"pid": 3999, "restarts": 1, "plannedRestarts": 0, "rssBytes": 191_889_408},
         "bus": {"name": "default", "state": "proven", "unaskedS": None, "proofAgeS": 3.1},
         "rule": {"name": "cxone-webhook-router", "state": "matched", "since": None, "problem": None, "cure": None},
         "lag": {"oldestUnsettledAgeS": 0.0, "retentionHeadroomS": 604_798.5, "caughtUp": True, "catchUpS": 0.0},

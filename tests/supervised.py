@@ -18,14 +18,19 @@ ASKS_AT_BATCHES = "ASKS_AT_BATCHES"
 OWN_CHILD = "OWN_CHILD"
 """Set, the children are the program's own."""
 
+DEAF = "DEAF_TO_FAILED_STARTS"
+"""Set, the supervisor does not hear that the daemon's lease coordinator did not start."""
+
 CHILD = '/bin/sh -c exec\t"${STREAM_ROUTER_CHILD}"\t"${SUPERVISED}"\tchild'
 
 
 def consume() -> None:
     """The real `stream-router consume`, whose children are `child` of this file, but for OWN_CHILD."""
     from stream_router import cli
-    from stream_router.consumer.supervisor import properties
+    from stream_router.consumer.supervisor import daemon_log, properties
 
+    if DEAF in os.environ:
+        daemon_log.NOT_INITIALIZED = "a line that no daemon writes"
     if OWN_CHILD not in os.environ:
         properties.CHILD_COMMAND = CHILD
     if ASKS_AT_BATCHES in os.environ:

@@ -174,6 +174,7 @@ class Daemon(Model):
 
     pid: int | None
     restarts: Count
+    planned_restarts: Count = Field(alias="plannedRestarts")
     rss_bytes: Count | None
 
 

@@ -6,7 +6,7 @@ receiver `receiver/stats.py` and `receiver/status.py`.
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 PREFIX: Final = "stream_router_"
 """Of every Prometheus name."""
@@ -180,6 +180,17 @@ DAEMON_UP: Final = _gauge("daemon_up", "0 where no KCL daemon has run for a minu
 DAEMON_RESTARTS: Final = _counter(
     "daemon_restarts", "Times that the KCL daemon was started again", CloudWatch("DaemonRestartCount", seldom=True)
 )
+RestartCause = Literal["shards_stuck", "not_initialized"]
+"""Why the supervisor restarts a daemon that has not died."""
+
+RESTART_CAUSES: Final[tuple[RestartCause, ...]] = get_args(RestartCause)
+
+PLANNED_RESTARTS: Final = _counter(
+    "daemon_planned_restarts",
+    "Those of them that the supervisor planned: nobody read a shard, or the daemon did not initialize",
+    None,
+    "cause",
+)
 DAEMON_MEMORY: Final = _gauge("daemon_resident_memory_bytes", "Memory of the KCL daemon's JVM that is in RAM")
 BUILD: Final = _gauge("build_info", "The program and its version", None, "program", "version")
 
@@ -197,6 +208,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     CATCH_UP,
     DAEMON_UP,
     DAEMON_RESTARTS,
+    PLANNED_RESTARTS,
     DAEMON_MEMORY,
     BUILD,
 )

@@ -383,6 +383,44 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             within_s=900,
         ),
     },
+    "A shard that nobody reads, whatever the reason": {
+        "an outage is a standstill": Mutant(
+            "stream_router/consumer/supervisor/stuck.py",
+            "        before = self._standstills\n",
+            "        if observation.signs is None:\n            self._observed_s = observation.at_s\n            return\n        before = self._standstills\n",
+            ("tests/unit/test_stuck.py",),
+        ),
+        "a restart is followed by the next": Mutant(
+            "stream_router/consumer/supervisor/stuck.py",
+            "(State.DELAYED, Event.DUE): (State.RESTING, Action.RESTART),",
+            "(State.DELAYED, Event.DUE): (State.WATCHING, Action.RESTART),",
+            ("tests/property/test_stuck.py",),
+        ),
+        "a lease that is not handed over is read": Mutant(
+            "stream_router/consumer/supervisor/stream_watch.py",
+            "        signs[shard_id] = NOT_HANDED_OVER if lease.checkpoint_owner else lease\n",
+            "        signs[shard_id] = lease\n",
+            ("tests/unit/test_stuck.py",),
+        ),
+    },
+    "A daemon whose lease coordinator": {
+        "nobody hears that it failed": Mutant(
+            "stream_router/consumer/supervisor/daemon_log.py",
+            "            if NOT_INITIALIZED in message:\n",
+            "            if False:\n",
+            (
+                "tests/integration/test_supervisor.py::test_a_daemon_that_did_not_initialize_is_restarted_at_once_and_that_is_no_crash",
+            ),
+        ),
+    },
+    "An outage of Kinesis or DynamoDB": {
+        "minutes of an outage count": Mutant(
+            "stream_router/consumer/supervisor/hang_watch.py",
+            "int(self._services_answer())",
+            "1",
+            ("tests/unit/test_hang_watch.py::test_an_outage_of_stream_or_lease_table_kills_nobody",),
+        ),
+    },
     "A rolling restart": {
         "the last checkpoint is the bare one": Mutant(
             "stream_router/consumer/child/shard.py",

@@ -4,6 +4,8 @@ import queue
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +14,11 @@ import pytest
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
+from stream_router.consumer.supervisor.java import Exited
+from stream_router.consumer.supervisor.supervisor import STABLE_S, DaemonSupervisor, Happening, PlannedRestart
+from stream_router.consumer.supervisor.vitals import Vitals
 from tests.supervised import Running, alive, supervisors
+from tests.system.world import until
 
 Run = Callable[..., Running]
 
@@ -137,6 +142,87 @@ def test_a_jvm_that_begins_to_end_by_itself_is_not_waited_for(run: Run) -> None:
     assert not alive(running.starts()[0])
     assert "child-died" in running.lines()
     assert "killed by the supervisor" in running.lines(), "a kill of our own is not the kernel's"
+
+
+NOT_INITIALIZED = (
+    """print('{"level":"ERROR","event":"kcl","logger":"Scheduler","message":"Caught exception when initializing """
+    """LeaseCoordinator"}', flush=True)\n"""
+)
+
+
+def test_a_daemon_that_did_not_initialize_is_restarted_at_once_and_that_is_no_crash(run: Run) -> None:
+    """One that fails again and again waits longer each time, as in an outage. One that does not end is killed.
+
+    The log has the reason as a warning and no error.
+    """
+    running = run(
+        "lives = (state.parent / 'starts').read_text().count('\\n')\n"
+        f"if lives < 4: {NOT_INITIALIZED}"
+        "if lives == 3: signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "while True: time.sleep(60)"
+    )
+    assert running.until(lambda: len(running.starts()) >= 2) < 4.0
+    running.until(lambda: len(running.starts()) >= 4)
+    first, second, third, fourth = running.starts()
+    assert not any(map(alive, (first, second, third)))
+    running.stop()
+    assert not alive(fourth)
+    planned = [line for line in running.said() if line.get("event") == "daemon-restart-planned"]
+    assert [(line["level"], line["cause"]) for line in planned] == [("WARNING", "not_initialized")] * 3
+    assert not [line for line in running.said() if line["level"] == "ERROR" and line["event"] != "kcl"]
+
+
+def test_a_stop_that_comes_during_a_planned_restart_is_obeyed(run: Run) -> None:
+    """The daemon is not started again, however slowly it ends."""
+    running = run(f"{NOT_INITIALIZED}{DEAF}")
+    running.until(lambda: "daemon-restart-planned" in running.lines())
+    running.stop()
+    assert not any(map(alive, running.starts()))
+    assert len(running.starts()) == 1
+
+
+def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: Path) -> None:
+    """They get SIGTERM and the daemon's grace, as at a stop. A request for another daemon does nothing."""
+    program = (
+        "import pathlib, signal, subprocess, sys\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import pathlib, signal, sys; "
+        "signal.sigwait([signal.SIGTERM]); pathlib.Path(sys.argv[1]).touch()', str(folder / 'heard')],"
+        " preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (child.wait(), sys.exit(0)))\n"
+        "(folder / 'ready').touch()\n"
+        "while True: signal.pause()"
+    )
+    vitals, quiet = Vitals(), cast("Any", Quiet())
+    with StateDir(tmp_path) as state:
+        made = DaemonSupervisor(
+            command=[sys.executable, "-c", program],
+            roomier=[],
+            environment={},
+            state=state,
+            prover=quiet,
+            happenings=queue.SimpleQueue(),
+            grace_s=5.0,
+            vitals=vitals,
+        )
+
+        def ask() -> None:
+            until((tmp_path / "ready").exists, 10, "the child runs")
+            daemon = vitals.known().daemon or 0
+            made.request_restart(PlannedRestart(daemon + 1, "shards_stuck", "Another."))
+            time.sleep(1.5)
+            assert not (tmp_path / "heard").exists()
+            made.request_restart(PlannedRestart(daemon, "shards_stuck", "Nobody reads."))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        ended = made._run_jvm()
+        asking.join()
+        assert ended == Exited(0, planned=True)
+        assert (tmp_path / "heard").exists()
+        assert made._wait_to_restart(ended, STABLE_S)
+        assert made._short_lives == 0
+    assert vitals.known().planned_restarts == {"shards_stuck": 1, "not_initialized": 0}
 
 
 def test_the_jvm_does_not_outlive_a_supervisor_that_is_killed(run: Run) -> None:

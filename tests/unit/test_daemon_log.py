@@ -21,7 +21,15 @@ class World:
         self.now = 0.0
         self.lines: list[str] = []
         self.skips: list[None] = []
-        self.log = DaemonLog(self.lines.append, lambda: self.skips.append(None), PID, form, clock=lambda: self.now)
+        self.failed_starts: list[None] = []
+        self.log = DaemonLog(
+            self.lines.append,
+            lambda: self.skips.append(None),
+            lambda: self.failed_starts.append(None),
+            PID,
+            form,
+            clock=lambda: self.now,
+        )
 
     def kcl(self, message: str, logger: str = "software.amazon.kinesis.X") -> None:
         line = {"time": "2026-11-25T10:00:00.000Z", "level": "INFO", "event": "kcl", "logger": logger}
@@ -66,6 +74,18 @@ def test_records_that_the_daemon_skips_are_told_of_each_time(message: str) -> No
     world.kcl(message)
     world.kcl(message)
     assert len(world.skips) == 2
+
+
+def test_a_lease_coordinator_that_did_not_start_is_reported_each_time() -> None:
+    """The KCL tries again in the same JVM, and may leave out what failed: a line that is folded counts too."""
+    world = World()
+    world.kcl("Initializing LeaseCoordinator attempt 1")
+    assert not world.failed_starts
+    for _ in range(2):
+        world.kcl(
+            "Caught exception when initializing LeaseCoordinator software.amazon.awssdk.services.dynamodb.model.R"
+        )
+    assert (len(world.failed_starts), len(world.skips)) == (2, 0)
 
 
 def test_whatever_is_wrong_with_a_line_stops_no_other() -> None:

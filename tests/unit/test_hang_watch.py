@@ -154,6 +154,8 @@ def test_health_is_ill_only_where_a_restart_would_mend_something() -> None:
     assert (state, healthy) == ("restarting", False)
     vitals.daemon_runs(43)
     assert (after(1), vitals.known().restarts) == (("running", True, True), 1)
+    vitals.shards_stuck(is_ill=True)
+    assert after(1) == ("running", False, True)
     vitals.draining()
     vitals.daemon_ended()
     assert after(DAEMON_DEAD_S + 1) == ("draining", True, False)

@@ -29,6 +29,7 @@ from stream_router.consumer.supervisor import (
 )
 from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.status import Status, admin_port, tells_zeros
+from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import NO_RULE_TOLD, TRUSTED, TargetChecker, ask_every_s, question
@@ -105,6 +106,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals, table)
+    worker = rendered.properties["workerId"]
+    stuck = StuckWatch(stream, vitals, supervisor.request_restart, worker, rendered.max_leases)
     told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("the consumer starts", extra={"event": "consumer-starts", **told})
     if settings.bus_proof == "trust":
@@ -119,7 +122,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(LATELY_S, [status.say], "consumer-runs"),
             Sampler(SAMPLE_S, [status.look], "sampler"),
             Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
-            Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
+            Sampler(stream_watch.EVERY_S, [stream.look, stuck.check], "stream-watch", spread=0.1),
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
             Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
         ):

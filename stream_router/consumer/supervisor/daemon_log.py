@@ -33,13 +33,18 @@ SKIPS = (
 """What the KCL says where it fails before a batch is with the child (3.5.1): it goes on with the next batch, and a
 checkpoint would pass what was skipped."""
 
+NOT_INITIALIZED = "Caught exception when initializing LeaseCoordinator"
+"""Scheduler (3.5.1), when its start fails. It tries again in the same JVM, but what has failed once may be left out
+then: after a refused UpdateTable a worker takes the leader lock and assigns nothing (PR #1804, mended in 3.5.2)."""
+
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
 
 
 class DaemonLog:
     """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds.
 
-    `skipped` is called where the daemon says that it skips records; `pid` is its process id.
+    `skipped` is called if the daemon says that it skips records, `not_initialized` if its lease coordinator did not
+    start; `pid` is its process id.
     `form` makes the text of a line of ours or the KCL's.
     """
 
@@ -47,6 +52,7 @@ class DaemonLog:
         self,
         write: Callable[[str], object],
         skipped: Callable[[], object],
+        not_initialized: Callable[[], object],
         pid: int,
         form: Form,
         *,
@@ -54,6 +60,7 @@ class DaemonLog:
     ) -> None:
         self._write = write
         self._skipped = skipped
+        self._not_initialized = not_initialized
         self._pid = pid
         self._form = form
         self._clock = clock
@@ -84,6 +91,8 @@ class DaemonLog:
             message = str(line.get("message", ""))
             if any(words in message for words in SKIPS):
                 self._skipped()
+            if NOT_INITIALIZED in message:
+                self._not_initialized()
             repeats = self._repeats(str(line.get("logger")), message)
             if repeats is None:
                 return
@@ -106,9 +115,15 @@ class DaemonLog:
         return kept_back
 
 
-def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object], pid: int) -> threading.Thread:
-    """Pass a daemon's output on, in a thread that ends with it; `skipped` and `pid` as DaemonLog has them."""
-    log = DaemonLog(to_stderr, skipped, pid, form_of(log_format))
+def follow(
+    stream: IO[bytes],
+    log_format: str,
+    skipped: Callable[[], object],
+    not_initialized: Callable[[], object],
+    pid: int,
+) -> threading.Thread:
+    """Pass a daemon's output on, in a thread that ends with it; the last three arguments are DaemonLog's."""
+    log = DaemonLog(to_stderr, skipped, not_initialized, pid, form_of(log_format))
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread

@@ -169,6 +169,8 @@ class Exited(NamedTuple):
     status: int
     by_us: bool = False
     """Whether the supervisor killed it: the same signal of the kernel's means that memory ran out."""
+    planned: bool = False
+    """Whether the supervisor restarts the daemon on purpose: no crash, whatever the status."""
 
 
 def ended(how: Exited, *, gets_more: bool) -> str:

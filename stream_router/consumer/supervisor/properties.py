@@ -92,6 +92,12 @@ class Rendered(NamedTuple):
         """Whether the file wants the lease table protected from deletion."""
         return self._value("leaseTableDeletionProtectionEnabled").lower() == "true"
 
+    @property
+    def max_leases(self) -> int | None:
+        """The number of leases that a worker may hold; None if the file sets no number."""
+        number = self._value("maxLeasesForWorker")
+        return int(number) if number.isdecimal() else None
+
     def _value(self, name: str) -> str:
         """Return a property's value, "" if it is not set. The KCL takes a name with a capital first letter too."""
         return next((value for key, value in self.properties.items() if key.lower() == name.lower()), "")

@@ -243,6 +243,7 @@ class Status:
                 "daemon": {
                     "pid": seen.known.daemon,
                     "restarts": seen.known.restarts,
+                    "plannedRestarts": sum(seen.known.planned_restarts.values()),
                     "rssBytes": rss_bytes(seen.known.daemon),
                 },
                 "bus": seen.bus,
@@ -286,6 +287,7 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
     reasons: dict[Labels, float] = dict.fromkeys(((reason.value,) for reason in Reason), 0)
     counts[metrics.COUNTERS["dead_lettered"].name] = reasons | counts.get(metrics.COUNTERS["dead_lettered"].name, {})
     counts[metrics.DAEMON_RESTARTS.name] = {(): seen.known.restarts}
+    counts[metrics.PLANNED_RESTARTS.name] = {(cause,): n for cause, n in seen.known.planned_restarts.items()}
     gauges: Numbers = {metric.name: {} for metric in metrics.CONSUMER if metric.kind == "gauge"}
     for shard in seen.shards:
         for name, value in _gauges(shard, seen).items():

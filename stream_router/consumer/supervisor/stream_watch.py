@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from botocore.config import Config
@@ -35,6 +36,7 @@ SHARD_END = "SHARD_END"
 """The KCL's checkpoint of a shard that was read to its end."""
 
 NO_OWNER, STANDS_STILL, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
+NO_LEASE = "no lease"
 
 HAND_OVER_S = 30.0
 """How long the KCL lets the worker before finish (`gracefulLeaseHandoffTimeoutMillis`): until then nothing is wrong."""
@@ -111,6 +113,34 @@ def _signs(look: Look) -> "dict[str, Lease | str]":
     for shard in held.keys() & ours:
         signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
     return signs
+
+
+def unread_signs(look: Look) -> "dict[str, Lease | str]":
+    """Return a sign for each shard that could be read now, for the rule that restarts a daemon (`stuck.py`).
+
+    A shard could be read if it is not read to its end, and its parents are or have left the stream. The sign stays the
+    same as long as nobody reads: NO_LEASE, NOT_HANDED_OVER, or the whole lease.
+    """
+    by_id = {shard.shard_id: shard for shard in look.shards}
+    missing = {*without_owner(look)} - look.leases.keys()
+    signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
+    for shard_id in by_id.keys() & look.leases.keys():
+        lease = look.leases[shard_id]
+        if lease.checkpoint == SHARD_END or any(_is_under_way(parent, look) for parent in by_id[shard_id].parents):
+            continue
+        signs[shard_id] = NOT_HANDED_OVER if lease.checkpoint_owner else lease
+    return signs
+
+
+def all_full(look: Look, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
+    """Return whether each worker holds `max_leases` leases: `worker` itself, and each owner of a lease that moves.
+
+    The owner of nothing but unread shards may be dead, so it does not count. Leases of closed shards count, as the KCL
+    counts them.
+    """
+    held = Counter(lease.owner for lease in look.leases.values())
+    alive = {lease.owner for shard, lease in look.leases.items() if shard not in unread_shards} - {""}
+    return all(held[owner] >= max_leases for owner in alive | {worker})
 
 
 def _why(sign: "Lease | str") -> str:
@@ -204,9 +234,16 @@ class StreamWatch:
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
         self._said: set[str] = set()
+        self.latest: Look | None = None
+        """The latest check, None if it failed."""
         self.services_answer = False
         """Whether stream and lease table answered the latest check. A refusal for lack of a right is an answer too."""
         self.known = NOTHING
+
+    @property
+    def interval_s(self) -> float:
+        """Planned seconds between two checks: longer with many workers, since they share the lease table."""
+        return max(EVERY_S, self.known.workers / LOOKS_A_SECOND)
 
     def look(self) -> None:
         """Ask both, and judge; with many workers not each time, since they share the table."""
@@ -219,7 +256,7 @@ class StreamWatch:
         if not retention_s or at_s - self._retention_at >= RETENTION_EVERY_S:
             self._retention_at = at_s
             retention_s = self._asked("its retention", self._retention_s) or retention_s
-        look = self._asked("which shards are read", self._look)
+        self.latest = look = self._asked("which shards are read", self._look)
         if look is None:
             self._since = None
             self.known = StreamKnown(None, retention_s, self.known.workers)

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
@@ -22,6 +23,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import FirstCheck, TargetChecker
 from stream_router.errors import SettingsError
 from stream_router.process import backoff_s, failpoint
+from stream_router.telemetry.metrics_catalogue import RestartCause
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,21 @@ ORPHAN_PATIENCE_S = 2.0
 
 
 Happening = signal.Signals | Exited | FirstCheck
+
+
+class PlannedRestart(NamedTuple):
+    """A request to restart the daemon with this process id, although it has not died."""
+
+    daemon: int
+    cause: RestartCause
+    reason: str
+    """Complete sentences for the log: what is wrong, and what it means for events."""
+
+
+NOT_INITIALIZED = (
+    "The daemon could not initialize its lease coordinator, and may take no shard after it has failed once. No event "
+    "is lost. If this line comes again and again, see the daemon's lines (`kcl`)"
+)
 
 
 class DaemonSupervisor:
@@ -90,7 +107,12 @@ class DaemonSupervisor:
         self._vitals = vitals
         self._jitter = jitter
         self._short_lives = 0
+        self._planned: PlannedRestart | None = None
         self._daemon_log: threading.Thread | None = None
+
+    def request_restart(self, planned: PlannedRestart) -> None:
+        """Ask for a restart of one daemon, from any thread. If that daemon has ended meanwhile, nothing happens."""
+        self._planned = planned
 
     def run(self) -> int:
         """0 after a signal. Raises SettingsError where a child, or AWS, says that the settings cannot work."""
@@ -120,7 +142,7 @@ class DaemonSupervisor:
             ended = self._run_jvm()
             if self._daemon_log:
                 self._daemon_log.join(LAST_WORDS_S)
-            self._vitals.daemon_ended()
+            self._vitals.daemon_ended(planned=ended is not None and ended.planned)
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
@@ -164,13 +186,22 @@ class DaemonSupervisor:
             if self._state.read(ENDING):
                 log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
+            if self._planned and self._planned.daemon == jvm.pid:
+                return self._restart(self._planned)
 
     def _started(self) -> subprocess.Popen[bytes]:
         self._prepare()
         self._state.discard(ENDING)
         jvm = java.start(self._command, self._environment)
         assert jvm.stdout is not None
-        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
+        not_initialized = PlannedRestart(jvm.pid, "not_initialized", NOT_INITIALIZED)
+        self._daemon_log = daemon_log.follow(
+            jvm.stdout,
+            self._log_format,
+            lambda: _kill_for_skipping(jvm),
+            lambda: self.request_restart(not_initialized),
+            jvm.pid,
+        )
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         return jvm
 
@@ -188,10 +219,7 @@ class DaemonSupervisor:
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
         self._vitals.draining()
-        self._prover.hasten()
-        # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
-        processes.send(processes.children(jvm), signal.SIGTERM)
-        processes.send([jvm], signal.SIGTERM)
+        self._ask_to_end(jvm)
         log.info("draining", extra={"event": "consumer-draining", "graceS": self._grace_s})
         if isinstance(happened := self._next(self._grace_s + BEYOND_GRACE_S), Exited):
             log.info("drained", extra={"event": "consumer-drained"})
@@ -199,6 +227,32 @@ class DaemonSupervisor:
         why = "its grace is over" if happened is None else "a second signal came"
         log.warning("the daemon is killed: %s; its last records will come again", why, extra={"event": "daemon-killed"})
         self._kill(jvm)
+
+    def _ask_to_end(self, jvm: int) -> None:
+        self._prover.hasten()
+        # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
+        processes.send(processes.children(jvm), signal.SIGTERM)
+        processes.send([jvm], signal.SIGTERM)
+
+    def _restart(self, planned: PlannedRestart) -> Exited | None:
+        """End a daemon that has not died, as gently as a stop does; None after a signal."""
+        log.warning(
+            "the KCL daemon is restarted. %s",
+            planned.reason,
+            extra={"event": "daemon-restart-planned", "cause": planned.cause},
+        )
+        self._vitals.restart_planned(planned.cause)
+        # A daemon without children is not killed at once either. It may hold the KCL's leader lock: if it is killed
+        # the lock lasts two more minutes, in which no leader gives the shards to anybody.
+        self._ask_to_end(planned.daemon)
+        happened = self._next(self._grace_s + BEYOND_GRACE_S)
+        if isinstance(happened, Exited):
+            return happened._replace(planned=True)
+        if happened is not None:
+            self._drain(planned.daemon)
+            return None
+        exited = self._kill(planned.daemon)
+        return exited._replace(planned=True) if exited else None
 
     def _hasten(self, jvm: int) -> Exited | None:
         """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
@@ -223,7 +277,13 @@ class DaemonSupervisor:
         return None if asked_to_stop else happened._replace(by_us=True)
 
     def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
-        """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
+        """Wait as long as the restarts before demand, with jitter; False if a signal came meanwhile.
+
+        A planned restart of a daemon that was stable waits for nothing, and counts for nothing. A daemon that has to be
+        restarted soon after its start waits like one that died: in an outage each new one may fail in the same way.
+        """
+        if ended.planned and ran_s >= STABLE_S:
+            return True
         if ran_s >= STABLE_S:
             self._short_lives = 0
         share = 0.5 + self._jitter() / 2  # never at once: a start costs much
@@ -231,11 +291,12 @@ class DaemonSupervisor:
         self._short_lives += 1
         if gets_more := ended.status == java.FULL_HEAP and bool(self._roomier):
             self._command, self._roomier = self._roomier, []
-        log.error(
-            "the KCL daemon ended: %s; it is started again",
-            java.ended(ended, gets_more=gets_more),
-            extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
-        )
+        if not ended.planned:
+            log.error(
+                "the KCL daemon ended: %s; it is started again",
+                java.ended(ended, gets_more=gets_more),
+                extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
+            )
         return self._next(wait_s) is None
 
 

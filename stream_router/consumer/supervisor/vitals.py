@@ -1,8 +1,10 @@
 """What the supervisor tells of itself: that its loop turns, whether the daemon runs, whether it drains."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
+
+from stream_router.telemetry.metrics_catalogue import RESTART_CAUSES, RestartCause
 
 State = Literal["starting", "running", "restarting", "draining"]
 
@@ -27,6 +29,8 @@ class Known(NamedTuple):
     ready: bool
     hangs: tuple[str, ...] = ()
     """What is wrong with each child that does not go on, in words."""
+    planned_restarts: Mapping[RestartCause, int] = dict.fromkeys(RESTART_CAUSES, 0)
+    """Restarts of a daemon that had not died, by cause; they are among `restarts`."""
 
 
 class Vitals:
@@ -42,6 +46,8 @@ class Vitals:
         self._daemon: int | None = None
         self._starts = 0
         self._hangs: tuple[str, ...] = ()
+        self._shards_are_stuck = False
+        self._planned_restarts: dict[RestartCause, int] = dict.fromkeys(RESTART_CAUSES, 0)
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
@@ -59,7 +65,15 @@ class Vitals:
         self._hangs = ()
         self._become("running", "")
 
-    def daemon_ended(self) -> None:
+    def restart_planned(self, cause: RestartCause) -> None:
+        """The daemon that runs is about to be restarted, although it has not died."""
+        self._planned_restarts = {**self._planned_restarts, cause: self._planned_restarts[cause] + 1}
+
+    def shards_stuck(self, *, is_ill: bool) -> None:
+        """A shard has been stuck for so long that this program is ill, or none has."""
+        self._shards_are_stuck = is_ill
+
+    def daemon_ended(self, *, planned: bool = False) -> None:
         """There is no daemon now; it is started again.
 
         Told of each one that could not be started, too: then none is there since before.
@@ -68,7 +82,7 @@ class Vitals:
             self._down_since = self._clock()
         self._daemon = None
         if self._state[0] != "draining":
-            self._become("restarting", "the KCL daemon died")
+            self._become("restarting", "the KCL daemon was ended on purpose" if planned else "the KCL daemon died")
 
     def hang(self, hangs: tuple[str, ...]) -> None:
         """These children of the daemon that runs do not go on."""
@@ -84,11 +98,13 @@ class Vitals:
         Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while a start waits for bus
         and rule.
         Nor where something hangs: what is safe to be replaced is, and a stream that cannot be read looks like the rest.
+        Ill if a shard is stuck although the daemon was restarted for it.
         """
         now = self._clock()
         state, since_s, reason = self._state
         hangs = self._hangs if state == "running" else ()
         loop_turns = now - self._beat_at < LOOP_DEAD_S
+        shards_move = not self._shards_are_stuck
         daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_DEAD_S
         return Known(
             state=state,
@@ -96,9 +112,10 @@ class Vitals:
             reason=reason,
             daemon=self._daemon,
             restarts=max(0, self._starts - 1),
-            healthy=loop_turns and (daemon_lives or state == "draining"),
+            healthy=loop_turns and ((daemon_lives and shards_move) or state == "draining"),
             ready=self._starts > 0 and state != "draining" and not hangs,
             hangs=hangs,
+            planned_restarts=self._planned_restarts,
         )
 
     def _become(self, state: State, reason: str) -> None:

@@ -61,6 +61,11 @@ LOOKS, LOOK_EVERY_S = 7, 1.0
 NAMED = 10
 """Workers that are named: among a few a stranger is seen."""
 
+RESTARTED = (
+    "start `stream-router consume`. One that runs restarts its daemon after three to four minutes without a reader, at "
+    "most once in ten minutes; its log says why it takes no lease"
+)
+
 LATE_S = 300.0
 SHARDS_READ = 20
 """Shards of which the lag is read: one read each, of the five a second that a shard serves."""
@@ -119,7 +124,7 @@ def _owners(world: World, first: Look) -> Finding:
     if left:
         told = ", ".join(f"{one.shard}: {one.why}" for one in left[:NAMED])
         says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({told})"
-        return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
+        return wrong("SR160", APPLICATION, says, RESTARTED)
     workers = sorted({*held.values()} - {""})
     more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
     return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")

@@ -1,0 +1,207 @@
+"""Decides when a daemon is restarted because nobody reads a shard. Pure: clock and randomness are arguments.
+
+A shard is *stuck* if its lease showed the same sign for STUCK_S, while one and the same daemon of this worker was up,
+and the stream and the lease table answered all along. A sign is what `stream_watch.unread_signs` reports of a shard
+that could be read and is not. Every check of the stream is one observation, and each observation is one event:
+
+| event | the observation shows |
+|---|---|
+| CLEAR | no shard is stuck, or nothing is known, or no daemon is up |
+| STUCK | a shard is stuck, and a worker may take another lease |
+| FULL | a shard is stuck, and each worker holds as many leases as `maxLeasesForWorker` allows |
+| DUE | as STUCK, and the time that the state lasts (a random delay) is over |
+| RESTED | the time that the state lasts (ten minutes after a restart) is over |
+
+| state | event | next state | action |
+|---|---|---|---|
+| WATCHING | CLEAR | WATCHING | |
+| WATCHING | STUCK | DELAYED | |
+| WATCHING | FULL | ALL_FULL | REPORT_FULL |
+| DELAYED | CLEAR | WATCHING | |
+| DELAYED | STUCK | DELAYED | |
+| DELAYED | DUE | RESTING | RESTART |
+| DELAYED | FULL | ALL_FULL | REPORT_FULL |
+| ALL_FULL | CLEAR | WATCHING | |
+| ALL_FULL | STUCK | DELAYED | |
+| ALL_FULL | FULL | ALL_FULL | |
+| RESTING | CLEAR, STUCK, FULL | RESTING | |
+| RESTING | RESTED | WATCHING | |
+
+Each worker judges for itself. The random delay keeps workers that see the same shard from restarting all at once: the
+first restart often mends it, and the others see that when their own delay is over.
+"""
+
+import enum
+from collections.abc import Callable, Hashable, Mapping
+from typing import NamedTuple
+
+STUCK_S = 180.0
+"""Longer than a worker takes to start on an empty lease table (measured: up to 112 s, docs/daemon.md)."""
+
+DELAY_S = 60.0
+"""The longest random delay between "stuck" and the restart."""
+
+REST_S = 600.0
+"""The shortest time between two restarts by this rule: where a restart does not help, more of them would only hurt."""
+
+ILL_S = 300.0
+"""Once a shard was unread for this long and a restart has not helped, the worker's health is bad."""
+
+SLACK_S = 30.0
+"""How much later than planned a check may come. Its calls may take that long to fail."""
+
+
+class State(enum.Enum):
+    """What the rule is doing. The table at the top of the module has the transitions."""
+
+    WATCHING = "watching"
+    DELAYED = "delayed"
+    ALL_FULL = "all full"
+    RESTING = "resting"
+
+
+class Event(enum.Enum):
+    """What an observation amounts to."""
+
+    CLEAR = "clear"
+    STUCK = "stuck"
+    FULL = "full"
+    DUE = "due"
+    RESTED = "rested"
+
+
+class Action(enum.Enum):
+    """What the caller has to do."""
+
+    NOTHING = "nothing"
+    RESTART = "restart"
+    REPORT_FULL = "report full"
+
+
+TRANSITIONS: dict[tuple[State, Event], tuple[State, Action]] = {
+    (State.WATCHING, Event.CLEAR): (State.WATCHING, Action.NOTHING),
+    (State.WATCHING, Event.STUCK): (State.DELAYED, Action.NOTHING),
+    (State.WATCHING, Event.FULL): (State.ALL_FULL, Action.REPORT_FULL),
+    (State.DELAYED, Event.CLEAR): (State.WATCHING, Action.NOTHING),
+    (State.DELAYED, Event.STUCK): (State.DELAYED, Action.NOTHING),
+    (State.DELAYED, Event.DUE): (State.RESTING, Action.RESTART),
+    (State.DELAYED, Event.FULL): (State.ALL_FULL, Action.REPORT_FULL),
+    (State.ALL_FULL, Event.CLEAR): (State.WATCHING, Action.NOTHING),
+    (State.ALL_FULL, Event.STUCK): (State.DELAYED, Action.NOTHING),
+    (State.ALL_FULL, Event.FULL): (State.ALL_FULL, Action.NOTHING),
+    (State.RESTING, Event.CLEAR): (State.RESTING, Action.NOTHING),
+    (State.RESTING, Event.STUCK): (State.RESTING, Action.NOTHING),
+    (State.RESTING, Event.FULL): (State.RESTING, Action.NOTHING),
+    (State.RESTING, Event.RESTED): (State.WATCHING, Action.NOTHING),
+}
+
+
+class Observation(NamedTuple):
+    """One check of the stream and its lease table."""
+
+    at_s: float
+    """Monotonic seconds."""
+    daemon: int | None
+    """Process id of the daemon that is up, None while there is none."""
+    signs: Mapping[str, Hashable] | None
+    """The sign of each shard that could be read and is not; None if the stream or the table did not answer."""
+    workers_full: bool
+    interval_s: float
+    """Planned seconds between two checks."""
+
+
+class Standstill(NamedTuple):
+    """A shard's sign, and since when it is the same (monotonic seconds)."""
+
+    sign: Hashable
+    since_s: float
+
+
+class StuckRule:
+    """The rule's state. `random_share` returns a number from 0 to 1, the share of DELAY_S that a restart waits."""
+
+    def __init__(self, random_share: Callable[[], float]) -> None:
+        self.state = State.WATCHING
+        self.stuck: tuple[str, ...] = ()
+        """Shards that are stuck by the latest observation."""
+        self.is_ill = False
+        """Whether a shard is unread for ILL_S, so that a restart of the whole program is worth a try."""
+        self._random_share = random_share
+        self._ends_s = 0.0
+        """When the time of the present state is over: of DELAYED the delay, of RESTING the rest."""
+        self._standstills: dict[str, Standstill] = {}
+        self._daemon: int | None = None
+        self._daemon_since_s = 0.0
+        self._observed_s: float | None = None
+
+    def observe(self, observation: Observation) -> Action:
+        """Take one observation into account, and return what is to be done for it."""
+        self._note_daemon(observation)
+        self._note_signs(observation)
+        self.stuck = self._stuck_shards(observation)
+        state, action = TRANSITIONS[self.state, self._event(observation)]
+        if state is not self.state:
+            self._ends_s = observation.at_s + self._duration_s(state)
+            self.state = state
+        self.is_ill = self._has_lasted(observation)
+        return action
+
+    def _duration_s(self, state: State) -> float:
+        match state:
+            case State.DELAYED:
+                return DELAY_S * self._random_share()
+            case State.RESTING:
+                return REST_S
+            case _:
+                return 0.0
+
+    def _note_daemon(self, observation: Observation) -> None:
+        if observation.daemon != self._daemon:
+            self._daemon = observation.daemon
+            self._daemon_since_s = observation.at_s
+
+    def _note_signs(self, observation: Observation) -> None:
+        """Remember since when each sign is the same. What was not observed all along begins again."""
+        before = self._standstills
+        gap_s = 0.0 if self._observed_s is None else observation.at_s - self._observed_s
+        if gap_s > 4 * observation.interval_s + SLACK_S:
+            before = {}
+        # A restart by this rule is no reason to forget: health depends on whether it has helped.
+        if observation.daemon is None and self.state is not State.RESTING:
+            before = {}
+        self._observed_s = observation.at_s
+        self._standstills = {}
+        for shard, sign in (observation.signs or {}).items():
+            kept = before.get(shard)
+            if kept is None or kept.sign != sign:
+                kept = Standstill(sign, observation.at_s)
+            self._standstills[shard] = kept
+
+    def _stuck_shards(self, observation: Observation) -> tuple[str, ...]:
+        if observation.daemon is None:
+            return ()
+        latest_s = observation.at_s - STUCK_S
+        if self._daemon_since_s > latest_s:
+            return ()
+        return tuple(sorted(shard for shard, still in self._standstills.items() if still.since_s <= latest_s))
+
+    def _event(self, observation: Observation) -> Event:
+        is_over = observation.at_s >= self._ends_s
+        if self.state is State.RESTING and is_over:
+            return Event.RESTED
+        if not self.stuck:
+            return Event.CLEAR
+        if observation.workers_full:
+            return Event.FULL
+        if self.state is State.DELAYED and is_over:
+            return Event.DUE
+        return Event.STUCK
+
+    def _has_lasted(self, observation: Observation) -> bool:
+        """Whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
+
+        With every worker full a restart of the program would mend nothing.
+        """
+        if observation.workers_full or not (self.stuck or self.state is State.RESTING):
+            return False
+        return any(observation.at_s - still.since_s >= ILL_S for still in self._standstills.values())

@@ -1,0 +1,282 @@
+"""The rule that restarts a daemon if nobody reads a shard: when it does, when it must not, and what it logs."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stream_router.consumer.supervisor import stuck
+from stream_router.consumer.supervisor.stream_watch import EVERY_S, SHARD_END, StreamWatch
+from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, REST_S, STUCK_S, Event, State
+from stream_router.consumer.supervisor.stuck_watch import StuckWatch
+from stream_router.consumer.supervisor.supervisor import PlannedRestart
+from stream_router.consumer.supervisor.vitals import Vitals
+
+JVM = 42
+US = "us"
+
+Row = dict[str, str]
+
+
+class World:
+    """A stream and its lease table as the test wants them, one worker's watches, and a clock that the test moves."""
+
+    def __init__(self, shards: dict[str, tuple[str, ...]], max_leases: int | None = None, delay: float = 0.5) -> None:
+        self.shards, self.closed = shards, set[str]()
+        self.rows: dict[str, Row] = {}
+        self.stream_answers = self.table_answers = True
+        self.now_s = 1_000_000.0
+        self.restarts: list[PlannedRestart] = []
+        self.vitals = Vitals(lambda: self.now_s, lambda: self.now_s)
+        self.stream = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
+        self.watch = StuckWatch(
+            self.stream, self.vitals, self.restart, US, max_leases, lambda: self.now_s, lambda: delay
+        )
+
+    def restart(self, planned: PlannedRestart) -> None:
+        self.restarts.append(planned)
+
+    def lease(self, shard: str, owner: str = "", counter: int = 1, checkpoint: str = "1", before: str = "") -> None:
+        self.rows[shard] = {"leaseOwner": owner, "checkpoint": checkpoint, "counter": str(counter)}
+        if before:
+            self.rows[shard]["checkpointOwner"] = before
+
+    def renew(self, *shards: str) -> None:
+        for shard in shards:
+            self.rows[shard]["counter"] = str(int(self.rows[shard]["counter"]) + 1)
+
+    def run(self, for_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Let time pass, with a check every EVERY_S; `meanwhile` is called before each."""
+        until_s = self.now_s + for_s
+        while self.now_s < until_s:
+            self.now_s += EVERY_S
+            meanwhile()
+            self.vitals.beat()
+            self.stream.look()
+            self.watch.check()
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.vitals.known().healthy
+
+    # --- what StreamWatch asks
+
+    def describe_stream_summary(self, **_: str) -> Any:
+        return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
+
+    def list_shards(self, **_: str) -> Any:
+        if not self.stream_answers:
+            raise ConnectionError
+        return {"Shards": [self._shard(name, parents) for name, parents in self.shards.items()]}
+
+    def _shard(self, name: str, parents: tuple[str, ...]) -> dict[str, Any]:
+        numbers = {"StartingSequenceNumber": "1"} | ({"EndingSequenceNumber": "9"} if name in self.closed else {})
+        names = dict(zip(("ParentShardId", "AdjacentParentShardId"), parents, strict=False))
+        return {"ShardId": name, "SequenceNumberRange": numbers, **names}
+
+    def get_paginator(self, _: str) -> "World":
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        if not self.table_answers:
+            raise ConnectionError
+        items = []
+        for shard, row in self.rows.items():
+            texts = {name: {"S": text} for name, text in row.items() if name != "counter" and text}
+            items.append({"leaseKey": {"S": shard}, "leaseCounter": {"N": row["counter"]}, **texts})
+        return [{"Items": items}]
+
+
+def stopped(world: World) -> None:
+    world.lease("0", "them", counter=7)
+
+
+def ownerless(world: World) -> None:
+    world.lease("0")
+
+
+def without_lease(world: World) -> None:
+    world.rows.pop("0", None)
+
+
+def not_handed_over(world: World) -> None:
+    world.lease("0", "them", counter=int(world.now_s), before="gone")
+
+
+STANDSTILLS = [stopped, ownerless, without_lease, not_handed_over]
+"""Called before each check: what the table has of a shard that nobody reads."""
+
+
+@pytest.mark.parametrize("standstill", STANDSTILLS)
+def test_a_shard_that_nobody_reads_restarts_the_daemon_after_three_minutes_and_a_random_time(
+    standstill: Callable[[World], None],
+) -> None:
+    """Once in ten minutes, not before the random time is over. Health is bad after five minutes, then well."""
+    world = World({"0": ()})
+    world.vitals.daemon_runs(JVM)
+    world.run(STUCK_S + 0.5 * DELAY_S, lambda: standstill(world))
+    assert not world.restarts
+    world.run(2 * EVERY_S, lambda: standstill(world))
+    (planned,) = world.restarts
+    assert (planned.daemon, planned.cause) == (JVM, "shards_stuck")
+    assert "Nobody has read 0 for three minutes" in planned.reason
+    world.vitals.daemon_ended(planned=True)
+    world.vitals.daemon_runs(JVM + 1)
+    assert world.is_healthy
+    world.run(ILL_S - STUCK_S - 0.5 * DELAY_S, lambda: standstill(world))
+    assert not world.is_healthy
+    world.run(REST_S - (ILL_S - STUCK_S - 0.5 * DELAY_S), lambda: standstill(world))
+    assert len(world.restarts) == 1
+    world.run(0.5 * DELAY_S + 2 * EVERY_S, lambda: standstill(world))
+    assert [planned.daemon for planned in world.restarts] == [JVM, JVM + 1]
+    world.lease("0", US)
+    world.run(2 * EVERY_S, lambda: world.renew("0"))
+    assert world.is_healthy
+
+
+def test_what_is_over_during_the_random_time_restarts_nobody() -> None:
+    """The restart of another worker's daemon has mended it, or the KCL has."""
+    world = World({"0": ()}, delay=1.0)
+    world.vitals.daemon_runs(JVM)
+    world.run(STUCK_S + 0.8 * DELAY_S, lambda: stopped(world))
+    world.lease("0", US)
+    world.run(2 * STUCK_S, lambda: world.renew("0"))
+    assert (world.restarts, world.is_healthy) == ([], True)
+
+
+def test_a_consumer_that_is_held_at_its_start_restarts_nobody() -> None:
+    """Bus or rule is wrong, so that no daemon is started and no lease is made. Time without a daemon does not count."""
+    world = World({"0": ()})
+    world.run(3 * STUCK_S)
+    assert (world.restarts, world.is_healthy) == ([], True)
+    world.vitals.daemon_runs(JVM)
+    world.run(STUCK_S - 2 * EVERY_S)
+    assert not world.restarts
+
+
+def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:
+    """Its children wait for it, with a lease that nobody owns, or without one, for as long as it takes."""
+    world = World({"0": (), "1": ("0",), "2": ("0",)})
+    world.closed = {"0"}
+    world.vitals.daemon_runs(JVM)
+    world.lease("0", US)
+    world.lease("1")
+    world.run(20 * STUCK_S, lambda: world.renew("0"))
+    assert (world.restarts, world.is_healthy) == ([], True)
+    world.lease("0", checkpoint=SHARD_END)
+    world.run(STUCK_S + DELAY_S)
+    assert "1, 2" in world.restarts[0].reason
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.LogCaptureFixture, dead: bool) -> None:
+    """With maxLeasesForWorker nobody may take the shard, whether it has no owner or a dead one that was full itself."""
+    world = World({"0": (), "1": (), "2": ()}, max_leases=1)
+    world.vitals.daemon_runs(JVM)
+    world.lease("0", "dead" if dead else "")
+    world.lease("1", US)
+    world.lease("2", "them")
+    world.run(20 * STUCK_S, lambda: world.renew("1", "2"))
+    assert (world.restarts, world.is_healthy) == ([], True)
+    lines = [line for line in caplog.records if line.__dict__["event"] == "shards-stuck-workers-full"]
+    assert len(lines) == 1
+    assert "nobody may read 0: each worker holds 1 leases" in lines[0].getMessage()
+    world.rows.pop("2")
+    world.shards.pop("2")
+    world.run(STUCK_S + DELAY_S, lambda: world.renew("1"))
+    assert not world.restarts, "the one worker that is left is full"
+    world.lease("0", checkpoint=SHARD_END)
+    world.lease("1")
+    world.run(STUCK_S + DELAY_S + EVERY_S)
+    assert world.restarts, "this worker has room"
+
+
+@pytest.mark.parametrize("away", ["stream_answers", "table_answers"])
+def test_an_outage_of_stream_or_lease_table_restarts_nobody(away: str) -> None:
+    """However long it lasts, also if one check in two minutes is answered; nor is the consumer ill."""
+    world = World({"0": ()})
+    world.vitals.daemon_runs(JVM)
+    world.lease("0", "them")
+    world.run(STUCK_S - 2 * EVERY_S)
+    for _ in range(10):
+        setattr(world, away, False)
+        world.run(120)
+        setattr(world, away, True)
+        world.run(EVERY_S)
+    assert (world.restarts, world.is_healthy) == ([], True)
+    world.run(STUCK_S + DELAY_S)
+    assert len(world.restarts) == 1
+
+
+def test_the_first_minutes_of_200_shards_restart_nobody() -> None:
+    """Leases appear after 112 s, ten shards every 5 s, and are taken one after the other: no shard waits three minutes.
+
+    112 s is the longest first start that was measured. Each lease is seen without an owner for some time.
+    """
+    names = [f"{number:03d}" for number in range(200)]
+    world = World(dict.fromkeys(names, ()))
+    world.vitals.daemon_runs(JVM)
+    begun_s = world.now_s
+
+    def kcl() -> None:
+        since_s = world.now_s - begun_s
+        for place, name in enumerate(names):
+            if since_s >= 112 + place / 2:
+                world.lease(name)
+            if since_s >= 172 + place:
+                world.lease(name, US, counter=int(since_s))
+
+    world.run(600, kcl)
+    assert (world.restarts, world.is_healthy) == ([], True)
+
+
+def test_another_daemon_begins_the_three_minutes_anew() -> None:
+    """A crash is not a standstill, and a new daemon needs its time to take leases. No daemon is not a standstill."""
+    world = World({"0": ()})
+    for pid in range(JVM, JVM + 10):
+        world.vitals.daemon_runs(pid)
+        world.run(STUCK_S - 2 * EVERY_S)
+        world.vitals.daemon_ended()
+        world.run(2 * EVERY_S)
+    assert (world.restarts, world.is_healthy) == ([], True)
+
+
+def test_a_host_that_was_asleep_restarts_nobody_for_it() -> None:
+    """What was not observed is not known, and after the sleep everybody needs a moment."""
+    world = World({"0": ()})
+    world.vitals.daemon_runs(JVM)
+    world.lease("0", US)
+    world.run(STUCK_S, lambda: world.renew("0"))
+    world.now_s += 3600
+    world.run(STUCK_S - 2 * EVERY_S)
+    assert not world.restarts
+
+
+def test_the_table_at_the_top_of_the_module_is_the_one_in_force() -> None:
+    """Every state knows every event that can meet it."""
+    rows = [line.strip("| ").split(" | ") for line in (stuck.__doc__ or "").splitlines() if line.startswith("| ")]
+    states = {state.name for state in State}
+    documented = set()
+    for state, events, following, *action in (row for row in rows if row[0] in states):
+        for event in events.split(", "):
+            does = action[0].strip(" |") if action else ""
+            documented.add((state, event, following.strip(" |"), does or "NOTHING"))
+    in_force = {
+        (state.name, event.name, following.name, action.name)
+        for (state, event), (following, action) in stuck.TRANSITIONS.items()
+    }
+    assert documented == in_force
+    always = {Event.CLEAR, Event.STUCK, Event.FULL}
+    assert {(state, event) for state in State for event in always} <= stuck.TRANSITIONS.keys()
+
+
+def test_a_line_of_the_log_says_that_a_restart_is_planned_and_names_few_shards(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A hundred stuck shards are three names and a number."""
+    caplog.set_level(logging.INFO)
+    world = World({f"{number:03d}": () for number in range(100)})
+    world.vitals.daemon_runs(JVM)
+    world.run(STUCK_S + DELAY_S)
+    assert "000, 001, 002 and 97 more" in world.restarts[0].reason
