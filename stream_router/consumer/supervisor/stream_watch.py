@@ -286,8 +286,8 @@ class StreamWatch:
         if lasting and (self._to_be_said() or not self._is_said):
             named = ", ".join(f"{one.shard} ({one.why})" for one in lasting[:3])
             log.warning(
-                "nobody reads %d of the stream's shards: %s%s; where a consumer has just started this is over by "
-                "itself within a minute or two, else see that enough of them run",
+                "nobody reads %d of the stream's shards: %s%s. Their events wait. After a start this ends within two "
+                "minutes; else a consumer restarts its daemon after three to four. If it lasts, start more consumers",
                 *(len(lasting), named, " and more" if len(lasting) > 3 else ""),
                 extra={"event": "shards-unread", "stream": self._stream},
             )
