@@ -436,7 +436,7 @@ def redrive(
     dry_run: DryRun = False,
     take_all: Annotated[bool, Option("--all", help="Also those that came back five times.")] = False,
     yes: Annotated[
-        bool, Option("--yes", help="With --undelivered: also what was published unmasked, though masking is on.")
+        bool, Option("--yes", help="With --undelivered: also what is not known to be masked, though masking is on.")
     ] = False,
     undelivered: OfEventBridge = False,
 ) -> None:

@@ -459,21 +459,25 @@ def cut_array(body: bytes) -> Iterator[bytes]:
         at = end
 
 
-def member(text: bytes, name: str) -> bytes:
-    """The last member of this name of a JSON object, as its own bytes; b"" where it has none.
+def members(text: bytes) -> dict[str, bytes]:
+    """Split a JSON object into its members' values, each as its own bytes; of equal names the last counts.
 
     `text` is known to be a valid object of at most EVENT_MAX_DEPTH levels.
     """
-    whole, found = text.decode(), ""
+    whole, values = text.decode(), dict[str, bytes]()
     at = behind(BLANKS_AND_COMMAS, whole, whole.index("{") + 1)
     while whole[at] != "}":
         key, at = SCANNER.raw_decode(whole, at)
         begins = behind(_BLANKS_AND_COLON, whole, at)
         _, ends = SCANNER.raw_decode(whole, begins)
-        if key == name:
-            found = whole[begins:ends]
+        values[key] = whole[begins:ends].encode()
         at = behind(BLANKS_AND_COMMAS, whole, ends)
-    return found.encode()
+    return values
+
+
+def member(text: bytes, name: str) -> bytes:
+    """Return the last member of this name of a JSON object, as its own bytes; b"" if the object has none."""
+    return members(text).get(name, b"")
 
 
 def is_too_deep(value: object) -> bool:

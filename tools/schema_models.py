@@ -31,7 +31,7 @@ class Metadata(Model):
     """How the event came to be."""
 
     enrichment_pipeline: Literal["cxone-event-router-v1"]
-    compliance_tag: Literal["unmasked", "pii-masked", "pii-masked-partly"]
+    compliance_tag: Literal["unmasked", "pii-masked", "pii-masked-partly", "resubmitted"]
     region: str
     masking_policy: MaskingPolicy | None = None
     traceparent: str | None = Field(None, pattern="^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")

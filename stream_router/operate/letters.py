@@ -253,7 +253,7 @@ class Undelivered(Queued):
         """The event as it was published; where a policy is in force, only one that was masked then."""
         if settings.masking == "off" or not self.detail or (self.is_ours and self._tag.startswith("pii-masked")):
             return readable(raw)
-        return "(it was published unmasked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
+        return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
 
     def passed_over(self, how: How, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
@@ -263,8 +263,8 @@ class Undelivered(Queued):
             return f"a v2 bus keeps no payload: stream-router replay --since {since}{ids}"
         if not self.is_ours:
             return "the event is none that we publish"
-        if self._tag == "unmasked" and settings.masking != "off" and not how.yes:
-            return "published unmasked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
+        if not self._tag.startswith("pii-masked") and settings.masking != "off" and not how.yes:
+            return "not known to be masked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:

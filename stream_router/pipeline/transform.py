@@ -14,7 +14,7 @@ import orjson
 
 from stream_router import limits
 from stream_router.dead_letter_reasons import Reason, Rejected, mismatch
-from stream_router.envelope import added_fields, member, open_record, read_resubmitted, seal, valid_traceparent
+from stream_router.envelope import added_fields, members, open_record, read_resubmitted, seal, valid_traceparent
 from stream_router.event_id import correlation_id
 from stream_router.log import is_name
 from stream_router.model import (
@@ -42,6 +42,9 @@ EVENT_SOURCE = "cxone.webhook"
 
 UNMASKED = "unmasked"
 """The `complianceTag` where no policy runs; a policy has its own (`masking/policy.py`)."""
+
+RESUBMITTED = "resubmitted"
+"""The `complianceTag` of an event that came back as an accepted entry: whatever masked it did not run here."""
 
 _MARK = re.compile(r"[0-9a-f]{32}")
 
@@ -291,28 +294,51 @@ def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[s
 
 
 def _accepted_before(event: Event, text: bytes) -> Entry:
-    """The entry of an event (`text`, JSON) that EventBridge had accepted and could not deliver, as it stands.
+    """Return the entry of an event (`text`, JSON) that EventBridge had accepted and could not deliver.
 
-    Its detail type, time and detail go out again, neither mapped nor masked. Raises Rejected where it is none of ours:
-    what somebody wrote into the stream is not published unseen.
+    Its detail type, time and detail go out again, neither mapped nor masked; only the tag changes. Raises Rejected if
+    the event is not ours: what somebody wrote into the stream is not published unseen.
     """
-    told = orjson.loads(text)
-    detail, event_type = told.get("detail"), told.get("detail-type")
-    if told.get("source") != SOURCE or type(detail) is not dict:
+    accepted = orjson.loads(text)
+    if type(accepted) is not dict:
+        raise _not_ours("it is no object")
+    detail, event_type = accepted.get("detail"), accepted.get("detail-type")
+    if accepted.get("source") != SOURCE or type(detail) is not dict:
         raise _not_ours("its source is not ours, or it has no detail")
     if detail.get("eventSource") != EVENT_SOURCE or type(detail.get("eventId")) is not str or not detail["eventId"]:
         raise _not_ours("its detail has not our eventSource, or no eventId")
     if type(event_type) is not str or not 0 < len(event_type) <= limits.DETAIL_TYPE_MAX_CHARS:
         raise _not_ours("it has no detail type")
+    if not event_type.isprintable():
+        raise _not_ours("its detail type holds a control character")
     try:
-        _, time_s = timestamps.to_utc(told.get("time"), None)
+        _, time_s = timestamps.to_utc(accepted.get("time"), None)
     except (ValueError, OverflowError):
         raise _not_ours("its time cannot be read") from None
-    as_it_stood = member(text, "detail")
+    tagged = _tagged_resubmitted(members(text)["detail"])
     conversation = detail.get("conversationId")
     order_key = conversation if type(conversation) is str else ""
-    size_bytes = _fixed_bytes(event_type) + len(as_it_stood)
-    return Entry(event._replace(body=None), event_type, as_it_stood, time_s, size_bytes, order_key)
+    size_bytes = _fixed_bytes(event_type) + len(tagged)
+    return Entry(event._replace(body=None), event_type, tagged, time_s, size_bytes, order_key)
+
+
+def _tagged_resubmitted(detail: bytes) -> bytes:
+    """Return the Detail (JSON) with the tag RESUBMITTED and no masking policy; other values keep their bytes.
+
+    Whoever may write to the stream may claim any tag, and no policy ran on this event in this process.
+    """
+    fields = members(detail)
+    metadata = fields.get("metadata", b"")
+    marks = members(metadata) if metadata.startswith(b"{") else {}
+    marks.pop("maskingPolicy", None)
+    marks["complianceTag"] = orjson.dumps(RESUBMITTED)
+    fields["metadata"] = _object(marks)
+    return _object(fields)
+
+
+def _object(values: Mapping[str, bytes]) -> bytes:
+    """Return the JSON object of these members, whose values are JSON already."""
+    return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), value) for name, value in values.items())
 
 
 def _not_ours(why: str) -> Rejected:

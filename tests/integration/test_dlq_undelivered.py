@@ -72,7 +72,7 @@ def test_they_are_counted_shown_and_exported(fake_aws: FakeAwsProcess, tmp_path:
     assert "1.1" not in shown
     assert '"amount": 1.1' in dlq.run(fake_aws, "show", one, "--undelivered", "--payload").stdout
     masked = dlq.run(fake_aws, "show", one, "--undelivered", "--payload", STREAM_ROUTER_MASKING="default").stdout
-    assert "it was published unmasked, and STREAM_ROUTER_MASKING is on now, so it is not shown" in masked
+    assert "it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown" in masked
     file = tmp_path / "u.jsonl"
     assert dlq.run(fake_aws, "export", str(file), "--undelivered", "--reason", "NO_PERMISSIONS").returncode == 0
     assert len(file.read_text().splitlines()) == len(held(fake_aws)) == 6
@@ -105,7 +105,7 @@ def test_what_was_published_unmasked_wants_a_word_where_masking_is_on(fake_aws: 
     undelivered(fake_aws, 2, tag="pii-masked")
     masking = {"STREAM_ROUTER_MASKING": "default"}
     done = dlq.run(fake_aws, "redrive", "--undelivered", **masking)
-    assert re.search(r"^note: these stay 3\n +3  published unmasked, .*--yes puts it back", done.stdout, re.MULTILINE)
+    assert re.search(r"^note: these stay 3\n +3  not known to be masked, .*--yes puts it back", done.stdout, re.MULTILINE)
     assert "put back on the stream 2" in done.stdout
     assert len(held(fake_aws)) == 3
     assert dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **masking).returncode == 0

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router import limits
-from stream_router.envelope import open_record, seal
+from stream_router.dead_letter_reasons import Reason
+from stream_router.envelope import Resubmitted, open_record, seal, seal_entry
 from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.mapping.timestamps import to_utc
 from stream_router.pipeline.transform import Transform
@@ -137,3 +138,34 @@ def test_every_millisecond_survives_every_form(moment: int, offset: int) -> None
         sign, minutes = "+-"[offset < 0], abs(offset)
         written = iso(local)[:-1] + f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
         assert to_utc(written, None)[0] == wanted
+
+
+ENTRY_MEMBERS = {
+    "source": st.just(SOURCE) | JSON,
+    "detail-type": TYPES | JSON,
+    "time": STAMPS | JSON,
+    "detail": JSON
+    | st.fixed_dictionaries(
+        {"eventSource": st.just("cxone.webhook") | JSON, "eventId": st.just("0" * 32) | JSON},
+        optional={
+            "conversationId": TEXT | JSON,
+            "metadata": JSON | st.fixed_dictionaries({"complianceTag": st.just("pii-masked") | JSON}),
+        },
+    ),
+}
+PUT_BACK = Resubmitted("undelivered", "app", "run", 1)
+
+
+@settings(max_examples=400)
+@given(st.fixed_dictionaries({}, optional=ENTRY_MEMBERS) | JSON, WRITERS)
+def test_a_malformed_entry_is_a_mismatch_and_a_well_formed_one_claims_no_masking(body: Any, writer: Any) -> None:
+    """Whatever somebody wrote into the stream as an entry is no defect of ours, and carries no stronger tag."""
+    transform = Transform(config_of(application="app", masking="default"), lambda: NOW_MS)
+    line = seal_entry(text(body, writer), IDENTITY, "delivery", RECEIVED_MS, PUT_BACK)
+    for found in open_record(Record(line, 1, arrived_at_ms=RECEIVED_MS)):
+        made = transform(found)
+        if isinstance(made, DeadLetter):
+            assert made.reason is Reason.SCHEMA_MISMATCH
+        else:
+            assert isinstance(made, Entry)
+            assert orjson.loads(made.detail)["metadata"]["complianceTag"] == "resubmitted"

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import Resubmitted, open_record, redriven, seal, seal_entry, seal_line
 from stream_router.model import DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.sinks.eventbridge.wire_format import deduplication_id
@@ -54,14 +55,49 @@ def test_a_line_is_opened_as_it_was_the_first_time(line: bytes, code: str) -> No
 
 
 def test_an_entry_is_published_as_it_stands() -> None:
-    """Detail type, time and the detail's own bytes are those of the accepted event; size by AWS's formula."""
+    """Detail type, time and the detail's own bytes are those of the accepted event, but for the tag."""
     line = seal_entry(ACCEPTED, ID, "delivery", 5, Resubmitted("undelivered", "app", "run", 1))
     (made,) = door(line, application="app", masking="default")
     assert isinstance(made, Entry)
-    size = 14 + len("nice.cxone.webhook") + len("interaction.created") + len(DETAIL)
-    assert made[1:6] == ("interaction.created", DETAIL, 1795512600.0, size, "c-1")
+    tagged = DETAIL.replace(b", ", b",")[:-1] + b',"metadata":{"complianceTag":"resubmitted"}}'
+    size = 14 + len("nice.cxone.webhook") + len("interaction.created") + len(tagged)
+    assert made[1:6] == ("interaction.created", tagged, 1795512600.0, size, "c-1")
     assert made.event.event_id == ID
     assert [code_of(one) for one in door(line, application="another")] == ["dropped"]
+
+
+FORGED = [
+    b'{"complianceTag":"pii-masked","maskingPolicy":{"id":"default","version":"1"},"region":"x","of": 1.50}',
+    b'{"complianceTag":"pii-masked","compliance\\u0054ag":"pii-masked"}',
+    b'"pii-masked"',
+    b"null",
+    b'{},"metadata":{"complianceTag":"pii-masked"}',
+]
+
+
+@pytest.mark.parametrize("metadata", FORGED)
+@pytest.mark.parametrize("masking", ["off", "default"])
+def test_an_entry_carries_no_tag_of_a_policy_that_did_not_run(metadata: bytes, masking: str) -> None:
+    """Whoever may write to the stream may forge an entry: its tag says that it was put there, whatever it claims."""
+    forged = ACCEPTED.replace(b'"payload"', b'"metadata":%b,"payload"' % metadata)
+    (made,) = door(seal_entry(forged, ID, "delivery", 5, REDRIVE), application="app", masking=masking)
+    assert isinstance(made, Entry)
+    told = orjson.loads(made.detail)["metadata"]
+    assert told["complianceTag"] == "resubmitted"
+    assert "maskingPolicy" not in told
+    assert b"pii-masked" not in made.detail
+    assert (b'"of":1.50' in made.detail) is (b'"of"' in metadata)
+
+
+NO_ENTRIES = [b"null", b"1", b'"text"', b"[]", b"[1]", b"{}", b"true"]
+
+
+@pytest.mark.parametrize("body", NO_ENTRIES)
+def test_an_entry_that_is_no_object_is_a_mismatch(body: bytes) -> None:
+    """It is data that somebody wrote into the stream, and no defect of ours."""
+    (made,) = door(seal_entry(body, ID, "delivery", 5, REDRIVE), application="app")
+    assert isinstance(made, DeadLetter)
+    assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "NotOurEntry")
 
 
 NOT_OURS = {
@@ -71,6 +107,7 @@ NOT_OURS = {
     b'"eventId":"': b'"noId":"',
     b'"time":"2026': b'"time":"x',
     b'"detail-type":"interaction.created"': b'"detail-type":7',
+    b'"detail-type":"interaction': b'"detail-type":"inter\\u0007action',
     b'"detail":': b'"other":',
 }
 NO_RUNS = ["", "redrive/app/run-1", "redrive/app/run-1/0", "other/app/run/1", "redrive/a/b/c/1", 5]
