@@ -19,11 +19,8 @@ class Reason(enum.StrEnum):
     CRASHED = "crashed"
 
 
-REASONS_OF_DATA = frozenset(Reason) - {Reason.UNROUTABLE, Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
-"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
-
-`unroutable` does not: to subscribe to 3 of 20 event types is normal.
-"""
+REASONS_OF_DATA = frozenset(Reason) - {Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
+"""Reasons that the alarm counts (`consumer/child/dead_letter_alarm.py`): data, and what we cannot do with it."""
 
 
 class Rejected(Exception):  # noqa: N818 - it names what happened to the event

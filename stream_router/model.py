@@ -10,22 +10,6 @@ from typing import Any, NamedTuple
 
 from stream_router.dead_letter_reasons import Reason
 
-LEAST_JUDGED = 100
-"""Of how many events a share is told at least: fewer prove no mistake in the settings, however long they took."""
-
-
-class DeadLetterShare(NamedTuple):
-    """How many of a shard's events may become dead letters for a reason of data before it holds.
-
-    `share` (above 0, at most 1) of the last `events` judged events of the last `over_s` seconds, or of the last
-    LEAST_JUDGED where those took longer.
-    """
-
-    share: float
-    events: int
-    over_s: float
-
-
 SOURCE = "nice.cxone.webhook"
 """The entry's `Source`; the rule matches it. Rules, consumers and auditors outside the project depend on it."""
 

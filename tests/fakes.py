@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
-from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Made, Record
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Record
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -233,7 +232,6 @@ def rig(
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
-    limit: DeadLetterShare | None = None,
     claim_check: Callable[[World], ClaimCheck] | None = None,
     world: World | None = None,
 ) -> Rig:
@@ -249,6 +247,5 @@ def rig(
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
         tally,
-        DeadLetterLimit(limit, world.clock),
     )
     return Rig(world, bus, queue, tally, router)

@@ -17,7 +17,7 @@ from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
 from stream_router.envelope import seal
-from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
+from stream_router.model import Batch, DeadLetter, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
@@ -104,13 +104,12 @@ class Life:
         checkpoint_s: float = 5.0,
         window_bytes: int = 64 * MIB,
         span_s: float = 120.0,
-        limit: DeadLetterShare | None = None,
         rate: float = 0.0,
         later_s: float = 0.0,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
         policy = Policy(16, 16 * MIB, 4, max_rate=rate)
-        self.rig: Rig = rig(transform=made, judge=judge, limit=limit, policy=policy)
+        self.rig: Rig = rig(transform=made, judge=judge, policy=policy)
         world = self.rig.world
         self.told = Told()
         self.errors: list[str] = []

@@ -49,6 +49,7 @@ def shard(number: int, **changes: Any) -> dict[str, Any]:
             "calls_ceiling": 16,
             "checkpoint_age_seconds": 2.5 + number,
         },
+        "manyDeadLetters": None,
         "timeShares": {"waiting": 0.701, "work": 0.18, "bus": 0.1, "holding": 0.0, "deadLetters": 0.019},
         "counters": {"delivered": 51_234 + number, "dead_lettered": 3, "retried": 12, "records": 20_000, "dropped": 0},
         **changes,

@@ -119,7 +119,6 @@ FOR = {
     "STREAM_ROUTER_DROP_TYPES": "settled unsent and counted; our names or the sender's",
     "STREAM_ROUTER_MAX_ENTRIES": "entries a call; the bus's ceiling wins (classic 10, v2 100)",
     "STREAM_ROUTER_MAX_SHARD_RATE": "most events a second of one shard",
-    "STREAM_ROUTER_DEAD_LETTER_LIMIT": "the share of dead letters for reasons of data at which a shard holds",
     "STREAM_ROUTER_MAX_RETRIES": "of one entry that fails while others succeed, over at least 30 s",
     "STREAM_ROUTER_CHECKPOINT_S": "seconds between checkpoints, and between target checks while events flow",
     "STREAM_ROUTER_BUS_PROOF": ("`trust`: neither bus nor rule is asked for"),

@@ -243,16 +243,28 @@ class TimeShares(Model):
     dead_letters: Share
 
 
+class ManyDeadLetters(Model):
+    """An alarm: in the last minute more events of the shard became dead letters for their data than were accepted."""
+
+    since: Moment
+    letters: Count
+    accepted: Count
+    reason: str = Field(description="the commonest")
+    source: str = Field(description="the commonest of that reason; empty if they have none")
+    event_type: str = Field(description="the commonest of that source; empty if it is not known")
+
+
 class Shard(Model):
     """A shard whose child lives here."""
 
     shard: str
     pid: int
     at: Moment
-    state: Literal["caught up", "catching up", "back-pressure", "holding", "careful"]
+    state: Literal["caught up", "catching up", "back-pressure", "holding", "careful", "many dead letters"]
     reason: str | None
     since: Moment | None
     gauges: dict[str, float | None]
+    many_dead_letters: ManyDeadLetters | None
     time_shares: TimeShares | None
     counters: dict[str, Count]
 
@@ -286,5 +298,6 @@ WorkerState = Literal[
     "draining",
     "rule unmatched",
     "shards unread",
+    "many dead letters",
     "cut off",
 ]

@@ -13,7 +13,6 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
 from stream_router.log import SaidOnce
 from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Record
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
@@ -58,7 +57,6 @@ class Router:
         dead_letters: DeadLetters,
         claim_check: ClaimCheck | None,
         ledger: Ledger,
-        limit: DeadLetterLimit,
     ) -> None:
         self.transform = transform
         self._raw_of = raw_of
@@ -69,7 +67,6 @@ class Router:
         if claim_check:
             self._dispatchers.append(claim_check.dispatcher)
         self._ledger = ledger
-        self.limit = limit
         self._unroutable_to_be_said = SaidOnce()
         self._stopped = False
 
@@ -79,34 +76,26 @@ class Router:
         `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
         transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        made, put_back = list[Made](), False
+        made = list[Made]()
         for record in records:
             found = open_record(record)
-            put_back = put_back or record.put_back
             for at in range(0, len(found), SLICE_EVENTS):
                 if made and len(made) + len(found) - at > SLICE_EVENTS:
-                    self._send(made, put_back=put_back)
+                    self._send(made)
                     keep_up()
-                    made, put_back = [], record.put_back
+                    made = []
                 made += map(self.transform, found[at : at + SLICE_EVENTS])
-        self._send(made, put_back=put_back)
+        self._send(made)
         keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        self._send([*map(self.transform, found)], put_back=True)
+        self._send([*map(self.transform, found)])
 
-    def _send(self, made: Sequence[Made], *, put_back: bool) -> None:
-        """Each on its way: entries to the bus, dead letters to the queue, what is to be dropped nowhere.
-
-        With `put_back` some of them may be what an operator put back, which failed before: the limit judges the others.
-        """
+    def _send(self, made: Sequence[Made]) -> None:
+        """Send entries to the bus and dead letters to the queue, and settle what is to be dropped."""
         entries = [one for one in made if type(one) is Entry]
         letters = [one for one in made if type(one) is DeadLetter] if len(entries) < len(made) else []
-        if put_back:
-            self.limit.judge(len([*filter(_is_new, entries)]), [*filter(_is_new, letters)])
-        else:
-            self.limit.judge(len(entries), letters)
         self.bury(letters)
         if len(entries) + len(letters) < len(made):
             self._drop([one for one in made if type(one) is Dropped])
@@ -156,21 +145,12 @@ class Router:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
         if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
             return
-        letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
-        if _is_new(entry):
-            self.limit.refused(letter)
-        if self.limit.passed_by:
-            self.publisher.shut(entry)  # it is not buried, so what follows it may not overtake it
-        else:
-            self.bury([letter])
-            self.publisher.ended(entry, why)
+        self.bury([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
+        self.publisher.ended(entry, why)
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Send dead letters to the queue; what fits no message goes to S3 first, where there is a bucket.
-
-        Where the limit on dead letters is passed nothing is buried: the events stay unsettled, and the shard holds.
-        """
-        if self.limit.passed_by or not letters:
+        """Send dead letters to the queue; what fits no message goes to S3 first, if there is a bucket."""
+        if not letters:
             return
         self._warn_of_unroutable(letters)
         written = [letter._replace(raw=self._raw_of(letter)) for letter in letters]
@@ -233,6 +213,11 @@ class Router:
         return sum([one.ready for one in self._dispatchers])
 
     @property
+    def ready_letters(self) -> int:
+        """Dead letters' messages that wait for nothing but a call."""
+        return self.dead_letters.dispatcher.ready
+
+    @property
     def only_sick(self) -> bool:
         """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
         return self.publisher.dispatcher.only_sick and not any(
@@ -266,6 +251,6 @@ class Router:
         return longest
 
 
-def _is_new(one: Entry | DeadLetter) -> bool:
-    """Whether an event came by itself: no operator put it on the stream again."""
-    return not one.event.resubmitted
+def _is_new(entry: Entry) -> bool:
+    """Tell whether an event came by itself: no operator put it on the stream again."""
+    return not entry.event.resubmitted

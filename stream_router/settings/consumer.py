@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router import limits
-from stream_router.model import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import SETUP_TAG, Guarded, variable
 from stream_router.settings.types import (
@@ -14,12 +13,10 @@ from stream_router.settings.types import (
     File,
     Folder,
     HostPort,
-    LimitText,
     QueueUrl,
     Secret,
     Tags,
     WorkerName,
-    dead_letter_limit,
 )
 
 
@@ -33,7 +30,6 @@ class Consumer(Guarded):
     drop_types: DropTypes = ""
     max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES)
     max_shard_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
-    dead_letter_limit: LimitText = "90%/1000/300s"
     max_retries: int = Field(4, ge=0, le=100)
     checkpoint_s: float = Field(5.0, ge=0.1, le=600)
     bus_proof: Literal["describe", "trust"] = "describe"
@@ -85,8 +81,3 @@ class Consumer(Guarded):
     def bytes_per_call(self) -> int:
         """Bytes of one call: the region's limit."""
         return limits.request_bytes(self.aws_region)
-
-    @property
-    def dead_letter_share(self) -> DeadLetterShare | None:
-        """The share of dead letters at which a shard holds; None where it is off."""
-        return dead_letter_limit(self.dead_letter_limit)

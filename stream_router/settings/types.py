@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from stream_router import limits
-from stream_router.model import LEAST_JUDGED, DeadLetterShare
 from stream_router.settings.files import near
 
 
@@ -282,7 +281,7 @@ QueueUrl = Annotated[
 ]
 
 
-# --- tags, and the dead-letter limit
+# --- tags
 
 _TAG = re.compile(r"(?!aws:)([\w .:/+@-]{1,128})=([\w .:/+@-]{0,256})")
 
@@ -296,26 +295,3 @@ def tags(text: str) -> dict[str, str]:
 
 
 Tags = Annotated[str, read_by(tags), "key=value,…: keys to 128, values to 256 letters, digits and _ . : / + @ -"]
-
-MOST_JUDGED = 1_000_000
-"""A child remembers each judged event's outcome and time: a million are some 16 MB."""
-
-_LIMIT = re.compile(r"(\d{1,3}(?:\.\d+)?)%/(\d{1,7})/(\d{1,6}(?:\.\d+)?)s")
-
-
-def dead_letter_limit(text: str) -> DeadLetterShare | None:
-    """`SHARE%/EVENTS/SECONDSs` read, None for `off`. Raises ValueError for what is neither, or out of range."""
-    if text == "off":
-        return None
-    if found := _LIMIT.fullmatch(text):
-        limit = DeadLetterShare(float(found[1]) / 100, int(found[2]), float(found[3]))
-        if 0 < limit.share <= 1 and LEAST_JUDGED <= limit.events <= MOST_JUDGED and 1 <= limit.over_s <= 86_400:
-            return limit
-    raise ValueError("is not SHARE%/EVENTS/SECONDSs, or one of them is out of range")
-
-
-LimitText = Annotated[
-    str,
-    read_by(dead_letter_limit),
-    f"SHARE%/EVENTS/SECONDSs (to 100 %, {LEAST_JUDGED} to {MOST_JUDGED}, 1 to 86400 s), as 90%/1000/300s, or off",
-]

@@ -7,7 +7,7 @@ A snapshot counts from its child's start. The counts of a child that is gone sta
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -33,6 +33,12 @@ class Shard(NamedTuple):
     def holding(self) -> str:
         """Why it holds, in a word; "" where it does not."""
         return str(self.told.states.get("holding") or "")
+
+    @property
+    def many_dead_letters(self) -> dict[str, Any] | None:
+        """What the alarm on dead letters says; None if it is not raised."""
+        raised = self.told.states.get("manyDeadLetters")
+        return raised if isinstance(raised, dict) else None
 
 
 class Merged(NamedTuple):

@@ -156,6 +156,15 @@ OF_A_CHILD: Final = (
 """What a child says of its shard, without the label in its own snapshot."""
 
 HOLDING: Final = _gauge("holding", "1 where the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
+MANY_DEAD_LETTERS: Final = _gauge(
+    "many_dead_letters",
+    "1 if in the last minute more events of the shard became dead letters for their data than were accepted, with their"
+    " commonest reason and source; else 0",
+    CloudWatch("ManyDeadLettersShards"),
+    "shard",
+    "reason",
+    "source",
+)
 TIME: Final = _counter(
     "child_time_seconds",
     "Where the children's time went: waiting (for records), work, bus, holding, deadLetters",
@@ -203,6 +212,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     HEADROOM,
     *OF_A_CHILD,
     HOLDING,
+    MANY_DEAD_LETTERS,
     UNREAD,
     RULE_MATCHED,
     CATCH_UP,

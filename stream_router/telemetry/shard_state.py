@@ -3,7 +3,8 @@
 The child's word ages: a child that is stopped says nothing more, and its lag grows all the same.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from stream_router.telemetry.merged import Shard
 
@@ -13,7 +14,13 @@ CALLBACK_WITHIN_S = 10.0
 YOUNG_S = 10.0
 """A shard whose oldest unsettled event is younger keeps up: something is always under way on a busy shard."""
 
-State = Literal["caught up", "catching up", "back-pressure", "holding", "careful"]
+CURES = (
+    "Wrong sender: nothing to do here. Wrong setting: mend it and restart consume, then stream-router replay --since"
+    " TIME, or dlq redrive"
+)
+"""What to do about many dead letters, for the pages."""
+
+State = Literal["caught up", "catching up", "back-pressure", "holding", "careful", "many dead letters"]
 
 
 class Lag(NamedTuple):
@@ -60,6 +67,8 @@ def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, fl
         return "holding", str(shard.told.states.get("holdReason") or shard.holding), since_s
     if shard.told.states.get("careful"):
         return "careful", "its child died again and again at one place: one event at a time until it is past it", None
+    if raised := shard.many_dead_letters:
+        return "many dead letters", f"in one minute {many_in_words(raised)}. {CURES}", float(raised["sinceS"])
     if shard.told.states.get("full"):
         return "back-pressure", "the window is full, and what is under way is being settled", None
     late = known.oldest_age_s is None or known.oldest_age_s > YOUNG_S
@@ -73,3 +82,13 @@ def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, fl
     unread = known.oldest_age_s is None
     why = "the daemon has brought nothing yet" if unread else "events wait for longer than 10 s"
     return ("catching up", why, None) if late else ("caught up", None, None)
+
+
+def many_in_words(raised: Mapping[str, Any]) -> str:
+    """Say how many events became dead letters, and which reason, source and type most of them have."""
+    source = f" from the source {raised['source']}" if raised["source"] else ""
+    event_type = f" of the type {raised['event_type']}" if raised["event_type"] else ""
+    return (
+        f"{raised['letters']} events became dead letters and {raised['accepted']} were accepted; most are"
+        f" {raised['reason']}{source}{event_type}"
+    )

@@ -31,7 +31,9 @@ STYLES = ("green", "yellow", "bold red")
 SIGNS = ("✓", "◐", "✗")
 LOOKS = {
     **dict.fromkeys(("caught up", "running", "ready"), GOOD),
-    **dict.fromkeys(("catching up", "back-pressure", "careful", "starting", "restarting", "draining"), WARN),
+    **dict.fromkeys(
+        ("catching up", "back-pressure", "careful", "many dead letters", "starting", "restarting", "draining"), WARN
+    ),
     **dict.fromkeys(("hanging", "holding", "rule unmatched", "shards unread", "cut off", "not ready"), BAD),
     **dict.fromkeys(("stream down", "stream partly down", "spill failing"), BAD),
 }

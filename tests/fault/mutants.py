@@ -249,12 +249,26 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_letter.py::test_every_letter_keeps_its_bytes_and_counts_its_size",),
         ),
     },
-    "A mistake in mapping": {
-        "the limit on dead letters is never passed": Mutant(
-            "stream_router/pipeline/dead_letter_limit.py",
-            "self._dead >= allowed.share * self._events",
-            "self._dead > 2 * self._events",
-            ("tests/unit/test_dead_letter_limit.py",),
+    "Wrong data holds no shard": {
+        "the alarm on dead letters is never raised": Mutant(
+            "stream_router/consumer/child/dead_letter_alarm.py",
+            "letters > accepted",
+            "letters > 1_000_000",
+            ("tests/unit/test_dead_letter_alarm.py",),
+        ),
+        "the alarm on dead letters never ends": Mutant(
+            "stream_router/consumer/child/dead_letter_alarm.py",
+            "elif self.raised and now - self._true_at >= MINUTE_S:",
+            "elif False:",
+            ("tests/unit/test_dead_letter_alarm.py",),
+        ),
+    },
+    "No event claims a masking": {
+        "an entry that is put back keeps its tag": Mutant(
+            "stream_router/pipeline/transform.py",
+            'marks["complianceTag"] = orjson.dumps(RESUBMITTED)',
+            'marks.setdefault("complianceTag", orjson.dumps(RESUBMITTED))',
+            ("tests/unit/test_envelope_resubmitted.py::test_an_entry_carries_no_tag_of_a_policy_that_did_not_run",),
         ),
     },
     "Every copy of an event": {

@@ -88,6 +88,38 @@ def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAw
 
 
 @pytest.mark.usefixtures("proven")
+def test_wrong_data_of_one_source_holds_no_shard_and_is_reported(
+    child: Child, fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """5,000 `{}` of one source become dead letters, the events behind them go out, and log and snapshot say whose."""
+
+    def sealed(number: int, source: str) -> bytes:
+        head = f'{{"v":1,"id":"{number:032x}","idFrom":"delivery","receivedAt":{int(time.time() * 1000)},"body":{{}}'
+        return f'{head},"source":"{source}"}}'.encode()
+
+    bad = [b"\n".join(sealed(1_000 * r + n, "crm") for n in range(1_000)) for r in range(5)]
+    child.process_batch([*bad, *(envelope(10_000 + n) for n in range(50))])
+    child.settle()
+    assert sorted(delivered(fake_aws)) == [f"{10_000 + n:032x}" for n in range(50)]
+    assert reasons(fake_aws) == ["schema_mismatch"] * 5_000
+    child.say("shutdownRequested")
+    assert child.hang_up() == 0
+    (snapshot,) = read_snapshots(tmp_path)
+    assert snapshot.states["manyDeadLetters"]["source"] == "crm"
+    lines = [json.loads(line) for line in (tmp_path / "stderr").read_bytes().splitlines()]
+    (alarm,) = [line for line in lines if line.get("event") == "many-dead-letters"]
+    shown = {name: alarm[name] for name in ("level", "shard", "reason", "source", "event_type")}
+    assert shown == {
+        "level": "WARNING",
+        "shard": "shardId-000000000000",
+        "reason": "schema_mismatch",
+        "source": "crm",
+        "event_type": "",
+    }
+    assert not [line for line in lines if line.get("event") == "shard-holds"]
+
+
+@pytest.mark.usefixtures("proven")
 @pytest.mark.parametrize("gone", [True, False], ids=["the daemon dies", "the KCL calls it invalid"])
 def test_a_child_whose_checkpoint_fails_ends(child: Child, tmp_path: Path, gone: bool) -> None:
     """It never says "done". Where its daemon died no record is suspected for it; what is invalid is a bug of ours."""

@@ -105,7 +105,9 @@ def test_what_was_published_unmasked_wants_a_word_where_masking_is_on(fake_aws: 
     undelivered(fake_aws, 2, tag="pii-masked")
     masking = {"STREAM_ROUTER_MASKING": "default"}
     done = dlq.run(fake_aws, "redrive", "--undelivered", **masking)
-    assert re.search(r"^note: these stay 3\n +3  not known to be masked, .*--yes puts it back", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^note: these stay 3\n +3  not known to be masked, .*--yes puts it back", done.stdout, re.MULTILINE
+    )
     assert "put back on the stream 2" in done.stdout
     assert len(held(fake_aws)) == 3
     assert dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **masking).returncode == 0

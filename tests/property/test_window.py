@@ -15,6 +15,7 @@ from stream_router.consumer.child import window as module
 from stream_router.consumer.child.watermark import Position
 from stream_router.consumer.child.window import (
     HOLDING_AFTER_S,
+    LETTERS_READY_MAX,
     MEANS,
     READY_MAX,
     SLICE_RECORDS,
@@ -24,7 +25,6 @@ from stream_router.consumer.child.window import (
     slices,
 )
 from stream_router.consumer.target_check import UNASKED_S
-from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Batch, Record
 
 
@@ -64,7 +64,7 @@ class World:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.closed: list[Batch] = []
-        self.router = SimpleNamespace(ready=0, only_sick=False, limit=SimpleNamespace(passed_by=None), backlog=1)
+        self.router = SimpleNamespace(ready=0, ready_letters=0, only_sick=False, backlog=1)
         self.router.accepted_at = 0.0
         self.proof = SimpleNamespace(unasked=False, problem="")
         router, proof = cast("Any", self.router), cast("Any", self.proof)
@@ -163,12 +163,15 @@ def test_a_small_batch_comes_every_five_seconds_while_only_sick_entries_fill(wor
     assert world.window.is_full
 
 
+READY = ("ready", "ready_letters")
+
+
 def test_what_else_keeps_records_out_lets_no_small_batch_in(world: World) -> None:
-    """Events that wait for a call, a limit on dead letters that is passed, a bus that is known to be gone."""
+    """Events that wait for a call, a bus that is known to be gone."""
     world.now, world.router.only_sick = world.now + SMALL_BATCH_EVERY_S, True
     for place, wrong, right in (
         (world.router, {"ready": READY_MAX + 1}, {"ready": READY_MAX}),
-        (world.router.limit, {"passed_by": Reason.REFUSED}, {"passed_by": None}),
+        (world.router, dict.fromkeys(READY, LETTERS_READY_MAX + 1), dict.fromkeys(READY, LETTERS_READY_MAX)),
         (world.proof, {"problem": "rule r does not exist"}, {"problem": ""}),
     ):
         vars(place).update(wrong)

@@ -13,7 +13,6 @@ from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.blame import Policy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -35,9 +34,6 @@ SLICE_SLACK_BYTES = (96 + 20) * 1024
 
 TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
 
-
-MENDED_WITHIN_S = 120.0
-"""So long after the limit on dead letters was passed somebody has switched it off, and stops the child."""
 
 ODD_CALL_BYTES = 4_000
 """What a call carries where settings are odd: less than LARGE_BYTES."""
@@ -120,7 +116,6 @@ class Child:
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
             Tally(self.outside),
-            DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
         self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
@@ -143,9 +138,6 @@ class Child:
         world.now += A_TURN_S
         limit = min(self.dies_at, self.told_at) - world.now
         world.pump(seconds if seconds <= limit else max(0.0, limit))
-        if self.router.limit.passed_by and not self.outside.mended:
-            self.outside.mended = True
-            self.told_at = min(self.told_at, world.now + MENDED_WITHIN_S)
         if world.now >= self.told_at:
             self.told_at = float("inf")
             self.leaves = self.proof.hurries = True

@@ -5,7 +5,6 @@ They are drawn by dice of their own: a scenario of `draw` stays what it was.
 
 import random
 
-from stream_router.model import DeadLetterShare
 from tests.simulation.scenario import Fault, Kind, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
 
 BUCKET_FAULTS = ("bucket down", "bucket slow", "bucket lost")
@@ -24,10 +23,9 @@ def draw_odd(seed: int) -> Scenario:
         unroutable=dice.choice(("dead-letter", "publish", "drop")),
         gives_up=dice.random() < 0.25,
         max_rate=dice.choice((0.0, 0.0, 0.0, FREE_RATE)),
-        limit=DeadLetterShare(dice.choice((0.5, 0.9)), 200, 300.0) if dice.random() < 0.4 else None,
     )
     faults = [*plain.faults, *(_bucket_fault(dice, plain.healed_s) for _ in range(dice.choice((0, 0, 1, 2))))]
-    events = _changed(dice, plain, bad=bool(odd.limit) and dice.random() < 0.7)
+    events = _changed(dice, plain, bad=dice.random() < 0.3)
     return _beside(plain._replace(odd=odd, events=events, faults=faults, ordered=dice.random() < 0.7))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from stream_router.envelope import seal
-from stream_router.model import DeadLetterShare
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
@@ -67,7 +66,6 @@ class Odd(NamedTuple):
     unroutable: Literal["dead-letter", "publish", "drop"] = "dead-letter"
     gives_up: bool = False
     max_rate: float = 0.0
-    limit: DeadLetterShare | None = None
     aggregated: bool = False
     """Whether a producer (KPL) put the events of a record there, each as a record of its own within it."""
     moves: bool = False

@@ -55,8 +55,6 @@ class Outside:
         self.objects: dict[str, bytes] = {}
         self.is_open = True
         """Whether more may come into the shard."""
-        self.mended = False
-        """Whether the limit on dead letters is off: it was passed, and somebody has seen it."""
         self.answers: dict[str, list[tuple[float, bool, int]]] = {}
         """Each event's answers: when, and whether it was accepted."""
         self.first_tried: dict[str, dict[int, float]] = {}

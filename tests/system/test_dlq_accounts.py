@@ -183,7 +183,7 @@ def run_of(resubmitted: str) -> str:
 
 def test_five_hundred_letters_of_six_reasons_through_three_kills(make_world: Callable[..., World]) -> None:
     """Each is at the target, or in the queue again; 20 were edited. None is lost, and a kill explains each copy."""
-    world = make_world(STREAM_ROUTER_DEAD_LETTER_LIMIT="off")  # before them it would hold
+    world = make_world()
     world.start_all()
     made: dict[str, set[str]] = {}
     made["schema_mismatch"] = {world.post_patiently(f"s-{n}", webhook(n, timestamp="no time")) for n in range(100)}
@@ -281,7 +281,7 @@ def depth(world: World, queue: str) -> int:
 
 
 def test_a_thousand_letters_without_their_cure_are_letters_again(make_world: Callable[..., World]) -> None:
-    """No shard holds for their number, none looks old for their age, and what comes beside them gets through."""
+    """No shard holds, none looks old for their age, and what comes beside them gets through."""
     world = make_world()
     world.start_all()
     send_letters(world, (letter(n, "schema_mismatch", sealed(n, timestamp="no time")) for n in range(1_000)))

@@ -69,7 +69,6 @@ ARN = edges("https://sqs/q arn:", "arn:aws:sqs:us-east-1:123456789012:q")
 LISTEN = edges("8080 :8080 h:65536 h:-1 h:²", "127.0.0.1:0 [::1]:65535 localhost:1")
 QUEUE = "https://[::1/q https://h:99999/q arn:aws:sqs:us-east-1:1:q https://sqs.x/1/q.fifo"
 EVENTS, KMS = "arn:aws:events", "arn:aws:kms"
-LIMIT = "90% 0%/1000/300s 101%/1000/300s 90%/99/300s 90%/1000001/300s 90%/1000/0.5s OFF"
 
 EDGES: dict[str, Edges] = {
     "AWS_REGION": (
@@ -101,7 +100,6 @@ EDGES: dict[str, Edges] = {
     "STREAM_ROUTER_PARTITION_PATH": (("a..b", ".a", " , ", "/a/b", "a,$.b"), ("a.b.c,d", "a b.c", "$a.b/c")),
     "STREAM_ROUTER_BUCKETS": edges("0 4097 many 2.5 1e3x " + "9" * 5000, "1 4096"),
     "STREAM_ROUTER_MAX_SHARD_RATE": edges("0 inf nan many", "0.001"),
-    "STREAM_ROUTER_DEAD_LETTER_LIMIT": edges(LIMIT, "off 100%/100/1s 0.1%/1000000/86400s"),
     "STREAM_ROUTER_OFFLOAD_BUCKET": edges("ab Bucket -ab " + "a" * 64, "abc " + "a" * 63),
     "STREAM_ROUTER_WORKER": (("a b", "w" * 129), ("w" * 128, "pod-0.ns:1")),
     "STREAM_ROUTER_TAGS": (

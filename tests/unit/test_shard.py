@@ -17,7 +17,7 @@ from stream_router.consumer.child.kcl_adapter import Process
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_check import TargetUnknown
-from stream_router.model import DeadLetterShare, Entry
+from stream_router.model import Entry
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import MIB, START, Life
 from tests.shard_ends import ITERATOR, read
@@ -225,32 +225,19 @@ def not_told(life: Life) -> None:
     life.at_wait = life.shard.told_to_leave
 
 
-def limit_passed(life: Life) -> None:
-    """Refusals that come in after the last batch pass the limit on dead letters."""
-    bus = life.rig.bus
-    bus.latency_s = lambda: 2.0
-    bus.judge = lambda call: bus.answer(call, ["MalformedDetail"] * len(call))
-    life.process(*range(100, 300))
-    leave_at(life, 25)
-
-
-@pytest.mark.parametrize("how", [not_proven, not_ended, not_told, limit_passed])
-def test_a_shards_end_that_is_not_to_be_proven_is_left(
-    tmp_path: Path, how: Callable[[Life], None], caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
+def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Callable[[Life], None]) -> None:
     """Without a checkpoint: of the last record's the KCL makes SHARD_END. It is no death; what is in flight ends."""
     for _ in range(4):
-        life = Life(tmp_path, checkpoint_s=1.0, limit=DeadLetterShare(0.9, 1_000, 300.0))
+        life = Life(tmp_path, checkpoint_s=1.0)
         how(life)
         began = life.rig.world.now
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
         assert life.rig.world.now - began < 30
         assert (life.told.closed, life.guard._life.deaths) == (1, 0)
-        assert None not in life.taken
-        assert life.taken == [] or how is limit_passed
-        assert life.delivered == ([] if how is limit_passed else [100])
-    assert ("nearly every event would be a dead letter" in caplog.text) == (how is limit_passed)
+        assert life.taken == []
+        assert life.delivered == [100]
 
 
 def test_a_lease_that_moves_once_a_minute_does_not_keep_a_shards_end_open(tmp_path: Path) -> None:

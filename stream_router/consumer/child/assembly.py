@@ -21,7 +21,6 @@ from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
 from stream_router.consumer.target_check import KnownTarget, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Made
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
@@ -93,7 +92,6 @@ class Child:
             self._calls.dead_letters(settings.sqs_dlq_url, writer),
             self._calls.claim_check(),
             telemetry,
-            DeadLetterLimit(settings.dead_letter_share, clock),
         )
         window = Window(router, self._proof, telemetry.batch_closed, clock)
         checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock)

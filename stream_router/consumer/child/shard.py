@@ -169,14 +169,12 @@ class Shard:
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
         router, end = self._router, self._end
-        while router.backlog or router.limit.passed_by or not (self._checkpoints.proven() and end.proven):
+        while router.backlog or not (self._checkpoints.proven() and end.proven):
             end.ask(self._checkpoints.last_given)
             if refuted := end.refuted:
                 self.told_to_leave()  # what is to be judged by later events would wait here for good
             if self.leave_by and (self._clock() >= self.leave_by or (refuted and not router.backlog)):
                 self._leave(refuted or "told to leave before the shard's end was settled")
-            if router.limit.passed_by:
-                self._window.waits("dead letters")
             self._turn(WAIT_S)
             if router.only_sick:
                 self._guard.alone_at_the_end()

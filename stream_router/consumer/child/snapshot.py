@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from stream_router.consumer import state_dir
+from stream_router.consumer.child.dead_letter_alarm import DeadLetterAlarm
 from stream_router.log import Seldom
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
@@ -85,6 +86,7 @@ class ShardTelemetry:
         self._accepted: list[tuple[float, int, float]] = []
         self._buried_ms: list[float] = []
         self._letters = self._letters_unsaid = 0
+        self._alarm = DeadLetterAlarm(shard_id, clock, now_s)
 
     def opened(self, records: Sequence[Record]) -> None:
         """These records reached the child now."""
@@ -101,6 +103,7 @@ class ShardTelemetry:
     def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
         """One call's entries were accepted by the bus now, so long after their first call was started."""
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
+        self._alarm.count_accepted(len(entries))
         events = [*map(_EVENT, entries)]
         self._received_ms.extend(map(_RECEIVED_AT, events))
         records = [*map(_RECORD, events)]
@@ -150,6 +153,7 @@ class ShardTelemetry:
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
             self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
+            self._alarm.count_letter(letter)
         self._letters += 1
         if self._letters > LETTERS_A_SECOND:
             self._letters_unsaid += 1
@@ -185,6 +189,7 @@ class ShardTelemetry:
         if now < self._due:
             return
         self._due = now + EVERY_S
+        self._alarm.check()
         self._write()
         if self._audit and not self._audit.flush():
             self._counted["audit_failed"] += 1  # again and again, or a quiet shard's alarm would end
@@ -201,6 +206,7 @@ class ShardTelemetry:
         if self._closed:
             return
         self._closed = True
+        self._alarm.check()
         self._write()
         if self._audit and (missing := self._audit.close()):
             log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
@@ -216,6 +222,7 @@ class ShardTelemetry:
             else:
                 told.counts[metric.name] = {(): self._counted[name]}
         told.histograms[STAGE_LATENCY.name] = {(stage,): one for stage, one in self._latencies.items()}
+        told.states["manyDeadLetters"] = self._alarm.raised
         self.vitals(told)
         return told
 

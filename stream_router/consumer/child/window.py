@@ -43,6 +43,10 @@ SPARE_BYTES = 2 * 1024 * 1024
 READY_MAX = 1_000
 """Events that wait for nothing but a call; beyond it no further record is opened: it would only leave the caches."""
 
+LETTERS_READY_MAX = 10_000
+"""Dead letters that may wait for a call beside them: good events must not wait behind the bad ones of others. Two
+requests of a receiver's largest array, and some 30 MB of small letters."""
+
 SMALL_BATCH_RECORDS = 100
 SMALL_BATCH_EVERY_S = 5.0
 """Where only entries in trouble of their own, and what waits behind them, fill span or bytes, a small batch is opened
@@ -60,9 +64,6 @@ MEANS = {
     "span": "the checkpoint stands still, and as much work is above it as may be; see the lines on bus and checkpoint",
     "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
     "target": "event bus or rule do not take our events: nothing is published until they do; see the supervisor's line",
-    "dead letters": "nearly every event would be a dead letter: correct mapping, masking or sender (oversize: set "
-    "STREAM_ROUTER_OFFLOAD_BUCKET; internal_error: go back to the version before, and report it) and restart; or set "
-    "STREAM_ROUTER_DEAD_LETTER_LIMIT=off",
 }
 """What keeps the next record out, in words."""
 
@@ -198,18 +199,22 @@ class Window:
     @property
     def is_crowded(self) -> bool:
         """Whether so many events wait for a call that the rest of a slice has to wait too."""
-        if self._router.ready <= READY_MAX:
+        if not self._calls_are_behind:
             return False
         self.waits("calls")
         return True
+
+    @property
+    def _calls_are_behind(self) -> bool:
+        """Tell whether so much waits for a call that more of it would only fill the memory."""
+        letters = self._router.ready_letters
+        return self._router.ready - letters > READY_MAX or letters > LETTERS_READY_MAX
 
     def _full_by(self) -> str:
         """What keeps the next record out, a key of MEANS; "" where there is room."""
         if self._proof.problem:
             return "target"
-        if self._router.limit.passed_by:
-            return "dead letters"
-        if self._router.ready > READY_MAX:
+        if self._calls_are_behind:
             return "calls"
         if self.held_bytes >= self._max_bytes:
             return "bytes"
@@ -243,7 +248,6 @@ class Window:
             return
         self._holds, self.held_since = full_by, moved_at
         if self._to_be_said():
-            passed_by = self._router.limit.passed_by
             log.warning(
                 "the shard holds: %s",
                 MEANS[full_by],
@@ -251,6 +255,6 @@ class Window:
                     "event": "shard-holds",
                     "held_s": round(now - moved_at, 1),
                     "under_way": self._router.backlog,
-                    "reason": passed_by.value if passed_by else full_by,
+                    "reason": full_by,
                 },
             )

@@ -272,9 +272,18 @@ class Status:
             "reason": reason,
             "since": None if since_s is None else iso(since_s * 1000),
             "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
+            "manyDeadLetters": _many_dead_letters(shard),
             "timeShares": self._time_shares(seen, shard),
             "counters": of_both.counters(CONSUMER, shard.told),
         }
+
+
+def _many_dead_letters(shard: Shard) -> dict[str, Any] | None:
+    """Return what `/status` says of the alarm on dead letters; None if it is not raised."""
+    if (raised := shard.many_dead_letters) is None:
+        return None
+    counts = {"since": iso(raised["sinceS"] * 1000), "letters": raised["letters"], "accepted": raised["accepted"]}
+    return {**counts, "reason": raised["reason"], "source": raised["source"], "eventType": raised["event_type"]}
 
 
 def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
@@ -294,12 +303,16 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
             if value is not None and name in gauges:
                 gauges[name][shard.shard_id,] = value
         gauges[metrics.HOLDING.name][shard.shard_id, shard.holding] = float(bool(shard.holding))
+        raised = shard.many_dead_letters or {"reason": "", "source": ""}
+        labels = (shard.shard_id, str(raised["reason"]), str(raised["source"]))
+        gauges[metrics.MANY_DEAD_LETTERS.name][labels] = float(bool(shard.many_dead_letters))
     known, at_s = seen.known, seen.snapshot.at_s
     is_down = known.daemon is None and known.state != "draining" and at_s - known.since_s >= DOWN_S
     of_all: dict[metrics.Metric, float | None] = {
         metrics.OLDEST_AGE: max(gauges[metrics.OLDEST_AGE.name].values(), default=None),
         metrics.HEADROOM: min(gauges[metrics.HEADROOM.name].values(), default=None),
         metrics.HOLDING: sum(bool(shard.holding) for shard in seen.shards) if seen.shards else None,
+        metrics.MANY_DEAD_LETTERS: sum(bool(one.many_dead_letters) for one in seen.shards) if seen.shards else None,
         metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
         metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(seen.rule["state"]),
         metrics.DAEMON_UP: float(not is_down),
@@ -345,6 +358,8 @@ def _verdict(seen: Seen) -> tuple[str, str | None]:
         if known.restarts and at_s - known.since_s < STARTED_ANEW_S:
             return "restarting", "the KCL daemon was started again and reads no shard yet"
         return "running", "no shard is read here"
+    if reasons := [reason for state, reason, _ in states if state == "many dead letters"]:
+        return "many dead letters", f"{len(reasons)} of {len(states)} shards: {reasons[0]}"
     late = [reason for state, reason, _ in states if state != "caught up"]
     return ("catching up", late[0]) if late else ("caught up", None)
 

@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 
 _TOO_LONG = ("BatchRequestTooLong", "Http413")
 
-MAX_IN_FLIGHT = 4
-POLICY = Policy(MAX_IN_FLIGHT, limits.SQS_MESSAGE_BYTES * MAX_IN_FLIGHT, NEVER_GIVEN_UP)
+MAX_IN_FLIGHT = 16
+"""Calls at once. A full shard brings some 6,500 of the smallest events a second; at 20 ms a call these store 8,000."""
+
+BYTES_IN_FLIGHT = 4 * limits.SQS_MESSAGE_BYTES
+POLICY = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
 
 
 class SendMessageCalls:

@@ -119,7 +119,6 @@ class Lanes:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._waiting: dict[str, deque[Entry]] = {}
-        self._shut: set[str] = set()
         self._held = 0
 
     def __len__(self) -> int:
@@ -136,7 +135,7 @@ class Lanes:
             elif (lane := self._waiting.get(key)) is None:
                 self._waiting[key] = deque()
                 through.append(entry)
-            elif key not in self._shut:
+            else:
                 lane.append(entry)
                 self._held += 1
         return through
@@ -155,13 +154,6 @@ class Lanes:
             else:
                 del self._waiting[key]
         return freed
-
-    def shut(self, entry: Entry) -> None:
-        """Let nothing of this conversation through any more: what waits, and what comes, is dropped unsettled."""
-        if self._enabled and (key := conversation(entry)):
-            self._held -= len(self._waiting[key])
-            self._waiting[key].clear()
-            self._shut.add(key)
 
 
 class Publisher:
@@ -203,10 +195,6 @@ class Publisher:
             self._unpublished += [(one, why._replace(attempts=0)) for one in freed]
         else:
             self._admit(freed)
-
-    def shut(self, entry: Entry) -> None:
-        """An entry that was unpublished stays unsettled: nothing more of its conversation is sent, nor waited for."""
-        self._lanes.shut(entry)
 
     def collect(self) -> Ended[Entry] | None:
         """What ended since the last time, None where nothing did; what is given up is not published.
