@@ -157,6 +157,9 @@ def test_one_sender_s_bad_events_hold_nobody_up(
     )
     world = started(make_world, bus, STREAM_ROUTER_CONFIG=str(config))
     daemon, children = world.jvm(), sorted(world.children())
+    for number in range(50):  # what comes first waits for connections, and for the daemon's first reads
+        world.post_patiently(f"first-{number}", webhook(number))
+    until(lambda: len(bus.lines("PutEvents", "accepted")) >= 50, 30, "events flow")
 
     alone_ms = honest(world, 0)
     until(lambda: all_are_accepted(bus, alone_ms), 30, "what was sent alone is accepted")
