@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
 TIME_PREFIX = "t="
 """How the timestamp begins in a header that holds the signatures too."""
+MAX_SIGNATURES_REMEMBERED = 100_000
+"""Signatures that one source remembers, about 30 MB: as many as deliveries (docs/contract.md, "Receiver")."""
+SIGNATURE_BYTES = 16
+"""Of a signature that is remembered; nobody without the secret can choose any of them."""
+REMEMBERED_WINDOWS = 2
+"""Replay windows for which a signature is remembered: a time that is signed passes for one on either side of it."""
 MILLISECONDS_FROM = 10**11
 """A timestamp from here up is in milliseconds (as seconds it would be the year 5138)."""
 
@@ -32,8 +39,9 @@ _FIELD = re.compile(r"(\{id\}|\{timestamp\})")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Verify = Callable[[Headers, bytes, float], str | None]
-"""One way to know a sender: gives the delivery id of headers and body, None where there is none. The time is in epoch
-seconds. Raises RefusedError, and nothing else, whatever the headers hold."""
+"""One way to know a sender: gives the delivery id of headers and body, None if there is none. If the id is not signed,
+the one that came first with the signature counts. The time is in epoch seconds. Raises RefusedError, and nothing else,
+whatever the headers hold."""
 
 
 class RefusedError(Exception):
@@ -63,6 +71,33 @@ def delivery_id(headers: Headers, name: str | None) -> str | None:
 
 
 # --- schemes that sign
+
+
+class FirstIds:
+    """The delivery id with which each signature came first, for schemes that do not sign it.
+
+    Whoever captured a request can send it again with another id: it is the same delivery. The oldest signatures go
+    after `keep_s`, or earlier if there are more than MAX_SIGNATURES_REMEMBERED.
+    """
+
+    def __init__(self, keep_s: float) -> None:
+        self._keep_s = keep_s
+        self._ids: dict[bytes, str | None] = {}
+        self._order: deque[tuple[float, bytes]] = deque()
+        """When each signature came first, in epoch seconds. (The first key of a dict is slow to find.)"""
+
+    def first(self, signature: bytes, identity: str | None, now_s: float) -> str | None:
+        """Return the id that came first with this signature, and remember `identity` if the signature is new."""
+        ids, order = self._ids, self._order
+        while order and order[0][0] < now_s - self._keep_s:
+            del ids[order.popleft()[1]]
+        if signature in ids:
+            return ids[signature]
+        if len(order) == MAX_SIGNATURES_REMEMBERED:
+            del ids[order.popleft()[1]]
+        ids[signature] = identity
+        order.append((now_s, signature))
+        return identity
 
 
 class Layout(NamedTuple):
@@ -130,6 +165,7 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
     """A body signed with a shared secret, as the layout has it, at most so long ago or ahead."""
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
     signs_id = "{id}" in own.template
+    first_ids = None if signs_id or own.id_header is None else FirstIds(REMEMBERED_WINDOWS * window_s)
     macs: dict[bytes, hmac.HMAC] = {}
 
     def verify(headers: Headers, body: bytes, now_s: float) -> str | None:
@@ -145,19 +181,22 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
             found = value.split(" ") if layout.many else [value]
         signatures = _signatures(layout, found)
         text = _filled(before, identity, timestamp) + body + _filled(after, identity, timestamp)
-        good = False
+        good, remembered = False, b""
         for key in keys.live:
             # What depends on the key alone is hashed once.
             mac = (macs.get(key) or macs.setdefault(key, hmac.new(key, None, layout.algorithm))).copy()
             mac.update(text)
-            expected = layout.encode(mac.digest()).encode()
+            digest = mac.digest()
+            # One for each text, whichever of several keys and signatures fits: a sender that rotates may send two.
+            remembered = remembered or digest[:SIGNATURE_BYTES]
+            expected = layout.encode(digest).encode()
             for signature in signatures:
                 good |= hmac.compare_digest(signature, expected)
         if not good:
             raise RefusedError(BAD_SIGNATURE)
         if layout.timestamp_header and abs(now_s - _seconds(timestamp)) > window_s:
             raise RefusedError(STALE)
-        return identity
+        return identity if first_ids is None else first_ids.first(remembered, identity, now_s)
 
     return verify
 

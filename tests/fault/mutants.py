@@ -489,6 +489,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_receiver_auth.py",),
         ),
     },
+    "A captured request whose delivery id": {
+        "an id that is not signed is believed": Mutant(
+            "stream_router/receiver/auth.py",
+            "return identity if first_ids is None else first_ids.first(remembered, identity, now_s)",
+            "return identity",
+            ("tests/unit/test_receiver_auth.py",),
+        ),
+    },
     "Nothing but the child's own protocol": {
         "standard output is not shielded": Mutant(
             "stream_router/consumer/child/daemon_lines.py",

@@ -157,6 +157,48 @@ def test_a_delivery_seen_before_is_202_and_not_stored_again(served: Served) -> N
     assert served.envelopes[without_an_id[0]]["idFrom"] == "content"
 
 
+UNSIGNED_ID = {
+    "expert": {"WEBHOOK_SCHEME": "expert"},
+    "no time signed": {
+        "WEBHOOK_SCHEME": "hmac",
+        "HMAC_HEADER": "x-nexus-signature-256",
+        "HMAC_PREFIX": "sha256=",
+        "HMAC_ID_HEADER": "x-nexus-delivery-id",
+    },
+}
+"""Settings of schemes whose delivery id is not covered by the signature."""
+
+
+@pytest.mark.parametrize("scheme", list(UNSIGNED_ID))
+def test_one_signature_is_one_delivery_whatever_its_unsigned_id(tmp_path: Path, scheme: str) -> None:
+    """A captured request with other delivery ids, or without any, adds no event: the first id counts. A delivery that
+    was not stored may be sent again. Another signature is another delivery."""
+
+    def headers(body: bytes, delivery_id: str) -> dict[str, str]:
+        stamp = str(int(time.time()))
+        signed = f"{stamp}.".encode() + body if scheme == "expert" else body
+        signature = f"sha256={hmac.digest(KEY.encode(), signed, 'sha256').hex()}"
+        return {"x-nexus-signature-256": signature, "x-nexus-timestamp": stamp, "x-nexus-delivery-id": delivery_id}
+
+    settings = {"WEBHOOK_SECRETS": KEY, **UNSIGNED_ID[scheme]}
+    with (
+        FakeAwsProcess(tmp_path / "ledger", DOWN, 0) as fake_aws,
+        receiver(fake_aws.url, tmp_path, **settings) as running,
+    ):
+        captured = headers(event(1), "d-1")
+        assert post(running, event(1), **captured).status_code == 503
+        fake_aws.plan(WELL)
+        again = [post(running, event(1), **captured | {"x-nexus-delivery-id": name}) for name in ("d-1", "d-2", "")]
+        assert [answer.status_code for answer in again] == [202] * 3
+        assert len({answer.text for answer in again}) == 1
+        other = post(running, event(2), **headers(event(2), "d-1"))
+        stored = stored_ids(fake_aws.lines("PutRecords"))
+        running.metrics_once(
+            lambda found: found['requests_total{code="202",reason="seen_before",source="default"}'] == 2
+        )
+    assert stored == [*again[0].json()["ids"], *other.json()["ids"]]
+
+
 def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(served: Served) -> None:
     """Copies that arrive while the first is on its way are answered with it: all yes, or all no; one is stored. A 503
     is no delivery: the same id and body are taken anew, and 202 means that they are stored now."""

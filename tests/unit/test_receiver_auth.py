@@ -163,3 +163,40 @@ def test_a_header_is_read_as_it_stands_but_for_spaces_behind_it(space: bytes) ->
     fields.append((b"X-Nexus-Signature-256", b"\xff\xfe"))
     with pytest.raises(RefusedError):
         verifier(webhook_scheme="expert")(RequestHeaders(fields), BODY, NOW_S)
+
+
+def with_id(headers: Given, identity: str) -> Headers:
+    return Headers({**headers, "X-Nexus-Delivery-Id": identity or []})
+
+
+def test_the_first_of_ids_that_are_not_signed_counts_while_the_signature_could_pass() -> None:
+    """A signed time passes for one window on either side of it; then the signature is forgotten, and stale anyway."""
+    verify = verifier(webhook_scheme="expert", replay_window_s=300)
+    ahead, now = expert(str(NOW_S + 299)), expert()
+    assert [verify(with_id(ahead, name), BODY, NOW_S) for name in ("d-1", "d-2", "")] == ["d-1"] * 3
+    assert verify(with_id(ahead, "d-3"), BODY, NOW_S + 598) == "d-1"
+    assert [verify(with_id(now, name), BODY, NOW_S) for name in ("", "d-2")] == [None, None]
+    plain = verifier(webhook_scheme="hmac", hmac_id_header="X-Nexus-Delivery-Id", replay_window_s=300)
+    same = SCHEMES["hmac"].headers
+    asked = [("d-1", 0), ("d-2", 599), ("d-3", 601)]
+    assert [plain(with_id(same, name), BODY, NOW_S + at_s) for name, at_s in asked] == ["d-1", "d-1", "d-3"]
+
+
+def test_two_signatures_of_one_text_are_one_delivery() -> None:
+    """A sender that rotates its secrets sends one for each: leaving one of them out makes no other delivery."""
+    settings = {**STRIPE, "hmac_id_header": "X-Id", "webhook_secrets": f"{KEY},another secret of length"}
+    verify = verifier(**settings)
+    other = hmac.digest(b"another secret of length", f"{NOW_S}.".encode() + BODY, "sha256").hex()
+    sent = [f"{stripe()},v1={other}", stripe(), f"t={NOW_S},v1={other}"]
+    given = [Headers({"Stripe-Signature": value, "X-Id": f"id-{n}"}) for n, value in enumerate(sent)]
+    assert [verify(headers, BODY, NOW_S) for headers in given] == ["id-0"] * 3
+
+
+def test_signatures_are_remembered_up_to_a_number() -> None:
+    """The oldest goes first; a signature that is known takes no room."""
+    ids = auth.FirstIds(1000)
+    for number in range(auth.MAX_SIGNATURES_REMEMBERED):
+        ids.first(b"%d" % number, f"id-{number}", NOW_S)
+    assert [ids.first(b"0", "other", NOW_S), ids.first(b"1", "other", NOW_S)] == ["id-0", "id-1"]
+    assert [ids.first(b"more", "id", NOW_S), ids.first(b"0", "other", NOW_S)] == ["id", "other"]
+    assert len(ids._ids) == len(ids._order) == auth.MAX_SIGNATURES_REMEMBERED
