@@ -103,7 +103,9 @@ FOR = {
     "STREAM_ROUTER_HMAC_TEMPLATE": "scheme `hmac`: what is signed",
     "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "scheme `hmac`: the header of the sender's time (epoch seconds)",
     "STREAM_ROUTER_HMAC_ID_HEADER": "scheme `hmac`: the header of the delivery id",
-    "STREAM_ROUTER_REPLAY_WINDOW_S": "seconds that a signed time may be off, either way; an unsigned id is remembered for twice that",
+    "STREAM_ROUTER_REPLAY_WINDOW_S": (
+        "seconds that a signed time may be off, either way; an unsigned id is remembered for twice that"
+    ),
     "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; by default each event fits a dead letter",
     "STREAM_ROUTER_MAX_HELD_BYTES": "accepted bytes in memory; over it the answer is 503",
     "STREAM_ROUTER_MAX_CONNECTIONS": "connections at once",

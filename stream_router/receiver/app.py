@@ -79,6 +79,7 @@ class App:
         source = self.sources[request.path]
         try:
             delivery_id = source.verify(request.headers, request.body, self._wall_clock())
+            request.verified = True
             request.connection.known()
             text, request.body = request.body, b""  # what is made of it is kept instead
             events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))
@@ -99,10 +100,11 @@ class App:
             request.finish(answers.UNAVAILABLE)
 
     def answered(self, request: Request, answer: Response) -> None:
-        """Count an answer that goes out."""
+        """Count an answer that goes out by its reason; its latency if it is a verified delivery's."""
         counted = (request.source, answer.status, answer.reason)
+        if request.verified:
+            self._stats.latencies_s.append(time.monotonic() - request.started_s)
         if counted in self._stats.answers:
             self._stats.answers[counted] += 1
-            self._stats.latencies_s.append(time.monotonic() - request.started_s)
             if answer.reason in CURES:
                 self._states.refused(*counted, lambda: request.connection.sender(request.headers))

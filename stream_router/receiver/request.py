@@ -74,7 +74,7 @@ class Request:
 
     __slots__ = (
         *("answer", "body", "connection", "expects", "fields", "headers", "keep_alive", "method", "path", "read_s"),
-        *("source", "started_s", "url"),
+        *("source", "started_s", "url", "verified"),
     )
 
     def __init__(self, connection: "Connection") -> None:
@@ -91,6 +91,8 @@ class Request:
         self.keep_alive = True
         self.expects = False
         """Whether its client sends the body once it was told to; one of HTTP/1.0 would take that for the answer."""
+        self.verified = False
+        """Whether its sender is known: how long strangers take is in no percentile."""
         self.answer: Response | None = None
 
     def read_head(self, version: str) -> Response | None:

@@ -225,7 +225,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
 """Every family of the consumer's `/metrics`, in its order."""
 
 REQUESTS: Final = _counter(
-    "receiver_requests", "Requests by source, status and reason", None, "source", "code", "reason"
+    "receiver_requests", "Requests by source, status and reason, strangers' too", None, "source", "code", "reason"
 )
 RECORDS_FAILED: Final = _counter(
     "receiver_records_failed",
@@ -236,7 +236,7 @@ RECORDS_FAILED: Final = _counter(
 DURATION: Final = Metric(
     "receiver_request_duration_seconds",
     "histogram",
-    "Time from a request's head to its answer",
+    "Time from the head of a verified delivery to its answer",
     (),
     CloudWatch("ReceiverLatencyMilliseconds", "Milliseconds"),
     (

@@ -62,7 +62,7 @@ RECEIVER: Final = Shape(
     metrics.DURATION,
 )
 ANSWERED = "answered"
-"""The receiver's one stage: from a request's head to its answer."""
+"""The receiver's one stage: from the head of a verified delivery to its answer."""
 
 Times = Mapping[Labels, float]
 
