@@ -85,6 +85,9 @@ FOR = {
     "STREAM_ROUTER_LOG_LEVEL": "how much is logged",
     "STREAM_ROUTER_LOG_FORMAT": "`auto`: text on a terminal, else JSON",
     "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and texts that only name one",
+    "STREAM_ROUTER_ADMIN_HOSTS": (
+        "names by which the admin ports are asked, beside addresses, localhost and the host that they listen at"
+    ),
     "STREAM_ROUTER_LISTEN": "where events and health are served",
     "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "the receiver's admin port",
     "STREAM_ROUTER_ADMIN_TOKEN": "of both admin ports; required beyond loopback",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router.settings import secrets, types
-from stream_router.settings.types import Application, Bus, EventTypes, Rule, Stream, TomlFile
+from stream_router.settings.types import Application, Bus, EventTypes, HostNames, Rule, Stream, TomlFile
 
 PREFIX = "STREAM_ROUTER_"
 
@@ -142,6 +142,7 @@ class Guarded(Common):
     """A program with an admin port and secrets: what can be guessed is refused, unless it is asked for."""
 
     weak_secrets: Literal["refuse", "allow"] = "refuse"
+    admin_hosts: HostNames = ""
 
     admin_at: ClassVar[str]
     """The field with the admin port's HOST:PORT, which stands before `admin_token`."""

@@ -205,6 +205,19 @@ def split_host_port(value: str) -> tuple[str, int]:
 HostPort = Annotated[str, read_by(split_host_port), "HOST:PORT"]
 
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Return the host names of a comma-separated list in lower case. Raises ValueError if an item is none."""
+    if not all(map(_HOST_NAME.fullmatch, items(text))):
+        raise ValueError("has an item that is no host's name, or has a port or a scheme")
+    return tuple(name.removesuffix(".").lower() for name in items(text))
+
+
+HostNames = Annotated[str, read_by(host_names), "host names with commas between, without ports"]
+
+
 def own_url(listen: str, scheme: str = "http") -> str:
     """Where a client on the same host reaches what listens at `HOST:PORT`, also where that is every address."""
     host, port = split_host_port(listen)

@@ -1,15 +1,20 @@
-"""An admin port: health, status, metrics, on threads of its own. Nothing waits for an asker."""
+"""An admin port: health, status, metrics, on threads of its own. Nothing waits for an asker.
+
+A browser on this host, or behind its firewall, can be sent here by a stranger's page whose name leads to this address
+(DNS rebinding), and would hand that page what is answered. So a name is answered only if it is known.
+"""
 
 import base64
 import contextlib
 import functools
 import hashlib
 import hmac
+import ipaddress
 import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from socketserver import TCPServer
@@ -51,6 +56,13 @@ class Verdict(NamedTuple):
     word: str
 
 
+FOREIGN = Page(
+    421,
+    TEXT,
+    b"no answer for this Host; ask by address or as localhost, or name the host in STREAM_ROUTER_ADMIN_HOSTS\n",
+)
+"""What a request gets that asks for a host whose name is not known here."""
+
 Pages = Mapping[str, Callable[[], Page]]
 
 
@@ -77,11 +89,12 @@ class AdminServer:
     """Serves `pages` by their paths, from `start` until `close`. Raises SettingsError where it cannot listen.
 
     `token` is asked for on every page but those of FREE; without one nothing is asked. `variable` is the setting that
-    says where to listen.
+    says where to listen. Beside addresses, localhost and the host of `listen`, the names of `hosts` are answered.
     """
 
-    def __init__(self, listen: str, variable: str, token: str | None, pages: Pages) -> None:
+    def __init__(self, listen: str, variable: str, token: str | None, hosts: Iterable[str], pages: Pages) -> None:
         self._token = token.encode() if token else None
+        self._hosts = {"localhost", split_host_port(listen)[0].lower(), *hosts}
         self._pages = pages
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
         try:
@@ -101,14 +114,37 @@ class AdminServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, path: str, authorization: str) -> Page:
-        """The answer to GET `path`."""
+    def answer(self, path: str, authorization: str, hosts: Iterable[str]) -> Page:
+        """Return the answer to GET `path`; `hosts` are the values of the request's Host headers.
+
+        A request without one is answered: every browser sends it.
+        """
+        if not all(self._is_ours(host) for host in hosts):
+            return FOREIGN
         page = self._pages.get(path)
         if page is None:
             return Page(404, TEXT, b"not found\n")
         if self._token is not None and path not in FREE and not _bears(authorization, self._token):
             return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is asked for\n")
         return page()
+
+    def _is_ours(self, host: str) -> bool:
+        """Return whether a Host header names this port by an address, which no stranger's name is, or by a known name.
+
+        Ports differ behind tunnels and mapped ports, so the header's is not compared.
+        """
+        if host.startswith("["):
+            return _is_address(host[1:].partition("]")[0])
+        name = host.partition(":")[0].removesuffix(".").lower()
+        return name in self._hosts or _is_address(name)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _probe(verdict: Verdict) -> Page:
@@ -125,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     """GET and HEAD of what `answer` knows."""
 
     timeout = IDLE_S
-    answer: Callable[[str, str], Page]
+    answer: Callable[[str, str, list[str]], Page]
 
     def do_GET(self) -> None:
         """Send the page."""
@@ -146,7 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> Page:
         try:
-            return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
+            hosts = self.headers.get_all("Host", [])
+            return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""), hosts)
         except Exception:  # an asker must never end more than its own connection
             log.exception("a page of the admin port could not be made", extra={"event": "admin-page-failed"})
             return Page(500, TEXT, b"the page could not be made; see the log\n")

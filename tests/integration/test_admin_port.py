@@ -32,8 +32,8 @@ def serve(vitals: Vitals) -> Iterator[Serve]:
     pages: Any = SimpleNamespace(status=lambda: b"{}", history=lambda: b"{}", metrics=lambda: b"")
     with contextlib.ExitStack() as open_:
 
-        def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> httpx.Client:
-            port = admin_port(listen, token, vitals, pages)
+        def serve(listen: str = "127.0.0.1:0", token: str | None = None, hosts: str = "") -> httpx.Client:
+            port = admin_port(listen, token, hosts, vitals, pages)
             port.start()
             open_.callback(port.close)
             fresh = httpx.Limits(max_keepalive_connections=0)
@@ -66,6 +66,27 @@ def test_the_token_is_asked_for_but_not_for_health(serve: Serve) -> None:
     assert (page["x-content-type-options"], page["cache-control"]) == ("nosniff", "no-store")
 
 
+def test_only_hosts_that_cannot_be_anothers_are_answered(serve: Serve) -> None:
+    """A page of a stranger whose name leads here (DNS rebinding) reads nothing: 421, in one line that names no host.
+    Addresses, localhost, the host that it listens at, and those of the setting are answered; so is no host at all,
+    which no browser sends."""
+    port = serve("localhost:0", hosts="consumer.monitoring.svc, Other")
+    address = (port.base_url.host, port.base_url.port or 0)
+    answered = ["127.0.0.1:9464", "10.2.3.4", "[fd00::1]:9464", "[::1]", "localhost:1", "LocalHost.", "other:9464"]
+    refused = ["rebound.example.com:9464", "monitoring.svc", "127.0.0.1.example.com", "", "10.2.3.4@x", "[localhost]"]
+    for host in [*answered, "consumer.monitoring.svc", *refused]:
+        for path in ("/status", "/metrics", "/healthz", "/"):
+            answer = port.get(path, headers={"Host": host})
+            assert answer.status_code == (421 if host in refused else 200), host
+            if host in refused:
+                assert answer.text.count("\n") == 1
+                assert "STREAM_ROUTER_ADMIN_HOSTS" in answer.text
+    for head, status in ((b"GET /healthz HTTP/1.0", b"200"), (b"GET / HTTP/1.1\r\nHost: [::1]\r\nHost: x.y", b"421")):
+        with socket.create_connection(address, timeout=10) as asker:
+            asker.sendall(head + b"\r\n\r\n")
+            assert asker.recv(65536).split()[1] == status
+
+
 def test_it_reads_only_and_an_address_that_is_taken_is_refused_in_one_line(serve: Serve) -> None:
     """Exit 78 names the setting."""
     port = serve()
@@ -86,7 +107,7 @@ def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: 
     with contextlib.ExitStack() as stack:
         began = time.monotonic()
         hanging = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(4)]
-        hanging[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        hanging[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n")
         for _ in range(3):
             assert port.get("/healthz").status_code == 200
         assert (hanging[0].recv(1), time.monotonic() - began < 3.0) == (b"", True)

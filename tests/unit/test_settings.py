@@ -90,6 +90,10 @@ EDGES: dict[str, Edges] = {
     "STREAM_ROUTER_EVENT_TYPES": ((" , ", "a\tb", "t" * 129, '["a.b"]', "a,'b'"), ("t" * 128, "a,,b", " a , b ")),
     "STREAM_ROUTER_DROP_TYPES": edges('["a"] ' + "t" * 129, "a,b ,"),
     **{f"STREAM_ROUTER_{name}LISTEN": LISTEN for name in ("", "ADMIN_", "RECEIVER_ADMIN_")},
+    "STREAM_ROUTER_ADMIN_HOSTS": (
+        ("a.example:9464", "http://a.example", "a b", "*.example"),
+        ("a.example, b_c,", "A.example.", "10.0.0.1"),
+    ),
     "STREAM_ROUTER_TRUSTED_PROXIES": (
         ("10.0.0.0/33", "proxy.example", "10.0.0.1/8"),
         ("::1", "10.0.0.1, fd00::/8", ","),

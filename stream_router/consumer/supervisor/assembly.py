@@ -93,7 +93,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     status = Status(
         *(settings, state, vitals, prover.standing, lambda: stream.known), table_waits_for=lambda: table.waits_for
     )
-    admin = admin_port(settings.admin_listen, settings.key("admin_token") or None, vitals, status)
+    token = settings.key("admin_token") or None
+    admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),
         cloudwatch.Whose(settings.aws_region, settings.application),

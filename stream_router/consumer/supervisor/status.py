@@ -23,6 +23,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.types import host_names
 from stream_router.telemetry import metrics_catalogue as metrics
 from stream_router.telemetry import prometheus, shard_state
 from stream_router.telemetry import status as of_both
@@ -400,8 +401,8 @@ def tells_zeros(told: Snapshot) -> bool:
     return told.gauge(metrics.HOLDING.name) == 0
 
 
-def admin_port(listen: str, token: str | None, vitals: Vitals, status: Status) -> AdminServer:
-    """The consumer's admin port, which listens from here on. Raises SettingsError where it cannot."""
+def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: Status) -> AdminServer:
+    """Make the consumer's admin port, which listens from here on. Raises SettingsError if it cannot."""
 
     def health() -> Verdict:
         healthy = vitals.known().healthy
@@ -412,4 +413,4 @@ def admin_port(listen: str, token: str | None, vitals: Vitals, status: Status) -
         return Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
-    return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, pages)
+    return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, host_names(hosts), pages)
