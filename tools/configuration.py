@@ -53,7 +53,8 @@ what is in force and where it came from.
 * A secret (`STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET`)
   may be `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of itself. In a file each secret is a line; empty
   lines and lines that begin with `#` are none. In Secrets Manager keep the secret itself: any JSON document is
-  refused. The receiver follows changes of its webhook secrets; every other secret is read at start.
+  refused. The receiver follows changes of its webhook secrets; every other secret is read at start. A file that
+  other users may read is warned of at start (`secret-exposed`).
 * AWS's own variables work as boto3 reads them: credentials, `AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL` and
   `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`, `_S3`. The region is `AWS_REGION`,
   else `AWS_DEFAULT_REGION`, else the profile's; botocore must list it unless an endpoint is set.

@@ -4,6 +4,7 @@ An error is one line that names the setting, the file, the key, and what is wron
 """
 
 import difflib
+import os
 import re
 import stat
 import tomllib
@@ -38,6 +39,21 @@ def read(path: Path, max_bytes: int = -1) -> bytes:
 def text(path: Path) -> str:
     """The same as text, without the byte order mark that some editors put first. Raises UnicodeDecodeError too."""
     return read(path).decode("utf-8-sig")
+
+
+def readers(path: Path) -> str:
+    """Return who else may read a file, in words; "" if nobody, or if the file cannot be seen.
+
+    A group's right counts only for a file of our own. If another user owns it, the group is how we read it: so it is of
+    a Kubernetes Secret under an fsGroup, whose files belong to root and have the mode 0440 (docs/facts.md).
+    """
+    try:
+        seen = path.stat()
+    except (OSError, ValueError):
+        return ""
+    if seen.st_mode & stat.S_IROTH:
+        return "every user of this host"
+    return "its group" if seen.st_mode & stat.S_IRGRP and seen.st_uid == os.geteuid() else ""
 
 
 def why(error: OSError | ValueError) -> str:

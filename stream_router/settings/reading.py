@@ -8,18 +8,20 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import SecretStr, ValidationError
 
 from stream_router.errors import NotNowError, SettingsError
 from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
+from stream_router.settings import files, sources
 from stream_router.settings.common import PREFIX, Settings, is_secret, takes, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.files import in_words, near
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import READ_ELSEWHERE
+from stream_router.settings.secrets import READ_ELSEWHERE, in_path
 from stream_router.settings.types import region_of_environment
 
 log = logging.getLogger(__name__)
@@ -112,10 +114,39 @@ def warnings(settings: Settings | None = None) -> list[str]:
     return [*(_not_known(name, known) for name in cxone if name not in known), *left_over]
 
 
+def exposed(settings: Settings) -> Iterator[str]:
+    """Return a line for each file with a secret that other users of this host may read."""
+    for name, path in _secret_files(settings):
+        if others := files.readers(path):
+            yield (
+                f"{name}: its file {path} may be read by {others}, and a secret is in it; chmod 600 it, or 640 if its "
+                "owner is another user (a volume of a Kubernetes Secret: defaultMode: 0400)"
+            )
+
+
+def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Return each file that holds a secret, with its setting."""
+    kind = type(settings)
+    for name in kind.model_fields:
+        value = getattr(settings, name)
+        if name == "tls_key" and value is not None:
+            yield variable(kind, name), value
+        elif isinstance(value, SecretStr) and (path := in_path(value)):
+            yield variable(kind, name), path
+    if isinstance(settings, Receiver) and settings.config:
+        given = [source.secrets for source in sources.read(settings.config) if isinstance(source, sources.Posted)]
+        secrets = [secret for secret in given if secret]
+        if not all(secret.get_secret_value().startswith(READ_ELSEWHERE) for secret in secrets):
+            yield sources.VARIABLE, settings.config
+        yield from ((sources.VARIABLE, path) for secret in secrets if (path := in_path(secret)))
+
+
 def warn(settings: Settings) -> None:
-    """Log at start what `warnings` finds, and that failpoints are armed, which nobody may miss."""
+    """Log at start what `warnings` and `exposed` find, and that failpoints are armed, which nobody may miss."""
     for line in warnings(settings):
         log.warning("%s", line, extra={"event": "setting-unknown"})
+    for line in exposed(settings):
+        log.warning("%s", line, extra={"event": "secret-exposed"})
     warn_of_failpoints()
 
 

@@ -51,6 +51,12 @@ def lines(text: str) -> list[str]:
     return [line for line in stripped if line and not line.startswith("#")]
 
 
+def in_path(secret: SecretStr) -> Path | None:
+    """Return the path of the file in which a secret stands; None if it stands elsewhere."""
+    given = secret.get_secret_value()
+    return Path(given.removeprefix(IN_FILE)) if given.startswith(IN_FILE) else None
+
+
 def in_file(where: str, variable: str) -> str:
     """The text of the file that `file:PATH` names. Raises SettingsError."""
     try:

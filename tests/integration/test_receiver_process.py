@@ -323,6 +323,23 @@ def test_a_secrets_file_is_followed_within_5_s(fake_aws: FakeAwsProcess, tmp_pat
         assert post(running, b"{}", authorization="Bearer new").status_code == 202
 
 
+def test_a_secret_that_others_may_read_is_warned_of_once(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """One line names the setting and the cure, and shows nothing of the secret; the receiver serves. At its admin port
+    no name of a stranger's is answered."""
+    path = tmp_path / "secrets"
+    path.write_text(f"{KEY}\n")
+    path.chmod(0o644)
+    with receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{path}") as running:
+        assert post(running, b"{}", authorization=f"Bearer {KEY}").status_code == 202
+        rebound = httpx.get(f"{running.admin_url}/status", headers={"host": "rebound.example.com"})
+        assert (rebound.status_code, httpx.get(f"{running.admin_url}/status").status_code) == (421, 200)
+        warned = [line["message"] for line in running.lines("WARNING") if line["event"] == "secret-exposed"]
+    (line,) = warned
+    assert line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ")
+    assert "chmod 600" in line
+    assert KEY not in line
+
+
 def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """With REUSE_PORT=on the kernel divides connections; one that ends leaves them to the other. Else it ends: 78."""
     for name in ("1", "2"):

@@ -38,6 +38,7 @@ def issue(folder: Path, authority: trustme.CA, days: float, kind: trustme.KeyTyp
     issued = authority.issue_cert("127.0.0.1", not_after=ends, key_type=kind)
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    (folder / "key.pem").chmod(0o600)
     return ends.timestamp()
 
 

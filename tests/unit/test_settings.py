@@ -451,6 +451,40 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
+@pytest.mark.parametrize(
+    ("mode", "is_ours", "exposed"),
+    [
+        (0o600, True, ""),
+        (0o640, True, "its group"),
+        (0o440, False, ""),
+        (0o644, False, "every user"),
+        (0o604, True, "e"),
+    ],
+)
+def test_a_secret_file_that_others_may_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_ours: bool, exposed: str
+) -> None:
+    """Of every setting that a file's secret may stand in, and of the config file if a secret stands there; the group
+    through which we ourselves read another's file is no stranger."""
+    secret, config, source = tmp_path / "secret", tmp_path / "config.toml", '[[cxone.sources]]\ntype = "webhook"\n'
+    secret.write_text(STRONG)
+    table = f'{source}url = "https://x"\nscheme = "hmac"\n'
+    config.write_text(f'{table}name = "a"\nsecrets = "{STRONG}"\n{table}name = "b"\nsecrets = "file:{secret}"\n')
+    for file in (secret, config):
+        file.chmod(mode)
+    places = ("WEBHOOK_SECRETS", "ADMIN_TOKEN", "AUDIT_KEY", "MASKING_KEY")
+    given(monkeypatch, {**SIGNED, **CONSUMER, "STREAM_ROUTER_AUDIT_DIR": "/x", "STREAM_ROUTER_MASKING": "default"})
+    given(monkeypatch, {f"STREAM_ROUTER_{name}": f"file:{secret}" for name in places})
+    given(monkeypatch, {"STREAM_ROUTER_CONFIG": str(config), "STREAM_ROUTER_TLS_KEY": str(secret)})
+    if not is_ours:
+        monkeypatch.setattr("os.geteuid", lambda: secret.stat().st_uid + 1)
+    lines = [*reading.exposed(load(Receiver)), *reading.exposed(load(Consumer))]
+    named = ["ADMIN_TOKEN", "TLS_KEY", "WEBHOOK_SECRETS", "CONFIG", "CONFIG", "MASKING_KEY", "ADMIN_TOKEN", "AUDIT_KEY"]
+    told = [line.partition(": ")[0].removeprefix("STREAM_ROUTER_") for line in lines]
+    assert sorted(told) == sorted(named if exposed else [])
+    assert all(f"may be read by {exposed}" in line and STRONG not in line for line in lines)
+
+
 # --- what a named source has of the environment
 
 
