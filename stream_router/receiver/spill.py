@@ -40,6 +40,8 @@ ROW_BYTES = _HEAD.size
 SEGMENT_BYTES = 1024 * 1024
 _NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """A file that cannot be read for want of a right, or of memory, is whole, and is tried again; any other is damaged."""
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Through no link: who can put one into the folder would choose which file is written, and made."""
 CLOSED_WITHIN_S = 0.8
 """What is not done by then at a stop was not answered, or is sent again: its rows are not settled."""
 DEFECT = "defect"
@@ -111,6 +113,8 @@ class Files:
         self._lock = _lock(folder)
         self._active = -1
         self._segments: list[Segment] = []
+        self._not_removed: set[Path] = set()
+        """Files of this process that the disk did not let go: it may write their rows anew."""
         names = [name for path in folder.glob("spill-0-*") if (name := _NAME.fullmatch(path.name))]
         firsts = sorted(int(name[1]) for name in names if name[2] == "seg")
         try:
@@ -189,7 +193,7 @@ class Files:
 
     def set_aside(self, line: bytes) -> bool:
         """Keep a line that the stream refuses for good, synced, in a file of such lines; True."""
-        fd = os.open(self._folder / "spill-0.refused.damaged", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        fd = os.open(self._folder / "spill-0.refused.damaged", _APPEND | os.O_APPEND, 0o600)
         try:
             os.write(fd, line + b"\n")
             os.fdatasync(fd)
@@ -205,7 +209,9 @@ class Files:
     def _begin(self, row: int) -> None:
         self._close_active()
         segment = Segment(self._path(row), row, row, 0)
-        self._active = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        if segment.path in self._not_removed:
+            segment.path.unlink(missing_ok=True)
+        self._active = os.open(segment.path, _APPEND | os.O_EXCL, 0o600)
         self._segments.append(segment)
         try:
             _sync_folder(self._folder)
@@ -239,6 +245,7 @@ class Files:
             else:
                 segment.path.unlink(missing_ok=True)
         except OSError as error:
+            self._not_removed.add(segment.path)
             log.warning(
                 "a file of the spill cannot be removed, and its events come again at the next start: %s: %s",
                 *(segment.path.name, error.strerror),
@@ -249,7 +256,7 @@ class Files:
 def _lock(folder: Path) -> int:
     """Hold the folder for this process alone; freed by the kernel however it ends. Raises SettingsError."""
     try:
-        fd = os.open(folder / "spill-0.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(folder / "spill-0.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SettingsError(

@@ -29,6 +29,7 @@ REPEAT_S = OVER_AFTER_S = 60.0
 SAID_AFTER_S = 1.0
 """A refused delivery is told then: by then it shows whether others are let in."""
 
+_NOT_OURS = "a file or link that it did not make has the name of its next one; see who put it there, and move it away"
 DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
     "EDQUOT": "the quota is used up; make room: what waits there drains without any",
@@ -36,6 +37,8 @@ DISK_CURES = {
     "ENOENT": "the folder is gone; make it, or mount its disk, again",
     "ESTALE": "the server of the folder's disk (NFS) does not know it any more; mount it anew",
     "EACCES": "the folder, or a file in it, may not be used; give its rights back",
+    "EEXIST": _NOT_OURS,
+    "ELOOP": _NOT_OURS,
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
     "EIO": "the disk fails; replace it",
     "hangs": "its disk does not answer; look at the kernel's log, and at the volume's own health",
