@@ -58,21 +58,39 @@ def main() -> None:
         sys.stderr.write("dist: broken off; the folder is not whole\n")
         sys.exit(130)
     for path in sorted(target.iterdir()):
-        sys.stdout.write(f"dist: {path.name}, {path.stat().st_size:,} bytes\n")
+        say(f"{path.name}, {path.stat().st_size:,} bytes")
+    if not pinned_base():
+        say("the base in deploy/Containerfile is named by tag; before a release pin its digest, as that file says")
 
 
 def build(target: Path) -> None:
-    """All files into a folder that is empty, their checksums last."""
+    """Write all files into a folder that is empty, their checksums last; say each step as it begins."""
     python = Path(sys.executable)
+    say("building the wheel of amazon_kclpy")
     kclpy_wheel.build(python, target)
+    say("building our sdist and wheel")
     build_own(python, target)
     for name, extra in LOCKS.items():
+        say(f"asking the index for every hash of {name}")
         (target / name).write_text(lock(target, extra), "utf-8")
+    say("writing the bill of materials, the release notes and the checksums")
     version = next(target.glob("stream_router-*.whl")).name.split("-")[1]
     sbom.write(target, ROOT, version)
     (target / "RELEASE_NOTES.md").write_text(notes(version), "utf-8")
     checksums = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
     (target / "SHA256SUMS").write_text("".join(checksums), "utf-8")
+
+
+def say(step: str) -> None:
+    """Print a step at once: some take a minute."""
+    sys.stdout.write(f"dist: {step}\n")
+    sys.stdout.flush()
+
+
+def pinned_base() -> bool:
+    """Return whether deploy/Containerfile names its base by digest."""
+    text = (ROOT / "deploy" / "Containerfile").read_text("utf-8")
+    return bool(re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE))
 
 
 def notes(version: str) -> str:

