@@ -123,10 +123,10 @@ def _licence(name: str, version: str) -> str:
         raise SystemExit(
             f"dist: the licence of {name} {version} is unknown: {metadata['Version']} is installed; run `make setup`"
         )
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
-    classifiers = [text for text in metadata.get_all("Classifier", []) if text.startswith("License ::")]
-    licence = SPDX.get(metadata.get("License") or "") or SPDX.get("".join(classifiers))
+    if expression := metadata.get_all("License-Expression"):
+        return str(expression[0])
+    classifiers = [text for text in metadata.get_all("Classifier") or () if text.startswith("License ::")]
+    licence = SPDX.get("".join(metadata.get_all("License") or ())) or SPDX.get("".join(classifiers))
     if licence is None:
         raise SystemExit(f"dist: the licence of {name} is unknown; write it into tools/sbom.py")
     return licence

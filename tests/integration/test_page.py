@@ -26,7 +26,7 @@ class Told:
 
     def __init__(self, status: dict[str, Any], hour: dict[str, Any] | None = None, token: str | None = None) -> None:
         self.told, self.hour = status, hour or statuses.history()
-        self.port = admin_port("127.0.0.1:0", token, Vitals(), self)  # type: ignore[arg-type] # as the page sees it
+        self.port = admin_port("127.0.0.1:0", token, "", Vitals(), self)  # type: ignore[arg-type] # as the page sees it
         self.port.start()
         self.url = f"http://{self.port.address}/"
 

@@ -93,7 +93,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             accepted = fake_aws.lines("PutEvents", "accepted")
             exact = np.array([line["time"] - received_ms[line["eventId"]] for line in accepted])
             assert len(exact) == EVENTS
-            port = admin_port("127.0.0.1:0", None, vitals, status)
+            port = admin_port("127.0.0.1:0", None, "", vitals, status)
             port.start()
             yield Seen(exact, f"http://{port.address}", status)
             port.close()
