@@ -86,6 +86,10 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Host:
         return Host(url, None, {}, f"does not answer ({_short(error)})")
     if answer.status_code == 401:
         return Host(url, None, {}, "asks for another token: set STREAM_ROUTER_ADMIN_TOKEN as it is set there")
+    if answer.status_code == 421:
+        return Host(
+            url, None, {}, "does not know this host: ask by address, or name it in STREAM_ROUTER_ADMIN_HOSTS there"
+        )
     try:
         status: dict[str, Any] = answer.json()
         ours = str(status["schema"]).partition("/")[0] == STATUS and status["program"] in ("consume", "receive")

@@ -1,5 +1,6 @@
 """The consumer's admin port over real sockets: what it answers to whom, and that no asker holds anything up."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,6 +16,7 @@ from stream_router.consumer.supervisor.status import admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.errors import SettingsError
 from stream_router.telemetry import admin_server
+from stream_router.top.command import ask
 
 TOKEN = "a token of many bytes"
 Serve = Callable[..., httpx.Client]
@@ -85,6 +87,9 @@ def test_only_hosts_that_cannot_be_anothers_are_answered(serve: Serve) -> None:
         with socket.create_connection(address, timeout=10) as asker:
             asker.sendall(head + b"\r\n\r\n")
             assert asker.recv(65536).split()[1] == status
+    refusing = httpx.MockTransport(lambda _: httpx.Response(421))
+    (shown,) = asyncio.run(ask(["http://consumer-1.example:9464"], "", refusing))
+    assert "STREAM_ROUTER_ADMIN_HOSTS" in shown.error
 
 
 def test_it_reads_only_and_an_address_that_is_taken_is_refused_in_one_line(serve: Serve) -> None:
