@@ -18,6 +18,9 @@ from stream_router.aws_error_codes import Disposition, call_disposition, entry_d
 
 T = TypeVar("T")
 
+TIMED_OUT = "TimedOut"
+"""Our code for a call that was sent and not answered in time."""
+
 RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
 
@@ -28,13 +31,15 @@ _OF_S3 = re.compile(rb"<Error>\s*<Code>([\w.]{1,64})</Code>\s*(?:<Message>([^<]{
 class Answer(NamedTuple):
     """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
 
-    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case.
+    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case. `timed_out`: the
+    request was sent, and its time ended before the answer came.
     """
 
     status: int
     body: bytes
     headers: dict[str, str]
     error: str
+    timed_out: bool = False
 
     @property
     def retry_after_s(self) -> float:
@@ -127,7 +132,8 @@ def _settle(
 def refusal(answer: Answer) -> Refusal:
     """What an answer without a 200 means for the whole call."""
     if answer.status == 0:
-        return Refusal(Disposition.HOLD, "NoAnswer", retry_after_s=0.0, message=answer.error)
+        code = TIMED_OUT if answer.timed_out else "NoAnswer"
+        return Refusal(Disposition.HOLD, code, retry_after_s=0.0, message=answer.error)
     code, message = _code(answer)
     disposition = call_disposition(code, answer.status)
     return Refusal(disposition, code, answer.retry_after_s, message)

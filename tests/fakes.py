@@ -35,7 +35,7 @@ def refused(code: str, status: int = 400, message: str = "", headers: dict[str, 
 COMPANY = itertools.count(5_000_000)
 """The numbers of events that come beside those that a test looks at."""
 
-NO_ANSWER = Answer(0, b"", {}, "curl 28: timed out")
+NO_ANSWER = Answer(0, b"", {}, "curl 28: timed out", timed_out=True)
 
 
 def event(number: int, key: str = "", body: object = None, *, record: Record | None = None) -> Event:

@@ -229,7 +229,9 @@ class SignedCalls:
                 again = code == pycurl.E_ABORTED_BY_CALLBACK
                 if code == pycurl.E_COULDNT_RESOLVE_HOST:
                     self._not_found(self._busy[curl])
-                told.append(self._end(curl, SENT_ONCE if again else f"curl {code}: {text or 'failed'}"))
+                timed_out = code == pycurl.E_OPERATION_TIMEDOUT and self._busy[curl].sent
+                error = SENT_ONCE if again else f"curl {code}: {text or 'failed'}"
+                told.append(self._end(curl, error, timed_out=timed_out))
         troubles: list[Exception] = []
         for done, answer in told:
             try:
@@ -246,12 +248,14 @@ class SignedCalls:
             self._asked_s = now_s
             easy.forget_name()
 
-    def _end(self, curl: pycurl.Curl, error: str) -> tuple[Done, Answer]:
+    def _end(self, curl: pycurl.Curl, error: str, *, timed_out: bool = False) -> tuple[Done, Answer]:
         self._multi.remove_handle(curl)
         easy = self._busy.pop(curl)
         done, easy.done = easy.done, None
         assert done is not None
         answer = self._answer(easy, error)
+        if timed_out:
+            answer = answer._replace(timed_out=True)
         curl.setopt(pycurl.POSTFIELDS, b"")  # it would hold this call's body until its next one
         self._idle.setdefault(easy.target, []).append(easy)
         return done, answer

@@ -6,6 +6,8 @@ driver also plays the supervisor: it writes a proof of the bus every five second
 
 import base64
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -208,6 +210,21 @@ class Supervisor:
                 prove(self._folder, proven_s=begun, unasked=True)
 
 
+class Freeze(NamedTuple):
+    """A stop of the fake AWS: it takes requests and answers none from `from_s` on for `seconds`, then answers all."""
+
+    from_s: float
+    seconds: float
+
+    def begin(self, pid: int, delay_s: float) -> list[threading.Timer]:
+        """Stop the process and let it go on, at these times from `delay_s` on; cancel the timers afterwards."""
+        moments = {signal.SIGSTOP: self.from_s, signal.SIGCONT: self.from_s + self.seconds}
+        timers = [threading.Timer(delay_s + at_s, os.kill, (pid, sent)) for sent, at_s in moments.items()]
+        for timer in timers:
+            timer.start()
+        return timers
+
+
 class Outcome:
     """What the ledger says of the events of a run. Times are epoch ms."""
 
@@ -284,10 +301,12 @@ def run(
     settle_s: float = 120.0,
     proves: bool = True,
     settings: dict[str, str] | None = None,
+    freeze: Freeze | None = None,
 ) -> Run:
     """Each stream through a child of its own, all of one worker, with the shipped intervals. The ledger's account.
 
-    `lives_s` are the lives of the first shard's children that are killed, from when each took the shard up.
+    `lives_s` are the lives of the first shard's children that are killed, from when each took the shard up. The fake
+    AWS stands still as `freeze` says.
     """
     folder.mkdir()
     environment = {"STREAM_ROUTER_CHECKPOINT_S": "5", **(settings or {})}
@@ -298,6 +317,7 @@ def run(
         ]
         # The children need a second to start; their events fall due after it.
         begun, begun_ms = time.monotonic() + 2, (time.time() + 2) * 1000
+        freezing = freeze.begin(fake_aws.pid, 2.0) if freeze else []
         threads = [
             threading.Thread(target=shard.run, args=(begun, begun_ms, [*lives_s] if not n else [], settle_s))
             for n, shard in enumerate(shards)
@@ -306,6 +326,9 @@ def run(
             thread.start()
         for thread in threads:
             thread.join()
+        for timer in freezing:
+            timer.cancel()
+        os.kill(fake_aws.pid, signal.SIGCONT)
         if failures := [shard.failure for shard in shards if shard.failure]:
             raise failures[0]
         return Run(Outcome(fake_aws, shards), shards, begun_ms)

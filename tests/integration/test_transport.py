@@ -122,6 +122,7 @@ def test_calls_in_flight_together_each_get_their_own_answer(make: Make) -> None:
         found = calls(target(server.url), b"silent", *bodies, timeout_s=3.0)
     assert sorted(one.body for one in found[:-1]) == sorted(bodies)
     assert (found[-1].status, "curl 28" in found[-1].error) == (0, True)
+    assert [one.timed_out for one in found] == [False] * 100 + [True]
 
 
 def test_an_answer_is_delivered_whole(make: Make) -> None:
@@ -171,7 +172,7 @@ def test_a_refused_connection_and_a_call_that_cannot_be_begun_end_in_an_answer_t
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         (refused,) = calls(target(f"http://127.0.0.1:{unused.getsockname()[1]}"))
-    assert (refused.status, "curl 7" in refused.error) == (0, True)
+    assert (refused.status, "curl 7" in refused.error, refused.timed_out) == (0, True, False)
     with RawServer(lambda _: answer(200)) as server:
         (unbegun,) = calls(target(server.url))
         assert (unbegun.status, "cret" in unbegun.error) == (0, False)
@@ -274,6 +275,21 @@ def test_connections_are_kept(make: Make) -> None:
             calls(target(server.url), *[b"{}"] * 4)
         assert server.connections <= 4
         assert len(server.requests) == 90
+
+
+def test_a_connection_that_never_opens_is_no_time_out_of_a_request(make: Make) -> None:
+    """Nothing was sent, so nothing can come twice."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        (found,) = make()(target(f"http://127.0.0.1:{full.getsockname()[1]}"), timeout_s=0.5)
+        for filler in fillers:
+            filler.close()
+    assert (found.status, "curl 28" in found.error, found.timed_out) == (0, True, False)
 
 
 class KeptThenReset:

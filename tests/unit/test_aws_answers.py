@@ -148,7 +148,8 @@ S3_SAYS_NO = b"<Error>\n<Code>AccessDenied</Code><Message>not authorized</Messag
 @pytest.mark.parametrize(
     ("got", "code", "disposition"),
     [
-        (Answer(0, b"", {}, "curl 28: timed out"), "NoAnswer", HOLD),
+        (Answer(0, b"", {}, "curl 7: refused"), "NoAnswer", HOLD),
+        (Answer(0, b"", {}, "curl 28: timed out", timed_out=True), "TimedOut", HOLD),
         (answer({"__type": "a.b#ValidationException", "message": "m"}, 400), "ValidationException", BISECT),
         (answer(b"", 400, x_amzn_errortype="ExpiredToken:http://x/"), "ExpiredToken", HOLD),
         (answer({"code": "AccessDenied"}, 403), "AccessDenied", HOLD),

@@ -1,6 +1,9 @@
 """The engine over minutes of trouble: in an outage nothing is buried, and what is sick among well ones is, in time."""
 
+import itertools
+import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -10,7 +13,7 @@ from stream_router.aws_error_codes import Disposition
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import Blame, Policy, Then
-from tests.fakes import Rig, entry, rig
+from tests.fakes import NO_ANSWER, Rig, entry, rig
 
 
 def live(
@@ -112,6 +115,85 @@ def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:
     pipeline.run_for(15)
     assert [letter.entry for letter in pipeline.tally.dead] == [bad]
     assert next_of_it in pipeline.tally.delivered
+
+
+class SilentBus:
+    """A bus that answers none of the calls it gets for a while, and does all of them in the end.
+
+    `copies` counts how often it accepts each entry, the ones without an answer included.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.copies: Counter[str] = Counter()
+        self.sent_at: list[tuple[float, int]] = []
+        """When a call without an answer was sent, and its number of entries."""
+        self._until = until
+
+    def play(self, pipeline: Rig) -> None:
+        def judge(call: Sequence[Entry]) -> Answer:
+            self.copies.update(one.event.event_id for one in call)
+            if pipeline.world.now < self._until:
+                self.sent_at.append((pipeline.world.now, len(call)))
+                return NO_ANSWER
+            return pipeline.bus.accept(call)
+
+        pipeline.bus.judge = judge
+        pipeline.bus.latency_s = lambda: 5.0 if pipeline.world.now < self._until else 0.03
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("per_s", [0.2, 50, 400])
+def test_a_silent_bus_gets_one_entry_after_ever_longer_pauses(
+    per_s: float, ordered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """110 s without an answer: no entry reaches the bus more than twice, but where none is new on a quiet shard.
+
+    At most 1.1 copies an event in all. The log says how many may come twice. What waited leaves once the probe is
+    answered.
+    """
+    caplog.set_level(logging.INFO)
+    pipeline = rig(policy=Policy(128, 16 * 1024 * 1024, 4), ordered=ordered)
+    number = live(pipeline, 20, per_s)
+    before = len(pipeline.tally.delivered)
+    bus = SilentBus(pipeline.world.now + 110)
+    bus.play(pipeline)
+    number = live(pipeline, 125, per_s, number)
+    pipeline.drain(limit_s=10)
+    assert not pipeline.tally.dead
+    assert len(pipeline.tally.delivered) == number
+    probes = [at for at, entries in bus.sent_at if at > bus.sent_at[0][0] + 6]
+    assert max(entries for at, entries in bus.sent_at if at in probes) == 1
+    assert len(probes) <= 4
+    pauses = [later - earlier - 5 for earlier, later in itertools.pairwise(probes)]
+    assert pauses == pytest.approx([10, 20, 30], abs=0.5)
+    assert max(bus.copies.values()) <= 2
+    unanswered = sum(copies > 1 for copies in bus.copies.values())
+    assert bus.copies.total() <= 1.1 * (number - before) or unanswered < 20
+    (back,) = [one for one in caplog.records if getattr(one, "event", "") == "back"]
+    assert vars(back)["may_be_delivered_twice"] == unanswered
+
+
+def test_a_lone_call_without_an_answer_delays_nobody() -> None:
+    """One connection in many dies in silence: the breaker stays closed, and its entry is sent again at once."""
+    pipeline = rig()
+    lost, calls = entry(7), list[float]()
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        if lost not in call:
+            return pipeline.bus.accept(call)
+        calls.append(pipeline.world.now)
+        return NO_ANSWER if len(calls) == 1 else pipeline.bus.accept(call)
+
+    pipeline.bus.judge = judge
+    pipeline.bus.latency_s = lambda: 5.0 if len(calls) == 1 and calls[0] == pipeline.world.now else 0.03
+    pipeline.router.publisher.take([lost])
+    for number in range(100, 200):
+        pipeline.run_for(0.1)
+        pipeline.router.publisher.take([entry(number)])
+        assert not pipeline.router.publisher.dispatcher.held
+    first, again = calls
+    assert 5 <= again - first <= 5.5
+    assert lost in pipeline.tally.delivered
 
 
 def test_an_outage_does_not_bury_what_comes_behind_a_sick_entry() -> None:

@@ -62,6 +62,29 @@ def test_an_open_breaker_lets_one_probe_through_at_a_time_and_soon(dice: float) 
     assert waits == pytest.approx(grown if dice else [0.0] * 20)
 
 
+def test_a_silent_destination_is_probed_after_ever_longer_pauses() -> None:
+    """5, 10, 20, then 30 s after a probe timed out; the calls that were in flight before count as one.
+
+    An answer, be it a refusal, ends the silence: the next probe comes as soon as in any other outage.
+    """
+    made, now = Gate(64, lambda: 1.0), NOW
+    for call in range(8):
+        made.timed_out(now + call / 10, NOW - 5 + call / 10)
+    assert (made.holding, made.silent, made.held_since) == (True, True, NOW)
+    now += 0.7
+    for pause_s in (5, 10, 20, 30, 30):
+        assert made.wait_s(now) == pytest.approx(pause_s)
+        assert allowed(made, now + pause_s) == 1
+        now += pause_s + 5
+        made.timed_out(now, now - 5)
+    made.failed(now)
+    assert not made.silent
+    made.succeeded(now, 0.1, backlog=True)
+    assert (made.holding, made.wait_s(now)) == (False, 0.0)
+    made.timed_out(now, now - 5)
+    assert made.wait_s(now) == 5
+
+
 def test_the_calls_in_flight_grow_with_every_success_and_halve_with_every_trouble() -> None:
     """They double with a round trip while a backlog waits; without one they stay as they are.
 

@@ -15,7 +15,7 @@ from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of
-from tests.fakes import NO_ANSWER, Rig, World, event, rig
+from tests.fakes import Rig, World, event, rig
 
 LIMITS = CallLimits(10, 262_144)
 HEAD = orjson.dumps({name: value for name, value in BODY.items() if name != "payload"})[:-1]
@@ -89,7 +89,7 @@ TROUBLES = {
     "400": xml(400, "ExpiredToken"),
     "413": xml(413, "EntityTooLarge"),
     "301": xml(301, "PermanentRedirect"),
-    "no answer": NO_ANSWER,
+    "no answer": Answer(0, b"", {}, "curl 56: reset"),
     "a page with a 200": Answer(200, b"<html>", {"content-type": "text/html"}, ""),
     "a 200 of another service": Answer(200, b"", {}, ""),
 }

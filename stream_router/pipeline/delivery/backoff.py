@@ -22,14 +22,16 @@ CALL_FIRST_S, CALL_LONGEST_S = 0.1, 2.0
 class Tries:
     """One item's failures: `own` counts those that are its own trouble, `all` every attempt that failed.
 
-    `first_sent` is when the first of its calls was sent that failed, `last_sent` the last.
+    `first_sent` is when the first of its calls was sent that failed, `last_sent` the last. `unanswered`: one of these
+    calls timed out, so the item may have been accepted.
     """
 
-    __slots__ = ("all", "budget_from", "first_own_at", "first_sent", "last_sent", "own")
+    __slots__ = ("all", "budget_from", "first_own_at", "first_sent", "last_sent", "own", "unanswered")
 
     def __init__(self, sent_at: float, budget_from: float) -> None:
         self.all = self.own = 0
         self.first_sent = self.last_sent = sent_at
+        self.unanswered = False
         self.first_own_at = 0.0
         """When it failed by itself for the first time; 0.0 where it did not."""
         self.budget_from = budget_from

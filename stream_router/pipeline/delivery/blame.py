@@ -120,6 +120,8 @@ class Blame(Generic[T]):
         """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
         """Items under way that failed by themselves."""
+        self.unanswered = 0
+        """Items under way that were sent in a call which timed out: the destination may have accepted them."""
 
     def __bool__(self) -> bool:
         return bool(self._tries)
@@ -129,8 +131,8 @@ class Blame(Generic[T]):
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
-    def failed(self, item: T, sent_at: float, now: float, *, itself: bool) -> Tries:
-        """One failure more of this item, in a call that was sent then."""
+    def failed(self, item: T, sent_at: float, now: float, *, itself: bool, timed_out: bool = False) -> Tries:
+        """Record one more failure of this item, in a call that was sent at `sent_at`."""
         key = self._key(item)
         tries = self._tries.get(key)
         if tries is None:
@@ -138,6 +140,9 @@ class Blame(Generic[T]):
             self.first_tries.failed(sent_at, now)
         tries.last_sent = sent_at
         tries.all += 1
+        if timed_out and not tries.unanswered:
+            tries.unanswered = True
+            self.unanswered += 1
         if itself:
             self.sick += not tries.own
             tries.own += 1
@@ -214,6 +219,7 @@ class Blame(Generic[T]):
 
     def _forget(self, item: T) -> Tries | None:
         tries = self._tries.pop(self._key(item), None)
-        if tries and tries.own:
-            self.sick -= 1
+        if tries:
+            self.sick -= tries.own > 0
+            self.unanswered -= tries.unanswered
         return tries

@@ -12,13 +12,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.aws_answers import ACCEPTED, TIMED_OUT, Answer, Outcome, Refusal
 from stream_router.aws_error_codes import THROTTLING, Disposition, cure
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
 from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
 from stream_router.pipeline.delivery.blame import Blame, Policy, Then
-from stream_router.pipeline.delivery.gate import Gate
+from stream_router.pipeline.delivery.gate import SLOW_S, Gate
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +304,8 @@ class Dispatcher(Generic[T]):
             return group
         if not self._ready:
             return []
+        if self.gate.silent:
+            return self._next_single()
         # What is first may be the trouble: sick items are due again and again, before all behind them had their turn.
         anywhere = int(self._random() * len(self._ready)) if self.gate.brought_nothing else 0
         items = _take_at(anywhere, self._ready, self._to.take)
@@ -311,6 +313,14 @@ class Dispatcher(Generic[T]):
             return items
         self._ready.extendleft(reversed(items))
         return []
+
+    def _next_single(self) -> list[T]:
+        """Remove the newest item for a call of its own.
+
+        What was tried comes back at the front, so while new items come none is sent twice before the destination is
+        back. Without new items all take turns.
+        """
+        return self._to.take(deque([self._ready.pop()]))
 
     def _start(self, items: list[T], now: float) -> None:
         size = self._to.size_bytes(items)
@@ -330,8 +340,15 @@ class Dispatcher(Generic[T]):
 
     def _accept(self, items: list[T], sent_at: float, now: float) -> None:
         if self._holds_to_be_said:
-            held_s = round(now - self.gate.held_since, 1)
-            log.info("%s is back", self._to.name, extra={"event": "back", "held_s": held_s})
+            log.info(
+                "%s is back%s",
+                *(self._to.name, self._may_come_twice()),
+                extra={
+                    "event": "back",
+                    "held_s": round(now - self.gate.held_since, 1),
+                    "may_be_delivered_twice": self.blame.unanswered,
+                },
+            )
             self._holds_to_be_said.clear()
         self.flight.accepted[len(items)] += 1
         self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
@@ -339,6 +356,11 @@ class Dispatcher(Generic[T]):
         for some, took_s in self.blame.through(items, sent_at, now):
             self._ended.accepted.append(some)
             self._ended.took_s.append(took_s)
+
+    def _may_come_twice(self) -> str:
+        """Return what the log adds if calls timed out: their items may have been accepted and are sent again."""
+        unanswered = self.blame.unanswered
+        return f"; {unanswered} of its events may be delivered twice (their calls timed out)" if unanswered else ""
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
@@ -391,13 +413,18 @@ class Dispatcher(Generic[T]):
         is_content = refusal.disposition is Disposition.BISECT
         # AWS's words on a call's content may quote it.
         self._failure = (refusal.code, "" if is_content else refusal.message)
-        tried = [self.blame.failed(item, sent_at, now, itself=False) for item in items]
+        timed_out = refusal.code == TIMED_OUT
+        tried = [self.blame.failed(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
         if is_content:
             self._halve(items, refusal, now)
             return
         if refusal.code in THROTTLING:
             self.gate.throttled()
-        self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
+        # A call that was sent just before the destination fell silent may be older than its last answer.
+        if timed_out and self.blame.first_tries.accepted_at < sent_at + SLOW_S:
+            self.gate.timed_out(now, sent_at)
+        else:
+            self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
         if self._suspects.returned(items):
             return
         at = tried[0].next_with_all_at(now, self._random)
@@ -425,17 +452,26 @@ class Dispatcher(Generic[T]):
         held_s, (code, message) = now - self.gate.held_since, self._failure
         if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
-                "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
-                *(self._to.name, code, f" ({message})" if message else "", cure(code)),
-                extra={"event": "holding", "code": code, "waiting": self.backlog, "held_s": round(held_s, 1)},
+                "%s accepts nothing, so its events wait, and nothing is lost: %s%s%s; %s",
+                *(self._to.name, code, f" ({message})" if message else "", self._may_come_twice(), cure(code)),
+                extra={
+                    "event": "holding",
+                    "code": code,
+                    "waiting": self.backlog,
+                    "held_s": round(held_s, 1),
+                    "may_be_delivered_twice": self.blame.unanswered,
+                },
             )
-        spent = held_s >= SPREAD_S and self.gate.failures > self._policy.max_retries
-        if self._policy.outage_gives_up and spent:
+        # A silent destination is probed seldom: its retries would take minutes.
+        spent = self.gate.silent or self.gate.failures > self._policy.max_retries
+        if self._policy.outage_gives_up and spent and held_s >= SPREAD_S:
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
         """All that waits, but, where no probe is under way, what the next one will carry."""
-        probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
+        probe: list[T] = []
+        if self._ready and not self.flight.calls:
+            probe = self._next_single() if self.gate.silent else self._to.take(self._ready)
         for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
             self._give_up(item, Reason.OUTAGE, self._failure[0])
         self._ready = deque(probe)

@@ -1,6 +1,8 @@
 """When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes.
 
-Times are monotonic seconds.
+A destination that fails with an answer, or refuses the connection, is probed twice a second to once in 2.5 s, with a
+call of the usual size. One that takes calls and answers none may do all of them later, so it is probed with a single
+item, and after ever longer pauses. Times are monotonic seconds.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,10 @@ PROBE_FLOOR_S = 0.5
 
 PROBE_SPREAD_S = 2.0
 """Most that jitter adds to the floor: a service that is back is noticed within 2.5 s."""
+
+SILENT_FIRST_S, SILENT_LONGEST_S = 5.0, 30.0
+"""The pause after the first time-out of a silent destination; doubled by each probe that times out, up to the longest.
+Each probe may be done later, so an outage of an hour costs about a hundred copies of single events."""
 
 BEGINS_AT = 16
 """Calls in flight before anything is known: enough for 5,000 events a second where a call takes 30 ms."""
@@ -56,6 +62,9 @@ class Gate:
         """Calls that failed in a row, with nothing accepted since."""
         self.brought_nothing = False
         """Whether the latest call did not, be it no word about the destination."""
+        self.silent = False
+        """Whether the breaker is open because calls time out: a probe is to be a single item."""
+        self._silent_pause_s = SILENT_FIRST_S
         self.held_since = 0.0
         """When the breaker opened; 0.0 while it is closed."""
 
@@ -96,7 +105,7 @@ class Gate:
         longer than SLOW_S. A Retry-After still holds.
         """
         self.failures = 0
-        self.brought_nothing = False
+        self.brought_nothing = self.silent = False
         self.held_since = 0.0
         self._not_before = 0.0
         if took_s > SLOW_S:
@@ -121,6 +130,7 @@ class Gate:
         """
         self.failures += 1
         self.brought_nothing = True
+        self.silent = False
         if self.failures > 1:
             self.throttled()
         else:
@@ -132,3 +142,16 @@ class Gate:
         if self.holding:
             wait_s = PROBE_FLOOR_S + backoff_s(self.failures - TRIPS_AT, 0.25, PROBE_SPREAD_S, self._random())
             self._not_before = max(self._not_before, now + wait_s)
+
+    def timed_out(self, now: float, sent_at: float) -> None:
+        """Open the breaker for a silent destination: a call timed out, and nothing was accepted since it was sent.
+
+        A probe that times out doubles the pause. The calls that were in flight when the breaker opened do not.
+        """
+        is_probe = self.silent and sent_at >= self.held_since
+        self._silent_pause_s = min(2 * self._silent_pause_s, SILENT_LONGEST_S) if is_probe else SILENT_FIRST_S
+        self.failures += 1
+        self.brought_nothing = self.silent = True
+        self.throttled()
+        self.held_since = self.held_since or now
+        self._not_before = now + self._silent_pause_s
