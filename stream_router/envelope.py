@@ -233,13 +233,28 @@ def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
 
 
 def conversation_hash(name: str) -> int:
-    """The number that chooses a conversation's bucket, by its remainder."""
+    """Return the number of CONVERSATION_BITS bits by which a conversation belongs to a partition group."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
 
 
-def bucket_place(index: int, buckets: int) -> tuple[str, str]:
-    """A bucket's partition key and explicit hash key: fixed for good, so no reshard parts a bucket."""
-    return f"bucket-{index}-of-{buckets}", str(HASH_SPACE * (2 * index + 1) // (2 * buckets))
+CONVERSATION_BITS = 32
+
+
+def group_of(conversation: int, groups: int) -> int:
+    """Return the index of the partition group, of so many, that holds a conversation's hash.
+
+    Groups are ranges of the hash. So another number of groups leaves a conversation on its shard, if the shards begin
+    at multiples of 1/groups before and after.
+    """
+    return conversation * groups >> CONVERSATION_BITS
+
+
+def group_place(index: int, groups: int) -> tuple[str, str]:
+    """Return a group's partition key and explicit hash key.
+
+    The hash key is the middle of the group's range of Kinesis's keys, so that no reshard parts a group.
+    """
+    return f"bucket-{index}-of-{groups}", str(HASH_SPACE * (2 * index + 1) // (2 * groups))
 
 
 HASH_SPACE = 1 << 128

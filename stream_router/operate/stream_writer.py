@@ -1,8 +1,8 @@
 """Puts lines back on the stream, for whoever publishes events again: as the receiver stores them, and no faster.
 
-A conversation's lines go to the bucket of the stream that the receiver chooses for it, in the order in which they are
-given: a call holds at most one record of a bucket, and the next call is made once it is answered. So what Kinesis
-refuses of a call is sent again before anything that came after it.
+A conversation's lines go to the partition group that the receiver chooses for it, in the order in which they are given:
+a call holds at most one record of a group, and the next call is made once it is answered. So what Kinesis refuses of a
+call is sent again before anything that came after it.
 """
 
 import random
@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
-from stream_router.envelope import bucket_place, conversation_hash
+from stream_router.envelope import conversation_hash, group_of, group_place
 from stream_router.operate.console import Stop
 from stream_router.operate.stream import is_passing
 from stream_router.process import backoff_s
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef, PutRecordsResultEntryTypeDef
 
 _KEY_BYTES = 32
-"""More than a bucket's partition key has, which counts in a record."""
+"""More than a group's partition key has, which counts in a record."""
 
 MOST_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
 """A longer line fits no record: whoever has one passes it over, and says so."""
@@ -51,25 +51,26 @@ class StreamRefusesError(Exception):
 class Outgoing(NamedTuple):
     """A line as `envelope.seal_line` or `seal_entry` made it, at most MOST_LINE_BYTES of it.
 
-    `group` is the name of the conversation by which the receiver would choose its bucket
-    (`envelope.conversation_of_line`), "" where there is none. `token` is the caller's own.
+    `conversation` is the name by which the receiver would choose its partition group
+    (`envelope.conversation_of_line`), "" if the line has none. `token` is the caller's own.
     """
 
     line: bytes
-    group: str
+    conversation: str
     token: object
 
 
 class StreamWriter:
     """Writes to one stream at most `rate_s` lines a second (0.0: no bound), over all calls of `put`.
 
-    `kinesis` tries each call once: attempts are counted here. `buckets` is the receivers' (STREAM_ROUTER_BUCKETS).
+    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of partition groups
+    (STREAM_ROUTER_BUCKETS).
     """
 
-    def __init__(self, kinesis: "KinesisClient", stream: str, buckets: int, rate_s: float, stop: Stop) -> None:
+    def __init__(self, kinesis: "KinesisClient", stream: str, groups: int, rate_s: float, stop: Stop) -> None:
         self._kinesis = kinesis
         self._stream = stream
-        self._buckets = buckets
+        self._groups = groups
         self._stop = stop
         self._rate_s = rate_s
         self._next_s = 0.0
@@ -107,23 +108,23 @@ class StreamWriter:
         return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
 
     def _next_call(self, left: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:
-        """The next record of as many buckets as a call may hold; what follows where a record is full waits."""
+        """Return the next record of as many groups as a call may hold; what follows a full record waits."""
         call: dict[int, list[Outgoing]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
         for one in left:
-            bucket = conversation_hash(one.group or one.line.decode("latin-1")) % self._buckets
-            size_bytes = 1 + len(one.line) + (0 if bucket in call else _KEY_BYTES)
-            in_record = record_bytes.get(bucket, -1) + size_bytes
+            group = group_of(conversation_hash(one.conversation or one.line.decode("latin-1")), self._groups)
+            size_bytes = 1 + len(one.line) + (0 if group in call else _KEY_BYTES)
+            in_record = record_bytes.get(group, -1) + size_bytes
             if (
                 in_record > limits.KINESIS_RECORD_BYTES
                 or call_bytes + size_bytes > MOST_CALL_BYTES
-                or (bucket not in call and len(call) == limits.PUT_RECORDS_MAX_RECORDS)
+                or (group not in call and len(call) == limits.PUT_RECORDS_MAX_RECORDS)
             ):
-                full.add(bucket)
-            if bucket not in full:
-                call.setdefault(bucket, []).append(one)
-                record_bytes[bucket], call_bytes = in_record, call_bytes + size_bytes
+                full.add(group)
+            if group not in full:
+                call.setdefault(group, []).append(one)
+                record_bytes[group], call_bytes = in_record, call_bytes + size_bytes
         return call
 
     def _wait_for_rate(self, lines: int) -> None:
@@ -136,8 +137,8 @@ class StreamWriter:
     def _stored(self, call: dict[int, list[Outgoing]]) -> list[str]:
         """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
         records: list[PutRecordsRequestEntryTypeDef] = []
-        for bucket, lines in call.items():
-            key, hash_key = bucket_place(bucket, self._buckets)
+        for group, lines in call.items():
+            key, hash_key = group_place(group, self._groups)
             data = b"\n".join([one.line for one in lines])
             records.append({"Data": data, "PartitionKey": key, "ExplicitHashKey": hash_key})
         code, results = "", list["PutRecordsResultEntryTypeDef"]()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stream_router.envelope import group_of
 from stream_router.receiver.events import FLYING, LANDED, NOWHERE, Event
 from stream_router.receiver.spill import ROW_BYTES, Read, Spill
 
@@ -163,7 +164,8 @@ class Backlog:
         for row, conversation, line in read.rows:
             event = self._early.pop(row, None)
             if event is None:
-                event = Event(batcher.buckets[conversation % len(batcher.buckets)], conversation, line, None)
+                bucket = batcher.buckets[group_of(conversation, len(batcher.buckets))]
+                event = Event(bucket, conversation, line, None)
                 event.row = row
                 event.bucket.rows.append(event)
                 batcher.wait_for_turn(event.bucket)

@@ -15,6 +15,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from stream_router.envelope import group_of
 from stream_router.limits import KINESIS_RECORD_BYTES
 from stream_router.process import backoff_s
 from stream_router.receiver.backlog import Backlog
@@ -124,7 +125,8 @@ class Batcher:
             delivery = Delivery(key, arrived_s)
             buckets, count = self.buckets, len(self.buckets)
             fresh = [
-                Event(buckets[event.conversation % count], event.conversation, event.line, delivery) for event in events
+                Event(buckets[group_of(event.conversation, count)], event.conversation, event.line, delivery)
+                for event in events
             ]
             delivery.events, delivery.missing = fresh, len(fresh)
         else:

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from stream_router.envelope import bucket_place
+from stream_router.envelope import group_place
 from stream_router.limits import KINESIS_RECORD_BYTES
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Bucket:
     )
 
     def __init__(self, index: int, buckets: int) -> None:
-        self.partition_key, hash_key = bucket_place(index, buckets)
+        self.partition_key, hash_key = group_place(index, buckets)
         self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
         """What stands behind the data of a record of it, in the JSON of a call."""
         self.max_data_bytes = KINESIS_RECORD_BYTES - len(self.partition_key)

@@ -7,6 +7,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver.batcher import BACKOFF_MOST_S, Batcher
 from stream_router.receiver.events import ACCEPTED, Delivery
 from stream_router.receiver.intake import Sealed
@@ -35,12 +36,17 @@ STEPS = st.lists(
 """Conversations of a request's events, the time until the next, and whether what was refused is then posted again."""
 
 
+def hash_of(conversation: int) -> int:
+    """A hash by which the conversations are spread over the buckets."""
+    return (conversation << CONVERSATION_BITS) // CONVERSATIONS
+
+
 class Sent:
     """One delivery: its tries and what was told of them."""
 
     def __init__(self, number: int, conversations: list[int]) -> None:
         self.events = [
-            Sealed(f"{number:028x}{at:04x}", conversation, b"%06d-%d" % (number, at))
+            Sealed(f"{number:028x}{at:04x}", hash_of(conversation), b"%06d-%d" % (number, at))
             for at, conversation in enumerate(conversations)
         ]
         self.asked_s: float | None = None
@@ -154,5 +160,5 @@ def check_order(world: World) -> None:
     promised = [one for one in world.sent if len(one.told) == 1 and one.told[0] in ACCEPTED]
     place = {line: at for at, (_, line) in reversed(list(enumerate(world.stream.stored)))}
     for conversation in range(CONVERSATIONS):
-        places = [place[e.line] for one in promised for e in one.events if e.conversation == conversation]
+        places = [place[e.line] for one in promised for e in one.events if e.conversation == hash_of(conversation)]
         assert places == sorted(places), "out of order"

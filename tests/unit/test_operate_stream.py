@@ -10,7 +10,7 @@ import time
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from stream_router.envelope import conversation_hash
+from stream_router.envelope import conversation_hash, group_of
 from stream_router.operate import leases, stream_writer
 from stream_router.operate.console import Stop
 from stream_router.operate.leases import Lease
@@ -140,33 +140,34 @@ def test_a_shard_without_a_lease_is_done_only_where_a_child_is_under_way(
 # --- the writer
 
 
-def writer(puts: Puts, buckets: int = 4) -> StreamWriter:
-    return StreamWriter(puts, "s", buckets, 0.0, Stop())  # type: ignore[arg-type]
+def writer(puts: Puts, groups: int = 4) -> StreamWriter:
+    return StreamWriter(puts, "s", groups, 0.0, Stop())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(seed: int) -> None:
     """Whatever is refused, and though an answer is lost whose records were stored: those come twice, in order too.
 
-    Each goes to the bucket that the receiver gives it, in calls and records that Kinesis takes.
+    Each goes to the partition group that the receiver gives it, in calls and records that Kinesis takes.
     """
     dice = random.Random(seed)
-    puts, buckets = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
+    puts, groups = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
     puts.loses_answer = lambda: dice.random() < 0.2
-    sizes, groups = [10, 3_000, 300_000, MOST_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
-    sent = [Outgoing(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % groups}", n) for n in range(150)]
-    back = list(writer(puts, buckets).put(sent))
+    sizes, names = [10, 3_000, 300_000, MOST_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
+    sent = [Outgoing(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % names}", n) for n in range(150)]
+    back = list(writer(puts, groups).put(sent))
     assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]
     first_seen = dict.fromkeys(puts.stored)
-    group_of = {one.line: one.group for one in sent}
-    for group in set(group_of.values()):
-        mine = [line for line in first_seen if group_of[line] == group]
-        assert mine == [one.line for one in sent if one.group == group]
+    name_of = {one.line: one.conversation for one in sent}
+    for name in set(name_of.values()):
+        mine = [line for line in first_seen if name_of[line] == name]
+        assert mine == [one.line for one in sent if one.conversation == name]
     for records in puts.calls:
         assert sum(len(one["Data"]) for one in records) <= 4 * 1024 * 1024
         for record in records:
             assert len(record["Data"]) + len(record["PartitionKey"]) <= 1024 * 1024
-            address = Bucket(conversation_hash(group_of[record["Data"].split(b"\n")[0]]) % buckets, buckets)
+            hashed = conversation_hash(name_of[record["Data"].split(b"\n")[0]])
+            address = Bucket(group_of(hashed, groups), groups)
             assert record["PartitionKey"] == address.partition_key
             assert record["ExplicitHashKey"].encode() in address.tail
 

@@ -8,6 +8,7 @@ import pytest
 
 from stream_router import limits
 from stream_router.aws_answers import Answer
+from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
@@ -38,8 +39,10 @@ class Bench:
         return disk
 
     def event(self, conversation: int, size: int = 10) -> Sealed:
+        """An event of the conversation that has the bucket of the same number."""
         self.sent += 1
-        return Sealed(f"{self.sent:032x}", conversation, f"{self.sent:010d}".encode().ljust(size, b"."))
+        hashed = (conversation << CONVERSATION_BITS) // len(self.batcher.buckets)
+        return Sealed(f"{self.sent:032x}", hashed, f"{self.sent:010d}".encode().ljust(size, b"."))
 
     def post(self, *events: Sealed) -> list[str]:
         """Submit these as one delivery; what it is told comes into the list."""
