@@ -98,6 +98,8 @@ class ShardRun:
         self.kills: list[Killed] = []
         self.checkpoints: list[tuple[float, int]] = []
         self.rss_kb = 0
+        self.answers_within_s = 60.0
+        """How long the child may take for a batch: while the bus accepts nothing it answers none."""
         self._url, self._folder, self._environment = url, folder, environment
         self._shard = shard
         self._records: list[dict[str, Any]] = []
@@ -145,7 +147,7 @@ class ShardRun:
             batch = self._records[self._at : self._at + MOST_RECORDS]
             self._at += len(batch)
             child.begin(batch)
-            child.done("processRecords")
+            child.done("processRecords", self.answers_within_s)
             child.sequence = FIRST_SEQUENCE + self._at
             with contextlib.suppress(OSError):
                 self.rss_kb = max(self.rss_kb, _peak_kb(child.process.pid))
@@ -316,6 +318,8 @@ def run(
             for n, events in enumerate(streams)
         ]
         # The children need a second to start; their events fall due after it.
+        for shard in shards:
+            shard.answers_within_s += freeze.seconds if freeze else 0.0
         begun, begun_ms = time.monotonic() + 2, (time.time() + 2) * 1000
         freezing = freeze.begin(fake_aws.pid, 2.0) if freeze else []
         threads = [

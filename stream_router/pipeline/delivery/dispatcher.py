@@ -463,8 +463,9 @@ class Dispatcher(Generic[T]):
                 },
             )
         # A silent destination is probed seldom: its retries would take minutes.
-        spent = self.gate.silent or self.gate.failures > self._policy.max_retries
-        if self._policy.outage_gives_up and spent and held_s >= SPREAD_S:
+        tried = self.gate.silent or self.gate.failures > self._policy.max_retries
+        spent = tried and held_s >= SPREAD_S
+        if self._policy.outage_gives_up and spent:
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
