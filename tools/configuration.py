@@ -116,7 +116,7 @@ FOR = {
     "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
     "STREAM_ROUTER_REUSE_PORT": "several receivers of one host share the port",
     "STREAM_ROUTER_DRAIN_DELAY_S": "seconds of serving after SIGTERM, while `/readyz` is 503",
-    "STREAM_ROUTER_BUCKETS": "groups that keep their order; a conversation is always in one",
+    "STREAM_ROUTER_BUCKETS": "partition groups, each on one shard: a multiple of the number of shards",
     "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
     "STREAM_ROUTER_SPILL_DIR": "where events wait while the stream is down; without it senders get 503",
     "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill",

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from math import ceil
+from math import ceil, lcm
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.clients import Clients
 from stream_router.operate import stream as streams
 from stream_router.operate.console import Stop, say, stopping, write_line
-from stream_router.operate.resources import buckets_for
+from stream_router.operate.resources import MOST_BUCKETS, buckets_for
 from stream_router.operate.stream import Piece, Shard, Span, UnreadableError
 from stream_router.settings.receiver import Receiver
 
@@ -97,7 +97,8 @@ def show(settings: Receiver, clients: Clients, stop: Stop) -> str:
             f"{one.shard_id:<22}{one.keys:>6.1%}{one.records_per_s:>8,.1f}{records:>5.0%}"
             f"{one.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
         )
-    _write(advice(loads, on_demand=stream.on_demand))
+    groups = settings.buckets if settings.ordering == "conversation" else 0
+    _write(advice(loads, on_demand=stream.on_demand, groups=groups))
     return ""
 
 
@@ -125,8 +126,11 @@ def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) ->
     ]
 
 
-def advice(loads: list[Load], *, on_demand: bool = False) -> str:
-    """What to do, in one sentence. Nobody but Kinesis reshards a stream that is `on_demand`."""
+def advice(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> str:
+    """Say what to do, in one sentence. Nobody but Kinesis reshards a stream that is `on_demand`.
+
+    `groups` is the receivers' number of partition groups if conversations keep their order, else 0.
+    """
     hottest = max(loads, key=lambda load: load.share)
     total = sum(load.share for load in loads)
     if hottest.share >= FULL and hottest.share > 2 * total / len(loads):
@@ -137,10 +141,19 @@ def advice(loads: list[Load], *, on_demand: bool = False) -> str:
     if on_demand:
         return "the stream is on demand: Kinesis adds shards, and takes them away, by itself"
     if hottest.share >= FULL:
-        return f"nearly full: `stream-router shards --to {max(len(loads) + 1, ceil(total / WANTED))}`"
+        more = range(max(len(loads) + 1, ceil(total / WANTED)), 2 * len(loads) + 1)
+        return f"nearly full: `stream-router shards --to {_first_keeping_order(more, groups)}`"
     if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:
-        return f"half as many shards would do at this load: `stream-router shards --to {ceil(len(loads) / 2)}`"
+        fewer = range(ceil(len(loads) / 2), len(loads))
+        to = _first_keeping_order(fewer, groups)
+        return f"half as many shards would do at this load: `stream-router shards --to {to}`"
     return "nothing to do"
+
+
+def _first_keeping_order(numbers: range, groups: int) -> int:
+    """Return the first of these numbers of shards that keeps order; the first of all if none does, or none has to."""
+    keeping = [number for number in numbers if number in keeping_order(groups)] if groups else []
+    return keeping[0] if keeping else numbers.start
 
 
 # --- resharding
@@ -158,7 +171,10 @@ def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> st
         return ""
     for line in RULES:
         _write(line)
-    if why := next(refusals(has, wanted, settings.buckets), ""):
+    ordered = settings.ordering == "conversation"
+    if ordered:
+        _write(f"{_listed(keeping_order(settings.buckets))} shards keep order with {settings.buckets} partition groups")
+    if why := next(refusals(has, wanted, settings.buckets, ordered=ordered), ""):
         return why
     clients.kinesis.update_shard_count(
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
@@ -179,8 +195,11 @@ def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> st
             return f"no longer followed, the stream is {state}: {goes_on}"
 
 
-def refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:
-    """Why the stream cannot have so many shards now. `summary` is DescribeStreamSummary's."""
+def refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = False) -> Iterator[str]:
+    """Yield why the stream cannot have so many shards now. `summary` is DescribeStreamSummary's.
+
+    `groups` is the receivers' number of partition groups; `ordered`: conversations have to keep their order.
+    """
     now, least = summary["OpenShardCount"], buckets_for(wanted)
     if summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
         yield "the stream is on demand: Kinesis reshards it by itself; switch it to provisioned first"
@@ -192,11 +211,34 @@ def refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:
         yield f"at most double at once: first --to {2 * now}"
     if wanted < ceil(now / 2):
         yield f"at least half at once: first --to {ceil(now / 2)}"
-    if buckets < least:
+    if groups < least:
         yield (
-            f"{wanted} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {buckets}): set it in all "
+            f"{wanted} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {groups}): set it in all "
             "receivers first, and here, or shards stay empty"
         )
+    if ordered and groups % wanted:
+        common = lcm(now, wanted)
+        multiple = common * ceil(least / common)
+        or_else = f", or first set STREAM_ROUTER_BUCKETS to {multiple}, in all receivers and here"
+        yield (
+            f"STREAM_ROUTER_BUCKETS is {groups}, no multiple of {wanted}: a partition group would lie across two"
+            " shards, so a later change of that setting would move conversations, and their order would break; take"
+            f" {_listed(keeping_order(groups))} shards{or_else if multiple <= MOST_BUCKETS else ''}"
+        )
+
+
+def keeping_order(groups: int) -> list[int]:
+    """Return the numbers of shards whose borders are borders of partition groups, with enough groups for each.
+
+    With them each conversation stays on its shard when STREAM_ROUTER_BUCKETS changes to another multiple of the number.
+    """
+    return [number for number in range(1, groups + 1) if groups % number == 0 and buckets_for(number) <= groups]
+
+
+def _listed(numbers: list[int]) -> str:
+    """Return "1, 2 or 4"."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _write(line: str) -> None:

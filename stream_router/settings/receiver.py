@@ -104,7 +104,7 @@ class Receiver(Signature, Entrance):
     max_client_connections: int | None = Field(None, ge=1, le=1_000_000)
     reuse_port: Literal["on", "off"] = "off"
     drain_delay_s: float = Field(0.0, ge=0, le=300)
-    buckets: int = Field(8, ge=1, le=4096)
+    buckets: int = Field(16, ge=1, le=4096)
     ordering: Literal["none", "conversation"] = "none"
     partition_path: Paths = CONVERSATION_PATHS
     spill_dir: Folder | None = None

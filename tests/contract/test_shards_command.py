@@ -35,15 +35,21 @@ def test_the_load_of_each_shard_is_what_was_put(fake_aws: FakeAwsProcess, client
 
 
 def test_a_reshard_is_done_and_followed(ministack_url: str, ministack_client: Client) -> None:
-    """From two to four; four want 16 buckets, which is said first."""
+    """From two to four, with the default of 16 partition groups; eight want 32, which is said first."""
     kinesis = ministack_client("kinesis")
     kinesis.create_stream(StreamName="reshard-me", ShardCount=2)
     named = {"STREAM_ROUTER_STREAM": "reshard-me"}
-    refused = run(ministack_url, "--to", "4", **named)
-    assert refused.returncode == 1
-    assert "4 shards want STREAM_ROUTER_BUCKETS of at least 16 (here it is " in refused.stderr
-    done = run(ministack_url, "--to", "4", STREAM_ROUTER_BUCKETS="16", **named)
+    ordered = {**named, "STREAM_ROUTER_ORDERING": "conversation"}
+    for words, settings, why in (
+        (("--to", "4"), {**named, "STREAM_ROUTER_BUCKETS": "8"}, "4 shards want STREAM_ROUTER_BUCKETS of at least 16"),
+        (("--to", "3"), ordered, "STREAM_ROUTER_BUCKETS is 16, no multiple of 3"),
+    ):
+        refused = run(ministack_url, *words, **settings)
+        assert refused.returncode == 1
+        assert why in refused.stderr
+    done = run(ministack_url, "--to", "4", **ordered)
     assert done.returncode == 0, done.stderr
+    assert "1, 2 or 4 shards keep order with 16 partition groups" in done.stdout
     assert done.stdout.splitlines()[-2:] == ["ACTIVE, 4 shards open", "done"]
     assert len(kinesis.list_shards(StreamName="reshard-me")["Shards"]) == 4
     assert "has 4 shards already" in run(ministack_url, "--to", "4", **named).stdout

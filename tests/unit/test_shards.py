@@ -31,6 +31,16 @@ def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("shares", "groups", "to"),
+    [([900, 900], 64, 4), ([900] * 3, 48, 6), ([850] * 4, 64, 8), ([100] * 4, 64, 2), ([900] * 5, 7, 9)],
+)
+def test_where_order_is_kept_it_advises_a_number_that_keeps_it(shares: list[float], groups: int, to: int) -> None:
+    """If none within reach does, the number that the load asks for: the refusal says the rest."""
+    made = [Load(f"s{n}", 1 / len(shares), share, 0) for n, share in enumerate(shares)]
+    assert f"--to {to}`" in shards.advice(made, groups=groups)
+
+
+@pytest.mark.parametrize(
     ("count", "wanted", "buckets", "more", "why"),
     [
         (4, 8, 32, {}, ""),
@@ -48,6 +58,25 @@ def test_the_rules_of_a_reshard(count: int, wanted: int, buckets: int, more: dic
     """What AWS would refuse, and what would leave shards empty, is said before."""
     found = next(shards.refusals({"OpenShardCount": count, "StreamStatus": "ACTIVE", **more}, wanted, buckets), "")
     assert (found.startswith(why), bool(found)) == (True, bool(why))
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "groups", "why"),
+    [
+        (2, 4, 16, ""),
+        (1, 2, 16, ""),
+        (2, 3, 16, "take 1, 2 or 4 shards, or first set STREAM_ROUTER_BUCKETS to 12,"),
+        (4, 6, 40, "take 1, 2, 4, 5, 8 or 10 shards, or first set STREAM_ROUTER_BUCKETS to 24,"),
+        (1_023, 1_021, 4_096, "1024, 2048 or 4096 shards"),  # a common multiple is more than a receiver has
+    ],
+)
+def test_with_order_the_groups_borders_must_be_the_shards(count: int, wanted: int, groups: int, why: str) -> None:
+    """Else a change of STREAM_ROUTER_BUCKETS would move conversations. Without order any number will do."""
+    summary = {"OpenShardCount": count, "StreamStatus": "ACTIVE"}
+    found = next(shards.refusals(summary, wanted, groups, ordered=True), "")
+    assert (why in found, bool(found)) == (True, bool(why))
+    assert count != 1_023 or "first set" not in found
+    assert not [*shards.refusals(summary, wanted, groups)]
 
 
 def test_a_kinesis_record_counts_once_however_many_user_records_are_in_it() -> None:
