@@ -303,6 +303,34 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
         ),
     },
+    "A bus that takes calls and answers none": {
+        "a silent bus is probed as often as any other": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            "        if timed_out and self.blame.first_tries.accepted_at < sent_at + SLOW_S:\n",
+            "        if False:\n",
+            ("tests/unit/test_engine_in_time.py::test_a_silent_bus_gets_one_entry_after_ever_longer_pauses",),
+        ),
+        "the probe of a silent bus is a whole call": Mutant(
+            "stream_router/pipeline/delivery/dispatcher.py",
+            "        return self._to.take(deque([self._ready.pop()]))\n",
+            "        return self._to.take(self._ready)\n",
+            ("tests/unit/test_engine_in_time.py::test_a_silent_bus_gets_one_entry_after_ever_longer_pauses",),
+        ),
+    },
+    "A change of `STREAM_ROUTER_BUCKETS`": {
+        "the remainder of the hash chooses the group": Mutant(
+            "stream_router/envelope.py",
+            "    return conversation * groups >> CONVERSATION_BITS\n",
+            "    return conversation % groups\n",
+            ("tests/property/test_partition_groups.py",),
+        ),
+        "any number of shards is taken": Mutant(
+            "stream_router/operate/shards.py",
+            "    if ordered and groups % wanted:\n",
+            "    if False:\n",
+            ("tests/unit/test_shards.py::test_with_order_the_groups_borders_must_be_the_shards",),
+        ),
+    },
     "A v2 bus publishes each event once": {
         "a v2 entry has no deduplication id": Mutant(
             "stream_router/pipeline/sinks/eventbridge/wire_format.py",
