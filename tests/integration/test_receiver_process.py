@@ -111,6 +111,24 @@ def test_a_stored_event_is_202_with_its_id(served: Served) -> None:
     assert (first["v"], first["idFrom"]) == (1, "delivery")
     assert abs(first["receivedAt"] / 1000 - time.time()) < 60
 
+@pytest.mark.parametrize(
+    ("elements", "status"),
+    [([b"{}"] * 5_000, 202), ([b"{}", b"1"] * 2_500, 400), ([b'{"n":' + b"[" * 300] * 50, 400), ([b"{}"] * 5_001, 413)],
+    ids=["thousands are stored", "half of thousands are none", "no JSON", "too many"],
+)
+def test_whatever_an_array_holds_its_answer_is_under_32_kb(served: Served, elements: list[bytes], status: int) -> None:
+    """Studio's REST action takes no larger one. A 202 names the first 900 ids, and the number of all."""
+    body = b"[" + b",".join(elements) + b"]"
+    answer = served.post(body, x_delivery_id="d-1")
+    assert (answer.status_code, len(answer.content) < 32_000) == (status, True)
+    if status == 202:
+        ids = [expected_id("none", "d-1", index, body) for index in range(len(elements))]
+        assert answer.json() == {"accepted": 5_000, "ids": ids[:900]}
+        assert sorted(served.stored) == sorted(ids)
+    else:
+        assert {*answer.json()} == {"error", "message"}
+        assert served.stored == []
+
 
 def test_every_refusal_has_its_code(served: Served) -> None:
     """The contract's codes, each body `{"error", "message"}`, Allow and Retry-After where they belong."""
