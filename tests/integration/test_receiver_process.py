@@ -111,6 +111,7 @@ def test_a_stored_event_is_202_with_its_id(served: Served) -> None:
     assert (first["v"], first["idFrom"]) == (1, "delivery")
     assert abs(first["receivedAt"] / 1000 - time.time()) < 60
 
+
 @pytest.mark.parametrize(
     ("elements", "status"),
     [([b"{}"] * 5_000, 202), ([b"{}", b"1"] * 2_500, 400), ([b'{"n":' + b"[" * 300] * 50, 400), ([b"{}"] * 5_001, 413)],
