@@ -47,4 +47,4 @@ def test_a_silent_bus_gets_one_entry_now_and_then_and_no_event_is_lost(
     assert copies[0] <= PROBES
     assert sum(copies) - len(events) <= max(0.1 * len(events), FEW), copies[:50]
     assert '"may_be_delivered_twice"' in said
-    found.outcome.check_checkpoints(found.shards[0])
+    found.outcome.check_checkpoints(found.shards[0], least=1)  # it stays while the bus is silent
