@@ -373,7 +373,7 @@ def list_(
     id: Id = None,  # noqa: A002 - the option's name
     undelivered: OfEventBridge = False,
 ) -> None:
-    """Count dead letters by reason, code and event type, with ids that `show` takes. Hides them for a moment only.
+    """Count all dead letters by reason, code and event type, with ids that `show` takes. Hides them while it runs.
 
     Example: stream-router dlq list --since 2h
     """

@@ -8,6 +8,7 @@ stream; perhaps in both, and then under one id.
 import hashlib
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -31,11 +32,11 @@ from stream_router.settings import types
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 
-SAMPLE = 1_000
-"""Dead letters that `list` looks at: a thousand are mostly one mistake, and a look hides them from others."""
-
 IDS_SHOWN = 3
-"""Ids that `list` prints of each kind."""
+"""Number of ids, those of the oldest letters, that `list` prints for each kind."""
+
+PROGRESS_INTERVAL_S = 5.0
+"""Seconds between two lines of progress while a queue is read."""
 
 IN_HAND, BYTES_IN_HAND = 10_000, 64 * 1024 * 1024
 """What a redrive sorts and puts at once; the rest comes after it."""
@@ -60,8 +61,17 @@ class At:
         tell(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
 
     def read(self) -> Iterator[One]:
-        """Every dead letter that was there when the command began, once, whole."""
-        yield from (undelivered_events if self.undelivered else our_letters)(self.queue, self._unread)
+        """Yield each whole dead letter that was in the queue when the command began, once."""
+        letters: Iterator[One] = our_letters(self.queue, self._unread)
+        if self.undelivered:
+            letters = undelivered_events(self.queue, self._unread)
+        due_s = time.monotonic() + PROGRESS_INTERVAL_S
+        for count, letter in enumerate(letters, 1):
+            yield letter
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + PROGRESS_INTERVAL_S
+                total = count_of(self.queue.visible, "message")
+                say(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
         """Say what could not be read, and what was not seen."""
@@ -87,25 +97,41 @@ def at_queue(undelivered: bool, work: Callable[[At], int]) -> int:
 # --- list, show, export
 
 
+class Kind:
+    """Count, span and oldest ids of the letters that share reason, code and event type."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first_ms, self.last_ms = sys.maxsize, 0
+        self.oldest: list[tuple[int, str]] = []
+        """Time of sending (epoch ms) and id, sorted; at most IDS_SHOWN, so that memory does not grow with the queue."""
+
+    def add(self, letter: One) -> None:
+        """Count one more letter."""
+        self.count += 1
+        self.first_ms, self.last_ms = min(self.first_ms, letter.sent_ms), max(self.last_ms, letter.sent_ms)
+        identity = letter.event_id or letter.messages[0].id
+        self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:IDS_SHOWN]
+
+
 def list_(at: At, wanted: Selection) -> int:
-    """`dlq list`: by reason, code and event type, with ids that `show` takes."""
-    kinds: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
-    seen = taken = 0
-    for one in islice(at.read(), SAMPLE):
+    """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
+    kinds: dict[tuple[str, str, str], Kind] = {}
+    seen = matching = 0
+    for letter in at.read():
         seen += 1
-        if one.is_meant(wanted):
-            taken += 1
-            kind = (one.reason, one.code, one.event_type or "(type not known)")
-            kinds.setdefault(kind, []).append((one.sent_ms, one.event_id or one.messages[0].id))
-    only = f", {taken:,} of them meant" if wanted != Selection() else ""
-    tell(f"looked at {seen:,}{only}")
-    for kind, some in sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        some.sort()
-        tell(f"  {len(some):>7,}  {'  '.join(dict.fromkeys(kind))}")
-        tell(f"           {iso(some[0][0])} to {iso(some[-1][0])}")
-        tell("           " + " ".join(identity for _, identity in some[:IDS_SHOWN]))
+        if letter.is_meant(wanted):
+            matching += 1
+            name = (letter.reason, letter.code, letter.event_type or "(type not known)")
+            kinds.setdefault(name, Kind()).add(letter)
+    filtered = f"; {matching:,} of them match" if wanted != Selection() else ""
+    tell(f"read {count_of(seen, 'dead letter')}{filtered}")
+    for name, kind in sorted(kinds.items(), key=lambda pair: (-pair[1].count, pair[0])):
+        tell(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
+        tell(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
+        tell("           " + " ".join(identity for _, identity in kind.oldest))
     at.end()
-    return 1 if at.stop.asked else 0
+    return 1 if at.stop.asked or at.queue.missing else 0
 
 
 def show(at: At, identity: str, *, payload: bool) -> int:
@@ -145,7 +171,8 @@ def export(at: At, file: Path, wanted: Selection) -> int:
     tell(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
     tally("skipped", skipped)
     at.end()
-    return 1 if at.stop.asked or skipped or (wanted.ids and not written) else 0
+    is_partial = at.stop.asked or bool(at.queue.missing or skipped)
+    return 1 if is_partial or (wanted.ids and not written) else 0
 
 
 def export_line(one: One, raw: bytes) -> bytes:

@@ -76,8 +76,34 @@ def test_list_leads_from_a_count_to_a_letter_and_disturbs_nothing(fake_aws: Fake
     assert dlq.run(fake_aws, "show", ids_told[0]).returncode == 0
     assert dlq.run(fake_aws, "list").stdout == listed.stdout, "everything was given back"
     chosen = dlq.run(fake_aws, "list", "--id", parts[0].event_id, "--reason", "outage").stdout
-    assert "looked at 9, 1 of them meant" in chosen
-    assert "looked at 9, 0 of them meant" in dlq.run(fake_aws, "list", "--until", "1h").stdout
+    assert "read 9 dead letters; 1 of them match" in chosen
+    assert "read 9 dead letters; 0 of them match" in dlq.run(fake_aws, "list", "--until", "1h").stdout
+
+
+def test_list_counts_the_whole_queue_whatever_the_filter(fake_aws: FakeAwsProcess) -> None:
+    """Each filter's count equals that of every message in the queue, the newest and the rarest included."""
+    letters = Letters(fake_aws)
+    common = [f"of.kind.{number}" for number in range(7)]
+    for event_type in common:
+        letters.put(300, ("base64",), eventType=event_type)
+    (rare,) = letters.put(1, ("base64",), eventType="the.newest")
+    assert "read 2,101 dead letters" in dlq.run(fake_aws, "list").stdout
+    for event_type, count in (*((name, 300) for name in common), ("the.newest", 1)):
+        listed = dlq.run(fake_aws, "list", "--event-type", event_type)
+        assert listed.returncode == 0, listed.stdout + listed.stderr
+        assert f"read 2,101 dead letters; {count} of them match" in listed.stdout
+    assert rare.event_id in dlq.run(fake_aws, "list", "--id", rare.event_id).stdout
+
+
+def test_a_list_that_did_not_see_all_says_how_much_and_is_1(fake_aws: FakeAwsProcess) -> None:
+    """Messages that another reader holds are missing from every count, so the status is not 0."""
+    letters = Letters(fake_aws)
+    letters.put(30, ("base64",))
+    letters._sqs.receive_message(QueueUrl=dlq.QUEUE, MaxNumberOfMessages=10, VisibilityTimeout=300)
+    listed = dlq.run(fake_aws, "list")
+    assert listed.returncode == 1
+    assert "read 20 dead letters" in listed.stdout
+    assert "note: about 10 messages of cxone-events-dead-letters not seen" in listed.stdout
 
 
 def test_a_reason_that_no_letter_can_have_is_2_with_the_list(fake_aws: FakeAwsProcess) -> None:
@@ -307,7 +333,7 @@ def test_what_is_in_hand_stays_hidden_however_long_that_takes(fake_aws: FakeAwsP
     Letters(fake_aws).put(100, ("base64",))
     one = dlq.start(fake_aws, "redrive", "--rate", "2", **with_constants({HIDE_S: 2, KEEP_EVERY_S: 0.25}))
     until(lambda: len(dlq.on_stream(fake_aws)) >= 8, one)
-    assert "looked at 0" in dlq.run(fake_aws, "list").stdout
+    assert "read 0 dead letters" in dlq.run(fake_aws, "list").stdout
     one.send_signal(signal.SIGINT)
     one.communicate(timeout=100)
 

@@ -46,7 +46,7 @@ def test_dead_letters_from_the_first_command_to_the_last(reader: Reader, tmp_pat
     hand.wait_for("202 accepted")
     listing = reader.blocks[0]
     reader.type_next()
-    while "5" not in hand.wait_for(r"looked at \d+")[0]:  # the page's reader looks again
+    while "5" not in hand.wait_for(r"read \d+")[0]:  # the page's reader looks again
         reader.blocks.insert(0, listing)
         reader.type_next()
     for pattern in ("5  unroutable  UnroutableEventType", "5  a dead letter: unroutable"):
@@ -60,14 +60,14 @@ def test_dead_letters_from_the_first_command_to_the_last(reader: Reader, tmp_pat
     events = arrived(reader, 5)
     reader.type_next()
     hand.wait_for("202 accepted")
-    hand.type("until stream-router dlq list | grep 'looked at 2'; do sleep 1; done")
-    hand.wait_for("looked at 2")
+    hand.type("until stream-router dlq list | grep 'read 2'; do sleep 1; done")
+    hand.wait_for("read 2")
     reader.type_next()
     for pattern in ("exported 2 dead letters to letters.jsonl", "2 edited", "^put back on the stream 2;"):
         hand.wait_for(pattern)
     events += arrived(reader, 2)
     reader.type_next()
-    hand.wait_for("looked at 0")
+    hand.wait_for("read 0")
     assert not reader.blocks
     assert (tmp_path / "letters.jsonl").stat().st_mode & 0o777 == 0o600
     assert [event["eventType"] for event in events] == ["order.created"] * 7
