@@ -181,6 +181,18 @@ def _target(settings: Setup, home: Home) -> Values:
     return {"target_queue": _if(queue), "role": _if(target.get("RoleArn"))}
 
 
+def _judged_target(settings: Setup, home: Home, *, has_rule: bool) -> Values:
+    """The rule's target, by its service, of which `doctor` reads the resource policy."""
+    target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else target_of(settings)
+    arn = target.get("Arn", "")
+    service = arn.split(":")[2] if arn else ""
+    return {
+        "target_queue": _target(settings, home)["target_queue"] if has_rule else [],
+        "target_topic": [arn] if service == "sns" else [],
+        "target_function": [arn] if service == "lambda" else [],
+    }
+
+
 def _operate(home: Home) -> Values:
     receiver, consumer = load(Receiver), _consumer(DeadLetters, home)
     bus, has_rule = consumer.event_bus, consumer.rule != NO_RULE
@@ -191,7 +203,7 @@ def _operate(home: Home) -> Values:
         "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
         "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
         "bucket": _buckets(consumer, home),
-        "target_queue": _target(load(Setup), home)["target_queue"] if has_rule else [],
+        **_judged_target(load(Setup), home, has_rule=has_rule),
         **_kept(kept, home),
     }
 

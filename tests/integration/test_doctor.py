@@ -170,7 +170,15 @@ setting(
     "SR120", WRONG, "STREAM_ROUTER_EVENT_BUS", "nosuch", "the event bus nosuch does not exist", "setup", too=("SR003",)
 )
 setting("SR103", WRONG, "SQS_DLQ_URL", "http://127.0.0.1/000000000000/nosuch", "no such queue", too=("SR003",))
-setting("SR103", UNKNOWN, "AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9", "127.0.0.1:9", "unset", too=("SR003", "SR143"))
+setting(
+    "SR103",
+    UNKNOWN,
+    "AWS_ENDPOINT_URL_SQS",
+    "http://127.0.0.1:9",
+    "127.0.0.1:9",
+    "unset",
+    too=("SR003", "SR143", "SR144"),
+)
 setting("SR104", WRONG, "STREAM_ROUTER_OFFLOAD_BUCKET", "no-such-bucket", "no such bucket")
 setting("SR003", WARNING, "STREAM_ROUTER_BUCKETS", "4", "at least 8", "setup --plan")
 setting("SR003", WRONG, "STREAM_ROUTER_TARGET_DLQ_ARN", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q.fifo", "standard SQS queue")
@@ -307,7 +315,7 @@ world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter q
 world("SR145", WARNING, a_message_waits("undelivered"), "1 events in", "dlq list --undelivered")
 world("SR153", WARNING, a_message_waits("dead-letters"), "1 wait", "dlq list")
 world("SR103", WARNING, a_queue_has("dead-letters", MessageRetentionPeriod="86400"), "24 hours only", too=("SR003",))
-world("SR003", WARNING, a_queue_has("out", Policy=""), "-out", "setup --plan")
+world("SR144", WRONG, a_queue_has("out", Policy=""), "-out does not let EventBridge in", "setup", too=("SR003",))
 
 ALONE = {"SR001", "SR002", "SR003", "SR010", "SR101", "SR120"}
 """Where one of these is wrong, others wait for it, or say another thing."""

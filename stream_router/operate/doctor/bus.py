@@ -22,9 +22,10 @@ from stream_router.checks import (
 )
 from stream_router.consumer.target_check import TargetBroken, TargetOk, TargetQuestion
 from stream_router.errors import SettingsError
-from stream_router.operate import arns, setup
+from stream_router.operate import arns, setup, target_access
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
 from stream_router.operate.resources import SetupError, held
+from stream_router.operate.setup import TARGET
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import read
@@ -117,6 +118,31 @@ def _targets(world: World) -> Iterator[Finding]:
             yield warn("SR145", UNDELIVERED, says, "`stream-router dlq list --undelivered` says why")
     if not waiting:
         yield ok("SR145", "nothing was refused by a target")
+    yield from _access(world, targets)
+
+
+def _access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Report each target whose resource policy keeps EventBridge out: it gets no event while PutEvents succeeds."""
+    named = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
+    no, rule = ask("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
+    if no:
+        yield no
+        return
+    is_well = True
+    for target in targets:
+        arn = target["Arn"]
+        refuses = partial(target_access.refuses, target, rule["Arn"], world.client)
+        gone = (f"the target {arn} does not exist: no event reaches it", "make it, or name another target")
+        no, is_refused = ask("SR144", TARGET, f"the policy of {arn}", refuses, gone)
+        if is_refused:
+            says = f"the policy of {arn} does not let EventBridge in: no event reaches it"
+            cure = f"{SETUP}, or allow {target_access.EVENTBRIDGE} there with {rule['Arn']} as aws:SourceArn"
+            no = wrong("SR144", TARGET, says, cure)
+        if no:
+            is_well = False
+            yield no
+    if is_well:
+        yield ok("SR144", "no target's policy keeps EventBridge out")
 
 
 def _held(world: World, queue: str) -> int:
@@ -132,6 +158,7 @@ BUS_AND_RULE = Subject(
         "SR130": Check("rule", CONSUME, "rule-unmatched"),
         "SR143": Check("targets' dead letters", CONSUME),
         "SR145": Check("undelivered events", CONSUME, "undelivered"),
+        "SR144": Check("targets' policies", CONSUME, "undelivered"),
     },
     _bus,
 )

@@ -1,0 +1,109 @@
+"""Whether a rule's target lets EventBridge deliver to it, as far as its resource policy says.
+
+EventBridge needs a resource policy for queues, topics and functions, and a role for most other targets ("Using
+resource-based policies for Amazon EventBridge", EventBridge user guide). A role's own rights are not judged.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from stream_router.aws_error_codes import ABSENT, code_of
+
+ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:InvokeFunction"}
+"""What EventBridge does to a target of each service that needs a resource policy."""
+
+EVENTBRIDGE = "events.amazonaws.com"
+SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
+"""Condition keys that the rule decides. Of another key nobody here knows the value that EventBridge would send."""
+
+Policy = Mapping[str, Any]
+ClientOf = Callable[[str], Any]
+"""Makes a boto3 client of a service."""
+
+
+def refuses(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bool | None:
+    """Return whether the target's policy keeps EventBridge out; None if the target needs none, or has a role.
+
+    Raises ClientError or BotoCoreError if the policy cannot be read.
+    """
+    arn = str(target["Arn"])
+    service = arn.split(":")[2]
+    if service not in ACTIONS or target.get("RoleArn"):
+        return None
+    return not allows(_policy_of(service, arn, client_of), ACTIONS[service], rule_arn)
+
+
+def _policy_of(service: str, arn: str, client_of: ClientOf) -> Policy:
+    """Read the resource policy of a queue, topic or function; {} if it has none."""
+    if service == "sqs":
+        _, _, _, _, account, name = arn.split(":")
+        sqs = client_of("sqs")
+        url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+        text = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
+    elif service == "sns":
+        text = client_of("sns").get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
+    else:
+        try:
+            text = client_of("lambda").get_policy(FunctionName=arn)["Policy"]
+        except ClientError as error:  # a function that has no policy answers as one that does not exist
+            if code_of(error) not in ABSENT:
+                raise
+            text = None
+    policy: Policy = json.loads(text or "{}")
+    return policy
+
+
+def allows(policy: Policy, action: str, rule_arn: str) -> bool:
+    """Return whether the policy lets EventBridge do `action` for this rule.
+
+    A condition on a key that is not known here counts as met in an Allow and as not met in a Deny: only a certain
+    refusal is reported.
+    """
+    statements = policy.get("Statement") or []
+    if isinstance(statements, dict):  # IAM takes a single statement without a list around it
+        statements = [statements]
+    about = [one for one in statements if _is_about(one, action)]
+    if any(one["Effect"] == "Deny" and _holds(one, rule_arn, unknown=False) for one in about):
+        return False
+    return any(one["Effect"] == "Allow" and _holds(one, rule_arn, unknown=True) for one in about)
+
+
+def _is_about(statement: Policy, action: str) -> bool:
+    principal = statement.get("Principal")
+    services = ["*"] if principal == "*" else [*_listed((principal or {}).get("Service"))]
+    if principal != "*" and "*" in _listed((principal or {}).get("AWS")):
+        services.append("*")
+    actions = (str(one).lower() for one in _listed(statement.get("Action")))
+    is_ours = EVENTBRIDGE in services or "*" in services
+    return is_ours and any(fnmatchcase(action.lower(), pattern) for pattern in actions)
+
+
+def _holds(statement: Policy, rule_arn: str, *, unknown: bool) -> bool:
+    """Return whether every condition holds for this rule; a condition that is not known here counts as `unknown`."""
+    account = rule_arn.split(":")[4]
+    for operator, tests in (statement.get("Condition") or {}).items():
+        is_comparison = operator.lower().removesuffix("ifexists") in (
+            "arnequals",
+            "arnlike",
+            "stringequals",
+            "stringlike",
+        )
+        for key, wanted in tests.items():
+            if not is_comparison or key.lower() not in SOURCE_KEYS:
+                holds = unknown
+            else:
+                value = rule_arn if key.lower() == "aws:sourcearn" else account
+                holds = any(fnmatchcase(value, str(pattern)) for pattern in _listed(wanted))
+            if not holds:
+                return False
+    return True
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
