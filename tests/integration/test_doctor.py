@@ -9,6 +9,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import boto3
@@ -281,6 +282,22 @@ def a_message_waits(end: str) -> Callable[[Place], object]:
     return lambda place: place.clients.sqs.send_message(QueueUrl=place.queue_url(end), MessageBody="{}")
 
 
+def a_disk_has(**changes: int) -> Callable[[Place], object]:
+    """The state folder's disk as statvfs would tell it."""
+
+    def breaks(place: Place) -> None:
+        place.set(STREAM_ROUTER_STATE_DIR=str(place.folder))
+        has = os.statvfs(place.folder)
+        names = ("f_bavail", "f_blocks", "f_frsize", "f_files", "f_favail")
+        changed = SimpleNamespace(**{name: getattr(has, name) for name in names} | changes)
+        place.monkeypatch.setattr(os, "statvfs", lambda _: changed)
+
+    return breaks
+
+
+world("SR015", WRONG, a_disk_has(f_bavail=0), "is full (0.0 MiB free)", "STREAM_ROUTER_STATE_DIR", "make room")
+world("SR015", WRONG, a_disk_has(f_favail=3), "3 free inodes left")
+world("SR015", WARNING, a_disk_has(f_bavail=50 * 256, f_frsize=4096), "has 50 MiB free, less than the 100 MiB")
 world("SR014", WRONG, certificate_ended, "the certificate ended", "renew it")
 world("SR006", WRONG, lambda place: place.monkeypatch.setattr(java, "_candidates", lambda: iter([])), "Java")
 world(

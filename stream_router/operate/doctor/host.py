@@ -1,10 +1,11 @@
 """This machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,6 +35,15 @@ from stream_router.top.view import BAD, GOOD, Host
 
 # --- settings
 
+FREE_WRONG_BYTES = 2 * 2**20
+"""A disk with less takes no further segment of the spill, which is 1 MiB."""
+
+FREE_WARN_BYTES = 100 * 2**20
+"""State and audit log are small; a disk with less is about to be full of something else."""
+
+FREE_INODES = 100
+"""Each segment, snapshot and audit file takes one."""
+
 
 def _settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
@@ -53,6 +63,7 @@ def _settings(world: World) -> Iterator[Finding]:
     else:
         yield ok("SR005", f"policy {world.consume.masking}")
     yield _certificate(world)
+    yield from _disks(world)
 
 
 def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
@@ -107,12 +118,56 @@ def _writable(variable: str, folder: Path | None) -> None:
     """Tried, since nothing else tells (rights, a read-only disk, root); one that is not there is made at start."""
     if folder is None:
         return
-    whole = folder.absolute()
     try:
-        there = next(path for path in (whole, *whole.parents) if path.exists())
-        TemporaryFile(dir=there).close()
+        TemporaryFile(dir=_nearest(folder)).close()
     except OSError as error:
         raise unwritable(variable, error) from None
+
+
+def _disks(world: World) -> Iterator[Finding]:
+    """Report each folder of a program whose disk has no room left: the spill, the state and the audit log need some."""
+    needs: list[tuple[str, Path, int]] = []
+    if world.receive and world.receive.spill_dir:
+        needs.append(("STREAM_ROUTER_SPILL_DIR", world.receive.spill_dir, world.receive.spill_max_bytes))
+    if world.consume:
+        state_dir = world.consume.state_dir or Path(gettempdir())
+        needs.append(("STREAM_ROUTER_STATE_DIR", state_dir, FREE_WARN_BYTES))
+        if world.consume.audit_dir not in (None, TO_STDERR):
+            needs.append(("STREAM_ROUTER_AUDIT_DIR", Path(str(world.consume.audit_dir)), FREE_WARN_BYTES))
+    troubles = [found for setting, folder, wanted_bytes in needs if (found := _disk(setting, folder, wanted_bytes))]
+    yield from troubles
+    if not needs:
+        yield skipped("SR015", "waits for SR001 and SR002")
+    elif not troubles:
+        yield ok("SR015", f"room for {', '.join(setting for setting, _, _ in needs)}")
+
+
+def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
+    """Judge the free bytes and inodes of a folder's disk; None if there are enough, or the kernel does not tell."""
+    try:
+        has = os.statvfs(_nearest(folder))
+    except OSError:  # a folder that cannot be used is reported by SR001 or SR002
+        return None
+    if not has.f_blocks:  # /proc and its like: no disk
+        return None
+    used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
+    free_bytes, free_mib = has.f_bavail * has.f_frsize, has.f_bavail * has.f_frsize / 2**20
+    cure = "make room on this disk, or name a folder on another one"
+    if free_bytes < FREE_WRONG_BYTES:
+        return wrong("SR015", setting, f"the disk of {folder} is full ({free_mib:.1f} MiB free)", cure)
+    if has.f_files and has.f_favail < FREE_INODES:  # some file systems count no inodes
+        return wrong("SR015", setting, f"the disk of {folder} has {has.f_favail} free inodes left", cure)
+    if free_bytes + used_bytes < wanted_bytes:
+        wanted_mib = f"{wanted_bytes / 2**20:,.0f} MiB"
+        says = f"the disk of {folder} has {free_mib:,.0f} MiB free, less than the {wanted_mib} that it may need"
+        return warn("SR015", setting, says, cure)
+    return None
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists: a folder that is missing is made at start."""
+    whole = folder.absolute()
+    return next(path for path in (whole, *whole.parents) if path.exists())
 
 
 def _certificate(world: World) -> Finding:
@@ -146,6 +201,7 @@ SETTINGS = Subject(
         "SR002": Check("settings: consume", CONSUME),
         "SR005": Check("masking", CONSUME),
         "SR014": Check("TLS certificate", RECEIVE, "certificate"),
+        "SR015": Check("free disk space"),
     },
     _settings,
     aws=False,
