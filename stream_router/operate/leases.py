@@ -34,6 +34,8 @@ class Lease(NamedTuple):
     counter: int
     checkpoint_owner: str = ""
     """The worker that hands the lease over to `owner`, "" if none does."""
+    sequence_number: str = ""
+    """The checkpoint's number or word as its row has it: an emulator may write leading zeros, and wants them back."""
 
 
 def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
@@ -62,7 +64,7 @@ def lease_of(row: Mapping[str, Any]) -> Lease | None:
         return None
     counter = int(row.get("leaseCounter", {}).get("N", "0"))
     owner, checkpoint_owner = (row.get(name, {}).get("S", "") for name in ("leaseOwner", "checkpointOwner"))
-    return Lease(row["leaseKey"]["S"], position, owner, counter, checkpoint_owner)
+    return Lease(row["leaseKey"]["S"], position, owner, counter, checkpoint_owner, checkpoint)
 
 
 def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:

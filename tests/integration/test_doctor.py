@@ -254,6 +254,14 @@ def nobody_has_read_for_long(place: Place) -> None:
     place.monkeypatch.setattr(stream, "LATE_S", -1.0)
 
 
+def nobody_has_read_beyond_a_checkpoint(place: Place) -> None:
+    """The emulator's sequence numbers have leading zeros, and the checkpoint's row has them too."""
+    put = [place.clients.kinesis.put_record(StreamName=place.name, Data=b"{}", PartitionKey="x") for _ in range(2)]
+    (row,) = [row for row in place.rows() if row["leaseKey"]["S"] == put[0]["ShardId"]]
+    place.put(row, checkpoint={"S": put[0]["SequenceNumber"]})
+    place.ahead_s = 400.0
+
+
 def the_key_of_the_bus_is_disabled(place: Place) -> None:
     kms = boto3.client("kms", REGION)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
@@ -319,6 +327,7 @@ world(
     *("there is no lease table", "was deleted", "has to be restarted"),
 )
 world("SR115", WARNING, nobody_has_read_for_long, "s behind at shardId-", "SR160")
+world("SR115", WARNING, nobody_has_read_beyond_a_checkpoint, "s behind at shardId-", too=("SR013",))
 world("SR121", WRONG, the_key_of_the_bus_is_disabled, "its key is Disabled", "enable the key")
 world(
     "SR130",

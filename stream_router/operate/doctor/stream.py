@@ -36,7 +36,7 @@ from stream_router.consumer.supervisor.stream_watch import (
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.operate.stream import SHARD_END as END
-from stream_router.operate.stream import TRIM_HORIZON, Position
+from stream_router.operate.stream import TRIM_HORIZON
 
 
 def _stream(world: World) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _leases(world: World) -> Iterator[Finding]:
         return
     first, held = found
     yield _owners(world, first)
-    yield _lag(world, {name: at for name, one in held.items() if (at := one.checkpoint) != END})
+    yield _lag(world, {name: lease for name, lease in held.items() if lease.checkpoint != END})
 
 
 def _look(world: World) -> tuple[Finding | None, Any]:
@@ -130,14 +130,14 @@ def _owners(world: World, first: Look) -> Finding:
     return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")
 
 
-def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
+def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
     """The oldest event above each shard's checkpoint is a recent one."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
     silent: Finding | None = None
-    for shard, checkpoint in list(checkpoints.items())[:SHARDS_READ]:
-        behind = functools.partial(_behind_s, world, shard, checkpoint)
+    for shard, lease in list(unfinished.items())[:SHARDS_READ]:
+        behind = functools.partial(_behind_s, world, lease)
         no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
         if no and no.verdict is not Verdict.WRONG:
             silent = no
@@ -147,8 +147,8 @@ def _lag(world: World, checkpoints: dict[str, Position]) -> Finding:
         return silent or skipped("SR115", "no shard is read")
     shard = max(late, key=lambda one: late[one])
     says = f"{late[shard]:.0f} s behind at {shard}"
-    if len(checkpoints) > SHARDS_READ:
-        says += f", of the {SHARDS_READ} of {len(checkpoints)} shards that were looked at"
+    if len(unfinished) > SHARDS_READ:
+        says += f", of the {SHARDS_READ} of {len(unfinished)} shards that were checked"
     if late[shard] > kept_s / 2:
         says += f"; events are lost {(kept_s - late[shard]) / 3600:.0f} hours from now"
         return wrong("SR115", STREAM, says, "start `consume`, or more of it; its log says whether it holds, and why")
@@ -161,16 +161,16 @@ _GONE = ("it is gone", "")
 """Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
 
 
-def _behind_s(world: World, shard: str, checkpoint: Position) -> float | None:
-    """Seconds since the oldest event above the checkpoint came; None for a checkpoint that is no position to read."""
+def _behind_s(world: World, lease: leases.Lease) -> float | None:
+    """Return the seconds since the oldest event above the checkpoint came; None if the checkpoint is no position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
-    if checkpoint.sequence_number >= 0:
-        number = str(checkpoint.sequence_number)
-        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number}
-    elif checkpoint != TRIM_HORIZON:
+    if lease.checkpoint.sequence_number >= 0:
+        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": lease.sequence_number}
+    elif lease.checkpoint != TRIM_HORIZON:
         return None
     kinesis: Any = world.client("kinesis")
-    iterator = kinesis.get_shard_iterator(StreamName=world.settings.stream, ShardId=shard, **start)["ShardIterator"]
+    named = {"StreamName": world.settings.stream, "ShardId": lease.shard_id}
+    iterator = kinesis.get_shard_iterator(**named, **start)["ShardIterator"]
     answer = kinesis.get_records(ShardIterator=iterator, Limit=1)
     for record in answer["Records"]:
         return float(max(0.0, world.now_s() - record["ApproximateArrivalTimestamp"].timestamp()))
