@@ -100,6 +100,7 @@ AsJson = Annotated[bool, Option("--json", help="One JSON object instead of lines
 Url = Annotated[str | None, Option("--url", help="The receiver's URL; else that of its own settings.")]
 Rate = Annotated[float, Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Only show what would be published; send nothing.")]
+Run = Annotated[str, Option("--run", help="Go on with this run, which was broken off; its output names it.")]
 Payload = Annotated[bool, Option("--payload", help="The event too, masked where STREAM_ROUTER_MASKING is on.")]
 Arrived = Annotated[
     str, Option("--since", help="Since when, by arrival in the stream: 2026-11-24T09:30:00Z, or 2h ago.")
@@ -326,6 +327,7 @@ def replay(
     rate: Rate = 100.0,
     dry_run: DryRun = False,
     yes: Annotated[bool, Option("--yes", help="Go on though STREAM_ROUTER_RULE is none.")] = False,
+    run: Run = "",
 ) -> None:
     """Put events of the stream on the stream again, under the same ids: the consumer publishes them once more.
 
@@ -337,7 +339,7 @@ def replay(
     from stream_router.settings.operators import DeadLetters
 
     wanted = selection(since, until, event_type or (), id or ())
-    _end(operate.run(_settings(DeadLetters), wanted, rate, dry_run=dry_run, yes=yes))
+    _end(operate.run(_settings(DeadLetters), wanted, rate, dry_run=dry_run, yes=yes, earlier_run=run))
 
 
 dlq = typer.Typer(
@@ -439,6 +441,7 @@ def redrive(
         bool, Option("--yes", help="With --undelivered: also what is not known to be masked, though masking is on.")
     ] = False,
     undelivered: OfEventBridge = False,
+    run: Run = "",
 ) -> None:
     """Put dead letters back on the stream, under the same ids: the consumer maps, masks and publishes them again.
 
@@ -447,9 +450,12 @@ def redrive(
     """
     from stream_router.operate import dlq as operate
     from stream_router.operate.letters import How
+    from stream_router.operate.put_back import run_began_ms
 
+    if run:
+        run_began_ms(run)
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    how = How(wanted, file, rate, limit, dry_run, take_all, yes)
+    how = How(wanted, file, rate, limit, dry_run, take_all, yes, run)
     _end(operate.at_queue(undelivered, lambda at: operate.redrive(at, how)))
 
 

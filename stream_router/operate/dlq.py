@@ -253,13 +253,14 @@ class Redrive:
     def __init__(self, at: At, how: How, file: dict[str, bytes | None] | None) -> None:
         self._at, self._how, self._file = at, how, file
         self._paths = types.paths(at.settings.partition_path)
-        self._back = PutBack(at.settings, at.clients, how.rate, at.stop, dry_run=how.dry_run)
+        self._back = PutBack(at.settings, at.clients, how.rate, at.stop, dry_run=how.dry_run, run=how.run)
         self._selected = 0
         self._began_ms = now_ms()
 
     def run(self) -> int:
         """Everything, to the summary."""
         ended = "an error that nobody foresaw"
+        self._back.announce(self._go_on())
         try:
             for some in self._in_hand():
                 self._round(some)
@@ -358,7 +359,7 @@ class Redrive:
     def _go_on(self) -> str:
         """The command that goes on: the queue still has what was not put back."""
         how = self._how
-        words = ["dlq", "redrive", "--rate", f"{how.rate:g}"]
+        words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{how.rate:g}"]
         words += ["--file", str(how.file)] if how.file else []
         words += ["--limit", str(self._left)] if how.limit else []
         flags = {"--all": how.take_all, "--yes": how.yes, "--undelivered": self._at.undelivered}

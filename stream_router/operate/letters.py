@@ -55,6 +55,8 @@ class How(NamedTuple):
     dry_run: bool = False
     take_all: bool = False
     yes: bool = False
+    run: str = ""
+    """Id of the run that this one goes on with; "" for a new one."""
 
 
 class Queued:

@@ -1,14 +1,17 @@
 """What goes back to the stream, for `dlq redrive` and `replay` alike: the choice, the run, and what is said of it."""
 
+import re
 import secrets
 import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.envelope import holds_crashed, open_record
+from stream_router.errors import SettingsError
 from stream_router.event_id import event_id_as_typed
 from stream_router.model import Record
 from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
@@ -54,21 +57,55 @@ def selection(since: str, until: str, event_types: Sequence[str], ids: Sequence[
     return Selection(since_ms, until_ms, tuple(event_types), tuple(map(event_id_as_typed, ids)), reason)
 
 
-class PutBack:
-    """One run: lines put on the stream, or, of a dry run, tried here. `name` is the run's id."""
+_RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+_RUN_TIME = "%Y%m%dT%H%M%S"
 
-    def __init__(self, settings: DeadLetters, clients: Clients, rate_s: float, stop: Stop, *, dry_run: bool) -> None:
-        self.name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+PROGRESS_INTERVAL_S = 5.0
+"""Seconds between two lines of progress: what a killed command leaves in its output."""
+
+
+def new_run() -> str:
+    """Return the id of a run that begins now: its time (UTC), and eight random hex digits."""
+    return f"{datetime.fromtimestamp(now_ms() / 1000, UTC):{_RUN_TIME}}-{secrets.token_hex(4)}"
+
+
+def run_began_ms(run: str) -> int:
+    """Return when a run began (epoch ms), by its id. Raises SettingsError if it is no id of a run."""
+    refusal = f"--run: {run[:40]!r} is no id of a run; copy it from the output of the run that was broken off"
+    if not _RUN.fullmatch(run):
+        raise SettingsError(refusal)
+    try:
+        return round(datetime.strptime(run[:15], _RUN_TIME).replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:  # digits that are no date
+        raise SettingsError(refusal) from None
+
+
+class PutBack:
+    """One run: lines put on the stream, or, of a dry run, tried here. `name` is the run's id.
+
+    `run` is the id of an earlier run that this one goes on with, "" for a new one.
+    """
+
+    def __init__(
+        self, settings: DeadLetters, clients: Clients, rate_s: float, stop: Stop, *, dry_run: bool, run: str = ""
+    ) -> None:
+        self.name = run or new_run()
         self.dry_run = dry_run
         self.count = 0
         """Lines that are on the stream, or would be."""
         self.passed_over, self._would = Counter[str](), Counter[str]()
         self._made = transform_of(settings)
         self._settings, self._stop = settings, stop
+        self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, rate_s, stop)
 
+    def announce(self, go_on: str) -> None:
+        """Print the run's id and the command that goes on with it: a command that is killed can print nothing later."""
+        if not self.dry_run:
+            tell(f"run {self.name}; if it is killed, go on with: {go_on}")
+
     def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
-        """Each line once it is stored; of a dry run none. Raises StreamRefusesError."""
+        """Yield each line once it is stored; of a dry run none. Raises StreamRefusesError."""
         fitting = self._fitting(outgoing)
         if self.dry_run:
             for one in fitting:
@@ -78,6 +115,9 @@ class PutBack:
         for one in self._writer.put(fitting):
             self.count += 1
             yield one
+            if time.monotonic() >= self._progress_due_s:
+                self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+                tell(f"put back on the stream so far {self.count:,}; run {self.name}")
 
     def _fitting(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
         for one in outgoing:

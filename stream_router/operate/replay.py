@@ -4,6 +4,7 @@ Each goes back as its line stood, under the same id, marked with this run (`meta
 masking and settings apply. A run takes what was there when it began, and passes over what a replay put there.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from stream_router.aws.clients import Clients
@@ -11,7 +12,7 @@ from stream_router.envelope import Resubmitted, conversation_of, open_record, re
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
 from stream_router.operate.console import Stop, say, stopping, tell
 from stream_router.operate.dry_run import transform_of, type_of
-from stream_router.operate.put_back import PutBack, Selection
+from stream_router.operate.put_back import PutBack, Selection, run_began_ms
 from stream_router.operate.stream import LATE_MS, Piece, Span, Stream, UnreadableError, describe, read
 from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
 from stream_router.process import now_ms
@@ -22,16 +23,27 @@ from stream_router.settings.operators import DeadLetters
 DONE, NOT_ALL = 0, 1
 
 
-def run(settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: bool, yes: bool) -> int:
-    """The command: 0, or 1 where something is left, or nothing that was asked for was there. Raises SettingsError."""
+CLOCKS_MS = 300_000
+"""How far this host's clock may be off AWS's: AWS refuses the signature of one that is further off."""
+
+
+def run(
+    settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
+) -> int:
+    """Replay the selection: 0, or 1 if something is left, or nothing that was asked for was there.
+
+    `earlier_run` is the id of a run that was broken off: what it put on the stream is not put there again. Raises
+    SettingsError.
+    """
     begun_ms = int(now_ms())
+    earlier_began_ms = run_began_ms(earlier_run) if earlier_run else begun_ms
     if settings.rule == NO_RULE and not yes and not dry_run:
         say(
             "stream-router replay: STREAM_ROUTER_RULE is none: every rule on the bus that matches gets these events "
             "once more, and whether the one that missed them takes them now is not known here; add --yes to go on"
         )
         return NOT_ALL
-    wanted = wanted._replace(until_ms=min(wanted.until_ms or begun_ms, begun_ms))
+    wanted = wanted._replace(until_ms=min(wanted.until_ms or earlier_began_ms, earlier_began_ms))
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
@@ -39,16 +51,26 @@ def run(settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: boo
         except UnreadableError as error:
             say(f"stream-router replay: {error}")
             return NOT_ALL
-        back = PutBack(settings, clients, rate_s, stop, dry_run=dry_run)
+        back = PutBack(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
         words = ("--rate", f"{rate_s:g}", *["--yes"] * yes)
-        return Replay(settings, wanted, words, stream, back).run(clients, stop)
+        return Replay(settings, wanted, words, stream, back, is_continued=bool(earlier_run)).run(clients, stop)
 
 
 class Replay:
-    """One run. `words` are the options that another one to go on with needs beside the choice."""
+    """One run. `words` are the options that another one to go on with needs beside the choice.
+
+    `is_continued`: the run was broken off before, so what it put on the stream is counted there first.
+    """
 
     def __init__(
-        self, settings: DeadLetters, wanted: Selection, words: tuple[str, ...], stream: Stream, back: PutBack
+        self,
+        settings: DeadLetters,
+        wanted: Selection,
+        words: tuple[str, ...],
+        stream: Stream,
+        back: PutBack,
+        *,
+        is_continued: bool = False,
     ) -> None:
         self._settings, self._wanted, self._words, self._stream, self._back = settings, wanted, words, stream, back
         self._span = Span(wanted.since_ms, wanted.until_ms)
@@ -56,18 +78,21 @@ class Replay:
         self._made = transform_of(settings)
         self._paths = types.paths(settings.partition_path)
         self._unmet = set(wanted.ids)
-        self._in_hand: dict[int, tuple[int, str]] = {}
-        """Of the piece in hand what is not put: when each arrived (epoch ms), and its event's id."""
-        self._newest_ms: dict[str, int] = {}
-        self._read = set[str]()
-        """Of each shard how far it was handed out, and the shards of which no more can come."""
+        self._is_continued = is_continued
+        self._stored_before = Counter[str]()
+        """Number of copies of each event, by its id, that earlier tries of this run put on the stream."""
+        self._passed_before = 0
 
     def run(self, clients: Clients, stop: Stop) -> int:
-        """Everything, to the summary."""
+        """Replay everything, to the summary."""
         why = "an error that nobody foresaw"
+        self._back.announce(self._go_on())
         try:
-            for piece in read(clients, self._stream, self._span, stop):
-                self._take(piece)
+            if self._is_continued:
+                self._count_stored(clients, stop)
+            for piece in read(clients, self._stream, self._span, stop) if not stop.asked else ():
+                for _ in self._back.put(self._outgoing(piece)):
+                    pass
                 if stop.asked:
                     break
             why = "broken off" if stop.asked else ""
@@ -77,17 +102,19 @@ class Replay:
             status = self._report(why)
         return status
 
-    def _take(self, piece: Piece) -> None:
-        """Put what is asked for of a piece back; what is not put when this ends stays in hand."""
-        shard_id = piece.shard.shard_id
-        if piece.records:
-            self._newest_ms[shard_id] = piece.records[-1].arrived_at_ms
-        outgoing = list(self._outgoing(piece))
-        self._in_hand = {id(one): one.token for one in outgoing}  # type: ignore[misc]
-        for one in self._back.put(outgoing):
-            del self._in_hand[id(one)]
-        if piece.is_last:
-            self._read.add(shard_id)
+    def _count_stored(self, clients: Clients, stop: Stop) -> None:
+        """Count what earlier tries of this run put on the stream. Raises UnreadableError.
+
+        The stream itself is the record of that, so it holds after a kill as well: no file says how far a run came.
+        """
+        say("reading what this run put on the stream before")
+        began_ms = run_began_ms(self._back.name) - CLOCKS_MS
+        for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
+            for record in piece.records:
+                for found in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
+                    event = found.event if isinstance(found, DeadLetter) else found
+                    if read_resubmitted(event.resubmitted) == self._mark:
+                        self._stored_before[event.event_id] += 1
 
     def _outgoing(self, piece: Piece) -> Iterator[Outgoing]:
         for record in piece.records:
@@ -101,11 +128,14 @@ class Replay:
                     continue
                 if self._wanted.event_types and type_of(self._made(found)) not in self._wanted.event_types:
                     continue
+                self._unmet.discard(event.event_id)
+                if self._stored_before[event.event_id]:
+                    self._stored_before[event.event_id] -= 1
+                    self._passed_before += 1
+                    continue
                 line = seal_line(event.raw, event.event_id, event.id_from, event.received_at_ms, self._mark)
                 body = event.body if isinstance(event.body, dict) else {}
-                self._unmet.discard(event.event_id)
-                group = conversation_of(body, event.event_id, self._paths)
-                yield Outgoing(line, group, (record.arrived_at_ms, event.event_id))
+                yield Outgoing(line, conversation_of(body, event.event_id, self._paths), None)
 
     def _why_not(self, found: Event | DeadLetter, event: Event) -> str:
         """Why it is not to be put back; "" where it is."""
@@ -121,28 +151,18 @@ class Replay:
         return ""
 
     def _report(self, why: str) -> int:
-        """The summary; the command's exit status. `why` it ended early, "" where it did not."""
-        go_on = self._go_on() if why else ""
-        self._back.report(why, go_on)
+        """Print the summary; return the command's exit status. `why` the run ended early, "" if it did not."""
+        if self._passed_before:
+            tell(f"put back by this run before {self._passed_before:,}")
+        self._back.report(why, self._go_on() if why else "")
+        if why:
+            return NOT_ALL
         for one in sorted(self._unmet):
             tell(f"not put back: {one}; see stream-router find {one}")
         chosen = self._wanted.ids or self._wanted.event_types
-        return NOT_ALL if go_on or self._unmet or (chosen and not self._back.count) else DONE
+        is_empty = not self._back.count and not self._passed_before
+        return NOT_ALL if self._unmet or (chosen and is_empty) else DONE
 
     def _go_on(self) -> str:
-        """The command that goes on with what is left, up to the same end; "" where nothing is left."""
-        # An id that was put may lie before the span that is left, and would be called missing there.
-        left = sorted(self._unmet | {event_id for _, event_id in self._in_hand.values() if self._wanted.ids})
-        if self._wanted.ids and not left:
-            return ""
-        open_ms = min((arrived_ms for arrived_ms, _ in self._in_hand.values()), default=self._span.until_ms)
-        since_ms = min([open_ms, *map(self._surely_ms, self._stream.shards)]) - LATE_MS
-        rest = self._wanted._replace(since_ms=max(self._span.since_ms, since_ms), ids=tuple(left))
-        return rest.command("replay", *self._words)
-
-    def _surely_ms(self, shard_id: str) -> int:
-        """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""
-        if shard_id in self._read:
-            return self._span.until_ms
-        known = (shard_id, *self._stream.shards[shard_id].parents)
-        return max(self._newest_ms.get(name, self._span.since_ms) for name in known)
+        """Return the command that goes on with this run: the same span, less what the stream then shows as put."""
+        return self._wanted.command("replay", "--run", self._back.name, *self._words)

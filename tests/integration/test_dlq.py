@@ -315,7 +315,8 @@ def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess) -> None:
         told, _ = one.communicate(timeout=100)
         if number == signal.SIGINT:
             assert one.returncode == 1
-            assert "go on with: stream-router dlq redrive --rate 150" in told
+            assert re.search(r"^go on with: stream-router dlq redrive --run \S+ --rate 150$", told, re.MULTILINE)
+        assert re.search(r"^run \S+; if it is killed, go on with: stream-router dlq redrive --run", told, re.MULTILINE)
         fake_aws.queues(show_all=number == signal.SIGKILL)
     for one in [dlq.start(fake_aws, "redrive", "--rate", "0") for _ in range(2)]:
         one.communicate(timeout=400)
@@ -356,7 +357,8 @@ def test_a_stream_that_takes_nothing_ends_it_and_all_stays(fake_aws: FakeAwsProc
     done = dlq.run(fake_aws, "redrive", "--reason", "outage")
     assert done.returncode == 1
     assert "there is no stream cxone-events; see STREAM_ROUTER_STREAM" in done.stdout
-    assert "go on with: stream-router dlq redrive --rate 100 --reason outage" in done.stdout
+    go_on = r"^go on with: stream-router dlq redrive --run \S+ --rate 100 --reason outage$"
+    assert re.search(go_on, done.stdout, re.MULTILINE)
     assert ids(fake_aws) == {one.event_id for one in made}
 
 
