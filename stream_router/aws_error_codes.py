@@ -110,6 +110,9 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning(None, _BY_ITSELF), "InternalFailureException"),
     (Meaning(None, _BAD_CALL), "InvalidArgumentException"),
     (Meaning(None, _NETWORK), "NoAnswer TimedOut RequestTimeout UnreadableAnswer"),
+    # botocore's exceptions for a call without an answer: `code_of` gives their names in place of a code.
+    (Meaning(None, _NETWORK), "ConnectionClosedError EndpointConnectionError ConnectTimeoutError ReadTimeoutError"),
+    (Meaning(None, _NETWORK), "ProxyConnectionError SSLError ResponseStreamingError"),
 )
 
 CODES = {code: meaning for meaning, codes in _TABLE for code in codes.split()}
@@ -156,7 +159,7 @@ def call_disposition(code: str, status: int) -> Disposition:
 
 
 def cure(code: str) -> str:
-    """What an operator does about a code of AWS's, or about one of our own where there was no answer."""
+    """Return what an operator does about a code of AWS's, or about a call that got no answer."""
     if code in CODES:
         return CODES[code].cure
     return _BY_ITSELF if code.startswith("Http5") else "AWS's API reference says what this code means"

@@ -7,7 +7,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Dropped, Event, Made
 from stream_router.operate.console import readable
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
-from stream_router.pipeline.transform import Transform
+from stream_router.pipeline.transform import Transform, withheld_code
 from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
@@ -45,7 +45,7 @@ def would_be(made: Made) -> str:
 
 
 def shown(settings: Consumer, event: Event, reason: str = "") -> str:
-    """An event as an operator may see it: in its own bytes, masked where a policy is in force.
+    """Return an event as an operator may see it: in its own bytes, masked if a policy is in force.
 
     `reason` is that of its dead letter. What killed a process is not opened here to be masked.
     """
@@ -54,4 +54,10 @@ def shown(settings: Consumer, event: Event, reason: str = "") -> str:
     if reason == Reason.CRASHED:
         return "(it killed a process, so it is not opened here to be masked)"
     transform = Transform(transform_config(settings), now_ms)
-    return readable(transform.masked_raw(event))
+    masked = transform.masked_raw(event)
+    if code := withheld_code(masked):
+        return (
+            f"(STREAM_ROUTER_MASKING is on in this shell, and the event cannot be masked ({code}), so it is not shown; "
+            "`stream-router dlq export FILE` writes the dead letters unmasked)"
+        )
+    return readable(masked)

@@ -289,11 +289,10 @@ def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
 def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[Piece]:
     """Every record of the span, in the order of its shard, until `stop` is asked. Raises UnreadableError.
 
-    Where it will take more than a minute that is said before; then progress. It goes in rounds, each of one read of
-    every shard that is due, so while the caller has a round's pieces in hand nothing further is asked for.
+    A reading that will take more than a minute is announced, and its progress is printed. It goes in rounds, each of
+    one read of every shard that is due, so while the caller has a round's pieces in hand nothing further is asked for.
     """
-    _announce(clients.cloudwatch, stream, span)
-    progress = _Progress(span, len(stream.shards))
+    progress = _Progress(span, _announce(clients.cloudwatch, stream, span))
     waiting, ended = dict(stream.shards), set[str]()
     open_: list[_Reading] = []
     with futures.ThreadPoolExecutor(MOST_AT_ONCE, "read") as pool:
@@ -335,14 +334,11 @@ _SAID_FROM_S = 60.0
 _PROGRESS_EVERY_S = 10.0
 
 
-def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> None:
-    """Say what a reading of more than a minute will take, by what came into the stream as far as CloudWatch knows it.
-
-    Where it does not, progress says what is left: what could have come at most is far from the truth.
-    """
+def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> float:
+    """Print how long a reading of over a minute will take; return the span's bytes by CloudWatch, 0.0 if unknown."""
     minutes = ceil((span.until_ms - span.since_ms) / 60_000)
     if minutes <= 1:
-        return
+        return 0.0
     try:
         answer = cloudwatch.get_metric_statistics(
             Namespace="AWS/Kinesis",
@@ -354,36 +350,38 @@ def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> Non
             Statistics=["Sum"],
         )
     except (BotoCoreError, ClientError):
-        return
-    size_bytes, shards = sum(point["Sum"] for point in answer.get("Datapoints", ())), len(stream.shards)
+        return 0.0
+    size_bytes = float(sum(point["Sum"] for point in answer.get("Datapoints", ())))
+    shards = len(stream.shards)
     seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES  # a second for each
     if seconds > _SAID_FROM_S:
         say(
             f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "
             f"about {duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
         )
+    return size_bytes
 
 
 class _Progress:
-    """How far a reading is, in a line every ten seconds."""
+    """How far a reading is, in a line every ten seconds.
 
-    def __init__(self, span: Span, shards: int) -> None:
-        self._span, self._shards = span, max(1, shards)
-        self._begun_s = self._told_s = time.monotonic()
+    It names no time that is left: records are not spread evenly over a span, so that would be a guess.
+    """
+
+    def __init__(self, span: Span, total_bytes: float) -> None:
+        self._until_ms, self._total_bytes = span.until_ms, total_bytes
+        self._due_s = time.monotonic() + _PROGRESS_EVERY_S
         self._reached_ms: dict[str, int] = {}
         self._records = self._size_bytes = 0
 
     def note(self, piece: Piece) -> None:
-        """A piece was read: say how far it is, where that was not said of late."""
-        self._reached_ms[piece.shard.shard_id] = piece.reached_ms
+        """Count a piece that was read, and print a line if one is due."""
+        self._reached_ms[piece.shard.shard_id] = self._until_ms if piece.is_last else piece.reached_ms
         self._records += len(piece.records)
         self._size_bytes += piece.size_bytes
-        now_s = time.monotonic()
-        if now_s - self._told_s < _PROGRESS_EVERY_S:
+        if time.monotonic() < self._due_s:
             return
-        self._told_s = now_s
-        span_ms = max(1, self._span.until_ms - self._span.since_ms)
-        done = sum(reached - self._span.since_ms for reached in self._reached_ms.values())
-        share = min(1.0, done / span_ms / self._shards)
-        left = f", about {duration((now_s - self._begun_s) * (1 - share) / share)} left" if 0.01 < share < 1 else ""
-        say(f"read {share:.0%}: {self._records:,} records, {self._size_bytes / 1e6:,.1f} MB{left}")
+        self._due_s = time.monotonic() + _PROGRESS_EVERY_S
+        total = f" of about {self._total_bytes / 1e6:,.1f}" if self._total_bytes >= self._size_bytes else ""
+        reached = iso(min(self._reached_ms.values()))
+        say(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")

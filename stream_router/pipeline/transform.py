@@ -255,6 +255,11 @@ def _withheld(code: str) -> bytes:
     return orjson.dumps({"withheld": "the policy masks dead letters, and this event could not be masked", "code": code})
 
 
+def withheld_code(masked: bytes) -> str:
+    """Return why `masked_raw` left the event out, as a code; "" if it did not."""
+    return str(orjson.loads(masked)["code"]) if masked.startswith(b'{"withheld":') else ""
+
+
 def _read_again(event: Event) -> Event:
     """The event with its body, where whoever kept it let go of that."""
     (found,) = open_record(Record(event.raw, 0))

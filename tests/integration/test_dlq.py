@@ -130,6 +130,10 @@ def test_show_tells_all_and_the_event_only_where_asked_for(fake_aws: FakeAwsProc
     assert "Zoë" not in masked.stdout
     refused = dlq.run(fake_aws, "show", deadly, "--payload", STREAM_ROUTER_MASKING="default")
     assert "it is not opened here to be masked" in refused.stdout
+    broken = put_one(letters, record={"encoding": "base64", "data": base64.b64encode(b'{"payload": "Zo').decode()})
+    unmaskable = dlq.run(fake_aws, "show", broken, "--payload", STREAM_ROUTER_MASKING="default")
+    assert "is on in this shell, and the event cannot be masked (" in unmaskable.stdout
+    assert "the policy masks dead letters" not in unmaskable.stdout
     unknown = dlq.run(fake_aws, "show", "f" * 32)
     assert unknown.returncode == 1
     assert f"stream-router find {'f' * 32}" in unknown.stderr

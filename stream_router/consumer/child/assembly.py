@@ -51,7 +51,10 @@ class Child:
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking, extra={"event": "masking"})
         else:
-            log.warning("masking: off", extra={"event": "masking-off"})
+            log.warning(
+                "masking is off: events reach EventBridge with personal data; STREAM_ROUTER_MASKING=default masks it",
+                extra={"event": "masking-off"},
+            )
         folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
         if not (folder / TARGET_PROOF).exists():  # nobody supervises this child: it asks by itself
             TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
