@@ -180,6 +180,15 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     return f" at {there.rpartition('@')[2]}{kind}", what_to_do
 
 
+def failure_of(error: ClientError | BotoCoreError) -> tuple[str, str]:
+    """Return what failed, to be put behind a sentence (code, or host and kind of silence), and the cure."""
+    if isinstance(error, BotoCoreError):
+        where, what_to_do = silence(error)
+        return f"{where}", what_to_do
+    code = code_of(error)
+    return f" ({code})", cure(code)
+
+
 def said(error: Exception, policy: str) -> str:
     """An error of a call as an operator reads it; `policy` is that of `setup --policy` whose rights the call needs."""
     if isinstance(error, BotoCoreError):
@@ -196,7 +205,9 @@ def said(error: Exception, policy: str) -> str:
 def stream(session: Session, name: str) -> Finding:
     """SR101: the stream is there."""
     kinesis = endpoints.client(session, "kinesis", ONCE)
-    missing = ("there is no such stream in this region", "name another, or make it with `stream-router setup`")
+    region = session.get_config_variable("region")
+    cure_ = f"check that AWS_REGION ({region}) is right, name another stream, or make it with `stream-router setup`"
+    missing = ("there is no such stream in this region", cure_)
     no, told = ask(
         *("SR101", STREAM, "the stream"),
         lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws_error_codes import ABSENT, code_of, cure
+from stream_router.aws_error_codes import ABSENT, code_of
+from stream_router.checks import failure_of
 from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
         if code in ABSENT:
             why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
             raise LeasesError(f"there is no lease table {application}: {why}", code) from None
-        raise LeasesError(f"the lease table {application} cannot be read ({code}): {cure(code)}", code) from None
+        failure, what_to_do = failure_of(error)
+        raise LeasesError(f"the lease table {application} cannot be read{failure}: {what_to_do}", code) from None
     return {lease.shard_id: lease for lease in found}
 
 

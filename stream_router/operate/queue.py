@@ -18,6 +18,7 @@ from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.aws_answers import served_s
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure
+from stream_router.checks import failure_of
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -227,7 +228,8 @@ class Queue:
                 f"the queue {self.name} does not exist ({code}): correct SQS_DLQ_URL (for --undelivered "
                 "STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
             )
-        return QueueError(f"the queue {self.name} cannot be read ({code}): {cure(code)}")
+        failure, what_to_do = failure_of(error)
+        return QueueError(f"the queue {self.name} cannot be read{failure}: {what_to_do}")
 
 
 def undelivered_url(settings: DeadLetters, sqs: Any) -> str:

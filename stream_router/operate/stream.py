@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients, shards_of
-from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
+from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
+from stream_router.checks import failure_of
 from stream_router.consumer import kpl
 from stream_router.operate.console import Stop, count_of, duration, say
 from stream_router.process import backoff_s, iso
@@ -116,7 +117,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
         shards = {one["ShardId"]: _shard(one) for one in shards_of(kinesis, name, ShardFilter=since)}
     except (BotoCoreError, ClientError) as error:
-        raise UnreadableError(_why_unreadable(name, code_of(error))) from None
+        raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
     return Stream(name, shards, on_demand, keeps_ms)
 
@@ -128,10 +129,11 @@ def _shard(one: Any) -> Shard:
     return Shard(one["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
 
 
-def _why_unreadable(name: str, code: str) -> str:
-    if code in ABSENT:
+def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
+    if code_of(error) in ABSENT:
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
-    return f"stream {name} cannot be read ({code}): {cure(code)}"
+    failure, what_to_do = failure_of(error)
+    return f"stream {name} cannot be read{failure}: {what_to_do}"
 
 
 def is_passing(error: ClientError) -> bool:
@@ -226,7 +228,7 @@ class _Reading:
                 "records; give a later --since"
             )
         if isinstance(error, ClientError) and not is_passing(error):
-            raise UnreadableError(_why_unreadable(name, code))
+            raise UnreadableError(_why_unreadable(name, error))
         if not self._failures:
             self._failing_since_s = now_s
         elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
