@@ -15,9 +15,9 @@ of it.
     SETTLING   in order again, or with another pattern, for    SETTLING, then OK   BROKEN after a broken target,
                less than STANDS_S; nothing is proven           after STANDS_S      DOUBTED after a changed pattern
 
-(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed. A bus with another
-time of creation counts as broken. "Unknown" changes no state and proves nothing; after UNASKED_S of it nothing is
-published either, until a check has another result.
+(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed, unless it takes at
+least what it took before. A bus with another time of creation counts as broken. "Unknown" changes no state and proves
+nothing; after UNASKED_S of it nothing is published either, until a check has another result.
 
 A check is three management events in CloudTrail, so the supervisor repeats it only as often as it is needed. While the
 bus has accepted something that no check covers, a child keeps the time of the file TARGET_WANTED fresh, and the
@@ -289,6 +289,27 @@ def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> di
     return {**kept, "$or": ways} if ways and all(ways) else kept
 
 
+def takes_as_much(before: str, after: str) -> bool:
+    """Return whether a judged pattern takes at least what the one before took: lists only grew, conditions only went.
+
+    While EventBridge changes from one to the other each event is taken by either, so nothing has to wait for that.
+    """
+    if before == after:
+        return True
+    return bool(before and after) and _is_wider(json.loads(before), json.loads(after))
+
+
+def _is_wider(before: Any, after: Any) -> bool:
+    """Compare two parts of a pattern: all conditions of an object must hold, of a list any one."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        if "$or" in before or "$or" in after:  # its ways are not compared
+            return bool(before == after)
+        return all(name in before and _is_wider(before[name], part) for name, part in after.items())
+    if isinstance(before, list) and isinstance(after, list):
+        return all(value in after for value in before)
+    return bool(before == after)
+
+
 def question(settings: Consumer) -> Callable[[], CheckResult]:
     """Return the settings' check; with `STREAM_ROUTER_BUS_PROOF=trust` it asks nobody and is always ok."""
     return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings)
@@ -394,7 +415,7 @@ class Standing:
     def _said_yes(self, yes: TargetOk, asked_s: float) -> None:
         self.in_doubt = False
         self._made_s = yes.made_s or self._made_s
-        if self._pattern and yes.pattern != self._pattern:
+        if self._pattern and not takes_as_much(self._pattern, yes.pattern):
             self.breaks, self.stands_since = True, None
         self._pattern = yes.pattern
         since_s = self.line.since_s

@@ -187,16 +187,18 @@ CATCH_UP: Final = _gauge(
 )
 DAEMON_UP: Final = _gauge("daemon_up", "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1")
 DAEMON_RESTARTS: Final = _counter(
-    "daemon_restarts", "Times that the KCL daemon was started again", CloudWatch("DaemonRestartCount", seldom=True)
+    "daemon_restarts",
+    "Times that the KCL daemon was started again after it died, or was killed because it hung",
+    CloudWatch("DaemonRestartCount", seldom=True),
 )
-RestartCause = Literal["shards_stuck", "not_initialized"]
+RestartCause = Literal["shards_stuck", "not_initialized", "target_restored"]
 """Why the supervisor restarts a daemon that has not died."""
 
 RESTART_CAUSES: Final[tuple[RestartCause, ...]] = get_args(RestartCause)
 
 PLANNED_RESTARTS: Final = _counter(
     "daemon_planned_restarts",
-    "Those of them that the supervisor planned: nobody read a shard, or the daemon did not initialize",
+    "Times that the supervisor restarted a KCL daemon on purpose; `daemon_restarts` does not count these",
     None,
     "cause",
 )

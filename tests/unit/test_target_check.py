@@ -31,6 +31,7 @@ from stream_router.consumer.target_check import (
     TargetUnknown,
     ask_every_s,
     judged_part,
+    takes_as_much,
 )
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
@@ -153,8 +154,9 @@ ANSWERS: dict[str, CheckResult] = {
     "D": DISABLED,
     "G": GONE,
     "U": TargetUnknown("AccessDeniedException", "DescribeRule"),
-    "a": TargetOk(pattern="a"),
-    "b": TargetOk(pattern="b"),
+    "a": TargetOk(pattern='{"detail-type": ["a"]}'),
+    "b": TargetOk(pattern='{"detail-type": ["b"]}'),
+    "c": TargetOk(pattern='{"detail-type": ["a", "b"]}'),
     "1": TargetOk(1000.0),
     "+": TargetOk(1000.4),
     "2": TargetOk(2000.0),
@@ -185,6 +187,9 @@ NEVER = -math.inf
         # a changed pattern holds nothing, and what was sent meanwhile is sent again
         ("a" + "b" * (MINUTE - 1), 1, NEVER, ""),
         ("a" + "b" * MINUTE, 14, 14, ""),
+        # a pattern that takes more than before counts at once; the one that takes less again is another
+        ("ac", 2, NEVER, ""),
+        ("aca", 2, NEVER, ""),
         # a bus that nobody saw gone: its time of creation tells, which may be told in fractions
         ("1+2", 2, NEVER, ""),
         ("1+22", 2, NEVER, "made again"),
@@ -203,6 +208,25 @@ def test_what_counts_of_answers_five_seconds_apart(answers: str, proven: int, si
     line = standing.line
     assert line._replace(problem="") == Line(5.0 * proven, 5.0 * since, unasked=answers[-1] == "U")
     assert problem in line.problem if problem else not line.problem
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"detail-type": ["a"]}, {"detail-type": ["b", "a"]}, True),
+        ({"detail-type": ["a", "b"]}, {"detail-type": ["a"]}, False),
+        ({"detail-type": ["a"], "source": ["s"]}, {"detail-type": ["a"]}, True),
+        ({"detail-type": ["a"]}, {"detail-type": ["a"], "source": ["s"]}, False),
+        ({"detail": {"eventSource": ["x"]}}, {"detail": {"eventSource": [{"prefix": "x"}]}}, False),
+        ({"detail": {"eventSource": [{"prefix": "x"}]}}, {"detail": {"eventSource": [{"prefix": "x"}, "y"]}}, True),
+        ({"detail-type": [{"anything-but": ["a"]}]}, {"detail-type": [{"anything-but": ["a", "b"]}]}, False),
+        ({"$or": [{"source": ["a"]}]}, {"$or": [{"source": ["a"]}, {"source": ["b"]}]}, False),
+        ({"$or": [{"source": ["a"]}]}, {"source": ["a"]}, False),
+    ],
+)
+def test_a_pattern_that_only_grew_is_known(before: dict[str, Any], after: dict[str, Any], expected: bool) -> None:
+    """Whatever is not certain counts as another pattern, which waits a minute."""
+    assert takes_as_much(json.dumps(before), json.dumps(after)) is expected
 
 
 @pytest.mark.parametrize(

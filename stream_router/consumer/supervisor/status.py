@@ -356,7 +356,8 @@ def _verdict(seen: Seen) -> tuple[str, str | None]:
     if not states:
         if seen.bus["unaskedS"] is not None and unread is None:
             return "cut off", "no shard is read here, and neither bus nor stream can be asked"
-        if known.restarts and at_s - known.since_s < STARTED_ANEW_S:
+        has_restarted = known.restarts or any(known.planned_restarts.values())
+        if has_restarted and at_s - known.since_s < STARTED_ANEW_S:
             return "restarting", "the KCL daemon was started again and reads no shard yet"
         return "running", "no shard is read here"
     if reasons := [reason for state, reason, _ in states if state == "many dead letters"]:

@@ -64,6 +64,10 @@ class PlannedRestart(NamedTuple):
     """Complete sentences for the log: what is wrong, and what it means for events."""
 
 
+TARGET_RESTORED = (
+    "Bus and rule take our events again. What was sent since they were last found in order is read again from the "
+    "checkpoint and sent again. Nothing has to be done"
+)
 NOT_INITIALIZED = (
     "The daemon could not initialize its lease coordinator, and may take no shard after it has failed once. No event "
     "is lost. If this line comes again and again, see the daemon's lines (`kcl`)"
@@ -175,6 +179,7 @@ class DaemonSupervisor:
             )
             return Exited(os.EX_OSERR)
         self._vitals.daemon_runs(jvm.pid)
+        started_s = time.monotonic()
         failpoint("daemon_started_before_first_look")
         while True:
             happened = self._next(LOOK_EVERY_S)
@@ -183,6 +188,11 @@ class DaemonSupervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
+            # The children leave by themselves then, and the daemon ends with the first of them.
+            if self._prover.standing.line.since_s > started_s:
+                self._plan(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
+                ended = self._hasten(jvm.pid)
+                return ended._replace(planned=True) if ended else None
             if self._state.read(ENDING):
                 log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
@@ -236,12 +246,7 @@ class DaemonSupervisor:
 
     def _restart(self, planned: PlannedRestart) -> Exited | None:
         """End a daemon that has not died, as gently as a stop does; None after a signal."""
-        log.warning(
-            "the KCL daemon is restarted. %s",
-            planned.reason,
-            extra={"event": "daemon-restart-planned", "cause": planned.cause},
-        )
-        self._vitals.restart_planned(planned.cause)
+        self._plan(planned, logging.WARNING)
         # A daemon without children is not killed at once either. It may hold the KCL's leader lock: if it is killed
         # the lock lasts two more minutes, in which no leader gives the shards to anybody.
         self._ask_to_end(planned.daemon)
@@ -253,6 +258,12 @@ class DaemonSupervisor:
             return None
         exited = self._kill(planned.daemon)
         return exited._replace(planned=True) if exited else None
+
+    def _plan(self, planned: PlannedRestart, level: int) -> None:
+        """Log and count a restart that is about to be made on purpose."""
+        told = {"event": "daemon-restart-planned", "cause": planned.cause}
+        log.log(level, "the KCL daemon is restarted. %s", planned.reason, extra=told)
+        self._vitals.restart_planned(planned.cause)
 
     def _hasten(self, jvm: int) -> Exited | None:
         """The daemon ends: give the children that are left a moment, then end it; None after a signal."""

@@ -30,7 +30,7 @@ class Known(NamedTuple):
     hangs: tuple[str, ...] = ()
     """What is wrong with each child that does not go on, in words."""
     planned_restarts: Mapping[RestartCause, int] = dict.fromkeys(RESTART_CAUSES, 0)
-    """Restarts of a daemon that had not died, by cause; they are among `restarts`."""
+    """Restarts of a daemon that had not died, by cause; `restarts` does not count them."""
 
 
 class Vitals:
@@ -111,7 +111,7 @@ class Vitals:
             since_s=since_s,
             reason=reason,
             daemon=self._daemon,
-            restarts=max(0, self._starts - 1),
+            restarts=max(0, self._starts - 1 - sum(self._planned_restarts.values())),
             healthy=loop_turns and ((daemon_lives and shards_move) or state == "draining"),
             ready=self._starts > 0 and state != "draining" and not hangs,
             hangs=hangs,
