@@ -74,7 +74,7 @@ def delivery_id(headers: Headers, name: str | None) -> str | None:
 
 
 class FirstIds:
-    """The delivery id with which each signature came first, for schemes that do not sign it.
+    """The delivery id with which each signature came first, for schemes that sign the time and not the id.
 
     Whoever captured a request can send it again with another id: it is the same delivery. The oldest signatures go
     after `keep_s`, or earlier if there are more than MAX_SIGNATURES_REMEMBERED.
@@ -164,8 +164,10 @@ def _header_name(variable: str, name: str | None) -> str | None:
 def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
     """A body signed with a shared secret, as the layout has it, at most so long ago or ahead."""
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
-    signs_id = "{id}" in own.template
-    first_ids = None if signs_id or own.id_header is None else FirstIds(REMEMBERED_WINDOWS * window_s)
+    signs_id, signs_time = "{id}" in own.template, "{timestamp}" in own.template
+    # Without a signed time two events with equal bodies have one signature: only their ids tell them apart.
+    remembers = signs_time and not signs_id and own.id_header is not None
+    first_ids = FirstIds(REMEMBERED_WINDOWS * window_s) if remembers else None
     macs: dict[bytes, hmac.HMAC] = {}
 
     def verify(headers: Headers, body: bytes, now_s: float) -> str | None:

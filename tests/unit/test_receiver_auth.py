@@ -178,8 +178,7 @@ def test_the_first_of_ids_that_are_not_signed_counts_while_the_signature_could_p
     assert [verify(with_id(now, name), BODY, NOW_S) for name in ("", "d-2")] == [None, None]
     plain = verifier(webhook_scheme="hmac", hmac_id_header="X-Nexus-Delivery-Id", replay_window_s=300)
     same = SCHEMES["hmac"].headers
-    asked = [("d-1", 0), ("d-2", 599), ("d-3", 601)]
-    assert [plain(with_id(same, name), BODY, NOW_S + at_s) for name, at_s in asked] == ["d-1", "d-1", "d-3"]
+    assert [plain(with_id(same, name), BODY, NOW_S) for name in ("d-1", "d-2")] == ["d-1", "d-2"], "no time is signed"
 
 
 def test_two_signatures_of_one_text_are_one_delivery() -> None:
