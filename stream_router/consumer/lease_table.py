@@ -121,6 +121,8 @@ class LeaseTable:
         self._progress_is_due = Seldom(clock)
         self.waits_for = ""
         """Why no shard can be read yet; "" once the table and its index are there."""
+        self.index_is_built = False
+        """Whether AWS was building the index at the last check."""
 
     def prepare(self) -> str:
         """Create the table if it is missing, and return what the daemon still has to wait for, "" if nothing.
@@ -143,10 +145,11 @@ class LeaseTable:
         if not self.waits_for:
             return
         try:
-            is_ready = describe(self._dynamodb, self._name) is TableState.READY
+            state = describe(self._dynamodb, self._name)
         except Exception:  # noqa: BLE001 - as above; the index is checked again
             return
-        if is_ready:
+        self.index_is_built = state is TableState.INDEX_NOT_ACTIVE
+        if state is TableState.READY:
             self.waits_for = ""
             self._log_ready()
 

@@ -28,10 +28,12 @@ class World:
         self.stream_answers = self.table_answers = True
         self.now_s = 1_000_000.0
         self.restarts: list[PlannedRestart] = []
+        self.index_is_built = False
         self.vitals = Vitals(lambda: self.now_s, lambda: self.now_s)
         self.stream = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
         self.watch = StuckWatch(
-            self.stream, self.vitals, self.restart, US, max_leases, lambda: self.now_s, lambda: delay
+            *(self.stream, self.vitals, self.restart, US, max_leases, lambda: self.now_s, lambda: delay),
+            lambda: self.index_is_built,
         )
 
     def restart(self, planned: PlannedRestart) -> None:
@@ -153,6 +155,20 @@ def test_a_consumer_that_is_held_at_its_start_restarts_nobody() -> None:
     world.vitals.daemon_runs(JVM)
     world.run(STUCK_S - 2 * EVERY_S)
     assert not world.restarts
+
+
+def test_an_index_that_aws_builds_restarts_nobody() -> None:
+    """An older KCL's lease table has none, and AWS takes up to 20 minutes; a standstill after that counts from then."""
+    world = World({"0": ()})
+    world.vitals.daemon_runs(JVM)
+    world.index_is_built = True
+    world.run(7 * STUCK_S, lambda: ownerless(world))
+    assert (world.restarts, world.is_healthy) == ([], True)
+    world.index_is_built = False
+    world.run(STUCK_S - 2 * EVERY_S, lambda: ownerless(world))
+    assert not world.restarts
+    world.run(DELAY_S + 4 * EVERY_S, lambda: ownerless(world))
+    assert len(world.restarts) == 1
 
 
 def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:

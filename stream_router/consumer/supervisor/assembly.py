@@ -108,7 +108,10 @@ def _run(settings: Consumer, state: StateDir) -> int:
         state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals, table)
     worker = rendered.properties["workerId"]
-    stuck = StuckWatch(stream, vitals, supervisor.request_restart, worker, rendered.max_leases)
+    stuck = StuckWatch(
+        *(stream, vitals, supervisor.request_restart, worker, rendered.max_leases),
+        index_is_built=lambda: table.index_is_built,
+    )
     told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("the consumer starts", extra={"event": "consumer-starts", **told})
     if settings.bus_proof == "trust":

@@ -20,7 +20,8 @@ class StuckWatch:
     """Restarts this worker's daemon if nobody reads a shard. `check` is to be called after each check of the stream.
 
     `worker` is this worker's name in the lease table. `max_leases` is the KCL's maxLeasesForWorker, None if it is not
-    set. `clock` is monotonic.
+    set. `clock` is monotonic. `index_is_built` tells whether AWS is building the lease table's index: that
+    takes up to 20 minutes, and a daemon that waits for it is not stuck.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class StuckWatch:
         max_leases: int | None,
         clock: Callable[[], float] = time.monotonic,
         random_share: Callable[[], float] = random.random,
+        index_is_built: Callable[[], bool] = lambda: False,
     ) -> None:
         self._stream = stream
         self._vitals = vitals
@@ -39,6 +41,7 @@ class StuckWatch:
         self._worker = worker
         self._max_leases = max_leases
         self._clock = clock
+        self._index_is_built = index_is_built
         self._rule = StuckRule(random_share)
         self._observed: Look | None = None
 
@@ -49,7 +52,7 @@ class StuckWatch:
             return
         self._observed = look
         known = self._vitals.known()
-        daemon = known.daemon if known.state == "running" else None
+        daemon = known.daemon if known.state == "running" and not self._index_is_built() else None
         signs = None if look is None else unread_signs(look)
         is_full = look is not None and self._are_workers_full(look)
         observation = Observation(self._clock(), daemon, signs, is_full, self._stream.interval_s)
