@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 SHARDS = 4
 READ_WITHIN_S = 60.0
-"""The KCL itself waits 1 to 33 s at an empty lease table (`Scheduler.shouldInitiateLeaseSync`); the rest is starting."""
+"""The KCL waits 1 to 33 s at an empty lease table (`Scheduler.shouldInitiateLeaseSync`); the rest is the start."""
 
 STANDS_STILL_S = 120.0
 """A start that takes longer has stopped for good."""
