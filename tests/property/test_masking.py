@@ -15,7 +15,13 @@ from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
 
-KEYS = st.sampled_from(["a", "b", "id", "email", "@id", "newField", "anna@example.com", "+4915112345678", "A", "[x]"])
+KEYS = st.sampled_from(
+    [
+        *("a", "b", "id", "email", "@id", "newField", "anna@example.com", "+4915112345678", "A", "[x]"),
+        *("@2:id", "@4915112345678:id", "@Anna Meyer +49 30 901820:id", "@a:b:id", "@:id", "@@id", "@\u0663:id"),
+        *("field12345", "field123456", "@field123456", "k" * 64, "k" * 65, "@" + "k" * 64, "@" + "k" * 65),
+    ]
+)
 PLAIN = st.one_of(
     st.none(),
     st.booleans(),
@@ -39,7 +45,9 @@ POLICIES = st.fixed_dictionaries(
 MASK = re.compile(
     r"\[REDACTED\]|hmac:[0-9a-f]{32}|\*{4}.{0,16}|[^@]*\[(EMAIL|IBAN|CARD|IP|SSN|PHONE)\][^@]*", re.DOTALL
 )
-FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
+FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z_.:#-]*(?:[0-9][A-Za-z_.:#-]*){0,5}")
+FIELD_NAME_MAX_CHARS = 64
+ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]*)")
 IDS_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
 
@@ -65,11 +73,39 @@ def fits(path: str, where: tuple[str | None, ...]) -> bool:
         if not where:
             return False
         here = where[0]
-        names = first.strip("{}").split(",")
-        named = here is not None and (first == "*" or here.lower() in names or here.lower().lstrip("@") in names)
-        return (named or (first == "[]" and here is None)) and leads(rest, where[1:])
+        return matches(first, here) and leads(rest, where[1:])
 
     return leads(steps, where)
+
+
+def matches(step: str, here: str | None) -> bool:
+    """Whether a step other than `**` leads to this key, or to an element."""
+    if here is None:
+        return step == "[]"
+    attribute = ATTRIBUTE.fullmatch(here.lower())
+    names = step.strip("{}").split(",")
+    return step == "*" or here.lower() in names or (attribute is not None and attribute[1] in names)
+
+
+def names_key(path: str, where: tuple[str | None, ...]) -> bool:
+    """Whether a path names the last key of `where`, by itself, by `*` or by `**` at its end; it may go on below."""
+
+    def leads(steps: list[str], where: tuple[str | None, ...], *, by_name: bool) -> bool:
+        if not where:
+            return by_name
+        if not steps:
+            return False
+        first, rest = steps[0], steps[1:]
+        if first == "**":
+            return not rest or leads(rest, where, by_name=by_name) or leads(steps, where[1:], by_name=False)
+        return matches(first, where[0]) and leads(rest, where[1:], by_name=True)
+
+    return leads(path.lower().replace("[]", ".[]").split("."), where, by_name=False)
+
+
+def is_field_name(key: str) -> bool:
+    """The rule of docs/masking.md for a key that no path names."""
+    return FIELD_NAME.fullmatch(key) is not None and len(key.removeprefix("@")) <= FIELD_NAME_MAX_CHARS
 
 
 def leaves(value: Any, where: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Any]]:
@@ -90,14 +126,14 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
 ) -> None:
     """For any JSON and any policy that redacts what it does not know; null and what is empty hold nothing.
 
-    No address and no phone number leaves as a key, unless a path says `*` there. And what the command `mask` shows to
-    pass leaves as it is.
+    A key leaves if a path names it, or if it looks like a field's name. A value that the command `mask` shows to pass
+    leaves as it is.
     """
     before = orjson.dumps(payload)
     policy = compiled(tmp_path, said, key)
     masked = policy.mask({"payload": payload}, Counter())["payload"]
     assert orjson.dumps(payload) == before, "the event itself is not touched"
-    starred = any("*" in path for name in LISTS for path in said[name]) or "keep_last" in said
+    paths = [path for name in LISTS for path in said[name]] + [path for path, _ in said.get("keep_last", ())]
     for where, value in leaves(masked, ("payload",)):
         allowed = any(fits(path, where) for path in said["allow"] + said["search"])
         as_id = any(fits(path, where) for path in said["allow_ids"])
@@ -105,8 +141,9 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
         form = not isinstance(value, str) or IDS_FORM.fullmatch(value) is not None
         assert value in (None, {}, []) or mask or allowed or (as_id and form), (where, value)
         assert not any(fits(path, where) for path in said["drop"]), where
-        for name in where:
-            assert name is None or starred or name == "[REDACTED]" or FIELD_NAME.fullmatch(name), name
+        for at, key in enumerate(where[1:], 2):
+            named = key is None or any(names_key(path, where[:at]) for path in paths)
+            assert named or key == "[REDACTED]" or is_field_name(str(key)), key
     shown = preview.show(policy, Validator(config_file.load(None)), before)
     passed = Counter(orjson.dumps(line.after) for line in shown if line.verdict == "passed")
     assert not passed - Counter(orjson.dumps(value) for _, value in leaves(masked))

@@ -70,3 +70,11 @@ def test_a_dead_letter_is_the_senders_own_unless_the_policy_masks_it(tmp_path: P
         assert (kept == found.raw) is not masks
         assert (b'"anna"' in kept) is not masks
         assert (b"withheld" in kept) is (masks and body is not ODD)
+
+
+@pytest.mark.parametrize("private", ["@Anna Meyer +49 30 901820:queue", f"@{'anna ' * 40}:queue", "@4930901820:queue"])
+def test_only_a_number_stands_before_an_attributes_name(private: str) -> None:
+    """`@queue` and `@2:queue` are the attribute that the policy names. Any other text before the colon is private."""
+    payload = {"@queue": "q1", "@2:queue": "q2", private: "q3"}
+    detail = orjson.loads(entry({**BODY, "payload": payload}, masking="default").detail)
+    assert detail["payload"] == {"@queue": "q1", "@2:queue": "q2", "[REDACTED]": "[REDACTED]"}

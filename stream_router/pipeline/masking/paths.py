@@ -2,7 +2,7 @@
 
 A path is steps joined by dots: a key (in any case), `*` any key of an object, `[]` any element of an array (also as in
 `fields[]`), `**` any number of levels (at the end: one or more), `{a,b}` either. A key that holds one of these signs
-stands in double quotes. A key `name` also fits `@name`, the key of an attribute in XML.
+stands in double quotes. A key `name` also fits `@name` and `@2:name`, the keys of attributes in XML.
 """
 
 import re
@@ -16,6 +16,10 @@ ANYTHING = object()
 Token = object
 Positions = int
 """A set of bits: each path has one for every token of it that may come next, and one behind the last."""
+
+_ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]+)")
+"""The key of an XML attribute, and its name: `@name`, and `@2:name` for the second of that name (`xml_body`, which reads
+at most 20,000). Anything else before the colon may be a private text."""
 
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*<>{},]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _CHOICE = re.compile(r"\{([^{}]*)\}")
@@ -140,9 +144,10 @@ class Automaton:
         if not isinstance(key, str):
             return before[ELEMENT] | before[ANYTHING]
         folded = key.lower()
-        # The name of the attribute that a key (`@name`, `@2:name`) stands for.
-        of_attribute = folded[1:].rpartition(":")[2] if folded[:1] == "@" else folded
-        return before[ANY_KEY] | before[ANYTHING] | before.get(folded, 0) | before.get(of_attribute, 0)
+        matching = before[ANY_KEY] | before[ANYTHING] | before.get(folded, 0)
+        if folded[:1] == "@" and (attribute := _ATTRIBUTE.fullmatch(folded)):
+            matching |= before.get(attribute[1], 0)
+        return matching
 
     def _closed(self, positions: Positions) -> Positions:
         """With what `**` may skip."""
