@@ -1,16 +1,17 @@
-"""Group commit: many requests into few PutRecords calls, each request told in time what became of its events.
+"""Group commit: many requests into few PutRecords calls, each request answered in time.
 
-What arrives waits in its bucket: a few milliseconds for company when calls are in flight, not at all when few are. A
+What arrives waits in its bucket: a few milliseconds for company if calls are in flight, not at all if few are. A
 request is decided at its time: its events go to the spill from 0.6 s on, and it is answered 503 at 0.85 s. A call may
 land later than that. What it stored is remembered, so that the sender's next try is 202 and stores only what is
 missing; a copy that comes while the call is open waits for it, and is not sent beside it.
 
-Where order is asked for, one conversation has at most one record in flight; what comes meanwhile waits for that one.
+If order is asked for, one conversation has at most one record in flight; what comes meanwhile waits for that one.
+
+The batcher moves every event through the table of `events.py`; spill and calls answer it by callbacks alone.
 """
 
 import asyncio
 import itertools
-import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,21 +21,23 @@ from stream_router.limits import KINESIS_RECORD_BYTES
 from stream_router.process import backoff_s
 from stream_router.receiver.backlog import Backlog
 from stream_router.receiver.events import (
-    FLYING,
-    LANDED,
+    DONE,
+    GIVEN_UP,
+    IN_FLIGHT,
     NO_ROW,
     NOT_STORED,
-    NOWHERE,
-    PENDING,
     QUEUED,
     SEEN_BEFORE,
     SPILLED,
-    STORED,
+    SPILLING,
+    TO_SPILL,
+    TO_STREAM,
+    WRITING,
     Bucket,
     Deliveries,
     Delivery,
-    Event,
-    Request,
+    PendingEvent,
+    Waiter,
 )
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import LINGER_S, MAX_CALL_BYTES, MAX_RECORDS, WELL_FILLED, Calls, Send
@@ -50,9 +53,11 @@ SWEEP_EVERY_S = 0.02
 LATE_FADES_TO = 0.9
 """Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+ONE_CALL_ROWS = 500
+"""Number of unread rows up to which, with order, arrivals wait in memory for the call that takes those rows."""
 
-Records = list[tuple[Bucket, list[Event]]]
-"""Those of one call: each bucket, and its events."""
+Records = list[tuple[Bucket, list[PendingEvent]]]
+"""The records of one call: each bucket, and its events."""
 
 
 class Batcher:
@@ -78,117 +83,118 @@ class Batcher:
         self.buckets = [Bucket(index, buckets) for index in range(buckets)]
         self.stream = StreamState(loop.time, stats, self.buckets)
         self.backlog: Backlog | None = None
-        self.conversations: dict[int, deque[Event]] | None = {} if ordered else None
+        self.conversations: dict[int, deque[PendingEvent]] | None = {} if ordered else None
         """With order: each conversation of which a record is in flight, and what waits behind that."""
-        self._flying: dict[int, Records] = {}
+        self._in_flight: dict[int, Records] = {}
         self._ready: dict[Bucket, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._company = 0
-        """Events that came since the timer was set."""
+        """Number of events that came since the timer was set."""
         self._deliveries = Deliveries()
-        self._waiting: deque[Request] = deque()
-        """Those that have no answer, in the order in which they were there; some that have one stand between."""
+        self._waiting: deque[Waiter] = deque()
+        """Requests without an answer, in the order of their arrival; some that have one stand between."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
         self._at_rest: asyncio.Event | None = None
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Let events wait on disk while the stream is down, and send what waits there already."""
-        self.backlog = Backlog(spill, max_bytes, self)
-        self.backlog.read_on()
+        self.backlog = Backlog(spill, max_bytes, self.loop, self.buckets, self.stats, self._drained)
+        self.backlog.drain()
 
     @property
     def ready(self) -> bool:
         """Whether events can be stored, as far as is known: in the stream, or on disk."""
-        return not self.stream.down or (self.backlog is not None and self.backlog.takes)
+        is_down = self.stream.down or (self.calls.is_silent and self.calls.full)
+        return not is_down or (self.backlog is not None and self.backlog.takes)
 
     # --- requests
 
     def submit(
-        self, events: Sequence[Sealed], arrived_s: float, told: Callable[[str], None], *, has_delivery_id: bool
+        self, events: Sequence[Sealed], arrived_s: float, answer: Callable[[str], None], *, has_delivery_id: bool
     ) -> None:
-        """Store a request's events. `told` gets STORED, SPILLED, SEEN_BEFORE or NOT_STORED, once.
+        """Store a request's events. `answer` gets TO_STREAM, TO_SPILL, SEEN_BEFORE or NOT_STORED, once.
 
-        Now or later, but within 0.85 s of `arrived_s`, when the request was there.
+        Now or later, but within 0.85 s of `arrived_s`, the time at which the request was there.
         """
         if not events:
-            told(STORED)
+            answer(TO_STREAM)
             return
         key = int(events[0].identity, 16) if has_delivery_id else None
         known = self._deliveries.get(key, self.now_s()) if key is not None else None
         if known is not None:
             self.stats.duplicates += 1
         if isinstance(known, float):
-            told(SEEN_BEFORE)
+            answer(SEEN_BEFORE)
             return
         if known is None:
             delivery = Delivery(key, arrived_s)
             buckets, count = self.buckets, len(self.buckets)
             fresh = [
-                Event(buckets[group_of(event.conversation, count)], event.conversation, event.line, delivery)
+                PendingEvent(buckets[group_of(event.conversation, count)], event.conversation, event.line, delivery)
                 for event in events
             ]
             delivery.events, delivery.missing = fresh, len(fresh)
         else:
             delivery = known
-            fresh = _what_is_nowhere(delivery, events, arrived_s)
+            fresh = _renew_given_up(delivery, events, arrived_s)
         self._deliveries.begin(delivery)
-        request = Request(arrived_s, delivery, told, STORED if known is None else SEEN_BEFORE)
+        request = Waiter(arrived_s, delivery, answer, TO_STREAM if known is None else SEEN_BEFORE)
         delivery.waiting.append(request)
         self._watch(request)
         self.stats.events_in_flight += len(fresh)
         for event in fresh:
             self.stats.bytes_in_flight += len(event.line)
-        if self.backlog is not None and self.conversations is None and self.backlog.wants_new:
+        if self.conversations is None and self._spills_arrivals:
             self._spill(fresh)
             return
         for event in fresh:
             self._queue(event)
 
-    def stored(self, event: Event, *, spilled: bool = False) -> None:
-        """One more event of a delivery is in the stream, or on disk: told to all who wait, once it is the last."""
+    def _count_stored(self, event: PendingEvent, *, in_spill: bool = False) -> None:
+        """Record that an event is in the stream or the spill; answer all who wait once its delivery is complete."""
         delivery = event.delivery
         assert delivery is not None
         delivery.missing -= 1
-        delivery.spilled |= spilled
+        delivery.spilled |= in_spill
         if delivery.missing:
-            self._leave(delivery)
+            self._end_if_idle(delivery)
             return
         self._deliveries.end(delivery, self.now_s())
         waiting, delivery.waiting = delivery.waiting, []
         for request in waiting:
-            request.finish(SPILLED if delivery.spilled and request.well == STORED else request.well)
+            request.finish(TO_SPILL if delivery.spilled and request.outcome == TO_STREAM else request.outcome)
 
-    def _leave(self, delivery: Delivery) -> None:
-        """Where nobody waits for it and nothing of it is on its way, it has ended."""
-        if delivery.waiting or any(one.place in (QUEUED, FLYING) or one.row == PENDING for one in delivery.events):
+    def _end_if_idle(self, delivery: Delivery) -> None:
+        """End a delivery for which nobody waits and of which nothing is on its way."""
+        if delivery.waiting or any(event.is_on_its_way for event in delivery.events):
             return
         self._deliveries.end(delivery, self.now_s())
 
-    def _refuse(self, request: Request) -> None:
-        """Its time is over. What nobody waits for any more, and was not sent, never will be."""
+    def _refuse(self, request: Waiter) -> None:
+        """Answer 503, since the request's time is over. Queued events for which nobody waits are given up."""
         delivery = request.delivery
         delivery.waiting.remove(request)
         self.stats.events_refused += len(delivery.events)
         if not delivery.waiting:
             for event in delivery.events:
-                if event.place == QUEUED and event.row == NO_ROW:
-                    self.drop(event)
-            self._leave(delivery)
+                if event.place == QUEUED:
+                    self._leave_memory(event, GIVEN_UP)
+            self._end_if_idle(delivery)
         request.finish(NOT_STORED)
 
-    def drop(self, event: Event) -> None:
-        """It is nowhere in memory any more. In its queue what is left of it is passed over."""
-        if event.delivery is not None and event.place in (QUEUED, FLYING):
+    def _leave_memory(self, event: PendingEvent, place: int) -> None:
+        """Move an event to a place outside memory. An entry of it that is left in a queue is passed over."""
+        event.move(place)
+        if event.delivery is not None:
             self.stats.events_in_flight -= 1
             self.stats.bytes_in_flight -= len(event.line)
-        event.place = NOWHERE
         event.line = b""
 
     # --- deadlines
 
-    def _watch(self, request: Request) -> None:
-        """Keep its deadlines. One that waited before it came (its body was long to seal) goes before fresher ones."""
+    def _watch(self, request: Waiter) -> None:
+        """Keep a request's deadlines. A request whose body was long to seal goes before fresher ones."""
         waiting, at = self._waiting, len(self._waiting)
         while at and waiting[at - 1].arrived_s > request.arrived_s:
             at -= 1
@@ -203,63 +209,109 @@ class Batcher:
     def _sweep(self) -> None:
         now_s = self.now_s()
         self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
-        # Before the next sweep would be too late; where sweeps come late so much earlier, but not before `decide`.
+        # Before the next sweep would be too late; earlier by the lateness of sweeps, but not before `_decide`.
         give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
         waiting = self._waiting
         try:
-            while waiting and (waiting[0].done or waiting[0].arrived_s <= give_up_s):
+            while waiting and (waiting[0].is_answered or waiting[0].arrived_s <= give_up_s):
                 request = waiting.popleft()
-                if not request.done:
+                if not request.is_answered:
                     self._refuse(request)
-            self._decide(itertools.takewhile(lambda one: one.arrived_s <= now_s - DECIDE_AFTER_S, waiting))
+            self._decide(itertools.takewhile(lambda request: request.arrived_s <= now_s - DECIDE_AFTER_S, waiting))
         finally:
-            # Whatever failed, now or in each sweep: who waits is answered, by this one or the next.
+            # Whatever failed in this sweep: the next one answers those who still wait.
             self._sweeper = None
             if waiting:
                 self._arm_sweep()
 
-    def _decide(self, overdue: Iterable[Request]) -> None:
-        """Those that have waited enough go to the disk; with order, then, all that is in memory, for it would pass."""
+    @property
+    def _spills_arrivals(self) -> bool:
+        """Whether arrivals go to the spill at once: the stream is down, or much is there that must go before them."""
         backlog = self.backlog
-        if backlog is None or not backlog.takes:
+        if backlog is None:
+            return False
+        is_down = (self.stream.down or self.calls.is_silent) and backlog.has_drained
+        is_behind = self.conversations is not None and backlog.unread > ONE_CALL_ROWS
+        return (is_down or is_behind) and backlog.takes
+
+    def _decide(self, overdue: Iterable[Waiter]) -> None:
+        """Spill the events of requests that waited long enough; with order all events, since later ones would pass."""
+        if self.backlog is None or not self.backlog.takes:
             return
-        events = [event for request in overdue for event in request.delivery.events if event.unsaved]
-        if self.conversations is not None and (events or backlog.wants_new):
+        events = (event for request in overdue for event in request.delivery.events if event.is_unsaved)
+        if self.conversations is not None:
+            first = next(events, None)
+            if first is None and not self._spills_arrivals:
+                return
             # Each conversation's in their order: what is in calls, what waits behind those, what is in the queues.
-            flying = (events for records in self._flying.values() for _, events in records)
-            every = itertools.chain(*flying, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
-            events = list(dict.fromkeys(event for event in every if event.unsaved))
+            in_calls = (some for records in self._in_flight.values() for _, some in records)
+            every = itertools.chain(*in_calls, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
+            events = (event for event in every if event.is_unsaved)
         self._spill(events)
 
-    def _spill(self, events: Sequence[Event]) -> None:
+    def _spill(self, events: Iterable[PendingEvent]) -> None:
+        """Hand events to the spill. `events` may name one twice if it checks `is_unsaved`: each is marked at once."""
         assert self.backlog is not None
-        if events:
-            for event in events:
-                event.row = PENDING
-            self.backlog.append(events)
+        handed: list[PendingEvent] = []
+        for event in events:
+            if event.place == QUEUED:
+                event.move(SPILLING)
+            event.row = WRITING
+            handed.append(event)
+        if handed:
+            self.backlog.store(handed, lambda first: self._spill_answered(handed, first))
 
-    def not_spilled(self, events: Sequence[Event]) -> None:
-        """The disk took none of these: they go on in memory. With order they are refused.
+    def _spill_answered(self, events: Sequence[PendingEvent], first: int | None) -> None:
+        if first is None:
+            self._not_spilled(events)
+        else:
+            self._spilled(events, first)
+        self.dispatch()
+        self._check_at_rest()
 
-        Something newer of their conversations may be on its way there.
+    def _spilled(self, events: Sequence[PendingEvent], first: int) -> None:
+        assert self.backlog is not None
+        for row, event in enumerate(events, first):
+            event.row = row
+            if event.place == DONE:  # its call stored it while the spill was writing
+                self.backlog.settle(row)
+                continue
+            if event.place == IN_FLIGHT:
+                self.backlog.hold(row)
+            self._leave_memory(event, SPILLED)
+            self._count_stored(event, in_spill=True)
+
+    def _not_spilled(self, events: Sequence[PendingEvent]) -> None:
+        """Go on in memory, since the spill took none of these. With order they are refused.
+
+        Newer events of their conversations may be on their way there.
         """
         for event in events:
             event.row = NO_ROW
             delivery = event.delivery
             assert delivery is not None
-            if event.place == QUEUED and self.conversations is None and delivery.waiting:
+            if event.place == SPILLING and self.conversations is None and delivery.waiting:
+                event.move(QUEUED)
                 self._queue(event)
-            elif event.place == QUEUED:
+            elif event.place == SPILLING:
                 for request in list(delivery.waiting):
                     self._refuse(request)
-                self.drop(event)
-            self._leave(delivery)
+                self._leave_memory(event, GIVEN_UP)
+            self._end_if_idle(delivery)
+
+    def _drained(self, events: Sequence[PendingEvent]) -> None:
+        """Send events that the spill drained."""
+        for event in events:
+            event.move(QUEUED)
+            event.bucket.rows.append(event)
+            self._await_turn(event.bucket)
+        self.dispatch()
 
     # --- calls
 
-    def _queue(self, event: Event) -> None:
+    def _queue(self, event: PendingEvent) -> None:
         event.bucket.queue.append(event)
-        self.wait_for_turn(event.bucket)
+        self._await_turn(event.bucket)
         self._company += 1
         if self._timer is None:
             if not self.calls.full:
@@ -269,18 +321,18 @@ class Batcher:
         elif self._company == WELL_FILLED and self.calls.linger_s > LINGER_S:
             self.dispatch()
 
-    def wait_for_turn(self, bucket: Bucket) -> None:
-        """Something waits in this bucket."""
+    def _await_turn(self, bucket: Bucket) -> None:
+        """Let a bucket that has something to send take part in the next calls."""
         if not bucket.resting and bucket not in self._ready:
             self._ready[bucket] = None
 
     def wake_up(self) -> None:
-        """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
+        """Send what waited for a call to end, or all if the stream is idle again."""
         if self.backlog is not None:
-            self.backlog.settle()
+            self.backlog.settle_files()
         if self._ready and (self._timer is None or self.calls.idle):
             self.dispatch()
-        self.look_whether_at_rest()
+        self._check_at_rest()
 
     def dispatch(self) -> None:
         """Send what is ready, in as few calls as possible."""
@@ -291,54 +343,60 @@ class Batcher:
             self._start(records)
 
     def _next_records(self) -> Records:
-        """The next record of as many ready buckets as a call may hold. One that has more goes behind the others."""
+        """The next record of as many ready buckets as a call may hold. A bucket that has more goes behind the others.
+
+        A call that probes a silent stream holds one event.
+        """
         records: Records = []
         room = MAX_CALL_BYTES
+        is_probe = self.calls.is_silent
         for bucket in list(self._ready):
-            if (bucket.alone and records) or room < KINESIS_RECORD_BYTES:
+            is_alone = bucket.alone or is_probe or bool(bucket.suspects)
+            if (is_alone and records) or room < KINESIS_RECORD_BYTES:
                 continue
-            events, size_bytes = self._next_events(bucket)
+            events, size_bytes = self._next_events(bucket, is_alone=is_alone)
             del self._ready[bucket]
             if bucket.rows or bucket.queue:
                 self._ready[bucket] = None
             if events:
                 records.append((bucket, events))
                 room -= size_bytes + len(bucket.partition_key)
-                if bucket.alone or len(records) == MAX_RECORDS:
+                if is_alone or len(records) == MAX_RECORDS:
                     break
         return records
 
-    def _next_events(self, bucket: Bucket) -> tuple[list[Event], int]:
-        """As many events as fit a record, and their bytes: rows of the disk, then what requests brought.
+    def _next_events(self, bucket: Bucket, *, is_alone: bool) -> tuple[list[PendingEvent], int]:
+        """As many events as fit a record (one if it `is_alone`), and their bytes: drained ones, then arrivals.
 
         With order what waits for its conversation is put behind that, and nothing new passes rows that were not read.
         """
         conversations = self.conversations
-        rows_alone = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
+        is_behind = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
         room = bucket.max_data_bytes + 1
         size_bytes = 0
-        events: list[Event] = []
+        events: list[PendingEvent] = []
         taken: set[int] = set()
-        while queue := bucket.rows or (None if rows_alone else bucket.queue):
+        while queue := bucket.rows or (None if is_behind else bucket.queue):
             event = queue[0]
-            if event.place != QUEUED or (event.row != NO_ROW and event.delivery is not None):
+            if event.place != QUEUED:
                 queue.popleft()
                 continue
-            if conversations is not None and event.conversation not in taken and event.conversation in conversations:
+            is_holder = event.conversation in taken or event in bucket.suspects
+            if conversations is not None and event.conversation in conversations and not is_holder:
                 conversations[event.conversation].append(queue.popleft())
                 continue
-            if size_bytes + len(event.line) + 1 > room or (bucket.alone and events):
+            if size_bytes + len(event.line) + 1 > room or (is_alone and events):
                 break
             size_bytes += len(event.line) + 1
             if conversations is not None and event.conversation not in taken:
                 taken.add(event.conversation)
-                conversations[event.conversation] = deque()
-            event.place = FLYING
+                conversations.setdefault(event.conversation, deque())
+            event.move(IN_FLIGHT)
             events.append(queue.popleft())
         return events, size_bytes
 
     def _start(self, records: Records) -> None:
-        self._flying[id(records)] = records
+        self._in_flight[id(records)] = records
         now_s = self.now_s()
         oldest_s = min(
             next((event.delivery.arrived_s for event in events if event.delivery), now_s) for _, events in records
@@ -346,7 +404,7 @@ class Batcher:
         data = [(bucket, b"\n".join([event.line for event in events])) for bucket, events in records]
 
         def settled(codes: list[str], for_content: bool) -> None:
-            del self._flying[id(records)]
+            del self._in_flight[id(records)]
             for (bucket, events), code in zip(records, codes, strict=True):
                 bucket.alone = for_content
                 if not code:
@@ -357,14 +415,16 @@ class Batcher:
                 self.stream.refused(bucket, code)
                 if not bucket.resting:
                     self._rest(bucket)
-                if for_content and len(records) == len(events) == 1:
-                    self._suspect(events[0])
-                self._failed(events)
+                event = events[0]
+                if for_content and len(records) == len(events) == 1 and event.place == IN_FLIGHT and not event.delivery:
+                    self._suspect(event)
+                else:
+                    self._failed(events)
 
         self.calls.start(data, oldest_s, settled)
 
     def _rest(self, bucket: Bucket) -> None:
-        """After a failure: exponential backoff with full jitter, each bucket's own."""
+        """Let a bucket rest after a failure: exponential backoff with full jitter, each bucket's own."""
         wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
         bucket.attempts += 1
         bucket.resting = True
@@ -378,70 +438,90 @@ class Batcher:
 
         self.loop.call_later(wait_s, rested)
 
-    def _suspect(self, event: Event) -> None:
-        """It was refused alone, for what it holds: for good, where the stream took others since that was so first."""
-        bucket = event.bucket
-        if bucket.suspect is None or bucket.suspect[0] is not event:
-            bucket.suspect = event, self.stream.taken
-        elif self.stream.taken > bucket.suspect[1] and event.row >= 0 and self.backlog is not None:
-            bucket.suspect = event, math.inf  # asked for once
-            self.backlog.refused_for_good(event)
+    def _suspect(self, event: PendingEvent) -> None:
+        """Try a drained event again that was refused alone for its content, behind the others of its bucket.
 
-    def _landed(self, events: list[Event]) -> None:
+        Set it aside if the stream took records since the first such refusal. Its conversation waits for the outcome.
+        """
+        bucket, backlog = event.bucket, self.backlog
+        assert backlog is not None
+        if self.stream.taken <= bucket.suspects.setdefault(event, self.stream.taken):
+            event.move(QUEUED)
+            bucket.rows.append(event)
+            return
+        event.move(SPILLED)
+
+        def set_aside(is_kept: bool) -> None:
+            if is_kept:
+                del bucket.suspects[event]
+                event.move(DONE)
+                backlog.settle(event.row)
+                self._free([event], [])
+            else:
+                event.move(QUEUED)
+                self._free([event], [event])
+            self.wake_up()
+
+        backlog.set_aside(event, set_aside)
+
+    def _landed(self, events: list[PendingEvent]) -> None:
         self.stats.events_stored += len(events)
         for event in events:
-            size_bytes = len(event.line)
-            self.drop(event)
-            event.place = LANDED
-            if event.row < 0:
-                self.stored(event)
-            elif self.backlog is not None:
-                self.backlog.landed(event.row, size_bytes)
+            if event.place == SPILLED:  # the spill stored it while the call was open
+                event.move(DONE)
+                self._settle_row(event)
+            elif event.delivery is None:
+                event.move(DONE)
+                event.bucket.suspects.pop(event, None)
+                self._settle_row(event)
+            else:
+                self._leave_memory(event, DONE)
+                self._count_stored(event)
         self._free(events, [])
 
-    def _failed(self, events: list[Event]) -> None:
-        """What somebody waits for, and rows that were read, go again before anything newer."""
-        again: list[Event] = []
+    def _settle_row(self, event: PendingEvent) -> None:
+        assert self.backlog is not None
+        self.backlog.settle(event.row)
+
+    def _failed(self, events: list[PendingEvent]) -> None:
+        """Send again, before anything newer, what the spill holds and what a request waits for."""
+        again: list[PendingEvent] = []
         for event in events:
-            delivery, event.place = event.delivery, QUEUED
-            if event.row >= 0:
+            delivery = event.delivery
+            if event.place == SPILLED:
                 assert self.backlog is not None
-                line = event.line
-                if delivery is not None:
-                    self.drop(event)
-                    event.delivery = None  # from here on it is one of the disk
-                if self.backlog.failed(event.row):
-                    event.line, event.place = line, QUEUED
-                    again.append(event)
-            elif event.row == NO_ROW and delivery is not None and delivery.waiting:
+                drained = self.backlog.release(event.row)
+                if drained is not None:
+                    drained.move(QUEUED)
+                    again.append(drained)
+            elif event.row == WRITING:
+                event.move(SPILLING)
+            elif delivery is None or delivery.waiting:
+                event.move(QUEUED)
                 again.append(event)
-            elif event.row == NO_ROW:
-                self.drop(event)
+            else:
+                self._leave_memory(event, GIVEN_UP)
             if delivery is not None:
-                self._leave(delivery)
+                self._end_if_idle(delivery)
         self._free(events, again)
 
-    def _free(self, events: list[Event], again: list[Event]) -> None:
-        """A record is through: `again` goes in front, and behind it what waited for its conversations."""
+    def _free(self, events: list[PendingEvent], again: list[PendingEvent]) -> None:
+        """End a record: `again` goes in front, and behind it what waited for its conversations."""
         if self.conversations is not None:
             for key in dict.fromkeys(event.conversation for event in events):
-                again.extend(self.conversations.pop(key))
+                again.extend(event for event in self.conversations.pop(key) if event.place == QUEUED)
         for event in reversed(again):
-            bucket = event.bucket
-            queue = bucket.queue if event.delivery is not None else bucket.rows
-            if self.conversations is None and bucket.suspect is not None and bucket.suspect[0] is event:
-                queue.append(event)  # others of its bucket may show that it is the only one that is refused
-            else:
-                queue.appendleft(event)
+            queue = event.bucket.queue if event.delivery is not None else event.bucket.rows
+            queue.appendleft(event)
         if again:
-            self.wait_for_turn(again[0].bucket)
+            self._await_turn(again[0].bucket)
 
     # --- the end
 
     async def close(self, timeout_s: float) -> int:
-        """Send what is in memory and on disk, at most so long; how many events are left on disk."""
+        """Send what is in memory and in the spill, for `timeout_s` at most; return how many events are left there."""
         self._at_rest = asyncio.Event()
-        self.look_whether_at_rest()
+        self._check_at_rest()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._at_rest.wait()
@@ -449,20 +529,20 @@ class Batcher:
             pass
         return self.backlog.close() if self.backlog is not None else 0
 
-    def look_whether_at_rest(self) -> None:
-        """Whoever waits for the end is told once nothing is in a call, in a queue or on disk."""
+    def _check_at_rest(self) -> None:
+        """Wake up who waits for the end once nothing is in a call, in a queue or in the spill."""
         in_memory = self.calls.in_flight or self.stats.events_in_flight
-        if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.on_disk):
+        if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.size):
             self._at_rest.set()
 
 
-def _what_is_nowhere(delivery: Delivery, sealed: Sequence[Sealed], arrived_s: float) -> list[Event]:
-    """Of a delivery that came before: its events that are neither stored nor on their way, from this copy."""
+def _renew_given_up(delivery: Delivery, sealed: Sequence[Sealed], arrived_s: float) -> list[PendingEvent]:
+    """Replace a known delivery's events that were given up by those of this copy, and return these."""
     events = list(delivery.events)
-    fresh: list[Event] = []
+    fresh: list[PendingEvent] = []
     for at, (before, again) in enumerate(zip(events, sealed, strict=True)):
-        if before.place == NOWHERE and before.row == NO_ROW:
-            events[at] = Event(before.bucket, before.conversation, again.line, delivery)
+        if before.place == GIVEN_UP:
+            events[at] = PendingEvent(before.bucket, before.conversation, again.line, delivery)
             fresh.append(events[at])
     if fresh:
         delivery.events, delivery.arrived_s = events, arrived_s

@@ -1,6 +1,9 @@
-"""What batcher and backlog hand each other: events on their way, their delivery, who waits for it, and its bucket.
+"""An event on its way through the receiver, the places it can be in, its delivery, and who waits for that.
 
-Beside them the memory of deliveries: a sender that posts one again within ten minutes is told that it is stored.
+An event is in exactly one place. `TRANSITIONS` is the whole table: who may move an event, and when. Every move goes
+through `PendingEvent.move`, which asserts it.
+
+Beside it the memory of deliveries: a sender that posts one again within ten minutes is told that it is stored.
 """
 
 import logging
@@ -13,11 +16,35 @@ from stream_router.limits import KINESIS_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
-STORED, SPILLED, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "not_stored"
-"""What a request is told."""
-ACCEPTED = frozenset({STORED, SPILLED, SEEN_BEFORE})
-NO_ROW, PENDING = -1, -2
-NOWHERE, QUEUED, FLYING, LANDED = range(4)
+QUEUED, IN_FLIGHT, SPILLING, SPILLED, DONE, GIVEN_UP = range(6)
+"""The places of an event.
+
+QUEUED: in memory, in its bucket's queue or behind its conversation. IN_FLIGHT: in a call that has no answer.
+SPILLING: handed to the spill, which has not answered. SPILLED: in the spill and out of memory; a call that began
+earlier may still carry it. DONE: in the stream, or set aside. GIVEN_UP: nowhere; its sender was answered 503.
+"""
+TRANSITIONS = {
+    (QUEUED, IN_FLIGHT): "the batcher starts a call with it",
+    (QUEUED, SPILLING): "the batcher hands it to the spill: it waited 0.6 s, or the stream is down",
+    (QUEUED, GIVEN_UP): "the batcher answered 503 to the last request that waited for it",
+    (IN_FLIGHT, DONE): "its call stored it",
+    (IN_FLIGHT, QUEUED): "its call failed, and a request waits for it or the spill holds it",
+    (IN_FLIGHT, SPILLING): "its call failed while the spill is storing it",
+    (IN_FLIGHT, SPILLED): "the spill stored it while its call was open, or is asked to set it aside",
+    (IN_FLIGHT, GIVEN_UP): "its call failed, and nobody waits for it",
+    (SPILLING, SPILLED): "the spill stored it",
+    (SPILLING, QUEUED): "the spill failed, and a request waits for it",
+    (SPILLING, GIVEN_UP): "the spill failed, and nobody waits for it or its order would break",
+    (SPILLED, QUEUED): "the spill drained it, and no open call carries it",
+    (SPILLED, DONE): "the call that carried it stored it after all, or it was set aside",
+}
+"""Every step that an event can take, and its cause."""
+NO_ROW, WRITING = -1, -2
+"""Values of `PendingEvent.row` beside row numbers: the spill does not have the event; the spill is storing it."""
+
+TO_STREAM, TO_SPILL, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "not_stored"
+"""Outcomes of a request."""
+ACCEPTED = frozenset({TO_STREAM, TO_SPILL, SEEN_BEFORE})
 REMEMBERED, REMEMBERED_S = 100_000, 600.0
 """Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
 
@@ -26,13 +53,13 @@ class Bucket:
     """A place in the stream and what waits for it: rows of the disk, and behind them what requests brought.
 
     Its partition key and hash key are fixed for good, so no reshard parts it. `resting` after a failure, until a timer
-    rings. `alone`: since its record was refused for its content, its next one is a single event in a call of its own;
-    `suspect` is the one that was refused so, and how many records the stream had taken by then.
+    rings. `alone`: since its record was refused for its content, its next one is a single event in a call of its own.
+    `suspects` are drained events that were refused so, each with the number of records that the stream had taken.
     """
 
     __slots__ = (
         *("alone", "attempts", "max_data_bytes", "partition_key", "queue", "refused_s", "refused_since_s"),
-        *("resting", "rows", "suspect", "tail"),
+        *("resting", "rows", "suspects", "tail"),
     )
 
     def __init__(self, index: int, buckets: int) -> None:
@@ -40,36 +67,48 @@ class Bucket:
         self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
         """What stands behind the data of a record of it, in the JSON of a call."""
         self.max_data_bytes = KINESIS_RECORD_BYTES - len(self.partition_key)
-        self.rows: deque[Event] = deque()
-        self.queue: deque[Event] = deque()
+        self.rows: deque[PendingEvent] = deque()
+        self.queue: deque[PendingEvent] = deque()
         self.attempts = 0
         self.resting = self.alone = False
-        self.suspect: tuple[Event, float] | None = None
+        self.suspects: dict[PendingEvent, int] = {}
         self.refused_since_s: float | None = None
         self.refused_s = 0.0
-        """When the stream refused it last, of the time since it took nothing of it."""
+        """Time of the last refusal in the current run of refusals."""
 
 
-class Event:
-    """One event on its way. `place` is where it is in memory; `row` its row on disk, NO_ROW, or PENDING.
+class PendingEvent:
+    """An event that is not settled. `row` is its number in the spill, NO_ROW or WRITING.
 
-    `delivery` is None where nobody can ask for it any more: it comes from the disk.
+    `delivery` is None if the event was drained from the spill: no request can wait for it.
     """
 
     __slots__ = ("bucket", "conversation", "delivery", "line", "place", "row")
 
-    def __init__(self, bucket: Bucket, conversation: int, line: bytes, delivery: "Delivery | None") -> None:
+    def __init__(
+        self, bucket: Bucket, conversation: int, line: bytes, delivery: "Delivery | None", place: int = QUEUED
+    ) -> None:
         self.bucket = bucket
         self.conversation = conversation
         self.line = line
         self.delivery = delivery
-        self.place = QUEUED
+        self.place = place
         self.row = NO_ROW
 
+    def move(self, place: int) -> None:
+        """Take a step of TRANSITIONS."""
+        assert (self.place, place) in TRANSITIONS, (self.place, place)
+        self.place = place
+
     @property
-    def unsaved(self) -> bool:
-        """Whether somebody waits for it, and the disk neither has it nor is about to."""
-        return self.row == NO_ROW and self.place in (QUEUED, FLYING) and bool(self.delivery and self.delivery.waiting)
+    def is_unsaved(self) -> bool:
+        """Whether a request waits for the event, and the spill neither has it nor is storing it."""
+        return self.row == NO_ROW and self.place <= IN_FLIGHT and bool(self.delivery and self.delivery.waiting)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether the event is in memory and may still be stored."""
+        return self.place <= SPILLING
 
 
 class Delivery:
@@ -85,30 +124,30 @@ class Delivery:
         self.arrived_s = arrived_s
         self.ended_s = math.inf
         """Since when nobody waits for it and nothing of it is on its way."""
-        self.events: Sequence[Event] = ()
+        self.events: Sequence[PendingEvent] = ()
         self.missing = 0
         self.spilled = False
-        self.waiting: list[Request] = []
+        self.waiting: list[Waiter] = []
 
 
-class Request:
-    """Who waits for a delivery, since when, and what it is told once all is stored."""
+class Waiter:
+    """A request that waits for a delivery: since when, and its outcome once all of the delivery is stored."""
 
-    __slots__ = ("arrived_s", "delivery", "done", "told", "well")
+    __slots__ = ("answer", "arrived_s", "delivery", "is_answered", "outcome")
 
-    def __init__(self, arrived_s: float, delivery: Delivery, told: Callable[[str], None], well: str) -> None:
+    def __init__(self, arrived_s: float, delivery: Delivery, answer: Callable[[str], None], outcome: str) -> None:
         self.arrived_s = arrived_s
         self.delivery = delivery
-        self.told = told
-        self.well = well
-        self.done = False
+        self.answer = answer
+        self.outcome = outcome
+        self.is_answered = False
 
     def finish(self, outcome: str) -> None:
-        """Tell it, once. Raises nothing: what one who waits does wrong must not keep others from the stream."""
-        if not self.done:
-            self.done = True
+        """Answer the request, once. Raises nothing: a failure in one answer must not keep other events waiting."""
+        if not self.is_answered:
+            self.is_answered = True
             try:
-                self.told(outcome)
+                self.answer(outcome)
             except Exception:
                 log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
 

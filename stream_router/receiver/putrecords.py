@@ -66,6 +66,7 @@ class Calls:
         self.in_flight = 0
         self.allowed = MOST_CALLS
         self._stats = stats
+        self.is_silent = False
         self._bytes = 0
         self._halved_s = float("-inf")
         self._took_s: deque[float] = deque(maxlen=3)

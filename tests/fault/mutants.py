@@ -21,13 +21,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "a request is answered before it is stored": Mutant(
             "stream_router/receiver/batcher.py",
             "        delivery.waiting.append(request)\n",
-            "        request.finish(STORED)\n        delivery.waiting.append(request)\n",
+            "        request.finish(TO_STREAM)\n        delivery.waiting.append(request)\n",
             ("tests/fault/test_receiver_outage.py::test_without_a_spill_an_outage_is_503_and_no_202_is_lost",),
         ),
         "a call that hangs is answered 202": Mutant(
             "stream_router/receiver/batcher.py",
             "        request.finish(NOT_STORED)\n",
-            "        request.finish(STORED)\n",
+            "        request.finish(TO_STREAM)\n",
             ("tests/fault/test_receiver_outage.py::test_without_a_spill_an_outage_is_503_and_no_202_is_lost",),
         ),
         "an array is stored with its first event": Mutant(
@@ -58,9 +58,23 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a copy is sent beside an open call": Mutant(
             "stream_router/receiver/batcher.py",
-            "        if before.place == NOWHERE and before.row == NO_ROW:\n",
-            "        if before.place != LANDED and before.row == NO_ROW:\n",
+            "        if before.place == GIVEN_UP:\n",
+            "        if before.place <= IN_FLIGHT or before.place == GIVEN_UP:\n",
             ("tests/unit/test_receiver_batcher.py::test_a_copy_waits_for_the_open_call_within_its_own_time",),
+        ),
+    },
+    "An acknowledged event is in the stream or the spill": {
+        "a row is sent beside the call that carries its event": Mutant(
+            "stream_router/receiver/batcher.py",
+            "                self.backlog.hold(row)\n",
+            "                pass\n",
+            ("tests/property/test_receiver_store.py",),
+        ),
+        "a delivery that two requests wait for is written twice": Mutant(
+            "stream_router/receiver/batcher.py",
+            "            event.row = WRITING\n",
+            "",
+            ("tests/property/test_receiver_store.py",),
         ),
     },
     "An accepted event is settled in the end": {

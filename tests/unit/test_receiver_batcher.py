@@ -11,7 +11,7 @@ from stream_router.aws_answers import Answer
 from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, SPILLED, STORED
+from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, TO_SPILL, TO_STREAM
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
@@ -90,7 +90,7 @@ def test_an_event_waits_for_its_conversation_only_where_order_is_asked_for(order
     bench.loop.move(1.0)
     assert len(bench.stream.calls) == calls
     assert bench.of(0) == [1, 2, 3, 4, 5, 6]
-    assert told == [[STORED]] * 6
+    assert told == [[TO_STREAM]] * 6
 
 
 def test_what_landed_late_is_known_when_the_sender_comes_again() -> None:
@@ -149,7 +149,7 @@ def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
         told.append(bench.submit(number % 64))
         bench.loop.move(0.02)
     assert bench.batcher.calls.allowed == MOST_CALLS
-    assert told[-100:] == [[STORED]] * 100
+    assert told[-100:] == [[TO_STREAM]] * 100
     assert FEWEST_CALLS == 4
 
 
@@ -158,7 +158,7 @@ def test_a_call_and_a_record_hold_no_more_than_they_may() -> None:
     bench = Bench(buckets=64)
     told = [bench.submit(bucket, size=400_000) for bucket in range(64)]
     bench.loop.move(0.5)
-    assert told == [[STORED]] * 64
+    assert told == [[TO_STREAM]] * 64
     for records in bench.stream.calls:
         sizes = [len(base64.b64decode(record["Data"])) + len(record["PartitionKey"]) for record in records]
         assert sum(sizes) <= MAX_CALL_BYTES <= limits.PUT_RECORDS_MAX_BYTES
@@ -185,7 +185,7 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     bench.batcher.calls._send = send
     told = [bench.submit(bucket) for bucket in range(4)]
     bench.loop.move(0.88)
-    assert told == [[STORED], [STORED], [NOT_STORED], [STORED]]
+    assert told == [[TO_STREAM], [TO_STREAM], [NOT_STORED], [TO_STREAM]]
 
 
 def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
@@ -208,7 +208,7 @@ def test_in_an_outage_what_arrives_goes_to_the_disk_at_once() -> None:
         bench.loop.move(0.1)
     told = bench.submit(0)
     bench.loop.move(0.01)
-    assert told == [SPILLED]
+    assert told == [TO_SPILL]
 
 
 def test_with_order_nothing_new_passes_rows_that_are_still_to_be_read() -> None:
