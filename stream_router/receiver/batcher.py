@@ -79,7 +79,7 @@ class Batcher:
         self.now_s = loop.time
         self._jitter = jitter
         self.stats = stats
-        self.calls = Calls(send, stream, loop.time, stats, self.wake_up)
+        self.calls = Calls(send, stream, loop, stats, self.wake_up)
         self.buckets = [Bucket(index, buckets) for index in range(buckets)]
         self.stream = StreamState(loop.time, stats, self.buckets)
         self.backlog: Backlog | None = None
@@ -522,6 +522,7 @@ class Batcher:
         """Send what is in memory and in the spill, for `timeout_s` at most; return how many events are left there."""
         self._at_rest = asyncio.Event()
         self._check_at_rest()
+        self.calls.probe_soon()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._at_rest.wait()

@@ -3,9 +3,14 @@
 A call has five seconds, longer than any request: one that lands later than its requests' time still counts, and counts
 as in flight until it ends. What may be in flight halves at most once in 0.85 s where calls come late, never below 4,
 and grows by one where they do not. Nothing is sent again here; neither by libcurl.
+
+A stream is silent if a call timed out and no other call ended since it began. What such calls asked for may still be
+done, so every further copy costs. Only probes are sent then: one call with one event, ever more seldom.
 """
 
+import asyncio
 import binascii
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -16,7 +21,11 @@ from stream_router.process import failpoint
 from stream_router.receiver.events import Bucket
 from stream_router.receiver.stats import Stats
 
+log = logging.getLogger(__name__)
+
 CALL_TIMEOUT_S = 5.0
+PROBES_S = (5.0, 10.0, 20.0, 30.0)
+"""Seconds from the beginning of a silence to its first probe, and from each probe to the next; the last repeats."""
 LATE_AFTER_S = 0.85
 """A call that ends later than this after its oldest event came has nobody left whom its answer could reach."""
 FEWEST_CALLS, MOST_CALLS = 4, 32
@@ -54,19 +63,36 @@ def request_body(stream: str, records: Sequence[tuple[Bucket, bytes]]) -> bytes:
 
 
 class Calls:
-    """The calls in flight. Belongs to one event loop; `ended` is called when one is through."""
+    """The calls in flight. Belongs to one event loop; `ended` is called when one is through, or a probe is due."""
 
     def __init__(
-        self, send: Send, stream: str, now_s: Callable[[], float], stats: Stats, ended: Callable[[], None]
+        self,
+        send: Send,
+        stream: str,
+        loop: asyncio.AbstractEventLoop,
+        stats: Stats,
+        ended: Callable[[], None],
     ) -> None:
         self._send = send
         self._stream = stream
-        self._now_s = now_s
+        self._loop = loop
+        self._now_s = loop.time
         self._ended = ended
         self.in_flight = 0
         self.allowed = MOST_CALLS
         self._stats = stats
         self.is_silent = False
+        """Whether only probes may be sent."""
+        self._silent_since_s = 0.0
+        self._probe_timer: asyncio.TimerHandle | None = None
+        """Set from a probe's start until the next one is due."""
+        self._answered_s = float("-inf")
+        """Time at which a call last ended otherwise than by its time-out."""
+        self._is_probing = False
+        self._probes = 0
+        self._unanswered_events = 0
+        """Number of events in calls that timed out during this silence, or less than 5 s before it."""
+        self._unanswered_s = 0.0
         self._bytes = 0
         self._halved_s = float("-inf")
         self._took_s: deque[float] = deque(maxlen=3)
@@ -76,6 +102,8 @@ class Calls:
     @property
     def full(self) -> bool:
         """Whether no further call may start now."""
+        if self.is_silent:
+            return self._is_probing or self._probe_timer is not None
         return self.in_flight >= self.allowed or self._bytes >= MOST_BYTES
 
     @property
@@ -102,6 +130,10 @@ class Calls:
         size_bytes, started_s = len(body), self._now_s()
         if not self.in_flight:
             self._heard_s = started_s
+        if self.is_silent:
+            self._is_probing = True
+            self._probes += 1
+            self._await_probe(PROBES_S[min(self._probes, len(PROBES_S) - 1)])
         self.in_flight += 1
         self._bytes += size_bytes
 
@@ -116,8 +148,12 @@ class Calls:
                 self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
             outcomes = of_put_records(answer, len(records))
             failpoint("after_put_before_ack")
+            timed_out = answer.status == 0 and answer.error.startswith("curl 28")
+            if timed_out:
+                self._timed_out(started_s, sum(data.count(b"\n") + 1 for _, data in records))
+            else:
+                self._answered()
             if isinstance(outcomes, Refusal):
-                timed_out = answer.status == 0 and answer.error.startswith("curl 28")
                 code = TIMED_OUT if timed_out else outcomes.code
                 settled([code] * len(records), outcomes.disposition is Disposition.BISECT)
             else:
@@ -125,3 +161,56 @@ class Calls:
             self._ended()
 
         self._send(body, CALL_TIMEOUT_S, answered)
+
+    def _timed_out(self, started_s: float, events: int) -> None:
+        """Begin a silence if no call ended otherwise since this one began; the first probe is due at once then."""
+        self._is_probing = False
+        now_s = self._now_s()
+        if not self.is_silent and now_s - self._unanswered_s > CALL_TIMEOUT_S:
+            self._unanswered_events = 0
+        self._unanswered_events += events
+        self._unanswered_s = now_s
+        if not self.is_silent and self._answered_s < started_s:
+            self.is_silent = True
+            self._silent_since_s = started_s
+            self._probes = 0
+            self._await_probe(started_s + PROBES_S[0] - now_s)
+            log.warning(
+                "The stream %s answers no call. Only a probe of one event is sent to it; other events wait in the "
+                "spill, or their senders are answered 503. Check the network, and the health of Kinesis.",
+                *(self._stream,),
+                extra={"event": "stream-silent", "resource": self._stream},
+            )
+
+    def _await_probe(self, wait_s: float) -> None:
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+        self._probe_timer = self._loop.call_later(wait_s, self._probe_due)
+
+    def _probe_due(self) -> None:
+        self._probe_timer = None
+        self._ended()
+
+    def _answered(self) -> None:
+        """End a silence, since a call was answered or failed at once."""
+        now_s = self._answered_s = self._now_s()
+        if not self.is_silent:
+            return
+        self.is_silent = self._is_probing = False
+        events, self._unanswered_events = self._unanswered_events, 0
+        log.warning(
+            "The stream %s answers again. Up to %d events may be in it twice. Whoever drops copies by eventId has "
+            "nothing to do.",
+            *(self._stream, events),
+            extra={
+                "event": "stream-silent-over",
+                "events": events,
+                "after_s": round(now_s - self._silent_since_s, 1),
+                "resource": self._stream,
+            },
+        )
+
+    def probe_soon(self) -> None:
+        """Let the next probe start now, since the receiver is to end."""
+        if self.is_silent:
+            self._await_probe(0.0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stream_router.aws_error_codes import cure
 from stream_router.receiver.events import ACCEPTED, Bucket
+from stream_router.receiver.putrecords import CALL_TIMEOUT_S, TIMED_OUT
 from stream_router.receiver.spill import DEFECT
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 
@@ -84,11 +85,13 @@ class StreamState:
 
     def refused(self, bucket: Bucket, code: str) -> None:
         """It refused a record, or gave no answer."""
-        now_s = self.heard_s = self._refused_s = self._now_s()
+        heard_s, now_s = self.heard_s, self._now_s()
+        self.heard_s = self._refused_s = now_s
         self._stats.failures[code] += 1
         self.code = code
         if self._since_s is None:
-            self._since_s = now_s
+            # A call that timed out shows that the stream took nothing while that call was open.
+            self._since_s = max(heard_s, now_s - CALL_TIMEOUT_S) if code == TIMED_OUT else now_s
         if bucket.refused_since_s is None or now_s - bucket.refused_s > KNOWN_FOR_S:
             bucket.refused_since_s = now_s
         bucket.refused_s = now_s

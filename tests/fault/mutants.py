@@ -77,6 +77,16 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/property/test_receiver_store.py",),
         ),
     },
+    "A stream that accepts calls and answers none": {
+        "a silent stream gets everything again": Mutant(
+            "stream_router/receiver/putrecords.py",
+            "            self.is_silent = True\n",
+            "            self.is_silent = False\n",
+            (
+                "tests/unit/test_receiver_batcher.py::test_a_silent_stream_gets_one_event_after_5_10_20_and_every_30_seconds",
+            ),
+        ),
+    },
     "An accepted event is settled in the end": {
         "the checkpoint passes what is unsettled": Mutant(
             "stream_router/consumer/child/watermark.py",

@@ -209,6 +209,54 @@ def test_a_spill_before_a_slow_stream_stores_each_event_about_once_and_empties(
         assert running.stop() == 0
 
 
+@pytest.mark.parametrize(
+    ("rate", "has_spill", "frozen_s"),
+    [
+        (50, True, 13.0),
+        (400, False, 13.0),
+        *(pytest.param(*case, 110.0, marks=pytest.mark.long) for case in itertools.product((50, 400), (True, False))),
+    ],
+)
+def test_a_stream_that_answers_nothing_gets_one_small_probe(
+    tmp_path: Path, bodies: Iterator[bytes], rate: int, has_spill: bool, frozen_s: float
+) -> None:
+    """It accepts every call, answers none, and then does all that it got: no 202 is lost, only events of probes are
+    there more than twice, and there are at most 1.1 lines an event; the log says how many may be there twice."""
+    settings = {"HMAC_ID_HEADER": "x-delivery-id"}
+    if has_spill:
+        (tmp_path / "spill").mkdir()
+        settings["SPILL_DIR"] = str(tmp_path / "spill")
+    thawed = threading.Event()
+    thawed.set()
+
+    def freeze() -> None:
+        time.sleep(3.0)
+        thawed.clear()
+        time.sleep(frozen_s)
+        thawed.set()
+
+    with (
+        SlowKinesis(lambda: 0.015 if thawed.wait() else 0.0) as stream,
+        receiver(stream.url, tmp_path, **settings) as running,
+    ):
+        count = int(rate * (3.0 + frozen_s + 8.0))
+        posts = [post(body, {"x-delivery-id": body.hex()[:200]}) for body in itertools.islice(bodies, count)]
+        answers = send(running.address, posts, rate, 2 * rate, freeze)
+        running.metrics_once(lambda found: found["spilled_events"] == 0, 60.0)
+        assert running.stop() == 0
+        check_true(stream, [answers])
+        copies = Counter(stream.ids)
+        assert copies.total() <= 1.1 * len(copies), (copies.total(), len(copies))
+        probes = 3 + frozen_s / 30.0
+        often = [number for number in copies.values() if number > 2]
+        assert len(often) <= probes, (len(often), max(often))
+        over = [line for line in running.lines("WARNING") if line.get("event") == "stream-silent-over"]
+        assert over
+        assert 0 < sum(line["events"] for line in over) >= sum(number > 1 for number in copies.values())
+        accepted = sum(answer.status == 202 for answer in answers)
+        assert accepted >= (0.9 * count if has_spill else 0.5 * rate * 11.0)
+
+
 @pytest.mark.parametrize("ordering", ["none", "conversation"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_failing_entries_and_an_outage_lose_nothing_and_keep_order_where_it_is_asked_for(

@@ -265,3 +265,42 @@ def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age
     bench.loop.move(2.0)
     assert set(told) == {"fresh", "late", "after"}
     assert all(0.6 < age_s <= 0.9 for age_s in told.values()), told
+
+
+@pytest.mark.parametrize("has_spill", [False, True])
+def test_a_silent_stream_gets_one_event_after_5_10_20_and_every_30_seconds(has_spill: bool) -> None:
+    """Nothing else is sent while calls time out; once a probe is answered the rest follows at once."""
+    bench = Bench(verdicts=["hang"] * 1_000)
+    if has_spill:
+        bench.disk(FakeDisk(bench.loop, 0.005))
+    sent_s: list[float] = []
+    plain_send = bench.stream.send
+
+    def send(body: bytes, timeout_s: float, done: Any) -> None:
+        sent_s.append(bench.loop.time())
+        plain_send(body, timeout_s, done)
+
+    bench.batcher.calls._send = send
+    outcomes: list[list[str]] = []
+    for _ in range(1_300):
+        outcomes.append(bench.submit(len(outcomes) % 4))
+        bench.loop.move(0.1)
+    first = sent_s[0]
+    probes = [
+        (at_s - first, call) for at_s, call in zip(sent_s, bench.stream.calls, strict=True) if at_s - first >= 5.0
+    ]
+    due_s = [5.0, 15.0, 35.0, 65.0, 95.0, 125.0]
+    assert [at_s for at_s, _ in probes] == pytest.approx(due_s, abs=0.5)
+    assert all(len(call) == 1 and len(base64.b64decode(call[0]["Data"])) == 10 for _, call in probes)
+    assert [outcome[0] for outcome in outcomes[60:1_200]] == [TO_SPILL if has_spill else NOT_STORED] * 1_140
+    bench.stream._verdicts = iter(())
+    before = len(bench.stream.calls)
+    for _ in range(320):
+        outcomes.append(bench.submit(len(outcomes) % 4))
+        bench.loop.move(0.1)
+    assert len(bench.stream.calls) > before + 2
+    assert outcomes[-10] == [TO_STREAM]
+    backlog = bench.batcher.backlog
+    assert backlog is None or backlog.size == 0
+    accepted = [number + 1 for number, outcome in enumerate(outcomes[:-10]) if outcome != [NOT_STORED]]
+    assert {int(line[:10]) for _, line in bench.stream.stored}.issuperset(accepted)
