@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from stream_router.envelope import group_of
 from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
 from stream_router.receiver.spill import ROW_BYTES, Read, Spill
+from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Backlog:
         self._buckets = buckets
         self._stats = stats
         self._drained = drained
-        self.folder = str(spill.folder)
+        self.resource = str(spill.folder)
         self.unread = spill.unread
         """Rows on disk, or being written, that were not read."""
         self._writing = self._writing_bytes = 0
@@ -107,12 +108,12 @@ class Backlog:
 
     # --- into the spill
 
-    def store(self, events: Sequence[PendingEvent], done: Callable[[int | None], None]) -> None:
-        """Store events behind all that is there. `done` gets the row of the first one, or None if none is stored."""
+    def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
+        """Store events behind all that is there, all of them or none."""
         lines = [(event.conversation, event.line) for event in events]
         size_bytes = sum(len(line) + ROW_BYTES for _, line in lines)
         if self._spill.size_bytes + self._writing_bytes + size_bytes > self._max_bytes:
-            done(None)
+            done(events, None)
             return
         count = len(lines)
         self.unread += count
@@ -129,7 +130,7 @@ class Backlog:
                 self._broken_until_s = self._loop.time() + BROKEN_FOR_S
             else:
                 self._stats.events_spilled += count
-            done(first)
+            done(events, first)
             self.drain()
 
         self._spill.append(lines, answered)
@@ -158,7 +159,7 @@ class Backlog:
             log.error(
                 "Events of the spill are damaged or missing. They are lost. Check this disk, and keep the files "
                 "*.damaged.",
-                extra={"event": "spill-events-lost", "events": read.damaged, "resource": self.folder},
+                extra={"event": "spill-events-lost", "events": read.damaged, "resource": self.resource},
             )
             whole = {row.number for row in read.rows}
             self._settled = {row for row in self._settled if row >= read.end or row in whole}
@@ -202,7 +203,7 @@ class Backlog:
                 log.error(
                     "The stream refuses an event of the spill for good. The event was set aside in a file there. "
                     "Send it by other means, or drop it.",
-                    extra={"event": "spill-refused", "resource": self.folder},
+                    extra={"event": "spill-refused", "resource": self.resource},
                 )
             done(is_kept)
 
@@ -220,6 +221,6 @@ class Backlog:
             log.error(
                 "The receiver ends. Events are left in its spill, on this disk alone. Keep its folder, and start a "
                 "receiver with it.",
-                extra={"event": "spill-left", "events": left, "resource": self.folder},
+                extra={"event": "spill-left", "events": left, "resource": self.resource},
             )
         return left

@@ -42,6 +42,7 @@ from stream_router.receiver.events import (
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import LINGER_S, MAX_CALL_BYTES, MAX_RECORDS, WELL_FILLED, Calls, Send
 from stream_router.receiver.spill import Spill
+from stream_router.receiver.spill_store import SpillStore
 from stream_router.receiver.states import StreamState
 from stream_router.receiver.stats import Stats
 
@@ -82,7 +83,7 @@ class Batcher:
         self.calls = Calls(send, stream, loop, stats, self.wake_up)
         self.buckets = [Bucket(index, buckets) for index in range(buckets)]
         self.stream = StreamState(loop.time, stats, self.buckets)
-        self.backlog: Backlog | None = None
+        self.backlog: SpillStore | None = None
         self.conversations: dict[int, deque[PendingEvent]] | None = {} if ordered else None
         """With order: each conversation of which a record is in flight, and what waits behind that."""
         self._in_flight: dict[int, Records] = {}
@@ -99,8 +100,12 @@ class Batcher:
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Let events wait on disk while the stream is down, and send what waits there already."""
-        self.backlog = Backlog(spill, max_bytes, self.loop, self.buckets, self.stats, self._drained)
-        self.backlog.drain()
+        self.use_store(Backlog(spill, max_bytes, self.loop, self.buckets, self.stats, self.drained))
+
+    def use_store(self, store: SpillStore) -> None:
+        """Let events wait in this store, and send what waits there already."""
+        self.backlog = store
+        store.drain()
 
     @property
     def ready(self) -> bool:
@@ -259,7 +264,7 @@ class Batcher:
             event.row = WRITING
             handed.append(event)
         if handed:
-            self.backlog.store(handed, lambda first: self._spill_answered(handed, first))
+            self.backlog.store(handed, self._spill_answered)
 
     def _spill_answered(self, events: Sequence[PendingEvent], first: int | None) -> None:
         if first is None:
@@ -299,7 +304,7 @@ class Batcher:
                 self._leave_memory(event, GIVEN_UP)
             self._end_if_idle(delivery)
 
-    def _drained(self, events: Sequence[PendingEvent]) -> None:
+    def drained(self, events: Sequence[PendingEvent]) -> None:
         """Send events that the spill drained."""
         for event in events:
             event.move(QUEUED)

@@ -175,7 +175,7 @@ class States:
         self._tell("stream-partly-down", down, part, name, f"see how full each shard is; {help_}")
         if backlog is not None:
             help_ = DISK_CURES.get(backlog.error, DISK_CURES["EIO"])
-            self._tell("spill-down", backlog.error, "the spill takes no events", backlog.folder, help_)
+            self._tell("spill-down", backlog.error, "the spill takes no events", backlog.resource, help_)
         self._tell_of_not_stored()
         self._tell_of_refused()
 

@@ -1,0 +1,378 @@
+"""Events that wait in an SQS queue while the stream takes none: they outlive the host, and any receiver drains them.
+
+A message holds whole groups of events, 700 kB of lines at most. It counts as stored once SendMessageBatch answered its
+id and the MD5 of the body that was sent. A drained message is hidden from others while its events are on their way, and
+deleted once all of them are in the stream. A message that is not deleted comes again, with the same event ids.
+
+A message is first shown after DELAY_S: by then the calls have ended that carried its events when it was sent.
+"""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from stream_router import limits
+from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
+from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
+from stream_router.receiver.spill_store import Stored
+from stream_router.receiver.stats import Stats
+
+log = logging.getLogger(__name__)
+
+MESSAGE_LINES_BYTES = 700_000
+"""Bytes of lines in a message of several events: as base64, with its head, it is below SQS's 1 MiB."""
+SENDS = 4
+"""Number of SendMessageBatch calls in flight."""
+SEND_TIMEOUT_S = 2.0
+POLL_S = 20
+"""Seconds for which ReceiveMessage waits for a message. SQS allows no more."""
+POLL_TIMEOUT_S = POLL_S + 5.0
+DELAY_S = 6
+"""Seconds after which a message is first shown: longer than a PutRecords call can be open."""
+HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
+"""Seconds for which a drained message is hidden, and seconds between two extensions of that."""
+HAND_BYTES = 4 * 1024 * 1024
+"""Bytes of drained events in memory below which more are received."""
+BROKEN_FOR_S = 2.0
+"""Seconds for which a queue that refused is not tried again."""
+HANGS_AFTER_S = 2.5
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+"""Bytes of characters that SQS takes in no message. Source: API of SendMessage."""
+_RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
+
+Call = Callable[[str, bytes, float, Callable[[Answer], None]], None]
+"""Starts a signed call: name of the operation, body, timeout in seconds, what to do with its answer."""
+
+
+def encode(events: Sequence[tuple[int, bytes]]) -> str:
+    """A message's body: a line that describes it, then the events' lines, as base64 if SQS cannot carry them as text.
+
+    `events` are pairs of conversation and line.
+    """
+    lines = b"\n".join(line for _, line in events)
+    is_text = not _NO_TEXT.search(lines)
+    head = {
+        "spill": 1,
+        "encoding": "text" if is_text else "base64",
+        "conversations": [conversation for conversation, _ in events],
+    }
+    content = lines if is_text else base64.b64encode(lines)
+    return (orjson.dumps(head) + b"\n" + content).decode()
+
+
+def decode(body: str) -> list[tuple[int, bytes]]:
+    """The events of a message's body; none if the body is not one of ours."""
+    head, _, content = body.encode().partition(b"\n")
+    try:
+        described = orjson.loads(head)
+        conversations, encoding = described["conversations"], described["encoding"]
+        if described["spill"] != 1 or encoding not in ("text", "base64"):
+            return []
+        if encoding == "base64":
+            content = base64.b64decode(content, validate=True)
+        return list(zip(map(int, conversations), content.split(b"\n"), strict=True))
+    except (LookupError, TypeError, ValueError):
+        return []
+
+
+class _Message:
+    """A drained message: its receipt handle, and its rows that are not settled."""
+
+    def __init__(self, handle: str, rows: set[int]) -> None:
+        self.handle = handle
+        self.rows = rows
+
+
+class _Part(NamedTuple):
+    """Events that go into one message together, and what is called with their outcome."""
+
+    events: Sequence[PendingEvent]
+    size_bytes: int
+    done: Stored
+
+
+class QueueBacklog:
+    """The events in the queue at `url`. `drained` gets events that may be sent now; `may_drain` says when to ask."""
+
+    def __init__(
+        self,
+        call: Call,
+        url: str,
+        loop: asyncio.AbstractEventLoop,
+        buckets: Sequence[Bucket],
+        stats: Stats,
+        drained: Callable[[list[PendingEvent]], None],
+        may_drain: Callable[[], bool],
+    ) -> None:
+        self._call = call
+        self.resource = url
+        self._loop = loop
+        self._buckets = buckets
+        self._stats = stats
+        self._drained = drained
+        self._may_drain = may_drain
+        self.unread = 0
+        self.error = ""
+        self._parts: deque[_Part] = deque()
+        self._asked_s: dict[int, float] = {}
+        """Times at which the sends began that have no answer, by their first row."""
+        self._writing = 0
+        self._next_row = 0
+        self._broken_until_s = float("-inf")
+        self._read: dict[int, PendingEvent] = {}
+        self._read_bytes = 0
+        self._message_of: dict[int, _Message] = {}
+        self._held: set[int] = set()
+        self._settled: set[int] = set()
+        self._own: dict[str, int] = {}
+        """First rows of messages of which a row was held or settled when they were stored, by message id."""
+        self._to_delete: list[str] = []
+        self._is_polling = self._is_closed = False
+        self._extend_again()
+
+    # --- what is known
+
+    @property
+    def size(self) -> int:
+        """Number of events in this process's hands; what else is in the queue its own metrics say."""
+        return self._writing + len(self._read)
+
+    @property
+    def has_drained(self) -> bool:
+        """Whether a drained event is in memory, with which the stream can be tried."""
+        return bool(self._read)
+
+    @property
+    def takes(self) -> bool:
+        """Whether events can be stored, as far as is known."""
+        now_s = self._loop.time()
+        hangs = any(now_s - asked_s > HANGS_AFTER_S for asked_s in self._asked_s.values())
+        return now_s >= self._broken_until_s and not hangs
+
+    def snapshot(self) -> dict[str, float]:
+        """Return the spill's numbers by name (docs/metrics.md)."""
+        oldest = next(iter(self._read.values()), None)
+        received_at = _RECEIVED_AT.search(oldest.line[:200]) if oldest else None
+        return {
+            "spilled_events": self.size,
+            "spill_bytes": self._read_bytes,
+            "spill_oldest_age_seconds": max(0.0, time.time() - int(received_at[1]) / 1000) if received_at else 0.0,
+            "spill_failing": bool(self.error),
+        }
+
+    # --- into the queue
+
+    def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
+        """Store events in one message or several, together with what else waits to be stored."""
+        self._writing += len(events)
+        part: list[PendingEvent] = []
+        size_bytes = 0
+        for event in events:
+            if part and size_bytes + len(event.line) + 1 > MESSAGE_LINES_BYTES:
+                self._parts.append(_Part(part, size_bytes, done))
+                part, size_bytes = [], 0
+            part.append(event)
+            size_bytes += len(event.line) + 1
+        self._parts.append(_Part(part, size_bytes, done))
+        self._send()
+
+    def _send(self) -> None:
+        while self._parts and len(self._asked_s) < SENDS:
+            parts = [self._parts.popleft()]
+            size_bytes = parts[0].size_bytes
+            while self._parts and size_bytes + self._parts[0].size_bytes <= MESSAGE_LINES_BYTES:
+                parts.append(self._parts.popleft())
+                size_bytes += parts[-1].size_bytes
+            self._send_message(parts)
+
+    def _send_message(self, parts: list[_Part]) -> None:
+        events = [event for part in parts for event in part.events]
+        body = encode([(event.conversation, event.line) for event in events])
+        first = self._next_row
+        self._next_row += len(events)
+        self._asked_s[first] = self._loop.time()
+        md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+
+        def answered(answer: Answer) -> None:
+            del self._asked_s[first]
+            self._writing -= len(events)
+            outcomes = of_send_message_batch(answer, [md5])
+            code = outcomes.code if isinstance(outcomes, Refusal) else outcomes[0].code
+            is_stored = not isinstance(outcomes, Refusal) and outcomes[0].disposition is None
+            self.error = "" if is_stored else code or "Unknown"
+            if is_stored:
+                self._stats.events_spilled += len(events)
+            else:
+                self._broken_until_s = self._loop.time() + BROKEN_FOR_S
+            row = first
+            for part in parts:
+                part.done(part.events, row if is_stored else None)
+                row += len(part.events)
+            rows = range(first, row)
+            if is_stored and not (self._held.isdisjoint(rows) and self._settled.isdisjoint(rows)):
+                self._own[_message_id(answer)] = first
+            self._send()
+            self.drain()
+
+        entry = {"Id": "0", "MessageBody": body, "DelaySeconds": DELAY_S}
+        request = orjson.dumps({"QueueUrl": self.resource, "Entries": [entry]})
+        if len(body.encode()) > limits.SQS_MESSAGE_BYTES:
+            self._loop.call_soon(answered, Answer(413, b"", {}, ""))
+        else:
+            self._call("SendMessageBatch", request, SEND_TIMEOUT_S, answered)
+
+    # --- out of the queue
+
+    def drain(self) -> None:
+        """Receive messages, unless enough are in memory or the stream is down."""
+        wants = self._read_bytes < HAND_BYTES and (self._may_drain() or not self._read)
+        if self._is_polling or self._is_closed or not wants:
+            return
+        self._is_polling = True
+        request = {
+            "QueueUrl": self.resource,
+            "MaxNumberOfMessages": limits.SQS_BATCH_MAX,
+            "WaitTimeSeconds": POLL_S,
+            "VisibilityTimeout": HIDDEN_S,
+        }
+        self._call("ReceiveMessage", orjson.dumps(request), POLL_TIMEOUT_S, self._received)
+
+    def _received(self, answer: Answer) -> None:
+        response = of_read(answer, "")
+        if isinstance(response, Refusal):
+            self.error = response.code
+            self._loop.call_later(BROKEN_FOR_S, self._poll_again)
+            return
+        self._is_polling = False
+        free: list[PendingEvent] = []
+        for message in response.get("Messages") or ():
+            free += self._open(message)
+        self._drained(free)
+        self.settle_files()
+        if not self._is_polling:  # the stream is down, or much is in memory
+            self._is_polling = True
+            self._loop.call_later(BROKEN_FOR_S, self._poll_again)
+
+    def _poll_again(self) -> None:
+        self._is_polling = False
+        self.drain()
+        if not (self._is_polling or self._is_closed):
+            self._is_polling = True
+            self._loop.call_later(BROKEN_FOR_S, self._poll_again)
+
+    def _open(self, message: dict[str, str]) -> list[PendingEvent]:
+        """The events of a message that may be sent now."""
+        body, handle = message["Body"], message["ReceiptHandle"]
+        is_whole = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest() == message["MD5OfBody"]
+        pairs = decode(body) if is_whole else []
+        if not pairs:
+            log.error(
+                "A message of the spill queue cannot be read. It stays in the queue until its retention ends. Move it "
+                "elsewhere, and report it if a receiver wrote it.",
+                extra={"event": "spill-message-unreadable", "resource": self.resource},
+            )
+            return []
+        first = self._own.pop(message["MessageId"], None)
+        if first is None:
+            first = self._next_row
+            self._next_row += len(pairs)
+        free: list[PendingEvent] = []
+        opened = _Message(handle, set())
+        for row, (conversation, line) in enumerate(pairs, first):
+            if row in self._settled:
+                self._settled.remove(row)
+                continue
+            event = self._read[row] = PendingEvent(
+                self._buckets[conversation % len(self._buckets)], conversation, line, None, SPILLED
+            )
+            event.row = row
+            self._read_bytes += len(line)
+            opened.rows.add(row)
+            self._message_of[row] = opened
+            if row not in self._held:
+                free.append(event)
+        if not opened.rows:
+            self._to_delete.append(handle)
+        return free
+
+    def hold(self, row: int) -> None:
+        """Keep a row back: a call that began before it was stored carries its event."""
+        self._held.add(row)
+
+    def release(self, row: int) -> PendingEvent | None:
+        """End a hold, since the call did not store the event; return the event if it was drained meanwhile."""
+        self._held.discard(row)
+        return self._read.get(row)
+
+    def settle(self, row: int) -> None:
+        """Record that the event of a row is in the stream, or set aside."""
+        self._held.discard(row)
+        event = self._read.pop(row, None)
+        if event is None:
+            self._settled.add(row)
+            return
+        self._read_bytes -= len(event.line)
+        message = self._message_of.pop(row)
+        message.rows.remove(row)
+        if not message.rows:
+            self._to_delete.append(message.handle)
+
+    def settle_files(self) -> None:
+        """Delete messages of which all events are in the stream, and receive on."""
+        while self._to_delete:
+            handles, self._to_delete = (
+                self._to_delete[: limits.SQS_BATCH_MAX],
+                self._to_delete[limits.SQS_BATCH_MAX :],
+            )
+            self._change("DeleteMessageBatch", handles)
+        self.drain()
+
+    def _change(self, operation: str, handles: Sequence[str], **fields: int) -> None:
+        """Ask once; a message that is not deleted, or not hidden, comes again with the same event ids."""
+        entries = [{"Id": str(at), "ReceiptHandle": handle, **fields} for at, handle in enumerate(handles)]
+
+        def answered(answer: Answer) -> None:
+            response = of_read(answer, "")
+            if isinstance(response, Refusal) or response.get("Failed"):
+                log.warning(
+                    "Messages of the spill queue were not deleted or not kept hidden. Their events may come again, "
+                    "with the same ids. Check the receiver's rights on the queue if this repeats.",
+                    extra={"event": "spill-message-not-changed", "operation": operation, "resource": self.resource},
+                )
+
+        self._call(operation, orjson.dumps({"QueueUrl": self.resource, "Entries": entries}), SEND_TIMEOUT_S, answered)
+
+    def _extend_again(self) -> None:
+        """Keep the messages hidden whose events are on their way."""
+        if self._is_closed:
+            return
+        self._hide(HIDDEN_S)
+        self._loop.call_later(EXTEND_EVERY_S, self._extend_again)
+
+    def _hide(self, seconds: int) -> None:
+        handles = list(dict.fromkeys(message.handle for message in self._message_of.values()))
+        for at in range(0, len(handles), limits.SQS_BATCH_MAX):
+            some = handles[at : at + limits.SQS_BATCH_MAX]
+            self._change("ChangeMessageVisibilityBatch", some, VisibilityTimeout=seconds)
+
+    def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
+        """Refuse to set aside: the dead-letter queue is not yet a setting of the receiver."""
+        self._loop.call_soon(done, False)
+
+    def close(self) -> int:
+        """Show what was not sent to other receivers again. Nothing is left where only this host finds it."""
+        self._is_closed = True
+        self._hide(0)
+        return 0
+
+
+def _message_id(answer: Answer) -> str:
+    return str(orjson.loads(answer.body)["Successful"][0]["MessageId"])

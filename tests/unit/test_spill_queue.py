@@ -1,0 +1,186 @@
+"""The spill in an SQS queue: stored by its MD5, drained by any receiver, hidden while at work, deleted once stored."""
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_router.aws_answers import Answer
+from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM
+from stream_router.receiver.intake import Sealed
+from stream_router.receiver.spill_queue import HIDDEN_S, QueueBacklog, decode, encode
+from stream_router.receiver.stats import Stats
+from tests.receiver_kit import FakeLoop, FakeStream
+
+URL = "https://sqs.test/1/spill"
+
+
+class FakeQueue:
+    """An SQS queue on the fake loop. `fault` is "", "down" (no answer) or "md5" (the answer has another MD5)."""
+
+    def __init__(self, loop: FakeLoop) -> None:
+        self._loop = loop
+        self._numbers = itertools.count()
+        self.bodies: dict[str, str] = {}
+        self.visible_s: dict[str, float] = {}
+        self.fault = ""
+        self.deletes_fail = False
+
+    def call(self, operation: str, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        request = orjson.loads(body)
+        assert request["QueueUrl"] == URL
+        if self.fault == "down":
+            self._loop.call_later(timeout_s, done, Answer(0, b"", {}, "curl 28: timed out"))
+        elif operation == "ReceiveMessage":
+            self._receive(request, self._loop.time() + request["WaitTimeSeconds"], done)
+        else:
+            self._loop.call_later(0.02, self._do, operation, request["Entries"], done)
+
+    def _receive(self, request: dict[str, Any], until_s: float, done: Callable[[Answer], None]) -> None:
+        now_s = self._loop.time()
+        names = [name for name, at_s in self.visible_s.items() if at_s <= now_s][: request["MaxNumberOfMessages"]]
+        if not names and now_s < until_s:
+            self._loop.call_later(0.1, self._receive, request, until_s, done)
+            return
+        messages = []
+        for name in names:
+            self.visible_s[name] = now_s + request["VisibilityTimeout"]
+            text = self.bodies[name]
+            messages.append({"MessageId": name, "ReceiptHandle": name, "Body": text, "MD5OfBody": md5(text)})
+        done(Answer(200, orjson.dumps({"Messages": messages} if messages else {}), {}, ""))
+
+    def _do(self, operation: str, entries: list[dict[str, Any]], done: Callable[[Answer], None]) -> None:
+        results = []
+        for entry in entries:
+            if operation == "SendMessageBatch":
+                name = f"m{next(self._numbers)}"
+                self.bodies[name] = entry["MessageBody"]
+                self.visible_s[name] = self._loop.time() + entry["DelaySeconds"]
+                digest = "wrong" if self.fault == "md5" else md5(entry["MessageBody"])
+                results.append({"Id": entry["Id"], "MessageId": name, "MD5OfMessageBody": digest})
+            elif operation == "DeleteMessageBatch" and not self.deletes_fail:
+                del self.bodies[entry["ReceiptHandle"]], self.visible_s[entry["ReceiptHandle"]]
+                results.append({"Id": entry["Id"]})
+            elif operation == "ChangeMessageVisibilityBatch" and entry["ReceiptHandle"] in self.visible_s:
+                self.visible_s[entry["ReceiptHandle"]] = self._loop.time() + entry["VisibilityTimeout"]
+                results.append({"Id": entry["Id"]})
+        failed = [] if results else [{"Id": entry["Id"], "Code": "InternalError"} for entry in entries]
+        done(Answer(200, orjson.dumps({"Successful": results, "Failed": failed}), {}, ""))
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Receiver:
+    """A batcher with the queue as its spill."""
+
+    def __init__(self, loop: FakeLoop, queue: FakeQueue, stream: FakeStream) -> None:
+        self.loop = loop
+        self.batcher = Batcher(cast("Any", loop), stream.send, "s", 2, Stats(), jitter=lambda: 0.5)
+        batcher = self.batcher
+        self.store = QueueBacklog(
+            queue.call,
+            URL,
+            cast("Any", loop),
+            batcher.buckets,
+            batcher.stats,
+            batcher.drained,
+            lambda: not (batcher.stream.down or batcher.calls.is_silent),
+        )
+        batcher.use_store(self.store)
+
+    def post(self, number: int) -> list[str]:
+        outcomes: list[str] = []
+        event = Sealed(f"{number:032x}", number, b"%06d" % number)
+        self.batcher.submit([event], self.loop.time(), outcomes.append, has_delivery_id=True)
+        return outcomes
+
+
+@pytest.fixture
+def loop() -> FakeLoop:
+    return FakeLoop()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.text(min_size=1)), min_size=1))
+def test_a_message_holds_its_events_byte_for_byte(events: list[tuple[int, str]]) -> None:
+    """Whatever their characters: what SQS cannot carry as text is base64."""
+    pairs = [(conversation, text.replace("\n", " ").encode()) for conversation, text in events]
+    body = encode(pairs)
+    assert decode(body) == pairs
+    assert not any(ord(char) < 0x20 and char not in "\t\n\r" for char in body)
+    assert "\ufffe" not in body
+    assert "\uffff" not in body
+
+
+@pytest.mark.parametrize("body", ["", "x", "{}\n{}", '{"spill":2,"encoding":"text","conversations":[1]}\nx'])
+def test_a_body_that_is_not_ours_holds_no_events(body: str) -> None:
+    """Nothing of it is sent."""
+    assert decode(body) == []
+
+
+def test_through_an_outage_the_queue_takes_events_and_any_receiver_drains_them(loop: FakeLoop) -> None:
+    """202 once the queue has them; three receivers on one queue store each of them once it is back, and it is empty."""
+    queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 60)
+    receivers = [Receiver(loop, queue, stream) for _ in range(3)]
+    outcomes = []
+    for number in range(90):
+        outcomes.append(receivers[number % 3].post(number))
+        loop.move(0.05)
+    loop.move(60.0)
+    assert {outcome[0] for outcome in outcomes} <= {TO_SPILL, TO_STREAM}
+    lines = [line for _, line in stream.stored]
+    assert set(lines) == {b"%06d" % number for number in range(90)}
+    assert len(lines) <= 1.05 * 90
+    assert not queue.bodies
+    assert all(receiver.store.size == 0 for receiver in receivers)
+
+
+@pytest.mark.parametrize("fault", ["down", "md5"])
+def test_while_the_queue_fails_too_it_is_503(loop: FakeLoop, fault: str) -> None:
+    """No answer, or a wrong MD5, is no 202."""
+    queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 10_000)
+    receiver = Receiver(loop, queue, stream)
+    queue.fault = fault
+    outcome = receiver.post(1)
+    loop.move(1.0)
+    assert outcome == [NOT_STORED]
+    loop.move(5.0)
+    assert receiver.store.error
+
+
+def test_what_a_killed_receiver_had_in_hand_another_drains(loop: FakeLoop) -> None:
+    """SQS shows it again after HIDDEN_S; while the first one lives it keeps the message hidden."""
+    queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 10_000)
+    first = Receiver(loop, queue, stream)
+    assert first.post(1) == []
+    loop.move(2 * HIDDEN_S)
+    assert first.store.size == 1
+    assert min(queue.visible_s.values()) > loop.time()
+    first.store._is_closed = True
+    first.batcher.calls._send = lambda *_: None
+    healthy = FakeStream(loop)
+    second = Receiver(loop, queue, healthy)
+    loop.move(2 * HIDDEN_S)
+    assert [line for _, line in healthy.stored] == [b"000001"]
+    assert second.store.size == len(queue.bodies) == 0
+
+
+def test_a_message_whose_delete_failed_comes_again(loop: FakeLoop) -> None:
+    """With the same line; it is not lost, and goes once it can be deleted."""
+    queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 20)
+    receiver = Receiver(loop, queue, stream)
+    receiver.post(1)
+    queue.deletes_fail = True
+    loop.move(30.0)
+    assert len(queue.bodies) == 1
+    queue.deletes_fail = False
+    loop.move(2 * HIDDEN_S)
+    assert {line for _, line in stream.stored} == {b"000001"}
+    assert not queue.bodies
