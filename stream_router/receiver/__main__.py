@@ -18,6 +18,7 @@ from botocore.session import Session
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
+from stream_router.aws.signed_calls import Done
 from stream_router.checks import at_start, stream_writable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom, start_logging
@@ -26,9 +27,11 @@ from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.preflight import LOOKS, Stream, check, in_force
+from stream_router.receiver.refused import RefusedLetters
 from stream_router.receiver.server import HttpServer, bound
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import Spill
+from stream_router.receiver.spill_queue import QueueBacklog
 from stream_router.receiver.states import States
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 from stream_router.receiver.status import Status
@@ -122,9 +125,34 @@ class _Program:
         self._spill = Spill(folder, loop) if folder else None
         if self._spill:
             self._batcher.use_spill(self._spill, settings.spill_max_bytes)
+        if settings.spill_queue:
+            self._batcher.use_store(self._queue(settings.spill_queue, stream))
         self._app = App(served, self._batcher, stats, self._states, settings.max_body_bytes, settings.max_held_bytes)
         self._tls = Tls(settings)
         self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
+
+    def _queue(self, url: str, stream: Stream) -> QueueBacklog:
+        """The spill in an SQS queue."""
+        batcher, transport = self._batcher, self._transport
+
+        def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:
+            transport.start(stream.queue[operation], body, timeout_s, done)
+
+        return QueueBacklog(
+            call,
+            url,
+            self._loop,
+            batcher.buckets,
+            self._stats,
+            batcher.drained,
+            lambda: not (batcher.stream.down or batcher.calls.is_silent),
+            RefusedLetters(
+                partial(call, "SendMessageBatch"),
+                self._settings.sqs_dlq_url or "",
+                self._settings.stream,
+                lambda: time.time() * 1000,
+            ).send,
+        )
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Until `stop`; then drain. Ends within 10 s of it (and the drain's delay)."""

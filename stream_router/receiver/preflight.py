@@ -21,6 +21,7 @@ from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import Posted, plain, read
 
+QUEUE_OPERATIONS = ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 SPARE_FILES = 256
 """Open files that the receiver needs beside its senders' connections."""
 
@@ -30,6 +31,8 @@ class Stream(NamedTuple):
 
     target: Target
     ca_bundle: str
+    queue: dict[str, Target]
+    """Targets of the spill queue's operations by name; empty without a spill queue."""
     session: Session
     """Gave credentials, and has them still."""
 
@@ -51,7 +54,8 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
     settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
     found = session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(found))
-    return settings, Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), found), served
+    queue = {name: target(found, "sqs", name) for name in QUEUE_OPERATIONS} if settings.spill_queue else {}
+    return settings, Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), queue, found), served
 
 
 def check_apart(settings: Receiver) -> None:
@@ -110,7 +114,7 @@ def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]
         "tls": str(settings.tls_cert or ""),
         "clientCa": str(settings.tls_client_ca or ""),
         "trustedProxies": settings.trusted_proxies,
-        "spill": str(settings.spill_dir or ""),
+        "spill": str(settings.spill_dir or settings.spill_queue or ""),
         "spillMaxBytes": settings.spill_max_bytes,
         "bodyMaxBytes": settings.max_body_bytes,
         "config": str(settings.config or ""),

@@ -100,7 +100,10 @@ class _Part(NamedTuple):
 
 
 class QueueBacklog:
-    """The events in the queue at `url`. `drained` gets events that may be sent now; `may_drain` says when to ask."""
+    """The events in the queue at `url`. `drained` gets events that may be sent now; `may_drain` says when to ask.
+
+    `dead_letter` keeps a line that the stream refuses for good, and answers whether it did.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class QueueBacklog:
         stats: Stats,
         drained: Callable[[list[PendingEvent]], None],
         may_drain: Callable[[], bool],
+        dead_letter: Callable[[bytes, Callable[[bool], None]], None],
     ) -> None:
         self._call = call
         self.resource = url
@@ -119,6 +123,7 @@ class QueueBacklog:
         self._stats = stats
         self._drained = drained
         self._may_drain = may_drain
+        self._dead_letter = dead_letter
         self.unread = 0
         self.error = ""
         self._parts: deque[_Part] = deque()
@@ -364,8 +369,18 @@ class QueueBacklog:
             self._change("ChangeMessageVisibilityBatch", some, VisibilityTimeout=seconds)
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Refuse to set aside: the dead-letter queue is not yet a setting of the receiver."""
-        self._loop.call_soon(done, False)
+        """Make a dead letter of an event that the stream refuses for good."""
+
+        def answered(is_kept: bool) -> None:
+            if is_kept:
+                log.error(
+                    "The stream refuses an event of the spill queue for good. The event became a dead letter "
+                    "(refused). Inspect it with `stream-router dlq show`.",
+                    extra={"event": "spill-refused", "resource": self.resource},
+                )
+            done(is_kept)
+
+        self._dead_letter(event.line, answered)
 
     def close(self) -> int:
         """Show what was not sent to other receivers again. Nothing is left where only this host finds it."""

@@ -15,6 +15,7 @@ from stream_router.settings.types import (
     Networks,
     Paths,
     PemFile,
+    QueueUrl,
     Scheme,
     Secret,
     Template,
@@ -109,6 +110,27 @@ class Receiver(Signature, Entrance):
     partition_path: Paths = CONVERSATION_PATHS
     spill_dir: Folder | None = None
     spill_max_bytes: int = Field(1024**3, ge=MIB)
+    sqs_dlq_url: QueueUrl | None = Field(None, validation_alias="SQS_DLQ_URL")
+    spill_queue: QueueUrl | None = None
+
+    @field_validator("spill_queue")
+    @classmethod
+    def _stands_alone(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """A queue keeps no order, and an event is in one spill."""
+        if info.context is None or url is None:
+            return url
+        if info.data.get("ordering") == "conversation":
+            raise ValueError(
+                f"a queue does not keep the order that {variable(cls, 'ordering')}=conversation asks for; set "
+                f"{variable(cls, 'spill_dir')} instead"
+            )
+        if info.data.get("spill_dir") is not None:
+            raise ValueError(
+                f"stands beside {variable(cls, 'spill_dir')}; events wait in one of the two, unset the other"
+            )
+        if info.data.get("sqs_dlq_url") is None:
+            raise ValueError("needs SQS_DLQ_URL, the queue for events that the stream refuses for good; set it too")
+        return url
 
     @property
     def client_connections(self) -> int:

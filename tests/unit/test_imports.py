@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"aws", "settings"},
     "telemetry": {"aws", "settings"},
     "pipeline": {"settings"},
-    "receiver": {"aws", "settings", "telemetry", "checks"},
+    "receiver": {"aws", "settings", "telemetry", "pipeline", "checks"},
     "consumer": {"aws", "settings", "telemetry", "pipeline", "checks"},
     "cxone": {"pipeline", "settings"},
     "operate": {

@@ -1,5 +1,6 @@
 """The spill in an SQS queue: stored by its MD5, drained by any receiver, hidden while at work, deleted once stored."""
 
+import base64
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -85,6 +86,7 @@ class Receiver:
         self.loop = loop
         self.batcher = Batcher(cast("Any", loop), stream.send, "s", 2, Stats(), jitter=lambda: 0.5)
         batcher = self.batcher
+        self.letters: list[bytes] = []
         self.store = QueueBacklog(
             queue.call,
             URL,
@@ -93,12 +95,17 @@ class Receiver:
             batcher.stats,
             batcher.drained,
             lambda: not (batcher.stream.down or batcher.calls.is_silent),
+            self.dead_letter,
         )
         batcher.use_store(self.store)
 
-    def post(self, number: int) -> list[str]:
+    def dead_letter(self, line: bytes, done: Callable[[bool], None]) -> None:
+        self.letters.append(line)
+        self.loop.call_later(0.02, done, True)
+
+    def post(self, number: int, mark: bytes = b"") -> list[str]:
         outcomes: list[str] = []
-        event = Sealed(f"{number:032x}", number, b"%06d" % number)
+        event = Sealed(f"{number:032x}", number, b"%06d" % number + mark)
         self.batcher.submit([event], self.loop.time(), outcomes.append, has_delivery_id=True)
         return outcomes
 
@@ -184,3 +191,25 @@ def test_a_message_whose_delete_failed_comes_again(loop: FakeLoop) -> None:
     loop.move(2 * HIDDEN_S)
     assert {line for _, line in stream.stored} == {b"000001"}
     assert not queue.bodies
+
+
+def test_an_event_that_the_stream_refuses_for_good_becomes_a_dead_letter(loop: FakeLoop) -> None:
+    """Alone and while others are taken; its message is deleted afterwards."""
+    queue, stream = FakeQueue(loop), FakeStream(loop)
+    receiver = Receiver(loop, queue, stream)
+    plain_send = stream.send
+
+    def send(body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        if base64.b64encode(b"000001poison")[:14] in body:
+            loop.call_later(0.01, done, Answer(400, b'{"__type":"ValidationException"}', {}, ""))
+        else:
+            plain_send(body, timeout_s, done)
+
+    receiver.batcher.calls._send = send
+    receiver.post(1, b"poison")
+    for number in range(2, 200):
+        loop.move(0.2)
+        receiver.post(number)
+    loop.move(10.0)
+    assert receiver.letters == [b"000001poison"]
+    assert receiver.store.size == len(queue.bodies) == 0

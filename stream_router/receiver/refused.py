@@ -1,0 +1,53 @@
+"""Dead letters of the receiver: events of the spill queue that the stream refuses for good."""
+
+from collections.abc import Callable
+from functools import partial
+
+import orjson
+
+from stream_router.aws_answers import Answer, Refusal, of_send_message_batch
+from stream_router.dead_letter_reasons import Reason
+from stream_router.model import DeadLetter, Event, Record
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+
+TIMEOUT_S = 5.0
+
+
+class RefusedLetters:
+    """Sends a line that the stream refuses for its content to the dead-letter queue at `url`."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes, float, Callable[[Answer], None]], None],
+        url: str,
+        stream: str,
+        now_ms: Callable[[], float],
+    ) -> None:
+        self._send = send
+        self._url = url
+        self._writer = LetterWriter(stream, "", now_ms, ordered=False)
+
+    def send(self, line: bytes, done: Callable[[bool], None]) -> None:
+        """Send a dead letter `refused`. `done` gets whether the queue has stored it under the right MD5."""
+        envelope = orjson.loads(line)
+        event = Event(Record(line, 0), 0, line, envelope["id"], envelope["idFrom"], envelope["receivedAt"], None)
+        letter = DeadLetter(event, Reason.REFUSED, "ValidationException", "the stream refuses it, and takes others")
+        letter = letter._replace(attempts=2, raw=line)
+        messages = self._writer.write(letter) or self._writer.write_parts(letter)
+        left = [len(messages)]
+        is_stored = [True]
+
+        def answered(md5: str, answer: Answer) -> None:
+            outcomes = of_send_message_batch(answer, [md5])
+            left[0] -= 1
+            is_stored[0] &= not isinstance(outcomes, Refusal) and outcomes[0].disposition is None
+            if not left[0]:
+                done(is_stored[0])
+
+        for message in messages:
+            attributes = {
+                name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
+            }
+            entry = {"Id": "0", "MessageBody": message.body, "MessageAttributes": attributes}
+            body = orjson.dumps({"QueueUrl": self._url, "Entries": [entry]})
+            self._send(body, TIMEOUT_S, partial(answered, message.body_md5))
