@@ -64,7 +64,7 @@ def document(name: str, home: Home) -> dict[str, Any]:
         raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
     values = {
-        "receive": lambda home: _kept(_of_senders(load(Receiver)), home),
+        "receive": _receive,
         "consume": _consume,
         "setup": _setup,
         "operate": _operate,
@@ -112,6 +112,17 @@ def _if(value: str | None) -> list[str]:
     return [value] if value else []
 
 
+def _receive(home: Home) -> Values:
+    settings, queue = load(Receiver), load(Queue)
+    spill = [home.queue_of(settings.spill_queue)] if settings.spill_queue else []
+    return {
+        "spill": spill,
+        "dead_letters_of_spill": [home.queue_of(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
+        "key_of_spill": _if(queue.kms_key) if spill else [],
+        **_kept(_of_senders(settings), home),
+    }
+
+
 def _of_senders(settings: Receiver) -> list[SecretStr | None]:
     """The receiver's secrets: of its senders, and of its admin port."""
     posted = [source for source in sources_of(settings.config) if isinstance(source, Posted)]
@@ -155,7 +166,8 @@ def _setup(home: Home) -> Values:
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
     undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
-    own = [dead_letters, *undelivered]
+    spill = [home.queue_of(settings.spill_queue)] if settings.spill_queue else []
+    own = [dead_letters, *spill, *undelivered]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
     own_bus = [bus] * (classic and not bus.endswith("/default"))
     return {

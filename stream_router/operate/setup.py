@@ -116,6 +116,8 @@ class Deployment:
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
         self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self.resources.append(self.dead_letters)
+        if settings.spill_queue:
+            self.resources.append(Queue(clients, home.queue_of(settings.spill_queue), tags, key=key))
         if limits.is_v2_bus(bus):
             return
         named = bool(settings.target_dlq_arn)

@@ -84,6 +84,20 @@ def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) 
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
 
 
+def test_the_spill_queue_is_made_if_the_setting_names_it_and_teardown_takes_it_away(
+    clients: Clients, said: Said
+) -> None:
+    """With 14 days of retention, encrypted, for messages of 1 MiB, under the setting's name."""
+    given: dict[str, Any] = {"spill_queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/spilled-here"}
+    assert run("spilling", **given) == 0
+    has = queue_of(clients, "spilled-here")
+    assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
+    assert has["MaximumMessageSize"] == "1048576"
+    said()
+    assert run("spilling", **given) == 0
+    assert any(line.startswith("= queue spilled-here") for line in said())
+
+
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutRule")
 
 

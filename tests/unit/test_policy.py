@@ -117,3 +117,15 @@ def test_of_another_account_s_bus_only_bus_and_rules_are_there(monkeypatch: pyte
     assert theirs == {one for _, one in made if one.startswith("arn:aws:events:")}
     assert name == "receive" or THEIR_BUS in theirs
     assert all(one.startswith(f"{EVENTS}:999999999999:rule/cx/") for one in theirs - {THEIR_BUS})
+
+
+def test_a_receiver_with_a_spill_queue_may_use_it_and_send_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other queue; a receiver without it may use none."""
+    queue = "https://sqs.us-east-1.amazonaws.com/123456789012"
+    settings = {**BASE, "STREAM_ROUTER_SPILL_QUEUE": f"{queue}/spill", "SQS_DLQ_URL": f"{queue}/dead"}
+    made = granted(statements(monkeypatch, "receive", settings))
+    queues = {(action, resource.rsplit(":", 1)[-1]) for action, resource in made if action.startswith("sqs:")}
+    uses = ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage")
+    assert queues == {*((f"sqs:{name}", "spill") for name in uses), ("sqs:SendMessage", "dead")}
+    monkeypatch.delenv("STREAM_ROUTER_SPILL_QUEUE")
+    assert not any(action.startswith("sqs:") for action, _ in granted(statements(monkeypatch, "receive", BASE)))
