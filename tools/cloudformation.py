@@ -39,6 +39,8 @@ SETTINGS = {
     "EVENTBRIDGE_TARGET_ARN": TARGET,
     "STREAM_ROUTER_KMS_KEY": KEY,
     "STREAM_ROUTER_OFFLOAD_BUCKET": "the-bucket",
+    "STREAM_ROUTER_SPILL_QUEUE": f"https://sqs.{HOME.region}.amazonaws.com/{HOME.account}/the-stream-spill",
+    "SQS_DLQ_URL": f"https://sqs.{HOME.region}.amazonaws.com/{HOME.account}/the-stream-dead-letters",
 }
 NAMES = {
     SECRET: "${WebhookSecretArn}",
