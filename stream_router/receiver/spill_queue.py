@@ -41,6 +41,8 @@ HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
 """Seconds for which a drained message is hidden, and seconds between two extensions of that."""
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more are received."""
+MOST_SETTLED = 10_000
+"""Rows remembered as settled before their message comes back. What is forgotten is stored twice, with one id."""
 BROKEN_FOR_S = 2.0
 """Seconds for which a queue that refused is not tried again."""
 HANGS_AFTER_S = 2.5
@@ -322,6 +324,9 @@ class QueueBacklog:
         self._held.discard(row)
         event = self._read.pop(row, None)
         if event is None:
+            if len(self._settled) >= MOST_SETTLED:  # of messages that other receivers drained
+                self._settled.clear()
+                self._own.clear()
             self._settled.add(row)
             return
         self._read_bytes -= len(event.line)
