@@ -21,6 +21,7 @@ import orjson
 
 from stream_router import limits
 from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
+from stream_router.envelope import group_of
 from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
@@ -298,7 +299,7 @@ class QueueBacklog:
                 self._settled.remove(row)
                 continue
             event = self._read[row] = PendingEvent(
-                self._buckets[conversation % len(self._buckets)], conversation, line, None, SPILLED
+                self._buckets[group_of(conversation, len(self._buckets))], conversation, line, None, SPILLED
             )
             event.row = row
             self._read_bytes += len(line)
