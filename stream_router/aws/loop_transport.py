@@ -11,7 +11,7 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import Done, Easy, SignedCalls
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done, Easy, SignedCalls
 from stream_router.aws_answers import Answer
 from stream_router.log import Seldom
 
@@ -30,13 +30,14 @@ class LoopTransport(SignedCalls):
         region: str,
         ca_bundle: str,
         max_connections: int = 64,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
         self._broken = False
         self._said = Seldom(loop.time)
-        super().__init__(credentials, region, ca_bundle, max_connections)
+        super().__init__(credentials, region, ca_bundle, max_connections, max_answer_bytes)
 
     def _new_multi(self) -> pycurl.CurlMulti:
         multi = super()._new_multi()

@@ -18,7 +18,7 @@ from botocore.session import Session
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.signed_calls import Done
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done
 from stream_router.checks import at_start, stream_writable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom, start_logging
@@ -31,7 +31,7 @@ from stream_router.receiver.refused import RefusedLetters
 from stream_router.receiver.server import HttpServer, bound
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import Spill
-from stream_router.receiver.spill_queue import QueueBacklog
+from stream_router.receiver.spill_queue import ANSWER_BYTES, QueueBacklog
 from stream_router.receiver.states import States
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 from stream_router.receiver.status import Status
@@ -116,7 +116,10 @@ class _Program:
         self._up = False
         self._said = Seldom(loop.time)
         self._credentials = CredentialSource(stream.session)
-        self._transport = LoopTransport(loop, self._credentials, settings.aws_region, stream.ca_bundle)
+        largest = ANSWER_BYTES if settings.spill_queue else MAX_ANSWER_BYTES
+        self._transport = LoopTransport(
+            loop, self._credentials, settings.aws_region, stream.ca_bundle, max_answer_bytes=largest
+        )
         self._transport.credentials_refused = self._credentials.refused
         folder, send = settings.spill_dir, partial(self._transport.start, stream.target)
         ordered = settings.ordering == "conversation"

@@ -40,6 +40,8 @@ DELAY_S = 6
 """Seconds after which a message is first shown: longer than a PutRecords call can be open."""
 HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
 """Seconds for which a drained message is hidden, and seconds between two extensions of that."""
+ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_MESSAGE_BYTES
+"""Largest answer to ReceiveMessage: ten messages, of which JSON escapes every character, and their ids."""
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more are received."""
 MOST_SETTLED = 10_000

@@ -42,6 +42,19 @@ def test_through_an_outage_the_queue_takes_events_and_a_second_receiver_drains_t
             assert second.stop() == 0
 
 
+def test_messages_that_are_nearly_full_are_drained(tmp_path: Path) -> None:
+    """Ten of them are one answer of SQS's."""
+    with FakeAwsProcess(tmp_path / "ledger", DOWN) as aws:
+        around = environment_for(aws.url)
+        with receiver(aws.url, tmp_path, around, **settings_for(aws.url)) as running:
+            posts = [post(b'{"n":%d,"x":"%b"}' % (number, b'\\"' * 330_000)) for number in range(12)]
+            answers = send(running.address, posts, 4, 12)
+            promised = {answer.identity for answer in answers if answer.status == 202}
+            assert len(promised) >= 10
+            aws.plan(UP)
+            eventually(lambda: promised <= set(stored_ids(aws.lines("PutRecords"))), 60.0)
+
+
 def test_while_stream_and_queue_are_down_it_is_503(tmp_path: Path) -> None:
     """And the log says that the spill takes nothing."""
     with FakeAwsProcess(tmp_path / "ledger", BOTH_DOWN) as aws:
