@@ -141,9 +141,9 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
         form = not isinstance(value, str) or IDS_FORM.fullmatch(value) is not None
         assert value in (None, {}, []) or mask or allowed or (as_id and form), (where, value)
         assert not any(fits(path, where) for path in said["drop"]), where
-        for at, key in enumerate(where[1:], 2):
-            named = key is None or any(names_key(path, where[:at]) for path in paths)
-            assert named or key == "[REDACTED]" or is_field_name(str(key)), key
+        for at, step in enumerate(where[1:], 2):
+            named = step is None or any(names_key(path, where[:at]) for path in paths)
+            assert named or step == "[REDACTED]" or is_field_name(str(step)), step
     shown = preview.show(policy, Validator(config_file.load(None)), before)
     passed = Counter(orjson.dumps(line.after) for line in shown if line.verdict == "passed")
     assert not passed - Counter(orjson.dumps(value) for _, value in leaves(masked))

@@ -18,8 +18,8 @@ Positions = int
 """A set of bits: each path has one for every token of it that may come next, and one behind the last."""
 
 _ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]+)")
-"""The key of an XML attribute, and its name: `@name`, and `@2:name` for the second of that name (`xml_body`, which reads
-at most 20,000). Anything else before the colon may be a private text."""
+"""The key of an XML attribute, and its name: `@name`, and `@2:name` for the second of that name. `xml_body` reads at
+most 20,000 of them. Anything else before the colon may be a private text."""
 
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*<>{},]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _CHOICE = re.compile(r"\{([^{}]*)\}")
