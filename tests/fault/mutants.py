@@ -165,13 +165,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "stream_router/consumer/target_check.py",
             "            return self._wanted.stat().st_mtime >= self._asked_s\n",
             "            return False\n",
-            ("tests/unit/test_target_check.py",),
+            ("tests/unit/test_target_check.py::test_a_waiting_thread_notices_a_child_within_a_second",),
         ),
         "an idle consumer checks as if events flowed": Mutant(
             "stream_router/consumer/target_check.py",
             "        return max(every_s, IDLE_INTERVAL_S)\n",
             "        return every_s\n",
-            ("tests/unit/test_target_check.py",),
+            ("tests/integration/test_control_plane_calls.py",),
         ),
     },
     "Every per-entry failure": {
@@ -520,10 +520,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
     },
     "A replay that is stopped": {
-        "a replay goes on after what it only read": Mutant(
+        "a continued replay does not count what it stored before": Mutant(
             "stream_router/operate/replay.py",
-            "min((arrived_ms for arrived_ms, _ in self._in_hand.values()), default=self._span.until_ms)",
-            "self._span.until_ms",
+            "                if self._stored_before[event.event_id]:\n",
+            "                if False:\n",
             ("tests/property/test_replay_goes_on.py",),
         ),
     },
@@ -541,12 +541,59 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_receiver_auth.py",),
         ),
     },
-    "A captured request whose delivery id": {
+    "Consumers of a new application": {
+        "the daemon starts before its lease table is there": Mutant(
+            "stream_router/consumer/supervisor/supervisor.py",
+            "        if not self._table_is_prepared():\n",
+            "        if False:\n",
+            ("tests/system/test_lease_table.py::test_one_consumer_whose_index_would_be_refused_begins",),
+        ),
+    },
+    "While nothing flows": {
+        "leases are balanced by CPU": Mutant(
+            "properties/consumer.properties",
+            "disableWorkerMetrics = true\n",
+            "disableWorkerMetrics = false\n",
+            ("tests/system/test_lease_balance.py::test_cpu_moves_no_lease",),
+            within_s=600.0,
+        ),
+    },
+    "An admin port answers no host name": {
+        "any name of a host is answered": Mutant(
+            "stream_router/telemetry/admin_server.py",
+            "        if not all(self._is_ours(host) for host in hosts):\n",
+            "        if False:\n",
+            ("tests/integration/test_admin_port.py::test_only_hosts_that_cannot_be_anothers_are_answered",),
+        ),
+    },
+    "The spill writes through no": {
+        "a link is followed": Mutant(
+            "stream_router/receiver/spill.py",
+            "_APPEND = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC\n",
+            "_APPEND = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC\n",
+            ("tests/unit/test_spill_open.py::test_neither_the_lock_nor_what_is_set_aside_follows_a_link",),
+        ),
+    },
+    "What a stranger asks": {
+        "a stranger's answer counts among the latencies": Mutant(
+            "stream_router/receiver/app.py",
+            "        if request.verified:\n",
+            "        if True:\n",
+            (
+                "tests/integration/test_receiver_process.py::"
+                "test_latencies_are_of_verified_deliveries_and_strangers_are_counted_by_reason",
+            ),
+        ),
+    },
+    "A captured request whose time": {
         "an id that is not signed is believed": Mutant(
             "stream_router/receiver/auth.py",
             "return identity if first_ids is None else first_ids.first(remembered, identity, now_s)",
             "return identity",
-            ("tests/unit/test_receiver_auth.py",),
+            (
+                "tests/unit/test_receiver_auth.py::"
+                "test_the_first_of_ids_that_are_not_signed_counts_while_the_signature_could_pass",
+            ),
         ),
     },
     "Nothing but the child's own protocol": {
