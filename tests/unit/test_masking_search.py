@@ -175,9 +175,29 @@ def test_a_national_number_is_found_where_its_region_is_named() -> None:
     assert found(Search(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
 
 
+@pytest.mark.parametrize("unit", ["4 ", "4", "\u0664 ", "4111 "])
+def test_a_text_of_too_many_digits_is_redacted_unread(unit: str) -> None:
+    """Beyond 4,000 digits nothing is searched, in whatever script they are; one digit less is searched."""
+    digits = sum(map(str.isdigit, unit))
+    most = search.TEXT_DIGITS_MAX // digits
+    assert Search(()).text(unit * most) != ("[REDACTED]", ["redact"])
+    assert Search(()).text(unit * most + "4") == ("[REDACTED]", ["redact"])
+
+
+@pytest.mark.parametrize("beginning", search.BEGINNINGS)
+def test_a_text_of_too_many_beginnings_is_redacted_unread(beginning: str) -> None:
+    """What a search stops at counts over all texts of an event, if there is anything to find in them at all."""
+    searched = Search(("DE",))
+    half = beginning + " x" + beginning * (search.EVENT_WORK_MAX // 2 - 10) + " a@b"
+    assert searched.text(half)[0] != "[REDACTED]"
+    assert searched.text(half)[0] != "[REDACTED]"
+    assert searched.text(half) == ("[REDACTED]", ["redact"])
+    assert searched.text("none") == ("none", [])
+
+
 def test_what_an_event_has_too_many_digits_of_is_hidden_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits are counted over all texts of an event, by the regions; a text without a digit passes all the same."""
-    monkeypatch.setattr(search, "DIGITS_MAX", 100)
+    monkeypatch.setattr(search, "EVENT_WORK_MAX", 100)
     searched = Search(("DE", "GB"))
     assert found(searched, "1" * 51) == ("[REDACTED]", ["redact"])
     searched.begin()
@@ -186,3 +206,14 @@ def test_what_an_event_has_too_many_digits_of_is_hidden_unread(monkeypatch: pyte
     assert searched.text("none") == ("none", [])
     searched.begin()
     assert searched.text("one 1") == ("one 1", [])
+
+
+def test_a_text_in_which_the_search_for_phones_gives_up_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libphonenumber did not read may hold a phone. The tries are counted over all texts of an event."""
+    monkeypatch.setattr(search, "PHONE_TRIES_MAX", 200)
+    searched = Search(("DE", "GB"))
+    assert searched.text("order 12345, 19.99 EUR")[1] == []
+    assert searched.text("1 - " * 100) == ("[REDACTED]", ["redact"])
+    assert searched.text("ring 030 901820") == ("[REDACTED]", ["redact"])
+    searched.begin()
+    assert searched.text("ring 030 901820") == ("ring [PHONE]", ["phone"])

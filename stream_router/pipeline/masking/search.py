@@ -6,19 +6,37 @@ ones, and what is invisible goes. Where something is found, the folded text is w
 """
 
 import contextlib
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 from phonenumbers import PhoneNumberMatcher
-from stdnum import iban, luhn
+from stdnum import iban
 
 from stream_router.pipeline.masking.actions import REDACTED
 
-DIGITS_MAX = 100_000
-"""Digits of one event that are searched, each as often as there are regions: what is around a number is read too, some
-microseconds for each digit, and an event must be done in seconds. A text with more is hidden whole."""
+TEXT_DIGITS_MAX = 4_000
+"""Digits of one text that are searched. A text with more is redacted whole: nobody writes so many by hand."""
+
+EVENT_WORK_MAX = 16_000
+"""Characters of one event at which something may begin: digits, each counted once for every region, and BEGINNINGS.
+A digit costs libphonenumber up to 15 us, an address up to 6, a parenthesis 1 (measured on made-up texts, 2026-12-02),
+and no event may cost more than 0.5 s of CPU. A text beyond that is redacted whole."""
+
+PHONE_TRIES_MAX = 8_000
+"""Places of one event at which libphonenumber tries in vain to find a phone, over all regions: up to four for a digit,
+35 us each. A text in which it gives up is redacted whole."""
+
+FOLDED_GROWTH = 2
+"""How much longer a text may become by folding; a few ligatures become up to 18 letters each."""
+
+SHORTEST = 3
+"""Characters of the shortest find: `a@b`, `::1`."""
+
+BEGINNINGS = "@:([+"
+"""Characters other than digits at which a search tries to find something, however much of them there is."""
 
 _MARKS_MAX = 30
 """Marks over one letter, more than any writing has: the standard library sorts them in the square of the time."""
@@ -47,6 +65,9 @@ _PLUS, _ZEROS = re.compile(r"\+" + _REST), re.compile(r"(?<!\d)00(?=[ ./()-]?[1-
 _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
 """More groups than a date has: libphonenumber looks at nothing in which it sees one."""
 
+_ANYTHING = re.compile(r"[0-9@]|::")
+"""What every find has in it."""
+
 Spans = Iterator[tuple[int, int]]
 """Places in a text: where each begins and ends."""
 
@@ -74,7 +95,7 @@ _FOLDED = _Folded()
 
 
 def _fold(text: str) -> str | None:
-    """The text in plain characters; None where it has more marks over a letter than can be put in order."""
+    """Return the text in plain characters; None if that takes too long: too many marks over a letter, or ligatures."""
     if text.isascii():
         return text
     text = text.translate(_FOLDED)
@@ -83,7 +104,8 @@ def _fold(text: str) -> str | None:
         marks = marks + 1 if unicodedata.combining(char) else 0
         if marks > _MARKS_MAX:
             return None
-    return unicodedata.normalize("NFKC", text).translate(_FOLDED)
+    normal = unicodedata.normalize("NFKC", text)
+    return None if len(normal) > FOLDED_GROWTH * len(text) + 100 else normal.translate(_FOLDED)
 
 
 class Search:
@@ -104,36 +126,46 @@ class Search:
             ("ssn", lambda text: _spans(_SSN, text)),
             ("phone", self._phones),
         )
-        self._digits_left = DIGITS_MAX
+        self.begin()
 
     def begin(self) -> None:
-        """Another event begins."""
-        self._digits_left = DIGITS_MAX
+        """Begin another event."""
+        self._work_left = EVENT_WORK_MAX
+        self._phone_tries_left = PHONE_TRIES_MAX
 
     def text(self, text: str) -> tuple[str, list[str]]:
-        """The text, with what is found masked, and the kinds of what was found (`redact`: all of it is hidden)."""
+        """Return the text with its finds masked, and their kinds; the kind `redact` means that all of it is hidden."""
+        if len(text) < SHORTEST:
+            return text, []
         folded = _fold(text)
         if folded is None:
             return REDACTED, ["redact"]
-        digits = sum(map(folded.count, "0123456789"))
-        if digits:
-            self._digits_left -= digits * max(1, len(self._regions))
-            if self._digits_left < 0:
-                return REDACTED, ["redact"]
-        if not digits and "@" not in folded and "::" not in folded:
+        if not _ANYTHING.search(folded):
             return text, []
+        if self._work_left < 0:  # what was counted before is too much already
+            return REDACTED, ["redact"]
+        digits = sum(map(folded.count, "0123456789"))
+        self._work_left -= digits * max(1, len(self._regions)) + sum(map(folded.count, BEGINNINGS))
+        if digits > TEXT_DIGITS_MAX or self._work_left < 0:
+            return REDACTED, ["redact"]
         found: list[str] = []
         masked = folded
         for kind, spans in self._finders:
             masked = _replaced(masked, kind, spans(masked), found)
+        if self._phone_tries_left <= 0:
+            return REDACTED, ["redact"]
         return (masked, found) if found else (text, found)
 
     def _phones(self, text: str) -> Spans:
         yield from _spans(_ZEROS, text)
         text = _SLASHES.sub(lambda match: match[0].replace("/", " "), text)
         for region in self._regions:
-            for match in PhoneNumberMatcher(text, region, max_tries=len(text)):
+            if self._phone_tries_left <= 0:
+                return
+            matcher = PhoneNumberMatcher(text, region, max_tries=self._phone_tries_left)
+            for match in matcher:
                 yield match.start, match.end
+            self._phone_tries_left = matcher._max_tries  # noqa: SLF001 - nothing else tells whether it gave up
 
 
 def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
@@ -180,21 +212,46 @@ def _ibans(text: str) -> Spans:
 
 
 def _cards(text: str) -> Spans:
-    """Groups of digits that are a card's together; what stands beside them, an expiry date say, may be digits too."""
+    """Groups of digits that are a card's together; what stands beside them, an expiry date say, may be digits too.
+
+    Each group is compared with at most 19 digits behind it, whose Luhn sums are known, so the time grows with the text.
+    """
     for run in _DIGITS.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, *run.span())]
-        for first, (start, _) in enumerate(groups):
-            digits, longest = "", -1
+        ends = list(itertools.accumulate(stop - start for start, stop in groups))
+        if ends[-1] < _CARD_DIGITS[0]:
+            continue
+        sums = LuhnSums("".join(text[start:stop] for start, stop in groups))
+        for first, (start, stop) in enumerate(groups):
             if not _CARD_PREFIX.match(text, start):
                 continue
-            for begin, stop in groups[first:]:
-                digits += text[begin:stop]
-                if len(digits) > _CARD_DIGITS[-1]:
+            begin, longest = ends[first] - (stop - start), -1
+            for last in range(first, len(groups)):
+                length = ends[last] - begin
+                if length > _CARD_DIGITS[-1]:
                     break
-                if len(digits) in _CARD_DIGITS and luhn.is_valid(digits):
-                    longest = stop
+                if length in _CARD_DIGITS and sums.is_valid(begin, ends[last]):
+                    longest = groups[last][1]
             if longest >= 0:
                 yield start, longest
+
+
+class LuhnSums:
+    """Luhn sums of every piece of a row of digits, each in constant time (ISO/IEC 7812-1, annex B)."""
+
+    def __init__(self, digits: str) -> None:
+        plain = [int(digit) for digit in digits]
+        doubled = [2 * value - 9 * (value > 4) for value in plain]
+        # From the last digit of a piece to its first every second one is doubled: which ones depends on where it ends.
+        self._sums = [
+            [0, *itertools.accumulate(plain[at] if at % 2 == parity else doubled[at] for at in range(len(plain)))]
+            for parity in (0, 1)
+        ]
+
+    def is_valid(self, begin: int, end: int) -> bool:
+        """Return whether the digits from `begin` to before `end` have the check digit of a card."""
+        sums = self._sums[(end - 1) % 2]
+        return (sums[end] - sums[begin]) % 10 == 0
 
 
 def _ips(text: str) -> Spans:
