@@ -9,7 +9,7 @@ table that was created with its index needs no UpdateTable.
 import enum
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -20,7 +20,8 @@ from stream_router.log import Seldom
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TableDescriptionTypeDef
+    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ IN_USE = "ResourceInUseException"
 
 INDEX_CHECK_INTERVAL_S = 10.0
 """Seconds between two checks of an index that the running daemon waits for."""
+
+SEED_WITHIN_S = 20.0
+"""Seconds for which first leases are written. The KCL's leader finds what is missing then, in some minutes."""
 
 TABLE_IS_MADE = "the lease table is being made"
 INDEX_IS_MADE = "the lease table's index is being made"
@@ -99,10 +103,57 @@ def create(
     )
 
 
+def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":
+    """Return a new lease's row: the columns that the KCL writes for a shard that nobody has read yet."""
+    row: dict[str, AttributeValueTypeDef] = {
+        "leaseKey": {"S": shard["ShardId"]},
+        "leaseCounter": {"N": "0"},
+        "ownerSwitchesSinceCheckpoint": {"N": "0"},
+        "checkpoint": {"S": "TRIM_HORIZON"},
+        "checkpointSubSequenceNumber": {"N": "0"},
+        "startingHashKey": {"S": shard["HashKeyRange"]["StartingHashKey"]},
+        "endingHashKey": {"S": shard["HashKeyRange"]["EndingHashKey"]},
+    }
+    if parents := _parents(shard):
+        row["parentShardId"] = {"SS": parents}
+    return row
+
+
+def _parents(shard: "ShardTypeDef") -> list[str]:
+    return [name for name in (shard.get("ParentShardId"), shard.get("AdjacentParentShardId")) if name]
+
+
+def write_first_leases(
+    dynamodb: "DynamoDBClient", name: str, shards: Sequence["ShardTypeDef"], clock: Callable[[], float] = time.monotonic
+) -> int:
+    """Write a lease for each shard that is to be read first, and return how many; a row that exists stays as it is.
+
+    A daemon that finds an empty table waits a random 1 to 33 s, so that a fleet does not write the same leases at once
+    (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` are those that ListShards gives for AT_TRIM_HORIZON, as
+    the KCL asks for them. A shard whose parent is among them comes later, when the KCL has read the parent. Raises
+    botocore's errors.
+    """
+    ids = {shard["ShardId"] for shard in shards}
+    until_s, written = clock() + SEED_WITHIN_S, 0
+    for shard in shards:
+        if clock() >= until_s:
+            break
+        if ids.intersection(_parents(shard)):
+            continue
+        try:
+            dynamodb.put_item(TableName=name, Item=lease(shard), ConditionExpression="attribute_not_exists(leaseKey)")
+            written += 1
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":  # else another worker's daemon was faster
+                raise
+    return written
+
+
 class LeaseTable:
     """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
 
     `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.
+    `first_shards` lists the shards that get a lease in a table that is made here; None leaves that to the KCL.
     """
 
     def __init__(
@@ -112,12 +163,15 @@ class LeaseTable:
         tags: Mapping[str, str],
         *,
         protected: bool = False,
+        first_shards: Callable[[], Sequence["ShardTypeDef"]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dynamodb = dynamodb
         self._name = name
         self._tags = tags
         self._protected = protected
+        self._first_shards = first_shards
+        self._made_here = False
         self._progress_is_due = Seldom(clock)
         self.waits_for = ""
         """Why no shard can be read yet; "" once the table and its index are there."""
@@ -156,6 +210,7 @@ class LeaseTable:
     def _create(self) -> None:
         try:
             create(self._dynamodb, self._name, self._tags, protected=self._protected)
+            self._made_here = True
         except ClientError as error:
             if code_of(error) != IN_USE:  # then another worker was faster
                 raise
@@ -183,6 +238,7 @@ class LeaseTable:
         told = {"event": "lease-table-waits", "table": self._name, "state": state.value}
         match state:
             case TableState.READY:
+                self._seed()
                 return self._done()
             case TableState.WITHOUT_INDEX:
                 self.waits_for = INDEX_IS_MADE
@@ -206,6 +262,24 @@ class LeaseTable:
                 extra=told,
             )
         return self.waits_for
+
+    def _seed(self) -> None:
+        """Write the first leases into a table that was made here. If that fails, the KCL finds what is missing."""
+        if not self._made_here or self._first_shards is None:
+            return
+        self._made_here = False
+        try:
+            written = write_first_leases(self._dynamodb, self._name, self._first_shards())
+        except Exception as error:  # noqa: BLE001 - as above
+            log.info(
+                "the first leases could not all be written (%s). The KCL writes what is missing, within some minutes. "
+                "Nothing has to be done",
+                code_of(error),
+                extra={"event": "lease-table-not-seeded", "table": self._name},
+            )
+            return
+        told = {"event": "lease-table-seeded", "table": self._name, "leases": written}
+        log.info("the lease table %s was made, with a lease for each shard", self._name, extra=told)
 
     def _done(self) -> str:
         if self.waits_for:

@@ -17,9 +17,7 @@ from stream_router.settings.reading import load
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
     from mypy_boto3_kinesis import KinesisClient
-    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 START_S = 30.0
 SERVER = "stream_router.local.steady_ministack"
@@ -89,34 +87,14 @@ def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], por
 
 
 def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: str, application: str) -> int:
-    """Make the lease table of `application` with a lease for each open shard of `stream`; the number of leases.
+    """Make the lease table of `application` with a lease for each shard of `stream`, and return the number of leases.
 
-    A daemon that finds its lease table empty waits 1 to 30 s (`Scheduler.shouldInitiateLeaseSync` of KCL 3.1.3, so that
-    a fleet does not sync at once). Here it finds what it would have written itself, from TRIM_HORIZON. On AWS it waits
-    once in an application's life. A table that exists is left as it is, and 0 is returned.
+    `consume` would do the same. Here it is done before, so that its first start is as quick as later ones. A table that
+    exists is left as it is, and 0 is returned.
     """
     try:
         lease_table.create(dynamodb, application)
     except dynamodb.exceptions.ResourceInUseException:
         return 0
     dynamodb.get_waiter("table_exists").wait(TableName=application, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    shards = kinesis.list_shards(StreamName=stream)["Shards"]
-    for shard in shards:
-        dynamodb.put_item(TableName=application, Item=lease(shard))
-    return len(shards)
-
-
-def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":
-    """A new lease's row: the columns that the KCL writes for a shard that nobody has read yet."""
-    row: dict[str, AttributeValueTypeDef] = {
-        "leaseKey": {"S": shard["ShardId"]},
-        "leaseCounter": {"N": "0"},
-        "ownerSwitchesSinceCheckpoint": {"N": "0"},
-        "checkpoint": {"S": "TRIM_HORIZON"},
-        "checkpointSubSequenceNumber": {"N": "0"},
-        "startingHashKey": {"S": shard["HashKeyRange"]["StartingHashKey"]},
-        "endingHashKey": {"S": shard["HashKeyRange"]["EndingHashKey"]},
-    }
-    if parents := [name for name in (shard.get("ParentShardId"), shard.get("AdjacentParentShardId")) if name]:
-        row["parentShardId"] = {"SS": parents}
-    return row
+    return lease_table.write_first_leases(dynamodb, application, kinesis.list_shards(StreamName=stream)["Shards"])

@@ -580,8 +580,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "        if request.verified:\n",
             "        if True:\n",
             (
-                "tests/integration/test_receiver_process.py::"
-                "test_latencies_are_of_verified_deliveries_and_strangers_are_counted_by_reason",
+                (
+                    "tests/integration/test_receiver_process.py::"
+                    "test_latencies_are_of_verified_deliveries_and_strangers_are_counted_by_reason"
+                ),
             ),
         ),
     },
@@ -591,8 +593,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "return identity if first_ids is None else first_ids.first(remembered, identity, now_s)",
             "return identity",
             (
-                "tests/unit/test_receiver_auth.py::"
-                "test_the_first_of_ids_that_are_not_signed_counts_while_the_signature_could_pass",
+                (
+                    "tests/unit/test_receiver_auth.py::"
+                    "test_the_first_of_ids_that_are_not_signed_counts_while_the_signature_could_pass"
+                ),
             ),
         ),
     },

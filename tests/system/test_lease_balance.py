@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from stream_router.consumer import lease_table
-from stream_router.local.stack import lease
+from stream_router.consumer.lease_table import lease
 from stream_router.operate.doctor.host import SKEW_WARN_S
 from tests.ports import free_port
 from tests.system.world import PROGRAM, SHIPPED, World, until

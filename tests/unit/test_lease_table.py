@@ -10,10 +10,12 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from stream_router.consumer.lease_table import (
     INDEX_IS_MADE,
     OWNER_INDEX,
+    SEED_WITHIN_S,
     TABLE_IS_MADE,
     LeaseTable,
     TableState,
     state_of,
+    write_first_leases,
 )
 from stream_router.errors import SettingsError
 
@@ -36,6 +38,15 @@ class DynamoDb:
     def __init__(self, *describes: Any, create: Any = None) -> None:
         self.describes, self.create = list(describes), create
         self.created: list[dict[str, Any]] = []
+        self.put: list[str] = []
+        self.refuse: dict[str, str] = {}
+        """AWS's code with which PutItem of a shard's row is refused."""
+
+    def put_item(self, **asked: Any) -> None:
+        assert (asked["TableName"], asked["ConditionExpression"]) == ("app", "attribute_not_exists(leaseKey)")
+        shard = asked["Item"]["leaseKey"]["S"]
+        _answer(self.refuse.get(shard), "PutItem")
+        self.put.append(shard)
 
     def describe_table(self, **asked: Any) -> Any:
         assert asked == {"TableName": "app"}
@@ -172,3 +183,58 @@ def test_an_outage_is_waited_for_and_logged_once_a_minute(trouble: Any, caplog: 
 def test_an_emulator_that_knows_no_such_call_is_left_to_the_kcl() -> None:
     """The KCL may get on with it."""
     assert of(DynamoDb("UnknownOperationException")).prepare() == ""
+
+
+def shard(name: str, *parents: str) -> Any:
+    """A row of ListShards."""
+    named = dict(zip(("ParentShardId", "AdjacentParentShardId"), parents, strict=False))
+    return {"ShardId": name, "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"}, **named}
+
+
+SPLIT_AND_MERGED = [shard("0"), shard("1", "0"), shard("2", "0"), shard("3", "gone", "too"), shard("4", "1", "2")]
+
+
+def seeded(dynamodb: DynamoDb, shards: Any) -> LeaseTable:
+    return LeaseTable(dynamodb, "app", {}, first_shards=shards)  # type: ignore[arg-type]
+
+
+def test_whoever_makes_the_table_writes_a_lease_for_each_shard_that_is_read_first() -> None:
+    """Once, when the table is there. A shard whose parent still has records comes after it; the KCL knows when."""
+    dynamodb = DynamoDb(MISSING, table("CREATING"), ACTIVE, ACTIVE)
+    made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+    assert [bool(made.prepare()) for _ in range(3)] == [True, True, False]
+    assert dynamodb.put == ["0", "3"]
+    made.prepare()
+    assert dynamodb.put == ["0", "3"]
+
+
+@pytest.mark.parametrize("describes", [(ACTIVE,), (MISSING, ACTIVE)], ids=["there before", "another was faster"])
+def test_a_table_that_another_made_is_left_as_it_is(describes: tuple[Any, ...]) -> None:
+    """Its maker, or the KCL, writes its leases."""
+    dynamodb = DynamoDb(*describes, create="ResourceInUseException")
+    made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+    while made.prepare():
+        pass
+    assert dynamodb.put == []
+
+
+def test_no_failure_of_the_first_leases_stops_a_start(caplog: pytest.LogCaptureFixture) -> None:
+    """A row that another wrote stays; anything else is left to the KCL, with a line in the log."""
+    caplog.set_level(logging.INFO)
+    dynamodb = DynamoDb(MISSING, ACTIVE)
+    dynamodb.refuse = {"0": "ConditionalCheckFailedException"}
+    made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+    assert [bool(made.prepare()) for _ in range(2)] == [True, False]
+    assert dynamodb.put == ["3"]
+    refusing = DynamoDb(MISSING, ACTIVE)
+    refusing.refuse = {"0": "ProvisionedThroughputExceededException"}
+    made = seeded(refusing, lambda: SPLIT_AND_MERGED)
+    assert [bool(made.prepare()) for _ in range(2)] == [True, False]
+    assert "could not all be written (ProvisionedThroughputExceededException)" in caplog.text
+
+
+def test_first_leases_are_written_for_a_bounded_time() -> None:
+    """A table that answers slowly holds up no start."""
+    dynamodb, now_s = DynamoDb(), iter(range(0, 1_000, 7))
+    assert write_first_leases(dynamodb, "app", [shard(str(n)) for n in range(50)], lambda: next(now_s)) == 2  # type: ignore[arg-type]
+    assert SEED_WITHIN_S < 21

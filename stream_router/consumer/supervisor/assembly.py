@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
-from stream_router.aws.clients import Clients
+from stream_router.aws.clients import Clients, shards_of
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
 from stream_router.consumer import lease_table
@@ -46,6 +48,9 @@ from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.status import LATELY_S, SAMPLE_S
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +94,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         settings.application,
         settings.lease_table_tags,
         protected=rendered.protects_lease_table,
+        first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
     status = Status(
         *(settings, state, vitals, prover.standing, lambda: stream.known), table_waits_for=lambda: table.waits_for
@@ -159,6 +165,12 @@ def _supervisor(
         grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )
+
+
+def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardTypeDef]]":
+    """Return what lists the shards that a new application reads first, as the KCL asks for them."""
+    kinesis = endpoints.client(session, "kinesis", checks.ONCE)
+    return lambda: list(shards_of(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:

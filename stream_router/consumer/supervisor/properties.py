@@ -93,6 +93,12 @@ class Rendered(NamedTuple):
         return self._value("leaseTableDeletionProtectionEnabled").lower() == "true"
 
     @property
+    def begins_at_trim_horizon(self) -> bool:
+        """Whether the daemon begins a new application at the oldest record that the stream has."""
+        name, value = FIRST_POSITION
+        return self._value(name) == value and not self._value("initialPositionInStreamExtended")
+
+    @property
     def max_leases(self) -> int | None:
         """The number of leases that a worker may hold; None if the file sets no number."""
         number = self._value("maxLeasesForWorker")
