@@ -23,13 +23,12 @@ from tests.table_proxy import IN_USE, Body, Forward, TableProxy
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 SHARDS = 4
-READ_WITHIN_S = 60.0
-"""The KCL waits 1 to 33 s at an empty lease table (`Scheduler.shouldInitiateLeaseSync`); the rest is the start."""
+READ_WITHIN_S = 40.0
+"""What is promised of a first start. The KCL alone would wait up to 33 s at an empty table."""
 
 STANDS_STILL_S = 120.0
 """A start that takes longer has stopped for good."""
 
-PROVED_WITHIN_S = 50.0
 INDEXES = "GlobalSecondaryIndexes"
 
 
@@ -246,8 +245,8 @@ def test_many_starts_of_two_at_the_same_moment(
             consumer.terminate()
         assert [consumer.wait(60) for consumer in consumers] == [0, 0]
     assert "UpdateTable" not in fleet.rule.calls
-    note(capsys, f"{sum(took <= 40 for took in took_s)} of {len(took_s)} starts took 40 s at most")
-    assert max(took_s) <= PROVED_WITHIN_S
+    note(capsys, f"{len(took_s)} starts: {min(took_s):.1f} to {max(took_s):.1f} s")
+    assert max(took_s) <= READ_WITHIN_S
 
 
 def note(capsys: pytest.CaptureFixture[str], text: str) -> None:
