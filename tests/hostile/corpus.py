@@ -113,6 +113,8 @@ METADATA_AGAIN = b', "metadata": {"enrichmentPipeline": "cxone-event-router-v1",
 TYPES = [event(eventType=f"t{n}") for n in range(3_000)]
 LONG_ENTITY = b'<!DOCTYPE x [<!ENTITY e "%b">]><x>%b</x>' % (b"e" * 50_000, b"&e;" * 50_000)
 
+PRIVATE_KEY = "@Anna Meyer +49 30 901820"
+
 CORPUS: list[Row] = [
     # S1: wrong data of one sender beside the good events of others.
     posted("five thousand empty objects", b"[" + b",".join([b"{}"] * 5_000) + b"]", {"schema_mismatch": 5_000}),
@@ -191,7 +193,9 @@ CORPUS: list[Row] = [
     xml("wide XML", b"<x>" + b"<a/>" * 20_001 + b"</x>", MISMATCH),
     xml("thousands of attributes", b"<x %b/>" % b" ".join(b'a%d="1"' % n for n in range(30_000)), MISMATCH),
     xml("no end", b"<x>" + b"y" * 500_000, MISMATCH),
-    # Digits and separators, below what the search takes its time for; addresses; what looks like an attribute.
+    # S3: digits in searched texts; keys that look like an attribute's name.
+    posted("a private key like an attribute", event({f"{PRIVATE_KEY}{'x' * 60}:queue": "q"}), DELIVERED, b"Anna"),
+    posted("the same below an object", event({"queue": {f"{PRIVATE_KEY}:name": "q"}}), DELIVERED, b"Anna"),
     posted("a note of digits", event({"notes": [{"text": "4 " * 500}]}), DELIVERED),
     posted("a note with a number", event({"notes": [{"text": "call +49 30 901820 now"}]}), DELIVERED, b"901820"),
     posted("a private key of an object", event({"Anna Meyer +49 30 901820": "queue"}), DELIVERED, b"Anna"),
