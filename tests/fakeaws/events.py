@@ -74,7 +74,10 @@ class EventBridge(Service):
         }
 
     def apply(self, settings: Document) -> None:
+        had_rules = "bus_rules" in self.settings
         super().apply(settings)
+        if not had_rules:  # the first rules of a plan are in effect from the beginning
+            self._rules.clear()
         self._rules.append((time.monotonic(), settings.get("bus_rules", [])))
 
     def clear(self) -> None:
