@@ -22,13 +22,14 @@ from stream_router.settings import reading
 log = logging.getLogger(__name__)
 
 STREAM, QUEUE, BUCKET = "STREAM_ROUTER_STREAM", "SQS_DLQ_URL", "STREAM_ROUTER_OFFLOAD_BUCKET"
+SPILL_QUEUE = "STREAM_ROUTER_SPILL_QUEUE"
 APPLICATION = "STREAM_ROUTER_APPLICATION"
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
 """A start waits for no more than this; an outage is no reason to wait."""
 
 LEAST_RETENTION_S = 4 * 24 * 3600
-"""Dead letters are for someone who comes after a weekend."""
+"""Dead letters, and spilled events that nobody drains, wait for someone who comes after a weekend."""
 
 LEASES_LOOKED_AT = 50
 
@@ -249,24 +250,39 @@ def stream_writable(session: Session, name: str) -> Finding:
 
 def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
     """SR103: the dead-letter queue is there, in this region, and keeps letters for some days."""
+    missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
+    return _queue("SR103", QUEUE, ("the dead-letter queue", "letters"), session, url, region, missing)
+
+
+def spill_queue(session: Session, url: str, region: str) -> Finding:
+    """SR107: the spill queue is there, in this region, and keeps events for some days.
+
+    That it is no FIFO queue its name says: the setting refuses such a URL.
+    """
+    missing = ("there is no such queue", "make it with `stream-router setup`, or name another")
+    return _queue("SR107", SPILL_QUEUE, ("the spill queue", "events"), session, url, region, missing)
+
+
+def _queue(
+    code: str, setting: str, names: tuple[str, str], session: Session, url: str, region: str, missing: Told
+) -> Finding:
+    """Check a queue's region, existence and retention. `names` are those of the queue and of what it keeps."""
+    about, content = names
     host = urlsplit(url).hostname or ""
     if endpoints.is_aws(url) and f".{region}." not in f".{host}":
         cure_ = "name one of this region; `stream-router setup` makes one"
-        return wrong("SR103", QUEUE, "the queue is in another region than AWS_REGION", cure_)
+        return wrong(code, setting, "the queue is in another region than AWS_REGION", cure_)
     sqs = endpoints.client(session, "sqs", ONCE)
-    missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
     no, answer = ask(
-        *("SR103", QUEUE, "the dead-letter queue"),
-        lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
-        missing,
+        *(code, setting, about), lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]), missing
     )
     if no:
         return no
     kept_s = int(answer.get("Attributes", {}).get("MessageRetentionPeriod", LEAST_RETENTION_S))
     if kept_s < LEAST_RETENTION_S:
-        problem = f"the queue keeps letters for {kept_s / 3600:g} hours only"
-        return warn("SR103", QUEUE, problem, "run `stream-router setup`, which sets 14 days")
-    return ok("SR103", url)
+        problem = f"the queue keeps {content} for {kept_s / 3600:g} hours only"
+        return warn(code, setting, problem, "run `stream-router setup`, which sets 14 days")
+    return ok(code, url)
 
 
 def offload_bucket(session: Session, name: str) -> Finding:

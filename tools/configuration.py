@@ -177,7 +177,7 @@ SHORT = {
     "path of a PEM file": "a PEM file",
     "path of a folder that can be written to": "a folder",
     "event types with commas between, each of 1 to 128 characters": "event types",
-    "the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one": "a standard queue's URL",
+    "a queue's URL (standard, not FIFO); `stream-router setup` makes one": "a standard queue's URL",
 }
 """What a setting takes, in the page's own words where the message to whom it is wrong needs more."""
 

@@ -112,9 +112,14 @@ def _if(value: str | None) -> list[str]:
     return [value] if value else []
 
 
+def _spill(url: str | None, home: Home) -> list[str]:
+    """The spill queue's ARN; none if no spill queue is set."""
+    return [home.queue_of(url)] if url else []
+
+
 def _receive(home: Home) -> Values:
     settings, queue = load(Receiver), load(Queue)
-    spill = [home.queue_of(settings.spill_queue)] if settings.spill_queue else []
+    spill = _spill(settings.spill_queue, home)
     return {
         "spill": spill,
         "dead_letters_of_spill": [home.queue_of(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
@@ -166,7 +171,7 @@ def _setup(home: Home) -> Values:
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
     undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
-    spill = [home.queue_of(settings.spill_queue)] if settings.spill_queue else []
+    spill = _spill(settings.spill_queue, home)
     own = [dead_letters, *spill, *undelivered]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
     own_bus = [bus] * (classic and not bus.endswith("/default"))
@@ -212,6 +217,7 @@ def _operate(home: Home) -> Values:
     kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
+        "spill": _spill(receiver.spill_queue, home),
         "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
         "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
         "bucket": _buckets(consumer, home),

@@ -19,7 +19,7 @@ from botocore.session import Session
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done
-from stream_router.checks import at_start, stream_writable
+from stream_router.checks import at_start, spill_queue, stream_writable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom, start_logging
 from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
@@ -65,7 +65,10 @@ def run(settings: Receiver) -> int:
     warn(settings)
     listener = bound(settings)
     settings, stream, served = check(settings)
-    at_start([lambda: stream_writable(stream.session, settings.stream)])
+    starts = [lambda: stream_writable(stream.session, settings.stream)]
+    if url := settings.spill_queue:
+        starts.append(lambda: spill_queue(stream.session, url, settings.aws_region))
+    at_start(starts)
     log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings, served)})
     stats = Stats([source.name for source in served.values()] + [""])
     shown = Status(settings, stats)

@@ -284,13 +284,13 @@ def _standard_queue(url: str) -> None:
     if not is_url(url):
         raise ValueError("is no URL")
     if url.endswith(".fifo"):
-        raise ValueError("is a FIFO queue, which takes no dead letters")
+        raise ValueError("is a FIFO queue; name a standard one")
 
 
 QueueUrl = Annotated[
     str,
     read_by(_standard_queue),
-    "the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+    "a queue's URL (standard, not FIFO); `stream-router setup` makes one",
 ]
 
 

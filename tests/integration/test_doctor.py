@@ -59,6 +59,7 @@ class Place:
             STREAM_ROUTER_MASKING="default",
             STREAM_ROUTER_WEBHOOK_SCHEME="hmac",
             STREAM_ROUTER_WEBHOOK_SECRETS="s" * 32,
+            STREAM_ROUTER_SPILL_QUEUE=self.queue_url("spill"),
             STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{free_port()}",
             STREAM_ROUTER_RECEIVER_ADMIN_LISTEN=f"127.0.0.1:{free_port()}",
         )
@@ -178,7 +179,16 @@ setting(
     "http://127.0.0.1:9",
     "127.0.0.1:9",
     "unset",
-    too=("SR003", "SR143", "SR144"),
+    too=("SR003", "SR107", "SR143", "SR144"),
+)
+setting(
+    "SR107",
+    WRONG,
+    "STREAM_ROUTER_SPILL_QUEUE",
+    f"http://127.0.0.1/{ACCOUNT}/nosuch",
+    "no such queue",
+    "setup",
+    too=("SR003",),
 )
 setting("SR104", WRONG, "STREAM_ROUTER_OFFLOAD_BUCKET", "no-such-bucket", "no such bucket")
 setting("SR003", WARNING, "STREAM_ROUTER_BUCKETS", "4", "at least 8", "setup --plan")
@@ -341,6 +351,8 @@ world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter q
 world("SR145", WARNING, a_message_waits("undelivered"), "1 events in", "dlq list --undelivered")
 world("SR153", WARNING, a_message_waits("dead-letters"), "1 wait", "dlq list")
 world("SR103", WARNING, a_queue_has("dead-letters", MessageRetentionPeriod="86400"), "24 hours only", too=("SR003",))
+world("SR107", WARNING, a_queue_has("spill", MessageRetentionPeriod="86400"), "24 hours only", too=("SR003",))
+world("SR154", WARNING, a_message_waits("spill"), "1 messages of accepted events", "start a receiver")
 world("SR144", WRONG, a_queue_has("out", Policy=""), "-out does not let EventBridge in", "setup", too=("SR003",))
 
 ALONE = {"SR001", "SR002", "SR003", "SR010", "SR101", "SR120"}

@@ -80,6 +80,12 @@ THROTTLED = no("ProvisionedThroughputExceededException")
         ("SR103", [queue(1_209_600)], WELL),
         ("SR103", [queue(3600)], WARNING),
         ("SR103 of us-east-1", [], WRONG),  # the queue's URL says its region
+        ("SR107", [no("AWS.SimpleQueueService.NonExistentQueue")], WRONG),
+        ("SR107", [no("AccessDenied")], WARNING),
+        ("SR107", [no("ServiceUnavailable")], UNKNOWN),
+        ("SR107", [queue(345_600)], WELL),
+        ("SR107", [queue(345_599)], WARNING),
+        ("SR107 of us-east-1", [], WRONG),
         *(("SR104", [no(code)], verdict) for code, verdict in (("404", WRONG), ("403", WARNING), ("503", UNKNOWN))),
         ("SR104", [{"BucketRegion": "us-east-1"}], WRONG),  # boto3 follows S3 there; the uploads do not
         ("SR105", [no("ResourceNotFoundException")], WELL),
@@ -107,6 +113,8 @@ def test_only_a_definite_no_is_one(
         "SR102": lambda: checks.stream_writable(SESSION, "s"),
         "SR103": lambda: checks.dead_letter_queue(SESSION, QUEUE, REGION),
         "SR103 of us-east-1": lambda: checks.dead_letter_queue(SESSION, QUEUE, "us-east-1"),
+        "SR107": lambda: checks.spill_queue(SESSION, QUEUE, REGION),
+        "SR107 of us-east-1": lambda: checks.spill_queue(SESSION, QUEUE, "us-east-1"),
         "SR104": lambda: checks.offload_bucket(SESSION, "bucket"),
         "SR105": lambda: checks.lease_table(SESSION, "app", "s"),
     }

@@ -125,7 +125,7 @@ def test_a_receiver_with_a_spill_queue_may_use_it_and_send_dead_letters(monkeypa
     settings = {**BASE, "STREAM_ROUTER_SPILL_QUEUE": f"{queue}/spill", "SQS_DLQ_URL": f"{queue}/dead"}
     made = granted(statements(monkeypatch, "receive", settings))
     queues = {(action, resource.rsplit(":", 1)[-1]) for action, resource in made if action.startswith("sqs:")}
-    uses = ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage")
+    uses = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage")
     assert queues == {*((f"sqs:{name}", "spill") for name in uses), ("sqs:SendMessage", "dead")}
     monkeypatch.delenv("STREAM_ROUTER_SPILL_QUEUE")
     assert not any(action.startswith("sqs:") for action, _ in granted(statements(monkeypatch, "receive", BASE)))

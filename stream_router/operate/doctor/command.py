@@ -16,7 +16,7 @@ from stream_router.send.signing import own_url
 
 SUBJECTS = (
     *(host.SETTINGS, host.JAVA, host.HERE, host.ACCOUNT),
-    *(stream.ITSELF, stream.LEASES, bus.BUS_AND_RULE, bus.LETTERS, bus.DEPLOYMENT),
+    *(stream.ITSELF, stream.SPILL, stream.LEASES, bus.BUS_AND_RULE, bus.LETTERS, bus.DEPLOYMENT),
 )
 """In the order in which they are shown; docs/doctor.md has the same."""
 

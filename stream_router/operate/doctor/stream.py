@@ -35,6 +35,7 @@ from stream_router.consumer.supervisor.stream_watch import (
 )
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
+from stream_router.operate.resources import held
 from stream_router.operate.stream import SHARD_END as END
 from stream_router.operate.stream import TRIM_HORIZON
 
@@ -52,6 +53,44 @@ def _stream(world: World) -> Iterator[Finding]:
 
 
 ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _stream)
+
+# --- what waits in front of it
+
+
+def _spill(world: World) -> Iterator[Finding]:
+    """The spill queue, and how many messages wait there."""
+    if world.receive is None:
+        yield skipped("SR107", "waits for SR001")
+        return
+    url = world.receive.spill_queue
+    if not url:
+        yield skipped("SR107", "no spill queue is set")
+        return
+    queue = checks.spill_queue(world.session, url, world.settings.aws_region)
+    yield queue
+    if queue.verdict not in (Verdict.WELL, Verdict.WARNING):
+        return
+    sqs = world.client("sqs")
+    no, attributes = ask(
+        *("SR154", checks.SPILL_QUEUE, "the number of its messages"),
+        lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
+    )
+    if no:
+        yield no
+    elif count := held(attributes):
+        cure = "start a receiver, or see why the stream takes nothing"
+        yield warn("SR154", checks.SPILL_QUEUE, f"{count} messages of accepted events wait", cure)
+    else:
+        yield ok("SR154", "none")
+
+
+SPILL = Subject(
+    {
+        "SR107": Check("spill queue", RECEIVE, "spill"),
+        "SR154": Check("spilled events", RECEIVE, "spill"),
+    },
+    _spill,
+)
 
 # --- its leases
 
