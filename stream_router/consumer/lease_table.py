@@ -153,7 +153,7 @@ class LeaseTable:
     """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
 
     `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.
-    `first_shards` lists the shards that get a lease in a table that is made here; None leaves that to the KCL.
+    `first_shards` lists the shards that get a lease in a new table; None leaves that to the KCL.
     """
 
     def __init__(
@@ -171,7 +171,8 @@ class LeaseTable:
         self._tags = tags
         self._protected = protected
         self._first_shards = first_shards
-        self._made_here = False
+        self._is_new = False
+        """Whether the table was seen before it was ACTIVE, so that it can hold no lease that the KCL has removed."""
         self._progress_is_due = Seldom(clock)
         self.waits_for = ""
         """Why no shard can be read yet; "" once the table and its index are there."""
@@ -210,7 +211,6 @@ class LeaseTable:
     def _create(self) -> None:
         try:
             create(self._dynamodb, self._name, self._tags, protected=self._protected)
-            self._made_here = True
         except ClientError as error:
             if code_of(error) != IN_USE:  # then another worker was faster
                 raise
@@ -236,6 +236,7 @@ class LeaseTable:
 
     def _wait(self, state: TableState) -> str:
         told = {"event": "lease-table-waits", "table": self._name, "state": state.value}
+        self._is_new |= state is TableState.NOT_ACTIVE
         match state:
             case TableState.READY:
                 self._seed()
@@ -264,10 +265,13 @@ class LeaseTable:
         return self.waits_for
 
     def _seed(self) -> None:
-        """Write the first leases into a table that was made here. If that fails, the KCL finds what is missing."""
-        if not self._made_here or self._first_shards is None:
+        """Write the first leases into a new table. If that fails, the KCL finds what is missing.
+
+        Whoever saw the table being made writes them, since its maker may have been stopped meanwhile.
+        """
+        if not self._is_new or self._first_shards is None:
             return
-        self._made_here = False
+        self._is_new = False
         try:
             written = write_first_leases(self._dynamodb, self._name, self._first_shards())
         except Exception as error:  # noqa: BLE001 - as above
@@ -279,7 +283,7 @@ class LeaseTable:
             )
             return
         told = {"event": "lease-table-seeded", "table": self._name, "leases": written}
-        log.info("the lease table %s was made, with a lease for each shard", self._name, extra=told)
+        log.info("the new lease table %s has a lease for each shard that is read first", self._name, extra=told)
 
     def _done(self) -> str:
         if self.waits_for:
