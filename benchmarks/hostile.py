@@ -2,16 +2,15 @@
 
 `python -m benchmarks.hostile` prints each case with its CPU seconds; `--only WORD` runs the cases whose name holds it.
 A case is one Kinesis record: it is opened, mapped, masked with `search`, and written as a PutEvents body or as dead
-letters. docs/masking.md names the bound for a record that holds one event: 0.5 s.
+letters. docs/masking.md names the bound for one event: 0.5 s.
 """
 
 import argparse
 import base64
-import gc
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,10 @@ BODY_BYTES = RECORD_BYTES - 600
 
 POLICY = """
 base = "default"
+hash = ["payload.hashes[]"]
 search = ["payload.notes[]", "payload.**.text"]
 allow = ["payload.counts.**", "payload.rows[].{id,state}"]
-regions = ["DE", "GB"]
+regions = [{}]
 """
 RESUBMITTED = Resubmitted("redrive", "cxone", "run-1", 1)
 
@@ -51,7 +51,7 @@ def event_of(payload: object, **changes: Any) -> bytes:
 
 def noted(unit: str, texts: int = 1) -> Callable[[], bytes]:
     """An event with this many searched texts."""
-    return lambda: event_of({"notes": [filled(unit, BODY_BYTES // texts)] * texts})
+    return lambda: event_of({"notes": [filled(unit, BODY_BYTES // texts - 3)] * texts})
 
 
 def of_digits(unit: str) -> Callable[[], bytes]:
@@ -61,10 +61,10 @@ def of_digits(unit: str) -> Callable[[], bytes]:
     return lambda: event_of({"notes": [text] * max(1, BODY_BYTES // (len(orjson.dumps(text)) + 1))})
 
 
-def digits_then(unit: str, filler: str) -> Callable[[], bytes]:
-    """An event of one searched text: 3,999 digits, and a filler behind them."""
-    digits = sum(map(str.isdigit, unit))
-    return lambda: event_of({"notes": [unit * (3_999 // digits) + filled(filler, BODY_BYTES - 100_000)]})
+def filled_up(unit: str, filler: str) -> Callable[[], bytes]:
+    """An event of one text: 3,999 digits of `unit`, then a megabyte of `filler`."""
+    digits = unit * (3_999 // sum(map(str.isdigit, unit)))
+    return lambda: event_of({"notes": [digits + filled(filler, BODY_BYTES - 100_000)]})
 
 
 def xml(text: str) -> Callable[[], bytes]:
@@ -136,12 +136,20 @@ CASES: dict[str, Callable[[], bytes]] = {
     "the attacker's body: 3 notes of 99,000 times '4 '": lambda: event_of({"notes": ["4 " * 99_000] * 3}),
     **{f"one text of {unit!r}": noted(unit) for unit in UNITS + SIGNS},
     **{
-        f"one text of 3,999 digits of {unit!r}, then {filler!r}": digits_then(unit, filler)
+        f"one text of 3,999 digits of {unit!r}, then {filler!r}": filled_up(unit, filler)
         for unit in ("1 - ", "4 ", "2026-01-02 08 ")
         for filler in ("(", "a", "AA", "é")
     },
     **{f"texts of 3,999 digits of {unit!r}": of_digits(unit) for unit in UNITS},
     **{f"250 texts of {unit!r}": noted(unit, 250) for unit in (*UNITS[:14], *SIGNS)},
+    "candidates, IBANs and deep arrays": lambda: event_of(
+        b'{"notes":'
+        + orjson.dumps(["1 - " * 990] * 6 + ["AA00 " * 1_900] * 2)
+        + b',"counts":'
+        + times("[" * 230 + "]" * 230, (BODY_BYTES - 60_000) // 462).encode()
+        + b"}"
+    ),
+    "hashed rows": lambda: event_of({"hashes": [1] * (BODY_BYTES // 2)}),
     **{
         f"10,000 texts of {unit!r}": noted(unit, 10_000) for unit in ("1 - ", "4 ", "a@a ", "a::a ", "é ", "030901820 ")
     },
@@ -153,12 +161,9 @@ CASES: dict[str, Callable[[], bytes]] = {
     "blank lines": lambda: b" \n" * (RECORD_BYTES // 2),
     "blank lines, then no JSON": lambda: b" \n" * (RECORD_BYTES // 2 - 1) + b"x",
     "lines of x": lambda: b"x\n" * (RECORD_BYTES // 2),
-    "200,000 lines of x": lambda: b"x\n" * 200_000,
     "lines of {}": lambda: b"{}\n" * (RECORD_BYTES // 3),
-    "200,000 lines of {}": lambda: b"{}\n" * 200_000,
     "objects end to end": lambda: b"{}" * (RECORD_BYTES // 2),
     "an array of {}": lambda: b"[" + b"{}," * (RECORD_BYTES // 3 - 1) + b"{}]",
-    "200,000 of {} in an array": lambda: b"[" + b"{}," * 199_999 + b"{}]",
     "open brackets": lambda: b"[" * RECORD_BYTES,
     "lines of open brackets": lambda: (b"[" * 1_000 + b"\n") * (RECORD_BYTES // 1_001),
     "quotes": lambda: b'"' * RECORD_BYTES,
@@ -264,19 +269,29 @@ class GivenUpError(BaseException):
 
 
 def give_up(*_: object) -> None:
-    """End the case that is at work."""
+    """End the case that is running."""
     raise GivenUpError
 
 
-def cpu_s(data: bytes, transform: Transform, writer: LetterWriter) -> tuple[float, str]:
-    """CPU seconds from a record's bytes to what is sent, and what that is."""
+def transform_of(folder: Path, regions: Sequence[str]) -> Transform:
+    """Return the transform of a consumer with the policy above, which is written into `folder`."""
+    policy = folder / "policy.toml"
+    policy.write_text(POLICY.replace("[{}]", orjson.dumps(list(regions)).decode()))
+    return Transform(config_of(masking=str(policy), masking_key="0123456789abcdef"), lambda: NOW_MS)
+
+
+def cpu_s(data: bytes, transform: Transform) -> tuple[float, str]:
+    """Return the CPU seconds from a record's bytes to what is sent, and what is sent."""
+    writer = LetterWriter("stream", "shardId-000000000000", lambda: NOW_MS, ordered=False)
     before_s = time.process_time()
     made = [transform(opened) for opened in open_record(Record(data, 1, 0, RECEIVED_MS))]
     entries = [each for each in made if isinstance(each, Entry)]
     put_events("bus", entries)
     letters = [each for each in made if isinstance(each, DeadLetter)]
     for letter in letters:
-        writer.write(letter._replace(raw=transform.dead_letter_raw(letter))) or writer.write_parts(letter)
+        whole = letter._replace(raw=transform.dead_letter_raw(letter))
+        if not writer.write(whole):
+            writer.write_parts(whole)
     took_s = time.process_time() - before_s
     codes = ", ".join(sorted({letter.code for letter in letters}))
     return took_s, f"{len(entries)} entries, {len(letters)} dead letters {codes}".strip()
@@ -286,26 +301,23 @@ def main() -> None:
     """Print the cases."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--only", default="", help="run the cases whose name holds this")
-    only = parser.parse_args().only
-    with tempfile.TemporaryDirectory() as folder:
-        policy = Path(folder) / "policy.toml"
-        policy.write_text(POLICY)
-        transform = Transform(config_of(masking=str(policy)), lambda: NOW_MS)
-    writer = LetterWriter("stream", "shardId-000000000000", lambda: NOW_MS, ordered=False)
-    gc.set_threshold(100_000, 50, 50)  # as the child does: else a tree of many objects is counted again and again
+    parser.add_argument("--regions", default="DE GB", help="regions of the policy")
+    arguments = parser.parse_args()
     signal.signal(signal.SIGVTALRM, give_up)
+    with tempfile.TemporaryDirectory() as folder:
+        transform = transform_of(Path(folder), arguments.regions.split())
     for name, record in CASES.items():
-        if only in name:
-            data = record()
-            assert len(data) <= RECORD_BYTES * 1.05, (name, len(data))
-            signal.setitimer(signal.ITIMER_VIRTUAL, GIVEN_UP_S)
-            try:
-                took_s, sent = cpu_s(data, transform, writer)
-            except GivenUpError:
-                took_s, sent = GIVEN_UP_S, "given up"
-            finally:
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            print(f"{took_s:8.3f} s  {name:60}  {sent}", flush=True)
+        if arguments.only not in name:
+            continue
+        data = record()
+        signal.setitimer(signal.ITIMER_VIRTUAL, GIVEN_UP_S)
+        try:
+            took_s, sent = cpu_s(data, transform)
+        except GivenUpError:
+            took_s, sent = GIVEN_UP_S, "given up"
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        print(f"{took_s:8.3f} s  {name:60}  {sent}", flush=True)
 
 
 if __name__ == "__main__":

@@ -270,11 +270,16 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     """
     found: list[Event | DeadLetter] = []
     data = record.data
-    for line in data.split(b"\n") if b"\n" in data else (data,):  # a large one is not copied
+    lines: Sequence[bytes] = (data,)  # a large one is not copied
+    if b"\n" in data:
+        # Blank lines go before anything is parsed: a megabyte of line feeds would be a million failures.
+        lines = [line for line in data.split(b"\n") if line and not line.isspace()]
+        if len(lines) > limits.RECORD_MAX_EVENTS:
+            lines = ()
+            found = _of_too_many_lines(record)
+    for line in lines:
         if len(found) > limits.RECORD_MAX_EVENTS:
             break
-        if not line or line.isspace():  # before the parser, whose exception costs a hundred times as much
-            continue
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -309,6 +314,15 @@ def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
     return _NO_TEXT.search(data) is not None
 
 
+def _of_too_many_lines(record: Record) -> list[Event | DeadLetter]:
+    """Open a record of more lines than it may hold events: one document over all of them, or one dead letter."""
+    first = record.data.lstrip().partition(b"\n")[0]
+    if _parse(first) is _BROKEN and (found := _over_lines(record)):
+        return found
+    is_no_text = _OF_AN_ENVELOPE not in record.data and _NO_TEXT.search(record.data) is not None
+    return [_unreadable(record, 0, record.data) if is_no_text else _too_many(record, 0, record.data)]
+
+
 def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether it is one, of whatever version: many documents have `v`, `id` and `body`, but other fields besides."""
     if type(value) is not dict or "v" not in value or "body" not in value:
@@ -329,6 +343,8 @@ def _over_lines(record: Record) -> list[Event | DeadLetter]:
 def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
     """A text that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
     parts, rest = cut
+    if len(parts) > limits.RECORD_MAX_EVENTS:
+        return [_too_many(record, line, raw)]
     if len(parts) < 2 and (not parts or not rest):
         return [_unreadable(record, line, raw)]
     found: list[Event | DeadLetter] = []

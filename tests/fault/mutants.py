@@ -587,6 +587,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ),
         ),
     },
+    "No event of up to 1 MiB": {
+        "the digits of a text are not counted": Mutant(
+            "stream_router/pipeline/masking/search.py",
+            "        if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:\n",
+            "        if False:\n",
+            ("tests/property/test_search_costs.py",),
+        ),
+    },
     "A captured request whose time": {
         "an id that is not signed is believed": Mutant(
             "stream_router/receiver/auth.py",

@@ -73,22 +73,43 @@ automaton's owner made of the paths that end there, between them is the state be
 class State:
     """Where the walk stands in all paths at once. `steps` is what was learned by key: who walks looks there first."""
 
-    __slots__ = ("_automaton", "_positions", "element", "is_kept", "steps")
+    __slots__ = ("_automaton", "_positions", "_unnamed", "element", "is_kept", "steps")
 
     def __init__(self, automaton: "Automaton", positions: Positions, *, is_kept: bool) -> None:
         self._automaton = automaton
         self._positions = positions
+        self._unnamed: dict[bool, Step] = {}
         self.is_kept = is_kept
         self.steps: dict[str, Step] = {}
         self.element: Step | None = None
 
     def learn(self, key: str) -> Step:
-        """The step for a key that `steps` lacks."""
-        step = self._automaton.step(self._positions, key)
+        """Return the step for a key that `steps` lacks, and remember it if there is room."""
+        named = self._automaton.named(key)
+        if named:
+            step = self._automaton.step(self._positions, named, key)
+            is_kept = step[1] is None or step[1].is_kept
+        else:
+            step, is_kept = self._unnamed_step(key)
         # A state that is not kept is gone with its event; whoever remembered it would keep it.
-        if len(self.steps) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS and (step[1] is None or step[1].is_kept):
+        if is_kept and len(self.steps) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
             self.steps[key] = step
         return step
+
+    def _unnamed_step(self, key: str) -> tuple[Step, bool]:
+        """Return the step for a key that no path names, and whether its state is kept.
+
+        An event may have 100,000 such keys, and all of them lead to the same two steps.
+        """
+        is_odd = self._automaton.is_odd(key)
+        step = self._unnamed.get(is_odd)
+        if step is not None:
+            return step, True
+        step = self._automaton.step(self._positions, 0, key)
+        is_kept = step[1] is None or step[1].is_kept
+        if is_kept:
+            self._unnamed[is_odd] = step
+        return step, is_kept
 
     def of_key(self, key: str) -> Step:
         """The step that a key leads to."""
@@ -97,22 +118,27 @@ class State:
     def of_element(self) -> Step:
         """The step that any element of an array leads to."""
         if self.element is None:
-            self.element = self._automaton.step(self._positions, ELEMENT)
+            self.element = self._automaton.step(self._positions, 0, None)
         return self.element
 
 
 class Automaton:
     """Several paths as one. `start` is the state at the root.
 
-    `meaning_of(ends, key)` gives the two things that a step carries: `ends` are the paths that end there, in their
-    order, `key` is the event's own key where no path names it, by itself or by `*`, else None. Where the walk stands is
-    one integer: a key is matched with all paths at once, since senders choose keys and may choose ever others.
+    `meaning_of(ends, is_odd)` gives the two things that a step carries: `ends` are the paths that end there, in their
+    order, and `is_odd` is what the owner's `is_odd` says of a key that no path names, by itself or by `*`. Where the
+    walk stands is one integer: a key is matched with all paths at once, since senders choose keys and may choose ever
+    others.
     """
 
     def __init__(
-        self, paths: Sequence[tuple[Token, ...]], meaning_of: Callable[[tuple[int, ...], str | None], tuple[Any, Any]]
+        self,
+        paths: Sequence[tuple[Token, ...]],
+        meaning_of: Callable[[tuple[int, ...], bool], tuple[Any, Any]],
+        is_odd: Callable[[str], bool],
     ) -> None:
         self._meaning_of = meaning_of
+        self.is_odd = is_odd
         self._states: dict[Positions, State] = {}
         self._before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, ANYTHING: 0}
         self._ends: Positions = 0
@@ -129,22 +155,21 @@ class Automaton:
             place += 1
         self.start = self._state(self._closed(first))
 
-    def step(self, positions: Positions, key: object) -> Step:
-        """Where `key` (or ELEMENT) leads from `positions`."""
-        moved = (positions & self._matching(key)) << 1
+    def step(self, positions: Positions, named: Positions, key: str | None) -> Step:
+        """Return where `key` leads from `positions`, `named` being what `named` says of it; None is an element."""
+        any_of_kind = self._before[ELEMENT if key is None else ANY_KEY] | self._before[ANYTHING]
+        moved = (positions & (any_of_kind | named)) << 1
         after = self._closed(moved | (positions & self._before[DEEP]))
         live = after & ~self._ends
-        unnamed = key if isinstance(key, str) and not moved else None
-        said, rule = self._meaning_of(tuple(self._ended(after & self._ends)), unnamed)
+        is_odd = key is not None and not moved and self.is_odd(key)
+        said, rule = self._meaning_of(tuple(self._ended(after & self._ends)), is_odd)
         return said, self._state(live) if live else None, rule
 
-    def _matching(self, key: object) -> Positions:
-        """Before which tokens the walk must stand for `key` to be one of them."""
-        before = self._before
-        if not isinstance(key, str):
-            return before[ELEMENT] | before[ANYTHING]
+    def named(self, key: str) -> Positions:
+        """Return before which names the walk must stand for `key` to be one of them; 0 if no path names it."""
         folded = key.lower()
-        matching = before[ANY_KEY] | before[ANYTHING] | before.get(folded, 0)
+        before = self._before
+        matching = before.get(folded, 0)
         if folded[:1] == "@" and (attribute := _ATTRIBUTE.fullmatch(folded)):
             matching |= before.get(attribute[1], 0)
         return matching

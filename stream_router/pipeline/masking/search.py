@@ -6,40 +6,38 @@ ones, and what is invisible goes. Where something is found, the folded text is w
 """
 
 import contextlib
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from itertools import accumulate
 
 from phonenumbers import PhoneNumberMatcher
 from stdnum import iban
 
 from stream_router.pipeline.masking.actions import REDACTED
 
-TEXT_DIGITS_MAX = 4_000
-"""Digits of one text that are searched. A text with more is redacted whole: nobody writes so many by hand."""
+DIGITS_MAX = 4_000
+"""Digits of one text that is searched. No text that people write has more, and around each digit a search reads on.
+A text with more is redacted whole."""
 
-EVENT_WORK_MAX = 16_000
-"""Characters of one event at which something may begin: digits, each counted once for every region, and BEGINNINGS.
-A digit costs libphonenumber up to 15 us, an address up to 6, a parenthesis 1 (measured on made-up texts, 2026-12-02),
-and no event may cost more than 0.5 s of CPU. A text beyond that is redacted whole."""
+SIGNS_MAX = 40_000
+"""Digits, `@`, `:` and opening brackets of one event that are searched, each as often as there are regions. At each of
+them a find may begin, which takes up to 5 µs of CPU. One event may take 0.5 s in all."""
 
-PHONE_TRIES_MAX = 8_000
-"""Places of one event at which libphonenumber tries in vain to find a phone, over all regions: up to four for a digit,
-35 us each. A text in which it gives up is redacted whole."""
+TRIES_MAX = 2_000
+"""Candidates of one event that a library checks, in any region: about 50 µs of CPU each. A digit between hyphens is up
+to four candidates, so the number of digits alone bounds too little."""
 
-FOLDED_GROWTH = 2
-"""How much longer a text may become by folding; a few ligatures become up to 18 letters each."""
-
-SHORTEST = 3
-"""Characters of the shortest find: `a@b`, `::1`."""
-
-BEGINNINGS = "@:([+"
-"""Characters other than digits at which a search tries to find something, however much of them there is."""
+_TRIES_OF_A_PHONE = 4
+"""A phone number that is found takes as long as so many candidates that are none."""
 
 _MARKS_MAX = 30
 """Marks over one letter, more than any writing has: the standard library sorts them in the square of the time."""
+
+_GROWING = re.compile("[\u3300-\u3357\u33ae\u33af\ufdfa\ufdfb]")
+_GROWING_MAX = 1_000
+"""Characters that become 5 to 18 plain ones: a megabyte of them would be searched as six."""
 
 _END = r"\s<>()\[\]{}\",;"
 _EMAIL = re.compile(rf"(?<![^@{_END}])[^@{_END}]++@[^{_END}]*[^{_END}.:!?]")
@@ -54,7 +52,9 @@ _CARD_PREFIX = re.compile(r"4|5|2[2-7]|3[04-9]|6|81|0604|1800|2131")
 """Of Visa, Mastercard, Maestro, American Express, Diners, JCB, Discover, UnionPay, RuPay and Mir."""
 
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
-_IPV6 = re.compile(r"(?<![0-9A-Za-z_:])[0-9A-Fa-f:]{2,39}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![0-9A-Za-z_])")
+_IPV6 = re.compile(
+    r"(?<![0-9A-Za-z_:])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,39}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![0-9A-Za-z_])"
+)
 
 _SSN = re.compile(r"(?<!\d)(?!000|666|9)\d{3}([ .-])(?!00)\d{2}\1(?!0000)\d{4}(?!\d)")
 
@@ -65,8 +65,10 @@ _PLUS, _ZEROS = re.compile(r"\+" + _REST), re.compile(r"(?<!\d)00(?=[ ./()-]?[1-
 _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
 """More groups than a date has: libphonenumber looks at nothing in which it sees one."""
 
-_ANYTHING = re.compile(r"[0-9@]|::")
-"""What every find has in it."""
+_NEAR_DIGITS = re.compile(r"\d(?:\D{0,40}+\d)*+")
+_BESIDE_DIGITS = 16
+"""A phone number with its extension has at most 40 other characters between two digits, and fewer than 16 before the
+first digit and behind the last. libphonenumber, which takes up to 1 µs a character, is not given the rest."""
 
 Spans = Iterator[tuple[int, int]]
 """Places in a text: where each begins and ends."""
@@ -95,21 +97,31 @@ _FOLDED = _Folded()
 
 
 def _fold(text: str) -> str | None:
-    """Return the text in plain characters; None if that takes too long: too many marks over a letter, or ligatures."""
+    """Return the text in plain characters, or None if that costs too much: too many marks, or characters that grow."""
     if text.isascii():
         return text
+    if len(_GROWING.findall(text)) > _GROWING_MAX:
+        return None
     text = text.translate(_FOLDED)
     marks = 0
     for char in text:
         marks = marks + 1 if unicodedata.combining(char) else 0
         if marks > _MARKS_MAX:
             return None
-    normal = unicodedata.normalize("NFKC", text)
-    return None if len(normal) > FOLDED_GROWTH * len(text) + 100 else normal.translate(_FOLDED)
+    return unicodedata.normalize("NFKC", text).translate(_FOLDED)
+
+
+class _Matcher(PhoneNumberMatcher):
+    """A matcher of phone numbers that shows how many more candidates it would try."""
+
+    @property
+    def tries_left(self) -> int:
+        """Return the number of further candidates; 0 means that the matcher gave the text up."""
+        return int(self._max_tries)
 
 
 class Search:
-    """Searches the texts of one event after the other.
+    """A search through the texts of one event after the other.
 
     `regions` are the countries whose phones are found as they are written there, without their country's code.
     """
@@ -119,7 +131,7 @@ class Search:
         # A card may hold two zeros, and an international number be a card's by its digits: hence this order.
         self._finders = (
             ("email", lambda text: _spans(_EMAIL, text)),
-            ("iban", _ibans),
+            ("iban", self._ibans),
             ("phone", lambda text: _spans(_PLUS, text)),
             ("card", _cards),
             ("ip", _ips),
@@ -129,43 +141,73 @@ class Search:
         self.begin()
 
     def begin(self) -> None:
-        """Begin another event."""
-        self._work_left = EVENT_WORK_MAX
-        self._phone_tries_left = PHONE_TRIES_MAX
+        """Begin another event: none of what an event may cost is spent."""
+        self._signs_left = SIGNS_MAX
+        self._tries_left = TRIES_MAX
 
     def text(self, text: str) -> tuple[str, list[str]]:
-        """Return the text with its finds masked, and their kinds; the kind `redact` means that all of it is hidden."""
-        if len(text) < SHORTEST:
-            return text, []
+        """Return the text with what is found masked, and the kinds of the finds (`redact`: all of the text is hidden).
+
+        A text is hidden if it has more than DIGITS_MAX digits, or if the event has spent SIGNS_MAX or TRIES_MAX.
+        """
         folded = _fold(text)
         if folded is None:
             return REDACTED, ["redact"]
-        if not _ANYTHING.search(folded):
-            return text, []
-        if self._work_left < 0:  # what was counted before is too much already
-            return REDACTED, ["redact"]
         digits = sum(map(folded.count, "0123456789"))
-        self._work_left -= digits * max(1, len(self._regions)) + sum(map(folded.count, BEGINNINGS))
-        if digits > TEXT_DIGITS_MAX or self._work_left < 0:
+        if not digits and "@" not in folded and "::" not in folded:
+            return text, []
+        signs = (digits + sum(map(folded.count, "@:(["))) * max(1, len(self._regions))
+        if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:
             return REDACTED, ["redact"]
+        self._signs_left -= signs
         found: list[str] = []
         masked = folded
         for kind, spans in self._finders:
             masked = _replaced(masked, kind, spans(masked), found)
-        if self._phone_tries_left <= 0:
+        if self._tries_left <= 0:  # what was not tried may be private
             return REDACTED, ["redact"]
         return (masked, found) if found else (text, found)
 
     def _phones(self, text: str) -> Spans:
         yield from _spans(_ZEROS, text)
         text = _SLASHES.sub(lambda match: match[0].replace("/", " "), text)
-        for region in self._regions:
-            if self._phone_tries_left <= 0:
-                return
-            matcher = PhoneNumberMatcher(text, region, max_tries=self._phone_tries_left)
-            for match in matcher:
-                yield match.start, match.end
-            self._phone_tries_left = matcher._max_tries  # noqa: SLF001 - nothing else tells whether it gave up
+        for near in _NEAR_DIGITS.finditer(text):
+            begin = max(0, near.start() - _BESIDE_DIGITS)
+            part = text[begin : near.end() + _BESIDE_DIGITS]
+            for region in self._regions:
+                matcher = _Matcher(part, region, max_tries=max(0, self._tries_left))
+                tries_before = self._tries_left
+                phones = 0
+                for match in matcher:
+                    yield begin + match.start, begin + match.end
+                    phones += 1
+                self._tries_left = min(tries_before, matcher.tries_left) - phones * _TRIES_OF_A_PHONE
+
+    def _ibans(self, text: str) -> Spans:
+        """Find the longest with right check digits: as a word, or in its country's form, since words may follow."""
+        at = 0
+        while match := _IBAN.search(text, at):
+            start, at, stop = match.start(), match.start() + 1, 0
+            country_and_check = int("".join(str(int(char, 36)) for char in text[start : start + 4]))
+            chars, rest = 4, 0
+            for place in range(start + 4, match.end()):
+                if (char := text[place]) in " .-":
+                    continue
+                value = int(char, 36)
+                rest = (rest * (100 if value > 9 else 10) + value) % 97
+                chars += 1
+                if chars >= 15 and (rest * 10**6 + country_and_check) % 97 == 1:  # the shortest, of Norway, has 15
+                    is_word = not text[place + 1 : place + 2].isalnum()
+                    if is_word or self._is_iban(text[start : place + 1]):
+                        stop = place + 1
+            if stop:
+                yield start, stop
+                at = stop
+
+    def _is_iban(self, text: str) -> bool:
+        """Check a text whose check digits are right against its country's form."""
+        self._tries_left -= 1
+        return self._tries_left >= 0 and iban.is_valid(text, check_country=False)
 
 
 def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
@@ -189,69 +231,41 @@ def _spans(pattern: re.Pattern[str], text: str) -> Spans:
     return (match.span() for match in pattern.finditer(text))
 
 
-def _ibans(text: str) -> Spans:
-    """The longest whose check digits are right: as a word, or in its country's form, since words may follow it."""
-    at = 0
-    while match := _IBAN.search(text, at):
-        start, at, stop = match.start(), match.start() + 1, 0
-        country_and_check = int("".join(str(int(char, 36)) for char in text[start : start + 4]))
-        chars, rest = 4, 0
-        for place in range(start + 4, match.end()):
-            if (char := text[place]) in " .-":
-                continue
-            value = int(char, 36)
-            rest = (rest * (100 if value > 9 else 10) + value) % 97
-            chars += 1
-            if chars >= 15 and (rest * 10**6 + country_and_check) % 97 == 1:  # the shortest, of Norway, has 15
-                is_word = not text[place + 1 : place + 2].isalnum()
-                if is_word or iban.is_valid(text[start : place + 1], check_country=False):
-                    stop = place + 1
-        if stop:
-            yield start, stop
-            at = stop
-
-
 def _cards(text: str) -> Spans:
-    """Groups of digits that are a card's together; what stands beside them, an expiry date say, may be digits too.
-
-    Each group is compared with at most 19 digits behind it, whose Luhn sums are known, so the time grows with the text.
-    """
+    """Find groups of digits that are a card's together; beside them may stand other digits, an expiry date say."""
     for run in _DIGITS.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, *run.span())]
-        ends = list(itertools.accumulate(stop - start for start, stop in groups))
-        if ends[-1] < _CARD_DIGITS[0]:
+        digits = "".join([text[begin:stop] for begin, stop in groups])
+        if len(digits) < _CARD_DIGITS[0]:
             continue
-        sums = LuhnSums("".join(text[start:stop] for start, stop in groups))
-        for first, (start, stop) in enumerate(groups):
-            if not _CARD_PREFIX.match(text, start):
-                continue
-            begin, longest = ends[first] - (stop - start), -1
-            for last in range(first, len(groups)):
-                length = ends[last] - begin
-                if length > _CARD_DIGITS[-1]:
-                    break
-                if length in _CARD_DIGITS and sums.is_valid(begin, ends[last]):
-                    longest = groups[last][1]
-            if longest >= 0:
-                yield start, longest
+        sums = _luhn_sums(digits)
+        ends = [*accumulate(stop - begin for begin, stop in groups)]
+        place = 0
+        for first, (start, _) in enumerate(groups):
+            if _CARD_PREFIX.match(text, start):
+                longest = -1
+                for last in range(first, len(groups)):
+                    end = ends[last]
+                    if end - place > _CARD_DIGITS[-1]:
+                        break
+                    sum_to = sums[end & 1]
+                    if end - place in _CARD_DIGITS and (sum_to[end] - sum_to[place]) % 10 == 0:
+                        longest = groups[last][1]
+                if longest >= 0:
+                    yield start, longest
+            place = ends[first]
 
 
-class LuhnSums:
-    """Luhn sums of every piece of a row of digits, each in constant time (ISO/IEC 7812-1, annex B)."""
+def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
+    """Return the running sums of Luhn's check: for numbers that end before an even place, and before an odd one.
 
-    def __init__(self, digits: str) -> None:
-        plain = [int(digit) for digit in digits]
-        doubled = [2 * value - 9 * (value > 4) for value in plain]
-        # From the last digit of a piece to its first every second one is doubled: which ones depends on where it ends.
-        self._sums = [
-            [0, *itertools.accumulate(plain[at] if at % 2 == parity else doubled[at] for at in range(len(plain)))]
-            for parity in (0, 1)
-        ]
-
-    def is_valid(self, begin: int, end: int) -> bool:
-        """Return whether the digits from `begin` to before `end` have the check digit of a card."""
-        sums = self._sums[(end - 1) % 2]
-        return (sums[end] - sums[begin]) % 10 == 0
+    Of a number's digits every second from the last but one is doubled, so its check is a difference of two sums.
+    """
+    plain = [*map(int, digits)]
+    doubled = [digit * 2 - 9 * (digit > 4) for digit in plain]
+    even, odd = doubled.copy(), plain.copy()
+    even[1::2], odd[1::2] = plain[1::2], doubled[1::2]
+    return [0, *accumulate(even)], [0, *accumulate(odd)]
 
 
 def _ips(text: str) -> Spans:
