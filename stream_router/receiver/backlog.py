@@ -215,7 +215,10 @@ class Backlog:
             self._spill.settle(self._ends.popleft())
         self.drain()
 
-    def close(self) -> int:
+    def begin_close(self) -> None:
+        """Do nothing: a stop tries to empty the spill, which no other receiver can."""
+
+    async def close(self) -> int:
         """Return the number of events that are left; log it if there are any."""
         if left := self.size:
             log.error(

@@ -526,6 +526,8 @@ class Batcher:
     async def close(self, timeout_s: float) -> int:
         """Send what is in memory and in the spill, for `timeout_s` at most; return how many events are left there."""
         self._at_rest = asyncio.Event()
+        if self.backlog is not None:
+            self.backlog.begin_close()
         self._check_at_rest()
         self.calls.probe_soon()
         try:
@@ -533,7 +535,7 @@ class Batcher:
                 await self._at_rest.wait()
         except TimeoutError:
             pass
-        return self.backlog.close() if self.backlog is not None else 0
+        return await self.backlog.close() if self.backlog is not None else 0
 
     def _check_at_rest(self) -> None:
         """Wake up who waits for the end once nothing is in a call, in a queue or in the spill."""

@@ -27,6 +27,7 @@ TRANSITIONS = {
     (QUEUED, IN_FLIGHT): "the batcher starts a call with it",
     (QUEUED, SPILLING): "the batcher hands it to the spill: it waited 0.6 s, or the stream is down",
     (QUEUED, GIVEN_UP): "the batcher answered 503 to the last request that waited for it",
+    (QUEUED, SPILLED): "the spill queue shows its message to all receivers again",
     (IN_FLIGHT, DONE): "its call stored it",
     (IN_FLIGHT, QUEUED): "its call failed, and a request waits for it or the spill holds it",
     (IN_FLIGHT, SPILLING): "its call failed while the spill is storing it",

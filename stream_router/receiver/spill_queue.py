@@ -4,11 +4,15 @@ A message holds whole groups of events, 700 kB of lines at most. It counts as st
 id and the MD5 of the body that was sent. A drained message is hidden from others while its events are on their way, and
 deleted once all of them are in the stream. A message that is not deleted comes again, with the same event ids.
 
+A message of which the stream took no event for GIVE_BACK_AFTER_S, and every message at a clean stop, is shown to all
+receivers again. A message of which some events are in the stream stays hidden: those events would be sent again.
+
 A message is first shown after DELAY_S: by then the calls have ended that carried its events when it was sent.
 """
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 import re
@@ -22,7 +26,7 @@ import orjson
 from stream_router import limits
 from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
 from stream_router.envelope import group_of
-from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
+from stream_router.receiver.events import QUEUED, SPILLED, Bucket, PendingEvent
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
 
@@ -40,6 +44,14 @@ DELAY_S = 6
 """Seconds after which a message is first shown: longer than a PutRecords call can be open."""
 HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
 """Seconds for which a drained message is hidden, and seconds between two extensions of that."""
+GIVE_BACK_AFTER_S = 300.0
+"""Age of a drained message from which it is shown again if the stream took none of its events. Another receiver may
+reach the stream, or another message's shard may be well.
+
+Not sooner: SQS's metric of the oldest message's age leaves out a message that was received three times, so the alarm on
+five minutes must come before that."""
+CLOSE_WITHIN_S = 1.0
+"""Seconds for which a stop waits for the answers to its last deletions and changes of visibility."""
 ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_MESSAGE_BYTES
 """Largest answer to ReceiveMessage: ten messages, of which JSON escapes every character, and their ids."""
 HAND_BYTES = 4 * 1024 * 1024
@@ -89,11 +101,13 @@ def decode(body: str) -> list[tuple[int, bytes]]:
 
 
 class _Message:
-    """A drained message: its receipt handle, and its rows that are not settled."""
+    """A drained message: its receipt handle, when it came, its number of events, and its rows that are not settled."""
 
-    def __init__(self, handle: str, rows: set[int]) -> None:
+    def __init__(self, handle: str, received_s: float, events: int) -> None:
         self.handle = handle
-        self.rows = rows
+        self.received_s = received_s
+        self.events = events
+        self.rows: set[int] = set()
 
 
 class _Part(NamedTuple):
@@ -145,7 +159,10 @@ class QueueBacklog:
         self._own: dict[str, int] = {}
         """First rows of messages of which a row was held or settled when they were stored, by message id."""
         self._to_delete: list[str] = []
-        self._is_polling = self._is_closed = False
+        self._changes = 0
+        """Number of deletions and changes of visibility in flight."""
+        self._all_changed: asyncio.Event | None = None
+        self._is_polling = self._is_closing = False
         self._extend_again()
 
     # --- what is known
@@ -244,7 +261,7 @@ class QueueBacklog:
     def drain(self) -> None:
         """Receive messages, unless enough are in memory or the stream is down."""
         wants = self._read_bytes < HAND_BYTES and (self._may_drain() or not self._read)
-        if self._is_polling or self._is_closed or not wants:
+        if self._is_polling or self._is_closing or not wants:
             return
         self._is_polling = True
         request = {
@@ -262,8 +279,12 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
         self._is_polling = False
+        messages = response.get("Messages") or ()
+        if self._is_closing:
+            self._show([message["ReceiptHandle"] for message in messages])
+            return
         free: list[PendingEvent] = []
-        for message in response.get("Messages") or ():
+        for message in messages:
             free += self._open(message)
         self._drained(free)
         self.settle_files()
@@ -274,7 +295,7 @@ class QueueBacklog:
     def _poll_again(self) -> None:
         self._is_polling = False
         self.drain()
-        if not (self._is_polling or self._is_closed):
+        if not (self._is_polling or self._is_closing):
             self._is_polling = True
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
@@ -295,7 +316,7 @@ class QueueBacklog:
             first = self._next_row
             self._next_row += len(pairs)
         free: list[PendingEvent] = []
-        opened = _Message(handle, set())
+        opened = _Message(handle, self._loop.time(), len(pairs))
         for row, (conversation, line) in enumerate(pairs, first):
             if row in self._settled:
                 self._settled.remove(row)
@@ -340,19 +361,17 @@ class QueueBacklog:
 
     def settle_files(self) -> None:
         """Delete messages of which all events are in the stream, and receive on."""
-        while self._to_delete:
-            handles, self._to_delete = (
-                self._to_delete[: limits.SQS_BATCH_MAX],
-                self._to_delete[limits.SQS_BATCH_MAX :],
-            )
-            self._change("DeleteMessageBatch", handles)
+        handles, self._to_delete = self._to_delete, []
+        self._change("DeleteMessageBatch", handles)
         self.drain()
 
     def _change(self, operation: str, handles: Sequence[str], **fields: int) -> None:
         """Ask once; a message that is not deleted, or not hidden, comes again with the same event ids."""
-        entries = [{"Id": str(at), "ReceiptHandle": handle, **fields} for at, handle in enumerate(handles)]
 
         def answered(answer: Answer) -> None:
+            self._changes -= 1
+            if self._all_changed is not None and not self._changes:
+                self._all_changed.set()
             response = of_read(answer, "")
             if isinstance(response, Refusal) or response.get("Failed"):
                 log.warning(
@@ -361,20 +380,43 @@ class QueueBacklog:
                     extra={"event": "spill-message-not-changed", "operation": operation, "resource": self.resource},
                 )
 
-        self._call(operation, orjson.dumps({"QueueUrl": self.resource, "Entries": entries}), SEND_TIMEOUT_S, answered)
+        for first in range(0, len(handles), limits.SQS_BATCH_MAX):
+            batch = handles[first : first + limits.SQS_BATCH_MAX]
+            entries = [{"Id": str(number), "ReceiptHandle": handle, **fields} for number, handle in enumerate(batch)]
+            self._changes += 1
+            body = orjson.dumps({"QueueUrl": self.resource, "Entries": entries})
+            self._call(operation, body, SEND_TIMEOUT_S, answered)
 
     def _extend_again(self) -> None:
-        """Keep the messages hidden whose events are on their way."""
-        if self._is_closed:
+        """Show the messages again that fail for long; keep the others hidden."""
+        if self._is_closing:
             return
-        self._hide(HIDDEN_S)
+        long_ago_s = self._loop.time() - GIVE_BACK_AFTER_S
+        old = [message for message in self._drained_messages() if message.received_s <= long_ago_s]
+        self._show([message.handle for message in old if self._forget(message)])
+        hidden = [message.handle for message in self._drained_messages()]
+        self._change("ChangeMessageVisibilityBatch", hidden, VisibilityTimeout=HIDDEN_S)
         self._loop.call_later(EXTEND_EVERY_S, self._extend_again)
 
-    def _hide(self, seconds: int) -> None:
-        handles = list(dict.fromkeys(message.handle for message in self._message_of.values()))
-        for at in range(0, len(handles), limits.SQS_BATCH_MAX):
-            some = handles[at : at + limits.SQS_BATCH_MAX]
-            self._change("ChangeMessageVisibilityBatch", some, VisibilityTimeout=seconds)
+    def _drained_messages(self) -> list[_Message]:
+        return list(dict.fromkeys(self._message_of.values()))
+
+    def _show(self, handles: Sequence[str]) -> None:
+        """Show messages to every receiver again, at once."""
+        self._change("ChangeMessageVisibilityBatch", handles, VisibilityTimeout=0)
+
+    def _forget(self, message: _Message) -> bool:
+        """Drop a message's events from memory; do nothing and return False if one is stored or in a call."""
+        events = [self._read[row] for row in message.rows]
+        if len(events) < message.events or any(event.place != QUEUED for event in events):
+            return False
+        for event in events:
+            del self._read[event.row], self._message_of[event.row]
+            self._read_bytes -= len(event.line)
+            event.bucket.suspects.pop(event, None)
+            event.move(SPILLED)
+            event.line = b""
+        return True
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
         """Make a dead letter of an event that the stream refuses for good."""
@@ -390,10 +432,20 @@ class QueueBacklog:
 
         self._dead_letter(event.line, answered)
 
-    def close(self) -> int:
-        """Show what was not sent to other receivers again. Nothing is left where only this host finds it."""
-        self._is_closed = True
-        self._hide(0)
+    def begin_close(self) -> None:
+        """Receive no further message; show those again of which no event is stored or in a call."""
+        self._is_closing = True
+        self._show([message.handle for message in self._drained_messages() if self._forget(message)])
+
+    async def close(self) -> int:
+        """Show what was not stored to other receivers again. Return 0: nothing is left on this host alone."""
+        self._all_changed = asyncio.Event()
+        self.settle_files()
+        self._show([message.handle for message in self._drained_messages()])
+        if self._changes:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WITHIN_S):
+                    await self._all_changed.wait()
         return 0
 
 

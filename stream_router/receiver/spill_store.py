@@ -57,5 +57,8 @@ class SpillStore(Protocol):
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
         """Keep an event that the stream refuses for good apart. `done` gets whether it is kept."""
 
-    def close(self) -> int:
+    def begin_close(self) -> None:
+        """Prepare the end: drain nothing more that another receiver can drain."""
+
+    async def close(self) -> int:
         """Return the number of events that are left where only this process, or its successor, finds them."""

@@ -252,7 +252,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     REQUESTS,
     RECORDS_FAILED,
     _counter("receiver_events_stored", "Events that the stream took"),
-    _counter("receiver_events_spilled", "Events that went to the spill on disk"),
+    _counter("receiver_events_spilled", "Events that went to the spill, on disk or in a queue"),
     _counter("receiver_events_refused", "Events of requests answered 503, since they could not be stored in time"),
     _counter(
         "receiver_spill_damaged",
@@ -265,11 +265,19 @@ RECEIVER: Final[tuple[Metric, ...]] = (
         CloudWatch("StreamDown", told=lambda up, _: 1 - up),
     ),
     _gauge("receiver_buckets_refusing", "Buckets that the stream refuses while it takes others"),
-    _gauge("receiver_spilled_events", "Events that wait in the spill", CloudWatch("SpilledEvents")),
-    _gauge("receiver_spill_bytes", "Bytes of the spill's files", CloudWatch("SpillBytes", "Bytes")),
+    _gauge(
+        "receiver_spilled_events",
+        "Events that wait in the spill; of a spill queue those that this receiver has in hand",
+        CloudWatch("SpilledEvents"),
+    ),
+    _gauge(
+        "receiver_spill_bytes",
+        "Bytes of the spill's files, or of the spill queue's events in hand",
+        CloudWatch("SpillBytes", "Bytes"),
+    ),
     _gauge(
         "receiver_spill_oldest_age_seconds",
-        "Age of the oldest event in the spill",
+        "Age of the oldest event in the spill; of a spill queue in hand",
         CloudWatch("SpillOldestAgeSeconds", "Seconds"),
     ),
     _gauge(

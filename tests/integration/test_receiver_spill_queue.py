@@ -1,9 +1,11 @@
 """The real receiver with an SQS queue as its spill: an outage is 202, and all of it reaches the stream."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from stream_router.receiver.spill_queue import HIDDEN_S
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, eventually, receiver, stored_ids
 from tests.receiver_load import post, send
@@ -40,6 +42,38 @@ def test_through_an_outage_the_queue_takes_events_and_a_second_receiver_drains_t
             aws_ids = eventually(lambda: promised <= set(ids := stored_ids(aws.lines("PutRecords"))) and ids, 90.0)
             assert len(aws_ids) <= 1.2 * len(posts)
             assert second.stop() == 0
+
+
+def test_a_clean_stop_shows_the_messages_in_hand_at_once(tmp_path: Path) -> None:
+    """Another receiver drains them long before they would be shown by themselves, and the stop keeps its time."""
+    with FakeAwsProcess(tmp_path / "ledger", DOWN) as aws:
+        around = environment_for(aws.url)
+        folders = [tmp_path / name for name in ("first", "second")]
+        for folder in folders:
+            folder.mkdir()
+        with receiver(aws.url, folders[0], around, **settings_for(aws.url)) as first:
+            posts = [post(event(number), {"x-delivery-id": f"d{number}"}) for number in range(40)]
+            answers = send(first.address, posts, 20, 40)
+            promised = {answer.identity for answer in answers if answer.status == 202}
+            assert promised
+            eventually(lambda: aws.lines("ReceiveMessage", "accepted"))
+            began_s = time.monotonic()
+            assert first.stop() == 0
+            assert time.monotonic() - began_s < 10.0
+        aws.plan(UP)
+        with receiver(aws.url, folders[1], around, **settings_for(aws.url)):
+            eventually(lambda: promised <= set(stored_ids(aws.lines("PutRecords"))), HIDDEN_S / 3)
+
+
+def test_a_queue_that_does_not_exist_ends_the_start(tmp_path: Path) -> None:
+    """One line with the check's code; an SQS that answers nothing does not end it (the other tests' outages)."""
+    with FakeAwsProcess(tmp_path / "ledger", {**UP, "missing": ["spill"]}) as aws:
+        around = environment_for(aws.url)
+        with (
+            pytest.raises(RuntimeError, match=r"STREAM_ROUTER_SPILL_QUEUE: there is no such queue; .*\(SR107\)"),
+            receiver(aws.url, tmp_path, around, **settings_for(aws.url)),
+        ):
+            pass
 
 
 def test_messages_that_are_nearly_full_are_drained(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from stream_router.aws_answers import Answer
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM
+from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill_queue import HIDDEN_S, QueueBacklog, decode, encode
+from stream_router.receiver.spill_queue import GIVE_BACK_AFTER_S, HIDDEN_S, QueueBacklog, decode, encode
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
@@ -170,13 +170,56 @@ def test_what_a_killed_receiver_had_in_hand_another_drains(loop: FakeLoop) -> No
     loop.move(2 * HIDDEN_S)
     assert first.store.size == 1
     assert min(queue.visible_s.values()) > loop.time()
-    first.store._is_closed = True
+    first.store.begin_close()
     first.batcher.calls._send = lambda *_: None
     healthy = FakeStream(loop)
     second = Receiver(loop, queue, healthy)
     loop.move(2 * HIDDEN_S)
     assert [line for _, line in healthy.stored] == [b"000001"]
     assert second.store.size == len(queue.bodies) == 0
+
+
+def test_a_message_that_keeps_failing_goes_back_to_a_receiver_that_reaches_the_stream(loop: FakeLoop) -> None:
+    """After GIVE_BACK_AFTER_S, although the first receiver lives: it is stored once, and no receiver holds it."""
+    queue = FakeQueue(loop)
+    first = Receiver(loop, queue, FakeStream(loop, ["down"] * 10_000))
+    first.post(1)
+    loop.move(GIVE_BACK_AFTER_S / 2)
+    assert first.store.size == 1
+    healthy = FakeStream(loop)
+    second = Receiver(loop, queue, healthy)
+    loop.move(GIVE_BACK_AFTER_S / 3)
+    assert not healthy.stored
+    loop.move(GIVE_BACK_AFTER_S)
+    assert [line for _, line in healthy.stored] == [b"000001"]
+    assert first.store.size == second.store.size == len(queue.bodies) == first.store._read_bytes == 0
+    assert not any(bucket.suspects for bucket in first.batcher.buckets)
+
+
+def test_a_message_of_which_a_part_is_stored_stays_hidden(loop: FakeLoop) -> None:
+    """Its stored events would be sent again each time that it is drained."""
+    queue, stream = FakeQueue(loop), FakeStream(loop)
+    receiver = Receiver(loop, queue, stream)
+    plain_send = stream.send
+    bad = base64.b64encode(b"000002")
+
+    def send(body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        is_down = loop.time() < 5.0 or bad in body
+        answer = Answer(503, b"", {}, "")
+        loop.call_later(0.01, done, answer) if is_down else plain_send(body, timeout_s, done)
+
+    receiver.batcher.calls._send = send
+    receiver.store.store([pending(receiver, 1), pending(receiver, 2)], lambda *_: None)
+    loop.move(3 * GIVE_BACK_AFTER_S)
+    assert [line for _, line in stream.stored] == [b"000001"]
+    assert receiver.store.size == 1
+    assert min(queue.visible_s.values()) > loop.time()
+
+
+def pending(receiver: Receiver, number: int) -> PendingEvent:
+    bucket = receiver.batcher.buckets[number % 2]
+    conversation = (number % 2) << 31
+    return PendingEvent(bucket, conversation, b"%06d" % number, None)
 
 
 def test_a_message_whose_delete_failed_comes_again(loop: FakeLoop) -> None:
