@@ -587,6 +587,19 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ),
         ),
     },
+    "A message of the spill queue": {
+        "a message that keeps failing is kept": Mutant(
+            "stream_router/receiver/spill_queue.py",
+            "        long_ago_s = self._loop.time() - GIVE_BACK_AFTER_S\n",
+            "        long_ago_s = float('-inf')\n",
+            (
+                (
+                    "tests/unit/test_spill_queue.py::"
+                    "test_a_message_that_keeps_failing_goes_back_to_a_receiver_that_reaches_the_stream"
+                ),
+            ),
+        ),
+    },
     "No event of up to 1 MiB": {
         "the digits of a text are not counted": Mutant(
             "stream_router/pipeline/masking/search.py",
