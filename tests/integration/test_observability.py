@@ -62,6 +62,7 @@ def series() -> dict[str, set[str]]:
     """Every series that Prometheus can have of us, or of AWS's by its cloudwatch_exporter, with its labels."""
     found = {
         "aws_sqs_approximate_number_of_messages_visible_maximum": {"queue_name"} | OF_THE_SCRAPE,
+        "aws_sqs_approximate_age_of_oldest_message_maximum": {"queue_name"} | OF_THE_SCRAPE,
         "aws_events_invocations_failed_to_be_sent_to_dlq_sum": {"rule_name"} | OF_THE_SCRAPE,
     }
     for metric in (*CONSUMER, *RECEIVER):
