@@ -104,8 +104,7 @@ def test_the_files_hold_the_same_alerts_each_with_its_runbook_and_its_tests() ->
         )[0]
         for alarm in ALARMS.values()
     }
-    # SQS tells only CloudWatch how many messages the spill queue has, and how old they are.
-    assert of_prometheus == {name: page for name, page in of_cloudwatch.items() if not name.startswith("spill-queue-")}
+    assert of_prometheus == of_cloudwatch
     assert any('ALERTS{alertname=~"StreamRouter.+"' in expression for expression in QUERIES)
     tests = yaml.safe_load(TESTS_FILE.read_text("utf-8"))["tests"]
     fires = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
