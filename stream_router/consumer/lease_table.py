@@ -34,7 +34,7 @@ INDEX_CHECK_INTERVAL_S = 10.0
 """Seconds between two checks of an index that the running daemon waits for."""
 
 SEED_WITHIN_S = 20.0
-"""Seconds for which first leases are written. The KCL's leader finds what is missing then, in some minutes."""
+"""Seconds for which a start writes first leases. The KCL's leader writes the missing leases some minutes later."""
 
 TABLE_IS_MADE = "the lease table is being made"
 INDEX_IS_MADE = "the lease table's index is being made"
@@ -126,20 +126,20 @@ def _parents(shard: "ShardTypeDef") -> list[str]:
 def write_first_leases(
     dynamodb: "DynamoDBClient", name: str, shards: Sequence["ShardTypeDef"], clock: Callable[[], float] = time.monotonic
 ) -> int:
-    """Write a lease for each shard that is to be read first, and return how many; a row that exists stays as it is.
+    """Write a lease for each shard that is to be read first, and return how many were missing.
 
     A daemon that finds an empty table waits a random 1 to 33 s, so that a fleet does not write the same leases at once
     (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` are those that ListShards gives for AT_TRIM_HORIZON, as
-    the KCL asks for them. A shard whose parent is among them comes later, when the KCL has read the parent. Raises
-    botocore's errors.
+    the KCL asks for them. A shard whose parent is among them comes later, when the KCL has read the parent. A row that
+    exists stays as it is. Raises botocore's errors, and TimeoutError after SEED_WITHIN_S.
     """
     ids = {shard["ShardId"] for shard in shards}
     until_s, written = clock() + SEED_WITHIN_S, 0
     for shard in shards:
-        if clock() >= until_s:
-            break
         if ids.intersection(_parents(shard)):
             continue
+        if clock() >= until_s:
+            raise TimeoutError
         try:
             dynamodb.put_item(TableName=name, Item=lease(shard), ConditionExpression="attribute_not_exists(leaseKey)")
             written += 1
@@ -171,8 +171,9 @@ class LeaseTable:
         self._tags = tags
         self._protected = protected
         self._first_shards = first_shards
+        self._clock = clock
         self._is_new = False
-        """Whether the table was seen before it was ACTIVE, so that it can hold no lease that the KCL has removed."""
+        """Whether the table was seen before it was ACTIVE, so that the KCL has removed no lease from it yet."""
         self._progress_is_due = Seldom(clock)
         self.waits_for = ""
         """Why no shard can be read yet; "" once the table and its index are there."""
@@ -273,17 +274,20 @@ class LeaseTable:
             return
         self._is_new = False
         try:
-            written = write_first_leases(self._dynamodb, self._name, self._first_shards())
+            written = write_first_leases(self._dynamodb, self._name, self._first_shards(), self._clock)
         except Exception as error:  # noqa: BLE001 - as above
             log.info(
-                "the first leases could not all be written (%s). The KCL writes what is missing, within some minutes. "
-                "Nothing has to be done",
+                "the first leases could not all be written (%s). The KCL writes the missing leases, which may take "
+                "minutes; no event is lost. Nothing has to be done",
                 code_of(error),
-                extra={"event": "lease-table-not-seeded", "table": self._name},
+                extra={"event": "lease-table-not-seeded", "table": self._name, "code": code_of(error)},
             )
             return
-        told = {"event": "lease-table-seeded", "table": self._name, "leases": written}
-        log.info("the new lease table %s has a lease for each shard that is read first", self._name, extra=told)
+        log.info(
+            "the new lease table %s has a lease for each shard that is read first",
+            self._name,
+            extra={"event": "lease-table-seeded", "table": self._name, "leases": written},
+        )
 
     def _done(self) -> str:
         if self.waits_for:

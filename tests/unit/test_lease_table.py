@@ -244,7 +244,28 @@ def test_no_failure_of_the_first_leases_stops_a_start(caplog: pytest.LogCaptureF
 
 
 def test_first_leases_are_written_for_a_bounded_time() -> None:
-    """A table that answers slowly holds up no start."""
+    """A table that answers slowly holds up no start, and the log does not claim that all leases are there."""
     dynamodb, now_s = DynamoDb(), iter(range(0, 1_000, 7))
-    assert write_first_leases(dynamodb, "app", [shard(str(n)) for n in range(50)], lambda: next(now_s)) == 2  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        write_first_leases(dynamodb, "app", [shard(str(n)) for n in range(50)], lambda: next(now_s))  # type: ignore[arg-type]
+    assert dynamodb.put == ["0", "1"]
     assert SEED_WITHIN_S < 21
+
+
+@pytest.mark.parametrize(
+    ("shards", "first"),
+    [
+        ([shard("0"), shard("1")], ["0", "1"]),
+        ([shard("0"), shard("1", "0"), shard("2", "0")], ["0"]),
+        ([shard("0"), shard("1"), shard("2", "0", "1")], ["0", "1"]),
+        ([shard("1"), shard("2", "0", "1")], ["1"]),
+        ([shard("2", "0", "1"), shard("3", "gone")], ["2", "3"]),
+        ([], []),
+    ],
+    ids=["open only", "split", "merge", "merge, one parent expired", "all parents expired", "no shard yet"],
+)
+def test_a_shard_is_read_first_if_none_of_its_parents_is_listed(shards: list[Any], first: list[str]) -> None:
+    """The KCL writes the leases of children once their parents are read."""
+    dynamodb: Any = DynamoDb()
+    assert write_first_leases(dynamodb, "app", shards) == len(first)
+    assert dynamodb.put == first

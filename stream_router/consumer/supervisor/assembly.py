@@ -168,7 +168,7 @@ def _supervisor(
 
 
 def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardTypeDef]]":
-    """Return what lists the shards that a new application reads first, as the KCL asks for them."""
+    """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
     kinesis = endpoints.client(session, "kinesis", checks.ONCE)
     return lambda: list(shards_of(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
