@@ -265,6 +265,25 @@ def test_a_file_may_protect_the_lease_table(configured: Consumer, tmp_path: Path
     assert rendered.protects_lease_table is protects
 
 
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("", True),
+        ("initialPositionInStream = TRIM_HORIZON", True),
+        ("InitialPositionInStream = TRIM_HORIZON", True),
+        ("initialPositionInStream = LATEST", False),
+        ("initialPositionInStreamExtended = 1617406032", False),
+        ("initialPositionInStream = TRIM_HORIZON\ninitialPositionInStreamExtended = 1617406032", False),
+    ],
+)
+def test_first_leases_are_only_written_for_the_oldest_record(
+    configured: Consumer, tmp_path: Path, text: str, begins: bool
+) -> None:
+    """With any other initial position the KCL writes the first leases itself."""
+    rendered = properties.render(own(configured, tmp_path, f"{text}\n"), AWS, "w")
+    assert rendered.begins_at_trim_horizon is begins
+
+
 @pytest.mark.parametrize("where", [AWS, LOCAL])
 def test_leases_are_not_balanced_by_cpu(configured: Consumer, where: properties.Endpoints) -> None:
     """Neither on AWS nor against an emulator, so that tests run what production runs."""
