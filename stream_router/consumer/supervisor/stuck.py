@@ -36,7 +36,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 STUCK_S = 180.0
-"""Longer than a worker takes to start on an empty lease table (measured: up to 112 s, docs/daemon.md)."""
+"""Longer than the KCL alone takes to begin at an empty lease table (measured: up to 112 s, docs/daemon.md)."""
 
 DELAY_S = 60.0
 """The longest random delay between "stuck" and the restart."""
