@@ -121,6 +121,23 @@ def test_a_record_of_too_many_lines_is_one_dead_letter(data: bytes, monkeypatch:
     assert len(opened(data)) == 11
 
 
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"[\n1,\n2,\n" + b"{},\n" * 8 + b"{}]", ""),
+        (b"{}\n" + b"x\n" * 20, "TooManyEvents"),
+        (b"\0\n" * 20, "MalformedJson"),
+    ],
+    ids=["a document over all of them", "lines of which one is read", "no text"],
+)
+def test_a_record_of_more_lines_than_events_is_read_as_any_other(
+    data: bytes, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One document may go over any number of lines. Blank lines count nowhere."""
+    monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 11)
+    assert {code for code, _ in opened(data.replace(b"\n", b"\n \n\n"))} == {code}
+
+
 @pytest.mark.parametrize("core", [b"1", b'"\\ud83d"', b"1e999"])
 def test_the_receiver_takes_an_event_of_just_the_depth_and_none_deeper(core: bytes) -> None:
     """Whichever of the two parsers reads it; an array counts as a level."""

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.model import DeadLetter
+from stream_router.model import DeadLetter, Entry
+from stream_router.pipeline.masking import policy
 from stream_router.pipeline.sinks.eventbridge.publisher import Lanes
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, dead_of, entry, event
@@ -78,3 +79,16 @@ def test_only_a_number_stands_before_an_attributes_name(private: str) -> None:
     payload = {"@queue": "q1", "@2:queue": "q2", private: "q3"}
     detail = orjson.loads(entry({**BODY, "payload": payload}, masking="default").detail)
     assert detail["payload"] == {"@queue": "q1", "@2:queue": "q2", "[REDACTED]": "[REDACTED]"}
+
+
+@pytest.mark.parametrize("unknown", ["redact", "pass"])
+def test_arrays_beyond_the_limit_of_an_event_are_redacted(
+    unknown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elements are counted over all arrays of an event that a path leads into; the next event begins anew."""
+    monkeypatch.setattr(policy, "ELEMENTS_MAX", 4)
+    transform = transform_of(tmp_path, f'allow = ["payload.counts[]"]\nhash = ["payload.ids[]"]\nunknown = "{unknown}"')
+    for _ in range(2):
+        made = transform(event({**BODY, "payload": {"counts": [1, 2, 3], "ids": ["a", "b"]}}))
+        assert isinstance(made, Entry)
+        assert orjson.loads(made.detail)["payload"] == {"counts": [1, 2, 3], "ids": "[REDACTED]"}
