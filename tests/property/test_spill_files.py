@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_router.receiver import spill
@@ -120,7 +120,9 @@ class World:
         found: list[Row] = []
         while rows := self.read():
             found += rows
-        assert [row.line for row in found if row.line not in self._ended] == list(self._waiting.values())
+        # A line that was refused may come once, and not at the next start.
+        promised = [line for line in self._waiting.values() if line not in self._ended]
+        assert [row.line for row in found if row.line not in self._ended] == promised
         assert {row.line for row in found} <= {*self._waiting.values(), *self._ended}
         self._waiting = {row.number: row.line for row in found}
 
@@ -135,7 +137,16 @@ class World:
         self._files.close()
 
 
+REFUSED_AND_KILLED_TWICE = [
+    *(("append", 1) for _ in range(5)),
+    ("refuse", ["fdatasync", "ftruncate"]),
+    ("append", 1),
+    *(("kill", None) for _ in range(2)),
+]
+
+
 @given(steps=STEPS)
+@example(steps=REFUSED_AND_KILLED_TWICE)
 @settings(max_examples=150, deadline=None)
 def test_what_was_synced_waits_until_it_is_settled_and_none_is_missed(steps: list[tuple[str, Any]]) -> None:
     """Appends that fail half way, and kills between any two steps."""
