@@ -130,7 +130,7 @@ def test_faults_of_the_stream_lose_nothing(world: EventWorld, since: float) -> N
 def test_a_replay_broken_off_three_times_puts_each_event_back_once(world: EventWorld, since: float) -> None:
     """By Ctrl-C, kill -9 and SIGTERM; each time the printed command goes on under the same run."""
     types = ("--event-type", TYPES[0], "--event-type", TYPES[1])
-    words = ["replay", *HOUR, "--rate", "40", *types]
+    words = ["replay", *HOUR, "--rate", "8", *types]  # slow enough that each signal finds it at work
     for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
         process = world.begin(*words)
         # From this line on it hears a signal. What the run before put on the stream may be published only now.
@@ -139,7 +139,7 @@ def test_a_replay_broken_off_three_times_puts_each_event_back_once(world: EventW
             filter(None, map(re.compile(r"run (\S+); .*go on with: stream-router (.+)\n").match, process.stdout))
         )
         before = len(published(world, since))
-        world.until(lambda: len(published(world, since)) > before + 10)  # noqa: B023
+        world.until(lambda: len(published(world, since)) > before + 3)  # noqa: B023
         process.send_signal(number)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
