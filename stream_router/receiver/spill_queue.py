@@ -25,7 +25,7 @@ import orjson
 
 from stream_router import limits
 from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
-from stream_router.envelope import group_of
+from stream_router.envelope import CONVERSATION_BITS, group_of
 from stream_router.receiver.events import QUEUED, SPILLED, Bucket, PendingEvent
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
@@ -95,7 +95,11 @@ def decode(body: str) -> list[tuple[int, bytes]]:
             return []
         if encoding == "base64":
             content = base64.b64decode(content, validate=True)
-        return list(zip(map(int, conversations), content.split(b"\n"), strict=True))
+        hashes = [int(conversation) for conversation in conversations]
+        # Another number is no hash of ours, and would have no partition group.
+        if not all(0 <= conversation < 1 << CONVERSATION_BITS for conversation in hashes):
+            return []
+        return list(zip(hashes, content.split(b"\n"), strict=True))
     except (LookupError, TypeError, ValueError):
         return []
 

@@ -256,3 +256,10 @@ def test_an_event_that_the_stream_refuses_for_good_becomes_a_dead_letter(loop: F
     loop.move(10.0)
     assert receiver.letters == [b"000001poison"]
     assert receiver.store.size == len(queue.bodies) == 0
+
+
+@pytest.mark.parametrize("conversation", [1 << 32, -1])
+def test_a_message_with_a_foreign_hash_is_unreadable(conversation: int) -> None:
+    """It would have no partition group, and the error would end the draining of all messages."""
+    assert decode(encode([(conversation, b"{}")])) == []
+    assert decode(encode([((1 << 32) - 1, b"{}")])) == [((1 << 32) - 1, b"{}")]
