@@ -35,7 +35,7 @@ class LoopTransport(SignedCalls):
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
-        self._broken = False
+        self._broken = self._is_closed = False
         self._said = Seldom(loop.time)
         super().__init__(credentials, region, ca_bundle, max_connections, max_answer_bytes)
 
@@ -57,11 +57,14 @@ class LoopTransport(SignedCalls):
         return await future
 
     def close(self) -> None:
-        """Drop every connection and every watch on the loop."""
+        """Drop every connection and every watch on the loop. A call that is started later never ends."""
+        self._is_closed = True
         self._stand_still()
         super().close()
 
     def _begin(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str) -> None:
+        if self._is_closed:  # the loop still runs the timers that were due when the program ended
+            return
         try:
             super()._begin(target, body, timeout_s, done, path)
         except pycurl.error as error:
