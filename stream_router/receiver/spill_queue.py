@@ -19,7 +19,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -102,6 +102,26 @@ def decode(body: str) -> list[tuple[int, bytes]]:
         return list(zip(hashes, content.split(b"\n"), strict=True))
     except (LookupError, TypeError, ValueError):
         return []
+
+
+class _ReadMessage(NamedTuple):
+    """What a message that can be read holds: its id, its receipt handle, pairs of conversation and line."""
+
+    message_id: str
+    handle: str
+    pairs: list[tuple[int, bytes]]
+
+
+def _read_message(message: Any) -> _ReadMessage | None:
+    """Return what a message of ReceiveMessage's answer holds; None if it cannot be read."""
+    try:
+        body = message["Body"]
+        if hashlib.md5(body.encode(), usedforsecurity=False).hexdigest() != message["MD5OfBody"]:
+            return None
+        read = _ReadMessage(str(message["MessageId"]), str(message["ReceiptHandle"]), decode(body))
+    except Exception:  # noqa: BLE001 - whatever is wrong with a message, the others of its answer are read
+        return None
+    return read if read.pairs else None
 
 
 class _Message:
@@ -283,18 +303,21 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
         self._is_polling = False
-        messages = response.get("Messages") or ()
-        if self._is_closing:
-            self._show([message["ReceiptHandle"] for message in messages])
-            return
-        free: list[PendingEvent] = []
-        for message in messages:
-            free += self._open(message)
-        self._drained(free)
-        self.settle_files()
-        if not self._is_polling:  # the stream is down, or much is in memory
-            self._is_polling = True
-            self._loop.call_later(BROKEN_FOR_S, self._poll_again)
+        try:
+            messages = [_read_message(message) for message in response.get("Messages") or ()]
+            if self._is_closing:
+                self._show([message.handle for message in messages if message])
+                return
+            free: list[PendingEvent] = []
+            for message in messages:
+                free += self._open(message)
+            self._drained(free)
+            self.settle_files()
+        finally:
+            # If the stream is down, much is in memory, or something failed: ask again after a pause.
+            if not (self._is_polling or self._is_closing):
+                self._is_polling = True
+                self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
     def _poll_again(self) -> None:
         self._is_polling = False
@@ -303,24 +326,22 @@ class QueueBacklog:
             self._is_polling = True
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
-    def _open(self, message: dict[str, str]) -> list[PendingEvent]:
-        """The events of a message that may be sent now."""
-        body, handle = message["Body"], message["ReceiptHandle"]
-        is_whole = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest() == message["MD5OfBody"]
-        pairs = decode(body) if is_whole else []
-        if not pairs:
+    def _open(self, message: _ReadMessage | None) -> list[PendingEvent]:
+        """Keep a message's events; return those that may be sent now."""
+        if message is None:
             log.error(
                 "A message of the spill queue cannot be read. It stays in the queue until its retention ends. Move it "
                 "elsewhere, and report it if a receiver wrote it.",
                 extra={"event": "spill-message-unreadable", "resource": self.resource},
             )
             return []
-        first = self._own.pop(message["MessageId"], None)
+        pairs = message.pairs
+        first = self._own.pop(message.message_id, None)
         if first is None:
             first = self._next_row
             self._next_row += len(pairs)
         free: list[PendingEvent] = []
-        opened = _Message(handle, self._loop.time(), len(pairs))
+        opened = _Message(message.handle, self._loop.time(), len(pairs))
         for row, (conversation, line) in enumerate(pairs, first):
             if row in self._settled:
                 self._settled.remove(row)
@@ -335,7 +356,7 @@ class QueueBacklog:
             if row not in self._held:
                 free.append(event)
         if not opened.rows:
-            self._to_delete.append(handle)
+            self._to_delete.append(message.handle)
         return free
 
     def hold(self, row: int) -> None:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import orjson
@@ -15,7 +15,13 @@ from stream_router.aws_answers import Answer
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill_queue import GIVE_BACK_AFTER_S, HIDDEN_S, QueueBacklog, decode, encode
+from stream_router.receiver.spill_queue import (
+    GIVE_BACK_AFTER_S,
+    HIDDEN_S,
+    QueueBacklog,
+    decode,
+    encode,
+)
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
@@ -32,11 +38,19 @@ class FakeQueue:
         self.visible_s: dict[str, float] = {}
         self.fault = ""
         self.deletes_fail = False
+        self.refused: set[str] = set()
+        """Operations that the queue's policy denies."""
+        self.odd_messages: list[Any] = []
+        """Messages that the next answer to ReceiveMessage holds before all others."""
+        self.odd_answer = b""
+        """Body of the next answer to ReceiveMessage."""
 
     def call(self, operation: str, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
         request = orjson.loads(body)
         assert request["QueueUrl"] == URL
-        if self.fault == "down":
+        if operation in self.refused:
+            self._loop.call_later(0.02, done, Answer(400, b'{"__type":"AccessDeniedException"}', {}, ""))
+        elif self.fault == "down":
             self._loop.call_later(timeout_s, done, Answer(0, b"", {}, "curl 28: timed out"))
         elif operation == "ReceiveMessage":
             self._receive(request, self._loop.time() + request["WaitTimeSeconds"], done)
@@ -44,12 +58,16 @@ class FakeQueue:
             self._loop.call_later(0.02, self._do, operation, request["Entries"], done)
 
     def _receive(self, request: dict[str, Any], until_s: float, done: Callable[[Answer], None]) -> None:
+        if self.odd_answer:
+            body, self.odd_answer = self.odd_answer, b""
+            done(Answer(200, body, {}, ""))
+            return
         now_s = self._loop.time()
         names = [name for name, at_s in self.visible_s.items() if at_s <= now_s][: request["MaxNumberOfMessages"]]
         if not names and now_s < until_s:
             self._loop.call_later(0.1, self._receive, request, until_s, done)
             return
-        messages = []
+        messages, self.odd_messages = self.odd_messages, []
         for name in names:
             self.visible_s[name] = now_s + request["VisibilityTimeout"]
             text = self.bodies[name]
@@ -263,3 +281,41 @@ def test_a_message_with_a_foreign_hash_is_unreadable(conversation: int) -> None:
     """It would have no partition group, and the error would end the draining of all messages."""
     assert decode(encode([(conversation, b"{}")])) == []
     assert decode(encode([((1 << 32) - 1, b"{}")])) == [((1 << 32) - 1, b"{}")]
+
+
+ODD_MESSAGES = [
+    {},
+    {"MessageId": "m", "ReceiptHandle": "r", "Body": "x"},
+    {"MessageId": "m", "ReceiptHandle": "r", "Body": None, "MD5OfBody": "x"},
+    {"ReceiptHandle": "r", "Body": encode([(1, b"{}")]), "MD5OfBody": md5(encode([(1, b"{}")]))},
+    "text",
+    None,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_MESSAGES)
+def test_a_malformed_message_costs_no_other_message(loop: FakeLoop, odd: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The other messages of its answer are drained, the log names it, and later messages are received too."""
+    queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 20)
+    receiver = Receiver(loop, queue, stream)
+    receiver.post(1)
+    queue.odd_messages = [odd]
+    loop.move(30.0)
+    assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["spill-message-unreadable"]
+    assert {line for _, line in stream.stored} == {b"000001"}
+    receiver.store.store([pending(receiver, 2)], lambda *_: None)
+    loop.move(30.0)
+    assert {line for _, line in stream.stored} == {b"000001", b"000002"}
+    assert receiver.store.size == len(queue.bodies) == 0
+
+
+def test_an_answer_that_nobody_foresaw_ends_no_polling(loop: FakeLoop) -> None:
+    """The loop asks again after a pause, whatever failed with one answer."""
+    queue, stream = FakeQueue(loop), FakeStream(loop)
+    receiver = Receiver(loop, queue, stream)
+    queue.odd_answer = b'{"Messages":7}'
+    receiver.store.store([pending(receiver, 1)], lambda *_: None)
+    with pytest.raises(TypeError):
+        loop.move(30.0)
+    loop.move(30.0)
+    assert [line for _, line in stream.stored] == [b"000001"]
