@@ -168,7 +168,8 @@ class QueueBacklog:
         self._may_drain = may_drain
         self._dead_letter = dead_letter
         self.unread = 0
-        self.error = ""
+        self._send_error = self._receive_error = ""
+        """Codes of the last send and of the last receive if they failed."""
         self._parts: deque[_Part] = deque()
         self._asked_s: dict[int, float] = {}
         """Times at which the sends began that have no answer, by their first row."""
@@ -207,6 +208,11 @@ class QueueBacklog:
         now_s = self._loop.time()
         hangs = any(now_s - asked_s > HANGS_AFTER_S for asked_s in self._asked_s.values())
         return now_s >= self._broken_until_s and not hangs
+
+    @property
+    def error(self) -> str:
+        """Code of what is wrong with sending or receiving; "" if nothing is known to be."""
+        return self._send_error or self._receive_error
 
     def snapshot(self) -> dict[str, float]:
         """Return the spill's numbers by name (docs/metrics.md)."""
@@ -258,7 +264,7 @@ class QueueBacklog:
             outcomes = of_send_message_batch(answer, [md5])
             code = outcomes.code if isinstance(outcomes, Refusal) else outcomes[0].code
             is_stored = not isinstance(outcomes, Refusal) and outcomes[0].disposition is None
-            self.error = "" if is_stored else code or "Unknown"
+            self._send_error = "" if is_stored else code or "Unknown"
             if is_stored:
                 self._stats.events_spilled += len(events)
             else:
@@ -299,9 +305,12 @@ class QueueBacklog:
     def _received(self, answer: Answer) -> None:
         response = of_read(answer, "")
         if isinstance(response, Refusal):
-            self.error = response.code
+            self._receive_error = response.code
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
+        self._receive_error = ""
+        if self._loop.time() >= self._broken_until_s:  # no send may follow that could end its error
+            self._send_error = ""
         self._is_polling = False
         try:
             messages = [_read_message(message) for message in response.get("Messages") or ()]

@@ -319,3 +319,41 @@ def test_an_answer_that_nobody_foresaw_ends_no_polling(loop: FakeLoop) -> None:
         loop.move(30.0)
     loop.move(30.0)
     assert [line for _, line in stream.stored] == [b"000001"]
+
+
+def test_a_refused_receive_is_over_with_the_next_good_one(loop: FakeLoop) -> None:
+    """Although nothing is sent meanwhile."""
+    queue = FakeQueue(loop)
+    receiver = Receiver(loop, queue, FakeStream(loop))
+    queue.refused = {"ReceiveMessage"}
+    loop.move(30.0)
+    assert receiver.store.error == "AccessDeniedException"
+    queue.refused = set()
+    loop.move(30.0)
+    assert receiver.store.error == ""
+    assert receiver.store.snapshot()["spill_failing"] == 0
+
+
+def test_a_refused_receive_outlasts_a_good_send(loop: FakeLoop) -> None:
+    """What is stored cannot be drained: that stays in sight."""
+    queue = FakeQueue(loop)
+    receiver = Receiver(loop, queue, FakeStream(loop, ["down"] * 10_000))
+    queue.refused = {"ReceiveMessage"}
+    loop.move(30.0)
+    outcome = receiver.post(1)
+    loop.move(1.0)
+    assert outcome == [TO_SPILL]
+    assert receiver.store.error == "AccessDeniedException"
+
+
+def test_a_refused_send_is_over_with_a_later_good_receive(loop: FakeLoop) -> None:
+    """The queue answers again, and no event has to be spilled before that shows."""
+    queue = FakeQueue(loop)
+    receiver = Receiver(loop, queue, FakeStream(loop, ["down"] * 40))
+    queue.refused = {"SendMessageBatch"}
+    outcome = receiver.post(1)
+    loop.move(1.0)
+    assert outcome == [NOT_STORED]
+    assert receiver.store.error == "AccessDeniedException"
+    loop.move(60.0)
+    assert receiver.store.error == ""
