@@ -57,7 +57,8 @@ ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more are received."""
 MOST_SETTLED = 10_000
-"""Rows remembered as settled before their message comes back. What is forgotten is stored twice, with one id."""
+"""Most rows remembered as settled before their message comes back, and most messages remembered as stored by this
+process. The events of what is forgotten may be stored twice, under the same ids."""
 BROKEN_FOR_S = 2.0
 """Seconds for which a queue that refused is not tried again."""
 HANGS_AFTER_S = 2.5
@@ -275,6 +276,8 @@ class QueueBacklog:
                 row += len(part.events)
             rows = range(first, row)
             if is_stored and not (self._held.isdisjoint(rows) and self._settled.isdisjoint(rows)):
+                if len(self._own) >= MOST_SETTLED:
+                    self._forget_own()
                 self._own[_message_id(answer)] = first
             self._send()
             self.drain()
@@ -382,9 +385,8 @@ class QueueBacklog:
         self._held.discard(row)
         event = self._read.pop(row, None)
         if event is None:
-            if len(self._settled) >= MOST_SETTLED:  # of messages that other receivers drained
-                self._settled.clear()
-                self._own.clear()
+            if len(self._settled) >= MOST_SETTLED:
+                self._forget_own()
             self._settled.add(row)
             return
         self._read_bytes -= len(event.line)
@@ -392,6 +394,11 @@ class QueueBacklog:
         message.rows.remove(row)
         if not message.rows:
             self._to_delete.append(message.handle)
+
+    def _forget_own(self) -> None:
+        """Forget which messages this process stored: other receivers drained most of them."""
+        self._settled.clear()
+        self._own.clear()
 
     def settle_files(self) -> None:
         """Delete messages of which all events are in the stream, and receive on."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.aws_answers import Answer
+from stream_router.receiver import spill_queue
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
 from stream_router.receiver.intake import Sealed
@@ -357,3 +358,23 @@ def test_a_refused_send_is_over_with_a_later_good_receive(loop: FakeLoop) -> Non
     assert receiver.store.error == "AccessDeniedException"
     loop.move(60.0)
     assert receiver.store.error == ""
+
+
+def test_what_other_receivers_drained_is_not_remembered_for_ever(
+    loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages of which a row was in a call when they were stored, and which never came back to this process."""
+    monkeypatch.setattr(spill_queue, "MOST_SETTLED", 10)
+    queue = FakeQueue(loop)
+    receiver = Receiver(loop, queue, FakeStream(loop, ["down"] * 10_000))
+    receiver.store.begin_close()
+
+    def hold(events: Sequence[PendingEvent], first: int | None) -> None:
+        assert first is not None
+        for row in range(first, first + len(events)):
+            receiver.store.hold(row)
+
+    for number in range(25):
+        receiver.store.store([pending(receiver, number)], hold)
+        loop.move(0.1)
+    assert 0 < len(receiver.store._own) <= 10
