@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from stream_router.envelope import group_of
 from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
-from stream_router.receiver.spill import ROW_BYTES, Read, Spill
+from stream_router.receiver.spill import DEFECT, ROW_BYTES, Read, Spill
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
 
@@ -26,6 +26,23 @@ BROKEN_FOR_S = 2.0
 """Seconds for which a disk that refused is not tried again."""
 HANGS_AFTER_S = 2.0
 """Seconds without an answer after which a disk counts as hanging, and takes nothing."""
+_NOT_OURS = "a file or link that it did not make has the name of its next one; see who put it there, and move it away"
+_CURES = {
+    "ENOSPC": "the disk is full; make room: what waits there drains without any",
+    "EDQUOT": "the quota is used up; make room: what waits there drains without any",
+    "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
+    "ENOENT": "the folder is gone; make it, or mount its disk, again",
+    "ESTALE": "the server of the folder's disk (NFS) does not know it any more; mount it anew",
+    "EACCES": "the folder, or a file in it, may not be used; give its rights back",
+    "EEXIST": _NOT_OURS,
+    "ELOOP": _NOT_OURS,
+    "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
+    "EIO": "the disk fails; replace it",
+    "hangs": "its disk does not answer; look at the kernel's log, and at the volume's own health",
+    "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
+    DEFECT: "a defect of ours; report the exception that the log shows",
+}
+"""What an operator does about each code of `error`."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 
 
@@ -94,6 +111,11 @@ class Backlog:
     def error(self) -> str:
         """The disk's code if its last job failed, "hangs" or "full"; else ""."""
         return self._spill.error or ("hangs" if self._hangs else "full" if self._full else "")
+
+    @property
+    def cure(self) -> str:
+        """What an operator does about `error`."""
+        return _CURES.get(self.error, _CURES["EIO"])
 
     def snapshot(self) -> dict[str, float]:
         """Return the spill's numbers by name (docs/metrics.md)."""

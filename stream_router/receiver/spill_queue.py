@@ -25,6 +25,7 @@ import orjson
 
 from stream_router import limits
 from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
+from stream_router.aws_error_codes import cure
 from stream_router.envelope import CONVERSATION_BITS, group_of
 from stream_router.receiver.events import QUEUED, SPILLED, Bucket, PendingEvent
 from stream_router.receiver.spill_store import Stored
@@ -214,6 +215,11 @@ class QueueBacklog:
     def error(self) -> str:
         """Code of what is wrong with sending or receiving; "" if nothing is known to be."""
         return self._send_error or self._receive_error
+
+    @property
+    def cure(self) -> str:
+        """What an operator does about `error`."""
+        return cure(self.error)
 
     def snapshot(self) -> dict[str, float]:
         """Return the spill's numbers by name (docs/metrics.md)."""

@@ -33,6 +33,10 @@ class SpillStore(Protocol):
     def error(self) -> str:
         """Code of what is wrong; "" if nothing is known to be."""
 
+    @property
+    def cure(self) -> str:
+        """What an operator does about `error`."""
+
     def snapshot(self) -> dict[str, float]:
         """Return the spill's numbers by name (docs/metrics.md)."""
 

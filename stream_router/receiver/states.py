@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from stream_router.aws_error_codes import cure
 from stream_router.receiver.events import ACCEPTED, Bucket
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S, TIMED_OUT
-from stream_router.receiver.spill import DEFECT
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 
 if TYPE_CHECKING:
@@ -30,22 +29,6 @@ REPEAT_S = OVER_AFTER_S = 60.0
 SAID_AFTER_S = 1.0
 """A refused delivery is told then: by then it shows whether others are let in."""
 
-_NOT_OURS = "a file or link that it did not make has the name of its next one; see who put it there, and move it away"
-DISK_CURES = {
-    "ENOSPC": "the disk is full; make room: what waits there drains without any",
-    "EDQUOT": "the quota is used up; make room: what waits there drains without any",
-    "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
-    "ENOENT": "the folder is gone; make it, or mount its disk, again",
-    "ESTALE": "the server of the folder's disk (NFS) does not know it any more; mount it anew",
-    "EACCES": "the folder, or a file in it, may not be used; give its rights back",
-    "EEXIST": _NOT_OURS,
-    "ELOOP": _NOT_OURS,
-    "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
-    "EIO": "the disk fails; replace it",
-    "hangs": "its disk does not answer; look at the kernel's log, and at the volume's own health",
-    "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
-    DEFECT: "a defect of ours; report the exception that the log shows",
-}
 _JSON = "have the sender post an object, or an array of objects, in JSON"
 CURES = {
     "bad_signature": "compare STREAM_ROUTER_WEBHOOK_SECRETS, the scheme and its headers with what the sender is set to",
@@ -174,8 +157,7 @@ class States:
         part = f"{stream.apart} of the stream's {len(self._batcher.buckets)} buckets take no events, while others do"
         self._tell("stream-partly-down", down, part, name, f"see how full each shard is; {help_}")
         if backlog is not None:
-            help_ = DISK_CURES.get(backlog.error, DISK_CURES["EIO"])
-            self._tell("spill-down", backlog.error, "the spill takes no events", backlog.resource, help_)
+            self._tell("spill-down", backlog.error, "the spill fails", backlog.resource, backlog.cure)
         self._tell_of_not_stored()
         self._tell_of_refused()
 
@@ -198,7 +180,7 @@ class States:
         code, backlog = self._batcher.stream.failing_code, self._batcher.backlog
         why = f"the stream refuses ({code}); {cure(code)}" if code else "the stream answers too late; check the network"
         if backlog is not None and not backlog.takes:
-            why += f", and the spill takes nothing ({backlog.error or 'its disk refused'})"
+            why += f", and the spill takes nothing ({backlog.error or 'it refused'})"
         log.warning(
             "events were not stored in time, their requests were answered 503: %s",
             *(why,),

@@ -126,7 +126,7 @@ def _verdict(app: App, batcher: Batcher, heard_s: float | None, *, up: bool) -> 
     if not up:
         return "starting", None
     if backlog is not None and backlog.error:
-        return "spill failing", "the spill takes nothing, since it is full or its disk refuses; see the log"
+        return "spill failing", "the spill is full, or its disk or queue refuses; see the log"
     takes = backlog is not None and backlog.takes
     goes = "events wait in the spill" if takes else "senders are answered 503"
     if stream.refuses:

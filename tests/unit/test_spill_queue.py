@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.aws_answers import Answer
+from stream_router.aws_error_codes import cure
 from stream_router.receiver import spill_queue
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
@@ -23,6 +24,7 @@ from stream_router.receiver.spill_queue import (
     decode,
     encode,
 )
+from stream_router.receiver.states import States
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
@@ -302,7 +304,8 @@ def test_a_malformed_message_costs_no_other_message(loop: FakeLoop, odd: Any, ca
     receiver.post(1)
     queue.odd_messages = [odd]
     loop.move(30.0)
-    assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["spill-message-unreadable"]
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(line)["event"] == "spill-message-unreadable"
     assert {line for _, line in stream.stored} == {b"000001"}
     receiver.store.store([pending(receiver, 2)], lambda *_: None)
     loop.move(30.0)
@@ -378,3 +381,21 @@ def test_what_other_receivers_drained_is_not_remembered_for_ever(
         receiver.store.store([pending(receiver, number)], hold)
         loop.move(0.1)
     assert 0 < len(receiver.store._own) <= 10
+
+
+@pytest.mark.parametrize("operation", ["SendMessageBatch", "ReceiveMessage"])
+def test_a_queue_that_refuses_is_logged_with_the_cure_of_its_code(
+    loop: FakeLoop, caplog: pytest.LogCaptureFixture, operation: str
+) -> None:
+    """And not with one for a disk."""
+    queue = FakeQueue(loop)
+    queue.refused = {operation}
+    receiver = Receiver(loop, queue, FakeStream(loop, ["down"] * 10_000))
+    states = States(receiver.batcher, "s")
+    receiver.post(1)
+    loop.move(1.0)
+    states.look()
+    (line,) = [record for record in caplog.records if vars(record)["event"] == "spill-down"]
+    assert (vars(line)["code"], vars(line)["resource"]) == ("AccessDeniedException", URL)
+    assert cure("AccessDeniedException") in line.getMessage()
+    assert "disk" not in caplog.text
