@@ -120,8 +120,9 @@ LATE_S = 2.5
 class FakeStream:
     """A Kinesis stream on the fake loop. `verdicts` says of each call what becomes of it; then all is accepted.
 
-    A verdict is "ok", "down" (503), "hang" (no answer within the call's time, and nothing stored), "lost" (stored, no
-    answer), "late" (stored after LATE_S), or a list with an error code, or "", for each record.
+    A verdict is "ok", "down" (503), "hang" (no answer within the call's time, and nothing stored), "no way" (no
+    connection within that time), "lost" (stored, no answer), "late" (stored after LATE_S), or a list with an error
+    code, or "", for each record.
     """
 
     def __init__(self, loop: FakeLoop, verdicts: Iterable[Any] = (), latency_s: float = 0.01) -> None:
@@ -138,19 +139,22 @@ class FakeStream:
         records = orjson.loads(body)["Records"]
         self.calls.append(records)
         verdict = next(self._verdicts, "ok")
-        delay_s = {"hang": timeout_s, "lost": timeout_s, "late": LATE_S}.get(str(verdict), self.latency_s)
+        slow_s = {"hang": timeout_s, "no way": timeout_s, "lost": timeout_s, "late": LATE_S}
+        delay_s = slow_s.get(str(verdict), self.latency_s)
         self._loop.call_later(delay_s, self._answer, records, verdict, done)
 
     def _answer(self, records: list[dict[str, Any]], verdict: Any, done: Callable[[Answer], None]) -> None:
         if verdict == "down":
             done(Answer(503, b'{"__type":"ServiceUnavailableException"}', {}, ""))
         elif verdict == "hang":
-            done(Answer(0, b"", {}, "curl 28: timed out"))
+            done(Answer(0, b"", {}, "curl 28: timed out", timed_out=True))
+        elif verdict == "no way":
+            done(Answer(0, b"", {}, "curl 28: Connection timed out"))
         elif verdict == "lost":
             before = len(self.stored)
             self._store(records, [""] * len(records))
             self.unanswered += len(self.stored) - before
-            done(Answer(0, b"", {}, "curl 28: timed out"))
+            done(Answer(0, b"", {}, "curl 28: timed out", timed_out=True))
         else:
             well = verdict in ("ok", "late")
             codes = [""] * len(records) if well else [verdict[i % len(verdict)] for i in range(len(records))]

@@ -171,13 +171,13 @@ class World:
 
     def _time_out(self, call: OpenCall) -> None:
         if call in self.calls:
-            self.end_unanswered(call, "curl 28: timed out")
+            self.end_unanswered(call, "curl 28: timed out", timed_out=True)
 
-    def end_unanswered(self, call: OpenCall, error: str = "curl 56: reset") -> None:
+    def end_unanswered(self, call: OpenCall, error: str = "curl 56: reset", *, timed_out: bool = False) -> None:
         """The receiver learns nothing, and the stream may still do what the call asks for."""
         self.calls.remove(call)
         self.unanswered.append(call)
-        call.done(Answer(0, b"", {}, error))
+        call.done(Answer(0, b"", {}, error, timed_out=timed_out))
 
     def store_unanswered(self, call: OpenCall) -> None:
         """The stream does a call whose caller has given it up."""

@@ -47,7 +47,6 @@ WELL_FILLED = 100
 SILENT_CALLS = 8
 """Where nothing is answered for a while, the next call waits an eighth of it: so many are sent in the first 0.1 s, and
 some 30 in the 0.7 s in which a slow stream may still answer in time."""
-TIMED_OUT = "TimedOut"
 
 Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 """Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
@@ -148,14 +147,12 @@ class Calls:
                 self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
             outcomes = of_put_records(answer, len(records))
             failpoint("after_put_before_ack")
-            timed_out = answer.status == 0 and answer.error.startswith("curl 28")
-            if timed_out:
+            if answer.timed_out:
                 self._timed_out(started_s, sum(data.count(b"\n") + 1 for _, data in records))
             else:
                 self._answered()
             if isinstance(outcomes, Refusal):
-                code = TIMED_OUT if timed_out else outcomes.code
-                settled([code] * len(records), outcomes.disposition is Disposition.BISECT)
+                settled([outcomes.code] * len(records), outcomes.disposition is Disposition.BISECT)
             else:
                 settled(["" if one.disposition is None else one.code or "Unknown" for one in outcomes], False)
             self._ended()

@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from stream_router.aws_answers import TIMED_OUT
 from stream_router.aws_error_codes import cure
 from stream_router.receiver.events import ACCEPTED, Bucket
-from stream_router.receiver.putrecords import CALL_TIMEOUT_S, TIMED_OUT
+from stream_router.receiver.putrecords import CALL_TIMEOUT_S
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 
 if TYPE_CHECKING:

@@ -267,6 +267,16 @@ def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age
     assert all(0.6 < age_s <= 0.9 for age_s in told.values()), told
 
 
+def test_a_connection_that_never_opens_is_no_silence() -> None:
+    """No call was sent, so nothing can come twice, and all events are tried again."""
+    bench = Bench(verdicts=["no way"] * 3)
+    outcomes = [bench.submit(number) for number in range(3)]
+    bench.loop.move(6.0)
+    assert not bench.batcher.calls.is_silent
+    assert bench.batcher.stats.failures.keys() == {"NoAnswer"}
+    assert outcomes == [[NOT_STORED]] * 3
+
+
 @pytest.mark.parametrize("has_spill", [False, True])
 def test_a_silent_stream_gets_one_event_after_5_10_20_and_every_30_seconds(has_spill: bool) -> None:
     """Nothing else is sent while calls time out; once a probe is answered the rest follows at once."""

@@ -54,7 +54,7 @@ class FakeQueue:
         if operation in self.refused:
             self._loop.call_later(0.02, done, Answer(400, b'{"__type":"AccessDeniedException"}', {}, ""))
         elif self.fault == "down":
-            self._loop.call_later(timeout_s, done, Answer(0, b"", {}, "curl 28: timed out"))
+            self._loop.call_later(timeout_s, done, Answer(0, b"", {}, "curl 28: timed out", timed_out=True))
         elif operation == "ReceiveMessage":
             self._receive(request, self._loop.time() + request["WaitTimeSeconds"], done)
         else:
