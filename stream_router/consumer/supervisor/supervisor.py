@@ -190,14 +190,12 @@ class DaemonSupervisor:
                 return None
             # The children leave by themselves then, and the daemon ends with the first of them.
             if self._prover.standing.line.since_s > started_s:
-                self._plan(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
-                ended = self._hasten(jvm.pid)
-                return ended._replace(planned=True) if ended else None
+                return self._restart(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
             if self._state.read(ENDING):
                 log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
             if self._planned and self._planned.daemon == jvm.pid:
-                return self._restart(self._planned)
+                return self._restart(self._planned, logging.WARNING)
 
     def _started(self) -> subprocess.Popen[bytes]:
         self._prepare()
@@ -244,9 +242,9 @@ class DaemonSupervisor:
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
 
-    def _restart(self, planned: PlannedRestart) -> Exited | None:
+    def _restart(self, planned: PlannedRestart, level: int) -> Exited | None:
         """End a daemon that has not died, as gently as a stop does; None after a signal."""
-        self._plan(planned, logging.WARNING)
+        self._plan(planned, level)
         # A daemon without children is not killed at once either. It may hold the KCL's leader lock: if it is killed
         # the lock lasts two more minutes, in which no leader gives the shards to anybody.
         self._ask_to_end(planned.daemon)
