@@ -81,7 +81,7 @@ KCL_METRICS_A_CALL, KCL_CALLS_PER_MIN = 20, 6
 """The KCL's own metrics with metricsLevel SUMMARY. It sends them every 10 s, 20 a PutMetricData call (read in the
 classes of 3.5.1)."""
 
-ALARMS, BALANCER_ADDRESSES = 20, 2
+ALARMS, BALANCER_ADDRESSES = 23, 2
 """Of deploy/observability/cloudwatch; of an internet-facing load balancer in two zones."""
 
 METRICS = 66
