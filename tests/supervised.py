@@ -91,7 +91,7 @@ def supervise(folder: Path) -> int:
                 roomier=[*command, "roomier"],
                 environment={**os.environ, "STATE": str(state.path)},
                 state=state,
-                prover=TargetChecker(state.path, TargetOk, lambda: 0.1, happenings.put),
+                target_checker=TargetChecker(state.path, TargetOk, lambda: 0.1, happenings.put),
                 happenings=happenings,
                 grace_s=1.0,
                 vitals=Vitals(),

@@ -166,7 +166,7 @@ class TargetQuestion:
             return absent.no
         except ClientError as error:
             return TargetUnknown(code_of(error), error.operation_name)
-        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: no answer is no no
+        except Exception as error:  # noqa: BLE001 - botocore may raise any; a failed check is no negative answer
             return TargetUnknown(code_of(error))
 
     def _named(self) -> dict[str, str]:

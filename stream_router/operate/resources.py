@@ -267,7 +267,7 @@ class LeaseTable(Resource):
         """Do nothing."""
 
     def notes(self) -> list[str]:
-        """That an index is missing or being built: no shard is read before it is there."""
+        """Report an index that is missing or being built: no shard is read before it is there."""
         if self.has and self.has["state"] in (TableState.WITHOUT_INDEX, TableState.INDEX_NOT_ACTIVE):
             return [
                 f"its index {OWNER_INDEX} is not there yet; AWS builds it in up to 20 minutes after `consume` starts"
@@ -275,7 +275,7 @@ class LeaseTable(Resource):
         return []
 
     def stays(self) -> str:
-        """Without its checkpoints everything that the stream holds would come again."""
+        """Explain why the table stays: without its checkpoints all that its stream holds would come again."""
         if why := super().stays():
             return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
         if self._stream.has and self._stream.stays():

@@ -3,7 +3,7 @@
 An event is in exactly one place. `TRANSITIONS` is the whole table: who may move an event, and when. Every move goes
 through `PendingEvent.move`, which asserts it.
 
-Beside it the memory of deliveries: a sender that posts one again within ten minutes is told that it is stored.
+Deliveries are remembered for ten minutes: a sender that posts a stored delivery again meanwhile is answered 202.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 QUEUED, IN_FLIGHT, SPILLING, SPILLED, DONE, GIVEN_UP = range(6)
 """The places of an event.
 
-QUEUED: in memory, in its bucket's queue or behind its conversation. IN_FLIGHT: in a call that has no answer.
+QUEUED: in memory, in its partition group's queue or behind its conversation. IN_FLIGHT: in a call that has no answer.
 SPILLING: handed to the spill, which has not answered. SPILLED: in the spill and out of memory; a call that began
 earlier may still carry it. DONE: in the stream, or set aside. GIVEN_UP: nowhere; its sender was answered 503.
 """

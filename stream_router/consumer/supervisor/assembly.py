@@ -83,7 +83,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals = Vitals()
     stream = stream_watch.of(settings, rendered.failover_s)
-    prover = TargetChecker(
+    target_checker = TargetChecker(
         state.path,
         question(settings),
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
@@ -97,7 +97,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
         first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
     status = Status(
-        *(settings, state, vitals, prover.standing, lambda: stream.known), table_waits_for=lambda: table.waits_for
+        *(settings, state, vitals, target_checker.standing, lambda: stream.known),
+        table_waits_for=lambda: table.waits_for,
     )
     token = settings.key("admin_token") or None
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
@@ -112,7 +113,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
-    supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals, table)
+    supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table)
     worker = rendered.properties["workerId"]
     stuck = StuckWatch(
         *(stream, vitals, supervisor.request_restart, worker, rendered.max_leases),
@@ -146,7 +147,7 @@ def _supervisor(
     state: StateDir,
     jvm: Path,
     rendered: properties.Rendered,
-    prover: TargetChecker,
+    target_checker: TargetChecker,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
     table: LeaseTable,
@@ -157,7 +158,7 @@ def _supervisor(
         roomier=java.roomier(settings, command),
         environment=java.environment(settings, state.path),
         state=state,
-        prover=prover,
+        target_checker=target_checker,
         happenings=happenings,
         vitals=vitals,
         prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
@@ -184,7 +185,7 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
         *([lambda: checks.offload_bucket(session, bucket)] if bucket else []),
         lambda: checks.lease_table(session, settings.application, settings.stream),
     ]
-    at_start(looks)  # the bus has a prover of its own
+    at_start(looks)  # the target check asks for the bus
     return jvm
 
 

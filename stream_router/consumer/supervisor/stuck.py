@@ -45,7 +45,7 @@ REST_S = 600.0
 """The shortest time between two restarts by this rule: where a restart does not help, more of them would only hurt."""
 
 ILL_S = 300.0
-"""Once a shard was unread for this long and a restart has not helped, the worker's health is bad."""
+"""Seconds for which a shard may stay unread, with or without a restart, before the worker counts as ill."""
 
 SLACK_S = 30.0
 """How much later than planned a check may come. Its calls may take that long to fail."""

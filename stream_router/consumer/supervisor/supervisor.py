@@ -90,7 +90,7 @@ class DaemonSupervisor:
         roomier: list[str],
         environment: dict[str, str],
         state: StateDir,
-        prover: TargetChecker,
+        target_checker: TargetChecker,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
         vitals: Vitals,
@@ -102,7 +102,7 @@ class DaemonSupervisor:
         self._command, self._roomier = command, roomier
         self._environment = environment
         self._state = state
-        self._prover = prover
+        self._target_checker = target_checker
         self._happenings = happenings
         self._grace_s = grace_s
         self._prepare = prepare
@@ -123,11 +123,11 @@ class DaemonSupervisor:
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: self._happenings.put(signal.Signals(received)))
-        self._prover.start()
+        self._target_checker.start()
         try:
             return self._supervise()
         finally:
-            self._prover.close()
+            self._target_checker.close()
             processes.end_orphans(ORPHAN_PATIENCE_S)
 
     def _supervise(self) -> int:
@@ -188,8 +188,8 @@ class DaemonSupervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
-            # The children leave by themselves then, and the daemon ends with the first of them.
-            if self._prover.standing.line.since_s > started_s:
+            # A child ends by itself then if it sent events that no check covers.
+            if self._target_checker.standing.line.since_s > started_s:
                 return self._restart(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
             if self._state.read(ENDING):
                 log.warning("a child ended, so does the daemon", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
@@ -237,7 +237,7 @@ class DaemonSupervisor:
         self._kill(jvm)
 
     def _ask_to_end(self, jvm: int) -> None:
-        self._prover.hasten()
+        self._target_checker.hasten()
         # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
@@ -265,7 +265,7 @@ class DaemonSupervisor:
 
     def _hasten(self, jvm: int) -> Exited | None:
         """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
-        self._prover.hasten()
+        self._target_checker.hasten()
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S
         while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):

@@ -70,7 +70,7 @@ class Vitals:
         self._planned_restarts = {**self._planned_restarts, cause: self._planned_restarts[cause] + 1}
 
     def shards_stuck(self, *, is_ill: bool) -> None:
-        """A shard has been stuck for so long that this program is ill, or none has."""
+        """Record whether a shard has been unread for so long that this program counts as ill."""
         self._shards_are_stuck = is_ill
 
     def daemon_ended(self, *, planned: bool = False) -> None:
