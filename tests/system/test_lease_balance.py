@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(470)]
 
 APPLICATION = "cxone-event-router"
 LOCAL = SHIPPED.parent / "local.properties"
-BALANCED_WITHIN_S = 30.0
-"""The leader balances every third assignment, so every 3 s with these properties."""
+BALANCED_WITHIN_S = 90.0
+"""The leader balances every third assignment, so every 3 s with these properties; a busy machine takes longer."""
 
 
 class TaskMetadata:
