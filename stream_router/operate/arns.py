@@ -82,3 +82,8 @@ def dead_letters_name(stream: str) -> str:
 def undelivered_name(stream: str) -> str:
     """How it calls EventBridge's own dead-letter queue of the target."""
     return f"{stream}-undelivered"
+
+
+def bus_undelivered_name(stream: str) -> str:
+    """Return the name of the dead-letter queue that `setup` gives a bus under a customer's key."""
+    return f"{stream}-bus-undelivered"
