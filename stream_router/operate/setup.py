@@ -22,10 +22,11 @@ from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
 from stream_router.checks import said
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
-from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
+from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (
     TAG,
     Bus,
+    BusQueue,
     LeaseTable,
     Queue,
     Resource,
@@ -110,7 +111,8 @@ class Deployment:
         """Lines of what is nobody's resource."""
         self.problem = ""
         """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
-        self._stream = Stream(clients, settings.stream, settings.shards, key, tags)
+        ordered = settings.ordering == "conversation"
+        self._stream = Stream(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
         table = LeaseTable(clients, settings.application, tags, self._stream)
         self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
@@ -122,9 +124,13 @@ class Deployment:
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
-        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn))
+        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn))
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
-        self.resources += [Bus(clients, bus, key, tags, rule), rule]
+        of_bus = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made(bus) else ""
+        its_bus = Bus(clients, bus, key, tags, rule, dead_letters=of_bus, account=home.account)
+        if of_bus:
+            self.resources.append(BusQueue(clients, of_bus, tags, its_bus, home.bus(bus)))
+        self.resources += [its_bus, rule]
         if not (target := target_of(settings)):
             self._note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
@@ -141,7 +147,7 @@ class Deployment:
         if what := round_again.get(target["Arn"], ""):
             raise SettingsError(f"{TARGET}: is {what}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
-            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, rule_arn=rule_arn))
+            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
     def _note(self, text: str) -> None:
