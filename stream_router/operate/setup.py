@@ -21,7 +21,7 @@ from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
 from stream_router.checks import said
 from stream_router.errors import SettingsError
-from stream_router.operate import arns
+from stream_router.operate import arns, subscriber
 from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (
     TAG,
@@ -160,7 +160,7 @@ class Deployment:
             resource.look()
         if limits.is_v2_bus(settings.event_bus):
             what = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
-            self.problem = subscriber_problem(self._clients, settings.event_bus, settings.rule)
+            self.problem = subscriber_problem(self._clients, settings)
             self.further.append(f"! {what}: {self.problem}" if self.problem else f"= {what}")
             text = pattern_text(settings.event_type_list)
             self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
@@ -214,12 +214,12 @@ class Deployment:
         return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
 
 
-def subscriber_problem(clients: Clients, bus: str, name: str) -> str:
-    """What is wrong with the subscriber of a v2 bus, rule and target in one; "" where it runs and loses nothing.
+def subscriber_problem(clients: Clients, settings: Setup) -> str:
+    """Return what is wrong with the subscriber of a v2 bus, rule and target in one; "" if it runs and loses nothing.
 
-    Raises SettingsError where there is no such bus; whatever else AWS refuses with says nothing of it.
+    Raises SettingsError if there is no such bus; whatever else AWS refuses with says nothing of it.
     """
-    events = clients.events_v2
+    events, bus, name = clients.events_v2, settings.event_bus, settings.rule
     try:
         events.describe_event_bus(EventBusArn=bus)
     except ClientError as error:
@@ -238,11 +238,8 @@ def subscriber_problem(clients: Clients, bus: str, name: str) -> str:
     if arn is None:
         return "is not there"
     has = events.describe_subscriber(SubscriberArn=arn)
-    state = "REVOKED" if has.get("Revoked") else has.get("State")
-    wrong = [] if state == "RUNNING" else [f"is {state}"]
-    if not has.get("OnFailureConfiguration", {}).get("Arn"):
-        wrong.append("has no dead-letter queue")
-    return ", ".join(wrong)
+    ordered = settings.ordering == "conversation"
+    return ", ".join(subscriber.problems(has, settings.event_type_list, ordered=ordered))
 
 
 def look(settings: Setup) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.operate import resources
+from stream_router.operate import resources, subscriber
 from stream_router.operate.arns import Home
 from stream_router.operate.resources import Bus, BusQueue, Queue, Resource, Rule, SetupError, Stream, Target
 from stream_router.operate.setup import run
@@ -40,14 +40,30 @@ def made_right(resource: Resource) -> dict[str, Any]:
     return resource.changes
 
 
-RUNS: dict[str, Any] = {"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}
+INVOKES = {"TargetArn": HOME.queue("t"), "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/r"}
+RUNS: dict[str, Any] = {
+    "State": "RUNNING",
+    "OnFailureConfiguration": {"Arn": HOME.queue("u")},
+    "InvokeConfiguration": INVOKES,
+}
+METADATA = {"Filters": [{"Scope": "METADATA", "Pattern": '{"source":["nice.cxone.webhook"]}'}]}
 
 
 @pytest.mark.parametrize(
     ("has", "line", "status"),
     [
         (RUNS, f"= {V2_SUBSCRIBER}", 0),
-        ({"State": "STOPPED"}, f"! {V2_SUBSCRIBER}: is STOPPED, has no dead-letter queue", 1),
+        (
+            {"State": "STOPPED", "InvokeConfiguration": INVOKES},
+            f"! {V2_SUBSCRIBER}: is STOPPED, has no dead-letter queue",
+            1,
+        ),
+        (
+            {**RUNS, "FilterConfiguration": METADATA},
+            f"! {V2_SUBSCRIBER}: has a METADATA filter, which no event of PutEvents matches: use DATA or "
+            "SYSTEM_METADATA",
+            1,
+        ),
         ({**RUNS, "Revoked": True}, f"! {V2_SUBSCRIBER}: is REVOKED", 1),
         (None, f"! {V2_SUBSCRIBER}: is not there", 1),
         ("ResourceNotFoundException", "", 78),
@@ -88,6 +104,42 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     assert line in said.out.splitlines() or "grant what `stream-router setup --policy setup` prints" in said.err
     assert ("let through" in said.out and "interaction.created" in said.out) is bool(line)
     script.done()
+
+
+TYPES = ("interaction.created", "conversation.updated")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"InvokeConfiguration": {"TargetArn": "t"}}, ["has no role to reach its target with"]),
+        ({"Type": "FIFO"}, []),
+        (("DATA", {"source": ["nice.cxone.webhook"], "detail-type": [*TYPES]}), []),
+        (("DATA", {"detail": {"eventSource": [{"prefix": "cxone"}]}}), []),
+        (("DATA", {"source": [{"prefix": "nice."}], "detail-type": [{"anything-but": "x"}]}), []),
+        (("DATA", {"source": ["other"]}), ["has a DATA filter that does not take the source nice.cxone.webhook"]),
+        (("DATA", {"detail-type": [TYPES[0]]}), ["has a DATA filter that does not take conversation.updated"]),
+        (("SYSTEM_METADATA", {"aws:Source": ["nice.cxone.webhook"], "aws:DetailType": [*TYPES]}), []),
+        (
+            ("SYSTEM_METADATA", {"aws:DetailType": ["x"]}),
+            ["has a SYSTEM_METADATA filter that does not take interaction.created, conversation.updated"],
+        ),
+    ],
+)
+def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, found: list[str]) -> None:
+    """Only plain values of a filter: whether an operator takes an event nothing here can ask AWS."""
+    if isinstance(changes, tuple):
+        scope, pattern = changes
+        changes = {"FilterConfiguration": {"Filters": [{"Scope": scope, "Pattern": json.dumps(pattern)}]}}
+    assert subscriber.problems({**RUNS, **changes}, TYPES, ordered=False) == found
+
+
+@pytest.mark.parametrize(("kind", "is_well"), [("FIFO", True), ("UNORDERED", False), (None, False)])
+def test_order_wants_a_subscriber_that_keeps_it(kind: str | None, is_well: bool) -> None:
+    """Order is a property of the subscriber, not of the bus."""
+    has = {**RUNS, **({"Type": kind} if kind else {})}
+    assert (subscriber.problems(has, TYPES, ordered=True) == []) is is_well
 
 
 def rule(script: Script) -> Rule:
