@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks import cost
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("observability/cloudwatch/observability.yaml", "cloudformation/stream-router.yaml")
 TEMPLATES: list[dict[str, Any]] = [yaml.safe_load((DEPLOY / file).read_text("utf-8")) for file in FILES]
@@ -102,6 +104,14 @@ HEALTHY: dict[str, Minutes] = {
 def test_every_alarm_is_silent_in_twelve_healthy_minutes(name: str) -> None:
     """Metrics that are sent only if they are not zero have no data."""
     assert fires(name, HEALTHY) == []
+
+
+def test_the_cost_counts_every_alarm_of_the_template_s_defaults() -> None:
+    """An alarm costs by its metrics. Without a key of yours the bus has no queue to watch."""
+    metrics = {
+        name: sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1 for name, alarm in ALARMS.items()
+    }
+    assert sum(metrics.values()) - metrics["BusUndelivered"] == cost.ALARMS
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ RUNS: dict[str, Any] = {
     "OnFailureConfiguration": {"Arn": HOME.queue("u")},
     "InvokeConfiguration": INVOKES,
 }
+NEVER_MATCHES = "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
 METADATA = {"Filters": [{"Scope": "METADATA", "Pattern": '{"source":["nice.cxone.webhook"]}'}]}
 
 
@@ -60,8 +61,7 @@ METADATA = {"Filters": [{"Scope": "METADATA", "Pattern": '{"source":["nice.cxone
         ),
         (
             {**RUNS, "FilterConfiguration": METADATA},
-            f"! {V2_SUBSCRIBER}: has a METADATA filter, which no event of PutEvents matches: use DATA or "
-            "SYSTEM_METADATA",
+            f"! {V2_SUBSCRIBER}: {NEVER_MATCHES}",
             1,
         ),
         ({**RUNS, "Revoked": True}, f"! {V2_SUBSCRIBER}: is REVOKED", 1),
