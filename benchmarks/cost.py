@@ -82,8 +82,8 @@ KCL_METRICS_A_CALL, KCL_CALLS_PER_MIN = 20, 6
 classes of 3.5.1)."""
 
 ALARMS, BALANCER_ADDRESSES = 27, 2
-"""Of the shipped templates with their defaults, those that scale consumers too: one of them is on two metrics, and$
-as two. Of an internet-facing load balancer in two zones."""
+"""Of the shipped templates with their defaults, those that scale consumers too: one of them is on two metrics, and
+costs as two. Of an internet-facing load balancer in two zones."""
 
 METRICS = 66
 """The product's own in CloudWatch, each with two sets of dimensions (docs/metrics.md)."""
