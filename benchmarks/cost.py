@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stream_router.consumer.target_check import IDLE_INTERVAL_S, ask_every_s
 
-LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (10, 100, 1_000, 10_000)
+LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 1_000, 10_000)
 """Events a second, mean: the columns of the two tables."""
 
 EVENT_BYTES, PEAK = 600, 2
@@ -72,7 +72,7 @@ USD = {
     "GB second": 0.0000166667,  # the same
 }
 """List prices without free tier or commitment, quoted by the pages named, since AWS's own could not be read as text.
-For webhooks of v2 buses no figure was found, so they have no row."""
+For AWS's Webhook Events (a Custom Event Bus) no figure was found on 2026-12-02, so they have no row."""
 
 HOURS = 730
 SECONDS = HOURS * 3600
@@ -81,8 +81,9 @@ KCL_METRICS_A_CALL, KCL_CALLS_PER_MIN = 20, 6
 """The KCL's own metrics with metricsLevel SUMMARY. It sends them every 10 s, 20 a PutMetricData call (read in the
 classes of 3.5.1)."""
 
-ALARMS, BALANCER_ADDRESSES = 23, 2
-"""Of deploy/observability/cloudwatch; of an internet-facing load balancer in two zones."""
+ALARMS, BALANCER_ADDRESSES = 27, 2
+"""Of the shipped templates with their defaults, those that scale consumers too: one of them is on two metrics, and
+costs as two. Of an internet-facing load balancer in two zones."""
 
 METRICS = 66
 """The product's own in CloudWatch, each with two sets of dimensions (docs/metrics.md)."""

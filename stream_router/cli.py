@@ -382,7 +382,7 @@ def list_(
     from stream_router.operate import dlq as operate
 
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    _end(operate.at_queue(undelivered, lambda at: operate.list_(at, wanted)))
+    _end(operate.at_queue(undelivered, lambda at: operate.list_(at, wanted), of_bus_too=True))
 
 
 @dlq.command()

@@ -39,6 +39,15 @@ RULE_NAME_MAX_CHARS = 64
 EVENT_PATTERN_MAX_CHARS = 4096
 """Source: model `events` (PutRule)."""
 
+EVENT_PATTERN_QUOTA_CHARS = 2048
+"""Length of an event pattern by default; AWS raises it up to EVENT_PATTERN_MAX_CHARS. Source: EventBridge user guide,
+"Amazon EventBridge quotas", 2026-12-02."""
+
+RULES_QUOTA, RULES_QUOTA_SMALL = 300, 100
+"""Rules of one bus by default, and in REGIONS_100_RULES; adjustable. Source: the same page."""
+
+REGIONS_100_RULES = frozenset({"af-south-1", "eu-south-1"})
+
 # --- Kinesis ----------------------------------------------------------------------------------------------------
 KINESIS_RECORD_BYTES = 1_048_576
 """Data and partition key of one record, unless the stream was raised. Source: model `kinesis`."""
@@ -65,6 +74,11 @@ METRIC_VALUES_MAX = 150
 def request_bytes(region: str) -> int:
     """Most bytes of entries that one PutEvents call may carry in `region`."""
     return REQUEST_BYTES_256K if region in REGIONS_256K else REQUEST_BYTES_1MB
+
+
+def rules_of_a_bus(region: str) -> int:
+    """Return how many rules a bus in `region` may have by default."""
+    return RULES_QUOTA_SMALL if region in REGIONS_100_RULES else RULES_QUOTA
 
 
 def is_v2_bus(bus: str) -> bool:

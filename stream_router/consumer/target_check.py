@@ -626,7 +626,8 @@ class TargetChecker:
             name = "STREAM_ROUTER_EVENT_BUS" if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE"
             return (
                 f"{name}: not allowed to look at it; allow events:{answer.operation} to this role "
-                "(`stream-router setup --policy consume`)"
+                "(`stream-router setup --policy consume`). Of a bus of another account its owner has to allow it too "
+                '(docs/operations.md, "A bus of another account")'
             )
         return ""
 

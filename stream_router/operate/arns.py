@@ -74,6 +74,11 @@ class Home(NamedTuple):
         return (arn.region, arn.account) == (self.region, self.account)
 
 
+def is_made(bus: str) -> bool:
+    """Return whether `setup` makes a classic bus of this name: not the default one, nor one named by its ARN."""
+    return bus != "default" and not bus.startswith("arn:")
+
+
 def dead_letters_name(stream: str) -> str:
     """How `setup` calls our dead-letter queue."""
     return f"{stream}-dead-letters"
@@ -82,3 +87,8 @@ def dead_letters_name(stream: str) -> str:
 def undelivered_name(stream: str) -> str:
     """How it calls EventBridge's own dead-letter queue of the target."""
     return f"{stream}-undelivered"
+
+
+def bus_undelivered_name(stream: str) -> str:
+    """Return the name of the dead-letter queue that `setup` gives a bus under a customer's key."""
+    return f"{stream}-bus-undelivered"

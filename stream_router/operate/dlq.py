@@ -24,7 +24,7 @@ from stream_router.log import start_logging
 from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
 from stream_router.operate.letters import How, OurLetter, Undelivered, our_letters, undelivered_events
 from stream_router.operate.put_back import PutBack, Selection
-from stream_router.operate.queue import Message, Queue, QueueError, undelivered_url
+from stream_router.operate.queue import Message, Queue, QueueError, bus_undelivered_url, undelivered_url
 from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import failpoint, iso, now_ms
@@ -80,15 +80,24 @@ class At:
             tell(f"note: {self.queue.missing}")
 
 
-def at_queue(undelivered: bool, work: Callable[[At], int]) -> int:
-    """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1."""
+def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool = False) -> int:
+    """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1.
+
+    With `of_bus_too` it is done at the bus's own dead-letter queue as well, if the bus has one.
+    """
     settings = load(DeadLetters)
     start_logging("WARNING", settings.log_format)
     clients = Clients(settings.aws_region)
     try:
-        url = undelivered_url(settings, clients.sqs) if undelivered else settings.sqs_dlq_url
-        with stopping() as stop, Queue(clients.sqs, url, stop) as queue:
-            return work(At(settings, clients, queue, stop, undelivered=undelivered))
+        with stopping() as stop:
+            urls = [undelivered_url(settings, clients.sqs) if undelivered else settings.sqs_dlq_url]
+            if undelivered and of_bus_too and (of_bus := bus_undelivered_url(settings, clients)):
+                urls.append(of_bus)
+            status = 0
+            for url in dict.fromkeys(urls):
+                with Queue(clients.sqs, url, stop) as queue:
+                    status = max(status, work(At(settings, clients, queue, stop, undelivered=undelivered)))
+            return status
     except QueueError as error:
         say(f"stream-router dlq: {error}")
         return 1

@@ -41,6 +41,10 @@ from stream_router.pipeline.sinks.dead_letters.reader import (
 from stream_router.process import iso
 from stream_router.settings.operators import DeadLetters
 
+ENCRYPTED = "Encrypted Events"
+"""Detail type of what EventBridge keeps of an event that it could not decrypt. Source: EventBridge user guide,
+"Decrypting events in EventBridge dead-letter queues", 2026-12-02."""
+
 TIMES_MOST = 5
 """What came back so often wants a person, not another try."""
 
@@ -220,6 +224,7 @@ class Undelivered(Queued):
         metadata = self.detail.get("metadata")
         self._tag = _text(metadata.get("complianceTag")) if isinstance(metadata, dict) else ""
         self.is_ours = value.get("source") == SOURCE and bool(self.event_id)
+        self._is_encrypted = value["detail-type"] == ENCRYPTED and value.get("source") == "aws.events"
         self._received_at_ms = _epoch_ms(self.detail.get("receivedAt")) or _epoch_ms(value.get("time"))
         self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
         tries = f"{told.get('RETRY_ATTEMPTS', '0')}, {told.get('EXHAUSTED_RETRY_CONDITION', 'no retry was made')}"
@@ -263,6 +268,9 @@ class Undelivered(Queued):
             since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
             ids = f" --id {self.event_id}" if self.event_id else ""
             return f"a v2 bus keeps no payload: stream-router replay --since {since}{ids}"
+        if self._is_encrypted:
+            since = iso(self.published_ms - 3_600_000)
+            return f"EventBridge keeps it encrypted: mend the key, then stream-router replay --since {since}"
         if not self.is_ours:
             return "the event is none that we publish"
         if not self._tag.startswith("pii-masked") and settings.masking != "off" and not how.yes:

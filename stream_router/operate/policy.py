@@ -22,7 +22,7 @@ from stream_router.aws.clients import Clients
 from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
-from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
+from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
 from stream_router.operate.setup import TARGET, home_of, look, target_of
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
@@ -96,7 +96,9 @@ def _common(settings: Common, queue: Queue, home: Home) -> Values:
     """What all programs call by the same names."""
     classic = not limits.is_v2_bus(settings.event_bus)
     rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
+    has_own_queue = classic and queue.kms_key is not None and arns.is_made(settings.event_bus)
     return {
+        "bus_undelivered": [home.queue(bus_undelivered_name(settings.stream))] * has_own_queue,
         "stream": [home.stream(settings.stream)],
         "table": [home.table(settings.application)],
         "dead_letters": [home.queue_of(queue.sqs_dlq_url or dead_letters_name(settings.stream))],
@@ -172,7 +174,9 @@ def _setup(home: Home) -> Values:
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
     undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
     spill = _spill(settings.spill_queue, home)
-    own = [dead_letters, *spill, *undelivered]
+    keyed_bus = [bus] * (classic and settings.kms_key is not None and arns.is_made(settings.event_bus))
+    of_bus = [home.queue(bus_undelivered_name(settings.stream))] * bool(keyed_bus)
+    own = [dead_letters, *spill, *undelivered, *of_bus]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
     own_bus = [bus] * (classic and not bus.endswith("/default"))
     return {
@@ -182,6 +186,8 @@ def _setup(home: Home) -> Values:
         "queues_by_name": [queue for queue in own if queue not in by_url],
         "own_bus": own_bus,
         "any_of_own_bus": ANY * bool(own_bus),
+        "keyed_bus": keyed_bus,
+        "key_of_made_bus": _if(settings.kms_key) * bool(keyed_bus),
         "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
         "rule_with_target": [rule] * bool(classic and target_of(settings)),
         "any_of_v2_bus": ANY * (not classic),

@@ -251,6 +251,25 @@ def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
         ) from error
 
 
+def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
+    """Return the URL of the bus's own dead-letter queue, for events that its key failed; "" if the bus has none.
+
+    Raises QueueError if the bus or the queue cannot be asked for.
+    """
+    if limits.is_v2_bus(settings.event_bus):
+        return ""
+    try:
+        bus = clients.events.describe_event_bus(Name=settings.event_bus)
+        if not (queue := bus.get("DeadLetterConfig", {}).get("Arn")):
+            return ""
+        arn = arns.parse(queue, "STREAM_ROUTER_EVENT_BUS")
+        url = clients.sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
+    except (ClientError, BotoCoreError) as error:
+        failure, what_to_do = failure_of(error)
+        raise QueueError(f"the bus's own dead-letter queue cannot be found{failure}: {what_to_do}") from error
+    return str(url)
+
+
 def object_of(clients: Clients, url: str) -> bytes:
     """An object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients, shards_of
-from stream_router.aws_error_codes import ABSENT, code_of
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of
 from stream_router.consumer.lease_table import OWNER_INDEX, TableState, state_of
 from stream_router.errors import SettingsError
 from stream_router.model import SOURCE
@@ -37,6 +37,16 @@ RETENTION_HOURS = 168
 
 QUEUE_RETENTION_S = 14 * 24 * 3600
 """The longest that SQS keeps a message (its default is 4 days). Source: API of SetQueueAttributes, 2026-11."""
+
+AWS_OWNED_KEY = "AWS's own"
+"""Encryption of a bus that nobody gave a key."""
+
+NONE = "none"
+"""The dead-letter queue of a bus that has none."""
+
+SPREAD = "AUTO"
+"""A stream's record distribution that ignores partition and hash keys. Source: API of
+UpdateStreamRecordDistributionStrategy, 2026-10."""
 
 AWS_KINESIS_KEY = "alias/aws/kinesis"
 """The key that AWS keeps for Kinesis."""
@@ -145,12 +155,27 @@ def _as_list(tags: dict[str, str] | None) -> Any:
 
 
 class Stream(Resource):
-    """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after."""
+    """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after.
 
-    def __init__(self, clients: Clients, name: str, shards: int, key: str | None, tags: dict[str, str]) -> None:
+    `ordered`: whether conversations keep their order, for which records have to go to shards by their hash keys.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        name: str,
+        shards: int,
+        key: str | None,
+        tags: dict[str, str],
+        *,
+        ordered: bool = False,
+    ) -> None:
         self.what, self.tags = f"stream {name}", tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
+        self._ordered = ordered
+        self._spread = ""
+        """What is wrong with its record distribution, and the cure; "" if nothing is."""
 
     def found(self) -> State | None:
         """One that is in the making is waited for by `apply`. Raises SetupError while it is being deleted."""
@@ -158,6 +183,11 @@ class Stream(Resource):
             return None
         if summary["StreamStatus"] == "DELETING":
             raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run the command again then")
+        self._spread = ""
+        if summary.get("RecordDistributionStrategy") == SPREAD:
+            self._spread = "; ".join(spread_over_shards(self._name, summary["StreamARN"]))
+            if self._ordered:
+                raise SettingsError(f"STREAM_ROUTER_ORDERING: {self._spread}")
         key = summary.get("KeyId") or AWS_KINESIS_KEY
         return {
             "shards": summary["OpenShardCount"],
@@ -174,6 +204,10 @@ class Stream(Resource):
             "retention (hours)": max(RETENTION_HOURS, has["retention (hours)"]),
             "encryption": AWS_KINESIS_KEY if has["encryption"] == "none" else has["encryption"],
         }
+
+    def notes(self) -> list[str]:
+        """That Kinesis ignores the hash keys by which conversations are grouped."""
+        return [self._spread] if self._spread else []
 
     def apply(self) -> None:
         """One change after the other: Kinesis takes the next only when the stream is ACTIVE again."""
@@ -226,7 +260,20 @@ class Stream(Resource):
             time.sleep(LOOK_EVERY_S)
 
 
-LETS_IN = "open to EventBridge for this rule"
+def spread_over_shards(name: str, arn: str) -> tuple[str, str]:
+    """Return what a stream's record distribution AUTO breaks, and the cure."""
+    problem = (
+        f"the record distribution of stream {name} is {SPREAD}: Kinesis ignores hash keys, so a conversation's events "
+        "go to any shard and lose their order"
+    )
+    cure = (
+        f"run aws kinesis update-stream-record-distribution-strategy --stream-arn {arn} "
+        "--record-distribution-strategy USER_PARTITION_KEY"
+    )
+    return problem, cure
+
+
+LETS_IN = "open to EventBridge"
 
 
 class LeaseTable(Resource):
@@ -288,7 +335,7 @@ class LeaseTable(Resource):
 
 
 class Queue(Resource):
-    """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge where `rule_arn` may send to it.
+    """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge if `source_arn` may send to it.
 
     `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target, which
     has no `tags` of ours, only the policy is looked at.
@@ -303,13 +350,13 @@ class Queue(Resource):
         key: str | None = None,
         variable: str = "",
         url: str | None = None,
-        rule_arn: str = "",
+        source_arn: str = "",
     ) -> None:
         self._sqs = clients.sqs
         self._key, self._variable = key, variable
         self.name = arn.rsplit(":", 1)[-1]
         self.what, self.tags, self.url = f"queue {self.name}", tags, url
-        self._statement = let_in(arn, rule_arn) if rule_arn else None
+        self._statement = let_in(arn, source_arn) if source_arn else None
         self._policy: dict[str, Any] = {}
 
     def found(self) -> State | None:
@@ -381,19 +428,19 @@ def held(attributes: Mapping[str, str]) -> int:
     return sum(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
 
 
-def let_in(queue_arn: str, rule_arn: str) -> dict[str, Any]:
-    """The statement that lets EventBridge send to a queue, for this rule only.
+def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
+    """Return the statement that lets EventBridge send to a queue, for this rule or bus only.
 
     The Sid's hash keeps apart rules whose names look alike, and a queue may have a statement for each.
     """
-    name = "".join(c if c.isalnum() else "-" for c in rule_arn.rsplit(":", 1)[-1])
+    name = "".join(c if c.isalnum() else "-" for c in source_arn.rsplit(":", 1)[-1])
     return {
-        "Sid": f"EventBridge-{name}-{hashlib.sha256(rule_arn.encode()).hexdigest()[:8]}",
+        "Sid": f"EventBridge-{name}-{hashlib.sha256(source_arn.encode()).hexdigest()[:8]}",
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
         "Action": "sqs:SendMessage",
         "Resource": queue_arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+        "Condition": {"ArnEquals": {"aws:SourceArn": source_arn}},
     }
 
 
@@ -408,32 +455,73 @@ def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
 
 
 class Bus(Resource):
-    """The classic event bus. The default bus is everybody's, and a bus that is named by its ARN is not made."""
+    """The classic event bus. The default bus is everybody's, and a bus that is named by its ARN is not made.
 
-    def __init__(self, clients: Clients, bus: str, key: str | None, tags: dict[str, str], rule: "Rule") -> None:
+    `dead_letters` is the queue (ARN) for events that the bus cannot encrypt under a customer's key, "" for none.
+    `account` is ours.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        bus: str,
+        key: str | None,
+        tags: dict[str, str],
+        rule: "Rule",
+        *,
+        dead_letters: str = "",
+        account: str = "",
+    ) -> None:
         self._events = clients.events
         self._bus, self._key, self._rule = bus, key, rule
+        self._dead_letters, self._account = dead_letters, account
         self.what = f"event bus {bus}"
         self.tags = None if f"/{bus}".endswith("/default") else tags
+        self._described: dict[str, Any] = {}
 
     def found(self) -> State | None:
-        """That it is there."""
+        """Its key, its own dead-letter queue and its tags. Raises SetupError if its owner does not let us look."""
         try:
-            arn = self._events.describe_event_bus(Name=self._bus)["Arn"]
+            self._described = dict(self._events.describe_event_bus(Name=self._bus))
         except self._events.exceptions.ResourceNotFoundException:
             return None
+        except ClientError as error:
+            owner = (self._bus.split(":") + [""] * 5)[4]
+            if code_of(error) in DENIED and owner not in ("", self._account):
+                raise SetupError(
+                    f"{self.what} is of account {owner}, which does not let this account look at it; "
+                    'docs/operations.md says under "A bus of another account" what works there'
+                ) from None
+            raise
+        arn = self._described["Arn"]
         tags = [] if self.tags is None else self._events.list_tags_for_resource(ResourceARN=arn).get("Tags", [])
-        return {"tags": _as_mapping(tags)}
+        return {
+            "encryption": self._described.get("KmsKeyIdentifier") or AWS_OWNED_KEY,
+            "dead letters": self._described.get("DeadLetterConfig", {}).get("Arn") or NONE,
+            "tags": _as_mapping(tags),
+        }
 
     def wanted(self) -> State:
-        """Raises SettingsError where there is none, and none can be made."""
+        """Return what is missing. Raises SettingsError if there is no bus, and none can be made."""
         if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
-        return {"encryption": self._key or "AWS's own"} if self.has is None else {}
+        of_bus = {"dead letters": self._dead_letters} if self.takes(self._dead_letters) else {}
+        return {"encryption": self._key or AWS_OWNED_KEY, **of_bus} if self.has is None else of_bus
+
+    def takes(self, queue_arn: str) -> bool:
+        """Return whether the bus should have this dead-letter queue: it is under a customer's key, and has no other."""
+        has = self.has or {"encryption": self._key or AWS_OWNED_KEY, "dead letters": NONE}
+        return bool(queue_arn) and has["encryption"] != AWS_OWNED_KEY and has["dead letters"] in (NONE, queue_arn)
 
     def apply(self) -> None:
-        """Make it."""
-        own: Any = {"KmsKeyIdentifier": self._key} if self._key else {}
+        """Make it, or give it the queue. UpdateEventBus replaces all of a bus: what else it has is sent again."""
+        own: Any = {"DeadLetterConfig": {"Arn": self._dead_letters}} if "dead letters" in self.changes else {}
+        if self.has is not None:
+            kept = ("KmsKeyIdentifier", "Description", "LogConfig")
+            own |= {name: self._described[name] for name in kept if self._described.get(name)}
+            self._events.update_event_bus(Name=self._bus, **own)
+            return
+        own |= {"KmsKeyIdentifier": self._key} if self._key else {}
         self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
     def stays(self) -> str:
@@ -446,6 +534,31 @@ class Bus(Resource):
     def delete(self) -> None:
         """The bus, once its rules are gone."""
         self._events.delete_event_bus(Name=self._bus)
+
+
+class BusQueue(Queue):
+    """The dead-letter queue of a bus under a customer's key. It is under SQS's own key: the bus's may be what fails.
+
+    A bus that has another such queue, or no customer's key, needs none.
+    """
+
+    def __init__(self, clients: Clients, arn: str, tags: dict[str, str], bus: Bus, bus_arn: str) -> None:
+        super().__init__(clients, arn, tags, source_arn=bus_arn)
+        self._arn, self._bus = arn, bus
+
+    def look(self) -> None:
+        """Ask for the bus first, which may need no queue."""
+        self._bus.look()
+        super().look()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing has to be done: the queue is as it should be, or is not needed."""
+        return not self._bus.takes(self._arn) or super().is_right
+
+    def line(self) -> str:
+        """As of every resource; or that it is not needed."""
+        return super().line() if self._bus.takes(self._arn) else f"  {self.what}: not needed by {self._bus.what}"
 
 
 def pattern(event_types: Any) -> dict[str, Any]:
@@ -530,6 +643,23 @@ class Rule(Resource):
         text = json.dumps(state["pattern"], separators=(",", ":"))
         self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
 
+    def notes(self) -> list[str]:
+        """Return which of AWS's default quotas the pattern, or the number of rules if this one is new, is beyond."""
+        length = len(pattern_text(self._types))
+        notes = []
+        if length > limits.EVENT_PATTERN_QUOTA_CHARS:
+            notes.append(
+                f"its pattern has {length:,} characters; AWS's default quota is {limits.EVENT_PATTERN_QUOTA_CHARS:,}, "
+                "and above it PutRule fails until AWS raises it (Service Quotas, EventBridge)"
+            )
+        most = limits.rules_of_a_bus(self.arn.split(":")[3])
+        if self.has is None and (count := count_rules(self._events, self.bus)) >= most:
+            notes.append(
+                f"the bus has {count} rules; AWS's default quota is {most}, and above it PutRule fails until AWS "
+                "raises it"
+            )
+        return notes
+
     def targets(self) -> list[dict[str, Any]]:
         """All of its targets; none where there is no such rule."""
         try:
@@ -548,6 +678,16 @@ class Rule(Resource):
         if ids := [target["Id"] for target in self.targets()]:
             self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=ids)
         self._events.delete_rule(Name=self.name, EventBusName=self.bus)
+
+
+def count_rules(events: Any, bus: str) -> int:
+    """Return how many rules a bus has, of whomever; 0 if there is no such bus yet. Raises botocore's errors."""
+    try:
+        return sum(len(page.get("Rules", ())) for page in events.get_paginator("list_rules").paginate(EventBusName=bus))
+    except ClientError as error:
+        if code_of(error) not in ABSENT:
+            raise
+        return 0
 
 
 class Target(Resource):

@@ -21,11 +21,12 @@ from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
 from stream_router.checks import said
 from stream_router.errors import SettingsError
-from stream_router.operate import arns
-from stream_router.operate.arns import Home, dead_letters_name, undelivered_name
+from stream_router.operate import arns, subscriber
+from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
 from stream_router.operate.resources import (
     TAG,
     Bus,
+    BusQueue,
     LeaseTable,
     Queue,
     Resource,
@@ -110,7 +111,8 @@ class Deployment:
         """Lines of what is nobody's resource."""
         self.problem = ""
         """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
-        self._stream = Stream(clients, settings.stream, settings.shards, key, tags)
+        ordered = settings.ordering == "conversation"
+        self._stream = Stream(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
         table = LeaseTable(clients, settings.application, tags, self._stream)
         self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
@@ -122,9 +124,13 @@ class Deployment:
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
-        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, rule_arn=rule_arn))
+        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn))
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
-        self.resources += [Bus(clients, bus, key, tags, rule), rule]
+        of_bus = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made(bus) else ""
+        its_bus = Bus(clients, bus, key, tags, rule, dead_letters=of_bus, account=home.account)
+        if of_bus:
+            self.resources.append(BusQueue(clients, of_bus, tags, its_bus, home.bus(bus)))
+        self.resources += [its_bus, rule]
         if not (target := target_of(settings)):
             self._note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
@@ -141,7 +147,7 @@ class Deployment:
         if what := round_again.get(target["Arn"], ""):
             raise SettingsError(f"{TARGET}: is {what}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
-            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, rule_arn=rule_arn))
+            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
     def _note(self, text: str) -> None:
@@ -154,7 +160,7 @@ class Deployment:
             resource.look()
         if limits.is_v2_bus(settings.event_bus):
             what = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
-            self.problem = subscriber_problem(self._clients, settings.event_bus, settings.rule)
+            self.problem = subscriber_problem(self._clients, settings)
             self.further.append(f"! {what}: {self.problem}" if self.problem else f"= {what}")
             text = pattern_text(settings.event_type_list)
             self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
@@ -208,12 +214,12 @@ class Deployment:
         return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
 
 
-def subscriber_problem(clients: Clients, bus: str, name: str) -> str:
-    """What is wrong with the subscriber of a v2 bus, rule and target in one; "" where it runs and loses nothing.
+def subscriber_problem(clients: Clients, settings: Setup) -> str:
+    """Return what is wrong with the subscriber of a v2 bus, rule and target in one; "" if it runs and loses nothing.
 
-    Raises SettingsError where there is no such bus; whatever else AWS refuses with says nothing of it.
+    Raises SettingsError if there is no such bus; whatever else AWS refuses with says nothing of it.
     """
-    events = clients.events_v2
+    events, bus, name = clients.events_v2, settings.event_bus, settings.rule
     try:
         events.describe_event_bus(EventBusArn=bus)
     except ClientError as error:
@@ -232,11 +238,8 @@ def subscriber_problem(clients: Clients, bus: str, name: str) -> str:
     if arn is None:
         return "is not there"
     has = events.describe_subscriber(SubscriberArn=arn)
-    state = "REVOKED" if has.get("Revoked") else has.get("State")
-    wrong = [] if state == "RUNNING" else [f"is {state}"]
-    if not has.get("OnFailureConfiguration", {}).get("Arn"):
-        wrong.append("has no dead-letter queue")
-    return ", ".join(wrong)
+    ordered = settings.ordering == "conversation"
+    return ", ".join(subscriber.problems(has, settings.event_type_list, ordered=ordered))
 
 
 def look(settings: Setup) -> None:

@@ -40,6 +40,7 @@ class Setup(Queue, Common):
     target_dlq_arn: Arn | None = None
     target_file: File | None = Field(None, validation_alias="EVENTBRIDGE_TARGET_FILE")
     spill_queue: QueueUrl | None = None
+    ordering: Literal["none", "conversation"] = as_in(Consumer, "ordering")
     buckets: int = as_in(Receiver, "buckets")
     shards: int = Field(2, ge=1, le=10_000)
     tags: Tags = ""

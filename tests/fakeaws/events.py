@@ -139,7 +139,9 @@ class EventBridge(Service):
         if not self.stands(bus):
             return Call([], Refusal("ResourceNotFoundException", f"Event bus {name} does not exist."), bus)
         arn = f"arn:aws:events:us-east-1:123456789012:event-bus/{name}"
-        return Call([], None, bus, {"Arn": arn, "Name": name, "CreationTime": _MADE_S})
+        queue = self.settings.get("bus_dead_letters")
+        of_key = {"DeadLetterConfig": {"Arn": queue}, "KmsKeyIdentifier": "key"} if queue else {}
+        return Call([], None, bus, {"Arn": arn, "Name": name, "CreationTime": _MADE_S, **of_key})
 
     # --- a v2 bus -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ _TRIGGERS = {"operation", "fault", "rate", "next", "after", "where", "from_s", "
 _PARAMETERS = {"code", "message", "status", "accept", "retry_after", "stall_s", "seconds", "ms", "how"}
 _SETTINGS = {
     *("rules", "shards", "shard_limits", "max_request_bytes", "max_message_bytes", "made", "missing", "keep_records"),
-    *("arrival_offset_s", "bus_rules", "bus_rules_delay_s", "undelivered"),
+    *("arrival_offset_s", "bus_rules", "bus_rules_delay_s", "bus_dead_letters", "undelivered"),
 }
 
 

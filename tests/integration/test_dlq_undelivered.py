@@ -59,6 +59,29 @@ def held(fake_aws: FakeAwsProcess) -> list[str]:
     return [message["body"] for message in fake_aws.queues()[UNDELIVERED]]
 
 
+def test_the_bus_s_own_dead_letters_are_listed_too_and_replay_brings_them_back(fake_aws: FakeAwsProcess) -> None:
+    """EventBridge keeps of an event that its key failed only what it encrypted; the form is its user guide's."""
+    undelivered(fake_aws, 2)
+    fake_aws.plan(plan(bus_dead_letters="arn:aws:sqs:us-east-1:123456789012:cxone-events-bus-undelivered"))
+    queue = client(fake_aws, "sqs").get_queue_url(QueueName="cxone-events-bus-undelivered")["QueueUrl"]
+    detail = {"event-bus-arn": "arn:aws:events:us-east-1:123456789012:event-bus/router", "encrypted-payload": "AgR4"}
+    event = {"version": "0", "id": "1", "source": "aws.events", "detail-type": "Encrypted Events", "detail": detail}
+    told = {"ERROR_CODE": {"DataType": "String", "StringValue": "KMS_DISABLED"}}
+    message = {"Id": "0", "MessageBody": json.dumps(event), "MessageAttributes": told}
+    client(fake_aws, "sqs").send_message_batch(QueueUrl=queue, Entries=[message])
+    done = dlq.run(fake_aws, "list", "--undelivered")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if " holds about " in line] == [
+        "cxone-events-undelivered holds about 2 messages",
+        "cxone-events-bus-undelivered holds about 1 message",
+    ]
+    assert any(re.fullmatch(r" +1  KMS_DISABLED  Encrypted Events", line) for line in lines)
+    target = {"STREAM_ROUTER_TARGET_DLQ_ARN": "arn:aws:sqs:us-east-1:123456789012:cxone-events-bus-undelivered"}
+    redriven = dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **target)
+    assert "EventBridge keeps it encrypted: mend the key, then stream-router replay --since " in redriven.stdout
+
+
 def test_they_are_counted_shown_and_exported(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """By EventBridge's error code, with ids; the event only where asked for, and masked where masking is on."""
     undelivered(fake_aws, 6)

@@ -24,7 +24,7 @@ from stream_router.consumer.supervisor import jars, java
 from stream_router.local.programs import ACCOUNT, REGION, clean
 from stream_router.local.stack import seed_leases
 from stream_router.operate import setup
-from stream_router.operate.doctor import bus, command, host, probe, stream
+from stream_router.operate.doctor import bus, command, host, probe, stream, surroundings
 from stream_router.operate.doctor.world import World
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -280,6 +280,54 @@ def the_key_of_the_bus_is_disabled(place: Place) -> None:
     place.answer("events", "describe_event_bus", lambda **_: {**described, "KmsKeyIdentifier": key})
 
 
+def the_bus_is_under_a_key(**more: Any) -> Callable[[Place], object]:
+    """As `setup` with STREAM_ROUTER_KMS_KEY makes it, but for what `more` says; the key is there."""
+
+    def breaks(place: Place) -> None:
+        key = boto3.client("kms", REGION).create_key()["KeyMetadata"]["KeyId"]
+        described = place.clients.events.describe_event_bus(Name=place.name)
+        place.answer("events", "describe_event_bus", lambda **_: {**described, "KmsKeyIdentifier": key, **more})
+
+    return breaks
+
+
+def a_dead_letter_of_the_bus_waits(place: Place) -> None:
+    url = place.clients.sqs.create_queue(QueueName=f"{place.name}-bus-undelivered")["QueueUrl"]
+    place.clients.sqs.send_message(QueueUrl=url, MessageBody="{}")
+    the_bus_is_under_a_key(DeadLetterConfig={"Arn": place.queue_arn("bus-undelivered")})(place)
+
+
+def records_are_spread(ordering: str) -> Callable[[Place], object]:
+    """By Kinesis itself, as an on-demand stream can be set."""
+
+    def breaks(place: Place) -> None:
+        place.set(STREAM_ROUTER_ORDERING=ordering)
+        if ordering == "conversation":  # which takes no spill queue
+            place.monkeypatch.delenv("STREAM_ROUTER_SPILL_QUEUE")
+        summary = place.clients.kinesis.describe_stream_summary(StreamName=place.name)["StreamDescriptionSummary"]
+        told = {**summary, "RecordDistributionStrategy": "AUTO"}
+        place.answer("kinesis", "describe_stream_summary", lambda **_: {"StreamDescriptionSummary": told})
+
+    return breaks
+
+
+def the_bus_has_rules(count: int) -> Callable[[Place], object]:
+    """As many rules, of whomever."""
+
+    def breaks(place: Place) -> None:
+        class Pages:
+            def paginate(self, **_: object) -> list[dict[str, Any]]:
+                return [{"Rules": [{}] * 100}, {"Rules": [{}] * (count - 100)}]
+
+        place.answer("events", "get_paginator", lambda _: Pages())
+
+    return breaks
+
+
+def its_bus_is_another_account_s(place: Place) -> None:
+    place.set(STREAM_ROUTER_EVENT_BUS=f"arn:aws:events:{REGION}:999999999999:event-bus/{place.name}")
+
+
 def the_rule_may_not_be_looked_at(place: Place) -> None:
     place.answer("events", "describe_rule", refusing("DescribeRule", "AccessDeniedException"))
 
@@ -338,7 +386,7 @@ world(
 )
 world("SR115", WARNING, nobody_has_read_for_long, "s behind at shardId-", "SR160")
 world("SR115", WARNING, nobody_has_read_beyond_a_checkpoint, "s behind at shardId-", too=("SR013",))
-world("SR121", WRONG, the_key_of_the_bus_is_disabled, "its key is Disabled", "enable the key")
+world("SR121", WRONG, the_key_of_the_bus_is_disabled, "its key is Disabled", "enable the key", too=("SR122",))
 world(
     "SR130",
     WRONG,
@@ -348,6 +396,35 @@ world(
 )
 world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be asked (Access", "--policy operate")
 world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter queue", "lost", "setup", too=("SR003",))
+world("SR122", WARNING, the_bus_is_under_a_key(), "has no dead-letter queue", "STREAM_ROUTER_KMS_KEY")
+world(
+    "SR122",
+    WRONG,
+    the_bus_is_under_a_key(DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:nosuch"}),
+    "queue nosuch is not there",
+    "setup",
+)
+world("SR122", WARNING, a_dead_letter_of_the_bus_waits, "1 events", "its key", "replay")
+world(
+    "SR123",
+    WARNING,
+    its_bus_is_another_account_s,
+    "is of account 999999999999",
+    "a bus of your own",
+    too=("SR003", "SR120"),
+)
+world("SR108", WRONG, records_are_spread("conversation"), "AUTO", "USER_PARTITION_KEY")
+world("SR108", WARNING, records_are_spread("none"), "AUTO", "USER_PARTITION_KEY")
+world("SR131", WARNING, the_bus_has_rules(290), "290 of 300", "Service Quotas")
+setting(
+    "SR131",
+    WARNING,
+    "STREAM_ROUTER_EVENT_TYPES",
+    ",".join(f"a.very.long.type.of.event.{number}" for number in range(70)),
+    "the pattern has ",
+    "2,048",
+    too=("SR003", "SR130"),
+)
 world("SR145", WARNING, a_message_waits("undelivered"), "1 events in", "dlq list --undelivered")
 world("SR153", WARNING, a_message_waits("dead-letters"), "1 wait", "dlq list")
 world("SR103", WARNING, a_queue_has("dead-letters", MessageRetentionPeriod="86400"), "24 hours only", too=("SR003",))
@@ -355,7 +432,7 @@ world("SR107", WARNING, a_queue_has("spill", MessageRetentionPeriod="86400"), "2
 world("SR154", WARNING, a_message_waits("spill"), "1 messages of accepted events", "start a receiver")
 world("SR144", WRONG, a_queue_has("out", Policy=""), "-out does not let EventBridge in", "setup", too=("SR003",))
 
-ALONE = {"SR001", "SR002", "SR003", "SR010", "SR101", "SR120"}
+ALONE = {"SR001", "SR002", "SR003", "SR010", "SR101", "SR120", *surroundings.SURROUNDINGS.checks}
 """Where one of these is wrong, others wait for it, or say another thing."""
 
 

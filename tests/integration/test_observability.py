@@ -45,6 +45,7 @@ OF_AWS = {
         "IngestionToInvocationSuccessLatency",
         "InvocationsFailedToBeSentToDlq",
         "InvocationsSentToDlq",
+        "RetryInvocationAttempts",
     },
     ("AWS/Kinesis", "StreamName"): {
         *("IncomingBytes", "GetRecords.Bytes"),
@@ -64,6 +65,7 @@ def series() -> dict[str, set[str]]:
         "aws_sqs_approximate_number_of_messages_visible_maximum": {"queue_name"} | OF_THE_SCRAPE,
         "aws_sqs_approximate_age_of_oldest_message_maximum": {"queue_name"} | OF_THE_SCRAPE,
         "aws_events_invocations_failed_to_be_sent_to_dlq_sum": {"rule_name"} | OF_THE_SCRAPE,
+        "aws_events_retry_invocation_attempts_sum": {"rule_name"} | OF_THE_SCRAPE,
     }
     for metric in (*CONSUMER, *RECEIVER):
         labels = {*metric.labels, *OF_THE_SCRAPE}

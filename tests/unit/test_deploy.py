@@ -12,8 +12,11 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from stream_router.operate import resources
+from stream_router.consumer.supervisor import properties
+from stream_router.consumer.supervisor.supervisor import BEYOND_GRACE_S
+from stream_router.operate import arns, resources
 from stream_router.receiver import auth
+from stream_router.receiver.__main__ import STOPPED_WITHIN_S
 from stream_router.receiver.connection import IDLE_S
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load, names
@@ -84,15 +87,86 @@ def test_what_holds_events_is_as_setup_makes_it_encrypted_and_stays() -> None:
     assert "RetryPolicy" not in PROPERTIES["EventRule"]["Targets"][0], "AWS's own tries 185 times in 24 hours"
     (allowed,) = PROPERTIES["UndeliveredQueuePolicy"]["PolicyDocument"]["Statement"]
     assert (allowed["Principal"], allowed["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
-    for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "Bucket"):
+    for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "BusUndeliveredQueue", "SpillQueue", "Bucket"):
         # A first deployment that fails is rolled back: what it leaves would stand in the second one's way, empty.
         assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
         assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
 
 
+def test_a_bus_under_a_key_of_yours_has_a_dead_letter_queue_that_needs_no_such_key() -> None:
+    """As `setup` makes it, open to this bus. Under the bus's key the queue could take nothing that the key failed."""
+    has = PROPERTIES["Bus"]["DeadLetterConfig"]
+    assert has == {"Fn::If": ["HasKey", {"Arn": {"Fn::GetAtt": ["BusUndeliveredQueue", "Arn"]}}, NO_VALUE]}
+    queue = PROPERTIES["BusUndeliveredQueue"]
+    assert (queue["SqsManagedSseEnabled"], "KmsMasterKeyId" in queue) == (True, False)
+    assert queue["MessageRetentionPeriod"] == resources.QUEUE_RETENTION_S
+    assert queue["QueueName"]["Fn::Sub"].replace("${Stream}", "s") == arns.bus_undelivered_name("s")
+    (allowed,) = PROPERTIES["BusUndeliveredQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    assert str(allowed["Condition"]["ArnEquals"]["aws:SourceArn"]).endswith(":event-bus/${EventBus}'}")
+    for name in ("BusUndeliveredQueue", "BusUndeliveredQueuePolicy"):
+        assert RESOURCES[name]["Condition"] == "HasKey"
+
+
+def test_several_ranges_of_addresses_reach_the_balancer_and_an_empty_one_lets_nobody_in() -> None:
+    """By default everybody's; a range or a prefix list that is empty makes no rule."""
+    rules = PROPERTIES["BalancerGroup"]["SecurityGroupIngress"]
+    names = []
+    for rule in rules:
+        condition, then, otherwise = rule["Fn::If"]
+        ((source, name),) = [(key, then[key]["Ref"]) for key in ("CidrIp", "SourcePrefixListId") if key in then]
+        names.append(name)
+        assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]}
+        assert (then["FromPort"], then["ToPort"], then["IpProtocol"], otherwise) == (443, 443, "tcp", NO_VALUE)
+        assert (source == "SourcePrefixListId") is (name == "AllowedPrefixList")
+    assert names == ["AllowedCidr", "AllowedCidr2", "AllowedCidr3", "AllowedCidr4", "AllowedPrefixList"]
+    assert [PARAMETERS[name]["Default"] for name in names] == ["0.0.0.0/0", "", "", "", ""]
+
+
+def test_audit_lines_on_the_log_are_never_dropped_by_its_driver() -> None:
+    """ECS's log driver drops lines by default while the log takes none; a dropped line looks like tampering."""
+    (container,) = PROPERTIES["ConsumerTask"]["ContainerDefinitions"]
+    assert container["LogConfiguration"]["Options"]["mode"] == {"Fn::If": ["AuditsToLog", "blocking", NO_VALUE]}
+    assert TEMPLATE["Conditions"]["AuditsToLog"] == {"Fn::Equals": [{"Ref": "Audit"}, "-"]}
+
+
+def test_the_template_s_drain_and_stop_times_fit_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task is killed while it drains, and the balancer lets go of a receiver after that has answered what it had."""
+    stop_s = {
+        task: PROPERTIES[task]["ContainerDefinitions"][0]["StopTimeout"] for task in ("ReceiverTask", "ConsumerTask")
+    }
+    told = of_task("ReceiverTask")
+    drain_delay_s = float(told["STREAM_ROUTER_DRAIN_DELAY_S"])
+    group = PROPERTIES["Receivers"]
+    (attribute,) = group["TargetGroupAttributes"]
+    assert attribute["Key"] == "deregistration_delay.timeout_seconds"
+    unhealthy_s = group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"]
+    assert unhealthy_s < drain_delay_s < float(attribute["Value"])
+    assert drain_delay_s + STOPPED_WITHIN_S < stop_s["ReceiverTask"] <= 120, "the most that Fargate gives"
+    given(monkeypatch, of_task("ConsumerTask"))
+    grace_s = properties.render(load(Consumer), properties.Endpoints("", ""), "any").grace_s
+    assert grace_s + BEYOND_GRACE_S < stop_s["ConsumerTask"] <= 120
+
+
+def test_consumers_are_scaled_and_an_update_does_not_set_their_number_back() -> None:
+    """From ConsumerCount up, on the metrics of this application; without room by default, since it has two shards."""
+    scale = PROPERTIES["ConsumerScale"]
+    assert (scale["MinCapacity"], scale["MaxCapacity"]) == ({"Ref": "ConsumerCount"}, {"Ref": "ConsumerMaxCount"})
+    assert PROPERTIES["ConsumerService"]["DesiredCount"] == {"Fn::If": ["HasConsumers", NO_VALUE, 0]}
+    assert PARAMETERS["ConsumerMaxCount"]["Default"] == PARAMETERS["Shards"]["Default"]
+    steps = {
+        name: PROPERTIES[name]["StepScalingPolicyConfiguration"] for name in ("ConsumerScaleOut", "ConsumerScaleIn")
+    }
+    assert [step["StepAdjustments"][0]["ScalingAdjustment"] for step in steps.values()] == [1, -1]
+    assert steps["ConsumerScaleIn"]["Cooldown"] > steps["ConsumerScaleOut"]["Cooldown"], "back slowly"
+    for alarm, policy in (("ConsumersBehind", "ConsumerScaleOut"), ("ConsumersIdle", "ConsumerScaleIn")):
+        assert PROPERTIES[alarm]["AlarmActions"] == [{"Ref": policy}]
+        assert "{'Name': 'Application', 'Value': {'Ref': 'Application'}}" in str(PROPERTIES[alarm])
+
+
 def test_the_stack_s_parts_fit_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Balancer and receiver, alarms and retention; an update sets no scaled number back; masking is on as it comes."""
-    attributes = {a["Key"]: a["Value"] for a in PROPERTIES["Balancer"]["LoadBalancerAttributes"]}
+    attributes = {a["Key"]: a["Value"] for a in PROPERTIES["Balancer"]["LoadBalancerAttributes"] if "Key" in a}
     assert float(attributes["idle_timeout.timeout_seconds"]) < IDLE_S, "a request would meet a closing connection: 502"
     assert PROPERTIES["Receivers"]["HealthCheckPath"] == "/healthz", "`/readyz` is 503 in an outage"
     assert PROPERTIES["ReceiverService"]["DesiredCount"] == {"Fn::If": ["HasReceivers", NO_VALUE, 0]}

@@ -1,13 +1,14 @@
 """What `setup` asks of AWS where no emulator shows it: v2 buses, keys, what a change keeps."""
 
+import json
 from typing import Any
 
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.operate import resources
+from stream_router.operate import resources, subscriber
 from stream_router.operate.arns import Home
-from stream_router.operate.resources import Bus, Queue, Resource, Rule, SetupError, Stream, Target
+from stream_router.operate.resources import Bus, BusQueue, Queue, Resource, Rule, SetupError, Stream, Target
 from stream_router.operate.setup import run
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -39,14 +40,30 @@ def made_right(resource: Resource) -> dict[str, Any]:
     return resource.changes
 
 
-RUNS: dict[str, Any] = {"State": "RUNNING", "OnFailureConfiguration": {"Arn": HOME.queue("u")}}
+INVOKES = {"TargetArn": HOME.queue("t"), "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/r"}
+RUNS: dict[str, Any] = {
+    "State": "RUNNING",
+    "OnFailureConfiguration": {"Arn": HOME.queue("u")},
+    "InvokeConfiguration": INVOKES,
+}
+NEVER_MATCHES = "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
+METADATA = {"Filters": [{"Scope": "METADATA", "Pattern": '{"source":["nice.cxone.webhook"]}'}]}
 
 
 @pytest.mark.parametrize(
     ("has", "line", "status"),
     [
         (RUNS, f"= {V2_SUBSCRIBER}", 0),
-        ({"State": "STOPPED"}, f"! {V2_SUBSCRIBER}: is STOPPED, has no dead-letter queue", 1),
+        (
+            {"State": "STOPPED", "InvokeConfiguration": INVOKES},
+            f"! {V2_SUBSCRIBER}: is STOPPED, has no dead-letter queue",
+            1,
+        ),
+        (
+            {**RUNS, "FilterConfiguration": METADATA},
+            f"! {V2_SUBSCRIBER}: {NEVER_MATCHES}",
+            1,
+        ),
         ({**RUNS, "Revoked": True}, f"! {V2_SUBSCRIBER}: is REVOKED", 1),
         (None, f"! {V2_SUBSCRIBER}: is not there", 1),
         ("ResourceNotFoundException", "", 78),
@@ -87,6 +104,42 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     assert line in said.out.splitlines() or "grant what `stream-router setup --policy setup` prints" in said.err
     assert ("let through" in said.out and "interaction.created" in said.out) is bool(line)
     script.done()
+
+
+TYPES = ("interaction.created", "conversation.updated")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"InvokeConfiguration": {"TargetArn": "t"}}, ["has no role to reach its target with"]),
+        ({"Type": "FIFO"}, []),
+        (("DATA", {"source": ["nice.cxone.webhook"], "detail-type": [*TYPES]}), []),
+        (("DATA", {"detail": {"eventSource": [{"prefix": "cxone"}]}}), []),
+        (("DATA", {"source": [{"prefix": "nice."}], "detail-type": [{"anything-but": "x"}]}), []),
+        (("DATA", {"source": ["other"]}), ["has a DATA filter that does not take the source nice.cxone.webhook"]),
+        (("DATA", {"detail-type": [TYPES[0]]}), ["has a DATA filter that does not take conversation.updated"]),
+        (("SYSTEM_METADATA", {"aws:Source": ["nice.cxone.webhook"], "aws:DetailType": [*TYPES]}), []),
+        (
+            ("SYSTEM_METADATA", {"aws:DetailType": ["x"]}),
+            ["has a SYSTEM_METADATA filter that does not take interaction.created, conversation.updated"],
+        ),
+    ],
+)
+def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, found: list[str]) -> None:
+    """Only plain values of a filter: whether an operator takes an event nothing here can ask AWS."""
+    if isinstance(changes, tuple):
+        scope, pattern = changes
+        changes = {"FilterConfiguration": {"Filters": [{"Scope": scope, "Pattern": json.dumps(pattern)}]}}
+    assert subscriber.problems({**RUNS, **changes}, TYPES, ordered=False) == found
+
+
+@pytest.mark.parametrize(("kind", "is_well"), [("FIFO", True), ("UNORDERED", False), (None, False)])
+def test_order_wants_a_subscriber_that_keeps_it(kind: str | None, is_well: bool) -> None:
+    """Order is a property of the subscriber, not of the bus."""
+    has = {**RUNS, **({"Type": kind} if kind else {})}
+    assert (subscriber.problems(has, TYPES, ordered=True) == []) is is_well
 
 
 def rule(script: Script) -> Rule:
@@ -187,8 +240,95 @@ def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pyte
 
     script.refuse("events", "describe_event_bus", {"Name": "cx"}, "ResourceNotFoundException")
     tags = [{"Key": "stream-router-setup", "Value": "s"}]
-    script.expect("events", "create_event_bus", {"Name": "cx", "Tags": tags, "KmsKeyIdentifier": KEY})
-    made_right(Bus(script.clients, "cx", KEY, OURS, rule(script)))
+    of_key = {"KmsKeyIdentifier": KEY, "DeadLetterConfig": {"Arn": BUS_QUEUE}}
+    script.expect("events", "create_event_bus", {"Name": "cx", "Tags": tags, **of_key})
+    made_right(bus(script))
+    script.done()
+
+
+BUS_QUEUE = HOME.queue("s-bus-undelivered")
+BUS_ARN = HOME.bus("cx")
+
+
+def bus(script: Script, has: dict[str, Any] | None = None, times: int = 1) -> Bus:
+    """A bus whose dead letters go to BUS_QUEUE, if it is under a key; `has` is what AWS answers, `times` times."""
+    for _ in range(times if has is not None else 0):
+        script.expect("events", "describe_event_bus", {"Name": "cx"}, {"Name": "cx", "Arn": BUS_ARN, **(has or {})})
+        script.expect("events", "list_tags_for_resource", {"ResourceARN": BUS_ARN}, {"Tags": []})
+    return Bus(script.clients, "cx", KEY, OURS, rule(script), dead_letters=BUS_QUEUE)
+
+
+def test_a_bus_under_a_key_gets_dead_letters_and_keeps_what_else_it_has(script: Script) -> None:
+    """PutEvents succeeds while the key cannot be used. UpdateEventBus takes away what is not sent again."""
+    kept = {"KmsKeyIdentifier": "theirs", "Description": "mine", "LogConfig": {"Level": "INFO"}}
+    wanted = {"Name": "cx", **kept, "DeadLetterConfig": {"Arn": BUS_QUEUE}}
+    script.expect("events", "describe_event_bus", {"Name": "cx"}, {"Name": "cx", "Arn": BUS_ARN, **kept})
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": BUS_ARN}, {"Tags": []})
+    script.expect("events", "update_event_bus", wanted, {})
+    made_right(bus(script))
+    for has in ({}, {**kept, "DeadLetterConfig": {"Arn": HOME.queue("theirs")}}):
+        assert made_right(bus(script, has)) == {}, "no key, or another queue"
+    script.done()
+
+
+@pytest.mark.parametrize("theirs", [None, "theirs"])
+def test_a_bus_s_queue_is_under_sqs_s_own_key_open_to_the_bus_and_made_only_if_needed(
+    script: Script, theirs: str | None
+) -> None:
+    """Under the bus's key the queue could take nothing that the key failed. A queue of somebody else's is enough."""
+    has: dict[str, Any] = {"KmsKeyIdentifier": KEY}
+    if theirs:
+        has["DeadLetterConfig"] = {"Arn": HOME.queue(theirs)}
+    made = BusQueue(script.clients, BUS_QUEUE, OURS, bus(script, has), BUS_ARN)
+    script.refuse("sqs", "get_queue_url", {"QueueName": "s-bus-undelivered"}, "QueueDoesNotExist")
+    if not theirs:
+        attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"}
+        policy = {"Version": "2012-10-17", "Statement": [resources.let_in(BUS_QUEUE, BUS_ARN)]}
+        attributes |= {"SqsManagedSseEnabled": "true", "Policy": json.dumps(policy)}
+        asked = {"QueueName": "s-bus-undelivered", "Attributes": attributes, "tags": OURS}
+        script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
+    made_right(made)
+    script.done()
+    assert made.line().startswith("  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: ")
+
+
+def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Script) -> None:
+    """A policy of this account cannot help: only the bus's owner can let us look."""
+    theirs = f"arn:aws:events:{REGION}:999999999999:event-bus/cx"
+    script.refuse("events", "describe_event_bus", {"Name": theirs}, "AccessDeniedException")
+    made = Bus(script.clients, theirs, None, OURS, rule(script), account=ACCOUNT)
+    with pytest.raises(SetupError, match=r"is of account 999999999999, .*A bus of another account"):
+        made.look()
+
+
+def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> None:
+    """AUTO spreads records over the shards as it likes. Without a promised order it is a note."""
+    stream(script, None, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_ORDERING: .*AUTO.*USER_PARTITION_KEY"):
+        Stream(script.clients, "s", 2, None, OURS, ordered=True).look()
+    stream(script, OURS, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    loose = Stream(script.clients, "s", 2, None, OURS)
+    loose.look()
+    assert "AUTO" in loose.notes()[0]
+    stream(script, OURS, RecordDistributionStrategy="USER_PARTITION_KEY")
+    keyed = Stream(script.clients, "s", 2, None, OURS, ordered=True)
+    keyed.look()
+    assert keyed.notes() == []
+    script.done()
+
+
+def test_a_rule_beyond_aws_s_default_quotas_is_noted(script: Script) -> None:
+    """Patterns of more than 2,048 characters, 300 rules a bus: AWS raises both, so it is no refusal."""
+    types = tuple(f"a.very.long.type.of.event.{number}" for number in range(70))
+    made = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
+    script.refuse("events", "describe_rule", {"Name": "r", "EventBusName": "cx"}, "ResourceNotFoundException")
+    script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": [{"Name": str(n)} for n in range(300)]})
+    made.look()
+    length = len(resources.pattern_text(types))
+    assert 2048 < length < 4096
+    of_pattern, of_rules = made.notes()
+    assert of_pattern.startswith(f"its pattern has {length:,} characters; AWS's default quota is 2,048, and above it ")
+    assert of_rules.startswith("the bus has 300 rules; AWS's default quota is 300, and above it PutRule fails until ")
     script.done()
 
 

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_router.checks import Finding, Verdict, of_error, skipped
-from stream_router.operate.doctor import bus, host, probe, stream
+from stream_router.operate.doctor import bus, host, probe, stream, surroundings
 from stream_router.operate.doctor.world import Check, Subject, World
 from stream_router.send.signing import own_url
 
 SUBJECTS = (
     *(host.SETTINGS, host.JAVA, host.HERE, host.ACCOUNT),
-    *(stream.ITSELF, stream.SPILL, stream.LEASES, bus.BUS_AND_RULE, bus.LETTERS, bus.DEPLOYMENT),
+    *(stream.ITSELF, stream.SPILL, stream.LEASES, bus.BUS_AND_RULE, surroundings.SURROUNDINGS),
+    *(bus.LETTERS, bus.DEPLOYMENT),
 )
 """In the order in which they are shown; docs/doctor.md has the same."""
 

@@ -1,0 +1,143 @@
+"""Around stream and bus: the record distribution, the bus's own dead letters, its owner, quotas."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from stream_router import limits
+from stream_router.checks import STREAM, Finding, Verdict, ask, ok, skipped, warn, wrong
+from stream_router.errors import SettingsError
+from stream_router.operate import arns, setup
+from stream_router.operate.doctor.bus import BUS
+from stream_router.operate.doctor.world import BOTH, CONSUME, SETUP, Check, Subject, World
+from stream_router.operate.resources import SPREAD, count_rules, held, pattern_text, spread_over_shards
+
+ORDERING, EVENT_TYPES = "STREAM_ROUTER_ORDERING", "STREAM_ROUTER_EVENT_TYPES"
+
+NEARLY = 0.9
+"""Share of a quota from which on it is reported."""
+
+A_V2_BUS = "a v2 bus has subscribers instead of rules"
+
+
+def _look(world: World) -> Iterator[Finding]:
+    yield _record_distribution(world)
+    if limits.is_v2_bus(world.settings.event_bus):
+        yield skipped("SR122", "a v2 bus has no dead-letter queue of its own")
+        yield _owner(world)
+        yield skipped("SR131", A_V2_BUS)
+        return
+    yield from _dead_letters_of_bus(world)
+    yield _owner(world)
+    yield from _quotas(world)
+
+
+def _record_distribution(world: World) -> Finding:
+    """Check that Kinesis puts records where the receiver's hash keys say."""
+    name = world.settings.stream
+    kinesis = world.client("kinesis")
+    no, answer = ask("SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", ""))
+    if no:
+        return skipped("SR108", "waits for SR101") if no.verdict is Verdict.WRONG else no
+    summary = answer["StreamDescriptionSummary"]
+    if summary.get("RecordDistributionStrategy") != SPREAD:
+        return ok("SR108", "by partition and hash key")
+    problem, cure = spread_over_shards(name, summary["StreamARN"])
+    if world.consume and world.consume.ordering == "conversation":
+        return wrong("SR108", ORDERING, problem, cure)
+    return warn("SR108", STREAM, problem, cure)
+
+
+def _dead_letters_of_bus(world: World) -> Iterator[Finding]:
+    """Check that a bus under a customer's key has a dead-letter queue, and that nothing waits there."""
+    events = world.client("events")
+    named = {"Name": world.settings.event_bus}
+    no, bus = ask("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**named), ("", ""))
+    if no:
+        yield skipped("SR122", "waits for SR120") if no.verdict is Verdict.WRONG else no
+        return
+    queue = bus.get("DeadLetterConfig", {}).get("Arn")
+    if not queue and not bus.get("KmsKeyIdentifier"):
+        yield ok("SR122", "AWS's own key needs none")
+        return
+    if not queue:
+        says = "the bus has no dead-letter queue: PutEvents succeeds while its key cannot be used, and events are lost"
+        yield warn("SR122", BUS, says, f"set STREAM_ROUTER_KMS_KEY and {SETUP}")
+        return
+    name = queue.rsplit(":", 1)[-1]
+    gone = (f"queue {name} is not there: what the bus cannot encrypt is lost", SETUP)
+    no, count = ask("SR122", BUS, f"queue {name}", partial(_messages, world, queue), gone)
+    if no:
+        yield no
+    elif count:
+        says = f"{count} events in {name}: the bus could not use its key"
+        yield warn("SR122", BUS, says, "see SR121; then `stream-router replay --since WHEN` publishes them again")
+    else:
+        yield ok("SR122", f"{name} is empty")
+
+
+def _messages(world: World, queue: str) -> int:
+    """Return how many messages a queue has."""
+    arn, sqs = arns.parse(queue, BUS), world.client("sqs")
+    url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
+    return held(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
+
+
+def _owner(world: World) -> Finding:
+    """Check whose the bus is: only its owner can let this account look at a bus and its rules."""
+    bus = world.settings.event_bus
+    if not bus.startswith("arn:"):
+        return ok("SR123", "a bus of this account")
+    no, home = ask("SR123", BUS, "this account", partial(setup.home_of, world.clients))
+    if no:
+        return no
+    owner = bus.split(":")[4]
+    if owner == home.account:
+        return ok("SR123", "a bus of this account")
+    cure = (
+        "publish to a bus of your own, whose rule has that bus as target; else see docs/operations.md, "
+        '"A bus of another account"'
+    )
+    trusts = world.consume is not None and world.consume.bus_proof == "trust"
+    if trusts:
+        says = f"the bus is of account {owner}, and nothing proves that it is there or that a rule takes our events"
+    else:
+        says = f"the bus is of account {owner}: `consume` runs only if its owner lets this account look at bus and rule"
+    return warn("SR123", BUS, says, cure)
+
+
+def _quotas(world: World) -> Iterator[Finding]:
+    """Check our pattern's length and the bus's number of rules against AWS's default quotas."""
+    settings = world.settings
+    cure = "have the quota raised (Service Quotas, EventBridge), or name fewer event types"
+    try:
+        length = len(pattern_text(settings.event_type_list))
+    except SettingsError as error:
+        yield wrong("SR131", EVENT_TYPES, *str(error).split(": ", 1)[1].split("; ", 1))
+        return
+    is_well = True
+    if length > limits.EVENT_PATTERN_QUOTA_CHARS:
+        is_well = False
+        says = f"the pattern has {length:,} characters, AWS's default quota is {limits.EVENT_PATTERN_QUOTA_CHARS:,}"
+        yield warn("SR131", EVENT_TYPES, says, cure)
+    most = limits.rules_of_a_bus(settings.aws_region)
+    count: Any
+    no, count = ask("SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus))
+    if no:
+        yield no
+    elif count >= NEARLY * most:
+        says = f"the bus has {count} of {most} rules (AWS's default quota)"
+        yield warn("SR131", BUS, says, "have the quota raised (Service Quotas, EventBridge), or remove rules")
+    elif is_well:
+        yield ok("SR131", f"{length:,} of {limits.EVENT_PATTERN_QUOTA_CHARS:,} characters, {count} of {most} rules")
+
+
+SURROUNDINGS = Subject(
+    {
+        "SR108": Check("record distribution", BOTH),
+        "SR122": Check("bus's dead letters", CONSUME, "undelivered"),
+        "SR123": Check("owner of the bus", CONSUME),
+        "SR131": Check("quotas of bus and rule", CONSUME),
+    },
+    _look,
+)

@@ -1,0 +1,61 @@
+"""What is wrong with the subscriber of a Custom Event Bus (v2), as far as DescribeSubscriber tells.
+
+Its filters are judged only by plain values of source and detail type: an operator such as `prefix` counts as a match.
+Sources: EventBridge user guide, "Filtering events for a subscriber" and "Event structure: data, metadata, and system
+metadata", 2026-12-02; botocore model `eventbridgev2`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stream_router.model import SOURCE
+
+FIELDS = {"DATA": ("source", "detail-type"), "SYSTEM_METADATA": ("aws:Source", "aws:DetailType")}
+"""Names of source and detail type in a filter's pattern, by the filter's scope."""
+
+
+def problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, ordered: bool) -> list[str]:
+    """Return what is wrong with a subscriber; empty if our events reach its target, and what it refuses is kept.
+
+    With `ordered` it has to deliver in order.
+    """
+    state = "REVOKED" if subscriber.get("Revoked") else subscriber.get("State")
+    found = [] if state == "RUNNING" else [f"is {state}"]
+    if not subscriber.get("OnFailureConfiguration", {}).get("Arn"):
+        found.append("has no dead-letter queue")
+    if not subscriber.get("InvokeConfiguration", {}).get("RoleArn"):
+        found.append("has no role to reach its target with")
+    if ordered and subscriber.get("Type") != "FIFO":
+        kind = subscriber.get("Type") or "UNORDERED"
+        found.append(f"is of type {kind}, and STREAM_ROUTER_ORDERING=conversation wants FIFO")
+    for one in subscriber.get("FilterConfiguration", {}).get("Filters", ()):
+        found += _of_filter(str(one.get("Scope")), str(one.get("Pattern")), event_types)
+    return found
+
+
+def _of_filter(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
+    """Yield why a filter keeps events of ours out: an event has to match every filter."""
+    if scope == "METADATA":
+        yield "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
+        return
+    if scope not in FIELDS:
+        return
+    try:
+        fields = json.loads(pattern)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        yield f"has a {scope} filter that is no JSON object"
+        return
+    source, detail_type = FIELDS[scope]
+    if not _takes(fields, source, SOURCE):
+        yield f"has a {scope} filter that does not take the source {SOURCE}"
+    if missing := [one for one in event_types if not _takes(fields, detail_type, one)]:
+        yield f"has a {scope} filter that does not take {', '.join(missing)}"
+
+
+def _takes(fields: Mapping[str, Any], name: str, value: str) -> bool:
+    """Return whether a pattern may match this value of a field: it names no value, this one, or an operator."""
+    allowed = fields.get(name)
+    return not isinstance(allowed, list) or value in allowed or any(isinstance(one, dict) for one in allowed)
