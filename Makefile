@@ -1,7 +1,7 @@
-# Two commands for a fresh machine with Python 3.11 to 3.13 and make: `make demo` and `make test`. `make help` lists all.
+# Two commands for a fresh machine with Python 3.11 to 3.14 and make: `make demo` and `make test`. `make help` lists all.
 VENV ?= .venv
 # The Pythons that setup.cfg names; a newer python3 only where there is none of them, since no test ran on it.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A path may hold spaces: the shell gets it in quotes, make with the spaces escaped.
