@@ -21,6 +21,11 @@ T = TypeVar("T")
 TIMED_OUT = "TimedOut"
 """Our code for a call that was sent and not answered in time."""
 
+UNANSWERED = "NoAnswer"
+"""Our code for a call that got no connection, or lost it."""
+
+NO_ANSWER = frozenset({TIMED_OUT, UNANSWERED})
+
 RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
 
@@ -132,7 +137,7 @@ def _settle(
 def refusal(answer: Answer) -> Refusal:
     """What an answer without a 200 means for the whole call."""
     if answer.status == 0:
-        code = TIMED_OUT if answer.timed_out else "NoAnswer"
+        code = TIMED_OUT if answer.timed_out else UNANSWERED
         return Refusal(Disposition.HOLD, code, retry_after_s=0.0, message=answer.error)
     code, message = _code(answer)
     disposition = call_disposition(code, answer.status)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from stream_router.consumer.supervisor.history import COLUMNS
+from stream_router.telemetry.verdict import TABLE, Code
 
 AT_MS = 1_795_599_002_123
 """2026-11-25T09:30:02.123Z."""
@@ -15,6 +16,12 @@ STAGES = {
     "received_to_accepted": 21.0,
     "received_to_dead_lettered": 60.0,
 }
+
+
+def verdict(code: str) -> dict[str, str]:
+    """A code with its words and its level."""
+    row = TABLE[Code(code)]
+    return {"code": code, "state": row.words, "level": row.level.value}
 
 
 def latencies(scale: float = 1.0) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def shard(number: int, **changes: Any) -> dict[str, Any]:
         "shard": f"shardId-{number:012d}",
         "pid": 4000 + number,
         "at": "2026-11-25T09:30:01.900Z",
-        "state": "caught up",
+        **verdict("well"),
         "reason": None,
         "since": "2026-11-25T08:00:00.000Z",
         "gauges": {
@@ -70,7 +77,9 @@ def consumer(**changes: Any) -> dict[str, Any]:
         "startedAt": "2026-11-25T07:59:50.000Z",
         "application": "cxone-event-router",
         "worker": "host-a-0011223344556677",
-        "state": "caught up",
+        **verdict("well"),
+        "meaning": "Events go through.",
+        "cure": "Nothing has to be done.",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
         "daemon": {"pid": 3999, "restarts": 1, "plannedRestarts": 0, "rssBytes": 191_889_408},
@@ -95,13 +104,15 @@ def consumer(**changes: Any) -> dict[str, Any]:
 def holding() -> dict[str, Any]:
     """One shard of two holds, since two minutes."""
     reason = "the event bus refuses every call (ThrottlingException)"
-    held = shard(1, state="holding", reason=reason, since="2026-11-25T09:28:00.000Z")
+    held = shard(1, **verdict("holding"), reason=reason, since="2026-11-25T09:28:00.000Z")
     held["gauges"] |= {"oldest_unsettled_age_seconds": 122.1, "retention_headroom_seconds": 604_677.9}
     held["timeShares"] = {"waiting": 0.0, "work": 0.01, "bus": 0.04, "holding": 0.95, "deadLetters": 0.0}
     return consumer(
-        state="holding",
+        **verdict("holding"),
+        meaning="The shard publishes nothing.",
+        cure="Mend what the reason names.",
         since="2026-11-25T09:28:00.000Z",
-        reason=f"1 of 2 shards hold: {reason}",
+        reason=f"1 of 2 shards: {reason}",
         lag={"oldestUnsettledAgeS": 122.1, "retentionHeadroomS": 604_677.9, "caughtUp": False, "catchUpS": None},
         rates={"deliveredPerS": 256.1, "deadLettersPerS": 0.0, "retriesPerS": 14.5, "recordsPerS": 100.2},
         recent={"seconds": 300, "latenciesMs": latencies(40)},
@@ -112,7 +123,7 @@ def holding() -> dict[str, Any]:
 def moved() -> dict[str, Any]:
     """A shard went to another worker; nobody reads a third one."""
     return consumer(
-        state="shards unread",
+        **verdict("shards-unread"),
         since="2026-11-25T09:26:00.000Z",
         reason="1 shard of the stream is read by nobody: shardId-000000000002 (lease does not move)",
         shards=[shard(0)],
@@ -157,7 +168,9 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "stream": "cxone-events",
         "at": "2026-11-25T09:30:02.456Z",
         "startedAt": "2026-11-25T07:59:50.000Z",
-        "state": "ready",
+        **verdict("well"),
+        "meaning": "Events go through.",
+        "cure": "Nothing has to be done.",
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
         "rates": {"storedPerS": 511.9, "spilledPerS": 0.0, "refusedPerS": 0.0},

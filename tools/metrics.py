@@ -1,4 +1,4 @@
-"""Writes the tables of docs/metrics.md from the catalogue: `python tools/metrics.py`."""
+"""Writes the tables of docs/metrics.md from the catalogue, and that of states: `python tools/metrics.py`."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 def rows(shown: Iterable["Metric"], sent: Iterable["Metric"]) -> Iterator[str]:
@@ -48,6 +49,23 @@ def tables() -> dict[str, str]:
     }
 
 
+def states() -> str:
+    """Return the table of states of docs/operations.md."""
+    sys.path.insert(0, str(ROOT))
+    from stream_router.telemetry.verdict import TABLE
+
+    rows = ["| code | words | level | for events | do |", "|---|---|---|---|---|"]
+    for code, row in TABLE.items():
+        page = f" [Runbook](runbooks/{row.runbook}.md)" if row.runbook else ""
+        rows.append(f"| `{code}` | {row.words} | {row.level} | {row.meaning} | {row.cure}{page} |")
+    return "\n".join(rows)
+
+
+def operations() -> str:
+    """Return docs/operations.md with the table of states as the program has it."""
+    return filled(OPERATIONS.read_text("utf-8"), "<!-- states: written by `make docs` -->", states())
+
+
 def page() -> str:
     """The page as it should be: its prose as it is, its tables as the catalogue has them."""
     text = PAGE.read_text("utf-8")
@@ -58,5 +76,6 @@ def page() -> str:
 
 if __name__ == "__main__":
     asked.for_help(__doc__)
-    PAGE.write_text(page(), "utf-8")
-    sys.stdout.write(f"{PAGE} written\n")
+    for path, text in ((PAGE, page()), (OPERATIONS, operations())):
+        path.write_text(text, "utf-8")
+        sys.stdout.write(f"{path} written\n")

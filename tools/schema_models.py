@@ -229,7 +229,7 @@ class UnreadShard(Model):
     """A shard that nobody reads."""
 
     shard: str
-    why: Literal["no owner", "lease does not move"]
+    why: Literal["no owner", "lease does not move", "hand-over is not finished"]
     since: Moment
 
 
@@ -254,13 +254,40 @@ class ManyDeadLetters(Model):
     event_type: str = Field(description="the commonest of that source; empty if it is not known")
 
 
+VerdictCode = Literal[
+    "aws-silent",
+    "spill-down",
+    "stream-down",
+    "stream-partly-down",
+    "stream-slow",
+    "target-broken",
+    "disk-full",
+    "shards-unread",
+    "no-answer",
+    "hanging",
+    "holding",
+    "cut-off",
+    "many-dead-letters",
+    "careful",
+    "restarting",
+    "draining",
+    "back-pressure",
+    "catching-up",
+    "starting",
+    "well",
+]
+VerdictLevel = Literal["good", "warn", "bad"]
+
+
 class Shard(Model):
     """A shard whose child lives here."""
 
     shard: str
     pid: int
     at: Moment
-    state: Literal["caught up", "catching up", "back-pressure", "holding", "careful", "many dead letters"]
+    code: VerdictCode
+    state: str = Field(description="the code's words")
+    level: VerdictLevel
     reason: str | None
     since: Moment | None
     gauges: dict[str, float | None]
@@ -285,19 +312,3 @@ class Spill(Model):
     bytes: Count
     oldest_age_s: Seconds | None = Field(alias="oldestAgeS")
     failing: bool
-
-
-WorkerState = Literal[
-    "starting",
-    "running",
-    "caught up",
-    "catching up",
-    "hanging",
-    "holding",
-    "restarting",
-    "draining",
-    "rule unmatched",
-    "shards unread",
-    "many dead letters",
-    "cut off",
-]

@@ -30,7 +30,8 @@ from schema_models import (
     Shard,
     Spill,
     UnreadShard,
-    WorkerState,
+    VerdictCode,
+    VerdictLevel,
 )
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -48,8 +49,13 @@ class Head(Model):
     stream: str
     at: Moment
     started_at: Moment
+    code: VerdictCode
+    state: str = Field(description="the code's words")
+    level: VerdictLevel
     since: Moment
     reason: str | None
+    meaning: str = Field(description="what the state means for events")
+    cure: str
     rates: dict[str, float | None] = Field(description="events a second in the last minute")
     recent: Recent
 
@@ -58,7 +64,6 @@ class ConsumerStatus(Head):
     """`GET /status` of the consumer's admin port: the head, and what it knows of daemon, bus, rule and shards."""
 
     program: Literal["consume"]
-    state: WorkerState
     totals: EventTotals
     application: str
     worker: str
@@ -74,7 +79,6 @@ class ReceiverStatus(Head):
     """`GET /status` of the receiver's admin port: the head, and what it knows of stream, connections and spill."""
 
     program: Literal["receive"]
-    state: Literal["starting", "ready", "not ready", "stream down", "stream partly down", "spill failing", "draining"]
     totals: RequestTotals
     kinesis: Kinesis
     connections: Count

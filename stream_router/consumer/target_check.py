@@ -53,6 +53,7 @@ from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import failpoint, write_whole
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
+from stream_router.telemetry.silence import Answers
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +139,18 @@ class TargetQuestion:
     """Asks AWS once whether the bus exists and the rule takes each of our event types; 8 s a call, one attempt.
 
     Of the rule's pattern only `source`, `detail-type` and `detail.eventSource` are judged: a team may filter further.
-    Raises SettingsError where there are no credentials or the environment cannot be used.
+    `answers` follows its calls. Raises SettingsError where there are no credentials or the environment cannot be used.
     """
 
-    def __init__(self, settings: Common) -> None:
+    def __init__(self, settings: Common, answers: Answers | None = None) -> None:
         self._bus, self._rule, self._region = settings.event_bus, settings.rule, settings.aws_region
         session = endpoints.session(settings.aws_region)
         credentials.find(session)
         config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
         self._is_v2 = limits.is_v2_bus(self._bus)
         self._events = endpoints.client(session, "eventbridgev2" if self._is_v2 else "events", config)
+        if answers:
+            answers.follow(self._events, "EventBridge")
         self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
         self._tested = ""
         """The judged part of the pattern that was tested last; what it does not take is in `_refused`."""
@@ -310,9 +313,9 @@ def _is_wider(before: Any, after: Any) -> bool:
     return bool(before == after)
 
 
-def question(settings: Consumer) -> Callable[[], CheckResult]:
+def question(settings: Consumer, answers: Answers | None = None) -> Callable[[], CheckResult]:
     """Return the settings' check; with `STREAM_ROUTER_BUS_PROOF=trust` it asks nobody and is always ok."""
-    return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings)
+    return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings, answers)
 
 
 class Line(NamedTuple):
@@ -357,6 +360,8 @@ class Standing:
         self.in_doubt = False
         """Whether the latest answer was broken, and is the first such: the supervisor checks again at once."""
         self.unasked_since: float | None = None
+        self.unasked_checks = 0
+        """Number of checks in a row without an answer."""
         self.stands_since: float | None = None
         """Since when the target is in order without counting yet."""
         self.breaks = breaks
@@ -378,8 +383,9 @@ class Standing:
         """Take the result of a check that was started at `asked_s` (monotonic seconds)."""
         if isinstance(answer, TargetUnknown):
             self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
+            self.unasked_checks += 1
         else:
-            self.unasked_since = None
+            self.unasked_since, self.unasked_checks = None, 0
             no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)
             if no:
                 self._said_no(no, asked_s)
@@ -442,8 +448,8 @@ def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> 
     A target that is not in order, or unknown, needs checks whether or not events come: none is published until then.
     """
     is_unknown = standing.unasked_since is not None
-    if standing.state is TargetState.DOUBTED and not is_unknown:
-        return AGAIN_S
+    if standing.unasked_checks == 1 or (standing.state is TargetState.DOUBTED and not is_unknown):
+        return AGAIN_S  # one broken connection is no outage
     if standing.line.proven_s == -math.inf:
         return min(every_s, START_AGAIN_S)
     if standing.state is TargetState.OK and not is_unknown and not is_wanted:

@@ -40,6 +40,7 @@ from stream_router.settings.reading import load, warn
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.cloudwatch import Sender, Whose
+from stream_router.telemetry.disks import CHECK_INTERVAL_S, Disks
 from stream_router.telemetry.metrics_catalogue import RECEIVER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 
@@ -71,7 +72,8 @@ def run(settings: Receiver) -> int:
     at_start(starts)
     log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings, served)})
     stats = Stats([source.name for source in served.values()] + [""])
-    shown = Status(settings, stats)
+    disks = Disks({"STREAM_ROUTER_SPILL_DIR": settings.spill_dir} if settings.spill_dir else {})
+    shown = Status(settings, stats, disk_trouble=lambda: disks.trouble)
 
     async def serve() -> int:
         stop = asyncio.Event()
@@ -79,22 +81,30 @@ def run(settings: Receiver) -> int:
             asyncio.get_running_loop().add_signal_handler(told, stop.set)
         return await _Program(settings, listener, stream, served, stats, shown).serve(stop)
 
-    with _watched(settings, stream.session, shown), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _watched(settings, stream.session, shown, disks), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve())
 
 
 @contextlib.contextmanager
-def _watched(settings: Receiver, aws: Session, shown: Status) -> Iterator[None]:
-    """The admin port and CloudWatch, on threads of their own; at the end the last numbers are sent, within a second."""
+def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> Iterator[None]:
+    """Run the admin port, CloudWatch's metrics and the check of disks on threads of their own.
+
+    At the end the last numbers are sent, within a second.
+    """
     whose = Whose(settings.aws_region, settings.application)
     metrics = Sender(cloudwatch.client(aws), whose, shown.told, RECEIVER_IN_CLOUDWATCH)
     server = status.serve(settings, shown)
-    sampler = Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics")
-    sampler.start()
+    samplers = [
+        Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics"),
+        Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
+    ]
+    for sampler in samplers:
+        sampler.start()
     try:
         yield
     finally:
-        sampler.close()
+        for sampler in samplers:
+            sampler.close()
         metrics.last()
         server.close()
 

@@ -111,6 +111,16 @@ class Calls:
         return self.in_flight < (IDLE_CALLS if min(self._took_s, default=0.0) <= QUICK_CALL_S else 1)
 
     @property
+    def silent_since_s(self) -> float | None:
+        """Beginning of the silence, None if the stream answers."""
+        return self._silent_since_s if self.is_silent else None
+
+    @property
+    def typical_s(self) -> float:
+        """Median duration of the latest three calls, 0.0 before the first ends."""
+        return sorted(self._took_s)[len(self._took_s) // 2] if self._took_s else 0.0
+
+    @property
     def linger_s(self) -> float:
         """How long an event waits for company while calls are in flight: 5 ms, and more where calls take long.
 

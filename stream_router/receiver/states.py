@@ -5,12 +5,13 @@ like this, and a sender may give a delivery up for good after a 4xx.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stream_router.aws_answers import TIMED_OUT
 from stream_router.aws_error_codes import cure
-from stream_router.receiver.events import ACCEPTED, Bucket
+from stream_router.receiver.events import ACCEPTED, NOT_STORED, TO_SPILL, TO_STREAM, Bucket
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
 
@@ -27,6 +28,12 @@ KNOWN_FOR_S = 30.0
 """A bucket that nobody tried for so long does not count as refusing: its shard may be well by now."""
 REPEAT_S = OVER_AFTER_S = 60.0
 """Requests that are not stored are told once in so long; refused deliveries that are further apart are told anew."""
+SPEED_S, SPEED_SAMPLE_S = 10.0, 1.0
+"""Seconds of which the stream's speed is judged, and between two samples."""
+SLOW_BEGINS, SLOW_ENDS = 0.5, 0.1
+"""Share of requests whose events are not stored in time from which the stream is slow, and below which it is not."""
+LATE_MIN = 5
+"""Minimum number of such requests: one late call says little."""
 SAID_AFTER_S = 1.0
 """A refused delivery is told then: by then it shows whether others are let in."""
 
@@ -81,6 +88,11 @@ class StreamState:
         bucket.refused_s = now_s
 
     @property
+    def refuses_since_s(self) -> float | None:
+        """Beginning of the present run of refusals, None while it takes events."""
+        return self._since_s
+
+    @property
     def failing_code(self) -> str:
         """AWS's code of the last refusal while it refuses; "" while it takes events."""
         return "" if self._since_s is None else self.code
@@ -107,6 +119,38 @@ class StreamState:
             and now_s - bucket.refused_s <= KNOWN_FOR_S
             for bucket in self._buckets
         )
+
+
+class StreamSpeed:
+    """Tells whether the stream stores events too late for their requests. `observe` is called a few times a second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int, int]] = deque()
+        """Time, requests whose events the stream stored in time, and the others, as counted since the start."""
+        self.is_slow = False
+
+    def observe(self, now_s: float, stats: Stats, *, is_down: bool) -> None:
+        """Take the counts of a moment into account. A stream that is down is not slow."""
+        if is_down:
+            self._samples.clear()
+            self.is_slow = False
+            return
+        in_time, late = _requests(stats)
+        if not self._samples or now_s - self._samples[-1][0] >= SPEED_SAMPLE_S:
+            self._samples.append((now_s, in_time, late))
+        while now_s - self._samples[0][0] > SPEED_S:
+            self._samples.popleft()
+        _, in_time_before, late_before = self._samples[0]
+        in_time, late = in_time - in_time_before, late - late_before
+        share, least = (SLOW_ENDS, 1) if self.is_slow else (SLOW_BEGINS, LATE_MIN)
+        self.is_slow = late >= least and late >= share * (in_time + late)
+
+
+def _requests(stats: Stats) -> tuple[int, int]:
+    """Return the number of requests whose events the stream stored in time, and of those that it did not."""
+    in_time = sum(count for (_, _, reason), count in stats.answers.items() if reason == TO_STREAM)
+    late = sum(count for (_, _, reason), count in stats.answers.items() if reason in (TO_SPILL, NOT_STORED))
+    return in_time, late
 
 
 class _Run:
@@ -179,7 +223,9 @@ class States:
             return
         self._not_stored_said_s, self._not_stored = now_s, self._stats.events_refused
         code, backlog = self._batcher.stream.failing_code, self._batcher.backlog
-        why = f"the stream refuses ({code}); {cure(code)}" if code else "the stream answers too late; check the network"
+        late = f"the stream answers too late (a call takes {self._batcher.calls.typical_s:.1f} s)"
+        slow = f"{late}; see how full its shards are, and the way to Kinesis"
+        why = f"the stream refuses ({code}); {cure(code)}" if code else slow
         if backlog is not None and not backlog.takes:
             why += f", and the spill takes nothing ({backlog.error or 'it refused'})"
         log.warning(

@@ -2,41 +2,65 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from stream_router import aws_error_codes
+from stream_router.aws_answers import NO_ANSWER
 from stream_router.process import iso
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.states import StreamSpeed
 from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import host_names
 from stream_router.telemetry import prometheus
 from stream_router.telemetry import status as of_both
-from stream_router.telemetry.admin_server import AdminServer, Verdict, routes
+from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.metrics_catalogue import RECEIVER
 from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.status import Recent, Sample
+from stream_router.telemetry.verdict import Code, Trouble, Verdict, VerdictLog, judge
+
+WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
+ANSWERED_503 = "Events that the stream does not take in time are answered 503; their senders have to send them again."
+"""What a stream in trouble means for events."""
+
+HANGS_AFTER_S = 5.0
+"""An event loop that has not come round for so long hangs, or its process was stopped."""
 
 SILENT_S = 30.0
 """An event loop that has not come round for so long stands still: only a restart helps (`/healthz`)."""
 
 
 class Status:
-    """`look` is called on the loop; all else on any thread. `clock` is monotonic."""
+    """`look` is called on the loop; all else on any thread.
 
-    def __init__(self, settings: Receiver, stats: Stats, clock: Callable[[], float] = time.monotonic) -> None:
+    `disk_trouble` returns which disk is full. `clock` is monotonic.
+    """
+
+    def __init__(
+        self,
+        settings: Receiver,
+        stats: Stats,
+        clock: Callable[[], float] = time.monotonic,
+        disk_trouble: Callable[[], str] = str,
+    ) -> None:
         self._region, self._stream = settings.aws_region, settings.stream
         self._stats = stats
         self._clock = clock
+        self._disk_trouble = disk_trouble
+        self._speed = StreamSpeed()
+        self._verdict_log = VerdictLog()
         self._recent = Recent()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0})
         """Never changed once it is here: each look makes a new one."""
-        self.latest.states = {"state": "starting", "sinceS": self.latest.at_s, "reason": None}
+        self._verdict = judge([Trouble(Code.STARTING)], self.latest.at_s)
+        self.latest.states = self._verdict.fields()
 
     def look(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
         """How it is now. Called a few times a second."""
@@ -51,30 +75,33 @@ class Status:
         }
         made = self._stats.snapshot(known)
         heard_s = time.time() - (batcher.now_s() - stream.heard_s) if stream.heard_s else None
-        state, reason = _verdict(app, batcher, heard_s, up=up)
-        before = self.latest.states
-        since_s = before["sinceS"] if before["state"] == state else made.at_s
-        made.states = {
-            "state": state,
-            "sinceS": since_s,
-            "reason": reason,
-            "streamCode": stream.failing_code or None,
-            "streamTriedS": heard_s,
-        }
+        self._speed.observe(batcher.now_s(), self._stats, is_down=stream.refuses or batcher.calls.is_silent)
+        found = troubles(app, batcher, made.at_s, up=up, is_slow=self._speed.is_slow, disk_trouble=self._disk_trouble())
+        self._verdict = verdict = judge(found, made.at_s, self._verdict)
+        self._verdict_log.note(verdict, made.at_s)
+        made.states = {**verdict.fields(), "streamCode": stream.failing_code or None, "streamTriedS": heard_s}
         with self._lock:
             self._recent.note(Sample(self._clock(), made, {}))
             self.latest = made
 
-    def health(self) -> Verdict:
-        """Ill where the event loop has stood still for half a minute; never for the stream."""
-        ill = time.time() - self.latest.at_s > SILENT_S
-        return Verdict(not ill, "ill" if ill else "well")
+    def verdict(self) -> Verdict:
+        """Return the verdict. The latest one of the event loop says nothing if the loop stands still."""
+        verdict, still_s = self._verdict, time.time() - self.latest.at_s
+        if still_s < HANGS_AFTER_S:
+            return verdict
+        hangs = Trouble(Code.HANGING, f"the event loop has not come round for {still_s:.0f} s", self.latest.at_s)
+        return judge([hangs], time.time())
 
-    def ready(self) -> Verdict:
+    def health(self) -> ProbeAnswer:
+        """Ill where the event loop has stood still for half a minute; never for the stream."""
+        is_well = time.time() - self.latest.at_s <= SILENT_S
+        return ProbeAnswer(is_well, self.verdict().probe_words(healthy=is_well))
+
+    def ready(self) -> ProbeAnswer:
         """Ready while it can take events; not while it drains, or stands still."""
         is_ready = bool(self.latest.gauge("receiver_ready")) and self.health().good
-        state = self.latest.states["state"]
-        return Verdict(is_ready, "ready" if is_ready else "draining" if state == "draining" else "not ready")
+        not_ready = "draining" if self._verdict.code is Code.DRAINING else "not ready"
+        return ProbeAnswer(is_ready, "ready" if is_ready else not_ready)
 
     def told(self) -> Snapshot:
         """The latest, and not ready where the loop stands still: then its own word on that is old."""
@@ -88,6 +115,7 @@ class Status:
         """`/status`."""
         with self._lock:
             now, at = self.latest, self._clock()
+            now = replace(now, states={**now.states, **self.verdict().fields()})
             gauge = {name: now.gauge(f"receiver_{name}") or 0 for name in GAUGES}
             up = now.gauge("receiver_stream_up") if gauge["up"] else None
             ends_s = now.gauge("receiver_tls_certificate_end_timestamp_seconds")
@@ -118,24 +146,55 @@ SPILL = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_fai
 GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 
 
-def _verdict(app: App, batcher: Batcher, heard_s: float | None, *, up: bool) -> tuple[str, str | None]:
-    """The state in a word or two, and why."""
-    stream, backlog = batcher.stream, batcher.backlog
-    if app.draining:
-        return "draining", "told to stop"
-    if not up:
-        return "starting", None
-    if backlog is not None and backlog.error:
-        return "spill failing", "the spill is full, or its disk or queue refuses; see the log"
+def troubles(
+    app: App, batcher: Batcher, at_s: float, *, up: bool, is_slow: bool, disk_trouble: str
+) -> Iterator[Trouble]:
+    """Yield every state that the receiver is in; the table of states says which one counts."""
+    stream, backlog, calls = batcher.stream, batcher.backlog, batcher.calls
     takes = backlog is not None and backlog.takes
-    goes = "events wait in the spill" if takes else "senders are answered 503"
-    if stream.refuses:
-        if app.ready and not takes and heard_s:  # traffic may try again, and none came
-            goes = f"nothing came to try it with since {iso(heard_s * 1000)}"
-        return "stream down", f"the stream takes no events ({stream.code}); {goes}"
+    meaning = WAITS_IN_SPILL if takes else ANSWERED_503
+
+    def epoch_s(loop_s: float | None) -> float | None:
+        return None if loop_s is None else at_s - (batcher.now_s() - loop_s)
+
+    is_silent = calls.is_silent or (stream.refuses and stream.code in NO_ANSWER)
+    if is_silent:
+        since = [s for s in (calls.silent_since_s, stream.refuses_since_s) if s is not None]
+        yield Trouble(Code.AWS_SILENT, f"Kinesis{_untried(app, batcher, at_s)}", epoch_s(min(since)), meaning)
+    if app.draining:
+        yield Trouble(Code.DRAINING, "told to stop")
+        return
+    if not up:
+        yield Trouble(Code.STARTING)
+        return
+    if backlog is not None and backlog.error:
+        yield Trouble(Code.SPILL_DOWN, f"{backlog.error}; {backlog.cure}")
+    if disk_trouble:
+        yield Trouble(
+            Code.DISK_FULL, disk_trouble, meaning="While the stream takes events none is lost. " + ANSWERED_503
+        )
+    if stream.refuses and not is_silent:
+        reason = f"{stream.code}{_untried(app, batcher, at_s)}"
+        yield Trouble(Code.STREAM_DOWN, reason, epoch_s(stream.refuses_since_s), meaning, _cure_of(stream.code))
     if stream.apart:
-        return "stream partly down", f"the stream refuses {stream.apart} of its buckets and takes others; {goes}"
-    return ("ready", None) if app.ready else ("not ready", "it can take no events")
+        yield Trouble(Code.STREAM_PARTLY_DOWN, f"{stream.code}; {stream.apart} of its buckets", None, meaning)
+    if is_slow:
+        share = "events go over the spill" if takes else "senders are answered 503"
+        yield Trouble(Code.STREAM_SLOW, f"a call takes {calls.typical_s:.1f} s, {share}", None, meaning)
+
+
+def _untried(app: App, batcher: Batcher, at_s: float) -> str:
+    """Return since when nothing came with which the stream could be tried, as a part of a reason."""
+    takes = batcher.backlog is not None and batcher.backlog.takes
+    heard_s = batcher.stream.heard_s
+    if takes or not app.ready or not heard_s:
+        return ""
+    return f"; nothing came to try it with since {iso((at_s - (batcher.now_s() - heard_s)) * 1000)}"
+
+
+def _cure_of(code: str) -> str:
+    text = aws_error_codes.cure(code)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def serve(settings: Receiver, status: Status) -> AdminServer:

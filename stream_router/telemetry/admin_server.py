@@ -49,8 +49,8 @@ class Page(NamedTuple):
     """Beside those that every answer has."""
 
 
-class Verdict(NamedTuple):
-    """What a probe is told: whether all is as it should be, and a word."""
+class ProbeAnswer(NamedTuple):
+    """The answer to a probe: whether all is as it should be, and a word."""
 
     good: bool
     word: str
@@ -67,8 +67,8 @@ Pages = Mapping[str, Callable[[], Page]]
 
 
 def routes(
-    health: Callable[[], Verdict],
-    ready: Callable[[], Verdict],
+    health: Callable[[], ProbeAnswer],
+    ready: Callable[[], ProbeAnswer],
     status: Callable[[], bytes],
     metrics: Callable[[], bytes],
     history: Callable[[], bytes] | None = None,
@@ -147,9 +147,9 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _probe(verdict: Verdict) -> Page:
+def _probe(answer: ProbeAnswer) -> Page:
     """A probe's answer: 200, or 503 with the word that says why."""
-    return Page(200 if verdict.good else 503, TEXT, f"{verdict.word}\n".encode())
+    return Page(200 if answer.good else 503, TEXT, f"{answer.word}\n".encode())
 
 
 def _bears(authorization: str, token: bytes) -> bool:

@@ -1,26 +1,19 @@
-"""What is so with a shard at a moment, from what its child last said: its lag, and its state in a word.
+"""What is so with a shard at a moment, from what its child last said: its lag, and what is wrong with it.
 
 The child's word ages: a child that is stopped says nothing more, and its lag grows all the same.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.verdict import Code, Trouble
 
 CALLBACK_WITHIN_S = 10.0
 """A shard without a callback for longer is not known to be caught up (docs/metrics.md, "Lag")."""
 
 YOUNG_S = 10.0
 """A shard whose oldest unsettled event is younger keeps up: something is always under way on a busy shard."""
-
-CURES = (
-    "Wrong sender: nothing to do here. Wrong setting: mend it and restart consume, then stream-router replay --since"
-    " TIME, or dlq redrive"
-)
-"""What to do about many dead letters, for the pages."""
-
-State = Literal["caught up", "catching up", "back-pressure", "holding", "careful", "many dead letters"]
 
 
 class Lag(NamedTuple):
@@ -59,29 +52,37 @@ def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
     return max(since_s, unread_s or 0.0)
 
 
-def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, float | None]:
-    """The state in a word, why in words, and since when (epoch seconds) where that is known."""
+def trouble(shard: Shard, known: Lag, now_s: float) -> Trouble | None:
+    """Return the state of a shard at `now_s` (epoch seconds), None if it is well."""
     if shard.holding:
         held_s = shard.number("holdingS")
         since_s = None if held_s is None else shard.told.at_s - held_s
-        return "holding", str(shard.told.states.get("holdReason") or shard.holding), since_s
+        return Trouble(Code.HOLDING, str(shard.told.states.get("holdReason") or shard.holding), since_s)
     if shard.told.states.get("careful"):
-        return "careful", "its child died again and again at one place: one event at a time until it is past it", None
+        return Trouble(
+            Code.CAREFUL, "its child died again and again at one place: one event at a time until it is past it"
+        )
     if raised := shard.many_dead_letters:
-        return "many dead letters", f"in one minute {many_in_words(raised)}. {CURES}", float(raised["sinceS"])
+        return Trouble(Code.MANY_DEAD_LETTERS, f"in one minute {many_in_words(raised)}", float(raised["sinceS"]))
     if shard.told.states.get("full"):
-        return "back-pressure", "the window is full, and what is under way is being settled", None
-    late = known.oldest_age_s is None or known.oldest_age_s > YOUNG_S
+        return Trouble(Code.BACK_PRESSURE, "the window is full, and what is in flight is being settled")
+    if known.oldest_age_s is not None and known.oldest_age_s <= YOUNG_S:
+        return None
+    why = _why_late(shard, now_s)
+    if known.oldest_age_s is None and not why:
+        return Trouble(Code.STARTING, "the daemon has brought nothing yet")
+    return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
+
+
+def _why_late(shard: Shard, now_s: float) -> str:
+    """Return who brings nothing, the child or the daemon; "" if both do."""
     silent_s = max(0.0, now_s - shard.told.at_s)
-    if late and silent_s > CALLBACK_WITHIN_S:
-        why = f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
-        return "catching up", why, None
+    if silent_s > CALLBACK_WITHIN_S:
+        return f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
     uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s
-    if late and uncalled_s > CALLBACK_WITHIN_S:
-        return "catching up", f"the daemon has brought nothing for {uncalled_s:.0f} s", None
-    unread = known.oldest_age_s is None
-    why = "the daemon has brought nothing yet" if unread else "events wait for longer than 10 s"
-    return ("catching up", why, None) if late else ("caught up", None, None)
+    if uncalled_s > CALLBACK_WITHIN_S:
+        return f"the daemon has brought nothing for {uncalled_s:.0f} s"
+    return ""
 
 
 def many_in_words(raised: Mapping[str, Any]) -> str:

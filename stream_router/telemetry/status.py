@@ -109,7 +109,7 @@ def status(
     parts: Mapping[str, Any],
     totals: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The object, at a moment `at` (monotonic). Of `now.states` come `state`, `sinceS` and `reason`.
+    """The object, at a moment `at` (monotonic). Of `now.states` comes the verdict.
 
     `parts` is what only this program has, `totals` what only its totals have.
     """
@@ -124,9 +124,13 @@ def status(
         "stream": stream,
         "at": iso(now.at_s * 1000),
         "startedAt": iso(_BEGAN_S * 1000),
+        "code": now.states["code"],
         "state": now.states["state"],
+        "level": now.states["level"],
         "since": iso(now.states["sinceS"] * 1000),
         "reason": now.states["reason"],
+        "meaning": now.states["meaning"],
+        "cure": now.states["cure"],
         "rates": {
             name: round((_total(shape, now, one) - _total(shape, rates.snapshot, one)) / (at - rates.at), 3)
             if rates

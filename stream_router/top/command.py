@@ -21,11 +21,14 @@ from rich.live import Live
 from stream_router.errors import SettingsError
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import Top
-from stream_router.top.view import Host, screen
+from stream_router.top.view import Host, screen, verdict_of
 
 SCHEMA = "stream-router.top/1"
 EVERY_S = 2.0
 """The ports make their status at most once a second."""
+
+VERDICT = ("code", "state", "level", "since", "reason", "meaning", "cure")
+"""Fields of the worst verdict, as in `/status`."""
 
 PATIENCE_S = 3.0
 QUIT = ("q", "Q", "\x03", "\x1b", "")
@@ -115,7 +118,9 @@ def _json(found: Sequence[Host]) -> str:
         {"url": host.url, "program": host.program, "error": host.error or None, "status": host.status or None}
         for host in found
     ]
-    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "hosts": hosts}).decode()
+    worst = verdict_of(found)
+    verdict = {name: worst.verdict.get(name) for name in VERDICT} | {"url": worst.url}
+    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "verdict": verdict, "hosts": hosts}).decode()
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:

@@ -6,14 +6,15 @@ import urllib.request
 from typing import Literal
 
 from stream_router.settings.operators import Top
+from stream_router.telemetry.verdict import no_answer, sentence
 
 PATIENCE_S = 3.0
 
 
 def run(name: Literal["receive", "consume"], settings: Top) -> int:
-    """0 where the admin port of that program, on this host, says that it is well; else 1. A line says why.
+    """Return 0 if that program on this host needs no restart, else 1, and print its verdict.
 
-    It says so through an outage of AWS: a restart would mend nothing there. Whether all is well is `doctor`'s to say.
+    An outage of AWS is 0: a restart would mend nothing there.
     """
     url = f"{settings.urls[name == 'receive']}/healthz"
     ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the environment's proxy leads away from here
@@ -23,7 +24,8 @@ def run(name: Literal["receive", "consume"], settings: Top) -> int:
     except urllib.error.HTTPError as error:
         status, word = error.code, error.read(80)
     except OSError as error:
-        sys.stderr.write(f"stream-router health: {name} gives no answer at {url} ({getattr(error, 'reason', error)})\n")
+        verdict = no_answer(url, f"({getattr(error, 'reason', error)})")
+        sys.stderr.write(f"stream-router health: {name}: {sentence(verdict, '')}\n")
         return 1
     sys.stdout.write(f"{url} {status} {word.decode('utf-8', 'replace').strip()}\n")
     return 0 if status == 200 else 1

@@ -1,12 +1,13 @@
 """The whole view of one moment: the verdict first, then what explains it. Fits 60 columns; more room, more columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream_router.telemetry.verdict import Level, level_of, no_answer, rank_of, sentence
 from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, since, size
 
 WIDE = 100
@@ -26,18 +27,8 @@ STAGES = {
     "received_to_dead_lettered": "to dead letter",
 }
 
-GOOD, WARN, BAD = 0, 1, 2
-STYLES = ("green", "yellow", "bold red")
-SIGNS = ("✓", "◐", "✗")
-LOOKS = {
-    **dict.fromkeys(("caught up", "running", "ready"), GOOD),
-    **dict.fromkeys(
-        ("catching up", "back-pressure", "careful", "many dead letters", "starting", "restarting", "draining"), WARN
-    ),
-    **dict.fromkeys(("hanging", "holding", "rule unmatched", "shards unread", "cut off", "not ready"), BAD),
-    **dict.fromkeys(("stream down", "stream partly down", "spill failing"), BAD),
-}
-"""How bad a state is. Of one that a later version knows nothing is said but the state itself, as a warning."""
+STYLES = {Level.GOOD: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
+SIGNS = {Level.GOOD: "✓", Level.WARN: "◐", Level.BAD: "✗"}
 
 Facts = tuple[tuple[str, str, Callable[[Any], str]], ...]
 """Of each figure: what it is, where it is in `/status`, and how it is said. A line of them is one thought."""
@@ -109,9 +100,14 @@ class Host(NamedTuple):
     """Why there is no status, in words; "" where there is one."""
 
     @property
-    def bad(self) -> int:
-        """GOOD, WARN or BAD; a host that does not answer is as bad as one that holds."""
-        return BAD if self.error else _looks(self.status)
+    def verdict(self) -> Mapping[str, Any]:
+        """The program's own verdict, or that it does not answer: fields of `/status`."""
+        return no_answer(self.place, self.error) if self.error else self.status
+
+    @property
+    def level(self) -> Level:
+        """How bad the verdict is."""
+        return level_of(self.verdict)
 
     @property
     def place(self) -> str:
@@ -119,66 +115,72 @@ class Host(NamedTuple):
         return self.url.partition("//")[2]
 
 
+def verdict_of(hosts: Sequence[Host]) -> Host:
+    """Return the host whose verdict is the worst by the table of states. Raises ValueError if there is no host."""
+    return min(hosts, key=lambda host: rank_of(host.verdict))
+
+
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
-    """All hosts that were asked; of several consumers the worst is shown whole, the others are a line each.
+    """All hosts that were asked, and first the worst verdict. Of several consumers the worst is shown whole.
 
     The shards stand last, the worst first: where a `live` screen is full they are what it cuts off.
     """
     consumers = [host for host in hosts if host.program == "consume"]
-    chosen = max(consumers, key=lambda host: host.bad, default=None)
+    chosen = verdict_of(consumers) if consumers else None
     several = len(hosts) > 2 or len(consumers) > 1
     parts: list[RenderableType] = [Text(KEYS, "dim", justify="right")] if live else []
+    parts += [_first_line(hosts), *_advice(verdict_of(hosts))]
     if several:
-        parts += [_verdict_of_all(hosts), *_lines(hosts, LINES_MAX if live else len(hosts))]
+        parts += _lines(hosts, LINES_MAX if live else len(hosts))
     if chosen:
         parts += [Text(chosen.url, "underline")] if several else []
-        parts += [_verdict(chosen), _figures(chosen.status, CONSUMER, console.width), _latencies(chosen.status)]
+        parts += [Text("consumer ").append_text(_verdict(chosen))] if len(hosts) > 1 else []
+        parts += [_figures(chosen.status, CONSUMER, console.width), _latencies(chosen.status)]
         parts += _tables(chosen.status, {"dead letters": "deadLetters", "retries": "retries"})
     for host in hosts:
         if host.program == "receive":
-            parts += [Text("receiver ").append_text(_verdict(host)), _figures(host.status, RECEIVER, console.width)]
+            parts += [Text("receiver ").append_text(_verdict(host))] if len(hosts) > 1 else []
+            parts += [_figures(host.status, RECEIVER, console.width)]
             parts += _tables(host.status, {"answers": "answers", "stream refused": "failures"})
-        elif host.error and not several:
+        elif host.error and not several and len(hosts) > 1:
             parts.append(_verdict(host))
     parts += [_shards(chosen.status, console.width)] if chosen else []
     return Group(*parts)
 
 
-def _looks(of: dict[str, Any]) -> int:
-    """How bad the state of a host or shard is."""
-    return LOOKS.get(str(of.get("state")), WARN)
-
-
 def _verdict(host: Host) -> Text:
-    """State, since when, why."""
-    style, sign, status = STYLES[host.bad], SIGNS[host.bad], host.status
-    if host.error:
-        return Text(f"{sign} {host.url} {host.error}", style)
-    begun = since(status.get("since"), status.get("at"))
-    said = f"{sign} {str(status.get('state', 'unknown')).upper()}" + (f" since {begun} UTC" if begun else "")
-    return Text(said, style).append(f": {status['reason']}" if status.get("reason") else "", style)
+    """State, code, since when, why."""
+    verdict, level = host.verdict, host.level
+    begun = since(verdict.get("since"), host.status.get("at"))
+    return Text(f"{SIGNS[level]} {sentence(verdict, f'{begun} UTC' if begun else '')}", STYLES[level])
 
 
-def _verdict_of_all(hosts: Sequence[Host]) -> Text:
-    """How many are well, and the worst of the others."""
-    worst = max(hosts, key=lambda host: host.bad)
-    well = sum(host.bad == GOOD for host in hosts)
-    text = Text(f"{SIGNS[worst.bad]} {well} of {len(hosts)} well", STYLES[worst.bad])
-    if worst.bad == GOOD:
-        return text
-    what = worst.error or f"{worst.status.get('state', 'unknown')}, {worst.status.get('reason') or 'no reason told'}"
-    return text.append(f"; {worst.place}: {what}")
+def _first_line(hosts: Sequence[Host]) -> Text:
+    """The worst verdict of all programs that were asked, and how many are well."""
+    line = _verdict(verdict_of(hosts))
+    if len(hosts) > 1:
+        well = sum(host.level is Level.GOOD for host in hosts)
+        line.append(f" [{well} of {len(hosts)} well]")
+    return line
+
+
+def _advice(host: Host) -> list[RenderableType]:
+    """What a verdict means for events, and what to do; nothing if all is well."""
+    if host.level is Level.GOOD:
+        return []
+    texts = [host.verdict.get("meaning"), host.verdict.get("cure")]
+    return [Text(" ".join(str(text) for text in texts if text), "dim")] if any(texts) else []
 
 
 def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
     """One line a host; where there are more than `most` of them, for the worst."""
     table = _table("host", "state", "lag", "safe for", "rate", "p99")
-    shown = sorted(hosts, key=lambda host: -host.bad)[:most] if len(hosts) > most else hosts
+    shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
         status, consumes = host.status, host.program == "consume"
         table.add_row(
             host.place,
-            Text("no answer" if host.error else str(status.get("state", "unknown")), STYLES[host.bad]),
+            Text(str(host.verdict.get("state") or "unknown"), STYLES[host.level]),
             seconds(get(status, "lag.oldestUnsettledAgeS")),
             seconds(get(status, "lag.retentionHeadroomS")),
             rate(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
@@ -233,7 +235,7 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
     for one in filter(None, status.get("unreadShards") or []):
         begun = since(one.get("since"), status.get("at"))
         said = f"nobody reads {one.get('shard')}: {one.get('why')}{f', since {begun}' if begun else ''}"
-        notes.append(Text(said, STYLES[BAD]))
+        notes.append(Text(said, STYLES[Level.BAD]))
     for shard in found:
         name = str(shard.get("shard"))
         short = name.removeprefix("shardId-").lstrip("0") or "0"
@@ -241,10 +243,10 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
             name = short
         table.add_row(
             name,
-            Text(str(shard.get("state", UNKNOWN)), STYLES[_looks(shard)]),
+            Text(str(shard.get("state", UNKNOWN)), STYLES[level_of(shard)]),
             *(said(get(shard, path)) for _, path, said in facts),
         )
-        if shard.get("reason") and _looks(shard) != GOOD:
+        if shard.get("reason") and level_of(shard) is not Level.GOOD:
             begun = since(shard.get("since"), status.get("at"))
             notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
     return Group(*notes, *([table] if found else []))
@@ -252,7 +254,7 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:
     lag = get(shard, "gauges.oldest_unsettled_age_seconds")
-    return -_looks(shard), -lag if isinstance(lag, int | float) else 0.0, str(shard.get("shard"))
+    return rank_of(shard), -lag if isinstance(lag, int | float) else 0.0, str(shard.get("shard"))
 
 
 def _table(*columns: str) -> Table:

@@ -16,6 +16,7 @@ from stream_router.consumer.supervisor.status import admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.errors import SettingsError
 from stream_router.telemetry import admin_server
+from stream_router.telemetry.verdict import judge
 from stream_router.top.command import ask
 
 TOKEN = "a token of many bytes"
@@ -31,7 +32,9 @@ def vitals() -> Vitals:
 
 @pytest.fixture
 def serve(vitals: Vitals) -> Iterator[Serve]:
-    pages: Any = SimpleNamespace(status=lambda: b"{}", history=lambda: b"{}", metrics=lambda: b"")
+    pages: Any = SimpleNamespace(
+        status=lambda: b"{}", history=lambda: b"{}", metrics=lambda: b"", latest_verdict=judge([], 0.0)
+    )
     with contextlib.ExitStack() as open_:
 
         def serve(listen: str = "127.0.0.1:0", token: str | None = None, hosts: str = "") -> httpx.Client:
@@ -45,8 +48,9 @@ def serve(vitals: Vitals) -> Iterator[Serve]:
 
 
 def test_health_and_readiness_follow_the_vitals(serve: Serve, vitals: Vitals) -> None:
-    """Ready while it runs; 503 while it drains, and still healthy."""
+    """Ready while it runs; 503 while it drains, and still healthy. The probe's answer names the verdict."""
     port = serve()
+    assert port.get("/healthz").text == "well: well\n"
     assert (port.get("/healthz").status_code, port.get("/readyz").text) == (200, "ready\n")
     vitals.draining()
     draining = port.get("/readyz")

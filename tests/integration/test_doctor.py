@@ -28,6 +28,7 @@ from stream_router.operate.doctor import bus, command, host, probe, stream, surr
 from stream_router.operate.doctor.world import World
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
+from tests import statuses
 from tests.command import run as run_command
 from tests.ports import free_port
 
@@ -229,12 +230,12 @@ def served(place: Place, variable: str, **status: Any) -> None:
 
 
 def its_consumer_holds(place: Place) -> None:
-    told = {"state": "holding", "since": "2026-12-01T00:00:00.000Z", "reason": "2 of 2 shards hold: bus"}
+    told = {**statuses.verdict("holding"), "since": "2026-12-01T00:00:00.000Z", "reason": "2 of 2 shards: bus"}
     served(place, "STREAM_ROUTER_ADMIN_LISTEN", program="consume", **told)
 
 
 def its_receiver_alone_lives(place: Place) -> None:
-    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", program="receive", state="ready")
+    served(place, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", program="receive", **statuses.verdict("well"))
 
 
 def no_credentials(place: Place) -> None:
@@ -369,7 +370,14 @@ world("SR006", WRONG, lambda place: place.monkeypatch.setattr(java, "_candidates
 world(
     "SR007", WRONG, lambda place: place.monkeypatch.setattr(jars, "folder", lambda: place.folder), "is missing", "jars"
 )
-world("SR021", WRONG, its_consumer_holds, "2 of 2 shards hold: bus", "docs/runbooks/holding.md", too=("SR020",))
+world(
+    "SR021",
+    WRONG,
+    its_consumer_holds,
+    "a shard holds (holding) since 2026-12-01T00:00:00.000Z: 2 of 2 shards: bus",
+    "docs/runbooks/holding.md",
+    too=("SR020",),
+)
 world(
     "SR021", WARNING, its_receiver_alone_lives, "connection refused", "start `stream-router consume`", "doctor receive"
 )

@@ -12,6 +12,7 @@ import pytest
 
 from stream_router.consumer.supervisor.status import admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.telemetry.verdict import judge
 from tests import statuses
 from tests.chromium import PROGRAM, Chromium
 
@@ -23,6 +24,8 @@ SHOWN = "Number(document.body.dataset.looks) >= 1"
 
 class Told:
     """The real admin port, with a status and an hour that are what the test says."""
+
+    latest_verdict = judge([], 0.0)
 
     def __init__(self, status: dict[str, Any], hour: dict[str, Any] | None = None, token: str | None = None) -> None:
         self.told, self.hour = status, hour or statuses.history()
@@ -105,8 +108,9 @@ def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> 
     browser.until(SHOWN)
     words = {path: text for path, _, text in cells(browser)}
     wanted = {
-        "state": "✗ Holding since 09:28:00 UTC",
-        "reason": "1 of 2 shards hold: the event bus refuses every call (ThrottlingException)",
+        "state": "✗ A shard holds since 09:28:00 UTC",
+        "code": "holding",
+        "reason": "1 of 2 shards: the event bus refuses every call (ThrottlingException)",
         "lag.retentionHeadroomS": "6 d 23 h",
         "lag.oldestUnsettledAgeS": "2 min 2 s",
         "lag.catchUpS": "-",
@@ -119,7 +123,7 @@ def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> 
     }
     assert {path: words[path] for path in wanted} == wanted
     first = browser.value("document.querySelector('#shards tbody tr').textContent")
-    assert first.startswith("shardId-000000000001✗ holding since 09:28:00 UTC: the event bus refuses")
+    assert first.startswith("shardId-000000000001✗ a shard holds since 09:28:00 UTC: the event bus refuses")
 
 
 def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, browser: Chromium) -> None:
@@ -132,9 +136,11 @@ def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, brows
     browser.until("document.querySelector('#unread tbody tr')")
     rows = browser.value("[...document.querySelectorAll('#shards tbody tr')].map((row) => row.id)")
     assert rows == ["the-same"]
-    assert browser.value("document.querySelector('#state').textContent").startswith("✗ Shards unread since 09:26:00")
+    assert browser.value("document.querySelector('#state').textContent").startswith(
+        "✗ A shard is not read since 09:26:00"
+    )
     consumer.told = statuses.consumer()
-    browser.until("document.querySelector('#state').textContent.startsWith('✓ Caught up')")
+    browser.until("document.querySelector('#state').textContent.startsWith('✓ Well')")
     assert browser.value("document.querySelector('#unread-box').hidden")
     assert browser.said == []
 

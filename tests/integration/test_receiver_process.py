@@ -256,12 +256,13 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(served: Served) ->
     for number in range(3):
         assert served.post(event(number)).status_code == 503
     eventually(lambda: served.is_ready(ready=False))
-    assert httpx.get(f"{served.running.admin_url}/healthz").text == "well\n"
+    assert httpx.get(f"{served.running.admin_url}/healthz").text == "stream-down: the stream takes no events\n"
     assert httpx.get(f"{served.url}/healthz").status_code == 200
     told = served.status()
     code = told["kinesis"]["code"]
-    assert (told["state"], told["kinesis"]["up"], code in told["totals"]["failures"]) == ("stream down", False, True)
-    assert told["reason"] == f"the stream takes no events ({code}); senders are answered 503"
+    assert (told["code"], told["kinesis"]["up"], code in told["totals"]["failures"]) == ("stream-down", False, True)
+    assert (told["reason"], told["level"]) == (code, "bad")
+    assert "answered 503" in told["meaning"]
     served.begin()
     eventually(lambda: served.is_ready(ready=True))
     eventually(lambda: served.status()["kinesis"] | {"code": None, "up": True} == served.status()["kinesis"])
@@ -284,7 +285,7 @@ def test_status_counts_what_was_answered_while_askers_hang(served: Served) -> No
 
     eventually(lambda: counted("202 stored", 20) and counted("400 malformed_json", 1))
     told = served.status()
-    assert (told["state"], told["kinesis"]["up"], told["heldBytes"]) == ("ready", True, 0)
+    assert (told["code"], told["kinesis"]["up"], told["heldBytes"]) == ("well", True, 0)
     latency = told["totals"]["latenciesMs"]["answered"]
     assert 0 < latency["count"] <= sum(told["totals"]["answers"].values())
     assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]

@@ -115,7 +115,7 @@ class Fleet:
     def seems(self, name: str) -> tuple[str, str | None]:
         """State and reason."""
         status = self.status(name)
-        return status["state"], status["reason"]
+        return status["code"], status["reason"]
 
     def owners(self) -> set[str]:
         """The workers that own a shard's lease."""
@@ -195,7 +195,7 @@ def test_a_table_that_takes_long_is_waited_for(
     fleet = make_fleet(SlowTable(creating_s=creating_s))
     stopped, _ = fleet.start("one", "two")
     until(lambda: fleet.status("two")["reason"] == "the lease table is being made", 30, "two waits for the table")
-    until(lambda: fleet.status("one")["state"] == "starting", 30, "one waits")
+    until(lambda: fleet.status("one")["code"] == "starting", 30, "one waits")
     assert fleet.status("two")["daemon"]["pid"] is None
     assert fleet.health("two") == 200
     stopped.terminate()
@@ -224,7 +224,7 @@ def test_the_index_of_an_older_table_is_left_to_the_kcl(
     took_s = fleet.read_within(STANDS_STILL_S)  # the KCL looks for its index every 10 s
     note(capsys, f"the KCL adds the index, which is ACTIVE after 25 s: every shard read after {took_s:.0f} s")
     assert fleet.rule.calls.count("UpdateTable") == 1
-    until(lambda: fleet.seems("one")[0] == "caught up", 30, "nothing is waited for any more")
+    until(lambda: fleet.seems("one")[0] == "well", 30, "nothing is waited for any more")
     (line,) = [line for line in fleet.log("one") if line.get("state") == "without index"]
     assert "20 minutes" in line["message"]
 

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("aws", "settings", "telemetry", "pipeline", "receiver", "consumer", "cxone", "checks", "send", "top"),
     },
     "send": {"settings", "receiver"},
-    "top": {"settings"},
+    "top": {"settings", "telemetry"},
     "local": {"aws", "settings", "telemetry", "pipeline", "consumer", "operate", "send"},
     "cli": {"settings", "receiver", "consumer", "operate", "cxone", "local", "send", "top"},
     "__main__": {"cli"},

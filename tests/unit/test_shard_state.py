@@ -7,8 +7,9 @@ import pytest
 
 from stream_router.telemetry.merged import Shard
 from stream_router.telemetry.metrics_catalogue import TIME
-from stream_router.telemetry.shard_state import lag, state
+from stream_router.telemetry.shard_state import lag, trouble
 from stream_router.telemetry.snapshot import Snapshot
+from stream_router.telemetry.verdict import Code, Trouble
 from tests.events import RECEIVED_MS
 from tests.fakes import World, refused
 from tests.lives import Life
@@ -23,33 +24,33 @@ SILENT = "its child has said nothing for 60 s: it hangs, or STREAM_ROUTER_STATE_
 @pytest.mark.parametrize(
     ("told", "later_s", "age_s", "said"),
     [
-        ({}, 5, 0.0, ("caught up", None)),
-        ({"caughtUpAgoS": 0.5}, 60, 60.5, ("catching up", SILENT)),
+        ({}, 5, 0.0, ("well", "")),
+        ({"caughtUpAgoS": 0.5}, 60, 60.5, ("catching-up", SILENT)),
         (
             {"callbackAgoS": 61.0, "caughtUpAgoS": 61.0},
             1,
             62.0,
-            ("catching up", "the daemon has brought nothing for 62 s"),
+            ("catching-up", "the daemon has brought nothing for 62 s"),
         ),
-        ({"oldestReceivedMs": (NOW - 30) * 1000}, 2, 32.0, ("catching up", "events wait for longer than 10 s")),
-        ({"oldestReceivedMs": (NOW - 9) * 1000}, 0, 9.0, ("caught up", None)),
-        ({"behindS": 90.0}, 0, 91.0, ("catching up", "events wait for longer than 10 s")),
-        ({"callbackAgoS": None}, 0, None, ("catching up", "the daemon has brought nothing yet")),
+        ({"oldestReceivedMs": (NOW - 30) * 1000}, 2, 32.0, ("catching-up", "events wait for longer than 10 s")),
+        ({"oldestReceivedMs": (NOW - 9) * 1000}, 0, 9.0, ("well", "")),
+        ({"behindS": 90.0}, 0, 91.0, ("catching-up", "events wait for longer than 10 s")),
+        ({"callbackAgoS": None}, 0, None, ("starting", "the daemon has brought nothing yet")),
         ({"holding": "bytes", "holdReason": "why", "holdingS": 7.0, "full": True}, 0, 0.0, ("holding", "why")),
         ({"careful": True, "full": True}, 0, 0.0, ("careful", CAREFUL)),
-        ({"full": True}, 0, 0.0, ("back-pressure", "the window is full, and what is under way is being settled")),
+        ({"full": True}, 0, 0.0, ("back-pressure", "the window is full, and what is in flight is being settled")),
     ],
 )
 def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
-    told: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str | None]
+    told: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
 ) -> None:
     """A callback within ten seconds, nothing unsettled, nothing behind: else it grows from the last such moment."""
     shard = Shard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
-    word, why, since_s = state(shard, known, NOW + later_s)
-    assert (word, why) == said
-    assert since_s == (NOW - 7 if word == "holding" else None)
+    found = trouble(shard, known, NOW + later_s) or Trouble(Code.WELL)
+    assert (found.code.value, found.reason) == said
+    assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
 
 
 def told(life: Life) -> tuple[Shard, float]:
@@ -88,9 +89,10 @@ def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) 
         assert not known.caught_up
         life.live(5)
     shard, at_s = told(life)
-    word, reason, since_s = state(shard, lag(shard, at_s), at_s)
-    assert (word, reason) == ("holding", "EventBridge accepts nothing: AccessDeniedException")
-    assert since_s == pytest.approx(at_s - seconds, abs=1.5)
+    held = trouble(shard, lag(shard, at_s), at_s)
+    assert held is not None
+    assert (held.code, held.reason) == (Code.HOLDING, "EventBridge accepts nothing: AccessDeniedException")
+    assert held.since_s == pytest.approx(at_s - seconds, abs=1.5)
     life.rig.bus.judge = judge
     life.live(5)
     assert lag(*told(life)).caught_up

@@ -21,6 +21,8 @@ from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
 from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, STAGES
+from stream_router.telemetry.silence import Silence
+from stream_router.telemetry.verdict import START_S, TABLE, Code
 from tests import told
 from tests.environment import QUEUE
 
@@ -36,7 +38,8 @@ class World:
         self.now, self.wall = 50.0, time.time()
         self.state = StateDir(folder)
         self.known = StreamKnown()
-        self.table_waits_for = ""
+        self.table_waits_for = self.disk_trouble = ""
+        self.silences: list[Silence] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
@@ -49,6 +52,8 @@ class World:
             lambda: self.now,
             lambda: self.wall,
             lambda: self.table_waits_for,
+            lambda: self.silences,
+            lambda: self.disk_trouble,
         )
         self.sent: list[dict[str, Any]] = []
         whose, metrics = Whose("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
@@ -113,36 +118,68 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "starts": lambda world: world.vitals.daemon_runs(2),
     "unasked": lambda world: world.answered(TargetUnknown("Throttling")),
     "others read": lambda world: world.unread(),
+    "silent": lambda world: setattr(
+        world, "silences", [Silence("DynamoDB", world.wall - 9), Silence("EventBridge", world.wall - 4)]
+    ),
+    "silent destination": lambda world: world.child_says("a", holding="destination", silent="EventBridge"),
+    "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
+    "stops": lambda world: world.vitals.draining(),
     "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being made"),
 }
 
 
 @pytest.mark.parametrize(
-    ("what", "later_s", "state", "reason"),
+    ("what", "later_s", "code", "reason"),
     [
-        ("reads", 0, "caught up", None),
-        ("holds", 0, "holding", "1 of 1 shards hold: bytes"),
-        ("holds, unread", 0, "holding", "1 of 1 shards hold: bytes"),
+        ("reads", 0, "well", None),
+        ("holds", 0, "holding", "1 of 1 shards: bytes"),
+        ("holds, unread", 0, "shards-unread", "nobody reads b (no owner)"),
         ("holds, hangs", 0, "hanging", "child 0 stands; child 1 stands; child 2 stands and 57 more"),
-        ("holds, unmatched", 0, "rule unmatched", "is gone"),
-        ("reads, unread", 0, "shards unread", "nobody reads b (no owner)"),
-        ("", 0, "running", "no shard is read here"),
-        ("unread, index", 0, "starting", "the lease table's index is being made"),
-        ("reads, index", 0, "caught up", None),
-        ("dies, starts", 2, "restarting", "the KCL daemon was started again and reads no shard yet"),
-        ("dies, starts", 61, "running", "no shard is read here"),
-        ("unasked", 61, "cut off", "no shard is read here, and neither bus nor stream can be asked"),
-        ("unasked, others read", 61, "running", "no shard is read here"),
+        ("holds, unmatched", 0, "target-broken", "is gone"),
+        ("holds, hangs, unmatched, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
+        ("silent destination", 0, "aws-silent", "EventBridge"),
+        ("reads, disk", 0, "disk-full", "the disk of /state is full"),
+        ("reads, unread", 0, "shards-unread", "nobody reads b (no owner)"),
+        ("", 0, "starting", "the KCL daemon reads no shard yet"),
+        ("unread", 0, "starting", "the KCL daemon reads no shard yet"),
+        ("unread", START_S, "shards-unread", "nobody reads a (no owner), b (no owner)"),
+        ("unread, index", START_S, "starting", "the lease table's index is being made"),
+        ("reads, index", 0, "well", None),
+        ("dies", 2, "restarting", "the KCL daemon died"),
+        ("dies, starts", 2, "starting", "the KCL daemon was started again and reads no shard yet"),
+        ("dies, starts", START_S, "well", "no shard is read here"),
+        ("unasked", START_S, "cut-off", "no shard is read here, and neither bus nor stream can be asked"),
+        ("unasked, others read", START_S, "well", "no shard is read here"),
+        ("stops, unmatched", 0, "draining", "told to stop"),
+        ("stops, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
     ],
 )
-def test_the_verdict(world: World, what: str, later_s: float, state: str, reason: str | None) -> None:
+def test_the_verdict(world: World, what: str, later_s: float, code: str, reason: str | None) -> None:
     """The worst of what is known, with its reason. A shard that is read here is not unread, whatever the table says."""
     for one in filter(None, what.split(", ")):
         HAPPENS[one](world)
-    world.after(later_s)
+    world.status.look()
+    world.after(later_s + 1)
     page = world.told()
-    assert (page["state"], page["reason"]) == (state, reason)
+    row = TABLE[Code(code)]
+    assert (page["code"], page["state"], page["level"], page["reason"]) == (code, row.words, row.level.value, reason)
+    assert page["meaning"] == row.meaning
     assert page["lag"]["caughtUp"] is (bool(page["shards"]) and "unread" not in what)
+
+
+def test_an_aws_that_was_silent_leaves_a_worker_without_shards_starting_and_not_well(world: World) -> None:
+    """Minutes in which AWS gave no answer are no time in which a shard could be read. The start of a state stays."""
+    world.silences = [Silence("DynamoDB", world.wall)]
+    begun = world.told()["since"]
+    world.passes(300)
+    assert (world.told()["code"], world.told()["since"]) == ("aws-silent", begun)
+    world.silences = []
+    world.after(2)
+    assert world.told()["code"] == "starting"
+    world.passes(110)
+    assert world.told()["code"] == "starting"
+    world.passes(20)
+    assert world.told()["code"] == "well"
 
 
 @pytest.mark.parametrize(

@@ -311,6 +311,7 @@ def test_how_often_the_target_is_checked(world: World) -> None:
     assert ask_every_s(0.2, 1) == AGAIN_S
     for answer, rest_s in (
         (TargetOk(), IDLE_INTERVAL_S),
+        (TargetUnknown("ThrottlingException"), AGAIN_S),
         (TargetUnknown("ThrottlingException"), 5.0),
         (TargetOk(), IDLE_INTERVAL_S),
         (DISABLED, AGAIN_S),

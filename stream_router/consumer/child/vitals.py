@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from stream_router.aws_answers import NO_ANSWER
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.window import HOLDING_AFTER_S, MEANS, Window
 from stream_router.pipeline.route import Router
@@ -136,7 +137,9 @@ class ShardVitals:
         held, full_by = self._router.held, self._window.holds_for
         if held and now - held.since >= HOLDING_AFTER_S:
             reason = f"{held.name} accepts nothing: {held.code}"
-            return {"holding": "destination", "holdReason": reason, "holdingS": round(now - held.since, 1)}
+            held_s = round(now - held.since, 1)
+            silent = held.name if held.code in NO_ANSWER else None
+            return {"holding": "destination", "holdReason": reason, "holdingS": held_s, "silent": silent}
         if not full_by:
             return {"holding": None}
         return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - self._window.held_since, 1)}

@@ -30,7 +30,7 @@ from stream_router.consumer.supervisor import (
     stream_watch,
 )
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.status import Status, admin_port, tells_zeros
+from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, Status, admin_port, tells_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -45,8 +45,10 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import of_aws, rows, warn
 from stream_router.telemetry import audit, cloudwatch
+from stream_router.telemetry.disks import CHECK_INTERVAL_S, Disks
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
+from stream_router.telemetry.silence import Answers
 from stream_router.telemetry.status import LATELY_S, SAMPLE_S
 
 if TYPE_CHECKING:
@@ -81,11 +83,11 @@ def _run(settings: Consumer, state: StateDir) -> int:
     credentials.patiently(lambda: credentials.find(session))
     java.check_credentials(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    vitals = Vitals()
-    stream = stream_watch.of(settings, rendered.failover_s)
+    vitals, answers = Vitals(), Answers()
+    stream = stream_watch.of(settings, rendered.failover_s, answers)
     target_checker = TargetChecker(
         state.path,
-        question(settings),
+        question(settings, answers),
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
@@ -96,9 +98,12 @@ def _run(settings: Consumer, state: StateDir) -> int:
         protected=rendered.protects_lease_table,
         first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
+    disks = Disks(_folders(settings, state))
     status = Status(
         *(settings, state, vitals, target_checker.standing, lambda: stream.known),
         table_waits_for=lambda: table.waits_for,
+        silences=answers.silent,
+        disk_trouble=lambda: disks.trouble,
     )
     token = settings.key("admin_token") or None
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
@@ -132,6 +137,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
             admin,
             Sampler(LATELY_S, [status.say], "consumer-runs"),
             Sampler(SAMPLE_S, [status.look], "sampler"),
+            Sampler(VERDICT_INTERVAL_S, [status.log_change], "verdict"),
+            Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
             Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
             Sampler(stream_watch.EVERY_S, [stream.look, stuck.check], "stream-watch", spread=0.1),
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
@@ -166,6 +173,14 @@ def _supervisor(
         grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )
+
+
+def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
+    """Return the folders that this program writes to, by their settings."""
+    folders = {"STREAM_ROUTER_STATE_DIR": state.path}
+    if isinstance(settings.audit_dir, Path) and settings.audit_dir != audit.TO_STDERR:
+        folders["STREAM_ROUTER_AUDIT_DIR"] = settings.audit_dir
+    return folders
 
 
 def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardTypeDef]]":

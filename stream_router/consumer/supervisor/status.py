@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,26 +25,28 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import host_names
 from stream_router.telemetry import metrics_catalogue as metrics
-from stream_router.telemetry import prometheus, shard_state
+from stream_router.telemetry import prometheus, shard_state, silence
 from stream_router.telemetry import status as of_both
-from stream_router.telemetry.admin_server import AdminServer, Verdict, routes
+from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged import Merged, Merger, Shard
 from stream_router.telemetry.shard_state import Lag
+from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
 from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, Recent, Sample
+from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdict, VerdictLog, judge
 
 log = logging.getLogger(__name__)
 
 KEPT_S = 1.0
+VERDICT_INTERVAL_S = 1.0
+"""Seconds between two looks for the log: a change of the verdict is logged within two seconds."""
+
 DOWN_S = 60.0
 """A daemon that has been gone for less time is about to be started, as at each start of the program."""
 
 READ_S = 5.0
 """A shard whose child was called so lately is read."""
-
-STARTED_ANEW_S = 60.0
-"""A daemon without shards for longer has none to read: the other hosts have them."""
 
 SLOWEST = 0.001
 """Seconds of lag gained in a second; what is slower is no catching up."""
@@ -63,9 +65,17 @@ class Seen(NamedTuple):
     known: Known
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
+    rule_broken_s: float | None
+    """Since when bus or rule do not take our events (epoch seconds), None if they do."""
     stream: StreamKnown
     table_waits_for: str = ""
     """Why the lease table lets no shard be read yet."""
+    silences: Sequence[Silence] = ()
+    """AWS's services that give the supervisor no answer."""
+    disk_trouble: str = ""
+    """Which disk is full."""
+    reads_nothing_s: float = 0.0
+    """Seconds for which no shard was read here although AWS answered."""
 
 
 class Status:
@@ -73,7 +83,8 @@ class Status:
 
     `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
     `standing` is what is known of bus and rule, `stream` tells what is known of the stream, `table_waits_for` why the
-    lease table lets no shard be read yet. Any thread may ask.
+    lease table lets no shard be read yet. `silences` returns AWS's services that give no answer, `disk_trouble` which
+    disk is full. Any thread may ask.
     """
 
     def __init__(
@@ -86,6 +97,8 @@ class Status:
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
         table_waits_for: Callable[[], str] = lambda: "",
+        silences: Callable[[], Sequence[Silence]] = tuple,
+        disk_trouble: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
@@ -93,6 +106,8 @@ class Status:
         self._standing = standing
         self._stream = stream
         self._table_waits_for = table_waits_for
+        self._silences = silences
+        self._disk_trouble = disk_trouble
         self._clock = clock
         self._now_s = now_s
         self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
@@ -100,6 +115,10 @@ class Status:
         self._history = History()
         self._lock = threading.Lock()
         self._seen: Seen | None = None
+        self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
+        self._verdict_log = VerdictLog()
+        self._read_at: float | None = None
+        """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
 
     def look(self) -> Seen:
         """All that is known, at most a second old."""
@@ -107,6 +126,15 @@ class Status:
             if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
                 self._seen = self._look(self._clock(), self._now_s())
             return self._seen
+
+    def log_change(self) -> None:
+        """Log the verdict if it has changed. Called every VERDICT_INTERVAL_S."""
+        self._verdict_log.note(self.verdict(), self._now_s())
+
+    def verdict(self) -> Verdict:
+        """Return the verdict, at most a second old."""
+        self.look()
+        return self.latest_verdict
 
     def snapshot(self) -> Snapshot:
         """The worker's snapshot, at most a second old."""
@@ -153,6 +181,9 @@ class Status:
     def _look(self, at: float, at_s: float) -> Seen:
         merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
+        silences = [*self._silences(), *_silent_destinations(merged.shards, at_s)]
+        if merged.shards or silences or self._read_at is None:
+            self._read_at = at
         seen = Seen(
             at=at,
             snapshot=Snapshot(at_s),
@@ -161,16 +192,18 @@ class Status:
             known=self._vitals.known(),
             bus=bus,
             rule=rule,
+            rule_broken_s=at_s - (at - self._standing.no_since) if self._standing.no else None,
             stream=_but_for(self._stream(), merged),
             table_waits_for=self._table_waits_for(),
+            silences=silences,
+            disk_trouble=self._disk_trouble(),
+            reads_nothing_s=at - self._read_at,
         )
         snapshot = _snapshot(seen, merged.totals)
         if (catch_up_s := self._catch_up_s(seen, snapshot)) is not None:
             snapshot.gauges[metrics.CATCH_UP.name][()] = catch_up_s
-        state, reason = _verdict(seen)
-        before = self._seen.snapshot.states if self._seen else {}
-        since_s = before["sinceS"] if before.get("state") == state else at_s
-        snapshot.states = {"state": state, "sinceS": since_s, "reason": reason}
+        self.latest_verdict = judge(troubles(seen), at_s, self.latest_verdict)
+        snapshot.states = self.latest_verdict.fields()
         times = {(shard.shard_id, shard.pid): _times(shard) for shard in seen.shards}
         if last := self._recent.note(Sample(at, snapshot, times)):
             self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(seen.shards))
@@ -264,14 +297,17 @@ class Status:
         )
 
     def _shard(self, shard: Shard, seen: Seen) -> dict[str, Any]:
-        state, reason, since_s = shard_state.state(shard, seen.lags[shard.shard_id], seen.snapshot.at_s)
+        trouble = shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) or Trouble(Code.WELL)
+        row = TABLE[trouble.code]
         return {
             "shard": shard.shard_id,
             "pid": shard.pid,
             "at": iso(shard.told.at_s * 1000),
-            "state": state,
-            "reason": reason,
-            "since": None if since_s is None else iso(since_s * 1000),
+            "code": trouble.code.value,
+            "state": row.words,
+            "level": row.level.value,
+            "reason": trouble.reason or None,
+            "since": None if trouble.since_s is None else iso(trouble.since_s * 1000),
             "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
             "manyDeadLetters": _many_dead_letters(shard),
             "timeShares": self._time_shares(seen, shard),
@@ -337,33 +373,75 @@ def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
     return told
 
 
-def _verdict(seen: Seen) -> tuple[str, str | None]:
-    """The state of the whole in a word or two, and why: what the supervisor does, unless shards or rule are worse."""
+def troubles(seen: Seen) -> Iterator[Trouble]:
+    """Yield every state that the worker is in; the table of states says which one counts."""
     known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
-    if known.state != "draining" and seen.rule["problem"]:
-        return "rule unmatched", seen.rule["problem"]
+    if seen.silences:
+        begun_s = min(silence.since_s for silence in seen.silences)
+        yield Trouble(Code.AWS_SILENT, silence.in_words(seen.silences), begun_s)
+    if known.state == "draining":
+        yield Trouble(Code.DRAINING, known.reason, known.since_s)
+        return
+    if seen.rule_broken_s is not None:
+        yield Trouble(
+            Code.TARGET_BROKEN, seen.rule["problem"], seen.rule_broken_s, cure=_as_sentence(seen.rule["cure"])
+        )
+    if seen.disk_trouble:
+        yield Trouble(Code.DISK_FULL, seen.disk_trouble)
     if known.state != "running":
-        return known.state, known.reason or None
+        code = Code.STARTING if known.state == "starting" else Code.RESTARTING
+        yield Trouble(code, known.reason, known.since_s)
+        return
     if known.hangs:
-        return "hanging", _the_first(known.hangs, "; ")
-    if seen.table_waits_for and not seen.shards:
-        return "starting", seen.table_waits_for
-    states = [shard_state.state(shard, seen.lags[shard.shard_id], at_s) for shard in seen.shards]
-    if holding := [reason for state, reason, _ in states if state == "holding"]:
-        return "holding", f"{len(holding)} of {len(states)} shards hold: {', '.join(sorted({*map(str, holding)}))}"
-    if unread:
-        return "shards unread", f"nobody reads {_the_first([f'{one.shard} ({one.why})' for one in unread], ', ')}"
-    if not states:
-        if seen.bus["unaskedS"] is not None and unread is None:
-            return "cut off", "no shard is read here, and neither bus nor stream can be asked"
+        yield Trouble(Code.HANGING, _the_first(known.hangs, "; "))
+    yield from _of_shards(seen)
+    is_young = not seen.shards and at_s - known.since_s < START_S
+    if unread and not is_young and not (seen.table_waits_for and not seen.shards):
+        shards = _the_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
+        yield Trouble(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
+    if not seen.shards:
+        yield _without_shards(seen)
+
+
+def _without_shards(seen: Seen) -> Trouble:
+    """Return the state of a worker that runs and reads no shard."""
+    known = seen.known
+    if seen.table_waits_for:
+        return Trouble(Code.STARTING, seen.table_waits_for)
+    if seen.reads_nothing_s < START_S:
         has_restarted = known.restarts or any(known.planned_restarts.values())
-        if has_restarted and at_s - known.since_s < STARTED_ANEW_S:
-            return "restarting", "the KCL daemon was started again and reads no shard yet"
-        return "running", "no shard is read here"
-    if reasons := [reason for state, reason, _ in states if state == "many dead letters"]:
-        return "many dead letters", f"{len(reasons)} of {len(states)} shards: {reasons[0]}"
-    late = [reason for state, reason, _ in states if state != "caught up"]
-    return ("catching up", late[0]) if late else ("caught up", None)
+        daemon = "the KCL daemon was started again and" if has_restarted else "the KCL daemon"
+        return Trouble(Code.STARTING, f"{daemon} reads no shard yet")
+    if seen.bus["unaskedS"] is not None and seen.stream.unread is None:
+        return Trouble(Code.CUT_OFF, "no shard is read here, and neither bus nor stream can be asked")
+    return Trouble(Code.WELL, "no shard is read here")
+
+
+def _of_shards(seen: Seen) -> Iterator[Trouble]:
+    """Yield the states that shards of this worker are in, each once."""
+    found = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
+    by_code: dict[Code, list[Trouble]] = {}
+    for trouble in found:
+        if trouble is not None:
+            by_code.setdefault(trouble.code, []).append(trouble)
+    for code, same in by_code.items():
+        reasons = sorted({trouble.reason for trouble in same})
+        begun_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
+        where = f"{len(same)} of {len(found)} shards: {_the_first(reasons, ', ')}"
+        yield Trouble(code, where, min(begun_s, default=None))
+
+
+def _silent_destinations(shards: Sequence[Shard], at_s: float) -> Iterator[Silence]:
+    """Yield the destinations that give a child no answer, and for which it therefore holds."""
+    for shard in shards:
+        if name := shard.told.states.get("silent"):
+            held_s = shard.number("holdingS") or 0.0
+            yield Silence(str(name), min(at_s, shard.told.at_s) - held_s)
+
+
+def _as_sentence(text: str | None) -> str:
+    """Return a cure of the target check as a sentence; "" if there is none."""
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _the_first(told: "list[str] | tuple[str, ...]", between: str) -> str:
@@ -405,13 +483,14 @@ def tells_zeros(told: Snapshot) -> bool:
 def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: Status) -> AdminServer:
     """Make the consumer's admin port, which listens from here on. Raises SettingsError if it cannot."""
 
-    def health() -> Verdict:
-        healthy = vitals.known().healthy
-        return Verdict(healthy, "well" if healthy else "ill")
+    def health() -> ProbeAnswer:
+        # The latest verdict, however old: a disk that hangs must make no probe fail.
+        healthy, verdict = vitals.known().healthy, status.latest_verdict
+        return ProbeAnswer(healthy, verdict.probe_words(healthy=healthy))
 
-    def ready() -> Verdict:
+    def ready() -> ProbeAnswer:
         known = vitals.known()
-        return Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
+        return ProbeAnswer(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
     return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, host_names(hosts), pages)

@@ -15,11 +15,16 @@ from stream_router.aws.clients import shards_of
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of
 from stream_router.log import Seldom
 from stream_router.settings.consumer import Consumer
+from stream_router.telemetry.silence import Answers
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 8.0
-"""A shard that nobody reads is said within 20 s: at the second look, or the third where a lease has to stand still."""
+EVERY_S = 5.0
+"""Seconds between two checks: so an AWS that is silent is known within 10 s, whether or not events flow."""
+
+NO_OWNER_S = 8.0
+"""Seconds for which a shard has to be without an owner before it counts as unread. A shard that nobody reads is
+reported within 20 s."""
 
 LOOKS_A_SECOND = 2.0
 """So many workers of one application look in a second, at most: each look reads the whole lease table."""
@@ -275,7 +280,7 @@ class StreamWatch:
                 self._since[shard] = sign, look.at_s
                 continue
             self._since[shard] = kept
-            patience_s = {NO_OWNER: 0.0, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
+            patience_s = {NO_OWNER: NO_OWNER_S, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
             if look.at_s - kept[1] >= patience_s:
                 found.append(UnreadShard(shard, _why(sign), kept[1]))
         return None if before is None else sorted(found)
@@ -354,9 +359,13 @@ class StreamWatch:
                 raise
 
 
-def of(settings: Consumer, failover_s: float) -> StreamWatch:
-    """The watch of these settings. Raises SettingsError where the environment cannot be used."""
+def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
+    """The watch of these settings, whose calls `answers` follows.
+
+    Raises SettingsError if the environment cannot be used.
+    """
     session = endpoints.session(settings.aws_region)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-    kinesis, dynamodb = (endpoints.client(session, service, config) for service in ("kinesis", "dynamodb"))
+    kinesis = answers.follow(endpoints.client(session, "kinesis", config), "Kinesis")
+    dynamodb = answers.follow(endpoints.client(session, "dynamodb", config), "DynamoDB")
     return StreamWatch(kinesis, dynamodb, settings.stream, settings.application, failover_s)

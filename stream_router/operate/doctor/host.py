@@ -30,19 +30,15 @@ from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import plain
 from stream_router.telemetry.audit import TO_STDERR
+from stream_router.telemetry.disks import full, nearest
+from stream_router.telemetry.verdict import Level, runbook_of, sentence
 from stream_router.top import command as top
-from stream_router.top.view import BAD, GOOD, Host
+from stream_router.top.view import Host
 
 # --- settings
 
-FREE_WRONG_BYTES = 2 * 2**20
-"""A disk with less takes no further segment of the spill, which is 1 MiB."""
-
 FREE_WARN_BYTES = 100 * 2**20
 """State and audit log are small; a disk with less is about to be full of something else."""
-
-FREE_INODES = 100
-"""Each segment, snapshot and audit file takes one."""
 
 
 def _settings(world: World) -> Iterator[Finding]:
@@ -119,7 +115,7 @@ def _writable(variable: str, folder: Path | None) -> None:
     if folder is None:
         return
     try:
-        TemporaryFile(dir=_nearest(folder)).close()
+        TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
         raise unwritable(variable, error) from None
 
@@ -144,30 +140,22 @@ def _disks(world: World) -> Iterator[Finding]:
 
 def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
     """Judge the free bytes and inodes of a folder's disk; None if there are enough, or the kernel does not tell."""
+    cure = "make room on this disk, or name a folder on another one"
+    if text := full(folder):
+        return wrong("SR015", setting, text, cure)
     try:
-        has = os.statvfs(_nearest(folder))
+        has = os.statvfs(nearest(folder))
     except OSError:  # a folder that cannot be used is reported by SR001 or SR002
         return None
     if not has.f_blocks:  # /proc and its like: no disk
         return None
     used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
     free_bytes, free_mib = has.f_bavail * has.f_frsize, has.f_bavail * has.f_frsize / 2**20
-    cure = "make room on this disk, or name a folder on another one"
-    if free_bytes < FREE_WRONG_BYTES:
-        return wrong("SR015", setting, f"the disk of {folder} is full ({free_mib:.1f} MiB free)", cure)
-    if has.f_files and has.f_favail < FREE_INODES:  # some file systems count no inodes
-        return wrong("SR015", setting, f"the disk of {folder} has {has.f_favail} free inodes left", cure)
     if free_bytes + used_bytes < wanted_bytes:
         wanted_mib = f"{wanted_bytes / 2**20:,.0f} MiB"
         says = f"the disk of {folder} has {free_mib:,.0f} MiB free, less than the {wanted_mib} that it may need"
         return warn("SR015", setting, says, cure)
     return None
-
-
-def _nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists: a folder that is missing is made at start."""
-    whole = folder.absolute()
-    return next(path for path in (whole, *whole.parents) if path.exists())
 
 
 def _certificate(world: World) -> Finding:
@@ -248,20 +236,6 @@ JAVA = Subject(
 # --- the programs that run here, by their own word
 
 CODES = {"receive": "SR020", "consume": "SR021"}
-PAGES = {
-    "catching up": "behind",
-    "holding": "holding",
-    "rule unmatched": "rule-unmatched",
-    "shards unread": "unread-shards",
-    "cut off": "holding",
-    "hanging": "restarts",
-    "restarting": "restarts",
-    "stream down": "spill",
-    "stream partly down": "spill",
-    "spill failing": "spill",
-    "not ready": "receiver-refuses",
-}
-"""The runbook of a state."""
 
 
 def _here(world: World) -> Iterator[Finding]:
@@ -271,25 +245,25 @@ def _here(world: World) -> Iterator[Finding]:
     answers = asyncio.run(top.ask([urls[program] for program in wanted], settings.token))
     silent = all("does not answer" in host.error for host in answers)
     for program, host in zip(wanted, answers, strict=True):
-        yield _told(CODES[program], program, host, expected=world.named or not silent)
+        yield _told(CODES[program], program, host, named=world.named, expected=world.named or not silent)
 
 
-def _told(code: str, program: str, host: Host, *, expected: bool) -> Finding:
+def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
     """The verdict that the program itself gives. One that does not answer may be none of this host's."""
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")
+    says = f"{program}: {sentence(host.verdict, str(host.verdict.get('since') or ''))}"
     if host.error:
         other = next(name for name in CODES if name != program)
         cure = f"start `stream-router {program}`, or see why it is silent; a host for {other} alone: `doctor {other}`"
-        return warn(code, setting, f"{host.url} {host.error}", cure)
-    state, reason = str(host.status.get("state")), host.status.get("reason")
-    since = f" since {host.status['since']}" if host.status.get("since") else ""
-    says = f"{program} is {state}{since}" + (f": {reason}" if reason else "")
-    if host.bad == GOOD:
+        return (wrong if named else warn)(code, setting, says, cure)
+    if host.level is Level.GOOD:
         return ok(code, says)
-    cure = f"see docs/runbooks/{PAGES[state]}.md" if state in PAGES else "its log says more"
-    return (wrong if host.bad == BAD else warn)(code, program, says, cure)
+    page = runbook_of(str(host.status.get("code")))
+    cure = str(host.status.get("cure") or "its log says more").removesuffix(".")
+    cure += f" (docs/runbooks/{page}.md)" if page else ""
+    return (wrong if host.level is Level.BAD else warn)(code, program, says, cure)
 
 
 HERE = Subject({"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _here, aws=False)

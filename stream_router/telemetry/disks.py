@@ -1,0 +1,49 @@
+"""Watches the free space of the folders that a program writes to, on a thread of the caller's: a disk may hang."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+CHECK_INTERVAL_S = 5.0
+
+FULL_BYTES = 2 * 2**20
+"""A disk with less takes no further segment of the spill, which is 1 MiB."""
+
+FULL_INODES = 100
+"""Each segment, snapshot and audit file takes one."""
+
+
+def nearest(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists: a folder that is missing is made at start."""
+    whole = folder.absolute()
+    return next(path for path in (whole, *whole.parents) if path.exists())
+
+
+def full(folder: Path) -> str:
+    """Return how little a folder's disk has left if it is full; "" if it is not, or the kernel does not tell."""
+    try:
+        has = os.statvfs(nearest(folder))
+    except OSError:
+        return ""
+    if not has.f_blocks:  # /proc and its like: no disk
+        return ""
+    free_bytes = has.f_bavail * has.f_frsize
+    if free_bytes < FULL_BYTES:
+        return f"the disk of {folder} is full ({free_bytes / 2**20:.1f} MiB free)"
+    if has.f_files and has.f_favail < FULL_INODES:  # some file systems count no inodes
+        return f"the disk of {folder} has {has.f_favail} free inodes left"
+    return ""
+
+
+class Disks:
+    """Checks folders, by the setting that names each."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = dict(folders)
+        self.trouble = ""
+        """What is full, in words; "" if nothing is."""
+
+    def check(self) -> None:
+        """Check each folder once."""
+        troubles = [f"{text} ({setting})" for setting, folder in self._folders.items() if (text := full(folder))]
+        self.trouble = "; ".join(troubles)

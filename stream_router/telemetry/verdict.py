@@ -1,0 +1,326 @@
+"""The one table of states: a code, words, what the state means for events, and what to do.
+
+Each program lists the troubles that it sees, and `judge` returns the verdict: the trouble whose row stands first. The
+log, `/status`, `top`, the page, `health` and `doctor` show that verdict, in the words of this table.
+"""
+
+import enum
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+log = logging.getLogger(__name__)
+
+START_S = 120.0
+"""Seconds for which a consumer that reads no shard counts as starting."""
+
+
+class Level(enum.StrEnum):
+    """How bad a state is. Whoever reads a code of a later version shows it as a warning."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class Code(enum.StrEnum):
+    """Codes of the states, the first one in force first. They are part of the contract."""
+
+    AWS_SILENT = "aws-silent"
+    SPILL_DOWN = "spill-down"
+    STREAM_DOWN = "stream-down"
+    STREAM_PARTLY_DOWN = "stream-partly-down"
+    STREAM_SLOW = "stream-slow"
+    TARGET_BROKEN = "target-broken"
+    DISK_FULL = "disk-full"
+    SHARDS_UNREAD = "shards-unread"
+    NO_ANSWER = "no-answer"
+    HANGING = "hanging"
+    HOLDING = "holding"
+    CUT_OFF = "cut-off"
+    MANY_DEAD_LETTERS = "many-dead-letters"
+    CAREFUL = "careful"
+    RESTARTING = "restarting"
+    DRAINING = "draining"
+    BACK_PRESSURE = "back-pressure"
+    CATCHING_UP = "catching-up"
+    STARTING = "starting"
+    WELL = "well"
+
+
+class State(NamedTuple):
+    """A row of the table. `runbook` is a page of docs/runbooks; "" if no alarm leads to the state."""
+
+    words: str
+    level: Level
+    meaning: str
+    cure: str
+    runbook: str = ""
+
+
+TABLE: Mapping[Code, State] = {
+    Code.AWS_SILENT: State(
+        "AWS gives no answer",
+        Level.BAD,
+        "Accepted events wait in the stream or in the spill; none is lost. Without a spill senders are answered 503.",
+        "Check the network and the endpoint, then the health of AWS. Nothing has to be restarted.",
+        "holding",
+    ),
+    Code.SPILL_DOWN: State(
+        "the spill takes no events",
+        Level.BAD,
+        "While the stream takes no events either, senders are answered 503.",
+        "Make room, or mend what the reason names.",
+        "spill",
+    ),
+    Code.STREAM_DOWN: State(
+        "the stream takes no events",
+        Level.BAD,
+        "New events wait in the spill. Without a spill senders are answered 503.",
+        "Mend what AWS's code in the reason names.",
+        "spill",
+    ),
+    Code.STREAM_PARTLY_DOWN: State(
+        "part of the stream takes no events",
+        Level.BAD,
+        "Some conversations wait in the spill, or their senders are answered 503. The others go on.",
+        "`stream-router shards` says how full each shard is; the log has AWS's code.",
+        "spill",
+    ),
+    Code.STREAM_SLOW: State(
+        "the stream is slow",
+        Level.WARN,
+        "Events go over the spill and arrive later. Without a spill senders are answered 503.",
+        "Check the way to Kinesis and its health, and how full the shards are (`stream-router shards`).",
+        "spill",
+    ),
+    Code.TARGET_BROKEN: State(
+        "bus or rule do not take our events",
+        Level.BAD,
+        "Nothing is published, and no event is lost. Events wait in the stream.",
+        "Run `stream-router setup`.",
+        "rule-unmatched",
+    ),
+    Code.DISK_FULL: State(
+        "a disk takes nothing",
+        Level.BAD,
+        "No event is lost. Checkpoints stand, so that a restart repeats what was published meanwhile.",
+        "Make room on the disk that the reason names.",
+    ),
+    Code.SHARDS_UNREAD: State(
+        "a shard is not read",
+        Level.BAD,
+        "Its events wait in the stream.",
+        "After a start wait two minutes. If it lasts, start more consumers.",
+        "unread-shards",
+    ),
+    Code.NO_ANSWER: State(
+        "a program does not answer",
+        Level.BAD,
+        "Without a receiver senders get no answer. Without a consumer accepted events wait in the stream.",
+        "Start the program, or see its log. Ask only ports of programs that are to run: `--url`.",
+        "no-data",
+    ),
+    Code.HANGING: State(
+        "a process hangs",
+        Level.BAD,
+        "Its events wait. A daemon whose child hangs is replaced after three minutes.",
+        "The log names the process; end that one with `kill -KILL`.",
+        "restarts",
+    ),
+    Code.HOLDING: State(
+        "a shard holds",
+        Level.BAD,
+        "The shard publishes nothing, and no event is lost. Events wait in the stream.",
+        "Mend what the reason names; the shard goes on by itself.",
+        "holding",
+    ),
+    Code.CUT_OFF: State(
+        "AWS refuses to be asked",
+        Level.BAD,
+        "No shard is read here, and nobody knows here whether others read them.",
+        "See which call the log names, and grant it or wait.",
+        "holding",
+    ),
+    Code.MANY_DEAD_LETTERS: State(
+        "many dead letters",
+        Level.WARN,
+        "Events of wrong data or a wrong setting become dead letters. The other events go on.",
+        "Wrong sender: nothing to do here. Wrong setting: mend it, restart `consume`, then "
+        "`stream-router replay --since TIME`, or `dlq redrive`.",
+        "dead-letters",
+    ),
+    Code.CAREFUL: State(
+        "one event at a time",
+        Level.WARN,
+        "A child died again and again at one place, and opens events one by one until it is past it.",
+        "Wait. Then see the dead letter `crashed`.",
+        "restarts",
+    ),
+    Code.RESTARTING: State(
+        "restarting",
+        Level.WARN,
+        "Events wait in the stream for some seconds.",
+        "Nothing has to be done. If it comes again and again, see the log.",
+        "restarts",
+    ),
+    Code.DRAINING: State(
+        "draining",
+        Level.WARN,
+        "The program was told to stop, and ends what it has begun.",
+        "Nothing has to be done.",
+    ),
+    Code.BACK_PRESSURE: State(
+        "back-pressure",
+        Level.WARN,
+        "As much is in flight as may be. Events wait in the stream for a moment.",
+        "Nothing has to be done. If it lasts, see where the time goes.",
+        "behind",
+    ),
+    Code.CATCHING_UP: State(
+        "catching up",
+        Level.WARN,
+        "Events are older than 10 s before they are published.",
+        "Wait. If the lag grows, add consumers or shards.",
+        "behind",
+    ),
+    Code.STARTING: State(
+        "starting",
+        Level.WARN,
+        "Nothing is processed yet. Accepted events wait in the stream.",
+        "Wait two minutes.",
+    ),
+    Code.WELL: State("well", Level.GOOD, "Events go through.", "Nothing has to be done."),
+}
+"""In order of precedence."""
+
+_RANK = {code: rank for rank, code in enumerate(TABLE)}
+
+
+class Trouble(NamedTuple):
+    """A state that a program sees itself in. `since_s` is epoch seconds, None if only now is known."""
+
+    code: Code
+    reason: str = ""
+    since_s: float | None = None
+    meaning: str = ""
+    """Replaces the table's meaning if it is not empty; `cure` likewise."""
+    cure: str = ""
+
+
+class Verdict(NamedTuple):
+    """The state that counts, since when (epoch seconds), and why."""
+
+    code: Code
+    since_s: float
+    reason: str
+    meaning: str
+    cure: str
+
+    @property
+    def words(self) -> str:
+        """The table's words."""
+        return TABLE[self.code].words
+
+    @property
+    def level(self) -> Level:
+        """The table's level."""
+        return TABLE[self.code].level
+
+    def probe_words(self, *, healthy: bool) -> str:
+        """Return what a platform's probe is told. Only what a restart would mend is ill, whatever the verdict."""
+        return f"{self.code}: {self.words}" + ("" if healthy else "; ill, a restart is needed")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the verdict for `Snapshot.states`, from which `/status` is made."""
+        return {
+            "code": self.code.value,
+            "state": self.words,
+            "level": self.level.value,
+            "sinceS": self.since_s,
+            "reason": self.reason or None,
+            "meaning": self.meaning,
+            "cure": self.cure,
+        }
+
+
+def judge(troubles: Iterable[Trouble], at_s: float, before: Verdict | None = None) -> Verdict:
+    """Return the verdict of a moment `at_s` (epoch seconds): the trouble whose row stands first, else that all is well.
+
+    A state that goes on keeps its beginning from the verdict `before`.
+    """
+    first = min(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))
+    since_s = at_s if first.since_s is None else first.since_s
+    if before is not None and before.code is first.code:
+        since_s = min(since_s, before.since_s)
+    row = TABLE[first.code]
+    return Verdict(first.code, since_s, first.reason, first.meaning or row.meaning, first.cure or row.cure)
+
+
+class VerdictLog:
+    """Logs each change of a program's verdict."""
+
+    def __init__(self) -> None:
+        self._latest: Verdict | None = None
+
+    def note(self, verdict: Verdict, at_s: float) -> None:
+        """Log the verdict if its code is not that of the one before."""
+        before, self._latest = self._latest, verdict
+        if before is not None and before.code is verdict.code:
+            return
+        log.log(
+            logging.WARNING if verdict.level is not Level.GOOD and verdict.code is not Code.STARTING else logging.INFO,
+            "%s%s. %s %s",
+            verdict.words,
+            f": {verdict.reason}" if verdict.reason else "",
+            verdict.meaning,
+            verdict.cure,
+            extra={
+                "event": "verdict",
+                "code": verdict.code.value,
+                "before": before.code.value if before else None,
+                "before_s": round(at_s - before.since_s, 1) if before else None,
+            },
+        )
+
+
+# --- for whoever reads `/status`
+
+
+def no_answer(place: str, error: str) -> dict[str, Any]:
+    """Return the verdict on a program that gives none, with the fields of `/status`; `error` says what is wrong."""
+    verdict = judge([Trouble(Code.NO_ANSWER, f"{place} {error}")], 0.0)
+    return {**verdict.fields(), "since": None}
+
+
+def level_of(status: Mapping[str, Any]) -> Level:
+    """Return the level of a `/status`, or of a shard in it; a warning if it is unknown here."""
+    try:
+        return Level(str(status.get("level")))
+    except ValueError:
+        return Level.WARN
+
+
+def rank_of(status: Mapping[str, Any]) -> float:
+    """Return the place of a verdict in the table: the lowest is the worst.
+
+    A code of a later version stands before the first code of its level.
+    """
+    code = str(status.get("code"))
+    if code in _RANK:
+        return _RANK[Code(code)]
+    level = level_of(status)
+    return min(rank for code, rank in _RANK.items() if TABLE[code].level is level) - 0.5
+
+
+def sentence(status: Mapping[str, Any], since: str) -> str:
+    """Return a verdict's one line: words, code, since when, why."""
+    begun = f" since {since}" if since else ""
+    reason = f": {status['reason']}" if status.get("reason") else ""
+    words, code = status.get("state") or "unknown", status.get("code")
+    return f"{words}{f' ({code})' if code != words else ''}{begun}{reason}"
+
+
+def runbook_of(code: str) -> str:
+    """Return the page of docs/runbooks for a code; "" if it has none."""
+    return TABLE[Code(code)].runbook if code in _RANK else ""
