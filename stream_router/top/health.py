@@ -22,7 +22,8 @@ def run(name: Literal["receive", "consume"], settings: Top) -> int:
         with ask.open(url, timeout=PATIENCE_S) as answer:
             status, word = answer.status, answer.read(80)
     except urllib.error.HTTPError as error:
-        status, word = error.code, error.read(80)
+        with error:  # it holds the connection
+            status, word = error.code, error.read(80)
     except OSError as error:
         verdict = no_answer(url, f"({getattr(error, 'reason', error)})")
         sys.stderr.write(f"stream-router health: {name}: {sentence(verdict, '')}\n")
