@@ -566,6 +566,22 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/integration/test_admin_port.py::test_only_hosts_that_cannot_be_anothers_are_answered",),
         ),
     },
+    "A bus that `setup` or the template": {
+        "a bus under a key gets no dead-letter queue": Mutant(
+            "stream_router/operate/resources.py",
+            '        own: Any = {"DeadLetterConfig": {"Arn": self._dead_letters}} if "dead letters" in self.changes else {}\n',
+            "        own: Any = {}\n",
+            ("tests/unit/test_setup.py::test_a_bus_under_a_key_gets_dead_letters_and_keeps_what_else_it_has",),
+        ),
+    },
+    "Log, `/status`, `top`, page": {
+        "the state that stands last counts": Mutant(
+            "stream_router/telemetry/verdict.py",
+            "    first = min(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))\n",
+            "    first = max(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))\n",
+            ("tests/unit/test_verdict.py",),
+        ),
+    },
     "The spill writes through no": {
         "a link is followed": Mutant(
             "stream_router/receiver/spill.py",

@@ -110,7 +110,7 @@ class Fleet:
         try:
             return httpx.get(f"http://{self.admin[name]}/status", timeout=5).json()
         except httpx.TransportError:
-            return {"state": "", "reason": "", "daemon": {"pid": None}}
+            return {"code": "", "reason": "", "daemon": {"pid": None}}
 
     def seems(self, name: str) -> tuple[str, str | None]:
         """State and reason."""
