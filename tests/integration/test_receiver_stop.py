@@ -129,7 +129,7 @@ import sys, time
 from stream_router.receiver import __main__ as program, status
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import Secrets
-status.SILENT_S = 1.0
+status.SILENT_S = status.HANGS_AFTER_S = 1.0
 look = program._Program._look
 def stuck(self, *parts):
     look(self, *parts)
