@@ -194,6 +194,9 @@ TABLE: Mapping[Code, State] = {
 }
 """In order of precedence."""
 
+_EXPECTED = (Code.WELL, Code.STARTING, Code.DRAINING)
+"""States that every start and stop passes through: no warnings."""
+
 _RANK = {code: rank for rank, code in enumerate(TABLE)}
 
 
@@ -269,7 +272,7 @@ class VerdictLog:
         if before is not None and before.code is verdict.code:
             return
         log.log(
-            logging.WARNING if verdict.level is not Level.GOOD and verdict.code is not Code.STARTING else logging.INFO,
+            logging.INFO if verdict.code in _EXPECTED else logging.WARNING,
             "%s%s. %s %s",
             verdict.words,
             f": {verdict.reason}" if verdict.reason else "",
