@@ -30,7 +30,7 @@ REPEAT_S = OVER_AFTER_S = 60.0
 """Requests that are not stored are told once in so long; refused deliveries that are further apart are told anew."""
 SPEED_S, SPEED_SAMPLE_S = 10.0, 1.0
 """Seconds of which the stream's speed is judged, and between two samples."""
-SLOW_BEGINS, SLOW_ENDS = 0.5, 0.1
+SLOW_BEGINS, SLOW_ENDS = 0.25, 0.1
 """Share of requests whose events are not stored in time from which the stream is slow, and below which it is not."""
 LATE_MIN = 5
 """Minimum number of such requests: one late call says little."""
