@@ -4,6 +4,7 @@ LocalStack and moto each get a virtual environment, made by uv from the list bes
 npm, once alone and once where LocalStack looks for it. What is installed already stays.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -51,6 +52,13 @@ class Environments(NamedTuple):
 
 def install(folder: Path = FOLDER) -> Environments:
     """Install what is missing. Raises SystemExit with the cure if a program that it needs is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that install at once would remove each other's files
+        return _install(folder)
+
+
+def _install(folder: Path) -> Environments:
     made = Environments(folder)
     lists = sorted(HERE.glob("*.txt"))
     pins = hashlib.sha256(b"".join(file.read_bytes() for file in lists) + Path(__file__).read_bytes()).hexdigest()
@@ -61,7 +69,6 @@ def install(folder: Path = FOLDER) -> Environments:
     npm = shutil.which("npm")
     if python is None or npm is None:
         sys.exit(f"worlds: LocalStack needs Python {' or '.join(PYTHONS)}, and kinesis-local needs Node.js with npm")
-    folder.mkdir(parents=True, exist_ok=True)
     for file in lists:
         _make_environment(python, folder / file.stem, file)
     _npm_install(npm, folder / "kinesis-local", KINESIS_LOCAL)
