@@ -57,7 +57,7 @@ long: setup ## hours: every long test, that of `make fault` too
 prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'
 	@$(PYTEST) -m prove $(PROVE)
 
-worlds: setup ## minutes: the programs in emulators that others wrote (tests/worlds); one with WORLDS=localstack
+worlds: setup ## minutes: the programs in emulators that others wrote (tests/worlds)
 	@"$(BIN)/python" -m tests.worlds $(WORLDS)
 
 docs: setup ## write anew what of docs/ comes from code: configuration, IAM policies, the template's, metrics, schemas

@@ -16,12 +16,12 @@ import httpx
 from botocore.config import Config
 
 from tests.ports import free_port
-from tests.system.world import PROGRAM, REGION, World, event_id, until, webhook
+from tests.system.world import PROGRAM, REGION, World, event_id, until
 from tests.worlds.environments import HERE, Environments
 
 STREAM = "cxone-events"
 POSTERS = 16
-"""Webhooks in flight at once. LocalStack takes up to 3.6 s for a PutRecords call."""
+"""Webhooks in flight at once."""
 
 
 @dataclass
@@ -75,33 +75,6 @@ class Foreign(World):
         """Start a program that knows nothing of the product's settings."""
         unset = [word for key in self.environment if key.startswith(("AWS_", "STREAM_ROUTER_")) for word in ("-u", key)]
         return self.start(name, "env", *unset, *command, **{"XDG_CACHE_HOME": str(self.folder / "cache"), **settings})
-
-    def start_localstack(self) -> None:
-        """LocalStack on the world's port, DynamoDB of moto on another one, and the queue that will be the target."""
-        settings = {
-            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "GATEWAY_SERVER": "hypercorn",
-            "DISABLE_EVENTS": "1",
-            "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "EAGER_SERVICE_LOADING": "0",
-            "PERSISTENCE": "0",
-            "DNS_ADDRESS": "0",
-            "SQS_ENDPOINT_STRATEGY": "off",
-            "LOCALSTACK_HOST": f"127.0.0.1:{self.port}",
-            "FILESYSTEM_ROOT": str(self.environments.localstack_root),
-            "NODE_OPTIONS": f"-r {HERE / 'loopback.cjs'}",
-        }
-        self.start_foreign("localstack", str(self.environments.localstack), "-m", "localstack.runtime.main", **settings)
-        until(lambda: answers(f"http://127.0.0.1:{self.port}/_localstack/health"), 120, "LocalStack answers")
-        self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
-        self.start_moto_dynamodb()
-
-    def start_moto_dynamodb(self) -> None:
-        """moto's server, for DynamoDB alone: LocalStack's own is Amazon's, whose licence does not fit."""
-        port = free_port()
-        self.start_foreign("moto", str(self.environments.moto), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
-        until(lambda: answers(f"http://127.0.0.1:{port}/moto-api/data.json"), 60, "moto answers")
-        self.environment["AWS_ENDPOINT_URL_DYNAMODB"] = f"http://127.0.0.1:{port}"
 
     def start_kinesis_local(self) -> None:
         """kinesis-local on a port of its own, for Kinesis alone."""
@@ -172,29 +145,6 @@ class Foreign(World):
         with ThreadPoolExecutor(POSTERS) as pool:
             futures = [pool.submit(post, number, *item) for number, item in enumerate(bodies.items())]
             return dict(future.result() for future in futures)
-
-    def collect(self, wanted: set[str], timeout_s: float) -> list[str]:
-        """Event ids at the target, copies included, until all that are wanted arrived or the time is over."""
-        arrived: list[str] = []
-        deadline = time.monotonic() + timeout_s
-        while True:
-            arrived += [event["detail"]["eventId"] for event in self.drain(self.target)]
-            if set(arrived) >= wanted or time.monotonic() > deadline:
-                return arrived
-            time.sleep(0.3)
-
-    def unanswered_calls(self) -> int:
-        """Count log lines about calls without an answer in time, the one cause of copies without a restart."""
-        logs = [self.folder / f"{name}.log" for name in ("receive", "consume")]
-        lines = [line for log in logs if log.exists() for line in log.read_text("utf-8", "replace").splitlines()]
-        return sum("TimedOut" in line or '"event":"stream-silent' in line for line in lines)
-
-
-def good_and_poison(count: int, each: int, prefix: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Bodies by delivery id: of every `each` events one has a type that the rule does not route."""
-    bodies = {f"{prefix}-{n}": webhook(n) for n in range(count) if n % each}
-    poison = {f"{prefix}-{n}": webhook(n, eventType="of.my.own") for n in range(0, count, each)}
-    return bodies, poison
 
 
 def answers(url: str) -> bool:
