@@ -14,7 +14,7 @@ CODE := stream_router tests benchmarks tools
 # The tests start the programs hundreds of times: where this is set, each start compiles them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint unit test-pythons bench bench-quick fault long prove docs deploy-check dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench bench-quick fault long prove worlds docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,6 +56,9 @@ long: setup ## hours: every long test, that of `make fault` too
 
 prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'
 	@$(PYTEST) -m prove $(PROVE)
+
+worlds: setup ## minutes: the programs in emulators that others wrote (tests/worlds)
+	@"$(BIN)/python" -m tests.worlds $(WORLDS)
 
 docs: setup ## write anew what of docs/ comes from code: configuration, IAM policies, the template's, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py

@@ -1,0 +1,154 @@
+"""A world whose AWS is emulators that others wrote; the steps of a run, each with what was expected and what came."""
+
+import contextlib
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from tests.ports import free_port
+from tests.system.world import PROGRAM, REGION, World, event_id, until
+from tests.worlds.environments import HERE, Environments
+
+STREAM = "cxone-events"
+POSTERS = 16
+"""Webhooks in flight at once."""
+
+
+@dataclass
+class Step:
+    """One expectation of a world, and the figure that came out."""
+
+    name: str
+    held: bool
+    figure: str
+    took_s: float
+
+
+@dataclass
+class Steps:
+    """All steps of one world's run, in their order."""
+
+    rows: list[Step] = field(default_factory=list)
+    _begun: float = field(default_factory=time.monotonic)
+
+    def record(self, name: str, held: bool, figure: str) -> None:
+        """Add a step; its time counts from the end of the one before."""
+        now = time.monotonic()
+        step = Step(name, held, figure, round(now - self._begun, 1))
+        self._begun = now
+        self.rows.append(step)
+        sys.stdout.write(f"  {'ok  ' if held else 'FAIL'} {step.took_s:6.1f} s  {name}: {figure}\n")
+        sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Record what the block raises as a step that failed, and end there."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the step's figure
+            self.record(name, held=False, figure=f"{type(error).__name__}: {str(error)[:300]}")
+            traceback.print_exc()
+
+
+class Foreign(World):
+    """The product's programs over foreign emulators; nothing of ministack runs."""
+
+    def __init__(self, folder: Path, environments: Environments, **settings: str) -> None:
+        super().__init__(folder, **settings)
+        self.environments = environments
+        self.http.close()
+        self.http = httpx.Client(base_url=self.url, timeout=15.0, limits=httpx.Limits(max_connections=POSTERS))
+
+    # --- emulators
+
+    def start_foreign(self, name: str, *command: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a program that knows nothing of the product's settings."""
+        unset = [word for key in self.environment if key.startswith(("AWS_", "STREAM_ROUTER_")) for word in ("-u", key)]
+        return self.start(name, "env", *unset, *command, **{"XDG_CACHE_HOME": str(self.folder / "cache"), **settings})
+
+    def start_kinesis_local(self) -> None:
+        """kinesis-local on a port of its own, for Kinesis alone."""
+        port = free_port()
+        settings = {
+            "KINESIS_MOCK_PLAIN_PORT": str(port),
+            "KINESIS_MOCK_TLS_PORT": str(free_port()),
+            "KINESIS_MOCK_CERT_PATH": str(self.environments.kinesis_local / "server.json"),
+            "AWS_ACCOUNT_ID": "000000000000",
+            "LOG_LEVEL": "ERROR",
+            "NODE_OPTIONS": f"-r {HERE / 'loopback.cjs'}",
+        }
+        command = ("env", "-C", str(self.environments.kinesis_local), "node", "main.js")
+        self.start_foreign("kinesis-local", *command, **settings)
+        until(lambda: answers(f"http://127.0.0.1:{port}/healthcheck"), 60, "kinesis-local answers")
+        self.environment["AWS_ENDPOINT_URL_KINESIS"] = f"http://127.0.0.1:{port}"
+        self.kinesis = self.client("kinesis")
+
+    def client(self, service: Any, key: str = "test", secret: str = "test") -> Any:
+        """A client of the test's own, at the endpoint that the programs have."""
+        own = self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+        session = boto3.Session(key, secret, region_name=REGION)
+        endpoint = own or self.environment["AWS_ENDPOINT_URL"]
+        return session.client(service, endpoint_url=endpoint, config=Config(retries={"max_attempts": 1}))
+
+    # --- the product's programs
+
+    def command(self, *words: str, timeout_s: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run `stream-router WORDS` to its end. Its output is kept in commands.log."""
+        environment = {**self.environment, **more}
+        done = subprocess.run(
+            [PROGRAM, *words], env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
+        )
+        with (self.folder / "commands.log").open("a", encoding="utf-8") as log:
+            log.write(f"\n$ stream-router {' '.join(words)}  # {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def set_up(self) -> "subprocess.CompletedProcess[str]":
+        """`stream-router setup`, and the consumer's SQS_DLQ_URL from the line that it prints."""
+        done = self.command("setup")
+        lines = [line for line in done.stdout.splitlines() if line.startswith("SQS_DLQ_URL=")]
+        assert done.returncode == 0, f"setup ended with {done.returncode}: {done.stdout}{done.stderr}"
+        self.dead_letters = self.environment["SQS_DLQ_URL"] = lines[0].partition("=")[2]
+        return done
+
+    def start_consumer(self, name: str = "consume", **more: str) -> subprocess.Popen[bytes]:
+        return self.start(name, PROGRAM, "consume", **more)
+
+    def start_receiver(self, **more: str) -> subprocess.Popen[bytes]:
+        """A receiver that is ready."""
+        receiver = self.start("receive", PROGRAM, "receive", **more)
+        until(self.is_ready, 60, "the receiver is ready")
+        return receiver
+
+    # --- traffic
+
+    def post_bodies(self, bodies: dict[str, bytes], rate: float) -> dict[str, bytes]:
+        """Post each body under its delivery id until it is stored: the bodies by event id."""
+        begun = time.monotonic()
+
+        def post(number: int, delivery_id: str, body: bytes) -> tuple[str, bytes]:
+            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            wanted = event_id("hmac", delivery_id, 0, body)
+            stored = self.post_patiently(delivery_id, body)
+            assert stored == wanted, f"{delivery_id} was stored as {stored}, not as {wanted}"
+            return wanted, body
+
+        with ThreadPoolExecutor(POSTERS) as pool:
+            futures = [pool.submit(post, number, *item) for number, item in enumerate(bodies.items())]
+            return dict(future.result() for future in futures)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers, whatever it says."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(url, timeout=2.0).status_code < 500
+    return False
