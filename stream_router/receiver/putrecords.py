@@ -129,8 +129,7 @@ class Calls:
         nothing of the others.
         """
         took_s = min(self._took_s, default=0.0)
-        quiet_s = self._now_s() - self._heard_s - took_s  # a slow stream is not yet overdue
-        spread_s = max(took_s / self.allowed, quiet_s / SILENT_CALLS)
+        spread_s = max(took_s / self.allowed, (self._now_s() - self._heard_s) / SILENT_CALLS)
         company_s = min(LONGEST_LINGER_S, NEAR_S - took_s) if took_s > QUICK_CALL_S else 0.0
         return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), company_s)
 
