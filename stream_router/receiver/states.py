@@ -31,7 +31,8 @@ REPEAT_S = OVER_AFTER_S = 60.0
 SPEED_S, SPEED_SAMPLE_S = 10.0, 1.0
 """Seconds of which the stream's speed is judged, and between two samples."""
 SLOW_BEGINS, SLOW_ENDS = 0.25, 0.1
-"""Share of requests whose events are not stored in time from which the stream is slow, and below which it is not."""
+"""Shares of requests whose events are not stored in time: the stream counts as slow from the first one on, and until
+the share is below the second one."""
 LATE_MIN = 5
 """Minimum number of such requests: one late call says little."""
 SAID_AFTER_S = 1.0

@@ -1,6 +1,6 @@
 """Installs the emulators under one folder, every version pinned: `python -m tests.worlds.environments [FOLDER]`.
 
-kinesis-local comes from npm. What is installed already stays.
+kinesis-local comes from npm. An emulator that is installed is not installed again.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ KINESIS_LOCAL = "0.6.2"
 
 
 class Environments(NamedTuple):
-    """What is installed, below one folder."""
+    """The installed emulators, below one folder."""
 
     folder: Path
 
@@ -27,19 +27,19 @@ class Environments(NamedTuple):
 
 
 def install(folder: Path = FOLDER) -> Environments:
-    """Install what is missing. Raises SystemExit with the cure if a program that it needs is missing."""
+    """Install what is missing. Raises SystemExit with the cure if npm is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    made, stamp = Environments(folder), folder / "installed"
+    environments, stamp = Environments(folder), folder / "installed"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two that install at once would remove each other's files
         if stamp.is_file() and stamp.read_text("utf-8") == KINESIS_LOCAL:
-            return made
+            return environments
         npm = shutil.which("npm")
         if npm is None:
             sys.exit("worlds: kinesis-local needs Node.js with npm")
         _npm_install(npm, folder / "kinesis-local", KINESIS_LOCAL)
         stamp.write_text(KINESIS_LOCAL, "utf-8")
-    return made
+    return environments
 
 
 def _npm_install(npm: str, target: Path, version: str) -> None:

@@ -1,4 +1,4 @@
-"""A world whose AWS is emulators that others wrote; the steps of a run, each with what was expected and what came."""
+"""A world with emulators that others wrote, and the steps of a run: what was expected, and what came out."""
 
 import contextlib
 import subprocess
@@ -60,8 +60,8 @@ class Steps:
             traceback.print_exc()
 
 
-class Foreign(World):
-    """The product's programs over foreign emulators; nothing of ministack runs."""
+class ForeignWorld(World):
+    """The product's programs over emulators that others wrote. A world may run ministack beside them."""
 
     def __init__(self, folder: Path, environments: Environments, **settings: str) -> None:
         super().__init__(folder, **settings)
@@ -72,12 +72,12 @@ class Foreign(World):
     # --- emulators
 
     def start_foreign(self, name: str, *command: str, **settings: str) -> subprocess.Popen[bytes]:
-        """Start a program that knows nothing of the product's settings."""
+        """Start an emulator, without the product's settings in its environment."""
         unset = [word for key in self.environment if key.startswith(("AWS_", "STREAM_ROUTER_")) for word in ("-u", key)]
         return self.start(name, "env", *unset, *command, **{"XDG_CACHE_HOME": str(self.folder / "cache"), **settings})
 
     def start_kinesis_local(self) -> None:
-        """kinesis-local on a port of its own, for Kinesis alone."""
+        """Start kinesis-local on a free port, and send the programs' Kinesis calls there."""
         port = free_port()
         settings = {
             "KINESIS_MOCK_PLAIN_PORT": str(port),
@@ -94,7 +94,7 @@ class Foreign(World):
         self.kinesis = self.client("kinesis")
 
     def client(self, service: Any, key: str = "test", secret: str = "test") -> Any:
-        """A client of the test's own, at the endpoint that the programs have."""
+        """Return a client for the endpoint that the programs use."""
         own = self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}")
         session = boto3.Session(key, secret, region_name=REGION)
         endpoint = own or self.environment["AWS_ENDPOINT_URL"]
@@ -113,7 +113,7 @@ class Foreign(World):
         return done
 
     def set_up(self) -> "subprocess.CompletedProcess[str]":
-        """`stream-router setup`, and the consumer's SQS_DLQ_URL from the line that it prints."""
+        """Run `stream-router setup`, and give the consumer the SQS_DLQ_URL that it prints."""
         done = self.command("setup")
         lines = [line for line in done.stdout.splitlines() if line.startswith("SQS_DLQ_URL=")]
         assert done.returncode == 0, f"setup ended with {done.returncode}: {done.stdout}{done.stderr}"
@@ -121,10 +121,11 @@ class Foreign(World):
         return done
 
     def start_consumer(self, name: str = "consume", **more: str) -> subprocess.Popen[bytes]:
+        """Start a consumer, and do not wait for it."""
         return self.start(name, PROGRAM, "consume", **more)
 
     def start_receiver(self, **more: str) -> subprocess.Popen[bytes]:
-        """A receiver that is ready."""
+        """Start a receiver, and wait until it is ready."""
         receiver = self.start("receive", PROGRAM, "receive", **more)
         until(self.is_ready, 60, "the receiver is ready")
         return receiver
@@ -132,7 +133,7 @@ class Foreign(World):
     # --- traffic
 
     def post_bodies(self, bodies: dict[str, bytes], rate: float) -> dict[str, bytes]:
-        """Post each body under its delivery id until it is stored: the bodies by event id."""
+        """Post each body under its delivery id until it is stored. Return the bodies by event id."""
         begun = time.monotonic()
 
         def post(number: int, delivery_id: str, body: bytes) -> tuple[str, bytes]:
@@ -148,7 +149,7 @@ class Foreign(World):
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers, whatever it says."""
+    """Return whether a server answers with a status below 500."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.get(url, timeout=2.0).status_code < 500
     return False
