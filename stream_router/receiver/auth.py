@@ -141,9 +141,14 @@ def own_layout(settings: Receiver) -> Layout:
     template = settings.hmac_template
     if template.count("{body}") != 1:
         raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE: does not sign the body; write {body} in it, once")
-    if ("{timestamp}" in template) != (timestamp is not None):
+    if "{timestamp}" in template and timestamp is None:
         raise SettingsError(
-            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: needs {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE; set both or none"
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is not set, but the template signs {timestamp}; set it"
+        )
+    if timestamp is not None and "{timestamp}" not in template:
+        raise SettingsError(
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is set, but the template does not sign {timestamp}, so anyone could "
+            "change the time; write {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE, or unset the header"
         )
     if "{id}" in template and identity is None:
         raise SettingsError("STREAM_ROUTER_HMAC_ID_HEADER: is not set, but the template signs {id}; set it")
