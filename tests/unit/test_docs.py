@@ -1,5 +1,6 @@
 """The documents lead somewhere and work: what code writes is as the code has it, links, examples."""
 
+import ast
 import importlib
 import json
 import re
@@ -15,6 +16,8 @@ from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.config_file import PRESETS
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, LetterWriter
+from stream_router.receiver import answers
+from stream_router.receiver.stats import REASONS
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -99,3 +102,34 @@ def test_the_tutorial_s_function_remembers_an_event_for_as_long_as_a_copy_may_co
     """An event is in the stream, and then in a dead-letter queue, which a redrive may empty on its last day."""
     (days,) = re.findall(r"^KEEP_S = (\d+) \* 24 \* 3600\b", (DOCS / "tutorial.md").read_text("utf-8"), re.MULTILINE)
     assert int(days) * 24 * 3600 > RETENTION_HOURS * 3600 + QUEUE_RETENTION_S
+
+
+# --- tables of the contract, against the code
+
+
+def codes_in_code() -> set[tuple[int, str]]:
+    """Return the status and code of every error that the receiver answers: the arguments of the calls that make one."""
+    found: set[tuple[int, str]] = set()
+    for path in (ROOT / "stream_router" / "receiver").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
+                values = [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+                if len(values) == 2:
+                    found.add((int(str(values[0])), str(values[1])))
+    return found | {(401, code) for code in answers.UNKNOWN_SENDER}
+
+
+MAKERS = {"error", "ProblemError"}
+
+
+def test_the_contract_has_every_answer_and_no_other() -> None:
+    """Its table of answers names each status with its codes, as the receiver makes them."""
+    rows = re.findall(r"(?m)^\| (\d{3}) ([^|]+) \|", (DOCS / "contract.md").read_text("utf-8"))
+    written = {(int(status), code) for status, codes in rows for code in re.findall(r"`([a-z_]+)`", codes)}
+    assert written == codes_in_code()
+
+
+def test_every_answer_is_counted_by_its_reason() -> None:
+    """A reason that is not known at the start would be in no metric; a 503's reason says more than its code."""
+    counted = {row for row in REASONS if row[0] not in (202, 503)}
+    assert counted == {row for row in codes_in_code() if row[0] != 503}
