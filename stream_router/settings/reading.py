@@ -122,7 +122,23 @@ def warnings(settings: Settings | None = None) -> list[str]:
     known = {name for name in names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
     left_over = settings.left_over() if isinstance(settings, Receiver) else ()
-    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over]
+    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over, *_expert_unnamed(settings)]
+
+
+def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
+    """Return a line if Expert sends here and only the default types, none of which is Expert's, are routed."""
+    if not isinstance(settings, Receiver | Consumer):
+        return
+    document = sources.read_part(settings.config, sources.Document)
+    schemes = {os.environ.get(variable(Receiver, "webhook_scheme"))}
+    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.Posted)}
+    is_default = settings.event_types == default(type(settings), "event_types") and not document.event_types
+    if "expert" in schemes and is_default and os.environ.get(variable(Consumer, "unroutable")) in (None, "dead-letter"):
+        yield (
+            f"{variable(Consumer, 'event_types')}: names none of Expert's event types, so each event of Expert becomes "
+            "a dead letter (unroutable); name those that you subscribe to, for example Page_Create, and run setup "
+            "(docs/expert.md)"
+        )
 
 
 def exposed(settings: Settings) -> Iterator[str]:

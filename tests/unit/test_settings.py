@@ -411,6 +411,30 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
+@pytest.mark.parametrize("program", [Receiver, Consumer])
+def test_expert_without_its_types_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: type[Receiver | Consumer]
+) -> None:
+    """At the start of both programs, by the environment's scheme or a named source's; a type that is named, renamed or
+    published anyway ends the warning."""
+    config = tmp_path / "config.toml"
+    given(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
+
+    def warned() -> list[str]:
+        return [line for line in reading.warnings(load(program)) if line.startswith("STREAM_ROUTER_EVENT_TYPES: ")]
+
+    assert "Page_Create" in warned()[0]
+    for name, value in {"EVENT_TYPES": "Page_Create", "UNROUTABLE": "publish"}.items():
+        given(monkeypatch, {f"STREAM_ROUTER_{name}": value})
+        assert not warned()
+        monkeypatch.delenv(f"STREAM_ROUTER_{name}")
+    given(monkeypatch, {SCHEME: "hmac", "STREAM_ROUTER_CONFIG": str(config)})
+    config.write_text(SOURCE.format("expert") + SECRETS)
+    assert len(warned()) == 1
+    config.write_text('[event_types]\nPage_Create = "interaction.created"\n' + config.read_text())
+    assert not warned()
+
+
 @pytest.mark.parametrize(
     ("mode", "is_ours", "exposed"),
     [
