@@ -133,3 +133,26 @@ def test_every_answer_is_counted_by_its_reason() -> None:
     """A reason that is not known at the start would be in no metric; a 503's reason says more than its code."""
     counted = {row for row in REASONS if row[0] not in (202, 503)}
     assert counted == {row for row in codes_in_code() if row[0] != 503}
+
+
+@pytest.mark.parametrize(
+    ("page", "section"), [("contract.md", "Reasons: "), ("runbooks/dead-letters.md", "| reason | cause | cure |")]
+)
+def test_every_dead_letter_reason_stands_in_the_contract_and_in_its_runbook(page: str, section: str) -> None:
+    """Whoever meets a reason finds it; and no page names one that the code has no longer."""
+    text = (DOCS / page).read_text("utf-8").partition(section)[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0] for line in text.splitlines()] if section.startswith("|") else [text]
+    assert set(re.findall(r"`([a-z_]+)`", "\n".join(rows))) == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize(
+    "what", ["a dead-letter reason", "a scheme", "a metric", "a setting", "a check", "a log event", "a destination"]
+)
+def test_how_to_add_names_files_that_exist(what: str) -> None:
+    """Each kind of addition has a row in CONTRIBUTING, and every path of that row is there."""
+    (row,) = re.findall(rf"(?m)^\| {what}[^|]*\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    paths = [path for path in re.findall(r"`([\w./-]+)`", row) if "/" in path or path.endswith(".py")]
+    assert paths or "log" in what
+    for path in paths:
+        places = (ROOT, ROOT / "stream_router", ROOT / "stream_router" / "pipeline")
+        assert any((place / path).exists() for place in places), path
