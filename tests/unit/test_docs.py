@@ -5,11 +5,13 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
 
 from stream_router.dead_letter_reasons import Reason
+from stream_router.envelope import seal
 from stream_router.model import DeadLetter
 from stream_router.operate import policy
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
@@ -23,6 +25,7 @@ from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from tests.environment import given
+from tests.events import IDENTITY, RECEIVED_MS, sent
 from tests.fakes import event
 from tests.schema_check import NAMES
 
@@ -156,3 +159,21 @@ def test_how_to_add_names_files_that_exist(what: str) -> None:
     for path in paths:
         places = (ROOT, ROOT / "stream_router", ROOT / "stream_router" / "pipeline")
         assert any((place / path).exists() for place in places), path
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Return the values of an object by their dotted paths."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {step: leaf for key in value for step, leaf in leaves(value[key], f"{path}.{key}".lstrip(".")).items()}
+
+
+def test_the_article_s_table_of_fields_is_what_comes_out_of_its_event() -> None:
+    """README's body, sent through the pipeline, gives README's Detail, and each row of from-the-article's table."""
+    blocks = re.findall(r"(?s)```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"))
+    body, detail = (json.loads(block) for block in blocks[:2])
+    made = sent(seal(IDENTITY, "delivery", RECEIVED_MS, json.dumps(body).encode()))
+    assert made == detail
+    text = (DOCS / "from-the-article.md").read_text("utf-8").partition("| field | here | the script |")[2]
+    rows = re.findall(r"(?m)^\| `([\w.]+)` \| `([^`]+)` \|", text.partition("\n\n")[0])
+    assert {field: json.loads(value) for field, value in rows} == leaves(made)
