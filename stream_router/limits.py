@@ -58,7 +58,7 @@ PUT_RECORDS_MAX_BYTES = 10 * 1024 * 1024
 
 # --- SQS --------------------------------------------------------------------------------------------------------
 SQS_MESSAGE_BYTES = 1_048_576
-"""One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB in 2026)."""
+"""One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB on 2025-08-04)."""
 
 SQS_BATCH_MAX = 10
 """Messages of one SendMessageBatch call. Source: SQS API reference."""

@@ -12,7 +12,10 @@ from typing import Self
 
 from stream_router.errors import SettingsError, unwritable
 from stream_router.process import forget_halves, write_whole
+from stream_router.settings import files
 from stream_router.telemetry.merged import SNAPSHOTS
+
+VARIABLE = "STREAM_ROUTER_STATE_DIR"
 
 TARGET_PROOF = "target-proof"
 """One line of JSON: what the supervisor knows of bus and rule (`target_check.Line`)."""
@@ -64,8 +67,11 @@ class StateDir:
     def __init__(self, wanted: Path | None) -> None:
         self._temporary = wanted is None
         try:
-            self.path = Path(tempfile.mkdtemp(prefix="stream-router-")) if wanted is None else wanted.resolve()
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if wanted is None:
+                self.path = Path(tempfile.mkdtemp(prefix="stream-router-"))
+            else:
+                files.make_folder(wanted, VARIABLE, 0o700)
+                self.path = wanted.resolve()
             self._lock = (self.path / LOCK).open("w")
         except OSError as error:
             raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None

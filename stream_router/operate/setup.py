@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
-from botocore.model import ServiceModel
+from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
 from stream_router import limits
@@ -70,7 +70,7 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
         made = sum(resource.has is None for resource in todo)
         _say(f"plan: {made} to make, {len(todo) - made} to change; run `{again}` to do it")
     if url := deployment.dead_letters.url:
-        _say(f"SQS_DLQ_URL={url}")
+        _say(f"export SQS_DLQ_URL={url}")
     if deployment.problem:
         return 1
     return WOULD_CHANGE if plan and exit_code and todo else 0
@@ -272,18 +272,53 @@ def target_of(settings: Setup) -> dict[str, Any]:
             raise SettingsError(f"{FILE}: is no JSON object; {_EXAMPLE}")
         fields = {"Id": "id", "Arn": "arn:aws:", **{name: one for name, one in given.items() if one is not None}}
         model = ServiceModel(Loader().load_service_model("events", "service-2"))
-        report = ParamValidator().validate(fields, model.shape_for("Target"))
+        shape = model.shape_for("Target")
+        report = ParamValidator().validate(fields, shape)
         if report.has_errors():
             why = report.generate_report().splitlines()[0].rstrip(":")
             raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
+        if why := above_max(shape, fields):
+            raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
     if (arn := given.get("Arn") or settings.target_arn) is None:
         if settings.target_file:
             raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
         return {}
     if settings.target_arn not in (None, arn):
         raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
-    arns.parse(arn, TARGET)
+    _check_target_arn(arn, settings.aws_region, TARGET if settings.target_arn else FILE)
     return {**given, "Arn": arn}
+
+
+def above_max(shape: Shape, value: Any, path: str = "") -> str:
+    """Return the first number, text or list in a parameter that is above AWS's own maximum, in words; "" if none is.
+
+    botocore's validation knows the minimum alone.
+    """
+    if isinstance(shape, StructureShape):
+        parts = [(member, value.get(name), f"{path}.{name}") for name, member in shape.members.items()]
+    elif isinstance(shape, ListShape):
+        parts = [(shape.member, item, f"{path}[{at}]") for at, item in enumerate(value)]
+    else:
+        parts = []
+    most, size = shape.metadata.get("max"), len(value) if isinstance(value, str | list | dict) else value
+    if most is not None and size > most:
+        return f"{path.lstrip('.')} is {size}, and AWS takes {most} at most"
+    return next((text for part in parts if part[1] is not None and (text := above_max(*part))), "")
+
+
+def _check_target_arn(arn: str, region: str, variable: str) -> None:
+    """Raise SettingsError if EventBridge could not reach a target of this ARN from a rule in this region."""
+    target = arns.parse(arn, variable)
+    is_bus = target.service == "events" and target.resource.startswith("event-bus/")
+    if target.region != region and not is_bus:
+        where = f"in {target.region}" if target.region else "in no region"
+        raise SettingsError(
+            f"{variable}: is {where}, and the rule is in {region}; only an event bus can be a target elsewhere: name a "
+            "target of this region"
+        )
+    if target.service == "lambda" and not target.resource.startswith("function:"):
+        example = f"arn:{target.partition}:lambda:{region}:{target.account}:function:NAME"
+        raise SettingsError(f"{variable}: is no ARN of a Lambda function; write {example}")
 
 
 _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumEventAgeInSeconds": 7200}}'

@@ -79,7 +79,21 @@ NOT_FOUND = error(404, "not_found", "there is nothing here; events go to POST /v
 POST_ONLY = error(405, "method_not_allowed", "use POST", ("allow", "POST"))
 GET_ONLY = error(405, "method_not_allowed", "use GET", ("allow", "GET, HEAD"))
 HEALTHY = Response(200, "", (JSON,), b'{"status":"ok"}')
-REFUSED = {
-    "bad_signature": error(401, "bad_signature", "the sender is not known"),
-    "stale": error(401, "stale", "the timestamp is outside the replay window"),
+UNKNOWN_SENDER = {
+    "bad_signature": "the sender is not known by its signature",
+    "bad_token": "the sender is not known by its Authorization header",
+    "stale": "the timestamp is outside the replay window",
 }
+"""Why a sender is refused, by the code of its 401."""
+
+CHALLENGES: dict[str, tuple[Header, ...]] = {
+    "bearer": (("www-authenticate", 'Bearer realm="stream-router"'),),
+    "basic": (("www-authenticate", 'Basic realm="stream-router", charset="UTF-8"'),),
+}
+"""What a 401 asks for (RFC 9110, 11.6.1), by scheme. No scheme that signs has a registered name."""
+
+
+@functools.cache
+def unauthorized(code: str, scheme: str) -> Response:
+    """Return the 401 of a sender that is not known, with the scheme's challenge."""
+    return error(401, code, UNKNOWN_SENDER[code], *CHALLENGES.get(scheme, ()))

@@ -84,7 +84,7 @@ class App:
             text, request.body = request.body, b""  # what is made of it is kept instead
             events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))
         except RefusedError as error:
-            return answers.REFUSED[error.code]
+            return answers.unauthorized(error.code, source.scheme)
         except ProblemError as error:
             return answers.error(error.status, error.code, error.message)
         identities = [event.identity for event in events]

@@ -20,7 +20,7 @@ from stream_router.receiver.secrets import VARIABLE, Decode, Secrets
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import is_loopback
 
-BAD_SIGNATURE, STALE = "bad_signature", "stale"
+BAD_SIGNATURE, BAD_TOKEN, STALE = "bad_signature", "bad_token", "stale"
 MAX_ID_CHARS = 256
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
@@ -45,28 +45,28 @@ whatever the headers hold."""
 
 
 class RefusedError(Exception):
-    """The sender is not known; `code` is `bad_signature` or `stale`."""
+    """The sender is not known; `code` is `bad_signature`, `bad_token` (bearer, basic) or `stale`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-def single(headers: Headers, name: str) -> str:
-    """The value of a header that must be there once: a second one could be read by somebody else."""
+def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
+    """Return the value of a header that must be there once: a second one could be read by somebody else."""
     values = headers.get_all(name)
     if len(values) != 1:
-        raise RefusedError(BAD_SIGNATURE)
+        raise RefusedError(code)
     return values[0]
 
 
-def delivery_id(headers: Headers, name: str | None) -> str | None:
-    """The delivery id in the header `name`; None where there is no such header, or nothing in it."""
+def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
+    """Return the delivery id in the header `name`; None if there is no such header, or nothing in it."""
     if name is None or name not in headers:
         return None
-    value = single(headers, name)
+    value = single(headers, name, code)
     if len(value) > MAX_ID_CHARS:
-        raise RefusedError(BAD_SIGNATURE)
+        raise RefusedError(code)
     return value or None
 
 
@@ -141,9 +141,14 @@ def own_layout(settings: Receiver) -> Layout:
     template = settings.hmac_template
     if template.count("{body}") != 1:
         raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE: does not sign the body; write {body} in it, once")
-    if ("{timestamp}" in template) != (timestamp is not None):
+    if "{timestamp}" in template and timestamp is None:
         raise SettingsError(
-            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: needs {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE; set both or none"
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is not set, but the template signs {timestamp}; set it"
+        )
+    if timestamp is not None and "{timestamp}" not in template:
+        raise SettingsError(
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is set, but the template does not sign {timestamp}, so anyone could "
+            "change the time; write {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE, or unset the header"
         )
     if "{id}" in template and identity is None:
         raise SettingsError("STREAM_ROUTER_HMAC_ID_HEADER: is not set, but the template signs {id}; set it")
@@ -249,24 +254,24 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
     """`bearer` and `basic`. Compared by digest, so that not even a length shows. The body is not looked at."""
 
     def verify(headers: Headers, *_body_and_time: object) -> str | None:
-        given, _, value = single(headers, "authorization").partition(" ")
+        given, _, value = single(headers, "authorization", BAD_TOKEN).partition(" ")
         if given.lower() != kind:
-            raise RefusedError(BAD_SIGNATURE)
+            raise RefusedError(BAD_TOKEN)
         plain = value.strip().encode()
         if kind == "basic":
             try:
                 plain = base64.b64decode(value.strip(), validate=True)
             except (binascii.Error, ValueError):
-                raise RefusedError(BAD_SIGNATURE) from None
+                raise RefusedError(BAD_TOKEN) from None
             if in_base64(plain) != value.strip():
                 # Bits that no text stands for: another spelling of the same bytes, which no honest client sends.
-                raise RefusedError(BAD_SIGNATURE)
+                raise RefusedError(BAD_TOKEN)
         presented, good = hashlib.sha256(plain).digest(), False
         for token in tokens.live:
             good |= hmac.compare_digest(presented, token)
         if not good:
-            raise RefusedError(BAD_SIGNATURE)
-        return delivery_id(headers, id_header)
+            raise RefusedError(BAD_TOKEN)
+        return delivery_id(headers, id_header, BAD_TOKEN)
 
     return verify
 

@@ -112,7 +112,7 @@ class Intake:
     def _not_json(self, body: Body, received_at_ms: int) -> Sealed:
         """XML, which is not looked into: it goes on as a text, byte for byte."""
         if not self._takes_xml:
-            raise ProblemError(415, "unsupported_encoding", "this path takes JSON, not XML")
+            raise ProblemError(415, "unsupported_media_type", "this path takes JSON, not XML")
         identity = event_id(self._scheme, body.delivery_id, 0, body.text)
         text, encoding = envelope.text_body(body.text)
         fields = {**self._fields(body), "contentType": body.content_type, "bodyEncoding": encoding}
@@ -131,6 +131,8 @@ def parse(body: bytes) -> object:
     """The body's JSON value. Raises ProblemError where it is none, or nests deeper or holds more keys than allowed."""
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
+    if not body:
+        raise ProblemError(400, "malformed_json", "the body is empty")
     try:
         return envelope.read_json(body)
     except envelope.TooDeepError:

@@ -91,7 +91,7 @@ class Secrets:
     def _parse(self, text: str) -> tuple[bytes, ...]:
         found = kept.lines(text)
         if not found and self._where:
-            raise SettingsError(f"{VARIABLE}: no secret stands, as text, where it points; keep one there, on a line")
+            raise SettingsError(f"{VARIABLE}: the file or store that it names holds no secret; write one there")
         if not found:
             raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {IN_FILE}PATH")
         for line in found:

@@ -41,6 +41,7 @@ SAID_AFTER_S = 1.0
 _JSON = "have the sender post an object, or an array of objects, in JSON"
 CURES = {
     "bad_signature": "compare STREAM_ROUTER_WEBHOOK_SECRETS, the scheme and its headers with what the sender is set to",
+    "bad_token": "compare STREAM_ROUTER_WEBHOOK_SECRETS with what the sender sends as Authorization",
     "stale": "check the sender's clock, or whether old deliveries are sent again",
     "too_large": "have the sender send less at once, or raise STREAM_ROUTER_MAX_BODY_BYTES",
     "malformed_json": _JSON,

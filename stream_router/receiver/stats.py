@@ -14,8 +14,9 @@ DEFAULT_SOURCE = "default"
 REASONS = (
     *((202, "stored"), (202, "spilled"), (202, "seen_before")),
     *((400, "malformed_json"), (400, "not_an_object"), (400, "bad_request")),
-    *((401, "bad_signature"), (401, "stale"), (404, "not_found"), (405, "method_not_allowed"), (408, "timeout")),
-    *((413, "too_large"), (415, "unsupported_encoding"), (431, "headers_too_large")),
+    *((401, "bad_signature"), (401, "bad_token"), (401, "stale"), (404, "not_found"), (405, "method_not_allowed")),
+    *((408, "timeout"), (413, "too_large"), (415, "unsupported_encoding"), (415, "unsupported_media_type")),
+    (431, "headers_too_large"),
     *((503, "not_stored"), (503, "overload"), (503, "busy"), (503, "trouble")),
 )
 """Every status that is counted, and why. A series that begins with its first request would hide it from `rate`."""

@@ -31,6 +31,11 @@ def check(settings: Receiver) -> None:
     """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
     if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
         return
+    if not (settings.tls_cert or settings.tls_key):
+        raise SettingsError(
+            "STREAM_ROUTER_TLS_CLIENT_CA: is set without a certificate of the receiver's, so no client would be asked "
+            "for one; set STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY too, or unset it"
+        )
     context(
         _file(settings.tls_cert, "STREAM_ROUTER_TLS_CERT"),
         _file(settings.tls_key, "STREAM_ROUTER_TLS_KEY"),

@@ -55,6 +55,8 @@ class Settings(BaseModel):
             raise ValueError("is not UTF-8")
         if isinstance(value, Path) and str(value).startswith("~"):
             raise ValueError("begins with ~, which is no folder's name here; write the whole path")
+        if isinstance(value, Path) and str(value) != str(value).strip():
+            raise ValueError("is a path that begins or ends with a blank; take it away")
         if isinstance(info.context, dict):
             info.context[info.field_name] = value
         return value

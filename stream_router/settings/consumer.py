@@ -51,6 +51,18 @@ class Consumer(Guarded):
     jvm_options: str = ""
     tags: Tags = ""
 
+    @field_validator("drop_types")
+    @classmethod
+    def _are_not_routed(cls, drop_types: str, info: ValidationInfo) -> str:
+        """Refuse a type that is named as routed and as dropped: it would be dropped."""
+        both = set(types.items(drop_types)) & set(types.items(info.data.get("event_types", "")))
+        if info.context is not None and both:
+            raise ValueError(
+                f"has {min(both)}, which {variable(cls, 'event_types')} routes, and would drop it; name it in one of "
+                "the two"
+            )
+        return drop_types
+
     @field_validator("masking_key", "audit_key")
     @classmethod
     def _has_a_use(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

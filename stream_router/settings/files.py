@@ -4,6 +4,7 @@ An error is one line that names the setting, the file, the key, and what is wron
 """
 
 import difflib
+import logging
 import os
 import re
 import stat
@@ -15,6 +16,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stream_router.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 # --- a file, and nothing else: a pipe is waited for without end, a device never ends
 
@@ -61,6 +64,27 @@ def why(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return str(error.strerror)
     return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "no such path"
+
+
+def check_parent(folder: Path | None, variable: str) -> None:
+    """Raise SettingsError if a folder that a setting names cannot be made, since the one above it does not exist."""
+    # os.path answers no if a name is too long for a path; Path raises.
+    if folder is not None and not os.path.isdir(folder.parent):  # noqa: PTH112
+        raise SettingsError(
+            f"{variable}: cannot be made, since there is no folder {folder.parent}; make that one, or correct the path"
+        )
+
+
+def make_folder(folder: Path, variable: str, mode: int = 0o777) -> None:
+    """Make the folder that a setting names unless it exists, and log that: its path may be misspelt. Raises OSError."""
+    if not folder.is_dir():
+        folder.mkdir(mode)
+        log.warning(
+            "%s: the folder %s did not exist and was made. No event is concerned. If an earlier run kept something "
+            "elsewhere, correct the setting",
+            *(variable, folder),
+            extra={"event": "folder-made"},
+        )
 
 
 # --- TOML
@@ -140,6 +164,7 @@ def near(name: str, known: Iterable[str]) -> str:
 
 _IN_WORDS = {
     "missing": "is missing",
+    "literal_error": "is none of the words that are known here",
     "string_unicode": "is not UTF-8",
     "string_pattern_mismatch": "has not the form that is needed here",
     "list_type": "is no list",

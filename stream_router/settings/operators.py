@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE, Common, Settings, as_in
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.receiver import Receiver
+from stream_router.settings.receiver import SAME_QUEUE, Receiver
 from stream_router.settings.types import (
     Arn,
     DropTypes,
@@ -57,8 +57,16 @@ class Setup(Queue, Common):
     @classmethod
     def _is_a_rule(cls, rule: str) -> str:
         if rule == NO_RULE:
-            raise ValueError("is none, so there is no rule for `setup` to make; name it, or run no `setup`")
+            raise ValueError("leaves `setup` no rule to make; name the rule, or run no `setup`")
         return rule
+
+    @field_validator("spill_queue")
+    @classmethod
+    def _is_another_queue(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """Refuse one queue for dead letters and for the spill."""
+        if url is not None and url == info.data.get("sqs_dlq_url"):
+            raise ValueError(SAME_QUEUE)
+        return url
 
     @property
     def tag_map(self) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """How the environment is read, which names of it are settings, and what is in force. Nothing else reads settings.
 
-What is wrong raises SettingsError, whose text is a line for each wrong setting: the variable, what is wrong with its
-value, the cure. Values are never quoted, since some are secrets.
+What is wrong raises SettingsError, whose text is a line for each wrong setting: the variable, its value, what is wrong
+with it, the cure. Secrets are never quoted. A value of more than MAX_QUOTED_CHARS is not quoted either: it may be a
+secret that was put into the wrong variable.
 """
 
 import logging
@@ -27,6 +28,9 @@ from stream_router.settings.types import region_of_environment
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
+
+MAX_QUOTED_CHARS = 12
+"""Characters of a value that a line quotes. A secret has at least 16 (`settings/secrets.py`, LEAST_BYTES)."""
 
 PROGRAMS: dict[str, type[Settings]] = {"receive": Receiver, "consume": Consumer, "setup": Setup, "cxone": Cxone}
 """Whose settings are every one that there is: other commands read some of these."""
@@ -76,10 +80,17 @@ def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], 
 
 
 def _line(kind: type[Settings], name: str, error: Any) -> str:
-    """`VARIABLE: problem; cure`. Where the problem brings no cure of its own, it is what the setting takes."""
-    said = {"missing": "is not set", "literal_error": "is none of the words that are known here"}
-    problem = said.get(error["type"]) or in_words(error)
-    return f"{variable(kind, name)}: {problem}" + ("" if "; " in problem else f"; give {takes(kind, name)}")
+    """Return `VARIABLE: 'value' problem; cure`. If the problem brings no cure, the cure is what the setting takes."""
+    problem = {"missing": "is not set"}.get(error["type"]) or in_words(error)
+    cure = "" if "; " in problem else f"; give {takes(kind, name)}"
+    return f"{variable(kind, name)}: {_quoted(kind, name)}{problem}{cure}"
+
+
+def _quoted(kind: type[Settings], name: str) -> str:
+    """Return the value that the environment holds, in quotes and with a blank; "" for what a line may not show."""
+    value = os.environ.get(variable(kind, name), "")
+    is_shown = value and len(value) <= MAX_QUOTED_CHARS and value.isprintable() and not is_secret(kind, name)
+    return f"'{value}' " if is_shown else ""
 
 
 # --- names: one that no program knows is refused, since a typo would be ignored
@@ -111,7 +122,23 @@ def warnings(settings: Settings | None = None) -> list[str]:
     known = {name for name in names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
     left_over = settings.left_over() if isinstance(settings, Receiver) else ()
-    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over]
+    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over, *_expert_unnamed(settings)]
+
+
+def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
+    """Return a line if Expert sends here and only the default types, none of which is Expert's, are routed."""
+    if not isinstance(settings, Receiver | Consumer):
+        return
+    document = sources.read_part(settings.config, sources.Document)
+    schemes = {os.environ.get(variable(Receiver, "webhook_scheme"))}
+    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.Posted)}
+    is_default = settings.event_types == default(type(settings), "event_types") and not document.event_types
+    if "expert" in schemes and is_default and os.environ.get(variable(Consumer, "unroutable")) in (None, "dead-letter"):
+        yield (
+            f"{variable(Consumer, 'event_types')}: names none of Expert's event types, so each event of Expert becomes "
+            "a dead letter (unroutable); name those that you subscribe to, for example Page_Create, and run setup "
+            "(docs/expert.md)"
+        )
 
 
 def exposed(settings: Settings) -> Iterator[str]:

@@ -21,12 +21,17 @@ from stream_router.settings.types import (
     Template,
 )
 
-MIB = 1024 * 1024
+MIB, TIB = 1024**2, 1024**4
+SPILL_MAX_BYTES = 1024**3
+"""Default of STREAM_ROUTER_SPILL_MAX_BYTES: 30 minutes of 500 events a second with 1 kB each."""
 
 _IN_DIGITAL = ",".join(f"data.{name}.id" for name in ("case", "contact", "consumerContact", "thread"))
 _IN_ANSWERS = ",".join(f"postback.{path}" for path in _IN_DIGITAL.split(","))
 CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},masterContactId,contactId,page.id"
 """Where NICE's shapes name the conversation (docs/events.md): as the consumer finds it, or no order could be kept."""
+
+
+SAME_QUEUE = "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events; name a queue of its own"
 
 
 class Entrance(Guarded):
@@ -55,7 +60,7 @@ class Entrance(Guarded):
             return scheme
         if in_the_clear(*given):
             raise ValueError(
-                f"{scheme} would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
+                f"would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
                 f"proxies in front in {variable(cls, 'trusted_proxies')}"
             )
         return scheme
@@ -100,7 +105,7 @@ class Receiver(Signature, Entrance):
     """What `receive` needs. The bases stand so that the settings are listed in the order in which they are met."""
 
     max_body_bytes: int = Field(716_800, ge=1, le=10 * MIB)
-    max_held_bytes: int = Field(64 * MIB, ge=MIB)
+    max_held_bytes: int = Field(64 * MIB, ge=MIB, le=TIB)
     max_connections: int = Field(8_192, ge=1, le=1_000_000)
     max_client_connections: int | None = Field(None, ge=1, le=1_000_000)
     reuse_port: Literal["on", "off"] = "off"
@@ -109,9 +114,40 @@ class Receiver(Signature, Entrance):
     ordering: Literal["none", "conversation"] = "none"
     partition_path: Paths = CONVERSATION_PATHS
     spill_dir: Folder | None = None
-    spill_max_bytes: int = Field(1024**3, ge=MIB)
+    spill_max_bytes: int = Field(SPILL_MAX_BYTES, ge=MIB, le=TIB)
     sqs_dlq_url: QueueUrl | None = Field(None, validation_alias="SQS_DLQ_URL")
     spill_queue: QueueUrl | None = None
+
+    @field_validator("max_held_bytes", "spill_max_bytes")
+    @classmethod
+    def _has_room_for_a_body(cls, size_bytes: int, info: ValidationInfo) -> int:
+        """Refuse a store that the largest body would never fit in."""
+        body_bytes = info.data.get("max_body_bytes", 0)
+        if info.context is not None and size_bytes < body_bytes:
+            raise ValueError(
+                f"is less than one body may have ({variable(cls, 'max_body_bytes')}, {body_bytes} bytes); raise it, or "
+                "lower that one"
+            )
+        return size_bytes
+
+    @field_validator("spill_max_bytes")
+    @classmethod
+    def _bounds_a_spill(cls, size_bytes: int, info: ValidationInfo) -> int:
+        """Refuse the bound of a spill that does not exist: whoever set it believes that there is one."""
+        is_set = size_bytes != SPILL_MAX_BYTES
+        if info.context is not None and is_set and info.data.get("spill_dir", "wrong itself") is None:
+            raise ValueError(
+                f"is set without {variable(cls, 'spill_dir')}, so nothing is spilled to a disk; set both, or none"
+            )
+        return size_bytes
+
+    @field_validator("max_client_connections")
+    @classmethod
+    def _is_a_part_of_all(cls, most: int | None, info: ValidationInfo) -> int | None:
+        """Refuse a bound of one client's connections that is above the bound of all: it would bound nobody."""
+        if info.context is not None and most is not None and most > info.data.get("max_connections", most):
+            raise ValueError(f"is more than {variable(cls, 'max_connections')}; lower it, or raise that one")
+        return most
 
     @field_validator("spill_queue")
     @classmethod
@@ -121,7 +157,7 @@ class Receiver(Signature, Entrance):
             return url
         if info.data.get("ordering") == "conversation":
             raise ValueError(
-                f"a queue does not keep the order that {variable(cls, 'ordering')}=conversation asks for; set "
+                f"would not keep the order that {variable(cls, 'ordering')}=conversation asks for; set "
                 f"{variable(cls, 'spill_dir')} instead"
             )
         if info.data.get("spill_dir") is not None:
@@ -130,6 +166,8 @@ class Receiver(Signature, Entrance):
             )
         if info.data.get("sqs_dlq_url") is None:
             raise ValueError("needs SQS_DLQ_URL, the queue for events that the stream refuses for good; set it too")
+        if url == info.data["sqs_dlq_url"]:
+            raise ValueError(SAME_QUEUE)
         return url
 
     @property
@@ -143,7 +181,11 @@ class Receiver(Signature, Entrance):
         return in_the_clear(self.listen, self.tls_cert, self.trusted_proxies)
 
     def left_over(self) -> Iterator[str]:
-        """A line for each setting of scheme `hmac` beside another scheme, which may have been the last one's."""
+        """Return a line for each setting that the scheme makes no use of; it may have been the last scheme's."""
+        if self.webhook_secrets.get_secret_value() and self.webhook_scheme in (None, "none"):
+            why = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
+            cure = "unset it, or choose a scheme"
+            yield f"{variable(type(self), 'webhook_secrets')}: {why}, so nobody is asked for it; {cure}"
         for name in left_over(self.webhook_scheme or "hmac", self.model_fields_set):
             named = variable(type(self), name)
             yield f"{named}: is for scheme hmac, and the scheme is another, so it does nothing; unset it"

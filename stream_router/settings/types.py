@@ -163,6 +163,11 @@ def _event_types(value: str) -> None:
         )
     if not all(len(name) <= limits.DETAIL_TYPE_MAX_CHARS and name.isprintable() for name in items(value)):
         raise ValueError(f"has an event type of over {limits.DETAIL_TYPE_MAX_CHARS} characters, or not of plain text")
+    if "," not in value and len(value.split()) > 1:
+        raise ValueError(
+            "has blanks and no comma, so all of it would be one event type; put commas between the types (behind a "
+            "single type with a blank in its name put one comma)"
+        )
 
 
 def _some_event_types(value: str) -> None:
@@ -280,7 +285,11 @@ UrlForCredentials = Annotated[str, read_by(check_for_credentials), "an https:// 
 
 
 def _standard_queue(url: str) -> None:
-    """A FIFO queue refuses every message without a group: all dead letters would be held for ever."""
+    """Raise ValueError unless this is a standard queue's URL. A FIFO queue refuses each message without a group."""
+    if url != url.strip():
+        raise ValueError("begins or ends with a blank; take it away")
+    if url.startswith("arn:"):
+        raise ValueError("is an ARN; give the queue's URL (`aws sqs get-queue-url` prints it)")
     if not is_url(url):
         raise ValueError("is no URL")
     if url.endswith(".fifo"):

@@ -21,8 +21,11 @@ from stream_router.errors import unwritable
 from stream_router.log import Seldom, to_stderr
 from stream_router.model import PIPELINE_ID, Batch
 from stream_router.process import failpoint, iso
+from stream_router.settings import files
 
 log = logging.getLogger(__name__)
+
+VARIABLE = "STREAM_ROUTER_AUDIT_DIR"
 
 FIRST = "0" * 64
 """What the first line of a chain has for the digest of the line before."""
@@ -80,10 +83,10 @@ def prepare(folder: Path) -> None:
     if folder == TO_STDERR:
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder, VARIABLE)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise unwritable("STREAM_ROUTER_AUDIT_DIR", error) from None
+        raise unwritable(VARIABLE, error) from None
 
 
 def digest(data: bytes, key: bytes | None) -> str:

@@ -182,7 +182,7 @@ CORPUS: list[Row] = [
     record("half an event", event()[:-5], MALFORMED),
     record("a good event before what is none", event() + b"\n{broken", {"delivered": 1, "malformed_json": 1}),
     # XML.
-    refused("XML where none is taken", b"<a/>", 415, "unsupported_encoding")._replace(content_type="text/xml"),
+    refused("XML where none is taken", b"<a/>", 415, "unsupported_media_type")._replace(content_type="text/xml"),
     xml("entities that grow", bomb(10), MISMATCH),
     xml("an entity that is a file", b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>', MISMATCH),
     xml(

@@ -186,7 +186,7 @@ setting(
     "SR107",
     WRONG,
     "STREAM_ROUTER_SPILL_QUEUE",
-    f"http://127.0.0.1/{ACCOUNT}/nosuch",
+    f"http://127.0.0.1/{ACCOUNT}/no-spill",
     "no such queue",
     "setup",
     too=("SR003",),

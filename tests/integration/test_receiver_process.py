@@ -145,17 +145,19 @@ def test_every_refusal_has_its_code(served: Served) -> None:
     before = served.metrics_now().get(counted, 0)
     cases = [
         (served.post(b"{"), 400, "malformed_json"),
+        (served.post(b""), 400, "malformed_json"),
         (served.post(b"7"), 400, "not_an_object"),
         (served.post(b"x" * 716_801), 413, "too_large"),
         (served.post(b"{" + b",".join(many_keys) + b"}"), 413, "too_large"),
         (served.post(b"[" + b",".join(many_events) + b"]"), 413, "too_large"),
         (served.post(b"{}", content_encoding="gzip"), 415, "unsupported_encoding"),
-        (served.post(b"<a/>", content_type="text/xml"), 415, "unsupported_encoding"),
+        (served.post(b"<a/>", content_type="text/xml"), 415, "unsupported_media_type"),
         (httpx.get(f"{served.url}/v1/events"), 405, "method_not_allowed"),
         (httpx.post(f"{served.url}/healthz", content=b"{}"), 405, "method_not_allowed"),
         (httpx.get(f"{served.url}/metrics"), 404, "not_found"),
         (httpx.post(f"{served.url}/", content=b"{}"), 404, "not_found"),
     ]
+    assert cases[1][0].json()["message"] == "the body is empty"
     for answer, status, code in cases:
         assert (answer.status_code, answer.json()["error"]) == (status, code)
         assert set(answer.json()) == {"error", "message"}
@@ -163,6 +165,23 @@ def test_every_refusal_has_its_code(served: Served) -> None:
     served.running.metrics_once(lambda found: found[counted] == before + 3)
     assert httpx.get(f"{served.url}/healthz").status_code == 200
     assert not served.stored
+
+
+@pytest.mark.parametrize(
+    ("scheme", "challenge"),
+    [
+        ("bearer", 'Bearer realm="stream-router"'),
+        ("basic", 'Basic realm="stream-router", charset="UTF-8"'),
+        ("hmac", None),
+    ],
+)
+def test_a_401_asks_for_what_the_scheme_wants(tmp_path: Path, scheme: str, challenge: str | None) -> None:
+    """RFC 9110: a client that can sign in learns how. A signature has no registered scheme."""
+    settings = {"WEBHOOK_SCHEME": scheme, "WEBHOOK_SECRETS": f"user:{KEY}"}
+    with FakeAwsProcess() as fake_aws, receiver(fake_aws.url, tmp_path, **settings) as running:
+        answer = httpx.post(f"{running.url}/v1/events", content=b"{}", headers={"authorization": "Bearer other"})
+    assert (answer.status_code, answer.headers.get("www-authenticate")) == (401, challenge)
+    assert answer.json()["error"] == ("bad_signature" if scheme == "hmac" else "bad_token")
 
 
 def test_a_body_of_the_full_size_is_taken(served: Served) -> None:

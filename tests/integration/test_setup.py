@@ -107,7 +107,7 @@ def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clien
     given: dict[str, Any] = {"event_bus": "cx", "target_arn": f"{QUEUES}:out", "tags": "team=cx"}
     assert run("whole", **given) == 0
     lines = said()
-    assert lines[-1] == f"SQS_DLQ_URL={clients.sqs.get_queue_url(QueueName='whole-dead-letters')['QueueUrl']}"
+    assert lines[-1] == f"export SQS_DLQ_URL={clients.sqs.get_queue_url(QueueName='whole-dead-letters')['QueueUrl']}"
     assert any("TestEventPattern" in line for line in lines)
 
     stream = clients.kinesis.describe_stream_summary(StreamName="whole")["StreamDescriptionSummary"]

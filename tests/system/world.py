@@ -110,7 +110,7 @@ class World:
     def run_setup(self) -> str:
         """`stream-router setup`: its output. The consumer's SQS_DLQ_URL is taken from the line that it prints."""
         done = subprocess.run([PROGRAM, "setup"], env=self.environment, capture_output=True, text=True, check=True)
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("SQS_DLQ_URL=")]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("export SQS_DLQ_URL=")]
         self.dead_letters = line.partition("=")[2]
         self.environment["SQS_DLQ_URL"] = self.dead_letters
         return done.stdout

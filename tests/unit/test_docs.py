@@ -1,25 +1,31 @@
 """The documents lead somewhere and work: what code writes is as the code has it, links, examples."""
 
+import ast
 import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
 
 from stream_router.dead_letter_reasons import Reason
+from stream_router.envelope import seal
 from stream_router.model import DeadLetter
 from stream_router.operate import policy
 from stream_router.operate.resources import QUEUE_RETENTION_S, RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.config_file import PRESETS
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, LetterWriter
+from stream_router.receiver import answers
+from stream_router.receiver.stats import REASONS
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from tests.environment import given
+from tests.events import IDENTITY, RECEIVED_MS, sent
 from tests.fakes import event
 from tests.schema_check import NAMES
 
@@ -99,3 +105,75 @@ def test_the_tutorial_s_function_remembers_an_event_for_as_long_as_a_copy_may_co
     """An event is in the stream, and then in a dead-letter queue, which a redrive may empty on its last day."""
     (days,) = re.findall(r"^KEEP_S = (\d+) \* 24 \* 3600\b", (DOCS / "tutorial.md").read_text("utf-8"), re.MULTILINE)
     assert int(days) * 24 * 3600 > RETENTION_HOURS * 3600 + QUEUE_RETENTION_S
+
+
+# --- tables of the contract, against the code
+
+
+def codes_in_code() -> set[tuple[int, str]]:
+    """Return the status and code of every error that the receiver answers: the arguments of the calls that make one."""
+    found: set[tuple[int, str]] = set()
+    for path in (ROOT / "stream_router" / "receiver").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
+                values = [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+                if len(values) == 2:
+                    found.add((int(str(values[0])), str(values[1])))
+    return found | {(401, code) for code in answers.UNKNOWN_SENDER}
+
+
+MAKERS = {"error", "ProblemError"}
+
+
+def test_the_contract_has_every_answer_and_no_other() -> None:
+    """Its table of answers names each status with its codes, as the receiver makes them."""
+    rows = re.findall(r"(?m)^\| (\d{3}) ([^|]+) \|", (DOCS / "contract.md").read_text("utf-8"))
+    written = {(int(status), code) for status, codes in rows for code in re.findall(r"`([a-z_]+)`", codes)}
+    assert written == codes_in_code()
+
+
+def test_every_answer_is_counted_by_its_reason() -> None:
+    """A reason that is not known at the start would be in no metric; a 503's reason says more than its code."""
+    counted = {row for row in REASONS if row[0] not in (202, 503)}
+    assert counted == {row for row in codes_in_code() if row[0] != 503}
+
+
+@pytest.mark.parametrize(
+    ("page", "section"), [("contract.md", "Reasons: "), ("runbooks/dead-letters.md", "| reason | cause | cure |")]
+)
+def test_every_dead_letter_reason_stands_in_the_contract_and_in_its_runbook(page: str, section: str) -> None:
+    """Whoever meets a reason finds it; and no page names one that the code has no longer."""
+    text = (DOCS / page).read_text("utf-8").partition(section)[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0] for line in text.splitlines()] if section.startswith("|") else [text]
+    assert set(re.findall(r"`([a-z_]+)`", "\n".join(rows))) == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize(
+    "what", ["a dead-letter reason", "a scheme", "a metric", "a setting", "a check", "a log event", "a destination"]
+)
+def test_how_to_add_names_files_that_exist(what: str) -> None:
+    """Each kind of addition has a row in CONTRIBUTING, and every path of that row is there."""
+    (row,) = re.findall(rf"(?m)^\| {what}[^|]*\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    paths = [path for path in re.findall(r"`([\w./-]+)`", row) if "/" in path or path.endswith(".py")]
+    assert paths or "log" in what
+    for path in paths:
+        places = (ROOT, ROOT / "stream_router", ROOT / "stream_router" / "pipeline")
+        assert any((place / path).exists() for place in places), path
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Return the values of an object by their dotted paths."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {step: leaf for key in value for step, leaf in leaves(value[key], f"{path}.{key}".lstrip(".")).items()}
+
+
+def test_the_article_s_table_of_fields_is_what_comes_out_of_its_event() -> None:
+    """README's body, sent through the pipeline, gives README's Detail, and each row of from-the-article's table."""
+    blocks = re.findall(r"(?s)```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"))
+    body, detail = (json.loads(block) for block in blocks[:2])
+    made = sent(seal(IDENTITY, "delivery", RECEIVED_MS, json.dumps(body).encode()))
+    assert made == detail
+    text = (DOCS / "from-the-article.md").read_text("utf-8").partition("| field | here | the script |")[2]
+    rows = re.findall(r"(?m)^\| `([\w.]+)` \| `([^`]+)` \|", text.partition("\n\n")[0])
+    assert {field: json.loads(value) for field, value in rows} == leaves(made)

@@ -97,7 +97,7 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     there = tmp_path / "there"
     there.mkdir()
     monkeypatch.chdir(tmp_path)
-    for audit in (str(tmp_path / "later" / "deeper"), "-"):  # which is standard error, and no folder
+    for audit in (str(tmp_path / "later"), "-"):  # which is standard error, and no folder
         folders = {"STREAM_ROUTER_STATE_DIR": str(there), "STREAM_ROUTER_AUDIT_DIR": audit}
         given(monkeypatch, {**CONSUMER, **folders})
         found = {one.code: one.verdict for one in host.SETTINGS.look(World("consume", offline=True))}

@@ -4,7 +4,10 @@ import orjson
 import pytest
 
 from stream_router.model import Batch, Record
+from stream_router.operate.doctor import probe
+from stream_router.operate.doctor.world import World
 from stream_router.pipeline.transform import Transform
+from stream_router.send.poster import Answered, Webhook
 from tests import events, fakes
 
 MARK = "0123456789abcdef" * 2
@@ -46,3 +49,18 @@ def test_it_is_settled_and_counted_apart() -> None:
     assert (batch.delivered, batch.probes, record.unsettled) == (1, 2, 0)
     assert [entry.detail_type for entry in rig.tally.delivered] == [events.BODY["eventType"]]
     assert (len(rig.tally.took_s), len(rig.bus.accepted)) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("SSL: no alternative certificate subject name matches target host name '127.0.0.1'", "SSL_CERT_FILE"),
+        ("SSL certificate problem: unable to get local issuer certificate", "https://NAME:PORT/v1/events"),
+        ("Connection refused", "start `stream-router receive`"),
+    ],
+)
+def test_a_certificate_of_another_name_has_its_own_cure(text: str, cure: str) -> None:
+    """The receiver runs, and another address is asked: the cure names the option and the variable that help."""
+    answer = Answered(Webhook("d-1", b"{}"), 0, text.encode(), 1.0, 0.0)
+    (found,) = probe._follow(World(offline=True), "", lambda: answer)
+    assert (found.code, cure in found.cure) == ("SR201", True)

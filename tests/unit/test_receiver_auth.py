@@ -137,7 +137,12 @@ UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"
             for value in (stripe()[13:], stripe()[:12], f"t={NOW_S},{stripe()}", stripe().replace("t=1", "t=2"), "")
         ],
         # another spelling of the same bytes, and what is no base64
-        *[("basic", {"Authorization": f"Basic {value}"}, "bad_signature") for value in ("dXNlcjpwYXNzOndvcmR=", "é")],
+        *[("basic", {"Authorization": f"Basic {value}"}, "bad_token") for value in ("dXNlcjpwYXNzOndvcmR=", "é")],
+        *[
+            ("bearer", {"Authorization": value}, "bad_token")
+            for value in ("", [], "Bearer another token", f"Basic {KEY}", [f"Bearer {KEY}"] * 2)
+        ],
+        ("bearer", {"X-Id": "x" * 257}, "bad_token"),
     ],
 )
 def test_whatever_is_odd_is_refused(scheme: str, changes: Given, code: str) -> None:

@@ -74,7 +74,7 @@ PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-an
 @pytest.mark.parametrize(
     ("text", "of_one", "of_many"),
     [
-        ("# nothing yet\n", "0 secrets stand where it points", "no secret stands, as text, where it points; keep one"),
+        ("# nothing yet\n", "0 secrets stand where it points", "holds no secret; write one there"),
         (f"{SECRET}\n{SECRET}2\n", "2 secrets stand where it points", ""),
         ("short\n", "has a secret of less than 16 bytes", "less than 16 bytes"),
         ("x" * (1024 * 1024 + 1), "larger than 1 MiB", "larger than 1 MiB"),

@@ -1,10 +1,14 @@
 """Settings: what each takes and what it refuses, through the commands: one line that names it and its cure, exit 78."""
 
+import os
+import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import botocore
 import pytest
 
 from stream_router import process
@@ -27,6 +31,7 @@ from tests.environment import CONSUMER, CXONE, GOOD, RECEIVER, SETUP, given
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
+DATA = Path(__file__).parents[1] / "data"
 STRONG = "0123456789abcdef"
 SCHEME = "STREAM_ROUTER_WEBHOOK_SCHEME"
 SIGNED = {**RECEIVER, SCHEME: "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG}
@@ -144,103 +149,54 @@ def test_a_setting_takes_what_its_page_says_and_nothing_else(
         assert load(kind) == expected
 
 
-class Wrong(NamedTuple):
-    """A command, a setting (`STREAM_ROUTER_` is added), its value, what the line says, the content of FILE."""
-
-    command: str
-    name: str
-    value: str
-    says: str = ""
-    file: str = ""
-    beside: dict[str, str] = {}  # noqa: RUF012 - never changed
-
-
-FILE = "FILE"
+FILE, TEXT = "THE_FILE", "A_TEXT"
+"""Values of the data that stand for a file with the row's content, and for a file of text that no program can use."""
 SOURCE = '[[cxone.sources]]\nname = "a"\ntype = "webhook"\nurl = "https://x/"\nscheme = "{}"\n'
 SECRETS = f'secrets = "a:{STRONG}"\n'
-IN_THE_OPEN = {"STREAM_ROUTER_LISTEN": "0.0.0.0:80"}
-
-WRONG = [
-    Wrong("setup", "AWS_REGION", ""),
-    Wrong("receive", "AWS_REGION", "eu-centrall-1", "did you mean eu-central-1?"),
-    Wrong("consume", "SQS_DLQ_URL", "", "stream-router setup"),
-    Wrong("setup", "RULE", "none"),
-    # names that no program knows
-    Wrong("receive", "SPIL_DIR", "/x", "did you mean STREAM_ROUTER_SPILL_DIR?"),
-    Wrong("consume", "LINGER_MS", "5"),
-    Wrong("setup", "TARGET_ARN", "arn:x", "did you mean EVENTBRIDGE_TARGET_ARN?"),
-    Wrong("consume", "FAILPOINTS", "nowhere=kill"),
-    Wrong("consume", "FAILPOINTS", "in_shard_end=stall:2"),
-    # set under another name, it is not missing as well
-    Wrong("consume", "sqs_dlq_url", "x", "did you mean SQS_DLQ_URL?", beside={"SQS_DLQ_URL": ""}),
-    # quotes that no shell took away
-    Wrong("consume", "MAX_ENTRIES", '"25"', "quotes"),
-    Wrong("receive", "SPILL_DIR", "'/var/spill'", "quotes"),
-    Wrong("cxone token", "CXONE_CLIENT_ID", '"id"', "quotes"),
-    # files: which key, and where
-    Wrong("consume", "CONFIG", FILE, "(at line 2, column 5)", "a = 1\nb = x"),
-    Wrong("receive", "CONFIG", FILE, "is no TOML", 'a = "c4n4ry'),
-    Wrong("receive", "CONFIG", FILE, "is no TOML", "[a]\n[a]"),
-    Wrong("receive", "CONFIG", "/nowhere.toml", "/nowhere.toml"),
-    Wrong("consume", "CONFIG", FILE, "write [[shapes]]", '[shapes]\nname = "x"'),
-    Wrong("consume", "CONFIG", FILE, "shapes[0].feilds: is no", '[[shapes]]\nname="x"\nfeilds=1'),
-    Wrong("consume", "CONFIG", FILE, "shapes[0].name", "[[shapes]]\nwhen = []"),
-    Wrong("receive", "CONFIG", FILE, "cxone.sources[0].scheme", SOURCE.format("c4n4ry")),
-    Wrong("receive", "CONFIG", FILE, "mean scheme?", SOURCE.format("hmac").replace("scheme", "shceme")),
-    Wrong("receive", "CONFIG", FILE, "cxone.sources: ", SOURCE.format("hmac") * 2),
-    # a named source is held to what the environment is
-    Wrong("receive", "CONFIG", FILE, "sources[0].hmac_template", SOURCE.format("hmac") + "hmac_template = '{ts}'"),
-    Wrong("receive", "CONFIG", FILE, "cxone.sources[0].replay_window_s", SOURCE.format("hmac") + "replay_window_s = 0"),
-    *(
-        Wrong("receive", "CONFIG", FILE, "over plain HTTP", SOURCE.format(scheme) + SECRETS, beside=IN_THE_OPEN)
-        for scheme in ("bearer", "basic")
-    ),
-    # a device never ends
-    Wrong("receive", "CONFIG", "/dev/zero", "is no regular file"),
-    Wrong("receive", "TLS_CERT", "/dev/zero", "is no regular file", beside={"STREAM_ROUTER_TLS_KEY": __file__}),
-    Wrong("receive", "WEBHOOK_SECRETS", "file:/dev/zero", "is no regular file"),
-    Wrong("receive", "SPILL_DIR", "/nowhere"),
-    Wrong("receive", "WEBHOOK_SECRETS", "file:/nowhere"),
-    Wrong("receive", "TLS_CERT", "/nowhere.pem", beside={"STREAM_ROUTER_TLS_KEY": "/nowhere.pem"}),
-    Wrong("receive", "TLS_CERT", FILE, file="no pem", beside={"STREAM_ROUTER_TLS_KEY": __file__}),
-    # one setting against another
-    Wrong("receive", "TLS_KEY", "", beside={"STREAM_ROUTER_TLS_CERT": __file__}),
-    Wrong("consume", "ADMIN_TOKEN", "", beside={"STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:9464"}),
-    Wrong("consume", "ADMIN_TOKEN", " \r\n", beside={"STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:9464"}),
-    Wrong("consume", "AUDIT_KEY", STRONG, "STREAM_ROUTER_AUDIT_DIR"),
-    Wrong("consume", "AUDIT_KEY", "x", beside={"STREAM_ROUTER_AUDIT_DIR": "/tmp"}),
-    Wrong("consume", "MASKING_KEY", STRONG, "STREAM_ROUTER_MASKING "),
-    Wrong("consume", "MASKING_KEY", "x", beside={"STREAM_ROUTER_MASKING": "default"}),
-    Wrong("receive", "WEBHOOK_SECRETS", ""),
-    Wrong("receive", "WEBHOOK_SECRETS", "ü" * 20, beside={SCHEME: "bearer"}),
-    Wrong("receive", "WEBHOOK_SECRETS", STRONG, beside={SCHEME: "basic"}),
-    Wrong("receive", "WEBHOOK_SECRETS", STRONG, beside={SCHEME: "standard-webhooks"}),
-    Wrong("receive", "WEBHOOK_SECRETS", "whsec_" + "?" * 28, beside={SCHEME: "standard-webhooks"}),
-    *(
-        Wrong("receive", "WEBHOOK_SCHEME", "none", beside={"STREAM_ROUTER_LISTEN": f"{open_to_all}:80"})
-        for open_to_all in ("0.0.0.0", "[::]", "example.org")
-    ),
-    Wrong("receive", "RECEIVER_ADMIN_LISTEN", "127.0.0.1:8080"),
-    # what the sender signs, and where it says so
-    Wrong("receive", "HMAC_TEMPLATE", "{timestamp}", beside={"STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-t"}),
-    Wrong("receive", "HMAC_ID_HEADER", "", beside={"STREAM_ROUTER_HMAC_TEMPLATE": "{id}.{body}"}),
-    Wrong("receive", "HMAC_TIMESTAMP_HEADER", "", beside={"STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}"}),
-    Wrong("receive", "HMAC_TIMESTAMP_HEADER", "x-t"),
-    Wrong("receive", "HMAC_HEADER", "two words"),
-    Wrong("receive", "HMAC_ID_HEADER", "x-sig", beside={"STREAM_ROUTER_HMAC_HEADER": "X-Sig"}),
-]
+WRONG: list[dict[str, Any]] = tomllib.loads((DATA / "wrong_settings.toml").read_text("utf-8"))["wrong"]
 
 
-@pytest.mark.parametrize("row", WRONG, ids=lambda row: f"{row.name}-{row.value[:12]}-{row.says[:20]}")
-def test_a_wrong_setting_is_a_line_that_names_it(refused: Refused, tmp_path: Path, row: Wrong) -> None:
-    """Also where a file, or another setting, makes it wrong; nothing of a file is quoted."""
-    (tmp_path / "file").write_text(row.file)
-    named = row.name if row.name.startswith(("AWS_", "SQS_", "CXONE_")) else f"STREAM_ROUTER_{row.name}"
-    value = str(tmp_path / "file") if row.value == FILE else row.value
-    (line,) = refused(row.command, {**COMMANDS[row.command], **row.beside, named: value})
-    assert line.startswith(f"{named}: ")
-    assert row.says in line
-    assert "c4n4ry" not in line
+def environment_of(row: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Return a row's settings, over those with which its command would start; its file is written to `folder`."""
+    (folder / "file").write_text(row.get("file", ""))
+    paths = {FILE: str(folder / "file"), TEXT: __file__}
+    settings = {name: paths.get(value, value) for name, value in row["settings"].items()}
+    return {**COMMANDS[row["command"].removesuffix(" --plan")], **settings}
+
+
+def line_of(row: dict[str, Any], folder: Path) -> str:
+    """Return the line that a row's command has to print."""
+    return str(row["line"]).replace("BOTOCORE", botocore.__version__).replace(FILE, str(folder / "file"))
+
+
+@pytest.mark.parametrize("row", WRONG, ids=lambda row: f"{row['command']}-{row['line'][:40]}")
+def test_a_wrong_setting_is_a_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, row: dict[str, Any]
+) -> None:
+    """Each wrong setting of the data ends its command with the line beside it; nothing of a file is quoted."""
+    for once in ("share_one_heap", "leave_no_core_file", "start_logging"):
+        monkeypatch.setattr(assembly, once, lambda *_: None)
+    assert refused(row["command"], environment_of(row, tmp_path)) == [line_of(row, tmp_path)]
+    name = row["line"].partition(": ")[0]
+    assert name in row["settings"], "the line names a setting that the row has set"
+    assert "c4n4ry" not in row["line"]
+
+
+def test_the_data_holds_sixty_wrong_settings_and_more() -> None:
+    """No row stands there twice, and each command is among them."""
+    assert len({str(row) for row in WRONG}) == len(WRONG) >= 60
+    assert {row["command"] for row in WRONG} == {"receive", "consume", "setup", "setup --plan", "cxone token"}
+
+
+@pytest.mark.parametrize("name", ["STREAM_ROUTER_SPILL_MAX_BYTES", "STREAM_ROUTER_DROP_TYPES"])
+def test_a_program_with_a_wrong_setting_ends_with_78(tmp_path: Path, name: str) -> None:
+    """A real process prints the row's line alone, and nothing of it stays."""
+    row = next(row for row in WRONG if row["line"].startswith(f"{name}: "))
+    environment = {"PATH": os.environ["PATH"], **environment_of(row, tmp_path)}
+    command = [sys.executable, "-m", "stream_router", row["command"]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == f"stream-router: {line_of(row, tmp_path)}\n"
 
 
 def test_all_that_is_wrong_is_said_at_once(refused: Refused, tmp_path: Path) -> None:
@@ -424,7 +380,7 @@ def test_the_region_comes_from_where_boto3_reads_it(
     given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
     assert load(Setup).aws_region == "xx-nowhere-9"
     (line,) = refused("setup", {"AWS_REGION": "frankfurt"})
-    assert line.startswith("AWS_REGION: is no region")
+    assert line.startswith("AWS_REGION: 'frankfurt' is no region")
 
 
 def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,8 +403,36 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     assert told == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
     given(monkeypatch, {SCHEME: "standard-webhooks"})
     assert len(reading.warnings(load(Receiver))) == 3
+    for scheme in ("none", ""):
+        given(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
+        assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.warnings(load(Receiver)))
+    monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
+
+
+@pytest.mark.parametrize("program", [Receiver, Consumer])
+def test_expert_without_its_types_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: type[Receiver | Consumer]
+) -> None:
+    """At the start of both programs, by the environment's scheme or a named source's; a type that is named, renamed or
+    published anyway ends the warning."""
+    config = tmp_path / "config.toml"
+    given(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
+
+    def warned() -> list[str]:
+        return [line for line in reading.warnings(load(program)) if line.startswith("STREAM_ROUTER_EVENT_TYPES: ")]
+
+    assert "Page_Create" in warned()[0]
+    for name, value in {"EVENT_TYPES": "Page_Create", "UNROUTABLE": "publish"}.items():
+        given(monkeypatch, {f"STREAM_ROUTER_{name}": value})
+        assert not warned()
+        monkeypatch.delenv(f"STREAM_ROUTER_{name}")
+    given(monkeypatch, {SCHEME: "hmac", "STREAM_ROUTER_CONFIG": str(config)})
+    config.write_text(SOURCE.format("expert") + SECRETS)
+    assert len(warned()) == 1
+    config.write_text('[event_types]\nPage_Create = "interaction.created"\n' + config.read_text())
+    assert not warned()
 
 
 @pytest.mark.parametrize(

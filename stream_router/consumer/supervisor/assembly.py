@@ -18,7 +18,7 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients, shards_of
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
-from stream_router.consumer import lease_table
+from stream_router.consumer import lease_table, state_dir
 from stream_router.consumer.destinations import Targets
 from stream_router.consumer.lease_table import LeaseTable
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
@@ -41,6 +41,7 @@ from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
 from stream_router.process import leave_no_core_file, share_one_heap
+from stream_router.settings import files
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import of_aws, rows, warn
@@ -73,6 +74,8 @@ def run(settings: Consumer) -> int:
 LOOKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: config_file.load(settings.config),
     lambda settings: policy_of(settings.masking, None),
+    lambda settings: files.check_parent(settings.state_dir, state_dir.VARIABLE),
+    lambda settings: files.check_parent(settings.audit_dir, audit.VARIABLE),
 )
 """What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
 

@@ -112,6 +112,11 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
         said = answer.body.decode("utf-8", "replace")[:200]
         told = f"answered {answer.status}: {said}" if answer.status else f"gave no answer: {said}"
         cure = "start `stream-router receive`, or give its URL with --url; its log says why it refuses"
+        if said.startswith("SSL"):
+            cure = (
+                "give the name that stands in the certificate with --url https://NAME:PORT/v1/events; if its CA is "
+                "private, set SSL_CERT_FILE to the CA's file"
+            )
         yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {told}", cure)
         return
     yield ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
