@@ -76,29 +76,31 @@ class Router:
         `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
         transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        made = list[Made]()
+        transformed = list[Made]()
         for record in records:
-            found = open_record(record)
-            for at in range(0, len(found), SLICE_EVENTS):
-                if made and len(made) + len(found) - at > SLICE_EVENTS:
-                    self._send(made)
+            opened = open_record(record)
+            for at in range(0, len(opened), SLICE_EVENTS):
+                if transformed and len(transformed) + len(opened) - at > SLICE_EVENTS:
+                    self._send(transformed)
                     keep_up()
-                    made = []
-                made += map(self.transform, found[at : at + SLICE_EVENTS])
-        self._send(made)
+                    transformed = []
+                transformed += map(self.transform, opened[at : at + SLICE_EVENTS])
+        self._send(transformed)
         keep_up()
 
-    def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
+    def route_found(self, opened: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        self._send([*map(self.transform, found)])
+        self._send([*map(self.transform, opened)])
 
-    def _send(self, made: Sequence[Made]) -> None:
+    def _send(self, transformed: Sequence[Made]) -> None:
         """Send entries to the bus and dead letters to the queue, and settle what is to be dropped."""
-        entries = [one for one in made if type(one) is Entry]
-        letters = [one for one in made if type(one) is DeadLetter] if len(entries) < len(made) else []
+        entries = [result for result in transformed if type(result) is Entry]
+        letters = (
+            [result for result in transformed if type(result) is DeadLetter] if len(entries) < len(transformed) else []
+        )
         self.bury(letters)
-        if len(entries) + len(letters) < len(made):
-            self._drop([one for one in made if type(one) is Dropped])
+        if len(entries) + len(letters) < len(transformed):
+            self._drop([result for result in transformed if type(result) is Dropped])
         self.publisher.take(entries)
 
     def collect(self) -> None:
@@ -134,10 +136,10 @@ class Router:
                 special = special or record.put_back
             record.settle(event.line)
         if special:
-            told = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
-            entries = [*filter(_is_new, told)]
-            if len(entries) < len(told):
-                self._ledger.accepted_again(len(told) - len(entries))
+            without_probes = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
+            entries = [*filter(_is_new, without_probes)]
+            if len(entries) < len(without_probes):
+                self._ledger.accepted_again(len(without_probes) - len(entries))
         if entries:
             self._ledger.accepted(entries, took_s)
 
@@ -165,18 +167,18 @@ class Router:
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
         """Of types that the rule does not match: there may be a subscription too many, or a typo."""
         for letter in letters:
-            if letter.reason is Reason.UNROUTABLE and (said := self._unroutable_to_be_said(letter.event_type)):
+            if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_to_be_said(letter.event_type)):
                 log.warning(
                     "events of a type that the rule does not match become dead letters; name it in"
                     " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
-                    extra={"event": "types-unmatched", "event_type": said},
+                    extra={"event": "types-unmatched", "event_type": event_type},
                 )
 
     def _drop(self, dropped: Sequence[Dropped]) -> None:
         """Settle what is sent nowhere, and count it."""
-        for one in dropped:
-            one.event.record.batch.dropped += 1
-            one.event.record.settle(one.event.line)
+        for result in dropped:
+            result.event.record.batch.dropped += 1
+            result.event.record.settle(result.event.line)
         self._ledger.dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
@@ -205,12 +207,12 @@ class Router:
     @property
     def backlog(self) -> int:
         """Events, messages and objects not yet through."""
-        return self.publisher.backlog + sum([one.backlog for one in self._dispatchers[1:]])
+        return self.publisher.backlog + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
 
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call: more of them gain nothing."""
-        return sum([one.ready for one in self._dispatchers])
+        return sum([dispatcher.ready for dispatcher in self._dispatchers])
 
     @property
     def ready_letters(self) -> int:
@@ -240,8 +242,8 @@ class Router:
 
         The last that waited may have been given up: then nobody tries it until the next event comes.
         """
-        held = [one for one in [dispatcher.held for dispatcher in self._dispatchers] if one]
-        return min(held, key=lambda one: one.since) if held else None
+        held = [destination for destination in [dispatcher.held for dispatcher in self._dispatchers] if destination]
+        return min(held, key=lambda destination: destination.since) if held else None
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""

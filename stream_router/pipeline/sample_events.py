@@ -32,10 +32,10 @@ def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
     )
     identity = event_id("sample", None, 0, body)
     record = Record(envelope.seal(identity, "content", now_ms, body), 1)
-    made = transform(envelope.open_record(record)[0])
-    if not isinstance(made, Entry):
-        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({made})")
-    return made
+    transformed = transform(envelope.open_record(record)[0])
+    if not isinstance(transformed, Entry):
+        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({transformed})")
+    return transformed
 
 
 def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:

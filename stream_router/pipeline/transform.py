@@ -88,10 +88,10 @@ class Transform:
         self._metadata_written = orjson.Fragment(orjson.dumps(self._metadata))
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
-    def __call__(self, found: Event | DeadLetter) -> Made:
-        if isinstance(found, DeadLetter):
-            return Dropped(found.event, "") if self._is_anothers(found.event) else found
-        event = found
+    def __call__(self, opened: Event | DeadLetter) -> Made:
+        if isinstance(opened, DeadLetter):
+            return Dropped(opened.event, "") if self._is_anothers(opened.event) else opened
+        event = opened
         try:
             body = event.body
             if event.resubmitted:
@@ -117,8 +117,8 @@ class Transform:
 
     def _is_anothers(self, event: Event) -> bool:
         """Whether an operator put it back for another application, which reads the same stream."""
-        told = read_resubmitted(event.resubmitted)
-        return told is not None and told.application != self._application
+        resubmission = read_resubmitted(event.resubmitted)
+        return resubmission is not None and resubmission.application != self._application
 
     def _probe(self, event: Event, body: dict[str, Any]) -> Entry:
         """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping.
@@ -128,9 +128,9 @@ class Transform:
         """
         payload = body.get("payload")
         mark = payload.get("probe") if isinstance(payload, dict) else None
-        told = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
+        mark_alone = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
         at, at_s = self._received_iso(event.received_at_ms), event.received_at_ms / 1000
-        mapped = Mapped(None, None, PROBE_TYPE, at, at_s, told, None, PROBE_TYPE)
+        mapped = Mapped(None, None, PROBE_TYPE, at, at_s, mark_alone, None, PROBE_TYPE)
         return self._entry(event, mapped, is_probe=True)
 
     def _unrouted(self, event: Event, mapped: Mapped) -> Made:
@@ -262,8 +262,8 @@ def withheld_code(masked: bytes) -> str:
 
 def _read_again(event: Event) -> Event:
     """The event with its body, where whoever kept it let go of that."""
-    (found,) = open_record(Record(event.raw, 0))
-    return event._replace(body=found.body if isinstance(found, Event) else None)
+    (opened,) = open_record(Record(event.raw, 0))
+    return event._replace(body=opened.body if isinstance(opened, Event) else None)
 
 
 def _masking_failed(event_type: str, error: Exception) -> Rejected:
@@ -276,16 +276,16 @@ def _fixed_bytes(event_type: str) -> int:
     return limits.ENTRY_TIME_BYTES + len(SOURCE) + len(event_type.encode())
 
 
-def _metadata(region: str, masking: "MaskingPolicy | None", given: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[str, Any]) -> dict[str, Any]:
     """What was done to an event on its way: the same for all that this policy masks (None: for what none does).
 
-    `given` are the config file's own fields.
+    `configured` are the config file's own fields.
     """
     tag = UNMASKED if masking is None else masking.tag
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
     if masking is not None:
         metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
-    return {**metadata, **given}
+    return {**metadata, **configured}
 
 
 def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
@@ -293,8 +293,8 @@ def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[s
     more = dict(metadata)
     if trace := valid_traceparent(added_fields(raw).get("traceparent")):
         more["traceparent"] = trace
-    if (told := read_resubmitted(resubmitted)) and told.replayed:
-        more["replayed"] = told.replayed
+    if (resubmission := read_resubmitted(resubmitted)) and resubmission.replayed:
+        more["replayed"] = resubmission.replayed
     return more
 
 

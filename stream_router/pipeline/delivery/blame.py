@@ -87,15 +87,15 @@ class FirstTries:
         counts, second = self._counts, int(sent_at)
         if second not in counts:
             counts[second] = [0, 0]
-            for old in [one for one in counts if one < now - MINUTE_S - 1]:
+            for old in [counted_second for counted_second in counts if counted_second < now - MINUTE_S - 1]:
                 del counts[old]
         return counts[second]
 
     def between(self, moment: float, until: float, now: float) -> tuple[int, int]:
         """Accepted and failed ones of the last minute whose calls were sent since a moment, `until` a second."""
         begin = math.ceil(max(moment, now - MINUTE_S))
-        found = [counts for second, counts in self._counts.items() if begin <= second <= until]
-        return sum([accepted for accepted, _ in found]), sum([failed for _, failed in found])
+        counted = [counts for second, counts in self._counts.items() if begin <= second <= until]
+        return sum([accepted for accepted, _ in counted]), sum([failed for _, failed in counted])
 
 
 class Blame(Generic[T]):

@@ -162,11 +162,13 @@ class FieldsTable(Checked):
     payload: FieldSource | None = None
 
     def sources(self) -> Mapping[str, Source]:
-        given = {name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None}
-        conversation = given.get("conversationId", source())
+        sources = {
+            name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None
+        }
+        conversation = sources.get("conversationId", source())
         if conversation.default is MISSING:
-            given["conversationId"] = dataclasses.replace(conversation, default=None)
-        return {"payload": source("$"), **given}
+            sources["conversationId"] = dataclasses.replace(conversation, default=None)
+        return {"payload": source("$"), **sources}
 
     @field_validator("*")
     @classmethod
@@ -229,15 +231,15 @@ def load(path: Path | None) -> Configured:
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
     """The names of `[[cxone.sources]]` and their presets; the rest of that table is the receiver's to check."""
-    found: dict[str, str | None] = {}
+    preset_by_source: dict[str, str | None] = {}
     tables = document.cxone.get("sources")
     for at, table in enumerate(tables if isinstance(tables, list) else ()):
         if isinstance(table, dict) and isinstance(table.get("name"), str):
             preset = table.get("preset")
             if preset is not None and preset not in known:
                 raise _wrong(path, f"cxone.sources[{at}].preset", "names no shape; set a preset, or one of your shapes")
-            found[table["name"]] = preset
-    return found
+            preset_by_source[table["name"]] = preset
+    return preset_by_source
 
 
 def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:
@@ -270,10 +272,11 @@ def _presets() -> tuple[Shape, ...]:
     """The shapes that ship, in the order in which they are tried."""
     path = Path(__file__).with_name("presets.toml")
     document = files.read_toml(path, "presets", MappingFile)
-    found = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
-    types = found[0].event_types
+    shapes = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
+    types = shapes[0].event_types
     digital = [
-        dataclasses.replace(one, event_types=types) if one.name.startswith(found[0].name) else one for one in found
+        dataclasses.replace(shape, event_types=types) if shape.name.startswith(shapes[0].name) else shape
+        for shape in shapes
     ]
     return DEFAULT, *digital
 

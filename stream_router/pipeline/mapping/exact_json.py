@@ -137,10 +137,10 @@ def _integer(text: str) -> int | ExactNumber:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise mismatch("DuplicateKey", "an object has the same key twice")
-    return made
+    return members
 
 
 _EXACT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float)

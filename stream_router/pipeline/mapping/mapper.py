@@ -125,10 +125,10 @@ class Validator:
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         source = str(added.get("source") or "")
-        if source and source not in self._sources and (said := self._source_to_be_said(source)):
+        if source and source not in self._sources and (unknown_source := self._source_to_be_said(source)):
             log.warning(
                 "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
-                said,
+                unknown_source,
                 extra={"event": "source-unknown"},
             )
         preset = self._sources.get(source)
@@ -186,14 +186,14 @@ def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, A
     """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
     if shape.fields is None:
         # Scripts write an empty text for a variable that is not set.
-        found = {**body, "conversationId": None} if body.get("conversationId") == "" else body
+        unchecked = {**body, "conversationId": None} if body.get("conversationId") == "" else body
     else:
         leads = {name: _lead(shape, name, body) for name in shape.fields}
-        found = {name: value for name, value in leads.items() if value is not MISSING}
+        unchecked = {name: value for name, value in leads.items() if value is not MISSING}
         if header_type and shape.lenient:
-            found["eventType"] = header_type
+            unchecked["eventType"] = header_type
     try:
-        return check_fields(found)
+        return check_fields(unchecked)
     except ValidationError as error:
         raise _wrong(shape, error) from None
 

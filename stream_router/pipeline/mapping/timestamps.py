@@ -68,8 +68,8 @@ def _from_text(text: str, zone: tzinfo | None) -> tuple[str, float]:
         return _from_number(Decimal(text))
     if _COMPACT.fullmatch(text):
         return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
-    if found := _ISO.fullmatch(text):
-        year, month, day, hour, minute, second, fraction, is_utc, offset = found.groups()
+    if match := _ISO.fullmatch(text):
+        year, month, day, hour, minute, second, fraction, is_utc, offset = match.groups()
         time = f"{hour}:{minute}:{second or '00'}.{(fraction or '0')[:6]}"
         return _from_moment(_from_iso(f"{year}-{month}-{day}T{time}{offset or ('Z' if is_utc else '')}"), zone)
     if _RFC_2822.fullmatch(text):

@@ -37,11 +37,11 @@ def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:
     By RFC 7303 the header goes before the text. One that says UTF-8 is believed, since what is in another encoding is
     hardly ever UTF-8 too; others are mostly a framework's default, so they go last.
     """
-    found = _CHARSET.search(content_type)
-    said = found[1] if found else None
+    match = _CHARSET.search(content_type)
+    header_charset = match[1] if match else None
     if _UTF_16_IN_BYTES.match(text):
-        return dict.fromkeys(("utf-8", said))
-    return dict.fromkeys((said, None) if said in ("utf-8", "utf8") else (None, said))
+        return dict.fromkeys(("utf-8", header_charset))
+    return dict.fromkeys((header_charset, None) if header_charset in ("utf-8", "utf8") else (None, header_charset))
 
 
 def _parsed(text: bytes, encoding: str | None) -> dict[str, Any]:
@@ -82,11 +82,11 @@ class _Builder:
 
     def end(self, _tag: str) -> None:
         """The innermost element ends: it is its text where it has nothing else."""
-        name, found, texts = self._open.pop()
+        name, members, texts = self._open.pop()
         text = "".join(texts)
-        value: Any = found or text
-        if found and text.strip():
-            found["#text"] = text
+        value: Any = members or text
+        if members and text.strip():
+            members["#text"] = text
         parent = self._open[-1][1]
         if name not in parent:
             parent[name] = value
@@ -102,7 +102,7 @@ def _named(attributes: list[str]) -> dict[str, Any]:
     The short name is first of all that of an attribute without a prefix, by which events are mapped. What only declares
     a namespace is left out.
     """
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     seen: Counter[str] = Counter()
     pairs = zip(attributes[::2], attributes[1::2], strict=True)
     for name, value in sorted(pairs, key=lambda pair: ":" in pair[0]):
@@ -110,8 +110,8 @@ def _named(attributes: list[str]) -> dict[str, Any]:
             continue
         local = _local(name)
         seen[local] += 1
-        found[f"@{local}" if seen[local] == 1 else f"@{seen[local]}:{local}"] = value
-    return found
+        by_name[f"@{local}" if seen[local] == 1 else f"@{seen[local]}:{local}"] = value
+    return by_name
 
 
 def _local(name: str) -> str:

@@ -58,9 +58,9 @@ def keyed_hash(key: bytes) -> Action:
         text = text_of(value)
         if is_mask(text):
             return text
-        made = keyed.copy()  # three quarters of the time that keying it anew takes
-        made.update(text.encode())
-        return HASH_PREFIX + made.hexdigest()[:HASH_HEX_DIGITS]
+        digest = keyed.copy()  # three quarters of the time that keying it anew takes
+        digest.update(text.encode())
+        return HASH_PREFIX + digest.hexdigest()[:HASH_HEX_DIGITS]
 
     return action
 

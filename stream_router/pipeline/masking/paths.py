@@ -38,14 +38,14 @@ def tokens(path: str) -> list[tuple[Token, ...]]:
 
 
 def _chosen(paths: list[str]) -> list[str]:
-    while choices := next((found for path in paths if (found := _CHOICE.search(path))), None):
+    while choices := next((match for path in paths if (match := _CHOICE.search(path))), None):
         text = choices[0]
-        paths = [path.replace(text, one, 1) for path in paths for one in choices[1].split(",")]
+        paths = [path.replace(text, choice, 1) for path in paths for choice in choices[1].split(",")]
     return paths
 
 
 def _tokens(path: str) -> tuple[Token, ...]:
-    found: list[Token] = []
+    path_tokens: list[Token] = []
     at = 0
     while at < len(path):
         step = _STEP.match(path, at)
@@ -53,16 +53,18 @@ def _tokens(path: str) -> tuple[Token, ...]:
             raise ValueError("is no path")
         quoted, deep, any_key, key, elements = step.groups()
         if name := quoted or key:
-            found.append(name.lower())
-        elif (special := deep or any_key) and not (deep and found[-1:] == [DEEP]):  # twice any number is any number
-            found.append(_SPECIAL[special])
-        found.extend([ELEMENT] * (len(elements) // 2))
+            path_tokens.append(name.lower())
+        elif (special := deep or any_key) and not (
+            deep and path_tokens[-1:] == [DEEP]
+        ):  # twice any number is any number
+            path_tokens.append(_SPECIAL[special])
+        path_tokens.extend([ELEMENT] * (len(elements) // 2))
         at = step.end()
-    if not found:
+    if not path_tokens:
         raise ValueError("is empty")
-    if found[-1] is DEEP:
-        found.append(ANYTHING)
-    return tuple(found)
+    if path_tokens[-1] is DEEP:
+        path_tokens.append(ANYTHING)
+    return tuple(path_tokens)
 
 
 Step = tuple[Any, "State | None", Any]
@@ -162,8 +164,8 @@ class Automaton:
         after = self._closed(moved | (positions & self._before[DEEP]))
         live = after & ~self._ends
         is_odd = key is not None and not moved and self.is_odd(key)
-        said, rule = self._meaning_of(tuple(self._ended(after & self._ends)), is_odd)
-        return said, self._state(live) if live else None, rule
+        meaning, rule = self._meaning_of(tuple(self._ended(after & self._ends)), is_odd)
+        return meaning, self._state(live) if live else None, rule
 
     def named(self, key: str) -> Positions:
         """Return before which names the walk must stand for `key` to be one of them; 0 if no path names it."""

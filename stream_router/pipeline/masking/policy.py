@@ -161,43 +161,43 @@ class MaskingPolicy:
                 step = steps[key]
             except KeyError:
                 step = state.learn(key)
-            said, kind = step[0], type(item)
+            meaning, kind = step[0], type(item)
             # One frame a level: what nests deep is masked as far as the stack goes.
-            if (kind is dict or kind is list) and said is not DROP and said is not ODD_KEY:
+            if (kind is dict or kind is list) and meaning is not DROP and meaning is not ODD_KEY:
                 if not item:  # as null, an empty one says only that there is nothing
                     continue
                 if step[1] is None:
                     new = self._whole(item, notes)
                 else:
                     new = (self._object if kind is dict else self._array)(item, step[1], notes)
-            elif said is PASS:
+            elif meaning is PASS:
                 continue
-            elif said is UNKNOWN:
+            elif meaning is UNKNOWN:
                 if item is None or not closed:
                     continue
                 notes.redacted += 1
                 new = REDACTED
-            elif said is FORM:
+            elif meaning is FORM:
                 if kind is not str or step[2].form(item):
                     continue
                 new = self._hide(item, notes)
-            elif said is DROP or said is ODD_KEY:
+            elif meaning is DROP or meaning is ODD_KEY:
                 masked = value.copy() if masked is None else masked
-                self._remove(key, masked, said, notes)
+                self._remove(key, masked, meaning, notes)
                 continue
             elif item is None:
                 continue
             else:
-                new = self._hide(item, notes) if said is HASH else self.plain(item, step, notes)
+                new = self._hide(item, notes) if meaning is HASH else self.plain(item, step, notes)
             if masked is None:
                 masked = value.copy()
             masked[key] = new
         return value if masked is None else masked
 
-    def _remove(self, key: str, masked: dict[str, Any], said: Any, notes: Notes) -> None:
+    def _remove(self, key: str, masked: dict[str, Any], meaning: Any, notes: Notes) -> None:
         """A key goes, with all that it holds; of one that is no field's name it shows that it was there."""
         item = masked.pop(key)
-        if said is DROP:
+        if meaning is DROP:
             notes.drop(item)
         else:
             notes.redacted += 1
@@ -235,14 +235,14 @@ class MaskingPolicy:
 
     def plain(self, value: Any, step: Step, notes: Notes) -> Any:
         """What becomes of a plain value at a step."""
-        said, _, rule = step
-        if said is HASH:
+        meaning, _, rule = step
+        if meaning is HASH:
             return self._hide(value, notes)
-        if said is FORM:
+        if meaning is FORM:
             return value if type(value) is not str or rule.form(value) else self._hide(value, notes)
-        if said is PASS or (said is UNKNOWN and not self._closed):
+        if meaning is PASS or (meaning is UNKNOWN and not self._closed):
             return value
-        if said is not ACT:
+        if meaning is not ACT:
             notes.redacted += 1
             return REDACTED
         if rule.name == "search":
@@ -262,10 +262,10 @@ def _searched(value: Plain, search: Action, counts: Counts) -> Any:
     """A text, or a number, which may be a phone's, without what is found in it."""
     if value is True or value is False:
         return value
-    masked, found = search(text_of(value))
-    for kind in found:
+    masked, kinds = search(text_of(value))
+    for kind in kinds:
         counts[kind] += 1
-    return masked if found else value
+    return masked if kinds else value
 
 
 def is_field_name(key: str) -> bool:

@@ -60,13 +60,13 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     sources = [(file, document), *([_read("default")] if document.get("base") is not None else [])]
     private = actions.keyed_hash(key) if key else actions.redact
     search = _search(file, document)
-    rules = [rule for source, said in sources for rule in source.rules(said, search.text if search else None)]
+    rules = [rule for source, content in sources for rule in source.rules(content, search.text if search else None)]
     closed = document.get("unknown", "redact") == "redact"
     if not closed and all(rule.name.startswith("allow") for rule in rules):
         raise file.wrong("unknown", 'lets everything pass, and no rule masks anything; set "redact", or add a rule')
     return MaskingPolicy(
         _NAME.sub("_", file.path.stem)[:64],
-        hashlib.sha256(orjson.dumps([said for _, said in sources])).hexdigest()[:12],
+        hashlib.sha256(orjson.dumps([content for _, content in sources])).hexdigest()[:12],
         rules,
         private=private,
         mask_dead_letters=document.get("dead_letters", False),
@@ -116,11 +116,11 @@ class _File:
     def document(self, text: str) -> dict[str, Any]:
         """The file's keys, each of the right kind."""
         try:
-            found = tomllib.loads(text)
+            document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
             raise SettingsError(f"{VARIABLE}: {self.path}: {problem}") from None
-        for key, value in found.items():
+        for key, value in document.items():
             if key not in _EXAMPLES:
                 near = files.near(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
@@ -128,7 +128,7 @@ class _File:
                 problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
                 raise SettingsError(f"{VARIABLE}: {self.path}: {problem}; for example {example}")
             self._check_kind(key, value)
-        return found
+        return document
 
     def _check_kind(self, key: str, value: Any) -> None:
         if key in _ONE_OF:
@@ -149,24 +149,24 @@ class _File:
 
     def rules(self, document: dict[str, Any], search: Any) -> list[Rule]:
         """The file's rules, in the order in which they are tried."""
-        found: list[Rule] = []
+        rules: list[Rule] = []
         for name in ORDER:
             for at, item in enumerate(document.get(name, ())):
                 text, count = item if name == "keep_last" else (item, 0)
                 action = {"search": search, "keep_last": actions.keep_last(count)}.get(name)
                 action = actions.redact if name in ("drop", "hash") else action  # `hash` is the policy's own `private`
-                found += [Rule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
-        return found
+                rules += [Rule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
+        return rules
 
     def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:
         try:
-            found = tokens(text)
+            paths = tokens(text)
         except ValueError as error:
             raise self.wrong(name, f"{_shown(text)} {error}: a path is steps joined by dots", f"[{at}]") from None
-        for path in found:
+        for path in paths:
             if problem := _unreachable(path) or (_allows_all(path) if name == "allow" else ""):
                 raise self.wrong(name, f"{_shown(text)} {problem}", f"[{at}]")
-        return found
+        return paths
 
 
 def _unreachable(path: tuple[Token, ...]) -> str:

@@ -33,7 +33,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
     where a line is no JSON object, or nests deeper than can be masked.
     """
-    found: list[Shown] = []
+    values: list[Shown] = []
     if not (stripped := sample.strip()):
         raise ValueError("holds no event")
     for opened in open_record(Record(stripped, 0)):
@@ -45,12 +45,12 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
             for name, part in parts.items():
                 step = policy.start.of_key(name)
                 if name not in IDS:
-                    found += _values(policy, part, (UNKNOWN, step[1], None), name)
+                    values += _values(policy, part, (UNKNOWN, step[1], None), name)
                 elif part is not None:
-                    found.append(Shown(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
+                    values.append(Shown(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
         except RecursionError:
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
-    return found
+    return values
 
 
 def _parts(validator: Validator, event: Event) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
 
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[Shown]:
     """The plain values at and below a place, also in what goes whole: a path may let them pass."""
-    said, state, rule = step
-    goes = said is DROP or said is ODD_KEY
-    whole: Step = (said, None, rule) if goes else (UNKNOWN, None, None)
+    meaning, state, rule = step
+    goes = meaning is DROP or meaning is ODD_KEY
+    whole: Step = (meaning, None, rule) if goes else (UNKNOWN, None, None)
     if type(value) is dict:
         for key, item in value.items():
             below = whole if goes or state is None else state.of_key(key)
@@ -76,7 +76,7 @@ def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterato
         for item in value:
             yield from _values(policy, item, below, f"{path}[]")
     elif value is not None:
-        after = None if said is DROP else policy.plain(value, step, Notes(Counter()))
+        after = None if meaning is DROP else policy.plain(value, step, Notes(Counter()))
         yield Shown(path, value, after, _verdict(step, value, after))
 
 

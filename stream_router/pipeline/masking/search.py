@@ -160,13 +160,13 @@ class Search:
         if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:
             return REDACTED, ["redact"]
         self._signs_left -= signs
-        found: list[str] = []
+        kinds: list[str] = []
         masked = folded
         for kind, spans in self._finders:
-            masked = _replaced(masked, kind, spans(masked), found)
+            masked = _replaced(masked, kind, spans(masked), kinds)
         if self._tries_left <= 0:  # what was not tried may be private
             return REDACTED, ["redact"]
-        return (masked, found) if found else (text, found)
+        return (masked, kinds) if kinds else (text, kinds)
 
     def _phones(self, text: str) -> Spans:
         yield from _spans(_ZEROS, text)
@@ -210,7 +210,7 @@ class Search:
         return self._tries_left >= 0 and iban.is_valid(text, check_country=False)
 
 
-def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
+def _replaced(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
     """The text with these places, which may overlap, replaced by the kind's name."""
     parts: list[str] = []
     done = 0
@@ -222,7 +222,7 @@ def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
         if end >= 0:
             parts += text[done:begin], f"[{kind.upper()}]"
             done = end
-            found.append(kind)
+            kinds.append(kind)
         begin, end = start, stop
     return "".join(parts) + text[done:] if parts else text
 

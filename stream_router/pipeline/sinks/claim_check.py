@@ -110,6 +110,6 @@ class ClaimCheck:
     def collect(self) -> list[Entry | DeadLetter]:
         """Entries and letters whose objects are stored since the last time."""
         stored = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
-        if any(isinstance(one, Entry) for one in stored):
+        if any(isinstance(item, Entry) for item in stored):
             failpoint("claim_check_stored_before_entry_sent")
         return stored

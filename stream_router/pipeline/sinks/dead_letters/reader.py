@@ -139,11 +139,11 @@ def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | Non
 
 def _no_letter_of_ours(content: Any) -> UnreadableLetterError:
     """What a message is that is no letter of this version, where that shows."""
-    no_letter, told = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
-    if "detail-type" in told or "failedMessages" in told:
+    no_letter, fields = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
+    if "detail-type" in fields or "failedMessages" in fields:
         its = "EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
         return UnreadableLetterError(f"{no_letter}, but {its}")
-    if str(told.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
+    if str(fields.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
         return StrangeLetterError(f"{no_letter}, but one of another version (which can read it)")
     return UnreadableLetterError(no_letter)
 

@@ -93,8 +93,8 @@ class PutEventsCalls:
         What held everywhere before AWS allowed more is taken for granted: a message may quote an entry, so its words
         alone prove nothing of a smaller call.
         """
-        said = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
-        if not said or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
+        is_about_size = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
+        if not is_about_size or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
             return False
         if self.packing.bytes > limits.REQUEST_BYTES_256K:
             log.warning(
@@ -192,7 +192,7 @@ class Publisher:
         """
         freed = self._lanes.leave((entry,))
         if why.reason is Reason.OUTAGE:
-            self._unpublished += [(one, why._replace(attempts=0)) for one in freed]
+            self._unpublished += [(freed_entry, why._replace(attempts=0)) for freed_entry in freed]
         else:
             self._admit(freed)
 

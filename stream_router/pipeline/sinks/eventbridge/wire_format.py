@@ -90,8 +90,8 @@ def deduplication_id(shard_id: str, event: Event) -> str:
     else:
         record = event.record
         token = f"{shard_id}:{record.sequence_number}:{record.sub_sequence_number}:{event.line}"
-    if told := read_resubmitted(event.resubmitted):
-        token = f"{token}:{told.run}"
+    if resubmission := read_resubmitted(event.resubmitted):
+        token = f"{token}:{resubmission.run}"
     return _within_128(token)
 
 
