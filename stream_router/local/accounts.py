@@ -87,12 +87,12 @@ class Accounts:
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
         """A message came to the dead-letter queue. The demo's events are small: none is a part of a letter."""
-        one = reader.read(letter)
-        raw = reader.original(one)
+        parsed = reader.read(letter)
+        raw = reader.original(parsed)
         with self._lock:
-            key = raw if raw in self.injected else one.origin.event_id
+            key = raw if raw in self.injected else parsed.origin.event_id
             self.copies += key in self.dead
-            self.dead[key] = one
+            self.dead[key] = parsed
             self.last_ms = max(self.last_ms, sent_ms)
 
     def lost(self) -> int:

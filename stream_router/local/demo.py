@@ -124,7 +124,7 @@ class Demo:
             *[lambda: self._empty(queues.target_url, accounts.take_event)] * TARGET_READERS,
             lambda: self._empty(queues.dead_letters_url, accounts.take_letter),
         ]
-        threads = [threading.Thread(target=self._guard, args=(one,), daemon=True) for one in work]
+        threads = [threading.Thread(target=self._guard, args=(task,), daemon=True) for task in work]
         for thread in threads:
             thread.start()
         try:
@@ -195,10 +195,10 @@ class Demo:
     def _status(self) -> dict[str, Any]:
         """What the consumer says of itself; nothing where it does not answer."""
         try:
-            found: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
+            status: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
         except (httpx.HTTPError, ValueError):
             return {}
-        return found
+        return status
 
     def _counted(self) -> report.Product:
         """The product's own figures, once they are of all events; after a kill they may be short by a second's."""
@@ -249,10 +249,10 @@ class Demo:
         """Put garbage on the stream, again and again what is refused; `items` is empty then."""
         self.accounts.inject(items)
         while items:
-            records: Any = [{"Data": one.data, "PartitionKey": str(zlib.crc32(one.data))} for one in items]
+            records: Any = [{"Data": item.data, "PartitionKey": str(zlib.crc32(item.data))} for item in items]
             answer = self._stack.clients.kinesis.put_records(StreamName=self._stack.stream, Records=records)
             results = answer["Records"]
-            items[:] = [one for one, result in zip(items, results, strict=True) if result.get("ErrorCode")]
+            items[:] = [item for item, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
     def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
         """Empty a queue while events come, and to the end once all is settled."""
@@ -269,7 +269,9 @@ class Demo:
                 messages = answer.get("Messages", [])
                 for message in messages:
                     take(orjson.loads(message["Body"]), float(message["Attributes"]["SentTimestamp"]))
-                handles: Any = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
+                handles: Any = [
+                    {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(messages)
+                ]
                 if handles:
                     sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
             except (BotoCoreError, ClientError):
@@ -316,10 +318,10 @@ class Demo:
         ]
 
     def _break(self, fault: "Fault") -> None:
-        told = fault.happens()
+        description = fault.happens()
         at_s = round(time.time() - self._begun_s, 1)
-        self._faults.append({"atSeconds": at_s, "what": told})
-        self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {told}", highlight=False)
+        self._faults.append({"atSeconds": at_s, "what": description})
+        self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {description}", highlight=False)
 
     def _kill_child(self) -> str:
         pids = [shard["pid"] for shard in self._status().get("shards", ())]
@@ -330,10 +332,10 @@ class Demo:
         return _killed([pid] if pid else [], "the KCL daemon", "it is started again")
 
     def _kill_receiver(self) -> str:
-        told = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
+        description = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
         self._receiver.process.wait()
         self._receiver.start()
-        return told
+        return description
 
 
 class Fault(NamedTuple):
@@ -343,23 +345,23 @@ class Fault(NamedTuple):
     happens: Callable[[], str]
 
 
-def _killed(pids: list[int], what: str, then: str) -> str:
+def _killed(pids: list[int], program: str, then: str) -> str:
     """They get `kill -9`; a line that says so."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return f"kill -9 of {what}; {then}" if pids else f"{what} is down already; {then}"
+    return f"kill -9 of {program}; {then}" if pids else f"{program} is down already; {then}"
 
 
-def _away(at_s: float, gate: Gate, what: str, then: str) -> list[Fault]:
+def _away(at_s: float, gate: Gate, service: str, then: str) -> list[Fault]:
     """A service goes away, and comes back."""
 
     def goes() -> str:
         gate.shut()
-        return f"{what} goes away for {AWAY_S:.0f} s; {then}"
+        return f"{service} goes away for {AWAY_S:.0f} s; {then}"
 
     def comes() -> str:
         gate.open()
-        return f"{what} is back"
+        return f"{service} is back"
 
     return [Fault(at_s, goes), Fault(at_s + AWAY_S, comes)]

@@ -59,5 +59,5 @@ KINDS: tuple[tuple[str, Reason, Callable[[int, bytes, random.Random], bytes]], .
 
 def garbage(serial: int, good: bytes, rng: random.Random) -> Garbage:
     """Record number `serial` of the garbage, each kind in turn; `good` is a body to spoil."""
-    kind, reason, made = KINDS[serial % len(KINDS)]
-    return Garbage(kind, made(serial, good, rng), reason)
+    kind, reason, make = KINDS[serial % len(KINDS)]
+    return Garbage(kind, make(serial, good, rng), reason)

@@ -74,15 +74,15 @@ def routes(
     history: Callable[[], bytes] | None = None,
 ) -> Pages:
     """All paths of an admin port. Who keeps a history (the consumer) has the web page too, which shows it."""
-    found: dict[str, Callable[[], Page]] = {
+    pages: dict[str, Callable[[], Page]] = {
         "/healthz": lambda: _probe(health()),
         "/readyz": lambda: _probe(ready()),
         "/status": lambda: Page(200, JSON, status()),
         "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, metrics()),
     }
     if history:
-        found |= {"/": _web_page, "/history": lambda: Page(200, JSON, history())}
-    return found
+        pages |= {"/": _web_page, "/history": lambda: Page(200, JSON, history())}
+    return pages
 
 
 class AdminServer:
@@ -153,8 +153,8 @@ def _probe(answer: ProbeAnswer) -> Page:
 
 
 def _bears(authorization: str, token: bytes) -> bool:
-    scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)
+    scheme, _, presented = authorization.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -204,8 +204,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, listen: str, handler: type[BaseHTTPRequestHandler]) -> None:
         host, port = split_host_port(listen)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        self.address_family = found[0]
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self.address_family = resolved[0]
         self._open: dict[socket.socket, None] = {}
         super().__init__((host, port), handler)
 

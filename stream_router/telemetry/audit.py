@@ -220,8 +220,8 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
     if not seal or not hmac.compare_digest(rest, digest(body + b"}", key).encode() + b'"}'):
         return "was changed, or was written with another key"
     try:
-        said = orjson.loads(line)
-        shard_id, before, begins = said["shardId"], said["previous"], said.get("to") == "stderr"
+        record = orjson.loads(line)
+        shard_id, before, begins = record["shardId"], record["previous"], record.get("to") == "stderr"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return "is no audit record"
     if before != previous.get(shard_id, FIRST) and not (begins and before == FIRST):

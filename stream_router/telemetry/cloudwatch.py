@@ -76,14 +76,14 @@ class Sender:
     def __init__(
         self,
         client: Any,
-        whose: Whose,
+        dimensions: Whose,
         take: Callable[[], Snapshot],
         metrics: Sequence[Metric],
         zeros: Callable[[Snapshot], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._whose = whose
+        self._whose = dimensions
         self._take = take
         self._metrics = metrics
         self._zeros = zeros
@@ -128,7 +128,7 @@ class Sender:
 
 
 def requests(
-    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], whose: Whose, *, zeros: bool = True
+    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: Whose, *, zeros: bool = True
 ) -> Iterator[Request]:
     """What happened between two snapshots of a program, and how it is now, stamped with the time of `now`.
 
@@ -137,8 +137,8 @@ def requests(
     that is wider than one request takes goes over several, not coarser.
     """
     fresh = now.since(before)
-    told = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
-    widest = max((len(values) for _, values, _ in told), default=0)
+    data = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
+    widest = max((len(values) for _, values, _ in data), default=0)
     for at in range(0, widest, METRIC_VALUES_MAX):
         yield [
             {
@@ -149,23 +149,23 @@ def requests(
                 "Counts": counts[at : at + METRIC_VALUES_MAX],
                 "Unit": metric.unit,
             }
-            for metric, values, counts in told
+            for metric, values, counts in data
             if len(values) > at
-            for dimensions in whose.dimensions
+            for dimensions in dimension_sets.dimensions
         ]
 
 
 def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float], list[int]]:
     """Each distinct value of a metric, and how often it was."""
-    told = metric.cloudwatch
-    assert told is not None
+    cloudwatch = metric.cloudwatch
+    assert cloudwatch is not None
     if metric.kind == "gauge":
         gauge = fresh.gauge(metric.name)
-        return ([], []) if gauge is None else ([round(told.told(gauge, fresh.at_s), 3)], [1])
+        return ([], []) if gauge is None else ([round(cloudwatch.convert(gauge, fresh.at_s), 3)], [1])
     if metric.kind == "counter":
         counts = fresh.counts.get(metric.name, {})
         value = sum(value for labels, value in counts.items() if _is_of(metric, labels))
-        return ([float(value)], [1]) if value or (zeros and not told.seldom) else ([], [])
+        return ([float(value)], [1]) if value or (zeros and not cloudwatch.seldom) else ([], [])
     if sizes := fresh.counts.get(metric.name):  # by size, in counts
         of_size = sorted((float(size), int(count)) for (size,), count in sizes.items() if count)
         return [size for size, _ in of_size], [count for _, count in of_size]

@@ -68,8 +68,8 @@ class Histogram:
 
     def summary(self) -> dict[str, float]:
         """The values' number, percentiles and largest, in ms, as `/status` of either program has them."""
-        found = {name: round(self.percentile(percent), 3) for name, percent in PERCENTILES.items()}
-        return {"count": self.count, **found, "max": round(self.largest_ms, 3)}
+        quantiles = {name: round(self.percentile(percent), 3) for name, percent in PERCENTILES.items()}
+        return {"count": self.count, **quantiles, "max": round(self.largest_ms, 3)}
 
     def values_counts(self) -> tuple[list[float], list[int]]:
         """Every bucket in use, as the value (ms) that it stands for, and its count."""
@@ -86,14 +86,14 @@ class Histogram:
 
         Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
         """
-        made = Histogram()
-        made._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class
-        used = np.flatnonzero(made._counts)
+        difference = Histogram()
+        difference._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class
+        used = np.flatnonzero(difference._counts)
         if used.size:
-            made.largest_ms = (
+            difference.largest_ms = (
                 self.largest_ms if used[-1] == np.flatnonzero(self._counts)[-1] else float(_VALUES[used[-1]])
             )
-        return made
+        return difference
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: `buckets` by number, and the largest value in ms."""
@@ -103,8 +103,8 @@ class Histogram:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` gave. Raises KeyError, ValueError or IndexError where `data` is something else."""
-        made = cls()
+        histogram = cls()
         for bucket, count in data["buckets"].items():
-            made._counts[int(bucket)] += int(count)
-        made.largest_ms = float(data["largestMs"])
-        return made
+            histogram._counts[int(bucket)] += int(count)
+        histogram.largest_ms = float(data["largestMs"])
+        return histogram

@@ -22,22 +22,22 @@ class Shard(NamedTuple):
 
     shard_id: str
     pid: int
-    told: Snapshot
+    snapshot: Snapshot
 
     def number(self, name: str) -> float | None:
         """A number of its states; None where the child did not tell it."""
-        value = self.told.states.get(name)
+        value = self.snapshot.states.get(name)
         return float(value) if isinstance(value, int | float) else None
 
     @property
     def holding(self) -> str:
         """Why it holds, in a word; "" where it does not."""
-        return str(self.told.states.get("holding") or "")
+        return str(self.snapshot.states.get("holding") or "")
 
     @property
     def many_dead_letters(self) -> dict[str, Any] | None:
         """What the alarm on dead letters says; None if it is not raised."""
-        raised = self.told.states.get("manyDeadLetters")
+        raised = self.snapshot.states.get("manyDeadLetters")
         return raised if isinstance(raised, dict) else None
 
 
@@ -71,10 +71,10 @@ class Merger:
             lives = pid.isdecimal() and self._is_alive(int(pid))
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
                 self._latest[file] = read(file)
-            if lives and (told := self._latest.get(file)):
+            if lives and (snapshot := self._latest.get(file)):
                 known = shards.get(shard_id)
-                if known is None or known.told.at_s < told.at_s:
-                    shards[shard_id] = Shard(shard_id, int(pid), told)
+                if known is None or known.snapshot.at_s < snapshot.at_s:
+                    shards[shard_id] = Shard(shard_id, int(pid), snapshot)
             elif not lives:
                 self._let_go(file)
         totals = Snapshot()

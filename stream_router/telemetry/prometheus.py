@@ -51,8 +51,8 @@ def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:
 def _filled(family: Any, values: Mapping[Labels, float]) -> Family:
     for labels, value in sorted(values.items()):
         family.add_metric(labels, value)
-    made: Family = family
-    return made
+    filled: Family = family
+    return filled
 
 
 def _histogram(metric: Metric, snapshot: Snapshot) -> Family:

@@ -62,7 +62,7 @@ class Snapshot:
             for name, series in self.counts.items()
         }
         histograms = {
-            name: {labels: one.since(base.histogram(name, labels)) for labels, one in series.items()}
+            name: {labels: histogram.since(base.histogram(name, labels)) for labels, histogram in series.items()}
             for name, series in self.histograms.items()
         }
         return Snapshot(self.at_s, counts, self.gauges, histograms, self.states)
@@ -74,7 +74,7 @@ class Snapshot:
             "counts": _rows(self.counts),
             "gauges": _rows(self.gauges),
             "histograms": {
-                name: [[*labels, one.to_dict()] for labels, one in series.items()]
+                name: [[*labels, histogram.to_dict()] for labels, histogram in series.items()]
                 for name, series in self.histograms.items()
             },
             "states": self.states,
@@ -84,7 +84,7 @@ class Snapshot:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` gave. Raises KeyError, TypeError, ValueError or IndexError where `data` is something else."""
         histograms = {
-            name: {tuple(labels): Histogram.from_dict(one) for *labels, one in rows}
+            name: {tuple(labels): Histogram.from_dict(histogram) for *labels, histogram in rows}
             for name, rows in data["histograms"].items()
         }
         return cls(

@@ -53,9 +53,9 @@ CONSUMER: Final = Shape(
 RECEIVER: Final = Shape(
     "receive",
     {
-        one.name.removeprefix("receiver_events_"): one
-        for one in metrics.RECEIVER
-        if one.name.startswith("receiver_events_")
+        metric.name.removeprefix("receiver_events_"): metric
+        for metric in metrics.RECEIVER
+        if metric.name.startswith("receiver_events_")
     },
     {"storedPerS": "stored", "spilledPerS": "spilled", "refusedPerS": "refused"},
     {"answers": metrics.REQUESTS, "failures": metrics.RECORDS_FAILED},
@@ -92,11 +92,11 @@ class Recent:
 
     def before(self, at: float, span_s: float) -> Sample | None:
         """The newest sample that is as old as that, or the oldest of all; None where none is a second old."""
-        found = None
-        for one in self._samples:
-            if found is None or at - one.at >= span_s:
-                found = one
-        return found if found and at - found.at >= 1.0 else None
+        newest = None
+        for sample in self._samples:
+            if newest is None or at - sample.at >= span_s:
+                newest = sample
+        return newest if newest and at - newest.at >= 1.0 else None
 
 
 def status(
@@ -132,10 +132,10 @@ def status(
         "meaning": now.states["meaning"],
         "cure": now.states["cure"],
         "rates": {
-            name: round((_total(shape, now, one) - _total(shape, rates.snapshot, one)) / (at - rates.at), 3)
+            name: round((_total(shape, now, metric) - _total(shape, rates.snapshot, metric)) / (at - rates.at), 3)
             if rates
             else None
-            for name, one in shape.rates.items()
+            for name, metric in shape.rates.items()
         },
         "totals": {
             "counters": counters(shape, now),
@@ -161,12 +161,12 @@ def _total(shape: Shape, snapshot: Snapshot, counter: str) -> float:
 
 
 def _table(series: Mapping[Labels, float]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for labels, count in series.items():
         if count:
             name = " ".join(labels[1:] or labels)
-            found[name] = found.get(name, 0) + int(count)
-    return found
+            totals[name] = totals.get(name, 0) + int(count)
+    return totals
 
 
 def _latencies(shape: Shape, snapshot: Snapshot) -> dict[str, dict[str, float]]:

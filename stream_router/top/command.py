@@ -57,12 +57,12 @@ def run(settings: Top, options: Options) -> int:
     if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))
         return 0
-    found = asyncio.run(ask(urls, settings.token))
+    hosts = asyncio.run(ask(urls, settings.token))
     if options.as_json:
-        sys.stdout.write(_json(found) + "\n")
+        sys.stdout.write(_json(hosts) + "\n")
     else:
-        console.print(screen(found, console))
-    if not any(host.program for host in found):
+        console.print(screen(hosts, console))
+    if not any(host.program for host in hosts):
         sys.stdout.flush()
         ports = " or ".join(urls)
         sys.stderr.write(
@@ -113,14 +113,14 @@ def _short(error: BaseException) -> str:
     return str(error).rstrip(".").lower() or type(error).__name__
 
 
-def _json(found: Sequence[Host]) -> str:
-    hosts = [
+def _json(hosts: Sequence[Host]) -> str:
+    rows = [
         {"url": host.url, "program": host.program, "error": host.error or None, "status": host.status or None}
-        for host in found
+        for host in hosts
     ]
-    worst = verdict_of(found)
+    worst = verdict_of(hosts)
     verdict = {name: worst.verdict.get(name) for name in VERDICT} | {"url": worst.url}
-    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "verdict": verdict, "hosts": hosts}).decode()
+    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "verdict": verdict, "hosts": rows}).decode()
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:

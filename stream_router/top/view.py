@@ -194,12 +194,12 @@ def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> Rend
     whole = Text()
     for line in lines:
         used = 0
-        for what, path, said in line:
-            value = said(get(status, path))
-            needs = len(what) + 1 + len(value)
+        for label, path, in_words in line:
+            value = in_words(get(status, path))
+            needs = len(label) + 1 + len(value)
             fits = bool(used) and used + 2 + needs <= width
             whole.append("  " if fits else "\n" if whole else "")
-            whole.append(f"{what} ", "dim").append(value, "bold")
+            whole.append(f"{label} ", "dim").append(value, "bold")
             used = used + 2 + needs if fits else needs
     return whole
 
@@ -209,9 +209,9 @@ def _latencies(status: dict[str, Any]) -> RenderableType:
     minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
     for stage, title in STAGES.items():
-        if told := get(status, f"recent.latenciesMs.{stage}"):
+        if quantiles := get(status, f"recent.latenciesMs.{stage}"):
             style = "bold" if stage == "received_to_accepted" else ""
-            table.add_row(title, *(millis(told.get(name)) for name in PERCENTILES), style=style)
+            table.add_row(title, *(millis(quantiles.get(name)) for name in PERCENTILES), style=style)
     return table
 
 
@@ -219,10 +219,10 @@ def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
     """Counts since the start by reason or code, the most first."""
     lines = []
     for title, key in tables.items():
-        found = [one for one in (get(status, f"totals.{key}") or {}).items() if one[1]]
-        ordered = sorted(found, key=lambda one: (-one[1], one[0]))
-        said = ", ".join(f"{name or '(no code)'} {number(count)}" for name, count in ordered)
-        lines.append(Text(f"{title}: ").append(said or "none", "bold" if said else "dim"))
+        counts = [pair for pair in (get(status, f"totals.{key}") or {}).items() if pair[1]]
+        ordered = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
+        listing = ", ".join(f"{name or '(no code)'} {number(count)}" for name, count in ordered)
+        lines.append(Text(f"{title}: ").append(listing or "none", "bold" if listing else "dim"))
     return lines
 
 
@@ -230,13 +230,13 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
     """What is wrong with shards, and a line for each, the worst first."""
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
-    found = sorted(filter(None, status.get("shards") or []), key=_worst_first)
-    notes = [] if found else [Text("this worker has no shard now", "dim")]
-    for one in filter(None, status.get("unreadShards") or []):
-        begun = since(one.get("since"), status.get("at"))
-        said = f"nobody reads {one.get('shard')}: {one.get('why')}{f', since {begun}' if begun else ''}"
-        notes.append(Text(said, STYLES[Level.BAD]))
-    for shard in found:
+    shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)
+    notes = [] if shards else [Text("this worker has no shard now", "dim")]
+    for unread in filter(None, status.get("unreadShards") or []):
+        begun = since(unread.get("since"), status.get("at"))
+        line = f"nobody reads {unread.get('shard')}: {unread.get('why')}{f', since {begun}' if begun else ''}"
+        notes.append(Text(line, STYLES[Level.BAD]))
+    for shard in shards:
         name = str(shard.get("shard"))
         short = name.removeprefix("shardId-").lstrip("0") or "0"
         if width < WIDE and short.isdigit():
@@ -244,12 +244,12 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
         table.add_row(
             name,
             Text(str(shard.get("state", UNKNOWN)), STYLES[level_of(shard)]),
-            *(said(get(shard, path)) for _, path, said in facts),
+            *(in_words(get(shard, path)) for _, path, in_words in facts),
         )
         if shard.get("reason") and level_of(shard) is not Level.GOOD:
             begun = since(shard.get("since"), status.get("at"))
             notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
-    return Group(*notes, *([table] if found else []))
+    return Group(*notes, *([table] if shards else []))
 
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:

@@ -63,7 +63,7 @@ def told(life: Life) -> tuple[Shard, float]:
 
 def spent(life: Life) -> dict[str, float]:
     """Seconds of the child's life by what they were for."""
-    return {activity: seconds for (activity,), seconds in told(life)[0].told.counts[TIME.name].items()}
+    return {activity: seconds for (activity,), seconds in told(life)[0].snapshot.counts[TIME.name].items()}
 
 
 def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(
 
     monkeypatch.setattr(life, "hear", last_arrived_first)
     seen: list[Any] = []
-    life.at_wait = lambda: seen.append(told(life)[0].told.states["oldestReceivedMs"])
+    life.at_wait = lambda: seen.append(told(life)[0].snapshot.states["oldestReceivedMs"])
     life.process(*range(100, 103), body=b'"%b"' % (b"x" * 600_000))
     assert RECEIVED_MS - 5_000 in seen
     monkeypatch.undo()
     life.settle()
-    assert told(life)[0].told.states["oldestReceivedMs"] is None
+    assert told(life)[0].snapshot.states["oldestReceivedMs"] is None

@@ -164,7 +164,7 @@ class Status:
             return  # at the start, when nothing was done yet
         done = of_both.counters(CONSUMER, now.since(before.snapshot))
         lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), seen.at - before.at
-        told = {
+        fields = {
             "event": "consumer-runs",
             "shards": [shard.shard_id for shard in seen.shards],
             "lagS": None if lag_s is None else round(lag_s, 1),
@@ -176,7 +176,7 @@ class Status:
             "retried": done["retried"],
             "overS": round(over_s),
         }
-        log.info("the consumer runs", extra=told)
+        log.info("the consumer runs", extra=fields)
 
     def _look(self, at: float, at_s: float) -> Seen:
         merged = self._merger.merge()
@@ -290,7 +290,7 @@ class Status:
                 },
                 "unreadShards": None
                 if unread is None
-                else [{"shard": one.shard, "why": one.why, "since": iso(one.since_s * 1000)} for one in unread],
+                else [{"shard": shard.shard, "why": shard.why, "since": iso(shard.since_s * 1000)} for shard in unread],
                 "shards": [self._shard(shard, seen) for shard in seen.shards],
             },
             {"entriesPerCall": round(entries / calls, 2) if calls else None},
@@ -302,7 +302,7 @@ class Status:
         return {
             "shard": shard.shard_id,
             "pid": shard.pid,
-            "at": iso(shard.told.at_s * 1000),
+            "at": iso(shard.snapshot.at_s * 1000),
             "code": trouble.code.value,
             "state": row.words,
             "level": row.level.value,
@@ -311,7 +311,7 @@ class Status:
             "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
             "manyDeadLetters": _many_dead_letters(shard),
             "timeShares": self._time_shares(seen, shard),
-            "counters": of_both.counters(CONSUMER, shard.told),
+            "counters": of_both.counters(CONSUMER, shard.snapshot),
         }
 
 
@@ -349,7 +349,7 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
         metrics.OLDEST_AGE: max(gauges[metrics.OLDEST_AGE.name].values(), default=None),
         metrics.HEADROOM: min(gauges[metrics.HEADROOM.name].values(), default=None),
         metrics.HOLDING: sum(bool(shard.holding) for shard in seen.shards) if seen.shards else None,
-        metrics.MANY_DEAD_LETTERS: sum(bool(one.many_dead_letters) for one in seen.shards) if seen.shards else None,
+        metrics.MANY_DEAD_LETTERS: sum(bool(shard.many_dead_letters) for shard in seen.shards) if seen.shards else None,
         metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
         metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(seen.rule["state"]),
         metrics.DAEMON_UP: float(not is_down),
@@ -366,11 +366,11 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
 def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
     """A shard's gauges by the catalogue's names: what its child said, and its lag, which grows with the clock."""
     lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
-    told: dict[str, float | None] = {name: series.get(()) for name, series in shard.told.gauges.items()}
-    told[metrics.OLDEST_AGE.name] = lag.oldest_age_s
+    gauges: dict[str, float | None] = {name: series.get(()) for name, series in shard.snapshot.gauges.items()}
+    gauges[metrics.OLDEST_AGE.name] = lag.oldest_age_s
     unknown = retention_s is None or lag.arrived_ago_s is None
-    told[metrics.HEADROOM.name] = None if unknown else retention_s - lag.arrived_ago_s  # type: ignore[operator]
-    return told
+    gauges[metrics.HEADROOM.name] = None if unknown else retention_s - lag.arrived_ago_s  # type: ignore[operator]
+    return gauges
 
 
 def troubles(seen: Seen) -> Iterator[Trouble]:
@@ -419,24 +419,24 @@ def _without_shards(seen: Seen) -> Trouble:
 
 def _of_shards(seen: Seen) -> Iterator[Trouble]:
     """Yield the states that shards of this worker are in, each once."""
-    found = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
+    troubles = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
     by_code: dict[Code, list[Trouble]] = {}
-    for trouble in found:
+    for trouble in troubles:
         if trouble is not None:
             by_code.setdefault(trouble.code, []).append(trouble)
     for code, same in by_code.items():
         reasons = sorted({trouble.reason for trouble in same})
         begun_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
-        where = f"{len(same)} of {len(found)} shards: {_the_first(reasons, ', ')}"
+        where = f"{len(same)} of {len(troubles)} shards: {_the_first(reasons, ', ')}"
         yield Trouble(code, where, min(begun_s, default=None))
 
 
 def _silent_destinations(shards: Sequence[Shard], at_s: float) -> Iterator[Silence]:
     """Yield the destinations that give a child no answer, and for which it therefore holds."""
     for shard in shards:
-        if name := shard.told.states.get("silent"):
+        if name := shard.snapshot.states.get("silent"):
             held_s = shard.number("holdingS") or 0.0
-            yield Silence(str(name), min(at_s, shard.told.at_s) - held_s)
+            yield Silence(str(name), min(at_s, shard.snapshot.at_s) - held_s)
 
 
 def _as_sentence(text: str | None) -> str:
@@ -444,22 +444,22 @@ def _as_sentence(text: str | None) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _the_first(told: "list[str] | tuple[str, ...]", between: str) -> str:
+def _the_first(texts: "list[str] | tuple[str, ...]", between: str) -> str:
     """Three of them, and how many more there are: a host may have a hundred shards."""
-    return between.join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
+    return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
     """What is known of the stream, but for shards that are read here: of them a child tells sooner than the table."""
     if not known.unread:
         return known
-    called_ago_s = {one.shard_id: one.number("callbackAgoS") for one in merged.shards}
+    called_ago_s = {shard.shard_id: shard.number("callbackAgoS") for shard in merged.shards}
     here = {shard for shard, ago_s in called_ago_s.items() if ago_s is not None and ago_s < READ_S}
-    return known._replace(unread=[one for one in known.unread if one.shard not in here])
+    return known._replace(unread=[unread for unread in known.unread if unread.shard not in here])
 
 
 def _times(shard: Shard) -> Mapping[Labels, float]:
-    return shard.told.counts.get(metrics.TIME.name, {})
+    return shard.snapshot.counts.get(metrics.TIME.name, {})
 
 
 def _round(seconds: float | None) -> float | None:
@@ -475,9 +475,9 @@ def rss_bytes(pid: int | None) -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some arm64
 
 
-def tells_zeros(told: Snapshot) -> bool:
+def tells_zeros(snapshot: Snapshot) -> bool:
     """Whether what was not counted is a 0 for CloudWatch: not where no shard is read here, nor while one holds."""
-    return told.gauge(metrics.HOLDING.name) == 0
+    return snapshot.gauge(metrics.HOLDING.name) == 0
 
 
 def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: Status) -> AdminServer:
