@@ -85,12 +85,12 @@ class Destinations:
         self.targets = targets
         self._reads: dict[str, Target] = {}
 
-    def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
+    def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
         """One call that reads the stream, or an item of the lease table."""
         if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all
             service = "dynamodb" if operation == "GetItem" else "kinesis"
             self._reads[operation] = endpoints.target(self.session, service, operation)
-        self.transport.start(self._reads[operation], orjson.dumps(what), CALL_TIMEOUT_S, done)
+        self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
 
     def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
         """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).

@@ -32,18 +32,18 @@ def parts_of(data: bytes) -> list[Part]:
         return [Part(data, 0)]
     from google.protobuf.message import DecodeError
 
-    found = _aggregated_record()()
+    aggregate = _aggregated_record()()
     try:
-        found.ParseFromString(message)
+        aggregate.ParseFromString(message)
     except DecodeError:
         return [Part(data, 0)]
-    if not found.IsInitialized():  # a field that must be there is not
+    if not aggregate.IsInitialized():  # a field that must be there is not
         return [Part(data, 0)]
-    parts = [Part(record.data, number) for number, record in enumerate(found.records)]
-    for number, record in enumerate(found.records):
+    parts = [Part(record.data, number) for number, record in enumerate(aggregate.records)]
+    for number, record in enumerate(aggregate.records):
         try:
-            found.keys[_index(record.key)]
-            hash_key = _integer(found.hash_keys[_index(record.hash_key)]) if record.HasField("hash_key") else 0
+            aggregate.keys[_index(record.key)]
+            hash_key = _integer(aggregate.hash_keys[_index(record.hash_key)]) if record.HasField("hash_key") else 0
         except (IndexError, ValueError):
             return [*parts[:number], *_passed_over(parts[number:])]
         if not 0 <= hash_key < _HASH_KEYS_IN_ALL:
@@ -61,10 +61,10 @@ def _index(value: int) -> int:
 
 
 def _integer(text: bytes) -> int:
-    told = text.decode("utf-8", "replace")
-    if not _INTEGER.fullmatch(told):
-        raise ValueError(told)
-    return int(told)
+    digits = text.decode("utf-8", "replace")
+    if not _INTEGER.fullmatch(digits):
+        raise ValueError(digits)
+    return int(digits)
 
 
 @functools.cache

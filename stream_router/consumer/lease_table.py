@@ -236,7 +236,7 @@ class LeaseTable:
         return self.waits_for
 
     def _wait(self, state: TableState) -> str:
-        told = {"event": "lease-table-waits", "table": self._name, "state": state.value}
+        fields = {"event": "lease-table-waits", "table": self._name, "state": state.value}
         self._is_new |= state is TableState.NOT_ACTIVE
         match state:
             case TableState.READY:
@@ -248,7 +248,7 @@ class LeaseTable:
                     "the lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
                     "which takes up to 20 minutes. Nothing has to be done",
                     *(self._name, OWNER_INDEX),
-                    extra=told,
+                    extra=fields,
                 )
                 return ""
             case TableState.INDEX_NOT_ACTIVE:
@@ -261,7 +261,7 @@ class LeaseTable:
             log.info(
                 "%s (%s). No event is read before that is done. %s; nothing has to be done",
                 *(self.waits_for, self._name, takes),
-                extra=told,
+                extra=fields,
             )
         return self.waits_for
 

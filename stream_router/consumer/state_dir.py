@@ -118,16 +118,16 @@ class StateDir:
         if (self.path / name).exists():
             (self.path / name).unlink(missing_ok=True)
 
-    def worker_id(self, given: str | None = None) -> str:
+    def worker_id(self, configured: str | None = None) -> str:
         """The name of this host's worker in the lease table: the same for every JVM that works from this folder.
 
-        `given` is the platform's own name for it, where it gives a stable one (`STREAM_ROUTER_WORKER`).
+        `configured` is the platform's own name for it, if it has a stable one (`STREAM_ROUTER_WORKER`).
 
         A restarted worker with the same name takes its leases up again at once; one with a new name would wait until
         they expire (and, in KCL 3, until the dead leader's lock does, which is minutes).
         """
-        if given:
-            return given
+        if configured:
+            return configured
         host = socket.gethostname()
         known = ""
         with contextlib.suppress(OSError, ValueError):  # a power cut may have torn it

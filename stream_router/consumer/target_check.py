@@ -163,8 +163,12 @@ class TargetQuestion:
             made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
             if self._rule == NO_RULE:
                 return TargetOk(made_s)
-            found = self._of_subscriber() if self._is_v2 else self._of_rule()
-            return found if isinstance(found, TargetBroken) else TargetOk(made_s, found, tuple(sorted(self._unjudged)))
+            pattern = self._of_subscriber() if self._is_v2 else self._of_rule()
+            return (
+                pattern
+                if isinstance(pattern, TargetBroken)
+                else TargetOk(made_s, pattern, tuple(sorted(self._unjudged)))
+            )
         except AbsentError as absent:
             return absent.no
         except ClientError as error:
@@ -175,10 +179,10 @@ class TargetQuestion:
     def _named(self) -> dict[str, str]:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
 
-    def _call(self, operation: str, **what: Any) -> dict[str, Any]:
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer; {} where the endpoint has no such operation. Raises AbsentError for what does not exist."""
         try:
-            answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**what)
+            answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**parameters)
         except ClientError as error:
             code = code_of(error)
             if code in ABSENT:
@@ -195,24 +199,24 @@ class TargetQuestion:
             "bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS"
         )
 
-    def _no_rule(self, what: str, cure: str = SETUP) -> TargetBroken:
+    def _no_rule(self, problem: str, cure: str = SETUP) -> TargetBroken:
         kind = "subscriber" if self._is_v2 else "rule"
-        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {what}", cure)
+        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {problem}", cure)
 
     def _of_rule(self) -> TargetBroken | str:
         rule = {"EventBusName": self._bus}
-        found = self._call("DescribeRule", Name=self._rule, **rule)
-        if not found:
+        description = self._call("DescribeRule", Name=self._rule, **rule)
+        if not description:
             return ""
-        if not str(found.get("State", "ENABLED")).startswith("ENABLED"):
+        if not str(description.get("State", "ENABLED")).startswith("ENABLED"):
             enable = f"aws events enable-rule --name {self._rule} --event-bus-name {self._bus}"
             return self._no_rule("is disabled", f"run `{enable}`")
         targets = self._call("ListTargetsByRule", Rule=self._rule, Limit=1, **rule)
         if "ListTargetsByRule" not in self._unjudged and not targets.get("Targets"):
             return self._no_rule("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
-        account = (str(found.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
-        judged = json.dumps(judged_part(json.loads(found.get("EventPattern") or "{}")), sort_keys=True)
-        if "EventPattern" not in found:
+        account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
+        judged = json.dumps(judged_part(json.loads(description.get("EventPattern") or "{}")), sort_keys=True)
+        if "EventPattern" not in description:
             return self._no_rule("has no event pattern")
         if judged != self._tested:
             refused = [] if judged == "{}" else self._refused_by(judged, account)
@@ -237,15 +241,15 @@ class TargetQuestion:
 
     def _of_subscriber(self) -> TargetBroken | str:
         """Of a v2 bus: there and running. Its filters are not judged: nothing tests an event against them."""
-        what = {"EventBusArn": self._bus, "NamePrefix": self._rule}
-        page = self._call("ListSubscribers", **what)
+        parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
+        page = self._call("ListSubscribers", **parameters)
         if not page:
             return ""
         listed = [*page["Subscribers"]]
         while token := page.get("NextToken"):
-            page = self._call("ListSubscribers", NextToken=token, **what)
+            page = self._call("ListSubscribers", NextToken=token, **parameters)
             listed += page["Subscribers"]
-        arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._rule), None)
+        arn = next((subscriber["SubscriberArn"] for subscriber in listed if subscriber["Name"] == self._rule), None)
         cure = "see docs/operations.md for the command that makes it"
         if arn is None:
             return self._no_rule("does not exist", cure)
@@ -263,17 +267,17 @@ class AbsentError(Exception):
         self.no = no
 
 
-def bus_made_s(found: dict[str, Any]) -> float:
+def bus_made_s(description: dict[str, Any]) -> float:
     """When the bus was made (epoch seconds); 0.0 where DescribeEventBus does not tell, and for the default bus.
 
     Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
     """
-    made = found.get("CreationTime")
-    if str(found.get("Arn")).endswith(":event-bus/default"):
+    created = description.get("CreationTime")
+    if str(description.get("Arn")).endswith(":event-bus/default"):
         return 0.0
-    if isinstance(made, datetime):
-        return made.timestamp()
-    return float(made) if isinstance(made, int | float) else 0.0
+    if isinstance(created, datetime):
+        return created.timestamp()
+    return float(created) if isinstance(created, int | float) else 0.0
 
 
 _JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
@@ -565,8 +569,8 @@ class TargetChecker:
             if self._unasked_to_be_said():
                 self._say_unasked(answer, asked_s)
         elif unasked_since is not None:
-            told = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
-            log.warning("event bus and rule answer again", extra=told)
+            fields = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
+            log.warning("event bus and rule answer again", extra=fields)
         if standing.no and standing.stands_since is None and (standing.no != no or self._no_to_be_said()):
             if standing.no != no:
                 self._no_to_be_said()

@@ -140,9 +140,9 @@ def with_deadly_event(transform: Callable[[Event | DeadLetter], Made]) -> Callab
     if not text:
         return transform
 
-    def deadly(found: Event | DeadLetter) -> Made:
-        if isinstance(found, Event) and text in found.raw:
+    def deadly(opened: Event | DeadLetter) -> Made:
+        if isinstance(opened, Event) and text in opened.raw:
             os.kill(os.getpid(), signal.SIGSEGV)
-        return transform(found)
+        return transform(opened)
 
     return deadly

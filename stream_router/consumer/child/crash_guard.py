@@ -134,13 +134,13 @@ class CrashGuard:
                 router.bury(letters)
                 start()
             return
-        for found in envelope.open_record(record):
-            event = found.event if isinstance(found, DeadLetter) else found
+        for opened in envelope.open_record(record):
+            event = opened.event if isinstance(opened, DeadLetter) else opened
             self._begin(record, event.line, once=once)
             if self._is_culprit(record, event.line):
                 router.bury([_crashed(event)])
             else:
-                router.route_found([found])
+                router.route_found([opened])
             start()
 
     def _is_culprit(self, record: Record, line: int) -> bool:

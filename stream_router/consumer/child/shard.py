@@ -81,13 +81,13 @@ class Shard:
 
     # What the daemon calls.
 
-    def process_records(self, told: messages.ProcessRecordsInput) -> None:
+    def process_records(self, message: messages.ProcessRecordsInput) -> None:
         """Take charge of a batch; return once there is room for the next."""
-        records, checkpointer = told.records, told.checkpointer
+        records, checkpointer = message.records, message.checkpointer
         if records:
             self._in_order(records)
         self._hand_off_by = self._clock() + HAND_OFF_WITHIN_S  # a hand-off waits for this callback to end
-        self._vitals.called(told.millis_behind_latest)
+        self._vitals.called(message.millis_behind_latest)
         if self._lease_gone:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
@@ -109,8 +109,8 @@ class Shard:
         Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
         """
         first, last = (
-            Position(int(one["sequenceNumber"]), int(one["subSequenceNumber"] or 0))
-            for one in (records[0], records[-1])
+            Position(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
+            for record in (records[0], records[-1])
         )
         if first <= self._given:
             log.error(
@@ -157,14 +157,14 @@ class Shard:
         self._lease_gone = True
         self._give_back("lease lost")
 
-    def shard_ended(self, told: messages.ShardEndedInput) -> None:
+    def shard_ended(self, message: messages.ShardEndedInput) -> None:
         """All settled, the end proven: then the bare checkpoint, or the process ends. A lost lease ends quietly."""
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
             self._router.at_the_end(self._guard.alone_s)
             with self._losing_the_lease():
-                self._settle_the_end(told.checkpointer)
+                self._settle_the_end(message.checkpointer)
         self._give_back("lease lost" if self._lease_gone else "shard ended")
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
@@ -185,14 +185,14 @@ class Shard:
         failpoint("in_shard_end")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
-    def shutdown_requested(self, told: messages.ShutdownRequestedInput) -> None:
+    def shutdown_requested(self, message: messages.ShutdownRequestedInput) -> None:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
             while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(told.checkpointer, now=True) and self._has_time:
+                while not self._checkpoint(message.checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
         self.told_to_leave()  # what comes after it could be opened and never sent
         self._give_back("shutdown requested")

@@ -127,8 +127,10 @@ class ShardTelemetry:
             return
         received = np.array(self._received_ms, dtype=np.float64)
         events = [count for _, count in self._of_records]
-        arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
-        opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
+        arrived = np.repeat(
+            np.array([record.arrived_at_ms for record, _ in self._of_records], dtype=np.float64), events
+        )
+        opened = np.repeat(np.array([record.opened_at_ms for record, _ in self._of_records], dtype=np.float64), events)
         counts = [count for _, count, _ in self._accepted]
         self._counted["delivered"] += sum(counts)
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
@@ -214,27 +216,27 @@ class ShardTelemetry:
     def snapshot(self) -> Snapshot:
         """Everything since the child began, and how the shard is now."""
         self._reckon()
-        told = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
+        snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         by_label = {"dead_lettered": self._reasons, "retried": self._retries}
         for name, metric in COUNTERS.items():
             if name in by_label:
-                told.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
+                snapshot.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
             else:
-                told.counts[metric.name] = {(): self._counted[name]}
-        told.histograms[STAGE_LATENCY.name] = {(stage,): one for stage, one in self._latencies.items()}
-        told.states["manyDeadLetters"] = self._alarm.raised
-        self.vitals(told)
-        return told
+                snapshot.counts[metric.name] = {(): self._counted[name]}
+        snapshot.histograms[STAGE_LATENCY.name] = {(stage,): histogram for stage, histogram in self._latencies.items()}
+        snapshot.states["manyDeadLetters"] = self._alarm.raised
+        self.vitals(snapshot)
+        return snapshot
 
     def _write(self) -> None:
         """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
-        told = self.snapshot()
+        snapshot = self.snapshot()
         if self._folder is None:
             return
         try:
             file = snapshot_file(self._folder, self._shard_id, os.getpid())
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, orjson.dumps(told.to_dict()))
+            write_whole(file, orjson.dumps(snapshot.to_dict()))
         except OSError as error:
             if self._to_be_logged():
                 log.warning(

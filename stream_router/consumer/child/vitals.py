@@ -71,9 +71,9 @@ class ShardVitals:
             if not seconds:  # only a look: it moves the calls on, which is work
                 wait(seconds, daemon)
                 return
-            what, began = self._what(daemon=daemon), self._clock()
+            activity, began = self._what(daemon=daemon), self._clock()
             wait(seconds, daemon)
-            self._spent[what] += self._clock() - began
+            self._spent[activity] += self._clock() - began
 
         return timed_wait
 
@@ -89,16 +89,16 @@ class ShardVitals:
             return "deadLetters"
         return "waiting" if daemon else "holding"
 
-    def __call__(self, told: Snapshot) -> None:
+    def __call__(self, snapshot: Snapshot) -> None:
         now, oldest = self._clock(), self._oldest_ms()
         if oldest is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
         spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
-        told.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
+        snapshot.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
         accepted = self._router.publisher.dispatcher.flight.accepted
-        told.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
-        told.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
-        told.states |= {
+        snapshot.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
+        snapshot.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
+        snapshot.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
             "full": self._window.is_waited_for,

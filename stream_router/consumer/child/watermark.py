@@ -49,8 +49,8 @@ class Watermark:
         """Move over every record that is settled with all before it; the bus accepted nothing after `accepted_at`."""
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
-            one = self._unsettled.popleft()
-            position = _position(one, self._unsettled[0] if self._unsettled else None) or position
+            item = self._unsettled.popleft()
+            position = _position(item, self._unsettled[0] if self._unsettled else None) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
         if position is None:
@@ -68,14 +68,14 @@ class Watermark:
         """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
         folded: deque[Record | Position] = deque()
         run: Position | None = None
-        for one, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
-            if _is_settled(one):
-                run = _position(one, following) or run
+        for item, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
+            if _is_settled(item):
+                run = _position(item, following) or run
                 continue
             if run:
                 folded.append(run)
                 run = None
-            folded.append(one)
+            folded.append(item)
         if run:
             folded.append(run)
         self._unsettled = folded
@@ -97,10 +97,10 @@ class Watermark:
 
         To within a record: an event counts as long as one of its record is not settled. None where all is settled.
         """
-        waiting = [one for one in self._unsettled if isinstance(one, Record) and one.unsettled]
+        waiting = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
         if not waiting:
             return None
-        return min([one.received_at_ms for one in waiting]), min([one.arrived_at_ms for one in waiting])
+        return min([record.received_at_ms for record in waiting]), min([record.arrived_at_ms for record in waiting])
 
     @property
     def unproven(self) -> bool:
@@ -108,12 +108,12 @@ class Watermark:
         return bool(self._reached)
 
 
-def _is_settled(one: Record | Position) -> bool:
-    return isinstance(one, Position) or not one.unsettled
+def _is_settled(item: Record | Position) -> bool:
+    return isinstance(item, Position) or not item.unsettled
 
 
-def _position(one: Record | Position, following: Record | Position | None) -> Position | None:
+def _position(item: Record | Position, following: Record | Position | None) -> Position | None:
     """Where a settled record, or a run of them, ends; None where the one that follows has its sequence number too."""
-    if following is not None and following.sequence_number == one.sequence_number:
+    if following is not None and following.sequence_number == item.sequence_number:
         return None
-    return Position(one.sequence_number, one.sub_sequence_number)
+    return Position(item.sequence_number, item.sub_sequence_number)

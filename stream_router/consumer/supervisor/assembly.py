@@ -124,8 +124,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
         *(stream, vitals, supervisor.request_restart, worker, rendered.max_leases),
         index_is_built=lambda: table.index_is_built,
     )
-    told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
-    log.info("the consumer starts", extra={"event": "consumer-starts", **told})
+    fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
+    log.info("the consumer starts", extra={"event": "consumer-starts", **fields})
     if settings.bus_proof == "trust":
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
@@ -133,7 +133,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
         # Each on threads of its own, so that none holds up another.
-        for one in (
+        for component in (
             admin,
             Sampler(LATELY_S, [status.say], "consumer-runs"),
             Sampler(SAMPLE_S, [status.look], "sampler"),
@@ -144,8 +144,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
             Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
         ):
-            one.start()
-            stack.callback(one.close)
+            component.start()
+            stack.callback(component.close)
         return supervisor.run()
 
 
@@ -230,11 +230,11 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
-    found = properties.configured_endpoints(session)
+    addresses = properties.configured_endpoints(session)
     Targets(settings)
     endpoints.ca_bundle(session)
     try:
-        return properties.render(settings, found, state.worker_id(settings.worker))
+        return properties.render(settings, addresses, state.worker_id(settings.worker))
     except OSError as error:
         raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
 

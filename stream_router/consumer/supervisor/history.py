@@ -43,14 +43,14 @@ class History:
     def page(self, ahead_s: float) -> bytes:
         """As JSON; `ahead_s` is what the wall clock (epoch seconds) is ahead of the monotonic one."""
         reasons = sorted({reason for row in self._dead for reason in row})
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "schema": SCHEMA,
             "everyS": EVERY_S,
             "columns": COLUMNS,
             "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
             "rows": [[round((at + ahead_s) * 1000), *row] for at, row in self._rows],
         }
-        return orjson.dumps(told)
+        return orjson.dumps(document)
 
 
 def _row(between: Snapshot, over_s: float, shards: int) -> list[float | None]:

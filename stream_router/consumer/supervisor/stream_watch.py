@@ -103,8 +103,8 @@ class Look(NamedTuple):
 def unread(now: Look, before: Look) -> list[UnreadShard]:
     """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
     earlier = _signs(before)
-    found = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
-    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in found)
+    lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
+    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
 
 
 def _signs(look: Look) -> "dict[str, Lease | str]":
@@ -165,17 +165,17 @@ def without_owner(look: Look) -> list[str]:
         if name in look.leases or any(child in begun for child in children.get(name, [])):
             begun.add(name)
     waiting = _waiting(by_id, look)
-    found = []
+    shard_ids = []
     for shard in look.shards:
         lease = look.leases.get(shard.shard_id)
         if lease is None:
             # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
             is_done = shard.closed and shard.shard_id in begun
             if not is_done and shard.shard_id not in waiting:
-                found.append(shard.shard_id)
+                shard_ids.append(shard.shard_id)
         elif not lease.owner and lease.checkpoint != SHARD_END:
-            found.append(shard.shard_id)
-    return found
+            shard_ids.append(shard.shard_id)
+    return shard_ids
 
 
 def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
@@ -183,7 +183,7 @@ def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
         parents = [parent for parent in by_id[name].parents if parent in by_id]
-        if any(_is_under_way(one, look) or (one not in look.leases and one in waiting) for one in parents):
+        if any(_is_under_way(parent, look) or (parent not in look.leases and parent in waiting) for parent in parents):
             waiting.add(name)
     return waiting
 
@@ -273,7 +273,7 @@ class StreamWatch:
     def _unread(self, look: Look) -> list[UnreadShard] | None:
         """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
         before, self._since = self._since, {}
-        found = []
+        unread_shards = []
         for shard, sign in _signs(look).items():
             kept = (before or {}).get(shard)
             if kept is None or kept[0] != sign:
@@ -282,14 +282,14 @@ class StreamWatch:
             self._since[shard] = kept
             patience_s = {NO_OWNER: NO_OWNER_S, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
             if look.at_s - kept[1] >= patience_s:
-                found.append(UnreadShard(shard, _why(sign), kept[1]))
-        return None if before is None else sorted(found)
+                unread_shards.append(UnreadShard(shard, _why(sign), kept[1]))
+        return None if before is None else sorted(unread_shards)
 
-    def _tell(self, found: list[UnreadShard]) -> None:
+    def _tell(self, unread_shards: list[UnreadShard]) -> None:
         """In the log, once a minute, what has lasted for longer than a worker takes to start with its own name."""
-        lasting = [one for one in found if self._now_s() - one.since_s >= SAID_AFTER_S]
+        lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= SAID_AFTER_S]
         if lasting and (self._to_be_said() or not self._is_said):
-            named = ", ".join(f"{one.shard} ({one.why})" for one in lasting[:3])
+            named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
             log.warning(
                 "nobody reads %d of the stream's shards: %s%s. Their events wait. After a start this ends within two "
                 "minutes; else a consumer restarts its daemon after three to four. If it lasts, start more consumers",
@@ -300,27 +300,27 @@ class StreamWatch:
             log.info("all shards are read again", extra={"event": "shards-read-again", "stream": self._stream})
         self._is_said = bool(lasting)
 
-    def _asked(self, what: str, ask: Callable[[], Any]) -> Any:
+    def _asked(self, question: str, ask: Callable[[], Any]) -> Any:
         """What `ask` returns; None where it failed, which is said once."""
         try:
-            found = ask()
+            answer = ask()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
             self.services_answer = code_of(error) in DENIED
-            if what not in self._said:
-                self._said.add(what)
+            if question not in self._said:
+                self._said.add(question)
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    *(what, code_of(error)),
+                    *(question, code_of(error)),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
-        self._said.discard(what)
+        self._said.discard(question)
         self.services_answer = True
-        return found
+        return answer
 
     def _retention_s(self) -> float:
-        told = self._kinesis.describe_stream_summary(StreamName=self._stream)
-        return float(told["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
+        answer = self._kinesis.describe_stream_summary(StreamName=self._stream)
+        return float(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
 
     def _look(self) -> Look:
         """Read the leases, and list the shards once a minute and at once after a reshard.

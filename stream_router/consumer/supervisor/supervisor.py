@@ -259,8 +259,8 @@ class DaemonSupervisor:
 
     def _plan(self, planned: PlannedRestart, level: int) -> None:
         """Log and count a restart that is about to be made on purpose."""
-        told = {"event": "daemon-restart-planned", "cause": planned.cause}
-        log.log(level, "the KCL daemon is restarted. %s", planned.reason, extra=told)
+        fields = {"event": "daemon-restart-planned", "cause": planned.cause}
+        log.log(level, "the KCL daemon is restarted. %s", planned.reason, extra=fields)
         self._vitals.restart_planned(planned.cause)
 
     def _hasten(self, jvm: int) -> Exited | None:
