@@ -258,7 +258,7 @@ def top(
     from stream_router.settings.operators import Top
     from stream_router.top import command
 
-    _end(command.run(_settings(Top), command.Options(once, as_json, url or ())))
+    _end(command.run(_settings(Top), command.TopOptions(once, as_json, url or ())))
 
 
 @app.command()
@@ -479,7 +479,7 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    options = command.Options(count, rate, preset, event_type, file, url)
+    options = command.TopOptions(count, rate, preset, event_type, file, url)
     _end(
         command.run(_settings(Receiver, aws_region="us-east-1"), options)
     )  # the region is of no matter: none need be set
@@ -529,7 +529,7 @@ def demo(
     """
     from stream_router.local import demo as show
 
-    _end(show.run(show.Options(events, rate, poison, chaos), as_json=as_json))
+    _end(show.run(show.DemoOptions(events, rate, poison, chaos), as_json=as_json))
 
 
 audit = typer.Typer(

@@ -23,7 +23,7 @@ NOT_OPENED = -1
 """The lines of a record that nobody opened yet: all of it is unsettled."""
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """An event in its shard: sequence and sub-sequence number of its record, its line. Compared as integers."""
 
     sequence_number: int
@@ -151,9 +151,9 @@ class Event(NamedTuple):
     resubmitted: str = ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> EventPlace:
         """Where it is in its shard; no other event of the shard has it."""
-        return Place(self.record.sequence_number, self.record.sub_sequence_number, self.line)
+        return EventPlace(self.record.sequence_number, self.record.sub_sequence_number, self.line)
 
 
 class Accepted(NamedTuple):

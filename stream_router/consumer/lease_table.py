@@ -149,7 +149,7 @@ def write_first_leases(
     return written
 
 
-class LeaseTable:
+class LeaseTablePreparation:
     """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
 
     `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.

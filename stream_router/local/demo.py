@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stream_router.errors import SettingsError
 from stream_router.local import poison, report, stack
 from stream_router.local.accounts import Accounts
-from stream_router.local.gate import Gate
+from stream_router.local.gate import CuttableProxy
 from stream_router.local.programs import Program, ProgramError, Programs, answers, free_port, module
 from stream_router.send.poster import Poster, Webhook
 from stream_router.send.samples import Webhooks
@@ -60,7 +60,7 @@ LEAST_CHAOS_S = 45.0
 AWAY_S = 10.0
 
 
-class Options(NamedTuple):
+class DemoOptions(NamedTuple):
     """What the command line asks for; `rate` 0.0 is as fast as it is answered."""
 
     events: int
@@ -69,7 +69,7 @@ class Options(NamedTuple):
     chaos: bool = False
 
 
-def run(options: Options, *, as_json: bool) -> int:
+def run(options: DemoOptions, *, as_json: bool) -> int:
     """The command. 0 if every event is accounted for as it should be, 1 if not, 130 when it was broken off."""
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
@@ -105,7 +105,7 @@ def _break_off(*_: object) -> None:
 class Demo:
     """One run, from the start of the stack to the last arrival."""
 
-    def __init__(self, programs: Programs, options: Options, console: Console) -> None:
+    def __init__(self, programs: Programs, options: DemoOptions, console: Console) -> None:
         self._programs = programs
         self._wish = options
         self._console = console
@@ -152,7 +152,7 @@ class Demo:
         shared: dict[str, str] = {}
         if self._wish.chaos:
             port = urlsplit(self._stack.endpoint).port or 0
-            self._to_stream, self._to_bus = Gate(free_port(), port), Gate(free_port(), port)
+            self._to_stream, self._to_bus = CuttableProxy(free_port(), port), CuttableProxy(free_port(), port)
             shared = {
                 "AWS_ENDPOINT_URL_KINESIS": self._to_stream.url,
                 "AWS_ENDPOINT_URL_EVENTBRIDGE": self._to_bus.url,
@@ -353,7 +353,7 @@ def _killed(pids: list[int], program: str, then: str) -> str:
     return f"kill -9 of {program}; {then}" if pids else f"{program} is down already; {then}"
 
 
-def _away(at_s: float, gate: Gate, service: str, then: str) -> list[Fault]:
+def _away(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
     """A service goes away, and comes back."""
 
     def goes() -> str:

@@ -6,7 +6,7 @@ import threading
 PIECE_BYTES = 256 * 1024
 
 
-class Gate:
+class CuttableProxy:
     """Listens at a port of the loopback and passes all on to another, from a thread of its own."""
 
     def __init__(self, port: int, to_port: int) -> None:

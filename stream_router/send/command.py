@@ -31,7 +31,7 @@ _AFTER = re.compile(r" after \d+ (?:ms|milliseconds)")
 """libcurl's own times, which would make each failure one of its kind."""
 
 
-class Options(NamedTuple):
+class SendOptions(NamedTuple):
     """What the command line asks for."""
 
     events: int
@@ -42,7 +42,7 @@ class Options(NamedTuple):
     url: str | None
 
 
-def run(settings: Receiver, options: Options) -> int:
+def run(settings: Receiver, options: SendOptions) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError.
 
     At the first SIGINT or SIGTERM nothing new is sent; at the second no answer is awaited.

@@ -26,7 +26,7 @@ LATELY_S = 300.0
 _BEGAN_S = time.time()
 
 
-class Shape(NamedTuple):
+class StatusLayout(NamedTuple):
     """Under which names the metrics of a program stand in its `/status`."""
 
     program: Literal["consume", "receive"]
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
     latency: Metric
 
 
-CONSUMER: Final = Shape(
+CONSUMER: Final = StatusLayout(
     "consume",
     {str(name): metric for name, metric in COUNTERS.items()},
     {
@@ -50,7 +50,7 @@ CONSUMER: Final = Shape(
     {"deadLetters": COUNTERS["dead_lettered"], "retries": COUNTERS["retried"]},
     metrics.STAGE_LATENCY,
 )
-RECEIVER: Final = Shape(
+RECEIVER: Final = StatusLayout(
     "receive",
     {
         metric.name.removeprefix("receiver_events_"): metric
@@ -100,7 +100,7 @@ class Recent:
 
 
 def status(
-    shape: Shape,
+    shape: StatusLayout,
     region: str,
     stream: str,
     now: Snapshot,
@@ -151,12 +151,12 @@ def status(
     }
 
 
-def counters(shape: Shape, now: Snapshot) -> dict[str, float]:
+def counters(shape: StatusLayout, now: Snapshot) -> dict[str, float]:
     """Every counter by its name here, over all of its labels."""
     return {name: now.total(metric.name) for name, metric in shape.counters.items()}
 
 
-def _total(shape: Shape, snapshot: Snapshot, counter: str) -> float:
+def _total(shape: StatusLayout, snapshot: Snapshot, counter: str) -> float:
     return snapshot.total(shape.counters[counter].name)
 
 
@@ -169,6 +169,6 @@ def _table(series: Mapping[Labels, float]) -> dict[str, int]:
     return totals
 
 
-def _latencies(shape: Shape, snapshot: Snapshot) -> dict[str, dict[str, float]]:
+def _latencies(shape: StatusLayout, snapshot: Snapshot) -> dict[str, dict[str, float]]:
     stages = snapshot.histograms.get(shape.latency.name, {})
     return {labels[0] if labels else ANSWERED: histogram.summary() for labels, histogram in sorted(stages.items())}

@@ -37,7 +37,7 @@ STATUS = "stream-router.status"
 """The name of the schema without its version: later versions add, and what is gone shows as unknown."""
 
 
-class Options(NamedTuple):
+class TopOptions(NamedTuple):
     """What the command line asks for."""
 
     once: bool
@@ -45,7 +45,7 @@ class Options(NamedTuple):
     urls: Sequence[str]
 
 
-def run(settings: Top, options: Options) -> int:
+def run(settings: Top, options: TopOptions) -> int:
     """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
 
     Where standard output is no terminal it is shown once; standard error then says so where none of them answers.

@@ -8,7 +8,7 @@ import pytest
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import LOOK_EVERY_S, SHARD_END_WITHIN_S, Checkpoints, LeaseGoneError
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.envelope import seal
 from stream_router.model import Record
 from tests.events import RECEIVED_MS
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_i
         assert SHARD_END_WITHIN_S <= bench.now - began <= SHARD_END_WITHIN_S + 1.0
     else:
         assert [made.take(bench), made.take(bench), made.taken, made.take(bench)] == [False, False, None, True]
-        assert made.taken == Position(1, 0)
+        assert made.taken == RecordPosition(1, 0)
         bench.settled(2)
     began = bench.now
     for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseGoneError)):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import RecordPosition, Watermark
 from stream_router.consumer.target_check import KnownTarget
 from stream_router.model import Record
 from stream_router.process import failpoint
@@ -50,7 +50,7 @@ class Checkpoints:
         self._every_s = every_s
         self._clock = clock
         self._watermark = Watermark()
-        self.taken: Position | None = None
+        self.taken: RecordPosition | None = None
         self.taken_at = clock()
         """When; until there is one, when the shard was taken up."""
         self._due = clock() + every_s

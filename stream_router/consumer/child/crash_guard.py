@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from stream_router import envelope
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
-from stream_router.model import DeadLetter, Event, Place, Record
+from stream_router.model import DeadLetter, Event, EventPlace, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 from stream_router.process import Rewritten, now_ms
 
@@ -43,10 +43,10 @@ class Life(BaseModel):
     checkpoint: str
     deaths: int = 0
     alive: bool = True
-    at_work: Place | None = None
+    at_work: EventPlace | None = None
     once: bool = False
-    suspect: Place | None = None
-    culprits: list[Place] = []
+    suspect: EventPlace | None = None
+    culprits: list[EventPlace] = []
     taken: tuple[int, int] = (0, 0)
     careful_until: tuple[int, int] = (0, 0)
     alone_ms: float = 0.0
@@ -93,7 +93,7 @@ class CrashGuard:
         self._file = Rewritten(path)
         self._to_be_logged = Seldom(clock)
         self._now = now
-        self._waits: Place | None = None
+        self._waits: EventPlace | None = None
         try:
             self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)
         except (OSError, ValidationError):  # none, torn by a power cut, or another version's
@@ -144,11 +144,11 @@ class CrashGuard:
             start()
 
     def _is_culprit(self, record: Record, line: int) -> bool:
-        return Place(*_position(record), line) in self._life.culprits
+        return EventPlace(*_position(record), line) in self._life.culprits
 
     def _begin(self, record: Record, line: int, *, once: bool) -> None:
         """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
-        self._life.at_work, self._life.once, self._waits = Place(*_position(record), line), once, None
+        self._life.at_work, self._life.once, self._waits = EventPlace(*_position(record), line), once, None
         try:
             self._file.write(self._life.model_dump_json())
         except OSError as error:
@@ -174,7 +174,7 @@ class CrashGuard:
             self._set(self._waits)
             self._waits = None
 
-    def _set(self, at_work: Place | None) -> None:
+    def _set(self, at_work: EventPlace | None) -> None:
         self._life.at_work = at_work
         self._save()
 

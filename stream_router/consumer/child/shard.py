@@ -19,7 +19,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals, Wait
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.child.window import Window, slices
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -72,7 +72,7 @@ class Shard:
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
-        self._given = Position(-1, -1)
+        self._given = RecordPosition(-1, -1)
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
@@ -109,7 +109,7 @@ class Shard:
         Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
         """
         first, last = (
-            Position(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
+            RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
             for record in (records[0], records[-1])
         )
         if first <= self._given:

@@ -20,7 +20,7 @@ COMPACT_FROM = 2_000
 """So many records wait behind an unsettled one before settled ones among them are folded together."""
 
 
-class Position(NamedTuple):
+class RecordPosition(NamedTuple):
     """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
 
     sequence_number: int
@@ -31,11 +31,11 @@ class Watermark:
     """Follows the records of one shard in order. Times are monotonic seconds, the clock of the proof."""
 
     def __init__(self) -> None:
-        self._unsettled: deque[Record | Position] = deque()
+        self._unsettled: deque[Record | RecordPosition] = deque()
         """Records in order; a run of settled ones may be folded into the position of its last."""
         self._compact_at = COMPACT_FROM
-        self._reached: deque[tuple[float, Position]] = deque()
-        self._proven: Position | None = None
+        self._reached: deque[tuple[float, RecordPosition]] = deque()
+        self._proven: RecordPosition | None = None
 
     def expect(self, records: Iterable[Record]) -> None:
         """These records come next; each has its events counted by the pipeline before `advance` is called again.
@@ -66,8 +66,8 @@ class Watermark:
 
     def _compact(self) -> None:
         """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
-        folded: deque[Record | Position] = deque()
-        run: Position | None = None
+        folded: deque[Record | RecordPosition] = deque()
+        run: RecordPosition | None = None
         for item, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
             if _is_settled(item):
                 run = _position(item, following) or run
@@ -81,7 +81,7 @@ class Watermark:
         self._unsettled = folded
         self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
-    def proven(self, proof_s: float) -> Position | None:
+    def proven(self, proof_s: float) -> RecordPosition | None:
         """The furthest position that was reached before bus and rule were asked for, at `proof_s`, and found right."""
         while self._reached and self._reached[0][0] < proof_s:
             self._proven = self._reached.popleft()[1]
@@ -108,12 +108,12 @@ class Watermark:
         return bool(self._reached)
 
 
-def _is_settled(item: Record | Position) -> bool:
-    return isinstance(item, Position) or not item.unsettled
+def _is_settled(item: Record | RecordPosition) -> bool:
+    return isinstance(item, RecordPosition) or not item.unsettled
 
 
-def _position(item: Record | Position, following: Record | Position | None) -> Position | None:
+def _position(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
     """Where a settled record, or a run of them, ends; None where the one that follows has its sequence number too."""
     if following is not None and following.sequence_number == item.sequence_number:
         return None
-    return Position(item.sequence_number, item.sub_sequence_number)
+    return RecordPosition(item.sequence_number, item.sub_sequence_number)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pybase64
 
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.target_check import UNASKED_S, KnownTarget
 from stream_router.log import Seldom
 from stream_router.model import Batch, Record
@@ -119,7 +119,7 @@ class Window:
         self.held_bytes = 0
         """Bytes of the records that are not settled."""
         self._settled_at = clock()
-        self._opened: deque[tuple[float, Position, int, int]] = deque()
+        self._opened: deque[tuple[float, RecordPosition, int, int]] = deque()
         """Slices above the checkpoint: when each was opened, its last position, all events and records up to there."""
         self._events = self._records = 0
         self._taken = (0, 0)
@@ -148,7 +148,7 @@ class Window:
             self._events += record.events
             record.batch.events += record.events
             record.batch.records += 1
-        last = Position(records[-1].sequence_number, records[-1].sub_sequence_number)
+        last = RecordPosition(records[-1].sequence_number, records[-1].sub_sequence_number)
         self._opened.append((self._clock(), last, self._events, self._records))
 
     def all_opened(self, batch: Batch) -> None:
@@ -165,7 +165,7 @@ class Window:
         if not batch.unsettled and not batch.is_open:
             self._closed(batch)
 
-    def checkpoint_taken(self, position: Position) -> None:
+    def checkpoint_taken(self, position: RecordPosition) -> None:
         """Everything up to here will not come again."""
         while self._opened and self._opened[0][1] <= position:
             self._taken = self._opened.popleft()[2:]

@@ -20,7 +20,7 @@ from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
 from stream_router.consumer import lease_table
 from stream_router.consumer.destinations import Targets
-from stream_router.consumer.lease_table import LeaseTable
+from stream_router.consumer.lease_table import LeaseTablePreparation
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
     hang_watch,
@@ -91,7 +91,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
-    table = LeaseTable(
+    table = LeaseTablePreparation(
         endpoints.client(session, "dynamodb", checks.ONCE),
         settings.application,
         settings.lease_table_tags,
@@ -157,7 +157,7 @@ def _supervisor(
     target_checker: TargetChecker,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
-    table: LeaseTable,
+    table: LeaseTablePreparation,
 ) -> DaemonSupervisor:
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(

@@ -39,7 +39,7 @@ ELEMENTS_MAX = 100_000
 """Elements of the arrays of one event that are looked at, 1 to 3 µs of CPU each. A megabyte may hold 500,000."""
 
 
-class Rule(NamedTuple):
+class MaskingRule(NamedTuple):
     """What is done at one path: `action`, or nothing to what has the `form`. `name` is the policy file's word."""
 
     name: str
@@ -81,7 +81,7 @@ class MaskingPolicy:
         self,
         policy_id: str,
         version: str,
-        rules: Sequence[Rule],
+        rules: Sequence[MaskingRule],
         *,
         private: Action = actions.redact,
         mask_dead_letters: bool = False,
@@ -104,7 +104,7 @@ class MaskingPolicy:
         """Return whether a key that no path names is redacted."""
         return self._closed and not is_field_name(key)
 
-    def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, Rule | None]:
+    def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, MaskingRule | None]:
         """Return what a step means at which these rules end, and the rule that decides."""
         if not ends:
             return (ODD_KEY if is_odd else UNKNOWN), None

@@ -14,7 +14,7 @@ import orjson
 from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, tokens
-from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, Rule
+from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, MaskingRule
 from stream_router.settings import files
 
 VARIABLE = "STREAM_ROUTER_MASKING"
@@ -100,7 +100,7 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
         if region not in SUPPORTED_REGIONS:
             problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
             raise file.wrong("regions", f"{_shown(region)} {problem}")
-    return search.Search(document.get("regions", ()))
+    return search.TextSearch(document.get("regions", ()))
 
 
 class _File:
@@ -147,15 +147,15 @@ class _File:
             elif not 1 <= item[1] <= actions.KEEP_LAST_MAX:
                 raise self.wrong(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", f"[{at}]")
 
-    def rules(self, document: dict[str, Any], search: Any) -> list[Rule]:
+    def rules(self, document: dict[str, Any], search: Any) -> list[MaskingRule]:
         """The file's rules, in the order in which they are tried."""
-        rules: list[Rule] = []
+        rules: list[MaskingRule] = []
         for name in ORDER:
             for at, item in enumerate(document.get(name, ())):
                 text, count = item if name == "keep_last" else (item, 0)
                 action = {"search": search, "keep_last": actions.keep_last(count)}.get(name)
                 action = actions.redact if name in ("drop", "hash") else action  # `hash` is the policy's own `private`
-                rules += [Rule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
+                rules += [MaskingRule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
         return rules
 
     def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:

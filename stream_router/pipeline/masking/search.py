@@ -120,7 +120,7 @@ class _Matcher(PhoneNumberMatcher):
         return int(self._max_tries)
 
 
-class Search:
+class TextSearch:
     """A search through the texts of one event after the other.
 
     `regions` are the countries whose phones are found as they are written there, without their country's code.

@@ -24,7 +24,7 @@ _LEAST_PIECE = 16 * 1024
 """A piece of the data, however large the rest of a letter is: a message without any would be stored, and settle it."""
 
 
-class Message(NamedTuple):
+class LetterMessage(NamedTuple):
     """One SQS message of a dead letter. `size_bytes` counts as SQS does: body and attributes."""
 
     letter: DeadLetter
@@ -50,7 +50,7 @@ class LetterWriter:
         self._ordered = ordered
         self._masking = masking
 
-    def write(self, letter: DeadLetter) -> list[Message]:
+    def write(self, letter: DeadLetter) -> list[LetterMessage]:
         """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
         if letter.location:
             return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": letter.location}))]
@@ -62,7 +62,7 @@ class LetterWriter:
                 return [message]
         return []
 
-    def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[Message]:
+    def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[LetterMessage]:
         """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
 
         Parts of one writing have one `part.cut`.
@@ -118,12 +118,12 @@ class LetterWriter:
             content["masking"] = self._masking
         return content
 
-    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> Message:
+    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> LetterMessage:
         body = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
         attributes = {} if minimal else _attributes(letter)
         size = len(body) + sum(len(name) + len("String") + len(value.encode()) for name, value in attributes.items())
         md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
-        return Message(letter, body, attributes, size, md5, minimal)
+        return LetterMessage(letter, body, attributes, size, md5, minimal)
 
 
 def _attributes(letter: DeadLetter) -> dict[str, str]:
