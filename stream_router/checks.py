@@ -34,7 +34,7 @@ LEAST_RETENTION_S = 4 * 24 * 3600
 LEASES_LOOKED_AT = 50
 
 
-class Verdict(Enum):
+class CheckVerdict(Enum):
     """How a check ends."""
 
     WELL = "well"
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
     code: str
     setting: str
-    verdict: Verdict
+    verdict: CheckVerdict
     says: str
     cure: str = ""
 
@@ -64,27 +64,27 @@ class Finding(NamedTuple):
 
 def ok(code: str, says: str) -> Finding:
     """As it should be; `says` is what was seen."""
-    return Finding(code, "", Verdict.WELL, says)
+    return Finding(code, "", CheckVerdict.WELL, says)
 
 
 def warn(code: str, setting: str, says: str, what_to_do: str) -> Finding:
     """Works, but not as it should."""
-    return Finding(code, setting, Verdict.WARNING, says, what_to_do)
+    return Finding(code, setting, CheckVerdict.WARNING, says, what_to_do)
 
 
 def wrong(code: str, setting: str, says: str, what_to_do: str) -> Finding:
     """A definite no."""
-    return Finding(code, setting, Verdict.WRONG, says, what_to_do)
+    return Finding(code, setting, CheckVerdict.WRONG, says, what_to_do)
 
 
 def unknown(code: str, setting: str, says: str, what_to_do: str) -> Finding:
     """It could not be judged."""
-    return Finding(code, setting, Verdict.UNKNOWN, says, what_to_do)
+    return Finding(code, setting, CheckVerdict.UNKNOWN, says, what_to_do)
 
 
 def skipped(code: str, why: str) -> Finding:
     """Not asked, and why."""
-    return Finding(code, "", Verdict.SKIPPED, why)
+    return Finding(code, "", CheckVerdict.SKIPPED, why)
 
 
 def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
@@ -93,11 +93,11 @@ def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
         found = check()
         told = {"code": found.code, "setting": found.setting, "cure": found.cure}
         match found.verdict:
-            case Verdict.WRONG:
+            case CheckVerdict.WRONG:
                 raise SettingsError(found.line())
-            case Verdict.WARNING:
+            case CheckVerdict.WARNING:
                 log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **told})
-            case Verdict.UNKNOWN:
+            case CheckVerdict.UNKNOWN:
                 log.info("a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **told})
 
 
@@ -311,7 +311,7 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
         lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT)["Items"],
         ("there is none yet", ""),
     )
-    if no and no.verdict is Verdict.WRONG:
+    if no and no.verdict is CheckVerdict.WRONG:
         return ok("SR105", "there is no lease table yet")
     if no:
         return no

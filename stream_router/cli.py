@@ -479,7 +479,7 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    options = command.TopOptions(count, rate, preset, event_type, file, url)
+    options = command.SendOptions(count, rate, preset, event_type, file, url)
     _end(
         command.run(_settings(Receiver, aws_region="us-east-1"), options)
     )  # the region is of no matter: none need be set

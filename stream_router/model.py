@@ -203,7 +203,7 @@ class Dropped(NamedTuple):
     event_type: str
 
 
-Made = Entry | DeadLetter | Dropped
+Transformed = Entry | DeadLetter | Dropped
 """What becomes of an event: it can be sent, or it is refused, or dropped."""
 
 # Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.

@@ -18,7 +18,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import seal
 from stream_router.event_id import event_id
 from stream_router.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, LetterMessage
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from tests import command
 from tests.fakeaws.process import FakeAwsProcess
 

@@ -12,13 +12,13 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 from stream_router.aws_answers import Answer
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.shard import ShardProcessor
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, Entry, Event, Record
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, rig
@@ -108,7 +108,7 @@ class Life:
         later_s: float = 0.0,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
-        policy = Policy(16, 16 * MIB, 4, max_rate=rate)
+        policy = RetryPolicy(16, 16 * MIB, 4, max_rate=rate)
         self.rig: Rig = rig(transform=made, judge=judge, policy=policy)
         world = self.rig.world
         self.told = Told()
@@ -132,7 +132,7 @@ class Life:
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        self.shard = Shard(
+        self.shard = ShardProcessor(
             router,
             told,
             self.window,

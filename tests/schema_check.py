@@ -15,7 +15,7 @@ import pytest
 
 from stream_router.consumer.supervisor.history import History
 from stream_router.local import report
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, LetterMessage
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from stream_router.pipeline.transform import Transform
 from stream_router.telemetry import audit, status
 from tests.fakeaws.process import FakeAwsProcess

@@ -19,7 +19,7 @@ from stream_router.aws import credentials
 from stream_router.errors import SettingsError
 
 
-class Target(NamedTuple):
+class CallEndpoint(NamedTuple):
     """One operation of one service: where it is sent and with which headers. Hashable: connections pool by it."""
 
     url: str
@@ -104,13 +104,13 @@ def _domains() -> tuple[str, ...]:
     return tuple({f".{one[suffix]}" for one in found for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
 
-def json_target(url: str, service: str, operation: str, json_version: str) -> Target:
+def json_target(url: str, service: str, operation: str, json_version: str) -> CallEndpoint:
     """An awsJson operation, for example `AWSEvents.PutEvents` in version 1.1, at the endpoint `url`."""
     headers = (f"Content-Type: application/x-amz-json-{json_version}", f"X-Amz-Target: {operation}")
-    return Target(url.rstrip("/") + "/", service, headers)
+    return CallEndpoint(url.rstrip("/") + "/", service, headers)
 
 
-def target(session: Session, service: str, operation: str) -> Target:
+def target(session: Session, service: str, operation: str) -> CallEndpoint:
     """An operation of a service that speaks awsJson. Raises SettingsError where the environment cannot be used."""
     made = client(session, service, **_SENDS_NOTHING)
     model = made.meta.service_model
@@ -118,17 +118,17 @@ def target(session: Session, service: str, operation: str) -> Target:
     return json_target(_url(made, operation), model.signing_name, name, model.metadata["jsonVersion"])
 
 
-def v2_target(session: Session, bus_arn: str, operation: str) -> Target:
+def v2_target(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
     """An operation of a v2 bus, which speaks rpc-v2-cbor; botocore derives host and path from the bus's ARN."""
     url = _url(client(session, "eventbridgev2", **_SENDS_NOTHING), operation, EventBusArn=bus_arn)
     headers = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
-    return Target(url, "events", headers)
+    return CallEndpoint(url, "events", headers)
 
 
-def put_object(session: Session, bucket: str) -> Target:
+def put_object(session: Session, bucket: str) -> CallEndpoint:
     """PutObject into an S3 bucket, path style; the key is the call's path."""
     url = _url(client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
-    return Target(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
+    return CallEndpoint(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
 
 
 _SENDS_NOTHING: dict[str, Any] = {

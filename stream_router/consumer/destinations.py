@@ -15,14 +15,14 @@ import orjson
 from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
-from stream_router.aws.endpoints import Target
+from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws.signed_calls import Transport
 from stream_router.aws_answers import Answer, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.settings.consumer import Consumer
@@ -83,7 +83,7 @@ class Destinations:
         )
         self.transport.credentials_refused = credentials.refused
         self.targets = targets
-        self._reads: dict[str, Target] = {}
+        self._reads: dict[str, CallEndpoint] = {}
 
     def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
         """One call that reads the stream, or an item of the lease table."""
@@ -109,16 +109,16 @@ class Destinations:
 
         call_limits = CallLimits(settings.entries_per_call, settings.bytes_per_call)
         calls = PutEventsCalls(send, read, call_limits, f"the event bus {bus.rsplit('/', 1)[-1]}", ordered=ordered)
-        policy = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        policy = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
         return Publisher(calls, policy, time.monotonic, chance)
 
-    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
+    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
         """Sends letters to the queue, as `writer` writes them, and sees each stored."""
 
         def send(body: bytes, done: Done) -> None:
             self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
 
-        return DeadLetters(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
+        return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
         """What stores large things in the bucket of the settings, None where they name none."""

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
 from stream_router.log import SaidOnce
-from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Record
-from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
+from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Record, Transformed
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, HeldDestination
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
 
 log = logging.getLogger(__name__)
@@ -51,10 +51,10 @@ class Router:
 
     def __init__(
         self,
-        transform: Callable[[Event | DeadLetter], Made],
+        transform: Callable[[Event | DeadLetter], Transformed],
         raw_of: Callable[[DeadLetter], bytes],
         publisher: Publisher,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterQueue,
         claim_check: ClaimCheck | None,
         ledger: Ledger,
     ) -> None:
@@ -76,7 +76,7 @@ class Router:
         `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
         transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        transformed = list[Made]()
+        transformed = list[Transformed]()
         for record in records:
             opened = open_record(record)
             for at in range(0, len(opened), SLICE_EVENTS):
@@ -92,7 +92,7 @@ class Router:
         """Take charge of the events of opened records."""
         self._send([*map(self.transform, opened)])
 
-    def _send(self, transformed: Sequence[Made]) -> None:
+    def _send(self, transformed: Sequence[Transformed]) -> None:
         """Send entries to the bus and dead letters to the queue, and settle what is to be dropped."""
         entries = [result for result in transformed if type(result) is Entry]
         letters = (
@@ -237,7 +237,7 @@ class Router:
         return self.held is not None
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> HeldDestination | None:
         """The destination that has accepted nothing for longest and that something waits for; None where there is none.
 
         The last that waited may have been given up: then nobody tries it until the next event comes.

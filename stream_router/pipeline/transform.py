@@ -26,8 +26,8 @@ from stream_router.model import (
     Dropped,
     Entry,
     Event,
-    Made,
     Record,
+    Transformed,
     new_entry,
     new_event,
 )
@@ -88,7 +88,7 @@ class Transform:
         self._metadata_written = orjson.Fragment(orjson.dumps(self._metadata))
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
-    def __call__(self, opened: Event | DeadLetter) -> Made:
+    def __call__(self, opened: Event | DeadLetter) -> Transformed:
         if isinstance(opened, DeadLetter):
             return Dropped(opened.event, "") if self._is_anothers(opened.event) else opened
         event = opened
@@ -133,7 +133,7 @@ class Transform:
         mapped = Mapped(None, None, PROBE_TYPE, at, at_s, mark_alone, None, PROBE_TYPE)
         return self._entry(event, mapped, is_probe=True)
 
-    def _unrouted(self, event: Event, mapped: Mapped) -> Made:
+    def _unrouted(self, event: Event, mapped: Mapped) -> Transformed:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
         event_type = mapped.event_type
         if not event_type.isprintable():

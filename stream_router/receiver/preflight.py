@@ -11,7 +11,7 @@ from typing import NamedTuple
 from botocore.session import Session
 
 from stream_router.aws import credentials
-from stream_router.aws.endpoints import Target, ca_bundle, session, target
+from stream_router.aws.endpoints import CallEndpoint, ca_bundle, session, target
 from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.sources import Source
@@ -29,9 +29,9 @@ SPARE_FILES = 256
 class Stream(NamedTuple):
     """How the stream is reached: worked out once, before anything starts."""
 
-    target: Target
+    target: CallEndpoint
     ca_bundle: str
-    queue: dict[str, Target]
+    queue: dict[str, CallEndpoint]
     """Targets of the spill queue's operations by name; empty without a spill queue."""
     session: Session
     """Gave credentials, and has them still."""

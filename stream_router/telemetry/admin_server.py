@@ -96,7 +96,7 @@ class AdminServer:
         self._token = token.encode() if token else None
         self._hosts = {"localhost", split_host_port(listen)[0].lower(), *hosts}
         self._pages = pages
-        handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
+        handler = type("Handler", (_AdminHandler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = _Server(listen, handler)
         except OSError as error:
@@ -157,7 +157,7 @@ def _bears(authorization: str, token: bytes) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _AdminHandler(BaseHTTPRequestHandler):
     """GET and HEAD of what `answer` knows."""
 
     timeout = IDLE_S

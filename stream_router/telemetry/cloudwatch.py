@@ -48,7 +48,7 @@ Request = list[dict[str, Any]]
 """The `MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, so some 200 KB of the 1 MB."""
 
 
-class Whose(NamedTuple):
+class MetricDimensions(NamedTuple):
     """Whose metrics they are: the values of the dimensions."""
 
     region: str
@@ -76,7 +76,7 @@ class Sender:
     def __init__(
         self,
         client: Any,
-        dimensions: Whose,
+        dimensions: MetricDimensions,
         take: Callable[[], Snapshot],
         metrics: Sequence[Metric],
         zeros: Callable[[Snapshot], bool] = lambda _: True,
@@ -128,7 +128,7 @@ class Sender:
 
 
 def requests(
-    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: Whose, *, zeros: bool = True
+    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: MetricDimensions, *, zeros: bool = True
 ) -> Iterator[Request]:
     """What happened between two snapshots of a program, and how it is now, stamped with the time of `now`.
 

@@ -17,7 +17,7 @@ SNAPSHOTS = "metrics"
 """The folder of the children's snapshots in the state folder."""
 
 
-class Shard(NamedTuple):
+class MergedShard(NamedTuple):
     """The latest word of the child that has the shard."""
 
     shard_id: str
@@ -45,7 +45,7 @@ class Merged(NamedTuple):
     """All that is known of this worker's shards: what was counted since the supervisor began, and each as it is."""
 
     totals: Snapshot
-    shards: list[Shard]
+    shards: list[MergedShard]
 
 
 class Merger:
@@ -64,7 +64,7 @@ class Merger:
 
     def merge(self) -> Merged:
         """What every child has said by now. A file that is no snapshot tells nothing."""
-        shards: dict[str, Shard] = {}
+        shards: dict[str, MergedShard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
             # Asked before the file is read: what is in the file of a child that was gone is its last word.
@@ -74,7 +74,7 @@ class Merger:
             if lives and (snapshot := self._latest.get(file)):
                 known = shards.get(shard_id)
                 if known is None or known.snapshot.at_s < snapshot.at_s:
-                    shards[shard_id] = Shard(shard_id, int(pid), snapshot)
+                    shards[shard_id] = MergedShard(shard_id, int(pid), snapshot)
             elif not lives:
                 self._let_go(file)
         totals = Snapshot()

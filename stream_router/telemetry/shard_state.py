@@ -6,7 +6,7 @@ The child's word ages: a child that is stopped says nothing more, and its lag gr
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.verdict import Code, Trouble
 
 CALLBACK_WITHIN_S = 10.0
@@ -27,7 +27,7 @@ class Lag(NamedTuple):
     """By the contract: a callback within 10 s, nothing unsettled, nothing behind it in the stream."""
 
 
-def lag(shard: Shard, now_s: float) -> Lag:
+def lag(shard: MergedShard, now_s: float) -> Lag:
     """The lag at `now_s` (epoch seconds)."""
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
@@ -52,7 +52,7 @@ def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
     return max(since_s, unread_s or 0.0)
 
 
-def trouble(shard: Shard, known: Lag, now_s: float) -> Trouble | None:
+def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
     """Return the state of a shard at `now_s` (epoch seconds), None if it is well."""
     if shard.holding:
         held_s = shard.number("holdingS")
@@ -74,7 +74,7 @@ def trouble(shard: Shard, known: Lag, now_s: float) -> Trouble | None:
     return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
 
 
-def _why_late(shard: Shard, now_s: float) -> str:
+def _why_late(shard: MergedShard, now_s: float) -> str:
     """Return who brings nothing, the child or the daemon; "" if both do."""
     silent_s = max(0.0, now_s - shard.snapshot.at_s)
     if silent_s > CALLBACK_WITHIN_S:

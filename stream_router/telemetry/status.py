@@ -76,7 +76,7 @@ class Sample(NamedTuple):
     """Of each child of the consumer (shard, process id) its seconds by activity."""
 
 
-class Recent:
+class RecentSamples:
     """One sample every ten seconds, for five minutes. `note` is called at least so often; more often costs nothing."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def status(
     region: str,
     stream: str,
     now: Snapshot,
-    recent: Recent,
+    recent: RecentSamples,
     at: float,
     parts: Mapping[str, Any],
     totals: Mapping[str, Any] = MappingProxyType({}),

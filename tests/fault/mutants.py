@@ -90,7 +90,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An accepted event is settled in the end": {
         "the checkpoint passes what is unsettled": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(item, Position) or not item.unsettled",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
             "return True",
             ("tests/fault/lane/test_lane.py::test_five_kills_and_a_storm_lose_nothing",),
             within_s=600,
@@ -107,7 +107,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A crash between any two steps": {
         "the checkpoint passes what is unsettled, where it is killed": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(item, Position) or not item.unsettled",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
             "return True",
             ("tests/fault/test_failpoints_child.py::test_killed_at_a_place_nothing_is_lost",),
         ),
@@ -129,8 +129,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A checkpoint is never past": {
         "the watermark passes what is unsettled": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(item, Position) or not item.unsettled",
-            "return isinstance(item, Position) or not (item.unsettled and item.sequence_number % 2)",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
+            "return isinstance(item, RecordPosition) or not (item.unsettled and item.sequence_number % 2)",
             ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
         ),
         "a checkpoint stands within an aggregated record": Mutant(
@@ -458,8 +458,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a restart is followed by the next": Mutant(
             "stream_router/consumer/supervisor/stuck.py",
-            "(State.DELAYED, Event.DUE): (State.RESTING, Action.RESTART),",
-            "(State.DELAYED, Event.DUE): (State.WATCHING, Action.RESTART),",
+            "(StuckState.DELAYED, StuckEvent.DUE): (StuckState.RESTING, Action.RESTART),",
+            "(StuckState.DELAYED, StuckEvent.DUE): (StuckState.WATCHING, Action.RESTART),",
             ("tests/property/test_stuck.py",),
         ),
         "a lease that is not handed over is read": Mutant(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from stream_router import process
-from stream_router.checks import Verdict
+from stream_router.checks import CheckVerdict
 from stream_router.cli import main
 from stream_router.consumer.supervisor import assembly, java
 from stream_router.errors import SettingsError
@@ -448,7 +448,7 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     given(monkeypatch, {SCHEME: "standard-webhooks"})
     assert len(reading.warnings(load(Receiver))) == 3
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
-    assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
+    assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
 @pytest.mark.parametrize(

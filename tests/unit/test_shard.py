@@ -14,7 +14,7 @@ from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, ShardProcessor
 from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_check import TargetUnknown
 from stream_router.model import Entry
@@ -189,7 +189,7 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     """In the last moment before the process knows its shard: else a shard that holds is told of no stop."""
     life = Life(tmp_path)
 
-    def make_shard(*_: str) -> Shard:
+    def make_shard(*_: str) -> ShardProcessor:
         process.told_to_leave()
         return life.shard
 

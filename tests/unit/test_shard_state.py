@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import lag, trouble
 from stream_router.telemetry.snapshot import Snapshot
@@ -45,7 +45,7 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     told: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
 ) -> None:
     """A callback within ten seconds, nothing unsettled, nothing behind: else it grows from the last such moment."""
-    shard = Shard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
+    shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
     found = trouble(shard, known, NOW + later_s) or Trouble(Code.WELL)
@@ -53,12 +53,12 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
 
 
-def told(life: Life) -> tuple[Shard, float]:
+def told(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
     said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
     life.told.vitals(said)
-    return Shard("shard-1", 1, said), wall_s
+    return MergedShard("shard-1", 1, said), wall_s
 
 
 def spent(life: Life) -> dict[str, float]:

@@ -12,13 +12,13 @@ import pytest
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
-from stream_router.consumer.supervisor.status import Status, tells_zeros
+from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import CheckResult, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
+from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, MetricDimensions, Sender
 from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, STAGES
 from stream_router.telemetry.silence import Silence
@@ -43,7 +43,7 @@ class World:
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
-        self.status = Status(
+        self.status = ConsumerStatus(
             Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE, **settings),
             self.state,
             self.vitals,
@@ -56,7 +56,7 @@ class World:
             lambda: self.disk_trouble,
         )
         self.sent: list[dict[str, Any]] = []
-        whose, metrics = Whose("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
+        whose, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
         self.send = Sender(self, whose, self.status.snapshot, metrics, tells_zeros)
         self.after(2)  # what was there when it began is kept for a second
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from amazon_kclpy import dispatch, kcl, messages
 
 from stream_router.consumer.child import daemon_lines
-from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.shard import ShardProcessor
 from stream_router.process import failpoint
 
 
@@ -66,14 +66,14 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
         self,
         source: daemon_lines.DaemonInput,
         output: IO[bytes],
-        make_shard: Callable[[str, str], Shard],
+        make_shard: Callable[[str, str], ShardProcessor],
         idle: Callable[[], None],
     ) -> None:
         self.io_handler = Channel(source, output, self.meanwhile)
         self.checkpointer = kcl.Checkpointer(self.io_handler)
         self._make_shard = make_shard
         self._idle = idle
-        self._shard: Shard | None = None
+        self._shard: ShardProcessor | None = None
         self._leaving = False
 
     def _perform_action(self, action: Any) -> None:

@@ -46,7 +46,7 @@ HAND_OFF_WITHIN_S = 25.0
 """Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
 
-class Shard:
+class ShardProcessor:
     """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is

@@ -30,7 +30,7 @@ from stream_router.consumer.supervisor import (
     stream_watch,
 )
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, Status, admin_port, tells_zeros
+from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, tells_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -99,7 +99,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
     disks = Disks(_folders(settings, state))
-    status = Status(
+    status = ConsumerStatus(
         *(settings, state, vitals, target_checker.standing, lambda: stream.known),
         table_waits_for=lambda: table.waits_for,
         silences=answers.silent,
@@ -109,7 +109,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),
-        cloudwatch.Whose(settings.aws_region, settings.application),
+        cloudwatch.MetricDimensions(settings.aws_region, settings.application),
         status.snapshot,
         CONSUMER_IN_CLOUDWATCH,
         tells_zeros,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class HangWatch:
         self,
         folder: Path,
         vitals: Vitals,
-        shards: Callable[[], Sequence[Shard]],
+        shards: Callable[[], Sequence[MergedShard]],
         services_answer: Callable[[], bool],
         children_of: Callable[[int], Sequence[int]] = processes.children,
         kill: Callable[[int], object] = lambda pid: processes.send([pid], signal.SIGKILL),

@@ -163,7 +163,7 @@ def roomier(settings: Consumer, command: list[str]) -> list[str]:
     return [_HALF_OF_MEMORY if word.startswith("-Xmx") else word for word in command]
 
 
-class Exited(NamedTuple):
+class JvmExit(NamedTuple):
     """The JVM ended, with this status (negative: the signal that killed it)."""
 
     status: int
@@ -173,7 +173,7 @@ class Exited(NamedTuple):
     """Whether the supervisor restarts the daemon on purpose: no crash, whatever the status."""
 
 
-def ended(exited: Exited, *, gets_more: bool) -> str:
+def ended(exited: JvmExit, *, gets_more: bool) -> str:
     """How a daemon ended, in words."""
     status = exited.status
     if exited.by_us:

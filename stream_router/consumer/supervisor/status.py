@@ -17,7 +17,7 @@ import orjson
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
-from stream_router.consumer.supervisor.vitals import Known, Vitals
+from stream_router.consumer.supervisor.vitals import KnownVitals, Vitals
 from stream_router.consumer.target_check import Standing
 from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
@@ -29,11 +29,11 @@ from stream_router.telemetry import prometheus, shard_state, silence
 from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged import Merged, Merger, Shard
+from stream_router.telemetry.merged import Merged, MergedShard, Merger
 from stream_router.telemetry.shard_state import Lag
 from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
-from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, Recent, Sample
+from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, RecentSamples, Sample
 from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdict, VerdictLog, judge
 
 log = logging.getLogger(__name__)
@@ -54,15 +54,15 @@ SLOWEST = 0.001
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 
-class Seen(NamedTuple):
+class StatusInput(NamedTuple):
     """All that is known at a moment. `at` is the same moment as the snapshot's in monotonic seconds."""
 
     at: float
     snapshot: Snapshot
     """The worker's: its children's counts, gauges by shard and the worst of them without labels."""
-    shards: list[Shard]
+    shards: list[MergedShard]
     lags: Mapping[str, Lag]
-    known: Known
+    known: KnownVitals
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     rule_broken_s: float | None
@@ -78,7 +78,7 @@ class Seen(NamedTuple):
     """Seconds for which no shard was read here although AWS answered."""
 
 
-class Status:
+class ConsumerStatus:
     """Looks when asked, at most once a second: a hundred askers cost as much as one.
 
     `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
@@ -111,16 +111,16 @@ class Status:
         self._clock = clock
         self._now_s = now_s
         self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
-        self._recent = Recent()
+        self._recent = RecentSamples()
         self._history = History()
         self._lock = threading.Lock()
-        self._seen: Seen | None = None
+        self._seen: StatusInput | None = None
         self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
         """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
 
-    def look(self) -> Seen:
+    def look(self) -> StatusInput:
         """All that is known, at most a second old."""
         with self._lock:
             if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
@@ -178,13 +178,13 @@ class Status:
         }
         log.info("the consumer runs", extra=fields)
 
-    def _look(self, at: float, at_s: float) -> Seen:
+    def _look(self, at: float, at_s: float) -> StatusInput:
         merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
         silences = [*self._silences(), *_silent_destinations(merged.shards, at_s)]
         if merged.shards or silences or self._read_at is None:
             self._read_at = at
-        seen = Seen(
+        seen = StatusInput(
             at=at,
             snapshot=Snapshot(at_s),
             shards=merged.shards,
@@ -233,7 +233,7 @@ class Status:
             "cure": no.cure if no else None,
         }
 
-    def _catch_up_s(self, seen: Seen, now: Snapshot) -> float | None:
+    def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:
         """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
         slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
         for shard in seen.lags:
@@ -250,7 +250,7 @@ class Status:
                 slowest_s = max(slowest_s, lag_s / speed)
         return round(slowest_s, 1) if seen.lags else None
 
-    def _time_shares(self, seen: Seen, shard: Shard) -> dict[str, float] | None:
+    def _time_shares(self, seen: StatusInput, shard: MergedShard) -> dict[str, float] | None:
         """Where the child's time went in the last minute, as shares that sum to 1; None where it does not tell."""
         now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
         before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
@@ -258,7 +258,7 @@ class Status:
         total = sum(spent.values())
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
-    def _told(self, seen: Seen) -> dict[str, Any]:
+    def _told(self, seen: StatusInput) -> dict[str, Any]:
         """The object of `/status`: what both programs have, and behind it what only this one has."""
         now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
         by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
@@ -296,7 +296,7 @@ class Status:
             {"entriesPerCall": round(entries / calls, 2) if calls else None},
         )
 
-    def _shard(self, shard: Shard, seen: Seen) -> dict[str, Any]:
+    def _shard(self, shard: MergedShard, seen: StatusInput) -> dict[str, Any]:
         trouble = shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) or Trouble(Code.WELL)
         row = TABLE[trouble.code]
         return {
@@ -315,7 +315,7 @@ class Status:
         }
 
 
-def _many_dead_letters(shard: Shard) -> dict[str, Any] | None:
+def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
     """Return what `/status` says of the alarm on dead letters; None if it is not raised."""
     if (raised := shard.many_dead_letters) is None:
         return None
@@ -323,7 +323,7 @@ def _many_dead_letters(shard: Shard) -> dict[str, Any] | None:
     return {**counts, "reason": raised["reason"], "source": raised["source"], "eventType": raised["event_type"]}
 
 
-def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
+def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
     """The worker's one snapshot: what its children counted, how its shards are, and what the supervisor knows.
 
     What is not known has no value: a 0 would claim health. A gauge by shard stands without labels too, as the worst.
@@ -363,7 +363,7 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
     return Snapshot(at_s, counts, gauges, {metrics.STAGE_LATENCY.name: stages})
 
 
-def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
+def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
     """A shard's gauges by the catalogue's names: what its child said, and its lag, which grows with the clock."""
     lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
     gauges: dict[str, float | None] = {name: series.get(()) for name, series in shard.snapshot.gauges.items()}
@@ -373,7 +373,7 @@ def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
     return gauges
 
 
-def troubles(seen: Seen) -> Iterator[Trouble]:
+def troubles(seen: StatusInput) -> Iterator[Trouble]:
     """Yield every state that the worker is in; the table of states says which one counts."""
     known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
     if seen.silences:
@@ -403,7 +403,7 @@ def troubles(seen: Seen) -> Iterator[Trouble]:
         yield _without_shards(seen)
 
 
-def _without_shards(seen: Seen) -> Trouble:
+def _without_shards(seen: StatusInput) -> Trouble:
     """Return the state of a worker that runs and reads no shard."""
     known = seen.known
     if seen.table_waits_for:
@@ -417,7 +417,7 @@ def _without_shards(seen: Seen) -> Trouble:
     return Trouble(Code.WELL, "no shard is read here")
 
 
-def _of_shards(seen: Seen) -> Iterator[Trouble]:
+def _of_shards(seen: StatusInput) -> Iterator[Trouble]:
     """Yield the states that shards of this worker are in, each once."""
     troubles = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
     by_code: dict[Code, list[Trouble]] = {}
@@ -431,7 +431,7 @@ def _of_shards(seen: Seen) -> Iterator[Trouble]:
         yield Trouble(code, where, min(begun_s, default=None))
 
 
-def _silent_destinations(shards: Sequence[Shard], at_s: float) -> Iterator[Silence]:
+def _silent_destinations(shards: Sequence[MergedShard], at_s: float) -> Iterator[Silence]:
     """Yield the destinations that give a child no answer, and for which it therefore holds."""
     for shard in shards:
         if name := shard.snapshot.states.get("silent"):
@@ -458,7 +458,7 @@ def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
     return known._replace(unread=[unread for unread in known.unread if unread.shard not in here])
 
 
-def _times(shard: Shard) -> Mapping[Labels, float]:
+def _times(shard: MergedShard) -> Mapping[Labels, float]:
     return shard.snapshot.counts.get(metrics.TIME.name, {})
 
 
@@ -480,7 +480,7 @@ def tells_zeros(snapshot: Snapshot) -> bool:
     return snapshot.gauge(metrics.HOLDING.name) == 0
 
 
-def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: Status) -> AdminServer:
+def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: ConsumerStatus) -> AdminServer:
     """Make the consumer's admin port, which listens from here on. Raises SettingsError if it cannot."""
 
     def health() -> ProbeAnswer:

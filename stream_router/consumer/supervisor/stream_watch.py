@@ -74,7 +74,7 @@ class StreamShard(NamedTuple):
         return cls(shard["ShardId"], parents, "EndingSequenceNumber" in shard["SequenceNumberRange"])
 
 
-class Lease(NamedTuple):
+class LeaseState(NamedTuple):
     """A shard's row in the lease table."""
 
     owner: str
@@ -92,35 +92,35 @@ class Lease(NamedTuple):
         return cls(*(text_of(row, name) for name in names))
 
 
-class Look(NamedTuple):
+class StreamView(NamedTuple):
     """What one look found, and when (epoch seconds)."""
 
     at_s: float
     shards: Sequence[StreamShard]
-    leases: Mapping[str, Lease]
+    leases: Mapping[str, LeaseState]
 
 
-def unread(now: Look, before: Look) -> list[UnreadShard]:
+def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
     """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
     earlier = _signs(before)
     lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
     return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
 
 
-def _signs(look: Look) -> "dict[str, Lease | str]":
+def _signs(look: StreamView) -> "dict[str, LeaseState | str]":
     """Return a sign for each shard that is to be read now. It stays the same at the next check if nobody reads.
 
     The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
     """
     ours = {shard.shard_id for shard in look.shards}
     held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
-    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(look), NO_OWNER)
+    signs: dict[str, LeaseState | str] = dict.fromkeys(without_owner(look), NO_OWNER)
     for shard in held.keys() & ours:
         signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
     return signs
 
 
-def unread_signs(look: Look) -> "dict[str, Lease | str]":
+def unread_signs(look: StreamView) -> "dict[str, LeaseState | str]":
     """Return a sign for each shard that could be read now, for the rule that restarts a daemon (`stuck.py`).
 
     A shard could be read if it is not read to its end, and its parents are or have left the stream. The sign stays the
@@ -128,7 +128,7 @@ def unread_signs(look: Look) -> "dict[str, Lease | str]":
     """
     by_id = {shard.shard_id: shard for shard in look.shards}
     missing = {*without_owner(look)} - look.leases.keys()
-    signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
+    signs: dict[str, LeaseState | str] = dict.fromkeys(missing, NO_LEASE)
     for shard_id in by_id.keys() & look.leases.keys():
         lease = look.leases[shard_id]
         if lease.checkpoint == SHARD_END or any(_is_under_way(parent, look) for parent in by_id[shard_id].parents):
@@ -137,7 +137,7 @@ def unread_signs(look: Look) -> "dict[str, Lease | str]":
     return signs
 
 
-def all_full(look: Look, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
+def all_full(look: StreamView, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
     """Return whether each worker holds `max_leases` leases: `worker` itself, and each owner of a lease that moves.
 
     The owner of nothing but unread shards may be dead, so it does not count. Leases of closed shards count, as the KCL
@@ -148,11 +148,11 @@ def all_full(look: Look, worker: str, max_leases: int, unread_shards: Collection
     return all(held[owner] >= max_leases for owner in alive | {worker})
 
 
-def _why(sign: "Lease | str") -> str:
+def _why(sign: "LeaseState | str") -> str:
     return sign if isinstance(sign, str) else STANDS_STILL
 
 
-def without_owner(look: Look) -> list[str]:
+def without_owner(look: StreamView) -> list[str]:
     """Shards that are to be read now and have no owner, by one look."""
     by_id = {shard.shard_id: shard for shard in look.shards}
     children: dict[str, list[str]] = {}
@@ -178,7 +178,7 @@ def without_owner(look: Look) -> list[str]:
     return shard_ids
 
 
-def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
+def _waiting(by_id: Mapping[str, StreamShard], look: StreamView) -> set[str]:
     """Shards before which something is still read: their leases are made when their parents are at their ends."""
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
@@ -188,7 +188,7 @@ def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
     return waiting
 
 
-def _is_under_way(parent: str, look: Look) -> bool:
+def _is_under_way(parent: str, look: StreamView) -> bool:
     """Whether a parent is not read to its end: its children are not read before, and its own state tells of it."""
     lease = look.leases.get(parent)
     return lease is not None and lease.checkpoint != SHARD_END
@@ -230,7 +230,7 @@ class StreamWatch:
         self._now_s = now_s
         self._failover_s = failover_s
         self._looked_at = self._retention_at = -RETENTION_EVERY_S
-        self._since: dict[str, tuple[Lease | str, float]] | None = None
+        self._since: dict[str, tuple[LeaseState | str, float]] | None = None
         """Of each shard how it looks, and since when; None where the latest look failed."""
         self._shards: list[StreamShard] = []
         self._shards_listed_s = -math.inf
@@ -239,7 +239,7 @@ class StreamWatch:
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
         self._said: set[str] = set()
-        self.latest: Look | None = None
+        self.latest: StreamView | None = None
         """The latest check, None if it failed."""
         self.services_answer = False
         """Whether stream and lease table answered the latest check. A refusal for lack of a right is an answer too."""
@@ -270,7 +270,7 @@ class StreamWatch:
         self.known = StreamKnown(self._unread(look), retention_s, workers)
         self._tell(self.known.unread or [])
 
-    def _unread(self, look: Look) -> list[UnreadShard] | None:
+    def _unread(self, look: StreamView) -> list[UnreadShard] | None:
         """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
         before, self._since = self._since, {}
         unread_shards = []
@@ -322,7 +322,7 @@ class StreamWatch:
         answer = self._kinesis.describe_stream_summary(StreamName=self._stream)
         return float(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
 
-    def _look(self) -> Look:
+    def _look(self) -> StreamView:
         """Read the leases, and list the shards once a minute and at once after a reshard.
 
         Of a shard that was made or closed since, the leases tell: its parent's is at its end, or one comes or goes.
@@ -338,21 +338,21 @@ class StreamWatch:
             leases = dict(self._leases())
             ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         self._ended_by_lease = ended_by_lease
-        return Look(at_s, self._shards, leases)
+        return StreamView(at_s, self._shards, leases)
 
     def _list_shards(self, at_s: float) -> None:
         self._shards_listed_s = -math.inf  # if the call fails, the next look asks again
         self._shards = [StreamShard.of(shard) for shard in shards_of(self._kinesis, self._stream)]
         self._shards_listed_s = at_s
 
-    def _leases(self) -> Iterator[tuple[str, Lease]]:
+    def _leases(self) -> Iterator[tuple[str, LeaseState]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
         try:
             pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
             for page in pages:
                 for row in page["Items"]:
                     if "leaseKey" in row and "leaseCounter" in row:
-                        yield text_of(row, "leaseKey"), Lease.of(row)
+                        yield text_of(row, "leaseKey"), LeaseState.of(row)
         except ClientError as error:
             # No table: nobody has ever read this stream under this name.
             if code_of(error) not in ABSENT:

@@ -15,7 +15,7 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
-class Known(NamedTuple):
+class KnownVitals(NamedTuple):
     """The vitals at one moment."""
 
     state: State
@@ -92,7 +92,7 @@ class Vitals:
         """A stop was asked for."""
         self._become("draining", "told to stop")
 
-    def known(self) -> Known:
+    def known(self) -> KnownVitals:
         """The vitals now.
 
         Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while a start waits for bus
@@ -106,7 +106,7 @@ class Vitals:
         loop_turns = now - self._beat_at < LOOP_DEAD_S
         shards_move = not self._shards_are_stuck
         daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_DEAD_S
-        return Known(
+        return KnownVitals(
             state=state,
             since_s=since_s,
             reason=reason,

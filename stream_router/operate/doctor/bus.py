@@ -9,8 +9,8 @@ from stream_router.checks import (
     LATER,
     MAY_NOT_ASK,
     QUEUE,
+    CheckVerdict,
     Finding,
-    Verdict,
     ask,
     of_error,
     of_line,
@@ -173,7 +173,7 @@ def _letters(world: World) -> Iterator[Finding]:
     else:
         found = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
         yield found
-        yield _waiting(world, url) if found.verdict is Verdict.WELL else skipped("SR153", "waits for SR103")
+        yield _waiting(world, url) if found.verdict is CheckVerdict.WELL else skipped("SR153", "waits for SR103")
     if world.consume is None:
         yield skipped("SR104", "waits for SR002")
     elif world.consume.offload_bucket:

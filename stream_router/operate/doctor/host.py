@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_answers import served_s
 from stream_router.aws_error_codes import CREDENTIALS_OVER
-from stream_router.checks import Finding, Verdict, of_error, of_line, ok, refused, skipped, warn, wrong
+from stream_router.checks import CheckVerdict, Finding, of_error, of_line, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import NotNowError, SettingsError, unwritable
@@ -43,7 +43,9 @@ FREE_WARN_BYTES = 100 * 2**20
 
 def _settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
-    doubtful = [of_line("SR004", line)._replace(verdict=Verdict.WARNING) for line in reading.warnings(world.receive)]
+    doubtful = [
+        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.warnings(world.receive)
+    ]
     names = [*(of_line("SR004", line) for line in unknown), *doubtful]
     yield from names or [ok("SR004", "every name is known")]
     said = set(unknown)
@@ -70,8 +72,8 @@ def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator
         lines = [line for line in str(error).splitlines() if line not in said]
         said.update(lines)
         for found in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
-            silent = isinstance(error, NotNowError) and found.verdict is Verdict.WRONG
-            yield found._replace(verdict=Verdict.UNKNOWN) if silent else found
+            silent = isinstance(error, NotNowError) and found.verdict is CheckVerdict.WRONG
+            yield found._replace(verdict=CheckVerdict.UNKNOWN) if silent else found
 
 
 def _receive(world: World) -> str:

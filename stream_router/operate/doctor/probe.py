@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import Finding, Verdict, of_error, ok, skipped, wrong
+from stream_router.checks import CheckVerdict, Finding, of_error, ok, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
@@ -61,7 +61,7 @@ def run(world: World, url: str) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
         del found[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
         broken = of_error([*CHECKS][len(found)], "end to end", "the probe's rule or queue", error)
-        verdict = broken.verdict if isinstance(error, SettingsError) else Verdict.UNKNOWN
+        verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
         found.append(broken._replace(verdict=verdict, says=broken.says + left))
     return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
 

@@ -38,7 +38,7 @@ MOST_AT_THE_END = 10
 """So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
 
 
-class Policy(NamedTuple):
+class RetryPolicy(NamedTuple):
     """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
 
     `max_rate` is the most items a second, 0.0 where there is no such bound.
@@ -55,7 +55,7 @@ NEVER_GIVEN_UP = 1_000_000_000
 """Retries of what has nowhere else to go: the shard holds until it is stored."""
 
 
-class Then(enum.Enum):
+class Decision(enum.Enum):
     """What becomes of an item that failed."""
 
     BURY = "it is given up"
@@ -150,30 +150,30 @@ class Blame(Generic[T]):
             tries.budget_from = tries.budget_from or now
         return tries
 
-    def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
+    def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Decision:
         """The table: what becomes of an item whose own code says this. `under_way` counts all that is."""
         self.waits_alone = False
         match disposition:
             case Disposition.DEAD_LETTER:
-                return Then.BURY
+                return Decision.BURY
             case Disposition.HOLD:
-                return Then.WAIT
+                return Decision.WAIT
         if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
-            return Then.RETRY
+            return Decision.RETRY
         # What was sent after its own last try says nothing of what that met: the answer may come slowly from a trouble
         # that is over by now.
         accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
         if not accepted + failed:
             self.waits_alone = True
-            return Then.BURY if self._is_over(tries.budget_from, now, under_way) else Then.RETRY
+            return Decision.BURY if self._is_over(tries.budget_from, now, under_way) else Decision.RETRY
         if accepted < WELL_SHARE * (accepted + failed):
             # Everybody's trouble: what came so far was no word about the item, and its budget begins anew. The minute
             # that is looked at does not: of a few others some are accepted by chance just after it.
             tries.own, tries.budget_from = 1, now
-            return Then.RETRY
+            return Decision.RETRY
         if accepted < SURE_SHARE * (accepted + failed) and now - tries.first_own_at < MINUTE_S:
-            return Then.RETRY
-        return Then.BURY
+            return Decision.RETRY
+        return Decision.BURY
 
     def is_poison(self, refused_at: float, now: float, under_way: int) -> bool:
         """Whether an item that stood alone in a call refused for its content, first at `refused_at`, is to blame.

@@ -17,7 +17,7 @@ from stream_router.aws_error_codes import THROTTLING, Disposition, cure
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
 from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
-from stream_router.pipeline.delivery.blame import Blame, Policy, Then
+from stream_router.pipeline.delivery.blame import Blame, Decision, RetryPolicy
 from stream_router.pipeline.delivery.gate import SLOW_S, Gate
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Ended(NamedTuple, Generic[T]):
     took_s: list[float]
 
 
-class Held(NamedTuple):
+class HeldDestination(NamedTuple):
     """A destination that accepts nothing: its name, since when (monotonic seconds), and the latest failure's code."""
 
     name: str
@@ -110,7 +110,7 @@ class Flight:
         self.bytes += size_bytes
 
 
-class Later(Generic[T]):
+class DelayedItems(Generic[T]):
     """Items, each until its time (monotonic seconds); those of one time in the order in which they came."""
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ class Dispatcher(Generic[T]):
     """Owns every item handed to it until `collect` hands it back, accepted or given up. Single-threaded."""
 
     def __init__(
-        self, to: Destination[T], policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+        self, to: Destination[T], policy: RetryPolicy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self._to = to
         self._policy = policy
@@ -220,7 +220,7 @@ class Dispatcher(Generic[T]):
         self.blame: Blame[T] = Blame(to.key, policy.max_retries)
         self.flight = Flight()
         self._ready: deque[T] = deque()
-        self._later: Later[T] = Later()
+        self._later: DelayedItems[T] = DelayedItems()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._failure = ("", "")
         """The latest failure's code, and AWS's own words, where they may be said."""
@@ -245,11 +245,11 @@ class Dispatcher(Generic[T]):
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> HeldDestination | None:
         """Since when the destination accepts nothing, where something waits for it."""
         if not (self.gate.holding and self.backlog):
             return None
-        return Held(self._to.name, self.gate.held_since, self._failure[0])
+        return HeldDestination(self._to.name, self.gate.held_since, self._failure[0])
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -390,9 +390,9 @@ class Dispatcher(Generic[T]):
     def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
         is_data = outcome.disposition is Disposition.DEAD_LETTER
         match self.blame.of(outcome.disposition, tries, now, self.backlog + 1):
-            case Then.BURY:
+            case Decision.BURY:
                 self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
-            case Then.WAIT:
+            case Decision.WAIT:
                 self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
             case _:
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), outcome.code)

@@ -29,8 +29,8 @@ from stream_router.pipeline.mapping.shapes import (
     MISSING,
     RECEIVED,
     Configured,
+    FieldOrigin,
     Shape,
-    Source,
     check_fields,
     parse_path,
     source,
@@ -145,8 +145,8 @@ class FieldTable(Checked):
             raise ValueError("needs a path, a value or a default")
         return self
 
-    def source(self) -> Source:
-        return Source(self.path, self.value if self.value is not MISSING else self.default)
+    def source(self) -> FieldOrigin:
+        return FieldOrigin(self.path, self.value if self.value is not MISSING else self.default)
 
 
 FieldSource = Annotated[FieldTable, BeforeValidator(_as_table)]
@@ -161,7 +161,7 @@ class FieldsTable(Checked):
     timestamp: FieldSource
     payload: FieldSource | None = None
 
-    def sources(self) -> Mapping[str, Source]:
+    def sources(self) -> Mapping[str, FieldOrigin]:
         sources = {
             name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None
         }

@@ -50,7 +50,7 @@ OUR_FIELDS = frozenset(Fields.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FieldOrigin:
     """Where one of our fields comes from: the first of `paths` that leads to something, else `default`."""
 
     paths: tuple[Path, ...] = ()
@@ -68,7 +68,7 @@ class Shape:
 
     name: str
     when: tuple[Path, ...]
-    fields: Mapping[str, Source] | None = None
+    fields: Mapping[str, FieldOrigin] | None = None
     event_types: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
     is_preset: bool = False
@@ -95,9 +95,9 @@ class Configured:
     expert: Shape
 
 
-def source(*paths: str, default: Any = MISSING) -> Source:
-    """A `Source` of dotted paths."""
-    return Source(tuple(parse_path(p) for p in paths), default)
+def source(*paths: str, default: Any = MISSING) -> FieldOrigin:
+    """A `FieldOrigin` of dotted paths."""
+    return FieldOrigin(tuple(parse_path(p) for p in paths), default)
 
 
 def parse_path(text: str) -> Path:

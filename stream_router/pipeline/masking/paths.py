@@ -67,12 +67,12 @@ def _tokens(path: str) -> tuple[Token, ...]:
     return tuple(path_tokens)
 
 
-Step = tuple[Any, "State | None", Any]
+Step = tuple[Any, "WalkState | None", Any]
 """What a key or an element leads to. A plain tuple, which is taken apart fastest: the first and the last are what the
 automaton's owner made of the paths that end there, between them is the state below (None: no path goes on)."""
 
 
-class State:
+class WalkState:
     """Where the walk stands in all paths at once. `steps` is what was learned by key: who walks looks there first."""
 
     __slots__ = ("_automaton", "_positions", "_unnamed", "element", "is_kept", "steps")
@@ -141,7 +141,7 @@ class Automaton:
     ) -> None:
         self._meaning_of = meaning_of
         self.is_odd = is_odd
-        self._states: dict[Positions, State] = {}
+        self._states: dict[Positions, WalkState] = {}
         self._before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, ANYTHING: 0}
         self._ends: Positions = 0
         self._path_at: dict[int, int] = {}
@@ -189,10 +189,10 @@ class Automaton:
             yield self._path_at[lowest.bit_length() - 1]
             ends ^= lowest
 
-    def _state(self, positions: Positions) -> State:
+    def _state(self, positions: Positions) -> WalkState:
         state = self._states.get(positions)
         if state is None:
-            state = State(self, positions, is_kept=len(self._states) < STATES_MAX)
+            state = WalkState(self, positions, is_kept=len(self._states) < STATES_MAX)
             if state.is_kept:
                 self._states[positions] = state
         return state

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.actions import REDACTED, Action, Form, Plain, text_of
-from stream_router.pipeline.masking.paths import Automaton, State, Step, Token
+from stream_router.pipeline.masking.paths import Automaton, Step, Token, WalkState
 
 OBJECTS, IDS = ("payload", "extensions"), ("conversationId", "originalEventId")
 ROOTS = OBJECTS + IDS
@@ -144,14 +144,14 @@ class MaskingPolicy:
             return self._hide(value, notes)
         return masked
 
-    def _part(self, value: dict[str, Any], state: State | None, notes: Notes) -> dict[str, Any]:
+    def _part(self, value: dict[str, Any], state: WalkState | None, notes: Notes) -> dict[str, Any]:
         """Payload and extensions stay objects whatever becomes of what is in them."""
         if state is not None:
             return self._object(value, state, notes)
         whole = self._whole(value, notes) if value else value
         return value if whole is value else {REDACTED: REDACTED}
 
-    def _object(self, value: dict[str, Any], state: State, notes: Notes) -> dict[str, Any]:
+    def _object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
         """The hot loop, in one piece: one call a level, and most fields of most events pass or are redacted."""
         steps, closed = state.steps, self._closed
         masked: dict[str, Any] | None = None
@@ -203,7 +203,7 @@ class MaskingPolicy:
             notes.redacted += 1
             masked[REDACTED] = REDACTED
 
-    def _array(self, value: list[Any], state: State, notes: Notes) -> Any:
+    def _array(self, value: list[Any], state: WalkState, notes: Notes) -> Any:
         step = state.of_element()
         if step[0] is DROP:
             for item in value:

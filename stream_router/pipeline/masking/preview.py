@@ -15,7 +15,7 @@ from stream_router.pipeline.masking.policy import DROP, IDS, ODD_KEY, UNKNOWN, M
 _BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
 
 
-class Shown(NamedTuple):
+class ShownValue(NamedTuple):
     """One plain value of a sample. `path` is as a policy would name it; `after` is None where nothing of it is left.
 
     `verdict`: redacted, passed, or one of `_BY_RULE`.
@@ -27,13 +27,13 @@ class Shown(NamedTuple):
     verdict: str
 
 
-def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Shown]:
+def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[ShownValue]:
     """Every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
 
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
     where a line is no JSON object, or nests deeper than can be masked.
     """
-    values: list[Shown] = []
+    values: list[ShownValue] = []
     if not (stripped := sample.strip()):
         raise ValueError("holds no event")
     for opened in open_record(Record(stripped, 0)):
@@ -47,7 +47,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
                 if name not in IDS:
                     values += _values(policy, part, (UNKNOWN, step[1], None), name)
                 elif part is not None:
-                    values.append(Shown(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
+                    values.append(ShownValue(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
         except RecursionError:
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
     return values
@@ -62,7 +62,7 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
         return {"payload": event.body}
 
 
-def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[Shown]:
+def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
     """The plain values at and below a place, also in what goes whole: a path may let them pass."""
     meaning, state, rule = step
     goes = meaning is DROP or meaning is ODD_KEY
@@ -77,7 +77,7 @@ def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterato
             yield from _values(policy, item, below, f"{path}[]")
     elif value is not None:
         after = None if meaning is DROP else policy.plain(value, step, Notes(Counter()))
-        yield Shown(path, value, after, _verdict(step, value, after))
+        yield ShownValue(path, value, after, _verdict(step, value, after))
 
 
 def _verdict(step: Step, before: Any, after: Any) -> str:

@@ -10,9 +10,9 @@ from stream_router import limits
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.aws_error_codes import Disposition
 from stream_router.model import DeadLetter, EventPlace
-from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
+from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, RetryPolicy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, LetterMessage
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ MAX_IN_FLIGHT = 16
 """Calls at once. A full shard brings some 6,500 of the smallest events a second; at 20 ms a call these store 8,000."""
 
 BYTES_IN_FLIGHT = 4 * limits.SQS_MESSAGE_BYTES
-POLICY = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
+POLICY = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
 
 
 class SendMessageCalls:
@@ -73,7 +73,7 @@ class SendMessageCalls:
         return True
 
 
-class DeadLetters:
+class DeadLetterQueue:
     """Takes charge of dead letters until `collect` hands each back, stored whole."""
 
     def __init__(

@@ -82,7 +82,7 @@ class _Stored(_Json):
     data: str
 
 
-class _Part(_Json):
+class _LetterPart(_Json):
     """`cut` is the same in all parts of one writing of a letter; "" of a version that told no two writings apart."""
 
     n: int = Field(ge=1)
@@ -105,7 +105,7 @@ class Letter(_Json):
     origin: Origin = Origin()
     entry: dict[str, Any] | None = None
     record: _Stored
-    part: _Part | None = None
+    part: _LetterPart | None = None
     masking: str = ""
     resubmitted: str | None = None
     event_type: str = ""

@@ -13,7 +13,7 @@ from stream_router import limits
 from stream_router.aws_answers import Answer, Outcome, Refusal
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, Ended, GivenUp
 from stream_router.process import failpoint
 
@@ -164,7 +164,7 @@ class Publisher:
     """
 
     def __init__(
-        self, calls: PutEventsCalls, policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+        self, calls: PutEventsCalls, policy: RetryPolicy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self.dispatcher = Dispatcher(calls, policy, clock, random)
         self.limits = calls.limits
