@@ -86,16 +86,16 @@ class Destinations:
         self._reads: dict[str, CallEndpoint] = {}
 
     def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
-        """One call that reads the stream, or an item of the lease table."""
+        """Start one call that reads the stream, or a row of the lease table."""
         if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all
             service = "dynamodb" if operation == "GetItem" else "kinesis"
             self._reads[operation] = endpoints.target(self.session, service, operation)
         self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
 
     def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
-        """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
+        """Return the publisher to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
 
-        A v2 bus knows a copy by `token_of` the event.
+        A v2 bus recognises a copy by `token_of` the event.
         """
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
@@ -113,7 +113,7 @@ class Destinations:
         return Publisher(calls, policy, time.monotonic, chance)
 
     def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
-        """Sends letters to the queue, as `writer` writes them, and sees each stored."""
+        """Return the dead-letter queue, which sends letters as `writer` writes them and sees each stored."""
 
         def send(body: bytes, done: Done) -> None:
             self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
@@ -121,7 +121,7 @@ class Destinations:
         return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
-        """What stores large things in the bucket of the settings, None where they name none."""
+        """Return the claim check with the bucket of the settings; None if they name none."""
         bucket, target = self.settings.offload_bucket, self.targets.uploads
         if not bucket or target is None:
             return None

@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def parts_of(data: bytes) -> list[Part]:
-    """The user records of a Kinesis record's data, in order; one, with sub-sequence 0, where it is not aggregated."""
+    """Return the user records of a Kinesis record's data, in order; one with sub-sequence 0 if not aggregated."""
     message, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not data.startswith(MAGIC) or not message or hashlib.md5(message, usedforsecurity=False).digest() != digest:
         return [Part(data, 0)]
@@ -56,7 +56,7 @@ def _passed_over(parts: list[Part]) -> list[Part]:
 
 
 def _index(value: int) -> int:
-    """An index as Java casts it to 32 bits; a negative one is beyond every table."""
+    """Return an index as Java casts it to 32 bits; a negative one is beyond every table."""
     return min(value & 0xFFFFFFFF, 0x80000000)
 
 
@@ -69,9 +69,9 @@ def _integer(text: bytes) -> int:
 
 @functools.cache
 def _aggregated_record() -> Any:
-    """The class of the KPL's message; texts as bytes, since Java takes those that are no UTF-8 as well.
+    """Return the class of the KPL's message. Its texts are bytes, since Java takes those that are no UTF-8 as well.
 
-    Made when the first aggregated record comes: hardly any stream has one, and protobuf takes memory.
+    The class is made when the first aggregated record comes: few streams have one, and protobuf takes memory.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

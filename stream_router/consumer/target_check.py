@@ -180,7 +180,7 @@ class TargetQuestion:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer; {} where the endpoint has no such operation. Raises AbsentError for what does not exist."""
+        """Return the answer; {} if the endpoint has no such operation. Raise AbsentError for what does not exist."""
         try:
             answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**parameters)
         except ClientError as error:
@@ -227,7 +227,7 @@ class TargetQuestion:
         return judged
 
     def _refused_by(self, pattern: str, account: str) -> list[str]:
-        """Of which event types the pattern takes none of our events."""
+        """Return the event types of which the pattern takes none of our events."""
         refused = []
         for entry in self._samples:
             event = json.dumps(as_delivered(entry, account, self._region))
@@ -240,7 +240,7 @@ class TargetQuestion:
         return refused
 
     def _of_subscriber(self) -> TargetBroken | str:
-        """Of a v2 bus: there and running. Its filters are not judged: nothing tests an event against them."""
+        """Check that a v2 bus's subscriber exists and runs. No call judges its filters, so they are not."""
         parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
         page = self._call("ListSubscribers", **parameters)
         if not page:
@@ -268,9 +268,9 @@ class AbsentError(Exception):
 
 
 def bus_made_s(description: dict[str, Any]) -> float:
-    """When the bus was made (epoch seconds); 0.0 where DescribeEventBus does not tell, and for the default bus.
+    """Return when the bus was made (epoch seconds); 0.0 if DescribeEventBus does not say, and for the default bus.
 
-    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
+    Nobody can delete the default bus, and EventBridge's documentation promises a creation time for the others alone.
     """
     created = description.get("CreationTime")
     if str(description.get("Arn")).endswith(":event-bus/default"):
@@ -284,9 +284,10 @@ _JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSou
 
 
 def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> dict[str, Any]:
-    """What of an event pattern decides on our events by source, type and `detail.eventSource`.
+    """Return the part of an event pattern that decides on our events by source, type and `detail.eventSource`.
 
-    Of alternatives (`$or`) each is reduced so; where one of them asks for nothing of it, they decide nothing.
+    Each alternative of `$or` is reduced in the same way. If one of them asks for none of these, the `$or` decides
+    nothing.
     """
     kept = {}
     for name, within in judged.items():
@@ -335,7 +336,7 @@ class Line(NamedTuple):
     """Whether the latest check had no answer."""
 
     def text(self) -> str:
-        """The file's one line."""
+        """Return the file's one line."""
         return json.dumps(self._asdict()) + "\n"
 
 

@@ -70,7 +70,7 @@ class DemoOptions(NamedTuple):
 
 
 def run(options: DemoOptions, *, as_json: bool) -> int:
-    """The command. 0 if every event is accounted for as it should be, 1 if not, 130 when it was broken off."""
+    """Run the demo. Return 0 if every event is accounted for as it should be, 1 if not, 130 if it was interrupted."""
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
         if options.events / options.rate < LEAST_CHAOS_S:
@@ -116,7 +116,7 @@ class Demo:
         self._failed: list[BaseException] = []
 
     def run(self) -> tuple[dict[str, Any], list[str]]:
-        """The result, and what is not as it should be. Raises ProgramError or SettingsError with one line."""
+        """Return the result and its complaints. Raise ProgramError or SettingsError with one line."""
         self._start()
         accounts, queues = self.accounts, self._stack
         work: list[Callable[[], None]] = [
@@ -193,7 +193,7 @@ class Demo:
         return self._programs.start(name, module("stream_router", name), self._stack.endpoint, settings)
 
     def _status(self) -> dict[str, Any]:
-        """What the consumer says of itself; nothing where it does not answer."""
+        """Return the consumer's `/status`; {} if it does not answer."""
         try:
             status: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
         except (httpx.HTTPError, ValueError):
@@ -201,7 +201,7 @@ class Demo:
         return status
 
     def _counted(self) -> report.Product:
-        """The product's own figures, once they are of all events; after a kill they may be short by a second's."""
+        """Return the product's own figures, once they cover all events; after a kill they may lack a second's."""
         until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
@@ -214,7 +214,7 @@ class Demo:
     # --- what goes in and comes out, each in a thread
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """A thread that fails ends the demo, not only itself."""
+        """Run a thread's work. A failure ends the demo, not only the thread."""
         try:
             work()
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
@@ -227,7 +227,7 @@ class Demo:
         self._posting = False
 
     def _webhooks(self) -> Iterator[Webhook]:
-        """The posts in order, the broken ones among them; the garbage goes on the stream in between."""
+        """Yield the posts in order, with the broken ones among them; the garbage goes on the stream in between."""
         options, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
         poisoned = round(options.events * options.poison_percent / 100)
@@ -307,7 +307,7 @@ class Demo:
                     return
 
     def _plan(self) -> "list[Fault]":
-        """Each fault while webhooks come, with some seconds between them."""
+        """Return the faults: each while webhooks come, with some seconds between them."""
         share = self._wish.events / self._wish.rate / 100
         return [
             Fault(8 * share, self._kill_child),
@@ -346,7 +346,7 @@ class Fault(NamedTuple):
 
 
 def _killed(pids: list[int], program: str, then: str) -> str:
-    """They get `kill -9`; a line that says so."""
+    """Send `kill -9` to the processes, and return the line that says so."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -354,7 +354,7 @@ def _killed(pids: list[int], program: str, then: str) -> str:
 
 
 def _away(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
-    """A service goes away, and comes back."""
+    """Return the faults of a service that goes away and comes back."""
 
     def goes() -> str:
         gate.shut()

@@ -32,7 +32,7 @@ class CuttableProxy:
         self._is_open = True
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: where one side ends, both do, as with a service which is away."""
+        """Serve one connection: if one side ends, both do, as with a service that is away."""
         ways = {writer}
         self._ways |= ways
         try:

@@ -38,7 +38,7 @@ Product = dict[str, Any]
 
 
 def of_totals(totals: Product) -> Product:
-    """What the consumer's totals say of calls, and of latency by stage: None where no event went through one."""
+    """Return the consumer's totals of calls, and its latency by stage; None for a stage that no event went through."""
     latencies = totals.get("latenciesMs", {})
     summaries = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
     by_stage = {stage: {name: summary.get(name) for name in QUANTILES} for stage, summary in summaries.items()}
@@ -46,7 +46,7 @@ def of_totals(totals: Product) -> Product:
 
 
 def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
-    """The percentiles that CloudWatch works out of the Values and Counts that it was sent, by metric."""
+    """Return the percentiles that CloudWatch computes from the Values and Counts that it got, by metric."""
     metric, now = "RoutingLatencyMilliseconds", datetime.now(UTC)
     statistics = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
     answer = cloudwatch.get_metric_statistics(
@@ -67,7 +67,7 @@ def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """The quantiles of milliseconds, to a tenth; None where there are no values."""
+    """Return the quantiles of milliseconds, to a tenth; None if there are no values."""
     if not values:
         return dict.fromkeys(QUANTILES)
     quantiles = np.percentile(values, list(QUANTILES.values()))
@@ -88,7 +88,7 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
 def as_json(
     accounts: Accounts, seconds: float, product: Product, faults: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """The contract's object, and more: dead letters by reason, stages, the product's own view, what broke when."""
+    """Return the contract's object and more: dead letters by reason, stages, the product's own view, the faults."""
     by_stage = stages(accounts)
     return {
         "sent": accounts.answers.total() + len(accounts.injected),
@@ -114,7 +114,7 @@ def as_json(
 
 
 def complaints(accounts: Accounts) -> list[str]:
-    """What is not as it should be, one line each."""
+    """Return what is not as it should be, one line each."""
     counts = {
         "events were LOST": accounts.lost(),
         "posts got no answer": accounts.unanswered,

@@ -53,9 +53,9 @@ def run(*, quiet: bool) -> int:
 
 
 def _tell(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
-    """All ports, and what the other commands need.
+    """Print all ports, and what the other commands need.
 
-    Where somebody else has the port at which a program would listen, it gets a free one, unless it was chosen.
+    If another program has the port at which one would listen, that one gets a free port, unless its port was chosen.
     """
     exports = {name: value for name, value in clean(embedded.endpoint).items() if name in _OF_AWS}
     exports |= {
@@ -80,7 +80,7 @@ def _tell(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
 
 
 def _print_events(embedded: Stack, asked: threading.Event, *, quiet: bool) -> None:
-    """Each event as the target sees it, and then out of the queue; nothing of that where it is to be quiet."""
+    """Print each event as the target receives it, then delete it from the queue. Do nothing if `quiet`."""
     sqs, queue_url = embedded.clients.sqs, embedded.target_url
     while not asked.is_set():
         embedded.program.must_run()

@@ -28,19 +28,19 @@ class Ledger(Protocol):
     """Who is told what became of events."""
 
     def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
-        """One call's entries are accepted by the bus, so long after their first call was started."""
+        """Count one call's entries as accepted by the bus, `took_s` after their first call was started."""
 
     def accepted_again(self, count: int) -> None:
-        """The same of so many of what an operator put back: delivered, but its latencies say nothing of the present."""
+        """Count resubmitted entries as delivered. Their latencies say nothing of the present and are not recorded."""
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """These are to be sent again, each for AWS's code."""
+        """Count entries that will be sent again, each with AWS's code."""
 
     def buried(self, letter: DeadLetter) -> None:
-        """The dead letter is stored, whole."""
+        """Count a dead letter that is stored, whole."""
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """A setting said to drop these, or they are another application's."""
+        """Count events that a setting drops, or that are another application's."""
 
 
 class Router:
@@ -104,7 +104,7 @@ class Router:
         self.publisher.take(entries)
 
     def collect(self) -> None:
-        """What came back: it is settled, or goes its next way."""
+        """Settle what came back from the three stages, or pass it on to the next stage."""
         while ended := self.publisher.collect():
             for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
                 self._delivered(entries, took_s)
@@ -123,7 +123,10 @@ class Router:
                 self.publisher.again(stored)
 
     def _delivered(self, entries: list[Entry], took_s: float) -> None:
-        """Settled; and told, but for probes, which are the product's own, and apart where an operator put them back."""
+        """Settle accepted entries and count them.
+
+        Probes are the product's own, so the ledger does not count them. Resubmitted events are counted apart.
+        """
         special = False
         for entry in entries:
             event = entry.event
@@ -144,7 +147,7 @@ class Router:
             self._ledger.accepted(entries, took_s)
 
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
-        """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
+        """Turn an entry that no call can carry into a claim check, if there is a bucket; dead-letter it otherwise."""
         if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
             return
         self.bury([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
@@ -165,7 +168,7 @@ class Router:
         self._ledger.buried(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
-        """Of types that the rule does not match: there may be a subscription too many, or a typo."""
+        """Warn of types that the rule does not match: the sender may have a subscription too many, or a typo."""
         for letter in letters:
             if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_to_be_said(letter.event_type)):
                 log.warning(
@@ -198,9 +201,9 @@ class Router:
             dispatcher.gate.stop()
 
     def at_the_end(self, already_s: float) -> None:
-        """The shard is at its end: an event in trouble waits 15 minutes there for others to be compared with.
+        """Note that the shard is at its end: an event in trouble waits up to 15 minutes for others to compare with.
 
-        `already_s` of them it waited in the processes before this one.
+        It waited `already_s` of them in the processes before this one.
         """
         self.publisher.dispatcher.at_the_end(already_s)
 
@@ -246,7 +249,7 @@ class Router:
         return min(held, key=lambda destination: destination.since) if held else None
 
     def wait_s(self, longest: float) -> float:
-        """Seconds, at most `longest`, until time alone lets something happen."""
+        """Return the seconds, at most `longest`, until something can happen by time alone."""
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 longest = dispatcher.wait_s(longest)

@@ -50,10 +50,10 @@ _MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class TransformConfig(NamedTuple):
-    """What the transform is told.
+    """Settings of the transform.
 
-    `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
-    `config_file` a TOML file's. What was put on the stream again for another `application` is settled unsent.
+    Events of `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
+    `config_file` a TOML file's. Events resubmitted for another `application` are settled unsent.
     """
 
     region: str
@@ -67,10 +67,10 @@ class TransformConfig(NamedTuple):
 
 
 class Transform:
-    """Callable: what was opened to an `Entry`, a `DeadLetter` or a `Dropped`; it raises nothing but MemoryError.
+    """Callable that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`. It raises MemoryError alone.
 
-    That is the machine's trouble, not the event's: the process ends, and everything comes again.
-    Raises SettingsError at construction where the mapping or the masking policy is wrong. `now_ms` is the wall clock.
+    A MemoryError is the machine's trouble, not the event's: the process ends, and everything comes again. Construction
+    raises SettingsError if the mapping or the masking policy is wrong. `now_ms` is the wall clock.
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
@@ -116,14 +116,14 @@ class Transform:
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
     def _is_anothers(self, event: Event) -> bool:
-        """Whether an operator put it back for another application, which reads the same stream."""
+        """Return whether an operator resubmitted the event for another application, which reads the same stream."""
         resubmission = read_resubmitted(event.resubmitted)
         return resubmission is not None and resubmission.application != self._application
 
     def _probe(self, event: Event, body: dict[str, Any]) -> Entry:
-        """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping.
+        """Return the entry of a test event, which is neither mapped, masked, unroutable nor dropped.
 
-        Anybody who may post may name its type, and no policy masks it: so nothing of its sender's goes on but a mark,
+        Anybody who may post may name this type, and no policy masks it. So nothing of the sender's goes on but a mark,
         which can only be 32 hex digits.
         """
         payload = body.get("payload")
@@ -134,7 +134,7 @@ class Transform:
         return self._entry(event, mapped, is_probe=True)
 
     def _unrouted(self, event: Event, mapped: Mapped) -> Transformed:
-        """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
+        """Handle an event whose type the rule does not match. The type goes into attributes and must be printable."""
         event_type = mapped.event_type
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
@@ -148,7 +148,7 @@ class Transform:
         return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._told(event_type))
 
     def _told(self, event_type: str) -> str:
-        """The event type as a dead letter's attribute names it: not at all where it might be a text, not a name.
+        """Return the event type for a dead letter's attribute; "" if it might be a private text, not a name.
 
         Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
         """
@@ -201,24 +201,24 @@ class Transform:
         return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
-        """How often each masking action ran, and what was found in searched texts, since the last call."""
+        """Return how often each masking action ran, and the counts of finds in searched texts, since the last call."""
         counts, self._masked_counts = self._masked_counts, Counter()
         return counts
 
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
-        """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
+        """Return the bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
 
-        What killed a process is left out, unread: to read or to mask it would kill the next one. Raises as the
-        transform does.
+        An event that killed a process is left out, unread: to read or to mask it would kill the next process. Raises as
+        the transform does.
         """
         if self.policy is None or not self.policy.mask_dead_letters:
             return letter.event.raw
         return _withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
 
     def masked_raw(self, event: Event) -> bytes:
-        """The event's line with what the policy, which there must be, leaves of it: in the contract's own shape.
+        """Return the event's line as the policy, which must be set, masks it, in the contract's own shape.
 
-        What cannot be masked is left out.
+        An event that cannot be masked is left out.
         """
         assert self.policy
         try:
@@ -243,7 +243,7 @@ class Transform:
 
 
 def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
-    """The masking policy of this name or file; None where masking is `off`. Raises SettingsError."""
+    """Return the masking policy of this name or file; None if masking is `off`. Raise SettingsError."""
     if name == "off":
         return None
     from stream_router.pipeline.masking import policy_file  # who masks nothing loads nothing of it
@@ -261,7 +261,7 @@ def withheld_code(masked: bytes) -> str:
 
 
 def _read_again(event: Event) -> Event:
-    """The event with its body, where whoever kept it let go of that."""
+    """Return the event with its body, if its keeper dropped that."""
     (opened,) = open_record(Record(event.raw, 0))
     return event._replace(body=opened.body if isinstance(opened, Event) else None)
 
@@ -272,12 +272,12 @@ def _masking_failed(event_type: str, error: Exception) -> Rejected:
 
 
 def _fixed_bytes(event_type: str) -> int:
-    """What an entry counts besides its Detail, by AWS's formula."""
+    """Return the bytes that an entry counts besides its Detail, by AWS's formula."""
     return limits.ENTRY_TIME_BYTES + len(SOURCE) + len(event_type.encode())
 
 
 def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done to an event on its way: the same for all that this policy masks (None: for what none does).
+    """Return the metadata of all events under this masking policy; None stands for no policy.
 
     `configured` are the config file's own fields.
     """
@@ -289,7 +289,7 @@ def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[
 
 
 def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
-    """The metadata, with the trace context that the envelope carries, and the run that put the event out again."""
+    """Return the metadata with the trace context of the envelope, and with the run that resubmitted the event."""
     more = dict(metadata)
     if trace := valid_traceparent(added_fields(raw).get("traceparent")):
         more["traceparent"] = trace

@@ -111,7 +111,7 @@ class Sender:
                     )
 
     def last(self) -> None:
-        """The program ends: send what was counted last. A CloudWatch that hangs holds up no stop."""
+        """Send the last counts when the program ends. A CloudWatch that hangs delays no stop."""
         last = threading.Thread(target=self, name="last-metrics", daemon=True)
         last.start()
         last.join(LAST_WITHIN_S)
@@ -130,11 +130,11 @@ class Sender:
 def requests(
     now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: MetricDimensions, *, zeros: bool = True
 ) -> Iterator[Request]:
-    """What happened between two snapshots of a program, and how it is now, stamped with the time of `now`.
+    """Yield what happened between two snapshots of a program, and its present state, stamped with the time of `now`.
 
-    A zero is a datum too, so that an alarm can tell "none" from "no program", but not where `zeros` says no; of what is
-    not known nothing is claimed. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution
-    that is wider than one request takes goes over several, not coarser.
+    A zero is a datum too, so that an alarm can tell "none" from "no program", unless `zeros` is false. An unknown value
+    is left out. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution that is wider
+    than one request goes over several, and does not get coarser.
     """
     fresh = now.since(before)
     data = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
@@ -156,7 +156,7 @@ def requests(
 
 
 def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float], list[int]]:
-    """Each distinct value of a metric, and how often it was."""
+    """Return each distinct value of a metric, and its count."""
     cloudwatch = metric.cloudwatch
     assert cloudwatch is not None
     if metric.kind == "gauge":
@@ -177,7 +177,7 @@ def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float
 
 
 def _is_of(metric: Metric, labels: Labels) -> bool:
-    """Whether a series is of those that CloudWatch's metric adds up."""
+    """Return whether a series is one of those that CloudWatch's metric adds up."""
     if metric.cloudwatch is None or metric.cloudwatch.where is None:
         return True
     label, begin = metric.cloudwatch.where

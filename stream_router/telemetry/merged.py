@@ -25,7 +25,7 @@ class MergedShard(NamedTuple):
     snapshot: Snapshot
 
     def number(self, name: str) -> float | None:
-        """A number of its states; None where the child did not tell it."""
+        """Return a number of its states; None if the child did not report it."""
         value = self.snapshot.states.get(name)
         return float(value) if isinstance(value, int | float) else None
 
@@ -63,7 +63,7 @@ class Merger:
         self._kept: set[Path] = set()
 
     def merge(self) -> Merged:
-        """What every child has said by now. A file that is no snapshot tells nothing."""
+        """Return the sum of every child's latest snapshot. A file that is no snapshot counts for nothing."""
         shards: dict[str, MergedShard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
@@ -92,10 +92,10 @@ class Merger:
 
 
 def snapshot_file(state_folder: Path, shard_id: str, pid: int) -> Path:
-    """Where a child's snapshot is."""
+    """Return the path of a child's snapshot."""
     return state_folder / SNAPSHOTS / f"{shard_id}.{pid}.json"
 
 
 def read(file: Path) -> Snapshot:
-    """A child's snapshot. Raises OSError, or what `Snapshot.from_dict` does, where it is none."""
+    """Return a child's snapshot. Raise OSError, or what `Snapshot.from_dict` raises, if the file is none."""
     return Snapshot.from_dict(orjson.loads(file.read_bytes()))

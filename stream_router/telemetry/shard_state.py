@@ -28,7 +28,7 @@ class Lag(NamedTuple):
 
 
 def lag(shard: MergedShard, now_s: float) -> Lag:
-    """The lag at `now_s` (epoch seconds)."""
+    """Return the lag at `now_s` (epoch seconds)."""
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
         return Lag(None, None, caught_up=False)

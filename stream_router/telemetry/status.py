@@ -83,7 +83,7 @@ class RecentSamples:
         self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
-        """How it stands now. Where that is a new sample, and not the first: the one before it."""
+        """Add the present sample if one is due. Return the one before it; None if none was added or it is the first."""
         before = self._samples[-1] if self._samples else None
         if before and now.at - before.at < SAMPLE_S - 0.5:
             return None
@@ -91,7 +91,7 @@ class RecentSamples:
         return before
 
     def before(self, at: float, span_s: float) -> Sample | None:
-        """The newest sample that is as old as that, or the oldest of all; None where none is a second old."""
+        """Return the newest sample at least `span_s` old, or the oldest of all; None if none is a second old."""
         newest = None
         for sample in self._samples:
             if newest is None or at - sample.at >= span_s:
@@ -109,7 +109,7 @@ def status(
     parts: Mapping[str, Any],
     totals: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The object, at a moment `at` (monotonic). Of `now.states` comes the verdict.
+    """Return the object of `/status`, at a moment `at` (monotonic). The verdict is in `now.states`.
 
     `parts` is what only this program has, `totals` what only its totals have.
     """
@@ -152,7 +152,7 @@ def status(
 
 
 def counters(shape: StatusLayout, now: Snapshot) -> dict[str, float]:
-    """Every counter by its name here, over all of its labels."""
+    """Return every counter by its name in `/status`, over all of its labels."""
     return {name: now.total(metric.name) for name, metric in shape.counters.items()}
 
 

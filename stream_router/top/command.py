@@ -46,9 +46,10 @@ class TopOptions(NamedTuple):
 
 
 def run(settings: Top, options: TopOptions) -> int:
-    """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
+    """Show the view once or live, and return 0: a host that does not answer is shown as that.
 
-    Where standard output is no terminal it is shown once; standard error then says so where none of them answers.
+    Raise SettingsError for a URL that is none. If standard output is no terminal the view is shown once, and standard
+    error says so if no host answers.
     """
     urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
@@ -72,7 +73,7 @@ def run(settings: Top, options: TopOptions) -> int:
 
 
 async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
-    """Each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
+    """Return each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     # No proxy of the environment: admin ports are on this machine or in this network.
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False, transport=transport) as client:
@@ -104,7 +105,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Host:
 
 
 def _short(error: BaseException) -> str:
-    """The system's own words, which httpx keeps behind its own; the library's where there are none."""
+    """Return the system's own message, which httpx wraps, or the library's if there is none."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
@@ -155,7 +156,7 @@ async def _follow(urls: Sequence[str], token: str, live: Live) -> None:
 
 @contextlib.contextmanager
 def _keys_come_one_by_one() -> Iterator[None]:
-    """Without Enter, and unseen; the terminal is as before when it is left."""
+    """Deliver keys without Enter, and unseen; restore the terminal at the end."""
     if not sys.stdin.isatty():
         yield
         return

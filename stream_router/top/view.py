@@ -121,9 +121,9 @@ def verdict_of(hosts: Sequence[Host]) -> Host:
 
 
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
-    """All hosts that were asked, and first the worst verdict. Of several consumers the worst is shown whole.
+    """Return all hosts that were asked, the worst verdict first. Of several consumers only the worst is shown whole.
 
-    The shards stand last, the worst first: where a `live` screen is full they are what it cuts off.
+    The shards come last, the worst first: a full `live` screen cuts these off.
     """
     consumers = [host for host in hosts if host.program == "consume"]
     chosen = verdict_of(consumers) if consumers else None
@@ -156,7 +156,7 @@ def _verdict(host: Host) -> Text:
 
 
 def _first_line(hosts: Sequence[Host]) -> Text:
-    """The worst verdict of all programs that were asked, and how many are well."""
+    """Return the worst verdict of all programs that were asked, and how many are well."""
     line = _verdict(verdict_of(hosts))
     if len(hosts) > 1:
         well = sum(host.level is Level.GOOD for host in hosts)
@@ -165,7 +165,7 @@ def _first_line(hosts: Sequence[Host]) -> Text:
 
 
 def _advice(host: Host) -> list[RenderableType]:
-    """What a verdict means for events, and what to do; nothing if all is well."""
+    """Return what a verdict means for events, and what to do; an empty list if all is well."""
     if host.level is Level.GOOD:
         return []
     texts = [host.verdict.get("meaning"), host.verdict.get("cure")]
@@ -173,7 +173,7 @@ def _advice(host: Host) -> list[RenderableType]:
 
 
 def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
-    """One line a host; where there are more than `most` of them, for the worst."""
+    """Return one line per host; if there are more than `most` hosts, for the worst."""
     table = _table("host", "state", "lag", "safe for", "rate", "p99")
     shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
@@ -190,7 +190,7 @@ def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
 
 
 def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> RenderableType:
-    """The figures in order, as many on a line as fit: a line is broken between two of them and never inside one."""
+    """Return the figures in order, as many on a line as fit. A line breaks between two figures, never inside one."""
     whole = Text()
     for line in lines:
         used = 0
@@ -216,7 +216,7 @@ def _latencies(status: dict[str, Any]) -> RenderableType:
 
 
 def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
-    """Counts since the start by reason or code, the most first."""
+    """Return counts since the start by reason or code, the largest first."""
     lines = []
     for title, key in tables.items():
         counts = [pair for pair in (get(status, f"totals.{key}") or {}).items() if pair[1]]
@@ -227,7 +227,7 @@ def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
 
 
 def _shards(status: dict[str, Any], width: int) -> RenderableType:
-    """What is wrong with shards, and a line for each, the worst first."""
+    """Return what is wrong with shards, and a line for each shard, the worst first."""
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
     shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)

@@ -77,7 +77,7 @@ class Child:
             os.read(self._woken, 4096)
 
     def shard(self, shard_id: str, start: str) -> ShardProcessor:
-        """What serves this shard from this checkpoint on."""
+        """Return the processor that serves this shard from this checkpoint on."""
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
         telemetry = ShardTelemetry(shard_id, settings, self._transform)

@@ -93,12 +93,12 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
             self._idle()
 
     def told_to_leave(self) -> None:
-        """The supervisor's SIGTERM."""
+        """Handle the supervisor's SIGTERM."""
         self._leaving = True
         if self._shard:
             self._shard.told_to_leave()
 
     def ended_well(self) -> None:
-        """The process ends by its own will or its daemon's."""
+        """Note that the process ends by its own will or its daemon's."""
         if self._shard:
             self._shard.ended_well()

@@ -152,13 +152,16 @@ class ShardProcessor:
         self._turn(0.0)
 
     def lease_lost(self, _: messages.LeaseLostInput) -> None:
-        """The shard is another worker's: nothing more is started, and nothing checkpointed."""
+        """Start nothing more and checkpoint nothing: the shard is another worker's."""
         failpoint("in_lease_lost")
         self._lease_gone = True
         self._give_back("lease lost")
 
     def shard_ended(self, message: messages.ShardEndedInput) -> None:
-        """All settled, the end proven: then the bare checkpoint, or the process ends. A lost lease ends quietly."""
+        """Settle everything, prove the end, and take the bare checkpoint; otherwise end the process.
+
+        A lost lease ends quietly.
+        """
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
@@ -186,7 +189,7 @@ class ShardProcessor:
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
     def shutdown_requested(self, message: messages.ShutdownRequestedInput) -> None:
-        """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
+        """Checkpoint for the last time before a stop or the loss of the lease. Start nothing after it."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
             while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
@@ -203,7 +206,7 @@ class ShardProcessor:
         return self._clock() < min(self._hand_off_by, self.leave_by or inf)
 
     def told_to_leave(self) -> None:
-        """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
+        """Handle the supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer what comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
 
     def meanwhile(self) -> None:
@@ -213,7 +216,7 @@ class ShardProcessor:
     # How it goes on in between.
 
     def _await_room(self, checkpointer: Checkpointer) -> None:
-        """Until one more record may be opened, or the child is told to leave. This alone waits inside a callback."""
+        """Wait until one more record may be opened, or the child must leave. Only this waits inside a callback."""
         while not self.leave_by and self._window.is_full:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
@@ -226,7 +229,7 @@ class ShardProcessor:
             self._checkpoint(checkpointer)
 
     def _until_started(self, checkpointer: Checkpointer) -> None:
-        """Until all that was routed is on its way, or waits for its own retry."""
+        """Turn until all that was routed is in flight, or waits for its own retry."""
         self._routed_at = 0.0
         self._turn(0.0)
         self._checkpoint(checkpointer)
@@ -235,7 +238,7 @@ class ShardProcessor:
             self._checkpoint(checkpointer)
 
     def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
-        """Once around: start what may start, wait for what comes first, settle what came back."""
+        """Start what may start, wait for what comes first, settle what came back."""
         if not daemon:
             self._beat()
         self._guard.goes_on()
@@ -258,14 +261,14 @@ class ShardProcessor:
             self._leave("what was sent is not proven to have reached a target")
 
     def _look_at_proof(self) -> None:
-        """While bus or rule do not take our events nothing is published; dead letters go on."""
+        """Publish nothing while bus or rule do not take our events. Dead letters go on."""
         proof = self._checkpoints.proof
         proof.look()
         self._router.publisher.dispatcher.gate.shut = bool(proof.problem)
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:
-        """A checkpoint may say that the lease is another worker's: then this ends quietly."""
+        """End quietly if a checkpoint says that the lease is another worker's."""
         try:
             yield
         except LeaseGoneError:
@@ -284,7 +287,7 @@ class ShardProcessor:
         return through
 
     def ended_well(self) -> None:
-        """The process ends by its own will or its daemon's: no death of the shard's."""
+        """Note that the process ends by its own will or its daemon's: no death of the shard's."""
         self._guard.ended_well()
 
     def _give_back(self, why: str) -> None:

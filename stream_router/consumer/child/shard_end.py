@@ -40,7 +40,7 @@ _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSu
 
 
 def of_lease(table: str, shard_id: str) -> dict[str, Any]:
-    """What LEASE asks for: the row of a shard's lease as it is now."""
+    """Return the parameters of LEASE: read the row of a shard's lease as it is now."""
     return {"TableName": table, "Key": {"leaseKey": {"S": shard_id}}, "ConsistentRead": True}
 
 
@@ -110,7 +110,10 @@ class ShardEnd:
             self._iterator, self._unknown = result["ShardIterator"], 0
 
     def _read(self, result: dict[str, Any]) -> None:
-        """Without a next iterator and children an answer is none: the KCL asks again then too."""
+        """Judge an answer of READ.
+
+        One without a next iterator and without children proves nothing: the KCL asks again then, too.
+        """
         self._again_at = self._clock() + READ_EVERY_S
         if any(map(_is_given, result["Records"])):
             self.refuted = "the KCL ended the shard before a record that it had not given"
@@ -143,5 +146,5 @@ class ShardEnd:
 
 
 def _is_given(record: dict[str, Any]) -> bool:
-    """Whether the KCL gives a child any of a record; of one that was aggregated wrongly from its start it does not."""
+    """Return whether the KCL gives a child any part of a record; not if the aggregation is broken at its start."""
     return not all(part.passed_over for part in kpl.parts_of(pybase64.b64decode(record["Data"])))

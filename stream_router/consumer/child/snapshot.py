@@ -89,19 +89,19 @@ class ShardTelemetry:
         self._alarm = DeadLetterAlarm(shard_id, clock, now_s)
 
     def opened(self, records: Sequence[Record]) -> None:
-        """These records reached the child now."""
+        """Note that these records reached the child now."""
         now_ms = self._now_s() * 1000
         for record in records:
             record.opened_at_ms = now_ms
         self._counted["records"] += len(records)
 
     def routed(self, batch: Batch) -> None:
-        """Some records of this batch are transformed: what was masked meanwhile was masked in them."""
+        """Note that some records of this batch are transformed. Masking that ran meanwhile counts as theirs."""
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
     def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
-        """One call's entries were accepted by the bus now, so long after their first call was started."""
+        """Count one call's entries as accepted by the bus now, `took_s` after their first call was started."""
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         self._alarm.count_accepted(len(entries))
         events = [*map(_EVENT, entries)]
@@ -115,11 +115,11 @@ class ShardTelemetry:
             self._reckon()
 
     def accepted_again(self, count: int) -> None:
-        """What an operator put back was accepted: it counts, and is in no latency."""
+        """Count resubmitted events as accepted, without a latency."""
         self._counted["delivered"] += count
 
     def _reckon(self) -> None:
-        """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
+        """Add up counts and latencies of what was accepted or buried since the last time, all at once."""
         if self._buried_ms:
             self._latencies["received_to_dead_lettered"].record(self._buried_ms)
             self._buried_ms = []
@@ -143,14 +143,14 @@ class ShardTelemetry:
         self._latencies["received_to_accepted"].record(accepted - received)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """These are to be sent again, each for AWS's code."""
+        """Count entries that will be sent again, each with AWS's code."""
         self._counted["retried"] += len(entries)
         for entry, code in entries:
             self._retries[code] += 1
             entry.event.record.batch.retried += 1
 
     def buried(self, letter: DeadLetter) -> None:
-        """A dead letter is stored, whole; the event was not delivered."""
+        """Count a dead letter that is stored, whole: its event was not delivered."""
         self._counted["dead_lettered"] += 1
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
@@ -174,11 +174,11 @@ class ShardTelemetry:
         )
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """A setting said to drop these."""
+        """Count events that a setting drops."""
         self._counted["dropped"] += len(dropped)
 
     def batch_closed(self, batch: Batch) -> None:
-        """Every event of this batch is settled: close its account, from its own events alone."""
+        """Close the account of a batch whose every event is settled, from its own events alone."""
         if self._audit is None:
             return
         record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
@@ -186,7 +186,7 @@ class ShardTelemetry:
             self._counted["audit_failed"] += 1
 
     def tick(self) -> None:
-        """A moment to write what is due."""
+        """Write what is due."""
         now = self._clock()
         if now < self._due:
             return
@@ -204,7 +204,7 @@ class ShardTelemetry:
         self._letters = self._letters_unsaid = 0
 
     def close(self) -> None:
-        """The shard ends here: write the rest. A batch that is not settled has no audit record."""
+        """Write the rest at the shard's end. A batch that is not settled has no audit record."""
         if self._closed:
             return
         self._closed = True
@@ -214,7 +214,7 @@ class ShardTelemetry:
             log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
 
     def snapshot(self) -> Snapshot:
-        """Everything since the child began, and how the shard is now."""
+        """Return everything since the child began, and the shard's present state."""
         self._reckon()
         snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         by_label = {"dead_lettered": self._reasons, "retried": self._retries}

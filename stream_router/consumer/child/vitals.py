@@ -16,9 +16,10 @@ Wait = Callable[[float, bool], None]
 
 
 def in_binary(seconds: float) -> float:
-    """The seconds to a thousandth or so, as a binary fraction: sums of them are exact, in whatever order.
+    """Round seconds to about a thousandth, as a binary fraction, so that sums are exact in any order.
 
-    Else a sum in another order may be less in its last digit: to Prometheus a counter that began anew, all of it new.
+    Otherwise a sum in another order may be less in its last digit. Prometheus would take that for a counter that began
+    again at zero, and count all of it once more.
     """
     return round(seconds * 1024) / 1024
 
@@ -53,7 +54,7 @@ class ShardVitals:
         self._unopened_ms: int | None = None
 
     def called(self, behind_ms: int | None) -> None:
-        """The daemon brings records, or says that there are none; so much of the stream is behind them."""
+        """Note that the daemon brings records or says that there are none; `behind_ms` of the stream is behind them."""
         self._callback_at = self._clock()
         if behind_ms is not None:
             self._behind_ms = behind_ms
@@ -61,7 +62,7 @@ class ShardVitals:
             self._behind_ms = 0
 
     def unopened(self, record: dict[str, Any] | None) -> None:
-        """The next record of the daemon's batch that is not opened yet; None where all are."""
+        """Note the next record of the daemon's batch that is not opened yet; None if all are."""
         self._unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
 
     def timed(self, wait: Wait) -> Wait:
@@ -117,7 +118,7 @@ class ShardVitals:
         return (min(oldest[0], unopened), min(oldest[1], unopened)) if oldest else (unopened, unopened)
 
     def _gauges(self, now: float) -> dict[str, float]:
-        """By their names in the catalogue."""
+        """Return the gauges by their names in the catalogue."""
         window, dispatcher = self._window, self._router.publisher.dispatcher
         return {
             "window_bytes": window.held_bytes,

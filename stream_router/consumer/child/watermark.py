@@ -38,10 +38,10 @@ class Watermark:
         self._proven: RecordPosition | None = None
 
     def expect(self, records: Iterable[Record]) -> None:
-        """These records come next; each has its events counted by the pipeline before `advance` is called again.
+        """Add the records that come next. The pipeline counts each record's events before `advance` is called again.
 
-        All of one sequence number are among them. No position stands within these: where the iterator with which the
-        KCL begins has expired before it read anything, it goes on behind that number (docs/facts.md, "KCL").
+        All records of one sequence number are among them. No position is within these: if the iterator with which the
+        KCL begins has expired before it read anything, the KCL goes on behind that number (docs/facts.md, "KCL").
         """
         self._unsettled.extend(records)
 
@@ -82,7 +82,7 @@ class Watermark:
         self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
     def proven(self, proof_s: float) -> RecordPosition | None:
-        """The furthest position that was reached before bus and rule were asked for, at `proof_s`, and found right."""
+        """Return the furthest position reached before `proof_s`, when the check began that found bus and rule right."""
         while self._reached and self._reached[0][0] < proof_s:
             self._proven = self._reached.popleft()[1]
         return self._proven
@@ -93,9 +93,9 @@ class Watermark:
         return not self._unsettled
 
     def oldest_ms(self) -> tuple[int, int] | None:
-        """When the oldest event that is not settled was received, and when the oldest such record arrived (epoch ms).
+        """Return when the oldest unsettled event was received, and when the oldest such record arrived (epoch ms).
 
-        To within a record: an event counts as long as one of its record is not settled. None where all is settled.
+        Both are exact to a record: an event counts until its whole record is settled. None if all is settled.
         """
         waiting = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
         if not waiting:
@@ -113,7 +113,7 @@ def _is_settled(item: Record | RecordPosition) -> bool:
 
 
 def _position(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
-    """Where a settled record, or a run of them, ends; None where the one that follows has its sequence number too."""
+    """Return where a settled record, or a run of them, ends; None if the next record has the same sequence number."""
     if following is not None and following.sequence_number == item.sequence_number:
         return None
     return RecordPosition(item.sequence_number, item.sub_sequence_number)

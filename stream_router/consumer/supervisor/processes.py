@@ -14,12 +14,12 @@ LOOK_EVERY_S = 0.05
 
 
 def adopt_orphans() -> None:
-    """From now on, a descendant whose parent dies becomes this process's child, so that it can be seen and ended."""
+    """Make this process the parent of descendants whose parent dies, so that it can see and end them."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children(parent: int) -> list[int]:
-    """The process ids of the direct children of `parent`; zombies left out."""
+    """Return the process ids of the direct children of `parent`, without zombies."""
     pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -109,7 +109,7 @@ class Rendered(NamedTuple):
         return next((value for key, value in self.properties.items() if key.lower() == name.lower()), "")
 
     def text(self) -> str:
-        """The properties as Java reads them: ISO 8859-1, everything else escaped."""
+        """Return the properties as Java reads them: ISO 8859-1, everything else escaped."""
         return "".join(f"{key} = {_escape(value)}\n" for key, value in self.properties.items())
 
 
@@ -126,7 +126,7 @@ class Endpoints(NamedTuple):
 
 
 def configured_endpoints(session: Session) -> Endpoints:
-    """The endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
+    """Return the endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
     return Endpoints(_configured_endpoint(session, "kinesis"), _configured_endpoint(session, "dynamodb"))
 
 
@@ -137,7 +137,7 @@ def _configured_endpoint(session: Session, service: str) -> str:
 
 
 def shipped(name: str) -> Path:
-    """A file of `properties/`, where this package was checked out or installed. Raises SettingsError if it is gone."""
+    """Return a file of `properties/` in the checkout or the installation. Raise SettingsError if it is missing."""
     for folder in _folders():
         if os.path.isfile(folder / name):  # noqa: PTH113 - as in `jars.shares`
             return folder / name
@@ -145,7 +145,7 @@ def shipped(name: str) -> Path:
 
 
 def _folders() -> Iterator[Path]:
-    """A checkout's own folder, then where pip puts a wheel's data."""
+    """Yield a checkout's own folder, then those in which pip puts a wheel's data."""
     beside = Path(__file__).resolve().parents[3]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
@@ -153,9 +153,9 @@ def _folders() -> Iterator[Path]:
 
 
 def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered:
-    """Everything that the daemon is told. `worker_id` names this host's worker in the lease table.
+    """Return everything that the daemon reads. `worker_id` names this host's worker in the lease table.
 
-    Starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, where Kinesis is an emulator on
+    It starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, if Kinesis is an emulator on
     this machine, from consumer.properties with local.properties over it. A key that the settings decide cannot be set
     in a file.
     """
@@ -175,7 +175,7 @@ def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered
 
 
 def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
-    """The file that has the last word, and all keys. A file of the operator's own stands alone."""
+    """Return the file that has the last word, and all keys. A file of the operator's own stands alone."""
     if own:
         return own, _read(own)
     base = shipped("consumer.properties")
@@ -239,7 +239,7 @@ def _jvm_options(of_file: Mapping[str, str]) -> list[str]:
 
 
 def _words(options: str, variable: str) -> list[str]:
-    """The options as a shell would split them."""
+    """Return the options as a shell would split them."""
     try:
         return shlex.split(options)
     except ValueError:
@@ -247,7 +247,7 @@ def _words(options: str, variable: str) -> list[str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """The `key = value` lines of a properties file; comments and empty lines left out. No continuation lines."""
+    """Return the `key = value` lines of a properties file, without comments and empty lines. No continuation lines."""
     pairs: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip() or line.lstrip()[0] in "#!":

@@ -121,7 +121,7 @@ class ConsumerStatus:
         """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
 
     def look(self) -> StatusInput:
-        """All that is known, at most a second old."""
+        """Return all that is known, at most a second old."""
         with self._lock:
             if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
                 self._seen = self._look(self._clock(), self._now_s())
@@ -137,7 +137,7 @@ class ConsumerStatus:
         return self.latest_verdict
 
     def snapshot(self) -> Snapshot:
-        """The worker's snapshot, at most a second old."""
+        """Return the worker's snapshot, at most a second old."""
         return self.look().snapshot
 
     def status(self) -> bytes:
@@ -156,7 +156,7 @@ class ConsumerStatus:
             return self._history.page(self._now_s() - self._clock())
 
     def say(self) -> None:
-        """A line of the log on how much is done: an idle consumer and a hung one differ. Called every LATELY_S."""
+        """Log how much is done, so that an idle consumer and a hung one differ. The caller does so every LATELY_S."""
         seen = self.look()
         with self._lock:
             now, before = seen.snapshot, self._recent.before(seen.at, LATELY_S)
@@ -210,7 +210,7 @@ class ConsumerStatus:
         return seen._replace(snapshot=snapshot)
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
+        """Return what is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
         line, no, unasked_since = self._standing.line, self._standing.no, self._standing.unasked_since
         trusted, proven = self._settings.bus_proof == "trust", line.proven_s > -math.inf
         bus, rule = ("proven", "matched") if proven else ("unproven", "unknown")
@@ -234,7 +234,7 @@ class ConsumerStatus:
         }
 
     def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:
-        """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
+        """Return the seconds until the last shard has caught up, at the last minute's speed; None if one gains none."""
         slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
         for shard in seen.lags:
             lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
@@ -251,7 +251,7 @@ class ConsumerStatus:
         return round(slowest_s, 1) if seen.lags else None
 
     def _time_shares(self, seen: StatusInput, shard: MergedShard) -> dict[str, float] | None:
-        """Where the child's time went in the last minute, as shares that sum to 1; None where it does not tell."""
+        """Return how the child spent the last minute, as shares that sum to 1; None if the child does not report it."""
         now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
         before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
         spent = {name: max(0.0, now.get((name,), 0.0) - before.get((name,), 0.0)) for name in ACTIVITIES}
@@ -259,7 +259,7 @@ class ConsumerStatus:
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
     def _told(self, seen: StatusInput) -> dict[str, Any]:
-        """The object of `/status`: what both programs have, and behind it what only this one has."""
+        """Return the object of `/status`: what both programs have, then what only this one has."""
         now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
         by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
         calls, entries = sum(by_size.values()), sum(int(size) * count for (size,), count in by_size.items())
@@ -324,9 +324,9 @@ def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
 
 
 def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
-    """The worker's one snapshot: what its children counted, how its shards are, and what the supervisor knows.
+    """Return the worker's one snapshot: its children's counts, its shards' state, and what the supervisor knows.
 
-    What is not known has no value: a 0 would claim health. A gauge by shard stands without labels too, as the worst.
+    An unknown value is left out: a 0 would claim health. A gauge by shard is there without labels too, as the worst.
     """
     counts: Numbers = {name: dict(series) for name, series in totals.counts.items()}
     # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
@@ -364,7 +364,7 @@ def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
 
 
 def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
-    """A shard's gauges by the catalogue's names: what its child said, and its lag, which grows with the clock."""
+    """Return a shard's gauges by the catalogue's names: its child's, and its lag, which grows with the clock."""
     lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
     gauges: dict[str, float | None] = {name: series.get(()) for name, series in shard.snapshot.gauges.items()}
     gauges[metrics.OLDEST_AGE.name] = lag.oldest_age_s
@@ -445,12 +445,12 @@ def _as_sentence(text: str | None) -> str:
 
 
 def _the_first(texts: "list[str] | tuple[str, ...]", between: str) -> str:
-    """Three of them, and how many more there are: a host may have a hundred shards."""
+    """Join three texts, and say how many more there are: a host may have a hundred shards."""
     return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
-    """What is known of the stream, but for shards that are read here: of them a child tells sooner than the table."""
+    """Return what is known of the stream without the shards that are read here: their children know sooner."""
     if not known.unread:
         return known
     called_ago_s = {shard.shard_id: shard.number("callbackAgoS") for shard in merged.shards}
@@ -476,7 +476,7 @@ def rss_bytes(pid: int | None) -> int | None:
 
 
 def tells_zeros(snapshot: Snapshot) -> bool:
-    """Whether what was not counted is a 0 for CloudWatch: not where no shard is read here, nor while one holds."""
+    """Return whether CloudWatch gets a 0 for what was not counted: not if no shard is read here or one holds."""
     return snapshot.gauge(metrics.HOLDING.name) == 0
 
 

@@ -56,7 +56,7 @@ class UnreadShard(NamedTuple):
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
-    """An attribute of an item, whichever type it has; "" where there is none."""
+    """Return an attribute of an item as a text, whichever type it has; "" if there is none."""
     return str(next(iter(row.get(name, {"S": ""}).values())))
 
 
@@ -69,7 +69,7 @@ class StreamShard(NamedTuple):
 
     @classmethod
     def of(cls, shard: Mapping[str, Any]) -> Self:
-        """From a row of ListShards."""
+        """Return the shard of a row of ListShards."""
         parents = tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name))
         return cls(shard["ShardId"], parents, "EndingSequenceNumber" in shard["SequenceNumberRange"])
 
@@ -87,7 +87,7 @@ class LeaseState(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """From an item of the table; "" for what it does not have."""
+        """Return the lease of a row of the table; "" for attributes that it lacks."""
         names = ("leaseOwner", "leaseCounter", "checkpoint", "checkpointOwner")
         return cls(*(text_of(row, name) for name in names))
 
@@ -101,7 +101,7 @@ class StreamView(NamedTuple):
 
 
 def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
-    """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
+    """Return the shards that nobody reads. It takes two checks: a lease may be without owner while it changes hands."""
     earlier = _signs(before)
     lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
     return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
@@ -189,7 +189,7 @@ def _waiting(by_id: Mapping[str, StreamShard], look: StreamView) -> set[str]:
 
 
 def _is_under_way(parent: str, look: StreamView) -> bool:
-    """Whether a parent is not read to its end: its children are not read before, and its own state tells of it."""
+    """Return whether a parent is not read to its end yet. Its children are not read before that."""
     lease = look.leases.get(parent)
     return lease is not None and lease.checkpoint != SHARD_END
 
@@ -271,7 +271,7 @@ class StreamWatch:
         self._tell(self.known.unread or [])
 
     def _unread(self, look: StreamView) -> list[UnreadShard] | None:
-        """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
+        """Return shards without owner at two checks in a row, their lease still long enough; None after one check."""
         before, self._since = self._since, {}
         unread_shards = []
         for shard, sign in _signs(look).items():
@@ -286,7 +286,7 @@ class StreamWatch:
         return None if before is None else sorted(unread_shards)
 
     def _tell(self, unread_shards: list[UnreadShard]) -> None:
-        """In the log, once a minute, what has lasted for longer than a worker takes to start with its own name."""
+        """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
         lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= SAID_AFTER_S]
         if lasting and (self._to_be_said() or not self._is_said):
             named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
@@ -301,7 +301,7 @@ class StreamWatch:
         self._is_said = bool(lasting)
 
     def _asked(self, question: str, ask: Callable[[], Any]) -> Any:
-        """What `ask` returns; None where it failed, which is said once."""
+        """Return what `ask` returns; None if it failed, which is logged once."""
         try:
             answer = ask()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
@@ -360,7 +360,7 @@ class StreamWatch:
 
 
 def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
-    """The watch of these settings, whose calls `answers` follows.
+    """Return the watch of these settings, whose calls `answers` follows.
 
     Raises SettingsError if the environment cannot be used.
     """

@@ -198,9 +198,9 @@ class StuckRule:
         return StuckEvent.STUCK
 
     def _has_lasted(self, observation: Observation) -> bool:
-        """Whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
+        """Return whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
 
-        With every worker full a restart of the program would mend nothing.
+        If every worker is full, a restart of the program would mend nothing.
         """
         if observation.workers_full or not (self.stuck or self.state is StuckState.RESTING):
             return False

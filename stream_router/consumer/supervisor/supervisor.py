@@ -214,7 +214,7 @@ class DaemonSupervisor:
         return jvm
 
     def _next(self, timeout_s: float) -> Happening | None:
-        """What happens next, None where nothing does for so long."""
+        """Return what happens next, None if nothing does within `timeout_s`."""
         until = time.monotonic() + timeout_s
         while True:
             self._vitals.beat()
@@ -264,7 +264,7 @@ class DaemonSupervisor:
         self._vitals.restart_planned(planned.cause)
 
     def _hasten(self, jvm: int) -> JvmExit | None:
-        """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
+        """Give the children that are left a moment, then end the daemon; None after a signal."""
         self._target_checker.hasten()
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S

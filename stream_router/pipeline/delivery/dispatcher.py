@@ -39,22 +39,22 @@ class Destination(Protocol[T]):
         """Remove the next call's items from the front of `ready`."""
 
     def is_full(self, items: Sequence[T]) -> bool:
-        """Whether a call of `items` is worth sending though more may come."""
+        """Return whether to send a call of `items` now, although more items may come."""
 
     def size_bytes(self, items: Sequence[T]) -> int:
-        """What a call of `items` counts against the bytes in flight."""
+        """Return the bytes by which a call of `items` counts against the bytes in flight."""
 
     def key(self, item: T) -> Hashable:
-        """An item's identity among those under way; a text is its conversation, of which one item is under way."""
+        """Return the item's identity. A text is the item's conversation, of which one item is sent at a time."""
 
     def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
         """Start one call; `done` gets its answer exactly once, later."""
 
     def read(self, answer: Answer, items: Sequence[T]) -> list[Outcome] | Refusal:
-        """What the answer says of each item, or of the whole call."""
+        """Return the outcome of each item, or the refusal of the whole call."""
 
     def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
-        """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
+        """Return whether the call was refused for its size. If so, the destination remembers a smaller limit."""
 
 
 class GivenUp(NamedTuple):
@@ -104,7 +104,7 @@ class Flight:
         self.accepted: Counter[int] = Counter()
 
     def add(self, calls: int, items: int, size_bytes: int) -> None:
-        """A call more, or, with numbers below zero, one less."""
+        """Add a call, its items and its bytes. Negative numbers take a call away."""
         self.calls += calls
         self.items += items
         self.bytes += size_bytes
@@ -132,7 +132,7 @@ class DelayedItems(Generic[T]):
         return due[::-1] if due else ()
 
     def wait_s(self, now: float) -> float:
-        """Seconds until the first is due. There must be one."""
+        """Return the seconds until the first item is due. There must be an item."""
         return max(0.0, self._heap[0][0] - now)
 
     def drain(self) -> list[T]:
@@ -190,13 +190,13 @@ class Suspects(Generic[T]):
         return True
 
     def cleared(self, items: Sequence[T]) -> None:
-        """These are judged, or went through: forget the suspicion."""
+        """Forget the suspicion against these items: they are accepted or given up."""
         if self._refused:
             for item in items:
                 self._refused.pop(self._key(item), None)
 
     def refused_at(self, item: T, now: float) -> float:
-        """When the item was refused for the first time; `now` where it never was."""
+        """Return when the item was refused for the first time, or `now` if it never was."""
         return self._refused.get(self._key(item), now)
 
     def drain(self) -> list[T]:
@@ -261,11 +261,15 @@ class Dispatcher(Generic[T]):
         self._ready.extend(items)
 
     def at_the_end(self, already_s: float) -> None:
-        """Nothing will be submitted any more: what has nobody to be compared with is given up after a while."""
+        """Note that nothing more will be submitted.
+
+        From now on an item without others to compare it with is given up after a while. Processes before this one
+        waited `already_s` for it.
+        """
         self.blame.at_the_end(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
-        """What ended since the last time, handed back to the caller."""
+        """Return what ended since the last call, and hand it back to the caller."""
         ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
@@ -293,7 +297,7 @@ class Dispatcher(Generic[T]):
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:
-        """Seconds, at most `longest`, until time alone lets something happen."""
+        """Return the seconds, at most `longest`, until something can happen by time alone."""
         now, wait = self._clock(), longest
         if self._ready or self._suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
@@ -363,7 +367,7 @@ class Dispatcher(Generic[T]):
         return f"; {unanswered} of its events may be delivered twice (their calls timed out)" if unanswered else ""
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
-        """Some failed: each by what its own code says."""
+        """Handle a call in which some items failed: each is judged by its own code."""
         pairs = list(zip(items, outcomes, strict=True))
         failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         if through := [item for item, outcome in pairs if outcome.disposition is None]:
@@ -432,7 +436,7 @@ class Dispatcher(Generic[T]):
             self._again(item, at, refusal.code)
 
     def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
-        """A call refused for its content: halved; the one that stands alone is the culprit if others succeed."""
+        """Split a call that was refused for its content; an item alone in its call is to blame if others succeed."""
         if self._to.too_large(items, refusal):
             if len(items) == 1:
                 self._give_up(items[0], Reason.OVERSIZE, refusal.code)
@@ -448,7 +452,7 @@ class Dispatcher(Generic[T]):
         self._suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
-        """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
+        """Log that the breaker is open. If the setting asks for it, give up what waits once the budget is spent."""
         held_s, (code, message) = now - self.gate.held_since, self._failure
         if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
@@ -469,7 +473,7 @@ class Dispatcher(Generic[T]):
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
-        """All that waits, but, where no probe is under way, what the next one will carry."""
+        """Give up all items that wait. If no probe is in flight, keep the items that the next probe will carry."""
         probe: list[T] = []
         if self._ready and not self.flight.calls:
             probe = self._next_single() if self.gate.silent else self._to.take(self._ready)
@@ -488,7 +492,10 @@ class Dispatcher(Generic[T]):
 
 
 def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> list[T]:
-    """What `take` takes from the queue's item number `at` on, and then from its beginning. All keep their order."""
+    """Return what `take` takes from item number `at` of the queue on, and then from its beginning.
+
+    The items keep their order, in the result and in the queue.
+    """
     if not at:
         return take(queue)
     behind = len(queue) - at

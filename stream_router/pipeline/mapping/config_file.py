@@ -50,7 +50,7 @@ _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timesta
 
 
 def _check_field(name: str, value: object) -> None:
-    """Raises ValueError, quoting nothing, where an event with `value` for our field `name` would be refused."""
+    """Raise ValueError, quoting nothing, if an event with `value` for our field `name` would be refused."""
     _check_json(value)
     try:
         check_fields({**_GOOD, name: value})
@@ -66,7 +66,7 @@ def _check_field(name: str, value: object) -> None:
 
 
 def _check_json(value: object) -> object:
-    """The value itself. Raises ValueError where JSON does not say the same, or EventBridge would refuse it."""
+    """Return the value. Raise ValueError if JSON does not keep it as it is, or EventBridge would refuse it."""
     try:
         is_same = orjson.loads(orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER)) == value
     except TypeError:
@@ -77,7 +77,7 @@ def _check_json(value: object) -> object:
 
 
 def _event_type(value: str) -> str:
-    """An event type itself. Raises ValueError where it is none that may leave."""
+    """Return the event type. Raise ValueError if no event may have it."""
     if not value.isprintable():
         raise ValueError("holds a control character, which no event type may")
     if value == PROBE_TYPE:
@@ -86,7 +86,7 @@ def _event_type(value: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """A constant of the metadata itself. Raises ValueError where it is a table or a list, or none of JSON's."""
+    """Return a constant of the metadata. Raise ValueError if it is a table, a list or no JSON value."""
     if isinstance(value, dict | list):
         raise ValueError("is no text, number or boolean")  # noqa: TRY004 - pydantic's way
     return _check_json(value)
@@ -115,7 +115,7 @@ def _steps(value: object) -> object:
 
 
 def _as_table(value: object) -> object:
-    """A path or a list of paths is short for `{ path = … }`."""
+    """Return `{ path = … }` for its short forms, a path and a list of paths."""
     if isinstance(value, str):
         return {"path": [value]}
     if isinstance(value, list):
@@ -230,7 +230,7 @@ def load(path: Path | None) -> Configured:
 
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
-    """The names of `[[cxone.sources]]` and their presets; the rest of that table is the receiver's to check."""
+    """Return the preset of each of `[[cxone.sources]]` by name. The receiver checks the rest of that table."""
     preset_by_source: dict[str, str | None] = {}
     tables = document.cxone.get("sources")
     for at, table in enumerate(tables if isinstance(tables, list) else ()):
@@ -269,7 +269,7 @@ def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
 
 
 def _presets() -> tuple[Shape, ...]:
-    """The shapes that ship, in the order in which they are tried."""
+    """Return the shapes that ship, in the order in which they are tried."""
     path = Path(__file__).with_name("presets.toml")
     document = files.read_toml(path, "presets", MappingFile)
     shapes = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]

@@ -33,7 +33,7 @@ MEMO_KEY_CHARS = 128
 
 
 def tokens(path: str) -> list[tuple[Token, ...]]:
-    """The tokens of each path that `path` stands for. Raises ValueError where it cannot be read."""
+    """Return the tokens of each path that `path` stands for. Raise ValueError if it cannot be read."""
     return [_tokens(plain) for plain in _chosen([path])]
 
 
@@ -114,11 +114,11 @@ class WalkState:
         return step, is_kept
 
     def of_key(self, key: str) -> Step:
-        """The step that a key leads to."""
+        """Return the step that a key leads to."""
         return self.steps.get(key) or self.learn(key)
 
     def of_element(self) -> Step:
-        """The step that any element of an array leads to."""
+        """Return the step that any element of an array leads to."""
         if self.element is None:
             self.element = self._automaton.step(self._positions, 0, None)
         return self.element
@@ -177,13 +177,13 @@ class Automaton:
         return matching
 
     def _closed(self, positions: Positions) -> Positions:
-        """With what `**` may skip."""
+        """Return the positions together with those that `**` may skip to."""
         while skipped := (positions & self._before[DEEP]) << 1 & ~positions:
             positions |= skipped
         return positions
 
     def _ended(self, ends: Positions) -> Iterator[int]:
-        """The paths that end at these places, in order."""
+        """Yield the paths that end at these places, in order."""
         while ends:
             lowest = ends & -ends
             yield self._path_at[lowest.bit_length() - 1]

@@ -65,7 +65,7 @@ class Notes:
         self.taken: list[Any] = []
 
     def drop(self, value: Any) -> None:
-        """All that is at a path goes."""
+        """Note that all that is at a path is dropped."""
         self.counts["drop"] += 1
         self.taken.append(value)
 
@@ -114,9 +114,9 @@ class MaskingPolicy:
         return {"drop": DROP, "hash": HASH, "allow": PASS}.get(rule.name, ACT), rule
 
     def mask(self, parts: Parts, counts: Counts) -> Parts:
-        """The parts, masked; the given ones are not touched. Adds to `counts` each action that ran.
+        """Return the parts, masked; the given parts are not changed. Add to `counts` each action that ran.
 
-        Raises whatever goes wrong: the caller then sends nothing of the event.
+        Raise whatever goes wrong: the caller then sends nothing of the event.
         """
         if self._begin is not None:
             self._begin()
@@ -138,7 +138,7 @@ class MaskingPolicy:
         return masked
 
     def _id(self, value: str, step: Step, notes: Notes) -> Any:
-        """An id of the entry. It was read from the payload, where it may stand as what is taken away there."""
+        """Mask an id of the entry. It was read from the payload, where a rule may remove the same value."""
         masked = self.plain(value, step, notes)
         if masked == value and len(value) >= TAKEN_MIN_CHARS and value in map(text_of, notes.taken):
             return self._hide(value, notes)
@@ -152,7 +152,7 @@ class MaskingPolicy:
         return value if whole is value else {REDACTED: REDACTED}
 
     def _object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
-        """The hot loop, in one piece: one call a level, and most fields of most events pass or are redacted."""
+        """Mask an object. This is the hot loop, in one piece: one call per level; most fields pass or are redacted."""
         steps, closed = state.steps, self._closed
         masked: dict[str, Any] | None = None
         new: Any
@@ -195,7 +195,7 @@ class MaskingPolicy:
         return value if masked is None else masked
 
     def _remove(self, key: str, masked: dict[str, Any], meaning: Any, notes: Notes) -> None:
-        """A key goes, with all that it holds; of one that is no field's name it shows that it was there."""
+        """Remove a key with all that it holds. A key that is no field's name leaves a mark that it was there."""
         item = masked.pop(key)
         if meaning is DROP:
             notes.drop(item)
@@ -227,14 +227,14 @@ class MaskingPolicy:
         return masked
 
     def _whole(self, value: Any, notes: Notes) -> Any:
-        """An object or an array in which no path goes on."""
+        """Mask an object or an array in which no path goes on."""
         if not self._closed:
             return value
         notes.redacted += 1
         return REDACTED
 
     def plain(self, value: Any, step: Step, notes: Notes) -> Any:
-        """What becomes of a plain value at a step."""
+        """Mask a plain value by the step that led to it."""
         meaning, _, rule = step
         if meaning is HASH:
             return self._hide(value, notes)
@@ -252,14 +252,14 @@ class MaskingPolicy:
         return rule.action(value)
 
     def _hide(self, value: Plain, notes: Notes) -> Any:
-        """What joins, and may not be read: its hash, or nothing of it where there is no key."""
+        """Return the hash of a private value, which still joins, or a fixed text if there is no key."""
         notes.hidden += 1
         notes.taken.append(value)
         return self._private(value)
 
 
 def _searched(value: Plain, search: Action, counts: Counts) -> Any:
-    """A text, or a number, which may be a phone's, without what is found in it."""
+    """Return a text without the private data found in it. Numbers are searched too: they may be phone numbers."""
     if value is True or value is False:
         return value
     masked, kinds = search(text_of(value))

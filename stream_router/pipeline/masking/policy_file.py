@@ -51,10 +51,10 @@ _QUOTED_MAX = 60
 
 
 def load(name: str, key: bytes | None) -> MaskingPolicy:
-    """The policy that the setting names: `default`, or a file's path. `key` is the hashes', where there is one.
+    """Return the policy that the setting names: `default`, or a file's path. `key` is the key of hashes, if any.
 
-    Its id is the file's name, its version a digest of what the file says: another decision has another version.
-    Raises SettingsError.
+    Its id is the file's name. Its version is a digest of the file's content, so that another decision has another
+    version. Raise SettingsError.
     """
     file, document = _read(name)
     sources = [(file, document), *([_read("default")] if document.get("base") is not None else [])]
@@ -87,7 +87,7 @@ def _read(name: str) -> tuple["_File", dict[str, Any]]:
 
 
 def _search(file: "_File", document: dict[str, Any]) -> Any:
-    """The search that the file asks for, else None: its libraries are loaded only for a policy that has one."""
+    """Return the search that the file asks for, else None. Its libraries are loaded only for a policy that searches."""
     if not document.get("search"):
         if document.get("regions"):
             raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
@@ -110,11 +110,11 @@ class _File:
         self.path = path
 
     def wrong(self, key: str, problem: str, at: str = "") -> SettingsError:
-        """The one line about a key of the file."""
+        """Return the one-line error about a key of the file."""
         return SettingsError(f"{VARIABLE}: {self.path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
 
     def document(self, text: str) -> dict[str, Any]:
-        """The file's keys, each of the right kind."""
+        """Return the file's keys and values, each of the right type."""
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -148,7 +148,7 @@ class _File:
                 raise self.wrong(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", f"[{at}]")
 
     def rules(self, document: dict[str, Any], search: Any) -> list[MaskingRule]:
-        """The file's rules, in the order in which they are tried."""
+        """Return the file's rules, in the order in which they are tried."""
         rules: list[MaskingRule] = []
         for name in ORDER:
             for at, item in enumerate(document.get(name, ())):
@@ -170,7 +170,7 @@ class _File:
 
 
 def _unreachable(path: tuple[Token, ...]) -> str:
-    """What is wrong with a path that leads to nothing in any event, or to what has to stay an object."""
+    """Say what is wrong with a path that leads nowhere in any event, or to what must stay an object; "" if nothing."""
     first, below = path[0], path[1:]
     if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
         return f"begins with none of {', '.join(ROOTS)}, * or **"
@@ -180,13 +180,13 @@ def _unreachable(path: tuple[Token, ...]) -> str:
 
 
 def _allows_all(path: tuple[Token, ...]) -> str:
-    """What is wrong with a path that leaves nothing to mask."""
+    """Say what is wrong with a path that leaves nothing to mask; "" if nothing is."""
     if path[-1] is ANYTHING and all(step is ANY_KEY or step is DEEP or step == "payload" for step in path[:-1]):
         return 'lets everything pass; for a policy that masks only what it names write unknown = "pass"'
     return ""
 
 
 def _shown(value: Any) -> str:
-    """A part of the file as an error quotes it."""
+    """Return a part of the file as an error quotes it."""
     text = ascii(value)
     return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"

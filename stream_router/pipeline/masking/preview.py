@@ -28,10 +28,10 @@ class ShownValue(NamedTuple):
 
 
 def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[ShownValue]:
-    """Every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
+    """Return every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
 
-    `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
-    where a line is no JSON object, or nests deeper than can be masked.
+    `sample` is what a Kinesis record may hold: one JSON document, or one per line. Raise ValueError, quoting nothing,
+    if a line is no JSON object, or nests deeper than can be masked.
     """
     values: list[ShownValue] = []
     if not (stripped := sample.strip()):
@@ -63,7 +63,7 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
 
 
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
-    """The plain values at and below a place, also in what goes whole: a path may let them pass."""
+    """Yield the plain values at and below a place, also those in objects masked whole: a path may let them pass."""
     meaning, state, rule = step
     goes = meaning is DROP or meaning is ODD_KEY
     whole: Step = (meaning, None, rule) if goes else (UNKNOWN, None, None)
@@ -88,7 +88,7 @@ def _verdict(step: Step, before: Any, after: Any) -> str:
 
 
 def _written(key: str) -> str:
-    """A key as a path has it; `*` where it looks like a value."""
+    """Return a key as a path has it; `*` if it looks like a value."""
     if not is_field_name(key):
         return "*"
     return f'"{key}"' if "." in key else key

@@ -211,7 +211,7 @@ class TextSearch:
 
 
 def _replaced(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
-    """The text with these places, which may overlap, replaced by the kind's name."""
+    """Return the text with these places, which may overlap, replaced by the kind's name."""
     parts: list[str] = []
     done = 0
     begin = end = -1

@@ -51,7 +51,7 @@ class LetterWriter:
         self._masking = masking
 
     def write(self, letter: DeadLetter) -> list[LetterMessage]:
-        """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
+        """Return the letter in one message, with as much as fits; an empty list if even gzip alone does not fit."""
         if letter.location:
             return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": letter.location}))]
         raw = letter.raw
@@ -63,11 +63,10 @@ class LetterWriter:
         return []
 
     def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[LetterMessage]:
-        """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
+        """Return the letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
 
-        Parts of one writing have one `part.cut`.
-
-        With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
+        Parts that were written together have one `part.cut`. `minimal` asks for the form that no queue refuses: no
+        attributes, ASCII, at most 200 KiB each.
         """
         record = _gzipped(letter.raw)
         most = MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES
@@ -84,7 +83,7 @@ class LetterWriter:
         return messages
 
     def _frame_bytes(self, letter: DeadLetter) -> int:
-        """What a message holds besides its piece of the data."""
+        """Return the size of a message without its piece of the data."""
         return (
             self._message(letter, self._content(letter, None, {"encoding": "", "data": ""})).size_bytes + _FRAME_BYTES
         )

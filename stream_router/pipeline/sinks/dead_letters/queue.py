@@ -65,7 +65,7 @@ class SendMessageCalls:
         return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
 
     def too_large(self, items: Sequence[LetterMessage], refusal: Refusal) -> bool:
-        """Whether SQS refused the batch for its size (older endpoints take 256 KiB); then batches are smaller."""
+        """Return whether SQS refused the batch for its size (older endpoints take 256 KiB); if so, shrink batches."""
         if refusal.code not in _TOO_LONG:
             return False
         if len(items) > 1:
@@ -101,7 +101,7 @@ class DeadLetterQueue:
         self.dispatcher.advance(flush=False)
 
     def collect(self) -> list[DeadLetter]:
-        """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
+        """Return the letters stored whole since the last call. Resend refused messages in minimal form."""
         accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
         for message in [message for messages in accepted for message in messages]:
