@@ -357,7 +357,7 @@ class Dispatcher(Generic[T]):
         self.flight.accepted[len(items)] += 1
         self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
         self._suspects.cleared(items)
-        for some, took_s in self.blame.through(items, sent_at, now):
+        for some, took_s in self.blame.record_accepted(items, sent_at, now):
             self._ended.accepted.append(some)
             self._ended.took_s.append(took_s)
 
@@ -385,7 +385,7 @@ class Dispatcher(Generic[T]):
             self.gate.brought_nothing = True
         # All are counted before any is judged: those behind an item in its call are others to it as well.
         tried = [
-            self.blame.failed(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
+            self.blame.record_failure(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
             for item, outcome in failed
         ]
         for (item, outcome), tries in zip(failed, tried, strict=True):
@@ -393,8 +393,8 @@ class Dispatcher(Generic[T]):
 
     def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
         is_data = outcome.disposition is Disposition.DEAD_LETTER
-        match self.blame.of(outcome.disposition, tries, now, self.backlog + 1):
-            case Decision.BURY:
+        match self.blame.decide(outcome.disposition, tries, now, self.backlog + 1):
+            case Decision.GIVE_UP:
                 self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
             case Decision.WAIT:
                 self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
@@ -418,7 +418,7 @@ class Dispatcher(Generic[T]):
         # AWS's words on a call's content may quote it.
         self._failure = (refusal.code, "" if is_content else refusal.message)
         timed_out = refusal.code == TIMED_OUT
-        tried = [self.blame.failed(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
+        tried = [self.blame.record_failure(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
         if is_content:
             self._halve(items, refusal, now)
             return
@@ -486,7 +486,7 @@ class Dispatcher(Generic[T]):
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
-        attempts = self.blame.given_up(item)
+        attempts = self.blame.record_given_up(item)
         self._suspects.cleared([item])
         self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", attempts)))
 
