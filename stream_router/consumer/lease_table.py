@@ -230,7 +230,10 @@ class LeaseTablePreparation:
         if self._progress_is_due():
             log.warning(
                 "%s of the lease table %s failed (%s). No event is read until it succeeds. It is tried again; %s",
-                *(action, self._name, code, cure(code)),
+                action,
+                self._name,
+                code,
+                cure(code),
                 extra={"event": "lease-table-waits", "table": self._name, "code": code},
             )
         return self.waits_for
@@ -247,7 +250,8 @@ class LeaseTablePreparation:
                 log.warning(
                     "the lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
                     "which takes up to 20 minutes. Nothing has to be done",
-                    *(self._name, OWNER_INDEX),
+                    self._name,
+                    OWNER_INDEX,
                     extra=fields,
                 )
                 return ""
@@ -260,7 +264,9 @@ class LeaseTablePreparation:
         if self._progress_is_due():
             log.info(
                 "%s (%s). No event is read before that is done. %s; nothing has to be done",
-                *(self.waits_for, self._name, takes),
+                self.waits_for,
+                self._name,
+                takes,
                 extra=fields,
             )
         return self.waits_for

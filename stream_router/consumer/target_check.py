@@ -600,7 +600,9 @@ class TargetChecker:
         )
         log.error(
             "event bus and rule cannot be asked (%s): %s; %s",
-            *(answer.operation or "no answer", answer.code, then if self._told else "the start waits for it"),
+            answer.operation or "no answer",
+            answer.code,
+            then if self._told else "the start waits for it",
             extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
         )
 

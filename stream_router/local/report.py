@@ -173,7 +173,11 @@ def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
 
 
 def _ms(value: float | None) -> str:
-    """Never wider than a column: from ten seconds on in seconds."""
+    """Return milliseconds as text that fits a column: from ten seconds on in seconds."""
     if value is None:
         return "-"
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f} s"
+    if value < 100:
+        return f"{value:,.1f}"
+    if value < 10_000:
+        return f"{value:,.0f}"
+    return f"{value / 1000:,.0f} s"

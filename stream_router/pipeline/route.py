@@ -191,6 +191,10 @@ class Router:
             for dispatcher in self._dispatchers:
                 dispatcher.advance(flush=flush)
 
+    def block_publishing(self, *, blocked: bool) -> None:
+        """Start no PutEvents call while `blocked`. Dead letters go on."""
+        self.publisher.dispatcher.gate.blocked = blocked
+
     def stop(self) -> None:
         """Start nothing more: the lease is another's. What is in flight may still come back.
 
@@ -232,7 +236,7 @@ class Router:
     @property
     def accepted_at(self) -> float:
         """When the bus last accepted something (monotonic seconds)."""
-        return self.publisher.dispatcher.blame.first_tries.accepted_at
+        return self.publisher.dispatcher.accepted_at
 
     @property
     def holding(self) -> bool:

@@ -186,7 +186,9 @@ def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
             rate(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
             millis(get(status, f"recent.latenciesMs.{'received_to_accepted' if consumes else 'answered'}.p99")),
         )
-    return [table, *([Text(f"{len(hosts) - most} more hosts", "dim")] if len(hosts) > most else [])]
+    if len(hosts) > most:
+        return [table, Text(f"{len(hosts) - most} more hosts", "dim")]
+    return [table]
 
 
 def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> RenderableType:
@@ -198,7 +200,10 @@ def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> Rend
             value = in_words(get(status, path))
             needs = len(label) + 1 + len(value)
             fits = bool(used) and used + 2 + needs <= width
-            whole.append("  " if fits else "\n" if whole else "")
+            if fits:
+                whole.append("  ")
+            elif whole:
+                whole.append("\n")
             whole.append(f"{label} ", "dim").append(value, "bold")
             used = used + 2 + needs if fits else needs
     return whole
@@ -249,7 +254,7 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
         if shard.get("reason") and level_of(shard) is not Level.GOOD:
             begun = since(shard.get("since"), status.get("at"))
             notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
-    return Group(*notes, *([table] if shards else []))
+    return Group(*notes, table) if shards else Group(*notes)
 
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:

@@ -264,7 +264,7 @@ class ShardProcessor:
         """Publish nothing while bus or rule do not take our events. Dead letters go on."""
         proof = self._checkpoints.proof
         proof.look()
-        self._router.publisher.dispatcher.gate.shut = bool(proof.problem)
+        self._router.block_publishing(blocked=bool(proof.problem))
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:

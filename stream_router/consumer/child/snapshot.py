@@ -65,8 +65,8 @@ class ShardTelemetry:
         self._transform = transform
         self._now_s = now_s
         self._clock = clock
-        self.vitals: Callable[[Snapshot], object] = id
-        """Fills in how the shard is now."""
+        self.vitals: Callable[[Snapshot], object] = _no_vitals
+        """Fills in the shard's present state. Set by the shard, whose vitals need this telemetry's router."""
         self._audit: audit.AuditLog | None = None
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
@@ -163,7 +163,9 @@ class ShardTelemetry:
         identity, reason = letter.event.event_id, letter.reason.value
         log.warning(
             "an event became a dead letter: %s (%s); see stream-router dlq %s",
-            *(reason, letter.code, f"show {identity}" if identity else "list"),
+            reason,
+            letter.code,
+            f"show {identity}" if identity else "list",
             extra={
                 "event": "dead-letter",
                 "eventId": identity,
@@ -242,3 +244,7 @@ class ShardTelemetry:
                 log.warning(
                     "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
                 )
+
+
+def _no_vitals(_: Snapshot) -> None:
+    """Add nothing: the shard has not set its vitals yet."""

@@ -100,7 +100,11 @@ def _run(settings: Consumer, state: StateDir) -> int:
     )
     disks = Disks(_folders(settings, state))
     status = ConsumerStatus(
-        *(settings, state, vitals, target_checker.standing, lambda: stream.known),
+        settings,
+        state,
+        vitals,
+        target_checker.standing,
+        lambda: stream.known,
         table_waits_for=lambda: table.waits_for,
         silences=answers.silent,
         disk_trouble=lambda: disks.trouble,
@@ -121,7 +125,11 @@ def _run(settings: Consumer, state: StateDir) -> int:
     supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table)
     worker = rendered.properties["workerId"]
     stuck = StuckWatch(
-        *(stream, vitals, supervisor.request_restart, worker, rendered.max_leases),
+        stream,
+        vitals,
+        supervisor.request_restart,
+        worker,
+        rendered.max_leases,
         index_is_built=lambda: table.index_is_built,
     )
     fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
@@ -194,13 +202,14 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     jvm = java.find_java()
     java.prove(jvm, rendered.jvm_options)
     session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
-    looks: list[Callable[[], Finding]] = [
+    questions: list[Callable[[], Finding]] = [
         lambda: checks.stream(session, settings.stream),
         lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
-        *([lambda: checks.offload_bucket(session, bucket)] if bucket else []),
-        lambda: checks.lease_table(session, settings.application, settings.stream),
     ]
-    at_start(looks)  # the target check asks for the bus
+    if bucket:
+        questions.append(lambda: checks.offload_bucket(session, bucket))
+    questions.append(lambda: checks.lease_table(session, settings.application, settings.stream))
+    at_start(questions)  # the target check asks for the bus
     return jvm
 
 

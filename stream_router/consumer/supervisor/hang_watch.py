@@ -114,6 +114,9 @@ def _say(name: str, pid: int, looks: int) -> None:
         "%s has not moved for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see "
         "its lines, `kcl`); end it with `kill -KILL %d`; after %.0f s in which stream and lease table answer, the "
         "daemon is killed and started again, and its last records come again",
-        *(name, EVERY_S * looks, pid, EVERY_S * KILLED_AFTER),
+        name,
+        EVERY_S * looks,
+        pid,
+        EVERY_S * KILLED_AFTER,
         extra={"event": "consumer-hangs", "hangingPid": pid},
     )

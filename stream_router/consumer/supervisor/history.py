@@ -55,7 +55,9 @@ class History:
 
 def _row(between: Snapshot, over_s: float, shards: int) -> list[float | None]:
     latest = between.histogram(STAGE_LATENCY.name, (STAGE,))
-    percentiles = [round(latest.percentile(percent), 3) if latest.count else None for percent in PERCENTILES.values()]
+    percentiles: list[float | None] = [None] * len(PERCENTILES)
+    if latest.count:
+        percentiles = [round(latest.percentile(percent), 3) for percent in PERCENTILES.values()]
     ages = [between.gauge(metric.name) for metric in (OLDEST_AGE, HEADROOM)]
     return [
         *(round(between.total(counter) / over_s, 2) for counter in RATES.values()),

@@ -97,8 +97,8 @@ class ConsumerStatus:
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
         table_waits_for: Callable[[], str] = lambda: "",
-        silences: Callable[[], Sequence[Silence]] = tuple,
-        disk_trouble: Callable[[], str] = str,
+        silences: Callable[[], Sequence[Silence]] = lambda: (),
+        disk_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
@@ -490,7 +490,9 @@ def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, statu
 
     def ready() -> ProbeAnswer:
         known = vitals.known()
-        return ProbeAnswer(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
+        if known.ready:
+            return ProbeAnswer(good=True, word="ready")
+        return ProbeAnswer(good=False, word="hanging" if known.hangs else known.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
     return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, host_names(hosts), pages)

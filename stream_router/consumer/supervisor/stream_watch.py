@@ -293,7 +293,9 @@ class StreamWatch:
             log.warning(
                 "nobody reads %d of the stream's shards: %s%s. Their events wait. After a start this ends within two "
                 "minutes; else a consumer restarts its daemon after three to four. If it lasts, start more consumers",
-                *(len(lasting), named, " and more" if len(lasting) > 3 else ""),
+                len(lasting),
+                named,
+                " and more" if len(lasting) > 3 else "",
                 extra={"event": "shards-unread", "stream": self._stream},
             )
         elif self._is_said and not lasting:
@@ -310,7 +312,8 @@ class StreamWatch:
                 self._said.add(question)
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    *(question, code_of(error)),
+                    question,
+                    code_of(error),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None

@@ -68,7 +68,8 @@ class StuckWatch:
             log.warning(
                 "nobody may read %s: each worker holds %s leases, as many as maxLeasesForWorker allows. Their events "
                 "wait in the stream. Start another consumer, or raise maxLeasesForWorker",
-                *(self._shards(), self._max_leases),
+                self._shards(),
+                self._max_leases,
                 extra={"event": "shards-stuck-workers-full"},
             )
 

@@ -251,6 +251,11 @@ class Dispatcher(Generic[T]):
             return None
         return HeldDestination(self._to.name, self.gate.held_since, self._failure[0])
 
+    @property
+    def accepted_at(self) -> float:
+        """When the destination last accepted something (monotonic seconds)."""
+        return self.blame.first_tries.accepted_at
+
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
         self._ready.extend(items)
@@ -293,7 +298,7 @@ class Dispatcher(Generic[T]):
             if not items:
                 break
             self._start(items, now)
-        if self.gate.holding and self.backlog and not self.gate.shut:
+        if self.gate.holding and self.backlog and not self.gate.blocked:
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:
@@ -346,7 +351,8 @@ class Dispatcher(Generic[T]):
         if self._holds_to_be_said:
             log.info(
                 "%s is back%s",
-                *(self._to.name, self._may_come_twice()),
+                self._to.name,
+                self._may_come_twice(),
                 extra={
                     "event": "back",
                     "held_s": round(now - self.gate.held_since, 1),
@@ -457,7 +463,11 @@ class Dispatcher(Generic[T]):
         if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
                 "%s accepts nothing, so its events wait, and nothing is lost: %s%s%s; %s",
-                *(self._to.name, code, f" ({message})" if message else "", self._may_come_twice(), cure(code)),
+                self._to.name,
+                code,
+                f" ({message})" if message else "",
+                self._may_come_twice(),
+                cure(code),
                 extra={
                     "event": "holding",
                     "code": code,

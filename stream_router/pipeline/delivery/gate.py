@@ -56,8 +56,8 @@ class Gate:
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
-        self.shut = False
-        """Whether nothing may be sent at present for the caller's own reasons: no word about the destination."""
+        self.blocked = False
+        """Whether the caller forbids calls at present, for reasons of its own that say nothing of the destination."""
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.brought_nothing = False
@@ -80,7 +80,7 @@ class Gate:
 
     def may_start(self, in_flight: int, now: float) -> bool:
         """Return whether one more call may start now."""
-        return not (self._stopped or self.shut) and in_flight < self.ceiling and not self.wait_s(now)
+        return not (self._stopped or self.blocked) and in_flight < self.ceiling and not self.wait_s(now)
 
     def stop(self) -> None:
         """Start no call any more, whatever comes back."""

@@ -274,11 +274,12 @@ def _presets() -> tuple[Shape, ...]:
     document = files.read_toml(path, "presets", MappingFile)
     shapes = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
     types = shapes[0].event_types
-    digital = [
-        dataclasses.replace(shape, event_types=types) if shape.name.startswith(shapes[0].name) else shape
-        for shape in shapes
+    # All shapes of CXone digital share the event types of the first one.
+    prefix = shapes[0].name
+    with_types = [
+        dataclasses.replace(shape, event_types=types) if shape.name.startswith(prefix) else shape for shape in shapes
     ]
-    return DEFAULT, *digital
+    return DEFAULT, *with_types
 
 
 PRESETS = _presets()

@@ -145,7 +145,7 @@ EXPERT_SHAPE = Shape(
         "conversationId": source("conversationId", "event.page.@id", "page.@id", "page.id", default=None),
         "eventType": source("eventType", "event.@type", "@type", "type"),
         "timestamp": source(
-            *("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date"), default=RECEIVED
+            "event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date", default=RECEIVED
         ),
         "payload": source("$"),
     },

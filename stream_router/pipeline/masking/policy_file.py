@@ -57,7 +57,9 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     version. Raise SettingsError.
     """
     file, document = _read(name)
-    sources = [(file, document), *([_read("default")] if document.get("base") is not None else [])]
+    sources = [(file, document)]
+    if document.get("base") is not None:
+        sources.append(_read("default"))
     private = actions.keyed_hash(key) if key else actions.redact
     search = _search(file, document)
     rules = [rule for source, content in sources for rule in source.rules(content, search.text if search else None)]

@@ -262,7 +262,7 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
     Of a number's digits every second from the last but one is doubled, so its check is a difference of two sums.
     """
     plain = [*map(int, digits)]
-    doubled = [digit * 2 - 9 * (digit > 4) for digit in plain]
+    doubled = [digit * 2 if digit <= 4 else digit * 2 - 9 for digit in plain]
     even, odd = doubled.copy(), plain.copy()
     even[1::2], odd[1::2] = plain[1::2], doubled[1::2]
     return [0, *accumulate(even)], [0, *accumulate(odd)]
