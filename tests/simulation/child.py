@@ -20,8 +20,8 @@ from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
+from tests.child_life import KilledError, SupervisedTarget, TelemetryStub
 from tests.fakes import World
-from tests.lives import KilledError, Supervised, Told
 from tests.simulation.scenario import DROPPED_TYPE, Kind
 from tests.simulation.world import Bucket, Bus, Outside, Queue, Stream
 
@@ -117,11 +117,11 @@ class Child:
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
             Tally(self.outside),
         )
-        self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
+        self.proof = SupervisedTarget(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
-        told = cast("ShardTelemetry", Told())
+        told = cast("ShardTelemetry", TelemetryStub())
         return ShardProcessor(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
 
     def _deadly(

@@ -11,8 +11,8 @@ from stream_router.consumer.child.checkpoints import LOOK_EVERY_S, SHARD_END_WIT
 from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.envelope import seal
 from stream_router.model import Record
+from tests.child_life import Life
 from tests.events import RECEIVED_MS
-from tests.lives import Life
 
 
 @pytest.mark.parametrize("numbers", [["0007", "0008"], ["49" * 28, "5" * 56]], ids=["padded", "as Kinesis has them"])

@@ -11,7 +11,7 @@ from botocore.validate import validate_parameters
 from stream_router.telemetry.cloudwatch import NAMESPACE, MetricDimensions, Sender, requests
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, RECEIVER_IN_CLOUDWATCH, REQUESTS
 from stream_router.telemetry.snapshot import Labels, Snapshot
-from tests.told import snapshot
+from tests.snapshots import snapshot
 
 SHAPE = ServiceModel(Loader().load_service_model("cloudwatch", "service-2")).operation_model("PutMetricData")
 WHOSE = MetricDimensions("eu-west-1", "router")

@@ -18,8 +18,8 @@ from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
 from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_check import TargetUnknown
 from stream_router.model import Entry
+from tests.child_life import MIB, START, Life
 from tests.fakes import NO_ANSWER, refused
-from tests.lives import MIB, START, Life
 from tests.shard_ends import ITERATOR, read
 
 BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
@@ -127,7 +127,7 @@ def test_a_hand_off_and_a_stop_are_answered_in_time(
         began = leave_at(life, 10**9 if told_after_s is None else told_after_s)
         life.hear("shutdownRequested")
         assert within_s - 1 < life.rig.world.now - began < within_s + 1
-        assert (life.told.closed, life.taken) == (1, [])
+        assert (life.telemetry.closed, life.taken) == (1, [])
 
 
 @pytest.mark.parametrize("hand_off", [True, False])
@@ -166,7 +166,7 @@ def test_once_the_lease_is_given_back_no_call_is_started(tmp_path: Path, end: st
     life.rest(300)
     assert len(bus.calls) == calls
     assert not life.rig.queue.messages
-    assert life.told.closed == 1
+    assert life.telemetry.closed == 1
 
 
 def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Call
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
         assert life.rig.world.now - began < 30
-        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
         assert life.taken == []
         assert life.delivered == [100]
 
@@ -285,7 +285,7 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
         life.hear("shardEnded")
         assert not life.errors
         assert None not in life.taken
-        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
 
 
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_
     life.live(LEAVE_WITHIN_S + STAY_S - 1)
     with pytest.raises(LeavingError):
         life.live(3)
-    assert life.told.closed == 1
+    assert life.telemetry.closed == 1
     assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
 
 

@@ -10,10 +10,10 @@ from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import lag, trouble
 from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.verdict import Code, Trouble
+from tests.child_life import Life
 from tests.events import RECEIVED_MS
 from tests.fakes import World, refused
-from tests.lives import Life
-from tests.told import caught_up
+from tests.snapshots import caught_up
 
 NOW = 1_000_000.0
 BEGAN = World().now
@@ -57,7 +57,7 @@ def told(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
     said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
-    life.told.vitals(said)
+    life.telemetry.vitals(said)
     return MergedShard("shard-1", 1, said), wall_s
 
 
