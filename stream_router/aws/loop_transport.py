@@ -143,7 +143,7 @@ class LoopTransport(SignedCalls):
         closing.join(CLOSED_WITHIN_S)
 
     def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
-        """A call of the old handle ends without an answer; nobody knows what became of it."""
+        """End a call of the old handle without an answer; nobody knows what became of it."""
         with contextlib.suppress(pycurl.error):
             old.remove_handle(easy.curl)
         easy.curl.close()

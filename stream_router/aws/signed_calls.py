@@ -94,7 +94,7 @@ class Easy:
         return pycurl.PREREQFUNC_OK
 
     def _take(self, chunk: bytes) -> int | None:
-        """A piece of the answer; 0, which ends the call, where it grows beyond what any answer is."""
+        """Take a piece of the answer. Return 0, which ends the call, if the answer grows beyond its limit."""
         self.size_bytes += len(chunk)
         if self.size_bytes > self.max_answer_bytes:
             return 0
@@ -273,7 +273,7 @@ class SignedCalls:
         return Answer(status, b"".join(easy.body), headers, error)
 
     def _learn(self, answer: Answer) -> None:
-        """A refusal may come from a wrong local clock, then sign with the service's; or from credentials that ended."""
+        """Load other credentials if these ended, and sign with the service's clock if the local one is wrong."""
         if refusal(answer).code in CREDENTIALS_OVER:
             self.credentials_refused()
         if served := epoch_of(answer.headers.get("date", "")):
