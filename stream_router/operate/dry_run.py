@@ -13,7 +13,7 @@ from stream_router.settings.consumer import Consumer
 
 
 def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
-    """The consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
+    """Return the consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
 
     What no call can carry is one too, unless it goes by claim check. Raises SettingsError.
     """
@@ -33,12 +33,12 @@ def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transform
 
 
 def type_of(made: Transformed) -> str:
-    """The event type by our name, "" where it is not known."""
+    """Return the event type by our name, "" where it is not known."""
     return made.event_type if isinstance(made, DeadLetter | Dropped) else made.detail_type
 
 
 def would_be(made: Transformed) -> str:
-    """What would become of it, in words by which it is counted; no payload in them."""
+    """Return what would become of it, in words by which it is counted; no payload in them."""
     if isinstance(made, DeadLetter):
         return f"a dead letter: {made.reason.value} ({made.code})  {made.event_type}".rstrip()
     return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"

@@ -78,7 +78,7 @@ def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
 
 
 def _paste(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
-    """The lines of a policy that would let pass what this one redacts."""
+    """Print the lines of a policy that would let pass what this one redacts."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
         console.print("Nothing is redacted.")

@@ -148,7 +148,7 @@ class _Program:
         self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
 
     def _queue(self, url: str, stream: Stream) -> QueueBacklog:
-        """The spill in an SQS queue."""
+        """Return the spill in an SQS queue."""
         batcher, transport = self._batcher, self._transport
 
         def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:

@@ -104,7 +104,7 @@ class Status:
         return ProbeAnswer(is_ready, "ready" if is_ready else not_ready)
 
     def told(self) -> Snapshot:
-        """The latest, and not ready where the loop stands still: then its own word on that is old."""
+        """Return the latest, and not ready where the loop stands still: then its own word on that is old."""
         return replace(self.latest, gauges=self.latest.gauges | {"receiver_ready": {(): float(self.ready().good)}})
 
     def metrics(self) -> bytes:

@@ -116,7 +116,7 @@ class Receiver(Signature, Entrance):
     @field_validator("spill_queue")
     @classmethod
     def _stands_alone(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """A queue keeps no order, and an event is in one spill."""
+        """Refuse a queue with an order or beside a folder: a queue keeps no order, and an event is in one spill."""
         if info.context is None or url is None:
             return url
         if info.data.get("ordering") == "conversation":
@@ -143,7 +143,7 @@ class Receiver(Signature, Entrance):
         return in_the_clear(self.listen, self.tls_cert, self.trusted_proxies)
 
     def left_over(self) -> Iterator[str]:
-        """A line for each setting of scheme `hmac` beside another scheme, which may have been the last one's."""
+        """Yield a line for each setting of scheme `hmac` beside another scheme, which may be left from the last one."""
         for name in left_over(self.webhook_scheme or "hmac", self.model_fields_set):
             named = variable(type(self), name)
             yield f"{named}: is for scheme hmac, and the scheme is another, so it does nothing; unset it"

@@ -69,7 +69,7 @@ def _bus(world: World) -> Iterator[Finding]:
 
 
 def _key(world: World) -> Finding:
-    """A bus under a key that cannot be used takes events, answers success, and loses them."""
+    """Check the bus's key: under a key that cannot be used a bus takes events, answers success, and loses them."""
     bus = world.settings.event_bus
 
     def describe() -> Any:
@@ -94,7 +94,7 @@ def _key(world: World) -> Finding:
 
 
 def _targets(world: World) -> Iterator[Finding]:
-    """What a target refuses goes to a dead-letter queue, where it waits; without one it is lost."""
+    """Check the targets' dead-letter queues: what a target refuses waits there; without one it is lost."""
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
     no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])

@@ -50,9 +50,10 @@ def run(
 
 
 def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """What every check says that concerns the programs of `world`, in the order of the tables; each at least once.
+    """Return the findings of every check that concerns the programs of `world`, in the order of the tables.
 
-    Each call of AWS's is tried once and bounded. Where AWS does not take the credentials, nothing else of it is asked.
+    Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
+    nothing else of it is asked.
     """
     found: list[Finding] = []
     waits = "" if world.common else "waits for the settings (SR001, SR002)"
@@ -68,7 +69,7 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
 
 
 def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
-    """A subject's findings, and why what comes after them was not asked. A check that breaks leaves the others."""
+    """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
     made: list[Finding] = []
     try:
         made.extend(subject.look(world))  # what came before an error is kept
@@ -102,7 +103,7 @@ def status(found: Sequence[Finding]) -> int:
 
 
 def verdict(found: Sequence[Finding], code: int) -> str:
-    """The last line."""
+    """Return the last line."""
     counts = Counter(one.verdict for one in found)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
     told = []
@@ -131,13 +132,13 @@ def _text(one: Finding) -> str:
 
 
 def _page(one: Finding) -> str:
-    """The runbook that goes on where the cure ends; "" where there is none, or nothing is wrong."""
+    """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
     name = CHECKS[one.code].runbook
     return f"docs/runbooks/{name}.md" if name and one.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
 def told_as_json(found: Sequence[Finding], code: int) -> str:
-    """The same for programs."""
+    """Return the findings for programs, as JSON."""
     checks: list[dict[str, Any]] = [
         {
             "code": one.code,

@@ -1,4 +1,4 @@
-"""This machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
+"""Checks of this machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ def _settings(world: World) -> Iterator[Finding]:
 
 
 def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
-    """A finding for each line with which the program would not start, but for those that were said before."""
+    """Yield a finding for each line with which the program would not start, except those reported before."""
     try:
         yield ok(code, start())
     except SettingsError as error:
@@ -77,7 +77,7 @@ def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator
 
 
 def _receive(world: World) -> str:
-    """What `receive` looks at before it listens. Raises SettingsError."""
+    """Return what `receive` looks at before it listens. Raise SettingsError."""
     settings = load(Receiver, *preflight.LOOKS)
     _secrets(world, settings, "admin_token")
     if not world.offline:
@@ -87,7 +87,7 @@ def _receive(world: World) -> str:
 
 
 def _consume(world: World) -> str:
-    """What `consume` looks at before it asks AWS. Raises SettingsError."""
+    """Return what `consume` looks at before it asks AWS. Raise SettingsError."""
     settings = _secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _rendered(settings)
@@ -99,7 +99,7 @@ def _consume(world: World) -> str:
 
 
 def _secrets(world: World, settings: Any, *names: str) -> Any:
-    """The settings, once each of these secrets can be had; offline AWS is not asked for one, and a stand-in does."""
+    """Return the settings, once each of these secrets is readable; offline a stand-in replaces AWS's."""
     for name in names:
         if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
             settings = settings.model_copy(update={name: SecretStr("stands in AWS, and nobody asks")})
@@ -113,7 +113,7 @@ def _rendered(settings: Consumer) -> properties.Rendered:
 
 
 def _writable(variable: str, folder: Path | None) -> None:
-    """Tried, since nothing else tells (rights, a read-only disk, root); one that is not there is made at start."""
+    """Try to write: nothing else tells (rights, a read-only disk, root). A missing folder is made at start."""
     if folder is None:
         return
     try:
@@ -161,7 +161,7 @@ def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
 
 
 def _certificate(world: World) -> Finding:
-    """A sender refuses a certificate that has ended, and the receiver serves on with it."""
+    """Check the certificate: senders refuse one that has ended, and the receiver serves on with it."""
     settings = world.receive
     if settings is None:
         return skipped("SR014", "waits for SR001")
@@ -251,7 +251,7 @@ def _here(world: World) -> Iterator[Finding]:
 
 
 def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
-    """The verdict that the program itself gives. One that does not answer may be none of this host's."""
+    """Return the verdict that the program itself gives. One that does not answer may be none of this host's."""
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")

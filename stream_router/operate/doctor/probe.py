@@ -68,7 +68,7 @@ def run(world: World, url: str) -> list[Finding]:
 
 @contextmanager
 def _caught(world: World, name: str, mark: str) -> Iterator[str]:
-    """The URL of a queue behind a rule that matches our probe alone; both are gone afterwards."""
+    """Yield the URL of a queue behind a rule that matches our probe alone; delete both afterwards."""
     events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
     region = world.settings.aws_region
     account = world.client("sts").get_caller_identity()["Account"]
@@ -132,7 +132,7 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
 
 
 def _arrive(world: World, queue: str, within_s: float) -> Any | None:
-    """The message, as soon as it is there."""
+    """Return the message, as soon as it is there."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         answer = world.client("sqs").receive_message(

@@ -58,7 +58,7 @@ ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("wri
 
 
 def _spill(world: World) -> Iterator[Finding]:
-    """The spill queue, and how many messages wait there."""
+    """Check the spill queue, and count the messages that wait there."""
     if world.receive is None:
         yield skipped("SR107", "waits for SR001")
         return
@@ -122,7 +122,7 @@ def _leases(world: World) -> Iterator[Finding]:
 
 
 def _look(world: World) -> tuple[Finding | None, Any]:
-    """What the supervisor's judge asks for, the stream's shards and the table's leases; with the leases themselves."""
+    """Return the stream's shards and the table's leases as the supervisor's judge needs them; with the leases."""
 
     def look() -> tuple[StreamView, dict[str, leases.Lease]]:
         held = leases.read(world.client("dynamodb"), world.settings.application)
@@ -170,7 +170,7 @@ def _owners(world: World, first: StreamView) -> Finding:
 
 
 def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
-    """The oldest event above each shard's checkpoint is a recent one."""
+    """Check that the oldest event above each shard's checkpoint is a recent one."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
