@@ -393,9 +393,9 @@ class Standing:
             self.unasked_since, self.unasked_checks = None, 0
             no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)
             if no:
-                self._said_no(no, asked_s)
+                self._heard_broken(no, asked_s)
             elif isinstance(answer, TargetOk):
-                self._said_yes(answer, asked_s)
+                self._heard_ok(answer, asked_s)
         problem = self.no.problem if self.no else ""
         if self.no and self.stands_since is not None:
             problem = f"{problem}; it is right again, and counts once it was so for {STANDS_S:.0f} s"
@@ -413,7 +413,7 @@ class Standing:
             "bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one"
         )
 
-    def _said_no(self, no: TargetBroken, asked_s: float) -> None:
+    def _heard_broken(self, no: TargetBroken, asked_s: float) -> None:
         if self.no is None and not self.in_doubt:
             self.in_doubt = True
             return
@@ -423,7 +423,7 @@ class Standing:
         self.stands_since = None
         self.breaks = True
 
-    def _said_yes(self, yes: TargetOk, asked_s: float) -> None:
+    def _heard_ok(self, yes: TargetOk, asked_s: float) -> None:
         self.in_doubt = False
         self._made_s = yes.made_s or self._made_s
         if self._pattern and not takes_as_much(self._pattern, yes.pattern):
@@ -491,7 +491,7 @@ class TargetChecker:
         self._clock = clock
         self._broken = folder / TARGET_BROKEN
         self.standing = Standing(breaks=self._broken.exists())
-        self._told = False
+        self._first_reported = False
         self._asked_s = -math.inf
         self._stop, self._wake = threading.Event(), threading.Event()
         self._hurry_until = -HURRY_FOR_S
@@ -545,19 +545,19 @@ class TargetChecker:
         answer = self._ask()
         before = standing.no, standing.unasked_since, standing.stands_since
         standing.heard(answer, asked_s)
-        if self._report and not self._told and (refusal := self._refusal(answer, asked_s)):
+        if self._report and not self._first_reported and (refusal := self._refusal(answer, asked_s)):
             self._stop.set()
             self._report(FirstCheck(refusal))
             return
-        self._say(answer, asked_s, *before)
+        self._log_change(answer, asked_s, *before)
         failpoint("target_proven_before_written")
         self._write()
-        if not self._told and standing.line.proven_s > -math.inf:
-            self._told = True
+        if not self._first_reported and standing.line.proven_s > -math.inf:
+            self._first_reported = True
             if self._report:
                 self._report(FirstCheck())
 
-    def _say(
+    def _log_change(
         self,
         answer: CheckResult,
         asked_s: float,
@@ -568,7 +568,7 @@ class TargetChecker:
         standing = self.standing
         if isinstance(answer, TargetUnknown):
             if self._unasked_to_be_said():
-                self._say_unasked(answer, asked_s)
+                self._log_unanswered(answer, asked_s)
         elif unasked_since is not None:
             fields = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
             log.warning("event bus and rule answer again", extra=fields)
@@ -585,14 +585,16 @@ class TargetChecker:
             log.warning(
                 "the rule %s; it counts in %.0f s, since rules take a moment to work, and then what was sent since it "
                 "was last proven goes again",
-                "takes our events by another pattern" if self._told and not standing.no else "takes our events again",
+                "takes our events by another pattern"
+                if self._first_reported and not standing.no
+                else "takes our events again",
                 STANDS_S,
                 extra={"event": "rule-matches-again"},
             )
         elif no and not standing.no:
             log.warning("events go on", extra={"event": "rule-proven-again"})
 
-    def _say_unasked(self, answer: TargetUnknown, asked_s: float) -> None:
+    def _log_unanswered(self, answer: TargetUnknown, asked_s: float) -> None:
         since_s = self.standing.unasked_since
         then = (
             f"events go on while the bus accepts them, for {UNASKED_S / 60:.0f} minutes in all, and the checkpoint "
@@ -602,7 +604,7 @@ class TargetChecker:
             "event bus and rule cannot be asked (%s): %s; %s",
             answer.operation or "no answer",
             answer.code,
-            then if self._told else "the start waits for it",
+            then if self._first_reported else "the start waits for it",
             extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
         )
 

@@ -129,7 +129,7 @@ class Demo:
             thread.start()
         try:
             self._watch()
-            self._say("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
+            self._print_step("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
             counted = self._counted()
             self._programs.stop(self._consumer)
         finally:
@@ -140,15 +140,15 @@ class Demo:
         product = {**counted, "cloudWatch": report.percentiles_of_cloudwatch(self._stack.clients.cloudwatch)}
         return report.as_json(self.accounts, seconds, product, self._faults), report.complaints(self.accounts)
 
-    def _say(self, line: str) -> None:
+    def _print_step(self, line: str) -> None:
         self._console.print(line, style="dim", highlight=False)
 
     # --- the pipeline
 
     def _start(self) -> None:
         """Start everything, and return when events can flow."""
-        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._say(f"  {line}"))
-        self._say(f"the embedded stack serves at {self._stack.endpoint}")
+        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._print_step(f"  {line}"))
+        self._print_step(f"the embedded stack serves at {self._stack.endpoint}")
         shared: dict[str, str] = {}
         if self._wish.chaos:
             port = urlsplit(self._stack.endpoint).port or 0
@@ -168,9 +168,9 @@ class Demo:
         }
         self._consumer = self._started("consume", settings)
         self._receiver_url, self._sign = self._start_receiver(shared)
-        self._say(f"the receiver serves at {self._receiver_url}")
+        self._print_step(f"the receiver serves at {self._receiver_url}")
         self._consumer.wait_ready(lambda: len(self._status().get("shards", ())) >= stack.SHARDS, CONSUMER_START_S)
-        self._say(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
+        self._print_step(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
 
     def _start_receiver(self, shared: dict[str, str]) -> tuple[str, Sign]:
         address = f"127.0.0.1:{free_port()}"

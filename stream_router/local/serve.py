@@ -27,7 +27,7 @@ LISTENERS = {
     variable(kind, name): str(kind.model_fields[name].default)
     for kind, name in ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
 }
-"""Where the programs that are started next listen, unless they are told: by the settings' names."""
+"""Ports of the programs that are started next, unless set: by the settings' names."""
 
 LONG_POLL_S = 1
 _OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
@@ -43,7 +43,7 @@ def run(*, quiet: bool) -> int:
         try:
             port = free_port() if is_taken(PORT) else PORT
             embedded = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
-            _tell(embedded, programs.folder / "env", chosen)
+            _print_ports(embedded, programs.folder / "env", chosen)
             _print_events(embedded, asked, quiet=quiet)
         except ProgramError as error:
             programs.keep_folder = True
@@ -52,7 +52,7 @@ def run(*, quiet: bool) -> int:
     return 0
 
 
-def _tell(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
+def _print_ports(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
     """Print all ports, and what the other commands need.
 
     If another program has the port at which one would listen, that one gets a free port, unless its port was chosen.

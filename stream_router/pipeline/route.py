@@ -25,7 +25,7 @@ SLICE_EVENTS = 500
 
 
 class Ledger(Protocol):
-    """Who is told what became of events."""
+    """Receiver of what became of events."""
 
     def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         """Count one call's entries as accepted by the bus, `took_s` after their first call was started."""
@@ -88,7 +88,7 @@ class Router:
         self._send(transformed)
         keep_up()
 
-    def route_found(self, opened: Sequence[Event | DeadLetter]) -> None:
+    def route_opened(self, opened: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
         self._send([*map(self.transform, opened)])
 

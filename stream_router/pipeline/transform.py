@@ -145,9 +145,11 @@ class Transform:
         if self._unroutable == "drop":
             return Dropped(event, event_type)
         message = "the event type does not match the rule; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
-        return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._told(event_type))
+        return DeadLetter(
+            event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._type_attribute(event_type)
+        )
 
-    def _told(self, event_type: str) -> str:
+    def _type_attribute(self, event_type: str) -> str:
         """Return the event type for a dead letter's attribute; "" if it might be a private text, not a name.
 
         Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
@@ -166,7 +168,7 @@ class Transform:
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
-                raise _masking_failed(self._told(event_type), error) from None
+                raise _masking_failed(self._type_attribute(event_type), error) from None
         record, line, raw, event_id, id_from, received_at_ms, _, resubmitted = event
         detail = {
             "correlationId": correlation_id(event_id),
@@ -186,7 +188,7 @@ class Transform:
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
             metadata = self._metadata_of_probes if is_probe else self._metadata
-            detail["metadata"] = _told_more(metadata, raw, resubmitted)
+            detail["metadata"] = _with_marks(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
         text = exact_json.write(detail)
@@ -288,7 +290,7 @@ def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[
     return {**metadata, **configured}
 
 
-def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
+def _with_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
     """Return the metadata with the trace context of the envelope, and with the run that resubmitted the event."""
     more = dict(metadata)
     if trace := valid_traceparent(added_fields(raw).get("traceparent")):

@@ -1,7 +1,7 @@
 """Sends a program's snapshots to CloudWatch, once a minute, from a thread that no event waits for.
 
 Every datum goes twice: as `docs/contract.md` names it, and with the dimension `Application` besides, so that two
-deployments of one account can be told apart. Distributions go as `Values` and `Counts`, so that CloudWatch's own
+deployments of one account can be distinguished. Distributions go as `Values` and `Counts`, so that CloudWatch's own
 percentiles are right; a mean would not be. Counts are sent once: a request that does not get through is kept, with its
 own time stamp, and sent again.
 """

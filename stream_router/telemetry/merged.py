@@ -1,7 +1,7 @@
 """The children's snapshots as one truth: counts and histograms added up over shards, never averaged, never falling.
 
 A snapshot counts from its child's start. The counts of a child that is gone stay in the sums; what a shard *is*
-(its gauges and states) is told only by a child that lives, so a shard that moved to another host is forgotten here.
+(its gauges and states) comes only from a child that lives, so a shard that moved to another host is forgotten here.
 """
 
 import contextlib

@@ -17,8 +17,8 @@ Kind = Literal["counter", "gauge", "histogram"]
 class CloudWatch(NamedTuple):
     """A metric as CloudWatch knows it. `seldom`: a zero is not sent, so that most deployments do not pay for it.
 
-    `where`: only series of which this label begins so, added up. `told` makes the datum of a gauge and the time (epoch
-    seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
+    `where`: only series of which this label begins so, added up. `convert` makes the datum of a gauge and the time
+    (epoch seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
     """
 
     name: str

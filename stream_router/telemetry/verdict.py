@@ -231,7 +231,7 @@ class Verdict(NamedTuple):
         return TABLE[self.code].level
 
     def probe_words(self, *, healthy: bool) -> str:
-        """Return what a platform's probe is told. Only what a restart would mend is ill, whatever the verdict."""
+        """Return the words for a platform's probe. Only what a restart would mend is ill, whatever the verdict."""
         return f"{self.code}: {self.words}" + ("" if healthy else "; ill, a restart is needed")
 
     def fields(self) -> dict[str, Any]:

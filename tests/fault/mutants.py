@@ -684,7 +684,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "With the masking policy": {
         "what cannot be masked goes out as it is": Mutant(
             "stream_router/pipeline/transform.py",
-            "                raise _masking_failed(self._told(event_type), error) from None\n",
+            "                raise _masking_failed(self._type_attribute(event_type), error) from None\n",
             "                str(error)\n",
             ("tests/unit/test_masking_policy.py::test_masking_fails_closed",),
         ),

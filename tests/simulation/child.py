@@ -143,7 +143,7 @@ class Child:
         if world.now >= self.told_at:
             self.told_at = float("inf")
             self.leaves = self.proof.hurries = True
-            self.shard.told_to_leave()
+            self.shard.request_leave()
         if world.now >= self.dies_at:
             raise KilledError
         assert self.window.held_bytes <= self._most_bytes, "the window burst"

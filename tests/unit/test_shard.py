@@ -40,7 +40,7 @@ def sick(life: Life, *sequence_numbers: int) -> None:
 def leave_at(life: Life, seconds: float) -> float:
     """After so long of virtual time the supervisor says SIGTERM. The time now."""
     began = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + seconds else None
+    life.at_wait = lambda: life.shard.request_leave() if life.rig.world.now >= began + seconds else None
     return began
 
 
@@ -140,7 +140,7 @@ def test_once_it_leaves_batches_are_answered_unread(tmp_path: Path, hand_off: bo
         life.errors = ["ThrottlingException"] * 3
         life.hear("shutdownRequested")
     else:
-        life.shard.told_to_leave()
+        life.shard.request_leave()
     assert life.taken == (["149"] if hand_off else [])
     life.process(150, 151)
     life.rest(1)  # within the time in which an end can still be proven
@@ -190,7 +190,7 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     life = Life(tmp_path)
 
     def make_shard(*_: str) -> ShardProcessor:
-        process.told_to_leave()
+        process.request_leave()
         return life.shard
 
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -208,7 +208,7 @@ def not_proven(life: Life) -> None:
     """The bus cannot be asked, and the child is told to leave."""
     life.process(100)
     life.proof.ask = lambda: TargetUnknown("ThrottlingException")
-    life.shard.told_to_leave()
+    life.shard.request_leave()
 
 
 def not_ended(life: Life) -> None:
@@ -222,7 +222,7 @@ def not_told(life: Life) -> None:
     """Kinesis does not answer, and the child is told to leave."""
     life.kinesis.will_answer(*[NO_ANSWER] * 100)
     life.process(100)
-    life.at_wait = life.shard.told_to_leave
+    life.at_wait = life.shard.request_leave
 
 
 @pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
@@ -291,7 +291,7 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
     """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
     life = Life(tmp_path)
-    life.shard.told_to_leave()
+    life.shard.request_leave()
     life.live(LEAVE_WITHIN_S + STAY_S - 1)
     with pytest.raises(LeavingError):
         life.live(3)

@@ -33,7 +33,7 @@ supervisor looks after it."""
 
 def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
-    stop_signals: list[int] = []  # a stop before there is anything that could be told of it
+    stop_signals: list[int] = []  # a SIGTERM that comes before there is a process object to handle it
     signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sink, lines = daemon_lines.private_output(), daemon_lines.private_input()
@@ -73,9 +73,9 @@ def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[byte
     faulthandler.cancel_dump_traceback_later()
     _keep_memory()
     process = kcl_adapter.Process(source, sink, child.shard, child.idle)
-    signal.signal(signal.SIGTERM, lambda *_: process.told_to_leave())
+    signal.signal(signal.SIGTERM, lambda *_: process.request_leave())
     if stop_signals:
-        process.told_to_leave()
+        process.request_leave()
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, process.ended_well), name="parent-watch", daemon=True).start()
     try:

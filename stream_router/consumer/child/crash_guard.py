@@ -140,7 +140,7 @@ class CrashGuard:
             if self._is_culprit(record, event.line):
                 router.bury([_crashed(event)])
             else:
-                router.route_found([opened])
+                router.route_opened([opened])
             start()
 
     def _is_culprit(self, record: Record, line: int) -> bool:

@@ -81,7 +81,7 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
             start = f"{action.sequence_number}:{action.sub_sequence_number}"
             self._shard = self._make_shard(action.shard_id, start)
             if self._leaving:  # asked last: a signal that comes before this line finds no shard, one after it does
-                self._shard.told_to_leave()
+                self._shard.request_leave()
         else:
             action.dispatch(self.checkpointer, self._shard)
 
@@ -92,11 +92,11 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
         else:
             self._idle()
 
-    def told_to_leave(self) -> None:
+    def request_leave(self) -> None:
         """Handle the supervisor's SIGTERM."""
         self._leaving = True
         if self._shard:
-            self._shard.told_to_leave()
+            self._shard.request_leave()
 
     def ended_well(self) -> None:
         """Note that the process ends by its own will or its daemon's."""

@@ -76,7 +76,7 @@ class ShardProcessor:
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
-        """When to answer at the latest; 0.0 until told to leave. A signal's handler writes it, and nobody undoes it."""
+        """When to answer at the latest; 0.0 until a stop is requested. A signal handler sets it, once."""
         telemetry.vitals = self._vitals
 
     # What the daemon calls.
@@ -92,7 +92,7 @@ class ShardProcessor:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
             self._leave("told to leave, and the daemon goes on")
-        self._look_at_proof()
+        self._follow_target_check()
         with self._losing_the_lease():
             if records and not self.leave_by:
                 self._take_charge(records, checkpointer)
@@ -175,7 +175,7 @@ class ShardProcessor:
         while router.backlog or not (self._checkpoints.proven() and end.proven):
             end.ask(self._checkpoints.last_given)
             if refuted := end.refuted:
-                self.told_to_leave()  # what is to be judged by later events would wait here for good
+                self.request_leave()  # what is to be judged by later events would wait here for good
             if self.leave_by and (self._clock() >= self.leave_by or (refuted and not router.backlog)):
                 self._leave(refuted or "told to leave before the shard's end was settled")
             self._turn(WAIT_S)
@@ -197,7 +197,7 @@ class ShardProcessor:
             with self._losing_the_lease():
                 while not self._checkpoint(message.checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
-        self.told_to_leave()  # what comes after it could be opened and never sent
+        self.request_leave()  # what comes after it could be opened and never sent
         self._give_back("shutdown requested")
 
     @property
@@ -205,7 +205,7 @@ class ShardProcessor:
         """Whether whoever stops the child, or wants its lease, still waits for its answer."""
         return self._clock() < min(self._hand_off_by, self.leave_by or inf)
 
-    def told_to_leave(self) -> None:
+    def request_leave(self) -> None:
         """Handle the supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer what comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
 
@@ -242,7 +242,7 @@ class ShardProcessor:
         if not daemon:
             self._beat()
         self._guard.goes_on()
-        self._look_at_proof()
+        self._follow_target_check()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
         if self._router.holding or self._checkpoints.proof.problem:
@@ -260,7 +260,7 @@ class ShardProcessor:
             )
             self._leave("what was sent is not proven to have reached a target")
 
-    def _look_at_proof(self) -> None:
+    def _follow_target_check(self) -> None:
         """Publish nothing while bus or rule do not take our events. Dead letters go on."""
         proof = self._checkpoints.proof
         proof.look()

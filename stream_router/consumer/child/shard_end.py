@@ -19,7 +19,7 @@ from stream_router.log import Seldom
 log = logging.getLogger(__name__)
 
 Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""
+"""Sends one call to Kinesis or DynamoDB: the operation, its parameters, and the callback for the answer."""
 
 LEASE = "GetItem"
 

@@ -31,7 +31,7 @@ WAITS = ("waiting", "bus", "holding", "deadLetters")
 class ShardVitals:
     """Callable: fills the vitals into a snapshot. Told of each callback and of each wait; times are monotonic seconds.
 
-    Moments are told as seconds ago, since nobody else has this clock.
+    Moments are reported as seconds ago, since nobody else has this clock.
     """
 
     def __init__(

@@ -100,7 +100,7 @@ def slices(
 class Window:
     """Counts what is under way, and is asked before each slice of records whether it may be opened.
 
-    It says once a minute that the shard holds, where it does. `closed` is told of each batch whose last record is
+    It says once a minute that the shard holds, where it does. `closed` gets each batch whose last record is
     settled. Times are monotonic seconds.
     """
 

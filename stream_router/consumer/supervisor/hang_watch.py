@@ -80,7 +80,7 @@ class HangWatch:
         self._vitals.hang(tuple(f"{name} has not moved" for name in names.values()))
         for pid, looks in standing.items():
             if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
-                _say(names[pid], pid, looks)
+                _log_hang(names[pid], pid, looks)
         for pid in self._said.keys() - standing.keys():
             if daemon:
                 log.info(
@@ -109,7 +109,7 @@ class HangWatch:
         return beats
 
 
-def _say(name: str, pid: int, looks: int) -> None:
+def _log_hang(name: str, pid: int, looks: int) -> None:
     log.error(
         "%s has not moved for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see "
         "its lines, `kcl`); end it with `kill -KILL %d`; after %.0f s in which stream and lease table answer, the "

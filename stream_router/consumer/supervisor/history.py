@@ -25,7 +25,7 @@ COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "sh
 class History:
     """An hour of rows, each of what happened between two samples.
 
-    Rows are timed by a clock that nobody sets, and told by the wall clock as it is now: so one that is set leaves
+    Rows are timed by a clock that nobody sets, and reported by the wall clock as it is now: so one that is set leaves
     neither a gap nor a wrong rate.
     """
 

@@ -144,7 +144,7 @@ class ConsumerStatus:
         """`/status`."""
         seen = self.look()
         with self._lock:
-            return orjson.dumps(self._told(seen))
+            return orjson.dumps(self._status_object(seen))
 
     def metrics(self) -> bytes:
         """`/metrics`."""
@@ -258,7 +258,7 @@ class ConsumerStatus:
         total = sum(spent.values())
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
-    def _told(self, seen: StatusInput) -> dict[str, Any]:
+    def _status_object(self, seen: StatusInput) -> dict[str, Any]:
         """Return the object of `/status`: what both programs have, then what only this one has."""
         now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
         by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})

@@ -29,7 +29,7 @@ reported within 20 s."""
 LOOKS_A_SECOND = 2.0
 """So many workers of one application look in a second, at most: each look reads the whole lease table."""
 
-SAID_AFTER_S = 15.0
+LOGGED_AFTER_S = 15.0
 RETENTION_EVERY_S = 60.0
 """It seldom changes, and an account has some 20 DescribeStreamSummary calls a second."""
 
@@ -199,9 +199,9 @@ class StreamKnown(NamedTuple):
 
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
-    """How long the stream keeps a record, as it was told last."""
+    """How long the stream keeps a record, by the last answer."""
     workers: int = 1
-    """Owners of leases, as they were told last."""
+    """Owners of leases, by the last answer."""
 
 
 NOTHING = StreamKnown()
@@ -268,7 +268,7 @@ class StreamWatch:
             return
         workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
         self.known = StreamKnown(self._unread(look), retention_s, workers)
-        self._tell(self.known.unread or [])
+        self._log_unread(self.known.unread or [])
 
     def _unread(self, look: StreamView) -> list[UnreadShard] | None:
         """Return shards without owner at two checks in a row, their lease still long enough; None after one check."""
@@ -285,9 +285,9 @@ class StreamWatch:
                 unread_shards.append(UnreadShard(shard, _why(sign), kept[1]))
         return None if before is None else sorted(unread_shards)
 
-    def _tell(self, unread_shards: list[UnreadShard]) -> None:
+    def _log_unread(self, unread_shards: list[UnreadShard]) -> None:
         """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
-        lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= SAID_AFTER_S]
+        lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= LOGGED_AFTER_S]
         if lasting and (self._to_be_said() or not self._is_said):
             named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
             log.warning(

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-SAID_AFTER_S = 1.0
+LOGGED_AFTER_S = 1.0
 """A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
 
 
@@ -406,9 +406,9 @@ class Dispatcher(Generic[T]):
                 self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
             case _:
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), outcome.code)
-                self._say_who_waits_alone(outcome.code)
+                self._warn_who_waits_alone(outcome.code)
 
-    def _say_who_waits_alone(self, code: str) -> None:
+    def _warn_who_waits_alone(self, code: str) -> None:
         if self.blame.waits_alone and self._alone_to_be_said():
             log.warning(
                 "%s fails on an event through every retry, and no other tells whether the event or %s is to blame: it"
@@ -460,7 +460,7 @@ class Dispatcher(Generic[T]):
     def _hold(self, now: float) -> None:
         """Log that the breaker is open. If the setting asks for it, give up what waits once the budget is spent."""
         held_s, (code, message) = now - self.gate.held_since, self._failure
-        if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
+        if held_s >= LOGGED_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
                 "%s accepts nothing, so its events wait, and nothing is lost: %s%s%s; %s",
                 self._to.name,

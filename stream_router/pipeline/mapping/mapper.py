@@ -77,7 +77,7 @@ class Validator:
         """Return what `event` says. Raise Rejected with a reason that quotes nothing of the event."""
         shape, header_type = None, ""
         if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
-            body, shape = self._told(event, added)
+            body, shape = self._body_and_shape(event, added)
             header_type = str(added.get("eventTypeHeader") or "")
         elif type(event.body) is dict:
             body = exact_json.read(event)
@@ -115,7 +115,7 @@ class Validator:
             )
         )
 
-    def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
+    def _body_and_shape(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
         """Return the body of an event with added fields in its envelope, and the shape by which it is mapped.
 
         The shape is None if the first that fits is to be taken: the event names no source with a preset, and has its

@@ -83,7 +83,7 @@ class _Stored(_Json):
 
 
 class _LetterPart(_Json):
-    """`cut` is the same in all parts of one writing of a letter; "" of a version that told no two writings apart."""
+    """`cut` is the same in all parts of one writing of a letter; "" of a version that did not mark it."""
 
     n: int = Field(ge=1)
     of: int = Field(ge=1)
