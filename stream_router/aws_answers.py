@@ -57,7 +57,7 @@ class Answer(NamedTuple):
 
 
 def epoch_of(http_date: str) -> float:
-    """An HTTP date as epoch seconds, 0.0 where it is none."""
+    """Return an HTTP date as epoch seconds, 0.0 if it is none."""
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp()
     except (ValueError, OverflowError):
@@ -89,22 +89,22 @@ class _UnreadableError(ValueError):
 
 
 def of_put_events(answer: Answer, sent: int) -> list[Outcome] | Refusal:
-    """The outcome of each of `sent` entries of a classic PutEvents call, by position."""
+    """Return the outcome of each of `sent` entries of a classic PutEvents call, by position."""
     return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId"))
 
 
 def of_put_events_v2(answer: Answer, sent: int) -> list[Outcome] | Refusal:
-    """The outcome of each of `sent` entries of a v2 PutEvents call (CBOR); DEDUPLICATED is accepted."""
+    """Return the outcome of each of `sent` entries of a v2 PutEvents call (CBOR); DEDUPLICATED is accepted."""
     return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId", "SuccessCode"), cbor2.loads)
 
 
 def of_put_records(answer: Answer, sent: int) -> list[Outcome] | Refusal:
-    """The outcome of each of `sent` records of a PutRecords call, by position."""
+    """Return the outcome of each of `sent` records of a PutRecords call, by position."""
     return _settle(answer, lambda body: _by_position(body["Records"], sent, "SequenceNumber"))
 
 
 def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outcome] | Refusal:
-    """The outcome of each message of a SendMessageBatch call, whose ids are "0", "1", … in the order of `body_md5s`.
+    """Return the outcome of each message of a SendMessageBatch call, whose ids are "0", "1", … as in `body_md5s`.
 
     A message is accepted only with a MessageId and the MD5 of the body that was sent.
     """
@@ -112,7 +112,7 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
 
 
 def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
-    """What a call that reads found. Its answer has the member `has`; "" where it may have none."""
+    """Return the body of a call that reads. It must have the member `has`, unless that is ""."""
 
     def read(body: dict[str, Any]) -> dict[str, Any]:
         if has and has not in body:
@@ -125,7 +125,7 @@ def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
 def _settle(
     answer: Answer, read: Callable[[dict[str, Any]], T], parse: Callable[[bytes], Any] = orjson.loads
 ) -> T | Refusal:
-    """What `read` makes of an answer's body; a Refusal where it says no, or does not fit what is read."""
+    """Return what `read` makes of an answer's body; a Refusal if the answer is one, or does not fit."""
     if answer.status != 200:
         return refusal(answer)
     try:
@@ -135,7 +135,7 @@ def _settle(
 
 
 def refusal(answer: Answer) -> Refusal:
-    """What an answer without a 200 means for the whole call."""
+    """Return what an answer without a 200 means for the whole call."""
     if answer.status == 0:
         code = TIMED_OUT if answer.timed_out else UNANSWERED
         return Refusal(Disposition.HOLD, code, retry_after_s=0.0, message=answer.error)
@@ -201,7 +201,7 @@ def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
 
 
 def _failed_message(result: dict[str, Any]) -> Outcome:
-    """A message that SQS blames on its sender can never be accepted as it is, unless the table knows better."""
+    """Judge a failed message. One that SQS blames on its sender is never accepted, unless the table says otherwise."""
     code = short_code(str(result.get("Code") or "Unknown"))
     blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
     in_table = known(code)
@@ -209,5 +209,5 @@ def _failed_message(result: dict[str, Any]) -> Outcome:
 
 
 def served_s(answer: Mapping[str, Any]) -> float:
-    """What time it was by AWS's clock at an answer or a refusal of boto3's (epoch seconds); 0.0 where it bears none."""
+    """Return AWS's time (epoch seconds) at one of boto3's answers or refusals; 0.0 if it bears none."""
     return epoch_of(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))

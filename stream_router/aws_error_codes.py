@@ -140,17 +140,17 @@ def short_code(raw: str) -> str:
 
 
 def known(code: str) -> Disposition | None:
-    """What the table says of an entry with this code; None where the code is in no row, or no entry bears it."""
+    """Return the table's disposition of an entry with this code; None if the code has no row, or no entry bears it."""
     return CODES[code].disposition if code in CODES else None
 
 
 def entry_disposition(code: str) -> Disposition:
-    """What a per-entry error code means; a code not in the table is entry trouble."""
+    """Return what a per-entry error code means; a code not in the table is entry trouble."""
     return known(code) or Disposition.RETRY
 
 
 def call_disposition(code: str, status: int) -> Disposition:
-    """What a whole call's refusal means: only a refusal for its content is not systemic.
+    """Return what a whole call's refusal means: only a refusal for its content is not systemic.
 
     `status` is the HTTP status; 5xx is systemic whatever code comes with it. 413 has no code of AWS's.
     """

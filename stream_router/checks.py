@@ -34,7 +34,7 @@ LEAST_RETENTION_S = 4 * 24 * 3600
 LEASES_LOOKED_AT = 50
 
 
-class Verdict(Enum):
+class CheckVerdict(Enum):
     """How a check ends."""
 
     WELL = "well"
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
     code: str
     setting: str
-    verdict: Verdict
+    verdict: CheckVerdict
     says: str
     cure: str = ""
 
@@ -64,27 +64,27 @@ class Finding(NamedTuple):
 
 def ok(code: str, says: str) -> Finding:
     """As it should be; `says` is what was seen."""
-    return Finding(code, "", Verdict.WELL, says)
+    return Finding(code, "", CheckVerdict.WELL, says)
 
 
 def warn(code: str, setting: str, says: str, what_to_do: str) -> Finding:
     """Works, but not as it should."""
-    return Finding(code, setting, Verdict.WARNING, says, what_to_do)
+    return Finding(code, setting, CheckVerdict.WARNING, says, what_to_do)
 
 
 def wrong(code: str, setting: str, says: str, what_to_do: str) -> Finding:
-    """A definite no."""
-    return Finding(code, setting, Verdict.WRONG, says, what_to_do)
+    """Return the finding of a definite failure."""
+    return Finding(code, setting, CheckVerdict.WRONG, says, what_to_do)
 
 
 def unknown(code: str, setting: str, says: str, what_to_do: str) -> Finding:
-    """It could not be judged."""
-    return Finding(code, setting, Verdict.UNKNOWN, says, what_to_do)
+    """Return the finding that the check could not be judged."""
+    return Finding(code, setting, CheckVerdict.UNKNOWN, says, what_to_do)
 
 
 def skipped(code: str, why: str) -> Finding:
     """Not asked, and why."""
-    return Finding(code, "", Verdict.SKIPPED, why)
+    return Finding(code, "", CheckVerdict.SKIPPED, why)
 
 
 def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
@@ -93,11 +93,11 @@ def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
         found = check()
         told = {"code": found.code, "setting": found.setting, "cure": found.cure}
         match found.verdict:
-            case Verdict.WRONG:
+            case CheckVerdict.WRONG:
                 raise SettingsError(found.line())
-            case Verdict.WARNING:
+            case CheckVerdict.WARNING:
                 log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **told})
-            case Verdict.UNKNOWN:
+            case CheckVerdict.UNKNOWN:
                 log.info("a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **told})
 
 
@@ -120,14 +120,14 @@ NOTHING: No = {}
 
 
 def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A `No` of these codes, with the cure that the table of codes has for each."""
+    """Return a `No` of these codes, with the cure that the table of codes has for each."""
     return {code: (f"{problem} ({code})", cure(code)) for code in codes}
 
 
 def ask(
     code: str, setting: str, what: str, call: Callable[[], Any], gone: Told | None = None, no: No = NOTHING
 ) -> tuple[Finding | None, Any]:
-    """The call's answer; or what its refusal means for the check `code`, which looks at `what`; `gone` if it is."""
+    """Return the call's answer, or its refusal's finding for the check `code` of `what`; `gone` if it is gone."""
     try:
         return None, call()
     except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over, in a proxy's page say
@@ -137,7 +137,7 @@ def ask(
 def of_error(
     code: str, setting: str, what: str, error: Exception, gone: Told | None = None, no: No = NOTHING
 ) -> Finding:
-    """What it means for a check that a call raised this."""
+    """Return the finding for a check whose call raised this."""
     if isinstance(error, SettingsError):
         return of_line(code, str(error).splitlines()[0])
     if isinstance(error, ClientError):
@@ -159,7 +159,7 @@ def of_error(
 
 
 def of_line(code: str, line: str) -> Finding:
-    """A SettingsError's line as a finding. That there are no credentials is SR010's to say."""
+    """Return a SettingsError's line as a finding. SR010 alone reports missing credentials."""
     setting, _, rest = line.partition(": ")
     problem, _, what_to_do = rest.partition("; ")
     if setting == "AWS credentials" and code != "SR010":
@@ -191,7 +191,7 @@ def failure_of(error: ClientError | BotoCoreError) -> tuple[str, str]:
 
 
 def said(error: Exception, policy: str) -> str:
-    """An error of a call as an operator reads it; `policy` is that of `setup --policy` whose rights the call needs."""
+    """Return a call's error in an operator's words; `policy` names the `setup --policy` whose rights it needs."""
     if isinstance(error, BotoCoreError):
         where, what_to_do = silence(error)
         return f"no answer{where}; {what_to_do}"
@@ -311,7 +311,7 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
         lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT)["Items"],
         ("there is none yet", ""),
     )
-    if no and no.verdict is Verdict.WRONG:
+    if no and no.verdict is CheckVerdict.WRONG:
         return ok("SR105", "there is no lease table yet")
     if no:
         return no

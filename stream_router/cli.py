@@ -39,7 +39,7 @@ _debug = False
 
 
 def main() -> None:
-    """The console script: a line for each thing that is wrong. Exit 78 for settings, 2 for no judgement, else 1."""
+    """Run the console script, with a line for each error. Exit 78 for settings, 2 for no judgement, else 1."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a customer wrote may not be in the terminal's character set
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -81,9 +81,9 @@ def _options(
 
 
 def _settings(kind: "type[S]", *checks: "Callable[[S], object]", **given: Any) -> "S":
-    """The settings of a program, with `checks` of what they name; `given` wins over the environment.
+    """Return the settings of a program, with `checks` of what they name; `given` wins over the environment.
 
-    Raises SettingsError with a line for all that is wrong.
+    Raise SettingsError with a line for all that is wrong.
     """
     from stream_router.settings.reading import load
 
@@ -258,7 +258,7 @@ def top(
     from stream_router.settings.operators import Top
     from stream_router.top import command
 
-    _end(command.run(_settings(Top), command.Options(once, as_json, url or ())))
+    _end(command.run(_settings(Top), command.TopOptions(once, as_json, url or ())))
 
 
 @app.command()
@@ -357,7 +357,7 @@ Until = Annotated[str, Option("--until", help="Only those sent to the queue befo
 
 
 def _selection(undelivered: bool, reason: str, *others: Any) -> "Selection":
-    """The filters, as typed; a reason that no dead letter of ours can have ends the command with 2."""
+    """Return the filters, as typed; a reason that no dead letter of ours can have ends the command with 2."""
     from stream_router.operate.put_back import selection
 
     if reason and not undelivered and reason not in set(Reason):
@@ -479,7 +479,7 @@ def send(
     from stream_router.send import command
     from stream_router.settings.receiver import Receiver
 
-    options = command.Options(count, rate, preset, event_type, file, url)
+    options = command.SendOptions(count, rate, preset, event_type, file, url)
     _end(
         command.run(_settings(Receiver, aws_region="us-east-1"), options)
     )  # the region is of no matter: none need be set
@@ -529,7 +529,7 @@ def demo(
     """
     from stream_router.local import demo as show
 
-    _end(show.run(show.Options(events, rate, poison, chaos), as_json=as_json))
+    _end(show.run(show.DemoOptions(events, rate, poison, chaos), as_json=as_json))
 
 
 audit = typer.Typer(

@@ -35,5 +35,5 @@ class Rejected(Exception):  # noqa: N818 - it names what happened to the event
 
 
 def mismatch(code: str, message: str) -> Rejected:
-    """The event has not the form that it should have. For any other reason raise `Rejected` itself."""
+    """Return the rejection of an event of the wrong form. For any other reason raise `Rejected` itself."""
     return Rejected(Reason.SCHEMA_MISMATCH, code, message)

@@ -60,12 +60,12 @@ def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: b
 
 
 def added_text(fields: dict[str, str]) -> bytes:
-    """The fields that stand after an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
+    """Return the fields that stand after an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
     return b"," + orjson.dumps(fields)[1:-1] if fields else b""
 
 
 def text_body(body: bytes) -> tuple[bytes, str]:
-    """A body that is no JSON as a JSON string, and its `bodyEncoding`: its bytes can be had back, all of them."""
+    """Return a body that is no JSON as a JSON string, and its `bodyEncoding`: all of its bytes can be restored."""
     try:
         return orjson.dumps(body.decode()), "text"
     except UnicodeDecodeError:
@@ -93,13 +93,13 @@ _RESUBMITTED = re.compile(r"(redrive|edit|undelivered|replay)/([^/\s]{1,256})/([
 
 
 def read_resubmitted(text: object) -> Resubmitted | None:
-    """What the text of `resubmitted` says; None where it has not that form."""
+    """Return what the text of `resubmitted` says; None if it does not have that form."""
     found = _RESUBMITTED.fullmatch(text) if isinstance(text, str) else None
     return Resubmitted(found[1], found[2], found[3], int(found[4])) if found else None
 
 
 def redriven(before: object, application: str, run: str) -> Resubmitted:
-    """What the line of a dead letter says that is redriven in this run; `before` is the letter's own `resubmitted`.
+    """Return the `resubmitted` of a dead letter's line in this run; `before` is the letter's own `resubmitted`.
 
     What was replayed or edited stays so, under its first run: consumers know it by the pair of id and run.
     """
@@ -118,7 +118,7 @@ def seal_line(
     *,
     crashed: bool = False,
 ) -> bytes:
-    """An envelope of kind `line`: `line` as it stood, byte for byte, whatever it is, to be opened once more.
+    """Return an envelope of kind `line`: `line` as it stood, byte for byte, whatever it is, to be opened once more.
 
     `crashed` marks the line of a letter of that reason: it killed processes, and is opened with care.
     """
@@ -127,7 +127,7 @@ def seal_line(
 
 
 def seal_entry(event: bytes, identity: str, id_from: str, received_at_ms: int, resubmitted: Resubmitted) -> bytes:
-    """An envelope of kind `entry`: an EventBridge event (its JSON) as it was accepted, to be published as it stands."""
+    """Return an envelope of kind `entry`: an EventBridge event (its JSON) as accepted, to be published as it stands."""
     return seal(identity, id_from, received_at_ms, event, _added_of_kind("entry", resubmitted))
 
 
@@ -144,7 +144,7 @@ _LONGEST_END = 500
 
 
 def _end_of_kind(line: bytes) -> re.Match[bytes] | None:
-    """The added fields of such a line, told without parsing it; None where it is none."""
+    """Return the added fields of such a line, found without parsing it; None if it is none."""
     at = line.rfind(b',"kind":"', max(0, len(line) - _LONGEST_END))
     return _OF_KIND.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
 
@@ -157,9 +157,10 @@ def holds_crashed(data: bytes) -> bool:
 
 
 def added_fields(line: bytes) -> dict[str, Any]:
-    """What an envelope says beside its body: `source`, `eventTypeHeader` and so on. Empty where there is nothing.
+    """Return the fields of an envelope beside its body: `source`, `eventTypeHeader` and so on. Empty if there are none.
 
-    The last added field is no object, so an envelope with none, of an event that is one, is known by its last bytes.
+    The last added field is no object, so an envelope without any, of an event that is an object, is known by its last
+    bytes.
     """
     if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # its head, whoever set blanks in it
         return {}
@@ -188,9 +189,9 @@ def source_of(line: bytes) -> str:
 
 
 def sealed_parts(line: bytes) -> tuple[str, bytes]:
-    """The identity and the body, unparsed, of a line that `seal` wrote; both empty where it is none.
+    """Return the identity and the body, unparsed, of a line that `seal` wrote; both empty if it is none.
 
-    Behind the body there may be added fields.
+    Added fields may follow the body.
     """
     head = _SEALED_HEAD.match(line)
     return (head[1].decode(), line[head.end() : -1]) if head else ("", b"")
@@ -205,9 +206,9 @@ def valid_traceparent(text: object) -> str:
 
 
 def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequence[str]]) -> str:
-    """The name of an event's conversation: what the first of `paths` that leads to a text or a whole number finds.
+    """Return the name of an event's conversation: the first text or whole number that one of `paths` leads to.
 
-    Where none does it is the event's id, so that such events spread over the stream. `value` is the sender's body.
+    If there is none it is the event's id, so that such events spread over the stream. `value` is the sender's body.
     """
     for path in paths:
         found: object = value
@@ -219,10 +220,10 @@ def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequen
 
 
 def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
-    """The same of an event that was sealed before. Raises nothing.
+    """Return the name of the conversation of an event that was sealed before. Raises nothing.
 
-    The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it cannot
-    be read the id decides, so that one event does not keep others from the stream.
+    The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. If it cannot be
+    read the id decides, so that one event does not keep others from the stream.
     """
     identity, body = sealed_parts(line)
     try:
@@ -331,7 +332,7 @@ def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _over_lines(record: Record) -> list[Event | DeadLetter]:
-    """What a record holds whose documents go over several lines; nothing where each line stands for itself."""
+    """Return the contents of a record whose documents go over several lines; nothing if each line stands for itself."""
     data = record.data
     whole = _parse(data)
     if whole is not _BROKEN:
@@ -341,7 +342,7 @@ def _over_lines(record: Record) -> list[Event | DeadLetter]:
 
 
 def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
-    """A text that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
+    """Open a text of several documents end to end. What cannot be read from some point on is one dead letter."""
     parts, rest = cut
     if len(parts) > limits.RECORD_MAX_EVENTS:
         return [_too_many(record, line, raw)]
@@ -370,7 +371,7 @@ def _parse(data: bytes) -> object:
 
 
 def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    """A document that is no envelope: one event, or, where it is an array, one for each element."""
+    """Open a document that is no envelope: one event or, if it is an array, one for each element."""
     if type(value) is list and value:
         if is_too_deep(value):
             whole = unread(record, line, raw)
@@ -411,7 +412,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
 
 
 def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind: str) -> Event | DeadLetter:
-    """What an operator put back. A line as it stood is opened as it was the first time, under this envelope's id."""
+    """Open what an operator resubmitted. A line is opened as it was the first time, under this envelope's id."""
     told, body = value.get("resubmitted"), value["body"]
     event = Event(record, line, raw, value["id"], value["idFrom"], value["receivedAt"], None)
     if not isinstance(told, str) or read_resubmitted(told) is None:
@@ -430,7 +431,7 @@ def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind:
 
 
 def _as_it_stood(event: Event) -> Event | DeadLetter:
-    """The event of a line that is opened once more: one event, whatever it is, and no second envelope within it."""
+    """Return the event of a line that is opened once more: one event, and no second envelope within it."""
     inner = _parse(event.raw)
     if inner is _BROKEN:
         return DeadLetter(event, *why_unread(event.raw))
@@ -452,13 +453,13 @@ def _bent(identity: object, id_from: object) -> str:
 
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
-    """An event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
+    """Return an event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
     identity = event_id(_STREAM_SCHEME, None, index, raw)
     return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
 
 
 def unread(record: Record, line: int, raw: bytes) -> Event:
-    """An event known by its bytes alone, which nobody has parsed; who it is stands at the head of our own envelopes."""
+    """Return an event by its bytes alone, which nobody has parsed; our own envelopes begin with its identity."""
     head = _SEALED_HEAD.match(raw)
     if head is None:
         return _foreign(record, line, raw, None, 0)
@@ -493,7 +494,7 @@ def behind(these: re.Pattern[str], text: str, at: int) -> int:
 
 
 def cut_array(body: bytes) -> Iterator[bytes]:
-    """The elements of a JSON array, each as its own bytes, unchanged, one by one.
+    """Yield the elements of a JSON array, each as its own bytes, unchanged.
 
     `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
     """
@@ -545,9 +546,9 @@ _RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond w
 
 
 def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
-    """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
+    """Return the objects and arrays that follow each other in `line`, each as its own bytes, and the rest.
 
-    What follows is empty, or begins where nothing more can be read, or where there are too many for a record.
+    The rest is empty, or begins where nothing more can be read, or where there are too many for a record.
     """
     try:
         text, beyond = line.decode(), b""
@@ -601,10 +602,11 @@ class TooDeepError(ValueError):
 
 
 def read_json(text: bytes) -> object:
-    """The value of a JSON text. Raises ValueError where it is none: no UTF-8, a byte order mark, NaN, too deep.
+    """Return the value of a JSON text. Raise ValueError if it is none: no UTF-8, a byte order mark, NaN, too deep.
 
     orjson refuses some texts that are JSON: surrogates alone, numbers beyond a double. A 4xx is final for a sender, so
-    they are read all the same, such numbers as texts; the consumer, which cannot read them, buries them as they came.
+    they are read all the same, such numbers as texts. The consumer, which cannot read them, dead-letters them as they
+    came.
     """
     try:
         value = orjson.loads(text)

@@ -24,12 +24,12 @@ class NotNowError(SettingsError):
 
 
 def first_error(error: "ValidationError") -> Any:
-    """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
+    """Return the first error that pydantic found (`type`, `loc`, `msg`), without the value, which may be a secret."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]
 
 
 def unwritable(variable: str, error: OSError) -> SettingsError:
-    """The refusal of a folder, named by a setting, that cannot be written. One whose disk is full can be again."""
+    """Return the refusal of an unwritable folder that a setting names. A full disk may be written again later."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NotNowError(f"{variable}: cannot be written ({error.strerror}); make room")
     return SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder")

@@ -4,7 +4,7 @@ import hashlib
 
 
 def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
-    """The identity of an event: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
+    """Return the event's id: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
 
     `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
     """
@@ -12,16 +12,16 @@ def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> s
 
 
 def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
-    """The same, from the body's SHA-256: so a body is hashed once, however many events it holds."""
+    """Return the event's id from the body's SHA-256: so a body is hashed once, however many events it holds."""
     text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
     return hashlib.sha256(text).hexdigest()[:32]
 
 
 def correlation_id(identity: str) -> str:
-    """The event id's 128 bits written as a UUID."""
+    """Return the event id's 128 bits written as a UUID."""
     return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
 
 
 def event_id_as_typed(text: str) -> str:
-    """The event id that a person means: typed as it is, or as the correlation id, which is a UUID of the same bits."""
+    """Return the event id that a person means: typed as it is, or as the correlation id, a UUID of the same bits."""
     return text.strip().lower().replace("-", "")

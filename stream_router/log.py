@@ -42,9 +42,9 @@ def is_name(text: str) -> bool:
 
 
 def plain(text: str, keeps: str = "") -> str:
-    """What others wrote, as part of a line: nothing in it drives a terminal, or looks like a line of ours.
+    """Return foreign text as part of a line: nothing in it drives a terminal, or looks like a line of ours.
 
-    `keeps` are what is let through all the same, where it may have lines of its own.
+    `keeps` are what is let through all the same, if the text may have lines of its own.
     """
     return "".join(char if char.isprintable() or char in keeps else "\N{REPLACEMENT CHARACTER}" for char in text)
 
@@ -63,7 +63,7 @@ def to_stderr(line: str) -> bool:
 
 
 def form_of(log_format: str) -> Form:
-    """The form of the lines: `auto` is text for a person on a terminal, else JSON. NO_COLOR (no-color.org) holds."""
+    """Return the form of the lines: `auto` is text on a terminal, else JSON. NO_COLOR (no-color.org) holds."""
     on_terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not on_terminal):
         return as_json
@@ -71,12 +71,12 @@ def form_of(log_format: str) -> Form:
 
 
 def as_json(line: Mapping[str, object]) -> str:
-    """A line as JSON, so no message can forge another: what ends a line or drives a terminal is escaped."""
+    """Return a line as JSON. No message can forge another: what ends a line or drives a terminal is escaped."""
     return _ESCAPED_TOO.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumped(line))
 
 
 def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
-    """A line for a person: time, level, message, and whatever else it has as `name=value`."""
+    """Return a line for a person: time, level, message, and all other fields as `name=value`."""
     level = str(line.get("level", ""))
     paint, end = (_COLOURS[level], "\x1b[0m") if colour and level in _COLOURS else ("", "")
     more = {key: value for key, value in line.items() if key not in _TOLD_FIRST}
@@ -110,7 +110,7 @@ class Seldom:
         return True
 
     def over(self) -> None:
-        """The trouble has ended: the next one is logged at once."""
+        """Note that the trouble has ended: the next one is logged at once."""
         self._said_at = -self.EVERY_S
 
 

@@ -23,7 +23,7 @@ NOT_OPENED = -1
 """The lines of a record that nobody opened yet: all of it is unsettled."""
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """An event in its shard: sequence and sub-sequence number of its record, its line. Compared as integers."""
 
     sequence_number: int
@@ -151,9 +151,9 @@ class Event(NamedTuple):
     resubmitted: str = ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> EventPlace:
         """Where it is in its shard; no other event of the shard has it."""
-        return Place(self.record.sequence_number, self.record.sub_sequence_number, self.line)
+        return EventPlace(self.record.sequence_number, self.record.sub_sequence_number, self.line)
 
 
 class Accepted(NamedTuple):
@@ -203,7 +203,7 @@ class Dropped(NamedTuple):
     event_type: str
 
 
-Made = Entry | DeadLetter | Dropped
+Transformed = Entry | DeadLetter | Dropped
 """What becomes of an event: it can be sent, or it is refused, or dropped."""
 
 # Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.

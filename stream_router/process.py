@@ -19,7 +19,7 @@ from stream_router.errors import SettingsError
 
 
 def now_ms() -> float:
-    """The wall clock in milliseconds since 1970, which is how events and letters tell their times."""
+    """Return the wall clock in milliseconds since 1970, the unit of all times of events and letters."""
     return time.time() * 1000
 
 
@@ -42,7 +42,7 @@ def _to_the_second(epoch_s: int) -> str:
 
 
 def backoff_s(failures: int, first_s: float, most_s: float, share: float = 1.0, growth: float = 2.0) -> float:
-    """The wait after `failures` failures before this one: `first_s`, doubled for each, at most `most_s`.
+    """Return the wait after `failures` failures before this one: `first_s`, doubled for each, at most `most_s`.
 
     `share` of it is taken: a random number from 0.0 to 1.0 (full jitter) spreads callers best.
     """
@@ -73,16 +73,16 @@ def _end_now(_signal: int, _frame: object) -> None:
 
 
 def of_a_stop() -> tuple[signal.Signals, ...]:
-    """What asks a command to end: Ctrl-C, SIGTERM and a closed terminal, but the last not under `nohup`."""
+    """Return the signals that end a command: Ctrl-C, SIGTERM and a closed terminal, but the last not under `nohup`."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
 
 
 @contextlib.contextmanager
 def heard_by(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    """`handler` hears these signals while the block runs, as whoever heard them before does after it.
+    """Give these signals to `handler` while the block runs, and to their earlier handlers after it.
 
-    The main thread alone may do that.
+    Only the main thread may do that.
     """
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
@@ -259,7 +259,7 @@ _deadly: list[bytes] = []
 
 
 def failpoint(place: str) -> None:
-    """The program is at this place."""
+    """Mark that the program is at this place."""
     if place not in _armed:
         return
     stall_s, nth = _armed[place]
@@ -275,12 +275,12 @@ def failpoint(place: str) -> None:
 
 
 def deadly_text() -> bytes:
-    """What an event that kills its process holds, as one that a bug in a C library meets; empty where none does."""
+    """Return the text at which an event kills its process, as a bug in a C library would; "" if there is none."""
     return _deadly[0] if _deadly else b""
 
 
 def failpoints_in_force() -> str:
-    """What is armed, in words for a log; empty where nothing is."""
+    """Return what is armed, in words for a log; empty if nothing is."""
     return ", ".join([*sorted(_armed), *([_DEADLY] if _deadly else [])])
 
 

@@ -18,7 +18,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import seal
 from stream_router.event_id import event_id
 from stream_router.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from tests import command
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -60,7 +60,7 @@ class Letters:
 
     def put(self, count: int, forms: Sequence[str] = FORMS, **changes: Any) -> list[Made]:
         """Put `count` letters of these forms, in turn; `changes` go into each body of the events."""
-        made, batch = [], list[Message]()
+        made, batch = [], list[LetterMessage]()
         for _ in range(count):
             one, messages = self._one(forms[self._number % len(forms)], changes)
             made.append(one)
@@ -71,7 +71,7 @@ class Letters:
         self.send(batch)
         return made
 
-    def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[Message]]:
+    def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[LetterMessage]]:
         self._number += 1
         number = self._number
         text = self._dice.randbytes(700_000 if form == "parts" else 20).hex() if form != "gzip" else "again " * 200_000
@@ -103,7 +103,7 @@ class Letters:
         messages = messages or self._writer.write(letter)
         return made._replace(messages=len(messages)), messages
 
-    def send(self, messages: Iterable[Message]) -> None:
+    def send(self, messages: Iterable[LetterMessage]) -> None:
         """Put messages into the queue, as few calls as SQS allows."""
         batch: list[dict[str, Any]] = []
         room = limits.SQS_MESSAGE_BYTES

@@ -7,7 +7,7 @@ import orjson
 from stream_router.consumer.transform_config import transform_config
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record, seal
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Record
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Record, Transformed
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.settings.consumer import Consumer
 
@@ -59,7 +59,7 @@ def entry(body: object, **changes: Any) -> Entry:
     return result
 
 
-def door(data: bytes, **changes: Any) -> list[Made]:
+def door(data: bytes, **changes: Any) -> list[Transformed]:
     """All that comes of a record's bytes, opened and sent through a transform made for it."""
     route = Transform(config_of(**changes), lambda: NOW_MS)
     return [route(found) for found in open_record(Record(data, 1, 0, RECEIVED_MS))]
@@ -73,6 +73,6 @@ def sent(data: bytes, **changes: Any) -> dict[str, Any]:
     return detail
 
 
-def code_of(made: Made | Event) -> str:
+def code_of(made: Transformed | Event) -> str:
     """Why it is no entry: a dead letter's code, or that it is dropped; "" of what is well."""
     return made.code if isinstance(made, DeadLetter) else "dropped" if isinstance(made, Dropped) else ""

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import orjson
 
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Record
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Record, Transformed
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 
 Done = Callable[[Answer], None]
@@ -225,10 +225,10 @@ class Rig:
 def rig(
     *,
     limits: CallLimits = CallLimits(10, 1_000_000),  # noqa: B008 - immutable
-    policy: Policy = Policy(16, 16 * 1024 * 1024, 4),  # noqa: B008 - immutable
+    policy: RetryPolicy = RetryPolicy(16, 16 * 1024 * 1024, 4),  # noqa: B008 - immutable
     ordered: bool = False,
     judge: Callable[[Sequence[Entry]], Answer] | None = None,
-    transform: Callable[[Event], Made] | None = None,
+    transform: Callable[[Event], Transformed] | None = None,
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
@@ -244,7 +244,7 @@ def rig(
         lambda found: found if isinstance(found, DeadLetter) else make(found),
         raw_of,
         Publisher(PutEventsCalls(bus.send, bus.read, limits, ordered=ordered), policy, world.clock, dice),
-        DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
+        DeadLetterQueue(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
         tally,
     )

@@ -15,7 +15,7 @@ import pytest
 
 from stream_router.consumer.supervisor.history import History
 from stream_router.local import report
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from stream_router.pipeline.transform import Transform
 from stream_router.telemetry import audit, status
 from tests.fakeaws.process import FakeAwsProcess
@@ -70,7 +70,7 @@ def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any
     patch.setattr(owner, name, checked)
 
 
-def _letters(made: list[Message], _: tuple[Any, ...]) -> None:
+def _letters(made: list[LetterMessage], _: tuple[Any, ...]) -> None:
     for message in made:
         _text_conforms("dead-letter", message.body)
 

@@ -58,7 +58,7 @@ class Clients:
         self._boto3 = boto3.session.Session(botocore_session=self._session)
 
     def __getattr__(self, name: str) -> Any:
-        """The client of that name, made when it is first asked for."""
+        """Return the client of that name, made when it is first asked for."""
         if name not in Clients.__annotations__:
             raise AttributeError(name)
         service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2"}

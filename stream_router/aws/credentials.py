@@ -61,7 +61,7 @@ class CredentialsError(SettingsError):
 
 
 def find(session: Session) -> BotoCredentials:
-    """What botocore's chain finds, read once. Raises CredentialsError whatever goes wrong in the chain."""
+    """Return what botocore's chain finds, read once. Raise CredentialsError whatever goes wrong in the chain."""
     try:
         if found := session.get_credentials():
             found.get_frozen_credentials()
@@ -84,9 +84,9 @@ def patiently(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> T:
-    """What `ask` gives, which needs credentials: asked again, for a program that may start with its host or container.
+    """Return the result of `ask`, which needs credentials. Retry: a program may start with its host or container.
 
-    Raises CredentialsError: at once where no time can help, else after PATIENCE_S.
+    Raise CredentialsError: at once if no time can help, else after PATIENCE_S.
     """
     until, told = clock() + PATIENCE_S, False
     while True:
@@ -147,13 +147,13 @@ class _Chain:
         self._found: Renewed | None = None
 
     def load_credentials(self) -> Renewed | None:
-        """Called by botocore until there are some."""
+        """Load credentials. botocore calls this until there are some."""
         if found := self._again().get_credentials():
             self._found = Renewed(found, lambda: find(self._again()))
         return self._found
 
     def answered(self, **call: Any) -> None:
-        """Called by botocore after each call of a client."""
+        """Handle an answer. botocore calls this after each call of a client."""
         if self._found and call["parsed"].get("Error", {}).get("Code") in CREDENTIALS_OVER:
             self._found.refused()
 

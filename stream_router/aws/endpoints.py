@@ -19,7 +19,7 @@ from stream_router.aws import credentials
 from stream_router.errors import SettingsError
 
 
-class Target(NamedTuple):
+class CallEndpoint(NamedTuple):
     """One operation of one service: where it is sent and with which headers. Hashable: connections pool by it."""
 
     url: str
@@ -29,10 +29,10 @@ class Target(NamedTuple):
 
 
 def session(region: str) -> Session:
-    """A botocore session in `region`; profile, credentials and configuration files are read as boto3 reads them.
+    """Return a botocore session in `region`. It reads profile, credentials and configuration files as boto3 does.
 
-    Its clients take other credentials once AWS refuses those that they have. Raises SettingsError where the profile or
-    the files cannot be used.
+    Its clients take other credentials once AWS refuses those that they have. Raise SettingsError if the profile or the
+    files cannot be used.
     """
     made = _session(region)
     credentials.renew(made, lambda: _session(region))
@@ -53,7 +53,7 @@ _VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
 
 @contextlib.contextmanager
 def refusals(service: str) -> Iterator[None]:
-    """Makes one line for the operator of what botocore raises where the environment for `service` cannot be used."""
+    """Turn what botocore raises for an unusable environment of `service` into one line for the operator."""
     try:
         yield
     except (InvalidRegionError, UnknownRegionError):
@@ -73,7 +73,7 @@ def refusals(service: str) -> Iterator[None]:
 
 
 def client(session: Session, service: str, config: Config | None = None, **more: Any) -> Any:
-    """A botocore client; nothing is sent. Raises SettingsError where the environment cannot be used."""
+    """Return a botocore client; nothing is sent. Raise SettingsError if the environment cannot be used."""
     with refusals(service):
         made: Any = session.create_client(service, config=config, **more)
         check_url(made.meta.endpoint_url)
@@ -81,7 +81,7 @@ def client(session: Session, service: str, config: Config | None = None, **more:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError for what botocore would trip over at the first call only."""
+    """Raise ValueError for a URL at which botocore would fail only at the first call."""
     parts = urlsplit(url)
     _ = parts.port  # raises for a port that is none
     if parts.scheme not in ("http", "https"):
@@ -99,36 +99,36 @@ def is_aws(url: str) -> bool:
 
 @functools.cache
 def _domains() -> tuple[str, ...]:
-    """What the hosts of every partition end with: aws, aws-cn, aws-us-gov, the European and the secret ones."""
+    """Return the ends of all partitions' hosts: aws, aws-cn, aws-us-gov, the European and the secret ones."""
     found = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
     return tuple({f".{one[suffix]}" for one in found for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
 
-def json_target(url: str, service: str, operation: str, json_version: str) -> Target:
-    """An awsJson operation, for example `AWSEvents.PutEvents` in version 1.1, at the endpoint `url`."""
+def json_target(url: str, service: str, operation: str, json_version: str) -> CallEndpoint:
+    """Return an awsJson operation, for example `AWSEvents.PutEvents` in version 1.1, at the endpoint `url`."""
     headers = (f"Content-Type: application/x-amz-json-{json_version}", f"X-Amz-Target: {operation}")
-    return Target(url.rstrip("/") + "/", service, headers)
+    return CallEndpoint(url.rstrip("/") + "/", service, headers)
 
 
-def target(session: Session, service: str, operation: str) -> Target:
-    """An operation of a service that speaks awsJson. Raises SettingsError where the environment cannot be used."""
+def target(session: Session, service: str, operation: str) -> CallEndpoint:
+    """Return an operation of an awsJson service. Raise SettingsError if the environment cannot be used."""
     made = client(session, service, **_SENDS_NOTHING)
     model = made.meta.service_model
     name = f"{model.metadata['targetPrefix']}.{operation}"
     return json_target(_url(made, operation), model.signing_name, name, model.metadata["jsonVersion"])
 
 
-def v2_target(session: Session, bus_arn: str, operation: str) -> Target:
-    """An operation of a v2 bus, which speaks rpc-v2-cbor; botocore derives host and path from the bus's ARN."""
+def v2_target(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
+    """Return an operation of a v2 bus, which uses rpc-v2-cbor; botocore derives host and path from the bus's ARN."""
     url = _url(client(session, "eventbridgev2", **_SENDS_NOTHING), operation, EventBusArn=bus_arn)
     headers = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
-    return Target(url, "events", headers)
+    return CallEndpoint(url, "events", headers)
 
 
-def put_object(session: Session, bucket: str) -> Target:
+def put_object(session: Session, bucket: str) -> CallEndpoint:
     """PutObject into an S3 bucket, path style; the key is the call's path."""
     url = _url(client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
-    return Target(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
+    return CallEndpoint(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
 
 
 _SENDS_NOTHING: dict[str, Any] = {
@@ -159,9 +159,9 @@ def _url(made: Any, operation: str, **arguments: Any) -> str:
 
 
 def ca_bundle(session: Session) -> str:
-    """The CA bundle that botocore would verify with: `AWS_CA_BUNDLE`, the profile's, else its own.
+    """Return the CA bundle that botocore would verify with: `AWS_CA_BUNDLE`, the profile's, else its own.
 
-    Raises SettingsError where it is no file of certificates that can be read.
+    Raise SettingsError if it is no readable file of certificates.
     """
     configured = session.get_config_variable("ca_bundle")
     path = str(get_cert_path(configured or True))

@@ -10,7 +10,7 @@ from typing import Any
 import pycurl
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import Target
+from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done, Easy, SignedCalls
 from stream_router.aws_answers import Answer
 from stream_router.log import Seldom
@@ -45,7 +45,7 @@ class LoopTransport(SignedCalls):
         multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
         return multi
 
-    async def call(self, target: Target, body: bytes, timeout_s: float) -> Answer:
+    async def call(self, target: CallEndpoint, body: bytes, timeout_s: float) -> Answer:
         """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
@@ -62,7 +62,7 @@ class LoopTransport(SignedCalls):
         self._stand_still()
         super().close()
 
-    def _begin(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str) -> None:
+    def _begin(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str) -> None:
         if self._is_closed:  # the loop still runs the timers that were due when the program ended
             return
         try:
@@ -143,7 +143,7 @@ class LoopTransport(SignedCalls):
         closing.join(CLOSED_WITHIN_S)
 
     def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
-        """A call of the old handle ends without an answer; nobody knows what became of it."""
+        """End a call of the old handle without an answer; nobody knows what became of it."""
         with contextlib.suppress(pycurl.error):
             old.remove_handle(easy.curl)
         easy.curl.close()

@@ -21,9 +21,9 @@ class SecretUnreadableError(Exception):
 
 
 def fetch(reference: str, region: str) -> str:
-    """The secret's text as it is now. Blocks.
+    """Return the secret's text as it is now. Blocks.
 
-    Raises SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass, for itself.
+    Raise SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass, as itself.
     """
     store, _, name = reference.partition(":")
     session = endpoints.session(region)

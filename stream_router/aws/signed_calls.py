@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pycurl
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import Target
+from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws_answers import Answer, epoch_of, refusal
 from stream_router.aws_error_codes import CREDENTIALS_OVER
 
@@ -55,7 +55,7 @@ class Easy:
         "timeout_ms",
     )
 
-    def __init__(self, curl: pycurl.Curl, target: Target, max_answer_bytes: int) -> None:
+    def __init__(self, curl: pycurl.Curl, target: CallEndpoint, max_answer_bytes: int) -> None:
         self.curl = curl
         self.max_answer_bytes = max_answer_bytes
         self.target = target
@@ -94,7 +94,7 @@ class Easy:
         return pycurl.PREREQFUNC_OK
 
     def _take(self, chunk: bytes) -> int | None:
-        """A piece of the answer; 0, which ends the call, where it grows beyond what any answer is."""
+        """Take a piece of the answer. Return 0, which ends the call, if the answer grows beyond its limit."""
         self.size_bytes += len(chunk)
         if self.size_bytes > self.max_answer_bytes:
             return 0
@@ -119,7 +119,7 @@ class SignedCalls:
         """Called where AWS says that they are not valid any more."""
         self._region = region
         self._ca_bundle = ca_bundle
-        self._idle: dict[Target, list[Easy]] = {}
+        self._idle: dict[CallEndpoint, list[Easy]] = {}
         self._busy: dict[pycurl.Curl, Easy] = {}
         self._unanswered: list[tuple[Done, str]] = []
         """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
@@ -140,7 +140,7 @@ class SignedCalls:
         """Calls started and not yet answered."""
         return len(self._busy) + len(self._unanswered)
 
-    def start(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
+    def start(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
         """Begin one call; `done` is called with its answer, later, at the latest after `timeout_s`.
 
         `path` is appended to the target's URL (an object's key, for example). Raises nothing: the caller counts on an
@@ -151,7 +151,7 @@ class SignedCalls:
         except (pycurl.error, MemoryError, ValueError) as error:
             self._unanswered.append((done, f"not sent: {type(error).__name__}"))
 
-    def _begin(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str) -> None:
+    def _begin(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str) -> None:
         pool = self._idle.get(target)
         easy = pool.pop() if pool else self._new(target)
         curl = easy.curl
@@ -187,7 +187,7 @@ class SignedCalls:
     def _close(self, multi: pycurl.CurlMulti) -> None:
         multi.close()
 
-    def _new(self, target: Target) -> Easy:
+    def _new(self, target: CallEndpoint) -> Easy:
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, target.url)
         curl.setopt(pycurl.POST, 1)
@@ -273,7 +273,7 @@ class SignedCalls:
         return Answer(status, b"".join(easy.body), headers, error)
 
     def _learn(self, answer: Answer) -> None:
-        """A refusal may come from a wrong local clock, then sign with the service's; or from credentials that ended."""
+        """Load other credentials if these ended, and sign with the service's clock if the local one is wrong."""
         if refusal(answer).code in CREDENTIALS_OVER:
             self.credentials_refused()
         if served := epoch_of(answer.headers.get("date", "")):

@@ -15,14 +15,14 @@ import orjson
 from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
-from stream_router.aws.endpoints import Target
+from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws.signed_calls import Transport
 from stream_router.aws_answers import Answer, of_put_events, of_put_events_v2
 from stream_router.model import Entry, Event
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.settings.consumer import Consumer
@@ -83,19 +83,19 @@ class Destinations:
         )
         self.transport.credentials_refused = credentials.refused
         self.targets = targets
-        self._reads: dict[str, Target] = {}
+        self._reads: dict[str, CallEndpoint] = {}
 
-    def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
-        """One call that reads the stream, or an item of the lease table."""
+    def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
+        """Start one call that reads the stream, or a row of the lease table."""
         if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all
             service = "dynamodb" if operation == "GetItem" else "kinesis"
             self._reads[operation] = endpoints.target(self.session, service, operation)
-        self.transport.start(self._reads[operation], orjson.dumps(what), CALL_TIMEOUT_S, done)
+        self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
 
     def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
-        """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
+        """Return the publisher to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
 
-        A v2 bus knows a copy by `token_of` the event.
+        A v2 bus recognises a copy by `token_of` the event.
         """
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
@@ -109,19 +109,19 @@ class Destinations:
 
         call_limits = CallLimits(settings.entries_per_call, settings.bytes_per_call)
         calls = PutEventsCalls(send, read, call_limits, f"the event bus {bus.rsplit('/', 1)[-1]}", ordered=ordered)
-        policy = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        policy = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
         return Publisher(calls, policy, time.monotonic, chance)
 
-    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
-        """Sends letters to the queue, as `writer` writes them, and sees each stored."""
+    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
+        """Return the dead-letter queue, which sends letters as `writer` writes them and sees each stored."""
 
         def send(body: bytes, done: Done) -> None:
             self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
 
-        return DeadLetters(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
+        return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
-        """What stores large things in the bucket of the settings, None where they name none."""
+        """Return the claim check with the bucket of the settings; None if they name none."""
         bucket, target = self.settings.offload_bucket, self.targets.uploads
         if not bucket or target is None:
             return None

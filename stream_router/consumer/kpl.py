@@ -26,24 +26,24 @@ class Part(NamedTuple):
 
 
 def parts_of(data: bytes) -> list[Part]:
-    """The user records of a Kinesis record's data, in order; one, with sub-sequence 0, where it is not aggregated."""
+    """Return the user records of a Kinesis record's data, in order; one with sub-sequence 0 if not aggregated."""
     message, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not data.startswith(MAGIC) or not message or hashlib.md5(message, usedforsecurity=False).digest() != digest:
         return [Part(data, 0)]
     from google.protobuf.message import DecodeError
 
-    found = _aggregated_record()()
+    aggregate = _aggregated_record()()
     try:
-        found.ParseFromString(message)
+        aggregate.ParseFromString(message)
     except DecodeError:
         return [Part(data, 0)]
-    if not found.IsInitialized():  # a field that must be there is not
+    if not aggregate.IsInitialized():  # a field that must be there is not
         return [Part(data, 0)]
-    parts = [Part(record.data, number) for number, record in enumerate(found.records)]
-    for number, record in enumerate(found.records):
+    parts = [Part(record.data, number) for number, record in enumerate(aggregate.records)]
+    for number, record in enumerate(aggregate.records):
         try:
-            found.keys[_index(record.key)]
-            hash_key = _integer(found.hash_keys[_index(record.hash_key)]) if record.HasField("hash_key") else 0
+            aggregate.keys[_index(record.key)]
+            hash_key = _integer(aggregate.hash_keys[_index(record.hash_key)]) if record.HasField("hash_key") else 0
         except (IndexError, ValueError):
             return [*parts[:number], *_passed_over(parts[number:])]
         if not 0 <= hash_key < _HASH_KEYS_IN_ALL:
@@ -56,22 +56,22 @@ def _passed_over(parts: list[Part]) -> list[Part]:
 
 
 def _index(value: int) -> int:
-    """An index as Java casts it to 32 bits; a negative one is beyond every table."""
+    """Return an index as Java casts it to 32 bits; a negative one is beyond every table."""
     return min(value & 0xFFFFFFFF, 0x80000000)
 
 
 def _integer(text: bytes) -> int:
-    told = text.decode("utf-8", "replace")
-    if not _INTEGER.fullmatch(told):
-        raise ValueError(told)
-    return int(told)
+    digits = text.decode("utf-8", "replace")
+    if not _INTEGER.fullmatch(digits):
+        raise ValueError(digits)
+    return int(digits)
 
 
 @functools.cache
 def _aggregated_record() -> Any:
-    """The class of the KPL's message; texts as bytes, since Java takes those that are no UTF-8 as well.
+    """Return the class of the KPL's message. Its texts are bytes, since Java takes those that are no UTF-8 as well.
 
-    Made when the first aggregated record comes: hardly any stream has one, and protobuf takes memory.
+    The class is made when the first aggregated record comes: few streams have one, and protobuf takes memory.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

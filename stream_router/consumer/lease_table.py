@@ -149,7 +149,7 @@ def write_first_leases(
     return written
 
 
-class LeaseTable:
+class LeaseTablePreparation:
     """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
 
     `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.
@@ -230,13 +230,16 @@ class LeaseTable:
         if self._progress_is_due():
             log.warning(
                 "%s of the lease table %s failed (%s). No event is read until it succeeds. It is tried again; %s",
-                *(action, self._name, code, cure(code)),
+                action,
+                self._name,
+                code,
+                cure(code),
                 extra={"event": "lease-table-waits", "table": self._name, "code": code},
             )
         return self.waits_for
 
     def _wait(self, state: TableState) -> str:
-        told = {"event": "lease-table-waits", "table": self._name, "state": state.value}
+        fields = {"event": "lease-table-waits", "table": self._name, "state": state.value}
         self._is_new |= state is TableState.NOT_ACTIVE
         match state:
             case TableState.READY:
@@ -247,8 +250,9 @@ class LeaseTable:
                 log.warning(
                     "the lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
                     "which takes up to 20 minutes. Nothing has to be done",
-                    *(self._name, OWNER_INDEX),
-                    extra=told,
+                    self._name,
+                    OWNER_INDEX,
+                    extra=fields,
                 )
                 return ""
             case TableState.INDEX_NOT_ACTIVE:
@@ -260,8 +264,10 @@ class LeaseTable:
         if self._progress_is_due():
             log.info(
                 "%s (%s). No event is read before that is done. %s; nothing has to be done",
-                *(self.waits_for, self._name, takes),
-                extra=told,
+                self.waits_for,
+                self._name,
+                takes,
+                extra=fields,
             )
         return self.waits_for
 

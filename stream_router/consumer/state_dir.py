@@ -51,7 +51,7 @@ DAEMON_PROPERTIES = "daemon.properties"
 
 
 def retention(folder: Path | None) -> str:
-    """What the supervisor found, for the audit's `dataRetentionPolicy`; "unknown" where it has found nothing."""
+    """Return what the supervisor found, for the audit's `dataRetentionPolicy`; "unknown" if it found nothing."""
     with contextlib.suppress(OSError, ValueError):
         return (folder / RETENTION).read_text("utf-8") if folder else "unknown"
     return "unknown"
@@ -114,7 +114,7 @@ class StateDir:
         return write_whole(self.path / name, text)
 
     def read(self, name: str) -> str:
-        """A file's text; "" where it does not exist, or a disk in trouble does not give it."""
+        """Return a file's text; "" if it does not exist, or a failing disk does not give it."""
         with contextlib.suppress(OSError):
             return (self.path / name).read_text("utf-8")
         return ""
@@ -124,16 +124,15 @@ class StateDir:
         if (self.path / name).exists():
             (self.path / name).unlink(missing_ok=True)
 
-    def worker_id(self, given: str | None = None) -> str:
-        """The name of this host's worker in the lease table: the same for every JVM that works from this folder.
+    def worker_id(self, configured: str | None = None) -> str:
+        """Return the name of this host's worker in the lease table, the same for every JVM that works from this folder.
 
-        `given` is the platform's own name for it, where it gives a stable one (`STREAM_ROUTER_WORKER`).
-
-        A restarted worker with the same name takes its leases up again at once; one with a new name would wait until
-        they expire (and, in KCL 3, until the dead leader's lock does, which is minutes).
+        `configured` is the platform's own name for it, if it has a stable one (`STREAM_ROUTER_WORKER`). A restarted
+        worker with the same name takes its leases up again at once. One with a new name would wait until they expire
+        and, in KCL 3, until the dead leader's lock does, which takes minutes.
         """
-        if given:
-            return given
+        if configured:
+            return configured
         host = socket.gethostname()
         known = ""
         with contextlib.suppress(OSError, ValueError):  # a power cut may have torn it

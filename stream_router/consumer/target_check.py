@@ -163,8 +163,12 @@ class TargetQuestion:
             made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
             if self._rule == NO_RULE:
                 return TargetOk(made_s)
-            found = self._of_subscriber() if self._is_v2 else self._of_rule()
-            return found if isinstance(found, TargetBroken) else TargetOk(made_s, found, tuple(sorted(self._unjudged)))
+            pattern = self._of_subscriber() if self._is_v2 else self._of_rule()
+            return (
+                pattern
+                if isinstance(pattern, TargetBroken)
+                else TargetOk(made_s, pattern, tuple(sorted(self._unjudged)))
+            )
         except AbsentError as absent:
             return absent.no
         except ClientError as error:
@@ -175,10 +179,10 @@ class TargetQuestion:
     def _named(self) -> dict[str, str]:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
 
-    def _call(self, operation: str, **what: Any) -> dict[str, Any]:
-        """The answer; {} where the endpoint has no such operation. Raises AbsentError for what does not exist."""
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Return the answer; {} if the endpoint has no such operation. Raise AbsentError for what does not exist."""
         try:
-            answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**what)
+            answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**parameters)
         except ClientError as error:
             code = code_of(error)
             if code in ABSENT:
@@ -195,24 +199,24 @@ class TargetQuestion:
             "bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS"
         )
 
-    def _no_rule(self, what: str, cure: str = SETUP) -> TargetBroken:
+    def _no_rule(self, problem: str, cure: str = SETUP) -> TargetBroken:
         kind = "subscriber" if self._is_v2 else "rule"
-        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {what}", cure)
+        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {problem}", cure)
 
     def _of_rule(self) -> TargetBroken | str:
         rule = {"EventBusName": self._bus}
-        found = self._call("DescribeRule", Name=self._rule, **rule)
-        if not found:
+        description = self._call("DescribeRule", Name=self._rule, **rule)
+        if not description:
             return ""
-        if not str(found.get("State", "ENABLED")).startswith("ENABLED"):
+        if not str(description.get("State", "ENABLED")).startswith("ENABLED"):
             enable = f"aws events enable-rule --name {self._rule} --event-bus-name {self._bus}"
             return self._no_rule("is disabled", f"run `{enable}`")
         targets = self._call("ListTargetsByRule", Rule=self._rule, Limit=1, **rule)
         if "ListTargetsByRule" not in self._unjudged and not targets.get("Targets"):
             return self._no_rule("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
-        account = (str(found.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
-        judged = json.dumps(judged_part(json.loads(found.get("EventPattern") or "{}")), sort_keys=True)
-        if "EventPattern" not in found:
+        account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
+        judged = json.dumps(judged_part(json.loads(description.get("EventPattern") or "{}")), sort_keys=True)
+        if "EventPattern" not in description:
             return self._no_rule("has no event pattern")
         if judged != self._tested:
             refused = [] if judged == "{}" else self._refused_by(judged, account)
@@ -223,7 +227,7 @@ class TargetQuestion:
         return judged
 
     def _refused_by(self, pattern: str, account: str) -> list[str]:
-        """Of which event types the pattern takes none of our events."""
+        """Return the event types of which the pattern takes none of our events."""
         refused = []
         for entry in self._samples:
             event = json.dumps(as_delivered(entry, account, self._region))
@@ -236,16 +240,16 @@ class TargetQuestion:
         return refused
 
     def _of_subscriber(self) -> TargetBroken | str:
-        """Of a v2 bus: there and running. Its filters are not judged: nothing tests an event against them."""
-        what = {"EventBusArn": self._bus, "NamePrefix": self._rule}
-        page = self._call("ListSubscribers", **what)
+        """Check that a v2 bus's subscriber exists and runs. No call judges its filters, so they are not."""
+        parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
+        page = self._call("ListSubscribers", **parameters)
         if not page:
             return ""
         listed = [*page["Subscribers"]]
         while token := page.get("NextToken"):
-            page = self._call("ListSubscribers", NextToken=token, **what)
+            page = self._call("ListSubscribers", NextToken=token, **parameters)
             listed += page["Subscribers"]
-        arn = next((one["SubscriberArn"] for one in listed if one["Name"] == self._rule), None)
+        arn = next((subscriber["SubscriberArn"] for subscriber in listed if subscriber["Name"] == self._rule), None)
         cure = "see docs/operations.md for the command that makes it"
         if arn is None:
             return self._no_rule("does not exist", cure)
@@ -263,26 +267,27 @@ class AbsentError(Exception):
         self.no = no
 
 
-def bus_made_s(found: dict[str, Any]) -> float:
-    """When the bus was made (epoch seconds); 0.0 where DescribeEventBus does not tell, and for the default bus.
+def bus_made_s(description: dict[str, Any]) -> float:
+    """Return when the bus was made (epoch seconds); 0.0 if DescribeEventBus does not say, and for the default bus.
 
-    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
+    Nobody can delete the default bus, and EventBridge's documentation promises a creation time for the others alone.
     """
-    made = found.get("CreationTime")
-    if str(found.get("Arn")).endswith(":event-bus/default"):
+    created = description.get("CreationTime")
+    if str(description.get("Arn")).endswith(":event-bus/default"):
         return 0.0
-    if isinstance(made, datetime):
-        return made.timestamp()
-    return float(made) if isinstance(made, int | float) else 0.0
+    if isinstance(created, datetime):
+        return created.timestamp()
+    return float(created) if isinstance(created, int | float) else 0.0
 
 
 _JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
 
 
 def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> dict[str, Any]:
-    """What of an event pattern decides on our events by source, type and `detail.eventSource`.
+    """Return the part of an event pattern that decides on our events by source, type and `detail.eventSource`.
 
-    Of alternatives (`$or`) each is reduced so; where one of them asks for nothing of it, they decide nothing.
+    Each alternative of `$or` is reduced in the same way. If one of them asks for none of these, the `$or` decides
+    nothing.
     """
     kept = {}
     for name, within in judged.items():
@@ -331,7 +336,7 @@ class Line(NamedTuple):
     """Whether the latest check had no answer."""
 
     def text(self) -> str:
-        """The file's one line."""
+        """Return the file's one line."""
         return json.dumps(self._asdict()) + "\n"
 
 
@@ -388,9 +393,9 @@ class Standing:
             self.unasked_since, self.unasked_checks = None, 0
             no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)
             if no:
-                self._said_no(no, asked_s)
+                self._heard_broken(no, asked_s)
             elif isinstance(answer, TargetOk):
-                self._said_yes(answer, asked_s)
+                self._heard_ok(answer, asked_s)
         problem = self.no.problem if self.no else ""
         if self.no and self.stands_since is not None:
             problem = f"{problem}; it is right again, and counts once it was so for {STANDS_S:.0f} s"
@@ -408,7 +413,7 @@ class Standing:
             "bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one"
         )
 
-    def _said_no(self, no: TargetBroken, asked_s: float) -> None:
+    def _heard_broken(self, no: TargetBroken, asked_s: float) -> None:
         if self.no is None and not self.in_doubt:
             self.in_doubt = True
             return
@@ -418,7 +423,7 @@ class Standing:
         self.stands_since = None
         self.breaks = True
 
-    def _said_yes(self, yes: TargetOk, asked_s: float) -> None:
+    def _heard_ok(self, yes: TargetOk, asked_s: float) -> None:
         self.in_doubt = False
         self._made_s = yes.made_s or self._made_s
         if self._pattern and not takes_as_much(self._pattern, yes.pattern):
@@ -486,7 +491,7 @@ class TargetChecker:
         self._clock = clock
         self._broken = folder / TARGET_BROKEN
         self.standing = Standing(breaks=self._broken.exists())
-        self._told = False
+        self._first_reported = False
         self._asked_s = -math.inf
         self._stop, self._wake = threading.Event(), threading.Event()
         self._hurry_until = -HURRY_FOR_S
@@ -540,19 +545,19 @@ class TargetChecker:
         answer = self._ask()
         before = standing.no, standing.unasked_since, standing.stands_since
         standing.heard(answer, asked_s)
-        if self._report and not self._told and (refusal := self._refusal(answer, asked_s)):
+        if self._report and not self._first_reported and (refusal := self._refusal(answer, asked_s)):
             self._stop.set()
             self._report(FirstCheck(refusal))
             return
-        self._say(answer, asked_s, *before)
+        self._log_change(answer, asked_s, *before)
         failpoint("target_proven_before_written")
         self._write()
-        if not self._told and standing.line.proven_s > -math.inf:
-            self._told = True
+        if not self._first_reported and standing.line.proven_s > -math.inf:
+            self._first_reported = True
             if self._report:
                 self._report(FirstCheck())
 
-    def _say(
+    def _log_change(
         self,
         answer: CheckResult,
         asked_s: float,
@@ -563,10 +568,10 @@ class TargetChecker:
         standing = self.standing
         if isinstance(answer, TargetUnknown):
             if self._unasked_to_be_said():
-                self._say_unasked(answer, asked_s)
+                self._log_unanswered(answer, asked_s)
         elif unasked_since is not None:
-            told = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
-            log.warning("event bus and rule answer again", extra=told)
+            fields = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
+            log.warning("event bus and rule answer again", extra=fields)
         if standing.no and standing.stands_since is None and (standing.no != no or self._no_to_be_said()):
             if standing.no != no:
                 self._no_to_be_said()
@@ -580,14 +585,16 @@ class TargetChecker:
             log.warning(
                 "the rule %s; it counts in %.0f s, since rules take a moment to work, and then what was sent since it "
                 "was last proven goes again",
-                "takes our events by another pattern" if self._told and not standing.no else "takes our events again",
+                "takes our events by another pattern"
+                if self._first_reported and not standing.no
+                else "takes our events again",
                 STANDS_S,
                 extra={"event": "rule-matches-again"},
             )
         elif no and not standing.no:
             log.warning("events go on", extra={"event": "rule-proven-again"})
 
-    def _say_unasked(self, answer: TargetUnknown, asked_s: float) -> None:
+    def _log_unanswered(self, answer: TargetUnknown, asked_s: float) -> None:
         since_s = self.standing.unasked_since
         then = (
             f"events go on while the bus accepts them, for {UNASKED_S / 60:.0f} minutes in all, and the checkpoint "
@@ -595,7 +602,9 @@ class TargetChecker:
         )
         log.error(
             "event bus and rule cannot be asked (%s): %s; %s",
-            *(answer.operation or "no answer", answer.code, then if self._told else "the start waits for it"),
+            answer.operation or "no answer",
+            answer.code,
+            then if self._first_reported else "the start waits for it",
             extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
         )
 

@@ -5,7 +5,7 @@ from stream_router.settings.consumer import Consumer
 
 
 def transform_config(settings: Consumer) -> TransformConfig:
-    """The transform's part of the settings. Raises SettingsError where the masking key cannot be had."""
+    """Return the transform's part of the settings. Raise SettingsError if the masking key cannot be read."""
     key = settings.key("masking_key")
     return TransformConfig(
         region=settings.aws_region,

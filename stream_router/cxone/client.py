@@ -144,7 +144,7 @@ class CxoneClient:
         return url
 
     def _send(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
-        """The first answer that is neither 429 nor 5xx. Raises CxoneError."""
+        """Return the first answer that is neither 429 nor 5xx. Raise CxoneError."""
         attempts = Retrying(
             retry=retry_if_exception_type(_AgainError),
             wait=_pause_s,
@@ -190,7 +190,7 @@ class CxoneClient:
 
 
 def _pause_s(state: RetryCallState) -> float:
-    """What CXone asks for and up to a tenth more, so that callers spread out; else our own pauses, jittered."""
+    """Return what CXone asks for and up to a tenth more, so that callers spread out; else our own pauses, jittered."""
     told = state.outcome and state.outcome.exception()
     if isinstance(told, _AgainError) and told.wait_s:
         return told.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
@@ -198,7 +198,7 @@ def _pause_s(state: RetryCallState) -> float:
 
 
 def retry_after_s(headers: httpx.Headers) -> float:
-    """The Retry-After of an answer, of seconds or an HTTP date; 0.0 where there is none to read.
+    """Return the Retry-After of an answer, of seconds or an HTTP date; 0.0 if there is none to read.
 
     A date is counted from the answer's own clock, where it tells it: that clock wrote the date.
     """
@@ -210,7 +210,7 @@ def retry_after_s(headers: httpx.Headers) -> float:
 
 
 def _epoch_s(value: str) -> float:
-    """An HTTP date as epoch seconds; 0.0 where it is none."""
+    """Return an HTTP date as epoch seconds; 0.0 if it is none."""
     try:
         return email.utils.parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
@@ -218,7 +218,7 @@ def _epoch_s(value: str) -> float:
 
 
 def _members(text: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none where it is no object."""
+    """Return the members of a JSON object; none where it is no object."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -235,7 +235,7 @@ def _refusal(status: int, code: str) -> str:
 
 
 def _claims(jwt: object) -> dict[str, Any]:
-    """What a JWT says, unverified: it only tells us where to look next. Empty where it is none."""
+    """Return what a JWT says, unverified: it only tells us where to look next. Empty if it is none."""
     parts = jwt.split(".") if isinstance(jwt, str) else []
     try:
         return _members(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else {}

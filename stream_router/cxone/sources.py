@@ -89,7 +89,7 @@ def _findings(settings: Cxone) -> Iterator[Finding]:
 
 
 def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
-    """What needs CXone's answer. The sources are checked without it, also while CXone is down or refuses us."""
+    """Yield the findings that need CXone's answer. The other checks run without it, also while CXone is down."""
     try:
         got = cxone.token()
     except CxoneError as error:

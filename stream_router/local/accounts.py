@@ -56,7 +56,7 @@ class Accounts:
         return sum(count for status, count in self.answers.items() if status == 0 or status >= 500)
 
     def answered(self, answered: Answered) -> None:
-        """A post has ended."""
+        """Record a post that has ended."""
         self.answers[answered.status] += 1
         is_broken = answered.webhook.delivery_id in self.broken
         if answered.status == 202:
@@ -73,7 +73,7 @@ class Accounts:
             self.injected.update((item.data, item) for item in items)
 
     def take_event(self, event: dict[str, Any], sent_ms: float) -> None:
-        """A message came to the target."""
+        """Record a message that came to the target."""
         detail = event["detail"]
         identity = detail["eventId"]
         received_ms, processed_ms = (
@@ -86,23 +86,23 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
-        """A message came to the dead-letter queue. The demo's events are small: none is a part of a letter."""
-        one = reader.read(letter)
-        raw = reader.original(one)
+        """Record a message that came to the dead-letter queue. The demo's events are small: none has parts."""
+        parsed = reader.read(letter)
+        raw = reader.original(parsed)
         with self._lock:
-            key = raw if raw in self.injected else one.origin.event_id
+            key = raw if raw in self.injected else parsed.origin.event_id
             self.copies += key in self.dead
-            self.dead[key] = one
+            self.dead[key] = parsed
             self.last_ms = max(self.last_ms, sent_ms)
 
     def lost(self) -> int:
-        """Events that went in and have not come out, neither at the target nor as a dead letter."""
+        """Return how many events went in and have not come out, neither at the target nor as a dead letter."""
         with self._lock:
             events = self.accepted - self.delivered.keys() - self.dead.keys()
             return len(events) + len(self.injected.keys() - self.dead.keys())
 
     def expected(self) -> int:
-        """Events that must come out."""
+        """Return how many events must come out."""
         return len(self.accepted) + len(self.injected)
 
     def wrong_reasons(self) -> list[str]:

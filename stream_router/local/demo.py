@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stream_router.errors import SettingsError
 from stream_router.local import poison, report, stack
 from stream_router.local.accounts import Accounts
-from stream_router.local.gate import Gate
+from stream_router.local.gate import CuttableProxy
 from stream_router.local.programs import Program, ProgramError, Programs, answers, free_port, module
 from stream_router.send.poster import Poster, Webhook
 from stream_router.send.samples import Webhooks
@@ -60,7 +60,7 @@ LEAST_CHAOS_S = 45.0
 AWAY_S = 10.0
 
 
-class Options(NamedTuple):
+class DemoOptions(NamedTuple):
     """What the command line asks for; `rate` 0.0 is as fast as it is answered."""
 
     events: int
@@ -69,8 +69,8 @@ class Options(NamedTuple):
     chaos: bool = False
 
 
-def run(options: Options, *, as_json: bool) -> int:
-    """The command. 0 if every event is accounted for as it should be, 1 if not, 130 when it was broken off."""
+def run(options: DemoOptions, *, as_json: bool) -> int:
+    """Run the demo. Return 0 if every event is accounted for as it should be, 1 if not, 130 if it was interrupted."""
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
         if options.events / options.rate < LEAST_CHAOS_S:
@@ -105,7 +105,7 @@ def _break_off(*_: object) -> None:
 class Demo:
     """One run, from the start of the stack to the last arrival."""
 
-    def __init__(self, programs: Programs, options: Options, console: Console) -> None:
+    def __init__(self, programs: Programs, options: DemoOptions, console: Console) -> None:
         self._programs = programs
         self._wish = options
         self._console = console
@@ -116,7 +116,7 @@ class Demo:
         self._failed: list[BaseException] = []
 
     def run(self) -> tuple[dict[str, Any], list[str]]:
-        """The result, and what is not as it should be. Raises ProgramError or SettingsError with one line."""
+        """Return the result and its complaints. Raise ProgramError or SettingsError with one line."""
         self._start()
         accounts, queues = self.accounts, self._stack
         work: list[Callable[[], None]] = [
@@ -124,12 +124,12 @@ class Demo:
             *[lambda: self._empty(queues.target_url, accounts.take_event)] * TARGET_READERS,
             lambda: self._empty(queues.dead_letters_url, accounts.take_letter),
         ]
-        threads = [threading.Thread(target=self._guard, args=(one,), daemon=True) for one in work]
+        threads = [threading.Thread(target=self._guard, args=(task,), daemon=True) for task in work]
         for thread in threads:
             thread.start()
         try:
             self._watch()
-            self._say("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
+            self._print_step("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
             counted = self._counted()
             self._programs.stop(self._consumer)
         finally:
@@ -140,19 +140,19 @@ class Demo:
         product = {**counted, "cloudWatch": report.percentiles_of_cloudwatch(self._stack.clients.cloudwatch)}
         return report.as_json(self.accounts, seconds, product, self._faults), report.complaints(self.accounts)
 
-    def _say(self, line: str) -> None:
+    def _print_step(self, line: str) -> None:
         self._console.print(line, style="dim", highlight=False)
 
     # --- the pipeline
 
     def _start(self) -> None:
         """Start everything, and return when events can flow."""
-        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._say(f"  {line}"))
-        self._say(f"the embedded stack serves at {self._stack.endpoint}")
+        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._print_step(f"  {line}"))
+        self._print_step(f"the embedded stack serves at {self._stack.endpoint}")
         shared: dict[str, str] = {}
         if self._wish.chaos:
             port = urlsplit(self._stack.endpoint).port or 0
-            self._to_stream, self._to_bus = Gate(free_port(), port), Gate(free_port(), port)
+            self._to_stream, self._to_bus = CuttableProxy(free_port(), port), CuttableProxy(free_port(), port)
             shared = {
                 "AWS_ENDPOINT_URL_KINESIS": self._to_stream.url,
                 "AWS_ENDPOINT_URL_EVENTBRIDGE": self._to_bus.url,
@@ -168,9 +168,9 @@ class Demo:
         }
         self._consumer = self._started("consume", settings)
         self._receiver_url, self._sign = self._start_receiver(shared)
-        self._say(f"the receiver serves at {self._receiver_url}")
+        self._print_step(f"the receiver serves at {self._receiver_url}")
         self._consumer.wait_ready(lambda: len(self._status().get("shards", ())) >= stack.SHARDS, CONSUMER_START_S)
-        self._say(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
+        self._print_step(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
 
     def _start_receiver(self, shared: dict[str, str]) -> tuple[str, Sign]:
         address = f"127.0.0.1:{free_port()}"
@@ -193,15 +193,15 @@ class Demo:
         return self._programs.start(name, module("stream_router", name), self._stack.endpoint, settings)
 
     def _status(self) -> dict[str, Any]:
-        """What the consumer says of itself; nothing where it does not answer."""
+        """Return the consumer's `/status`; {} if it does not answer."""
         try:
-            found: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
+            status: dict[str, Any] = httpx.get(f"{self._consumer_url}/status", timeout=2.0, trust_env=False).json()
         except (httpx.HTTPError, ValueError):
             return {}
-        return found
+        return status
 
     def _counted(self) -> report.Product:
-        """The product's own figures, once they are of all events; after a kill they may be short by a second's."""
+        """Return the product's own figures, once they cover all events; after a kill they may lack a second's."""
         until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
@@ -214,7 +214,7 @@ class Demo:
     # --- what goes in and comes out, each in a thread
 
     def _guard(self, work: Callable[[], None]) -> None:
-        """A thread that fails ends the demo, not only itself."""
+        """Run a thread's work. A failure ends the demo, not only the thread."""
         try:
             work()
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
@@ -227,7 +227,7 @@ class Demo:
         self._posting = False
 
     def _webhooks(self) -> Iterator[Webhook]:
-        """The posts in order, the broken ones among them; the garbage goes on the stream in between."""
+        """Yield the posts in order, with the broken ones among them; the garbage goes on the stream in between."""
         options, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
         poisoned = round(options.events * options.poison_percent / 100)
@@ -249,10 +249,10 @@ class Demo:
         """Put garbage on the stream, again and again what is refused; `items` is empty then."""
         self.accounts.inject(items)
         while items:
-            records: Any = [{"Data": one.data, "PartitionKey": str(zlib.crc32(one.data))} for one in items]
+            records: Any = [{"Data": item.data, "PartitionKey": str(zlib.crc32(item.data))} for item in items]
             answer = self._stack.clients.kinesis.put_records(StreamName=self._stack.stream, Records=records)
             results = answer["Records"]
-            items[:] = [one for one, result in zip(items, results, strict=True) if result.get("ErrorCode")]
+            items[:] = [item for item, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
     def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
         """Empty a queue while events come, and to the end once all is settled."""
@@ -269,7 +269,9 @@ class Demo:
                 messages = answer.get("Messages", [])
                 for message in messages:
                     take(orjson.loads(message["Body"]), float(message["Attributes"]["SentTimestamp"]))
-                handles: Any = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
+                handles: Any = [
+                    {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(messages)
+                ]
                 if handles:
                     sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
             except (BotoCoreError, ClientError):
@@ -305,7 +307,7 @@ class Demo:
                     return
 
     def _plan(self) -> "list[Fault]":
-        """Each fault while webhooks come, with some seconds between them."""
+        """Return the faults: each while webhooks come, with some seconds between them."""
         share = self._wish.events / self._wish.rate / 100
         return [
             Fault(8 * share, self._kill_child),
@@ -316,10 +318,10 @@ class Demo:
         ]
 
     def _break(self, fault: "Fault") -> None:
-        told = fault.happens()
+        description = fault.happens()
         at_s = round(time.time() - self._begun_s, 1)
-        self._faults.append({"atSeconds": at_s, "what": told})
-        self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {told}", highlight=False)
+        self._faults.append({"atSeconds": at_s, "what": description})
+        self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {description}", highlight=False)
 
     def _kill_child(self) -> str:
         pids = [shard["pid"] for shard in self._status().get("shards", ())]
@@ -330,10 +332,10 @@ class Demo:
         return _killed([pid] if pid else [], "the KCL daemon", "it is started again")
 
     def _kill_receiver(self) -> str:
-        told = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
+        description = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
         self._receiver.process.wait()
         self._receiver.start()
-        return told
+        return description
 
 
 class Fault(NamedTuple):
@@ -343,23 +345,23 @@ class Fault(NamedTuple):
     happens: Callable[[], str]
 
 
-def _killed(pids: list[int], what: str, then: str) -> str:
-    """They get `kill -9`; a line that says so."""
+def _killed(pids: list[int], program: str, then: str) -> str:
+    """Send `kill -9` to the processes, and return the line that says so."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return f"kill -9 of {what}; {then}" if pids else f"{what} is down already; {then}"
+    return f"kill -9 of {program}; {then}" if pids else f"{program} is down already; {then}"
 
 
-def _away(at_s: float, gate: Gate, what: str, then: str) -> list[Fault]:
-    """A service goes away, and comes back."""
+def _away(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
+    """Return the faults of a service that goes away and comes back."""
 
     def goes() -> str:
         gate.shut()
-        return f"{what} goes away for {AWAY_S:.0f} s; {then}"
+        return f"{service} goes away for {AWAY_S:.0f} s; {then}"
 
     def comes() -> str:
         gate.open()
-        return f"{what} is back"
+        return f"{service} is back"
 
     return [Fault(at_s, goes), Fault(at_s + AWAY_S, comes)]

@@ -6,7 +6,7 @@ import threading
 PIECE_BYTES = 256 * 1024
 
 
-class Gate:
+class CuttableProxy:
     """Listens at a port of the loopback and passes all on to another, from a thread of its own."""
 
     def __init__(self, port: int, to_port: int) -> None:
@@ -32,7 +32,7 @@ class Gate:
         self._is_open = True
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: where one side ends, both do, as with a service which is away."""
+        """Serve one connection: if one side ends, both do, as with a service that is away."""
         ways = {writer}
         self._ways |= ways
         try:

@@ -26,7 +26,7 @@ _BROKEN: tuple[Callable[[int, bytes], bytes], ...] = (
 
 
 def broken_body(number: int, good: bytes) -> bytes:
-    """A body that is no JSON object, made of a good one: the receiver must answer 400."""
+    """Return a body that is no JSON object, made of a good one: the receiver must answer 400."""
     return _BROKEN[number % len(_BROKEN)](number, good)
 
 
@@ -39,7 +39,7 @@ def _binary(serial: int, rng: random.Random) -> bytes:
 
 
 def _of_version_2(serial: int, good: bytes) -> bytes:
-    """Without `receivedAt`: it counts as received when it came, and the demo's latencies mean something."""
+    """Return a line of version 2, without `receivedAt`: it counts as received when it came, so latencies stay true."""
     return orjson.dumps({"v": 2, "id": f"{serial:032x}", "idFrom": "delivery", "body": orjson.loads(good)})
 
 
@@ -59,5 +59,5 @@ KINDS: tuple[tuple[str, Reason, Callable[[int, bytes, random.Random], bytes]], .
 
 def garbage(serial: int, good: bytes, rng: random.Random) -> Garbage:
     """Record number `serial` of the garbage, each kind in turn; `good` is a body to spoil."""
-    kind, reason, made = KINDS[serial % len(KINDS)]
-    return Garbage(kind, made(serial, good, rng), reason)
+    kind, reason, make = KINDS[serial % len(KINDS)]
+    return Garbage(kind, make(serial, good, rng), reason)

@@ -62,9 +62,9 @@ def enter() -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses now, and that no outgoing connection is given before its program starts.
+    """Return a loopback port that is free, and that no outgoing connection gets before its program starts.
 
-    Raises OSError where there is none.
+    Raise OSError if there is none.
     """
     for port in random.sample(_OWN_PORTS, len(_OWN_PORTS)):
         if not is_taken(port):
@@ -73,7 +73,7 @@ def free_port() -> int:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody listens at this port of the loopback."""
+    """Return whether a program listens at this port of the loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,7 +84,7 @@ def is_taken(port: int) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether a URL of the loopback answers 200 now."""
+    """Return whether a URL of the loopback answers 200 now."""
     try:
         return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
     except httpx.HTTPError:
@@ -92,9 +92,9 @@ def answers(url: str) -> bool:
 
 
 def module(*words: str) -> list[str]:
-    """The command line of a Python module: where console scripts are depends on how it was installed.
+    """Return the command line of a Python module: the place of console scripts depends on how it was installed.
 
-    `-P`: the working folder is not where its code comes from.
+    `-P` keeps the working folder from being searched for code.
     """
     return [sys.executable, "-P", "-m", *words]
 
@@ -140,7 +140,7 @@ class Program:
             raise ProgramError(f"{self.name} ended with status {status}: {self.last_line()}; see {self.log}")
 
     def last_line(self) -> str:
-        """The last line that the program wrote."""
+        """Return the last line that the program wrote."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         return lines[-1][:300] if lines else "it said nothing"
 

@@ -38,15 +38,15 @@ Product = dict[str, Any]
 
 
 def of_totals(totals: Product) -> Product:
-    """What the consumer's totals say of calls, and of latency by stage: None where no event went through one."""
+    """Return the consumer's totals of calls, and its latency by stage; None for a stage that no event went through."""
     latencies = totals.get("latenciesMs", {})
-    found = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
-    by_stage = {stage: {name: told.get(name) for name in QUANTILES} for stage, told in found.items()}
+    summaries = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
+    by_stage = {stage: {name: summary.get(name) for name in QUANTILES} for stage, summary in summaries.items()}
     return {"entriesPerCall": totals.get("entriesPerCall"), "latencyMs": by_stage}
 
 
 def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
-    """The percentiles that CloudWatch works out of the Values and Counts that it was sent, by metric."""
+    """Return the percentiles that CloudWatch computes from the Values and Counts that it got, by metric."""
     metric, now = "RoutingLatencyMilliseconds", datetime.now(UTC)
     statistics = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
     answer = cloudwatch.get_metric_statistics(
@@ -58,16 +58,20 @@ def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[
         Period=4 * 3600,
         ExtendedStatistics=list(statistics.values()),
     )
-    found = [point["ExtendedStatistics"] for point in answer["Datapoints"]]
-    return {metric: {name: round(found[0][one], 1) for name, one in statistics.items()}} if found else {}
+    datapoints = [point["ExtendedStatistics"] for point in answer["Datapoints"]]
+    return (
+        {metric: {name: round(datapoints[0][statistic], 1) for name, statistic in statistics.items()}}
+        if datapoints
+        else {}
+    )
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """The quantiles of milliseconds, to a tenth; None where there are no values."""
+    """Return the quantiles of milliseconds, to a tenth; None if there are no values."""
     if not values:
         return dict.fromkeys(QUANTILES)
-    found = np.percentile(values, list(QUANTILES.values()))
-    return {name: round(float(value), 1) for name, value in zip(QUANTILES, found, strict=True)}
+    quantiles = np.percentile(values, list(QUANTILES.values()))
+    return {name: round(float(value), 1) for name, value in zip(QUANTILES, quantiles, strict=True)}
 
 
 def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
@@ -75,16 +79,16 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
     arrived = list(accounts.delivered.values())
     return {
         "posted to answered": percentiles(accounts.answered_ms),
-        "received to processed": percentiles([one.processed_ms - one.received_ms for one in arrived]),
-        "processed to target": percentiles([one.at_target_ms - one.processed_ms for one in arrived]),
-        "received to target": percentiles([one.at_target_ms - one.received_ms for one in arrived]),
+        "received to processed": percentiles([arrival.processed_ms - arrival.received_ms for arrival in arrived]),
+        "processed to target": percentiles([arrival.at_target_ms - arrival.processed_ms for arrival in arrived]),
+        "received to target": percentiles([arrival.at_target_ms - arrival.received_ms for arrival in arrived]),
     }
 
 
 def as_json(
     accounts: Accounts, seconds: float, product: Product, faults: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """The contract's object, and more: dead letters by reason, stages, the product's own view, what broke when."""
+    """Return the contract's object and more: dead letters by reason, stages, the product's own view, the faults."""
     by_stage = stages(accounts)
     return {
         "sent": accounts.answers.total() + len(accounts.injected),
@@ -100,7 +104,7 @@ def as_json(
         "entriesPerCall": product.get("entriesPerCall"),
         "latencyMs": by_stage["received to target"],
         "stagesMs": by_stage,
-        "deadLettersByReason": dict(sorted(Counter(one.reason for one in accounts.dead.values()).items())),
+        "deadLettersByReason": dict(sorted(Counter(letter.reason for letter in accounts.dead.values()).items())),
         "wrongReasons": len(accounts.wrong_reasons()),
         "unanswered": accounts.unanswered,
         "changedIdentity": accounts.changed_identity,
@@ -110,8 +114,8 @@ def as_json(
 
 
 def complaints(accounts: Accounts) -> list[str]:
-    """What is not as it should be, one line each."""
-    found = {
+    """Return what is not as it should be, one line each."""
+    counts = {
         "events were LOST": accounts.lost(),
         "posts got no answer": accounts.unanswered,
         "broken posts were accepted": accounts.broken_accepted,
@@ -119,7 +123,7 @@ def complaints(accounts: Accounts) -> list[str]:
         "copies carried another identity": accounts.changed_identity,
     }
     wrong = accounts.wrong_reasons()
-    lines = [f"{count} {what}" for what, count in found.items() if count]
+    lines = [f"{count} {complaint}" for complaint, count in counts.items() if count]
     return lines + ([f"{len(wrong)} dead letters have a wrong reason, for example {wrong[0]}"] if wrong else [])
 
 
@@ -134,8 +138,8 @@ def _counts(result: dict[str, Any]) -> Table:
     table.add_column("what", no_wrap=True)
     table.add_column("how many", justify="right", no_wrap=True)
     table.add_column("meaning", style="dim")
-    for key, (what, meaning) in ROWS.items():
-        table.add_row(what, f"{result[key]:,}", meaning)
+    for key, (title, meaning) in ROWS.items():
+        table.add_row(title, f"{result[key]:,}", meaning)
     for reason, count in result["deadLettersByReason"].items():
         table.add_row(f"  {reason}", f"{count:,}", "")
     table.add_row("duplicates", f"{result['duplicates']:,}", "further copies, all with the same ids")
@@ -156,8 +160,8 @@ def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
         table.add_column("p99.9" if name == "p999" else name, justify="right", no_wrap=True)
 
     def rows(of_stage: Mapping[str, Mapping[str, float | None]], indent: str = "") -> None:
-        for stage, found in of_stage.items():
-            table.add_row(indent + stage, *(_ms(found.get(name)) for name in names))
+        for stage, quantiles in of_stage.items():
+            table.add_row(indent + stage, *(_ms(quantiles.get(name)) for name in names))
 
     rows(result["stagesMs"])
     for source, title in (("latencyMs", "the product's metrics say"), ("cloudWatch", "CloudWatch says")):
@@ -169,7 +173,11 @@ def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
 
 
 def _ms(value: float | None) -> str:
-    """Never wider than a column: from ten seconds on in seconds."""
+    """Return milliseconds as text that fits a column: from ten seconds on in seconds."""
     if value is None:
         return "-"
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f} s"
+    if value < 100:
+        return f"{value:,.1f}"
+    if value < 10_000:
+        return f"{value:,.0f}"
+    return f"{value / 1000:,.0f} s"

@@ -27,7 +27,7 @@ LISTENERS = {
     variable(kind, name): str(kind.model_fields[name].default)
     for kind, name in ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
 }
-"""Where the programs that are started next listen, unless they are told: by the settings' names."""
+"""Ports of the programs that are started next, unless set: by the settings' names."""
 
 LONG_POLL_S = 1
 _OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
@@ -42,9 +42,9 @@ def run(*, quiet: bool) -> int:
     with Programs() as programs:
         try:
             port = free_port() if is_taken(PORT) else PORT
-            made = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
-            _tell(made, programs.folder / "env", chosen)
-            _print_events(made, asked, quiet=quiet)
+            embedded = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
+            _print_ports(embedded, programs.folder / "env", chosen)
+            _print_events(embedded, asked, quiet=quiet)
         except ProgramError as error:
             programs.keep_folder = True
             sys.stderr.write(f"stream-router local: {error}\n")
@@ -52,15 +52,15 @@ def run(*, quiet: bool) -> int:
     return 0
 
 
-def _tell(made: Stack, file: Path, chosen: dict[str, str]) -> None:
-    """All ports, and what the other commands need.
+def _print_ports(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
+    """Print all ports, and what the other commands need.
 
-    Where somebody else has the port at which a program would listen, it gets a free one, unless it was chosen.
+    If another program has the port at which one would listen, that one gets a free port, unless its port was chosen.
     """
-    exports = {name: value for name, value in clean(made.endpoint).items() if name in _OF_AWS}
+    exports = {name: value for name, value in clean(embedded.endpoint).items() if name in _OF_AWS}
     exports |= {
-        "EVENTBRIDGE_TARGET_ARN": made.target_arn,
-        "SQS_DLQ_URL": made.dead_letters_url,
+        "EVENTBRIDGE_TARGET_ARN": embedded.target_arn,
+        "SQS_DLQ_URL": embedded.dead_letters_url,
         **stack.RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
     }
@@ -70,19 +70,20 @@ def _tell(made: Stack, file: Path, chosen: dict[str, str]) -> None:
             exports[name] = listeners[name] = f"127.0.0.1:{free_port()}"
     ports = {name: address.rpartition(":")[2] for name, address in listeners.items()}
     file.write_text("".join(f"export {name}='{value}'\n" for name, value in exports.items()), "utf-8")
+    in_each_terminal = f". {shlex.quote(str(file))}"
     sys.stdout.write(
-        f"# the embedded stack serves at {made.endpoint}; in each other terminal, first: . {shlex.quote(str(file))}\n"
+        f"# the embedded stack serves at {embedded.endpoint}; in each other terminal, first: {in_each_terminal}\n"
         f"# ports of the programs: {', '.join(f'{name} {port}' for name, port in ports.items())}\n"
     )
     sys.stdout.write("".join(f"export {name}={value}\n" for name, value in exports.items()))
     sys.stdout.flush()
 
 
-def _print_events(made: Stack, asked: threading.Event, *, quiet: bool) -> None:
-    """Each event as the target sees it, and then out of the queue; nothing of that where it is to be quiet."""
-    sqs, queue_url = made.clients.sqs, made.target_url
+def _print_events(embedded: Stack, asked: threading.Event, *, quiet: bool) -> None:
+    """Print each event as the target receives it, then delete it from the queue. Do nothing if `quiet`."""
+    sqs, queue_url = embedded.clients.sqs, embedded.target_url
     while not asked.is_set():
-        made.program.must_run()
+        embedded.program.must_run()
         if quiet:
             asked.wait(LONG_POLL_S)
             continue

@@ -69,7 +69,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
 
 
 def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], port: int | None = None) -> Stack:
-    """The same with all that `setup` makes, `queue` as the rule's target. This process's environment is clean then.
+    """Start the stack with all that `setup` makes, and `queue` as the rule's target. Clean this process's environment.
 
     Raises as `start` does.
     """

@@ -11,7 +11,7 @@ from hypercorn.config import Config
 
 
 def keep_connections() -> None:
-    """From now on this process's Hypercorn ends no connection for the number of its requests."""
+    """Let this process's Hypercorn end no connection for the number of its requests."""
     Config.keep_alive_max_requests = sys.maxsize
 
 

@@ -31,42 +31,42 @@ class Home(NamedTuple):
     account: str
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of something here."""
+        """Return the ARN of something here."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def queue(self, name: str) -> str:
-        """The ARN of an SQS queue."""
+        """Return the ARN of an SQS queue."""
         return self.arn("sqs", name)
 
     def queue_url(self, name: str) -> str:
-        """The URL of an SQS queue at AWS."""
+        """Return the URL of an SQS queue at AWS."""
         domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
         return f"https://sqs.{self.region}.{domain}/{self.account}/{name}"
 
     def queue_of(self, url: str) -> str:
-        """The ARN of the queue at a URL, which ends with account and name; or of a bare name."""
+        """Return the ARN of the queue at a URL, which ends with account and name; or of a bare name."""
         account, name = url.split("/")[-2:] if "/" in url else (self.account, url)
         return f"arn:{self.partition}:sqs:{self.region}:{account}:{name}"
 
     def stream(self, name: str) -> str:
-        """The ARN of a Kinesis stream."""
+        """Return the ARN of a Kinesis stream."""
         return self.arn("kinesis", f"stream/{name}")
 
     def table(self, name: str) -> str:
-        """The ARN of a DynamoDB table."""
+        """Return the ARN of a DynamoDB table."""
         return self.arn("dynamodb", f"table/{name}")
 
     def bus(self, bus: str) -> str:
-        """The ARN of a bus by its name, or by its ARN."""
+        """Return the ARN of a bus by its name, or by its ARN."""
         return bus if bus.startswith("arn:") else self.arn("events", f"event-bus/{bus}")
 
     def rule(self, bus: str, name: str) -> str:
-        """The ARN of a rule on a bus, by the bus's name or ARN: a rule is in the account of its bus."""
+        """Return the ARN of a rule on a bus, by the bus's name or ARN: a rule is in the account of its bus."""
         head, _, of = self.bus(bus).rpartition(":event-bus/")
         return f"{head}:rule/{name if of == 'default' else f'{of}/{name}'}"
 
     def subscriber(self, bus: str, name: str) -> str:
-        """The ARNs of the subscribers of that name on a v2 bus; each has an id of its own at the end."""
+        """Return the ARNs of the subscribers of that name on a v2 bus; each has an id of its own at the end."""
         return f"{bus.partition(':event-busv2/')[0]}:subscriber/{name}/*"
 
     def owns(self, arn: Arn) -> bool:

@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 
 def readable(data: bytes) -> str:
-    """An event, as every command shows one: in its own bytes, for any terminal.
+    """Return an event, as every command shows one: in its own bytes, for any terminal.
 
     Laid out by a parser it would show a rounded number, and one of two equal keys.
     """
@@ -66,7 +66,7 @@ def tell(text: str) -> None:
 
 
 def tally(title: str, counts: Counter[str]) -> None:
-    """A count and what it is made of, the most first; nothing where it is 0."""
+    """Print a count and its parts, the largest first; nothing if it is 0."""
     if counts:
         tell(f"{title} {counts.total():,}")
     for what, count in counts.most_common():
@@ -99,7 +99,7 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
 
 
 def check_span(since_ms: int, until_ms: int) -> None:
-    """Raises SettingsError where the span has no time in it."""
+    """Raise SettingsError where the span has no time in it."""
     if since_ms >= until_ms:
         raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
 

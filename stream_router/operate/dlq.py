@@ -193,7 +193,7 @@ def export_line(one: One, raw: bytes) -> bytes:
 
 
 def _editable(raw: bytes) -> tuple[str, bytes]:
-    """The event in the form that a person can edit, and its JSON: `event`, `line`; nothing where it is no text."""
+    """Return the event in an editable form, and its JSON: `event`, `line`; nothing if it is no text."""
     try:
         if not is_too_deep(orjson.loads(raw)):  # a line break can only stand between two tokens
             return "event", raw.translate(bytes.maketrans(b"\r\n", b"  ")).strip()
@@ -210,7 +210,7 @@ def _digest(text: bytes) -> str:
 
 
 def _key(one: One) -> str:
-    """What tells a letter of the file from every other of the queue."""
+    """Return what tells a letter of the file from every other of the queue."""
     return _digest(repr(one.key).encode())
 
 
@@ -219,7 +219,7 @@ class UnusableFileError(Exception):
 
 
 def read_export(path: Path) -> dict[str, bytes | None]:
-    """The letters of an export by their keys, and what those were edited to that are not byte for byte as they were.
+    """Return the letters of an export by their keys, with their new content if it is not byte for byte the old.
 
     Raises UnusableFileError, OSError.
     """
@@ -288,7 +288,7 @@ class Redrive:
         return max(0, self._how.limit - self._back.count) if self._how.limit else None
 
     def _in_hand(self) -> Iterator[list[One]]:
-        """What is meant, as much as fits in hand at once, oldest first; copies of one letter as one."""
+        """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
         some: dict[object, One] = {}
         size = 0
         for one in self._at.read():
@@ -366,7 +366,7 @@ class Redrive:
         return 1 if ended or nothing else 0
 
     def _go_on(self) -> str:
-        """The command that goes on: the queue still has what was not put back."""
+        """Return the command that goes on: the queue still has what was not put back."""
         how = self._how
         words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{how.rate:g}"]
         words += ["--file", str(how.file)] if how.file else []
@@ -376,7 +376,7 @@ class Redrive:
 
 
 def _before_they_go(latest_ms: int) -> None:
-    """What to know before undelivered events are put back; `latest_ms` is when the latest of them came."""
+    """Warn before undelivered events are put back; `latest_ms` is when the latest of them came."""
     tell("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
     ago_s = (now_ms() - latest_ms) / 1000
     looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"

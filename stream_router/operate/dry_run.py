@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from stream_router.consumer.transform_config import transform_config
 from stream_router.dead_letter_reasons import Reason
-from stream_router.model import DeadLetter, Dropped, Event, Made
+from stream_router.model import DeadLetter, Dropped, Event, Transformed
 from stream_router.operate.console import readable
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
 from stream_router.pipeline.transform import Transform, withheld_code
@@ -12,14 +12,14 @@ from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 
-def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Made]:
-    """The consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
+def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
+    """Return the consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
 
     What no call can carry is one too, unless it goes by claim check. Raises SettingsError.
     """
     transform = Transform(transform_config(settings), now_ms)
 
-    def made(found: Event | DeadLetter) -> Made:
+    def made(found: Event | DeadLetter) -> Transformed:
         one = found if isinstance(found, DeadLetter) else transform(found)
         if (
             isinstance(one, DeadLetter | Dropped)
@@ -32,13 +32,13 @@ def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Made]:
     return made
 
 
-def type_of(made: Made) -> str:
-    """The event type by our name, "" where it is not known."""
+def type_of(made: Transformed) -> str:
+    """Return the event type by our name, "" where it is not known."""
     return made.event_type if isinstance(made, DeadLetter | Dropped) else made.detail_type
 
 
-def would_be(made: Made) -> str:
-    """What would become of it, in words by which it is counted; no payload in them."""
+def would_be(made: Transformed) -> str:
+    """Return what would become of it, in words by which it is counted; no payload in them."""
     if isinstance(made, DeadLetter):
         return f"a dead letter: {made.reason.value} ({made.code})  {made.event_type}".rstrip()
     return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"

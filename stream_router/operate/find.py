@@ -60,9 +60,10 @@ class Options(NamedTuple):
 
 
 def run(settings: DeadLetters, options: Options) -> int:
-    """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError, and UnforeseenError with 2.
+    """Run the command. Return 0 for found, 1 for not found, 2 for cannot judge.
 
-    The command line's own answer to an unforeseen error is 1, which means "not received" here.
+    Raises SettingsError, and UnforeseenError with 2. The command line's own answer to an unforeseen error is 1, which
+    means "not received" here.
     """
     try:
         until_ms = int(now_ms())
@@ -120,7 +121,7 @@ class Wanted:
         return self._in_raw.search(event.raw) is not None
 
     def takes_letter(self, one: OurLetter, clients: Clients) -> bool | None:
-        """The same of a dead letter; None too where its event cannot be had."""
+        """Return whether a dead letter is wanted; None also if its event cannot be had."""
         if self.ids:
             return one.event_id in self.ids
         try:
@@ -133,7 +134,7 @@ class Wanted:
         return True if True in taken else None if None in taken or one.letter.masking else False
 
     def takes_detail(self, detail: Mapping[str, Any]) -> bool:
-        """The same of the Detail of an event that EventBridge had."""
+        """Return whether the Detail of an event that EventBridge had is wanted."""
         if self.ids:
             return detail.get("eventId") in self.ids
         return detail.get("conversationId" if self._is_conversation else "originalEventId") == self._name
@@ -283,7 +284,7 @@ class Search:
     # --- what it means
 
     def _verdict(self, place: Place) -> Verdict:
-        """What became of this copy: only what is certain."""
+        """Return what became of this copy: only what is certain."""
         unseen = self._unseen
         if place.letter:
             return Verdict(DEAD, _why_dead(place.letter))

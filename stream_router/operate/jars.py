@@ -146,7 +146,7 @@ def _say(line: str) -> None:
 
 
 def _folder() -> Path:
-    """The folder that `consume` reads, though it be another user's; else the first that this user can make."""
+    """Return the folder that `consume` reads, though it be another user's; else the first that this user can make."""
     with suppress(SettingsError):  # there is none yet
         return jars.folder()
     for candidate in jars.folders():
@@ -164,5 +164,5 @@ def _not_ours(folder: Path) -> SettingsError:
 
 
 def _cache() -> Path:
-    """The user's own cache, shared by all installations."""
+    """Return the user's own cache, shared by all installations."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream_router" / "jars"

@@ -40,7 +40,7 @@ class Lease(NamedTuple):
 
 
 def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
-    """The leases of `application`, by shard. Raises LeasesError."""
+    """Return the leases of `application`, by shard. Raise LeasesError."""
     try:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
         found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
@@ -55,7 +55,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
 
 
 def lease_of(row: Mapping[str, Any]) -> Lease | None:
-    """The lease that a row of the table is; None where it is another thing, or the lease of several streams' worker."""
+    """Return the lease in a row of the table; None if the row is another thing, or of a worker of several streams."""
     kind = row.get("entityType", {}).get("S", "LEASE")
     checkpoint = row.get("checkpoint", {}).get("S")
     if kind != "LEASE" or checkpoint is None or "streamName" in row:

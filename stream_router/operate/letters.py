@@ -101,11 +101,11 @@ class OurLetter(Queued):
             self.key = (*letter.place, at.event_id, letter.record.data)
 
     def raw(self, clients: Clients) -> bytes:
-        """The event's line. Raises UnreadableLetterError, UnavailableLetterError."""
+        """Return the event's line. Raise UnreadableLetterError, UnavailableLetterError."""
         return reader.original(self.letter, lambda url: object_of(clients, url))
 
     def rows(self) -> dict[str, str]:
-        """What `show` says of it."""
+        """Return what `show` says of it."""
         letter, at = self.letter, self.letter.origin
         return {
             "event": f"{at.event_id or '(not known)'} ({at.id_from})",
@@ -122,11 +122,11 @@ class OurLetter(Queued):
         }
 
     def shown(self, settings: DeadLetters, raw: bytes) -> str:
-        """The event as an operator may see it."""
+        """Return the event as an operator may see it."""
         return shown(settings, self._event(raw), self.reason)
 
     def _event(self, raw: bytes) -> Event:
-        """The event, of which no byte is parsed, under the identity that the letter tells."""
+        """Return the event, of which no byte is parsed, under the identity that the letter tells."""
         at = self.letter.origin
         record = Record(raw, at.sequence or 0)
         record.expect(1)
@@ -149,7 +149,7 @@ class OurLetter(Queued):
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
-        """What goes on the stream. An edit has a run by its bytes: put back again, after a kill, it is the same one."""
+        """Return what goes on the stream. An edit's run is made of its bytes, so it is the same after a kill."""
         told = redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
             told = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], told.times)
@@ -158,12 +158,12 @@ class OurLetter(Queued):
         return seal_line(text, event.event_id, event.id_from, event.received_at_ms, told, crashed=crashed)
 
     def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
-        """The name of the conversation by which the receiver would group it."""
+        """Return the name of the conversation by which the receiver would group it."""
         return conversation_of_line(raw, paths)
 
 
 def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
-    """The letters of a queue, whole; `unread_` gets what is none, or not whole."""
+    """Yield the letters of a queue, whole; `unread_` gets what is none, or not whole."""
     parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
     joined = set[PartsKey]()
     for message in queue.read():
@@ -243,11 +243,11 @@ class Undelivered(Queued):
         self._told = {"retries": tries, "tokens": " ".join(self.tokens)}
 
     def raw(self, _: Clients) -> bytes:
-        """The message's JSON: of a classic bus the event."""
+        """Return the message's JSON: of a classic bus the event."""
         return self.body.encode()
 
     def rows(self) -> dict[str, str]:
-        """What `show` says of it."""
+        """Return what `show` says of it."""
         return {
             "event": self.event_id or "(not known)",
             "event type": self.event_type or "(not known: v2)",
@@ -257,7 +257,7 @@ class Undelivered(Queued):
         }
 
     def shown(self, settings: DeadLetters, raw: bytes) -> str:
-        """The event as it was published; where a policy is in force, only one that was masked then."""
+        """Return the event as it was published; where a policy is in force, only one that was masked then."""
         if settings.masking == "off" or not self.detail or (self.is_ours and self._tag.startswith("pii-masked")):
             return readable(raw)
         return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
@@ -278,14 +278,14 @@ class Undelivered(Queued):
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
-        """What goes on the stream. Raises UnreadableLetterError for one that was edited."""
+        """Return what goes on the stream. Raise UnreadableLetterError for one that was edited."""
         if edited is not None:
             raise UnreadableLetterError("its line was edited: an undelivered event goes back as it was accepted")
         told = Resubmitted("undelivered", settings.application, run, 1)
         return seal_entry(raw, self.event_id, "content", self._received_at_ms, told)
 
     def conversation(self, _raw: bytes, _paths: object) -> str:
-        """The name of its conversation."""
+        """Return the name of its conversation."""
         return _text(self.detail.get("conversationId")) or self.event_id
 
 
@@ -301,7 +301,7 @@ def _epoch_ms(value: object) -> int:
 
 
 def undelivered_events(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[Undelivered]:
-    """The events of EventBridge's queue; `unread_` gets what is none."""
+    """Yield the events of EventBridge's queue; `unread_` gets what is none."""
     for message in queue.read():
         try:
             yield Undelivered(message)

@@ -33,7 +33,7 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     compiled = _compiled(policy, key.encode())
     mapping = config_file.load(given.config)
     validator = Validator(mapping)
-    shown: list[preview.Shown] = []
+    shown: list[preview.ShownValue] = []
     for file in files:
         try:
             shown += preview.show(compiled, validator, file.read_bytes())
@@ -62,12 +62,12 @@ def _fail(file: Path, problem: str) -> int:
     return 1
 
 
-def _table(policy: MaskingPolicy, shown: list[preview.Shown]) -> Table:
+def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
     """Each path once with each of its verdicts, and the first value that met it."""
     table = Table(title=escape(f"policy {policy.id}, version {policy.version}: entries are tagged {policy.tag}"))
     for name in ("path", "verdict", "for example", "becomes"):
         table.add_column(name, overflow="fold")
-    firsts: dict[tuple[str, str], preview.Shown] = {}
+    firsts: dict[tuple[str, str], preview.ShownValue] = {}
     for line in shown:
         firsts.setdefault((line.path, line.verdict), line)
     for line in sorted(firsts.values(), key=lambda line: line.path):
@@ -77,8 +77,8 @@ def _table(policy: MaskingPolicy, shown: list[preview.Shown]) -> Table:
     return table
 
 
-def _paste(console: Console, policy: str, shown: list[preview.Shown]) -> None:
-    """The lines of a policy that would let pass what this one redacts."""
+def _paste(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
+    """Print the lines of a policy that would let pass what this one redacts."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
         console.print("Nothing is redacted.")

@@ -59,7 +59,7 @@ def run(name: str) -> int:
 
 
 def document(name: str, home: Home) -> dict[str, Any]:
-    """The policy of a program, with the settings of the environment. Raises SettingsError."""
+    """Return the policy of a program, with the settings of the environment. Raise SettingsError."""
     if name not in NAMES:
         raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
@@ -76,7 +76,7 @@ def document(name: str, home: Home) -> dict[str, Any]:
 
 
 def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
-    """The statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
+    """Return the statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
     made = {**statement, "Resource": _each(statement["Resource"], values)}
     for operator, test in statement.get("Condition", {}).items():
         made["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
@@ -84,7 +84,7 @@ def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
 
 
 def _each(named: str | list[str], values: Values) -> list[str] | str:
-    """The ARNs that names of a template stand for; what follows a name is put behind each of them."""
+    """Return the ARNs that names of a template stand for; what follows a name is put behind each of them."""
     found: list[str] = []
     for text in [named] if isinstance(named, str) else named:
         is_name = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
@@ -93,7 +93,7 @@ def _each(named: str | list[str], values: Values) -> list[str] | str:
 
 
 def _common(settings: Common, queue: Queue, home: Home) -> Values:
-    """What all programs call by the same names."""
+    """Return what all programs call by the same names."""
     classic = not limits.is_v2_bus(settings.event_bus)
     rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
     has_own_queue = classic and queue.kms_key is not None and arns.is_made(settings.event_bus)
@@ -115,7 +115,7 @@ def _if(value: str | None) -> list[str]:
 
 
 def _spill(url: str | None, home: Home) -> list[str]:
-    """The spill queue's ARN; none if no spill queue is set."""
+    """Return the spill queue's ARN; none if no spill queue is set."""
     return [home.queue_of(url)] if url else []
 
 
@@ -131,7 +131,7 @@ def _receive(home: Home) -> Values:
 
 
 def _of_senders(settings: Receiver) -> list[SecretStr | None]:
-    """The receiver's secrets: of its senders, and of its admin port."""
+    """Return the receiver's secrets: of its senders, and of its admin port."""
     posted = [source for source in sources_of(settings.config) if isinstance(source, Posted)]
     return [settings.webhook_secrets, settings.admin_token, *(source.secrets for source in posted)]
 
@@ -197,7 +197,7 @@ def _setup(home: Home) -> Values:
 
 
 def _target(settings: Setup, home: Home) -> Values:
-    """The rule's target where it is a queue of ours, and the role by which EventBridge reaches it."""
+    """Return the rule's target where it is a queue of ours, and the role by which EventBridge reaches it."""
     target = {} if limits.is_v2_bus(settings.event_bus) else target_of(settings)
     arn = arns.parse(target["Arn"], TARGET) if target else None
     queue = target["Arn"] if arn and arn.service == "sqs" and home.owns(arn) else None
@@ -205,7 +205,7 @@ def _target(settings: Setup, home: Home) -> Values:
 
 
 def _judged_target(settings: Setup, home: Home, *, has_rule: bool) -> Values:
-    """The rule's target, by its service, of which `doctor` reads the resource policy."""
+    """Return the rule's target, by its service, of which `doctor` reads the resource policy."""
     target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else target_of(settings)
     arn = target.get("Arn", "")
     service = arn.split(":")[2] if arn else ""

@@ -40,7 +40,7 @@ class Selection(NamedTuple):
         )
 
     def command(self, *words: str) -> str:
-        """The command of these words that takes the same, to be pasted into a shell."""
+        """Return the command of these words that takes the same, to be pasted into a shell."""
         since, until = (iso(at) if at else "" for at in (self.since_ms, self.until_ms))
         pairs = [("--since", since), ("--until", until), ("--reason", self.reason)]
         pairs += [("--event-type", one) for one in self.event_types] + [("--id", one) for one in self.ids]
@@ -129,7 +129,7 @@ class PutBack:
                 self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
 
     def _tried(self, line: bytes) -> list[str]:
-        """What the consumer would make of it with the settings of this shell."""
+        """Return what the consumer would make of it with the settings of this shell."""
         if holds_crashed(line):
             return ["not tried, since it killed a process"]
         return [would_be(self._made(found)) for found in open_record(Record(line, 1, 0, int(now_ms())))]

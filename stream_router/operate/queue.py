@@ -149,7 +149,7 @@ class Queue:
         return [one for told in answer.get("Messages", ()) if (one := self._taken(Message(told, asked + HIDE_S)))]
 
     def _taken(self, message: Message) -> Message | None:
-        """The message, held; None where it was seen before, or came later than the run began (what fails again)."""
+        """Return the message, held; None if it was seen before, or came after the run began (what fails again)."""
         later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
         with self._lock:
             known = message.id in self._seen
@@ -233,7 +233,7 @@ class Queue:
 
 
 def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
-    """The URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
+    """Return the URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
     Raises QueueAbsentError where there is none, QueueError where it is not to be found, SettingsError where the setting
     is no ARN.
@@ -271,7 +271,7 @@ def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
 
 
 def object_of(clients: Clients, url: str) -> bytes:
-    """An object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
+    """Return an object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
 
     Raises UnreadableLetterError where it cannot be had.
     """

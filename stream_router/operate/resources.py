@@ -107,7 +107,7 @@ class Resource(ABC):
 
     @abstractmethod
     def wanted(self) -> State:
-        """The state that it should have, given what was found. Raises SettingsError where a setting is against it."""
+        """Return the state that it should have, given the present one. Raise SettingsError if a setting forbids it."""
 
     @abstractmethod
     def apply(self) -> None:
@@ -118,11 +118,11 @@ class Resource(ABC):
         return ""
 
     def notes(self) -> list[str]:
-        """What the operator should know of it that no call can set right."""
+        """Return what the operator should know of it that no call can set right."""
         return []
 
     def holds(self) -> str:
-        """What would be lost with it; "" where nothing would."""
+        """Return what would be lost with it; "" where nothing would."""
         return ""
 
     def stays(self) -> str:
@@ -197,7 +197,7 @@ class Stream(Resource):
         }
 
     def wanted(self) -> State:
-        """A longer retention stays, and another key."""
+        """Return the wanted state, keeping a longer retention and another key."""
         has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
             "shards": has["shards"],
@@ -206,7 +206,7 @@ class Stream(Resource):
         }
 
     def notes(self) -> list[str]:
-        """That Kinesis ignores the hash keys by which conversations are grouped."""
+        """Say that Kinesis ignores the hash keys by which conversations are grouped."""
         return [self._spread] if self._spread else []
 
     def apply(self) -> None:
@@ -419,7 +419,7 @@ class Queue(Resource):
         return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
 
     def delete(self) -> None:
-        """The queue, with what it holds."""
+        """Delete the queue, with what it holds."""
         self._sqs.delete_queue(QueueUrl=str(self.url))
 
 
@@ -445,7 +445,7 @@ def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
 
 
 def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
-    """A queue's policy with our statement in it, once; what others wrote stays as it is."""
+    """Return a queue's policy with our statement in it, once; what others wrote stays as it is."""
     has = policy.get("Statement") or []
     listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
     if any({**one, "Sid": statement["Sid"]} == statement for one in listed):  # whoever wrote it, under whatever name
@@ -532,7 +532,7 @@ class Bus(Resource):
         return super().stays() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
     def delete(self) -> None:
-        """The bus, once its rules are gone."""
+        """Delete the bus, once its rules are gone."""
         self._events.delete_event_bus(Name=self._bus)
 
 
@@ -562,7 +562,7 @@ class BusQueue(Queue):
 
 
 def pattern(event_types: Any) -> dict[str, Any]:
-    """The rule's event pattern, as docs/contract.md, "The rule", has it."""
+    """Return the rule's event pattern, as docs/contract.md, "The rule", has it."""
     return {
         "source": [SOURCE],
         "detail-type": list(event_types),
@@ -571,7 +571,7 @@ def pattern(event_types: Any) -> dict[str, Any]:
 
 
 def pattern_text(event_types: Any) -> str:
-    """The pattern as it is sent. Raises SettingsError where it is longer than EventBridge takes."""
+    """Return the pattern as it is sent. Raise SettingsError where it is longer than EventBridge takes."""
     text = json.dumps(pattern(event_types), separators=(",", ":"))
     if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
         raise SettingsError(
@@ -622,7 +622,7 @@ class Rule(Resource):
         return {"pattern": ours, "state": "ENABLED" if self.has["state"] == "DISABLED" else self.has["state"]}
 
     def stops(self) -> str:
-        """A pattern that may let less through; and a rule that somebody disabled is enabled only if that is meant."""
+        """Say why the change may stop events, or would enable a rule that somebody disabled; "" if neither."""
         why = []
         if self.has and self.has["pattern"] and "pattern" in self.changes:
             old, new = self.has["pattern"], self.changes["pattern"]
@@ -674,7 +674,7 @@ class Rule(Resource):
         return f"{len(others)} targets of others" if others else ""
 
     def delete(self) -> None:
-        """The rule with all of its targets."""
+        """Delete the rule with all of its targets."""
         if ids := [target["Id"] for target in self.targets()]:
             self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=ids)
         self._events.delete_rule(Name=self.name, EventBusName=self.bus)
@@ -707,7 +707,7 @@ class Target(Resource):
         self._targets: list[dict[str, Any]] = []
 
     def found(self) -> State | None:
-        """The target of this ARN, under whatever id: a second one would deliver every event twice."""
+        """Return the target of this ARN, under whatever id: a second one would deliver every event twice."""
         self._targets = self._rule.targets()
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 

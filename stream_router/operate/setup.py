@@ -47,9 +47,10 @@ WOULD_CHANGE = 2
 
 
 def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
-    """The command: one line for each resource, the lines to set last. 0, or 1 where something needs the operator.
+    """Run the command: one line for each resource, then the lines to set. Return 1 if something needs the operator.
 
-    With `plan` and `exit_code`: 2 where something would change. Raises SettingsError where a setting is at fault.
+    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raise SettingsError if a setting
+    is at fault.
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
@@ -186,7 +187,7 @@ class Deployment:
             say(line)
 
     def too_few_buckets(self) -> str:
-        """The receivers' buckets fill the shards only where there are enough; no call can set them. "" where so."""
+        """Say that the receivers' buckets are too few to fill the shards, which no call can set; "" if enough."""
         shards = {**(self._stream.has or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
         too_few = (
@@ -196,7 +197,7 @@ class Deployment:
         return too_few if self.settings.buckets < least else ""
 
     def proved(self) -> str:
-        """That EventBridge itself says yes to an event of each type as the pipeline makes it. Raises SetupError."""
+        """Let EventBridge itself test an event of each type as the pipeline makes it. Raise SetupError."""
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)
         for entry in sample_entries(home.region, settings.event_type_list, int(time.time() * 1000)):
@@ -256,7 +257,7 @@ def look(settings: Setup) -> None:
 
 
 def target_of(settings: Setup) -> dict[str, Any]:
-    """The fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
+    """Return the fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
 
     Raises SettingsError where the file is not there, or is not what PutTargets takes.
     """
@@ -325,7 +326,7 @@ _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumE
 
 
 def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
-    """The command: a line for each resource. 0, or 1 where something holds events, or AWS refuses."""
+    """Run the command: a line for each resource. Return 1 if something holds events, or AWS refuses, else 0."""
     try:
         return _teardown(settings, yes=yes, force=force)
     except (SetupError, BotoCoreError, ClientError) as error:

@@ -64,7 +64,7 @@ class Load(NamedTuple):
 
 
 def run(settings: Receiver, to: int | None) -> int:
-    """The command: shows the load, or reshards `to` so many. 0, or 1 where something stands against it."""
+    """Run the command: show the load, or reshard to `to` shards. Return 1 if something stands against it, else 0."""
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
@@ -103,7 +103,7 @@ def show(settings: Receiver, clients: Clients, stop: Stop) -> str:
 
 
 def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
-    """The loads of the open shards over the span. A Kinesis record counts once, however many user records are in it."""
+    """Return the loads of the open shards over the span. A Kinesis record counts once, with all its user records."""
     seconds = (span.until_ms - span.since_ms) / 1000
     records: Counter[str] = Counter()
     size: Counter[str] = Counter()

@@ -55,7 +55,7 @@ _WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": 
 
 
 def position_of(sequence_number: str, sub_sequence_number: int) -> Position:
-    """A checkpoint as a lease's row has it. Raises ValueError where it is neither a number nor one of the words."""
+    """Return a checkpoint of a lease's row. Raise ValueError if it is neither a number nor one of the words."""
     return _WORDS.get(sequence_number) or Position(int(sequence_number), sub_sequence_number)
 
 
@@ -101,7 +101,7 @@ class Stream(NamedTuple):
 
 
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
-    """The stream, with the shards that can hold records of `since_ms` or later, closed ones too.
+    """Return the stream, with the shards that can hold records of `since_ms` or later, closed ones too.
 
     Raises UnreadableError, also where retention does not reach back so far.
     """
@@ -205,7 +205,7 @@ class _Reading:
         self._failures = 0
 
     def ask(self, kinesis: "KinesisClient") -> Any:
-        """The next read's answer, or the error that the client raised."""
+        """Return the next read's answer, or the error that the client raised."""
         self._asked_s = time.monotonic()
         try:
             if not self._iterator:
@@ -216,7 +216,7 @@ class _Reading:
             return error
 
     def failed(self, error: BotoCoreError | ClientError) -> None:
-        """What to do after a read that failed: try again later. Raises UnreadableError where that is no use."""
+        """Plan another try after a read that failed. Raise UnreadableError if that is no use."""
         code, now_s, name = code_of(error), time.monotonic(), self._stream.name
         self.due_s = now_s + READ_EVERY_S
         if code == "ExpiredIteratorException":  # whoever takes the records took more than five minutes
@@ -241,7 +241,7 @@ class _Reading:
         self.due_s = now_s + max(READ_EVERY_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
 
     def answered(self, answer: Any) -> Piece:
-        """The records of the span that a read brought.
+        """Return the records of the span that a read brought.
 
         Raises UnreadableError where the stream may have dropped some before they were read: Kinesis then goes on at the
         oldest that it has, and says nothing.
@@ -273,7 +273,7 @@ class _Reading:
 
 
 def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
-    """Records as Kinesis answers them, taken apart as the KCL does it, and their size in bytes."""
+    """Return Kinesis's records, taken apart as the KCL does it, and their size in bytes."""
     found: list[UserRecord] = []
     size_bytes = 0
     for record in records:
@@ -321,7 +321,7 @@ def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[P
 
 
 def _ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
-    """The shards that may be begun: those whose parents, as far as they are still there, are read to their end."""
+    """Return the shards that may be begun: those whose parents, as far as they still exist, are read to their end."""
     return [
         shard for shard in waiting.values() if all(parent in ended or parent not in shards for parent in shard.parents)
     ]

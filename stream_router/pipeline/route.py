@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
 from stream_router.log import SaidOnce
-from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Record
-from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Held
+from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Record, Transformed
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, HeldDestination
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
 
 log = logging.getLogger(__name__)
@@ -25,22 +25,22 @@ SLICE_EVENTS = 500
 
 
 class Ledger(Protocol):
-    """Who is told what became of events."""
+    """Receiver of what became of events."""
 
     def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
-        """One call's entries are accepted by the bus, so long after their first call was started."""
+        """Count one call's entries as accepted by the bus, `took_s` after their first call was started."""
 
     def accepted_again(self, count: int) -> None:
-        """The same of so many of what an operator put back: delivered, but its latencies say nothing of the present."""
+        """Count resubmitted entries as delivered. Their latencies say nothing of the present and are not recorded."""
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """These are to be sent again, each for AWS's code."""
+        """Count entries that will be sent again, each with AWS's code."""
 
     def buried(self, letter: DeadLetter) -> None:
-        """The dead letter is stored, whole."""
+        """Count a dead letter that is stored, whole."""
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """A setting said to drop these, or they are another application's."""
+        """Count events that a setting drops, or that are another application's."""
 
 
 class Router:
@@ -51,10 +51,10 @@ class Router:
 
     def __init__(
         self,
-        transform: Callable[[Event | DeadLetter], Made],
+        transform: Callable[[Event | DeadLetter], Transformed],
         raw_of: Callable[[DeadLetter], bytes],
         publisher: Publisher,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterQueue,
         claim_check: ClaimCheck | None,
         ledger: Ledger,
     ) -> None:
@@ -76,33 +76,35 @@ class Router:
         `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
         transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        made = list[Made]()
+        transformed = list[Transformed]()
         for record in records:
-            found = open_record(record)
-            for at in range(0, len(found), SLICE_EVENTS):
-                if made and len(made) + len(found) - at > SLICE_EVENTS:
-                    self._send(made)
+            opened = open_record(record)
+            for at in range(0, len(opened), SLICE_EVENTS):
+                if transformed and len(transformed) + len(opened) - at > SLICE_EVENTS:
+                    self._send(transformed)
                     keep_up()
-                    made = []
-                made += map(self.transform, found[at : at + SLICE_EVENTS])
-        self._send(made)
+                    transformed = []
+                transformed += map(self.transform, opened[at : at + SLICE_EVENTS])
+        self._send(transformed)
         keep_up()
 
-    def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
+    def route_opened(self, opened: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        self._send([*map(self.transform, found)])
+        self._send([*map(self.transform, opened)])
 
-    def _send(self, made: Sequence[Made]) -> None:
+    def _send(self, transformed: Sequence[Transformed]) -> None:
         """Send entries to the bus and dead letters to the queue, and settle what is to be dropped."""
-        entries = [one for one in made if type(one) is Entry]
-        letters = [one for one in made if type(one) is DeadLetter] if len(entries) < len(made) else []
+        entries = [result for result in transformed if type(result) is Entry]
+        letters = (
+            [result for result in transformed if type(result) is DeadLetter] if len(entries) < len(transformed) else []
+        )
         self.bury(letters)
-        if len(entries) + len(letters) < len(made):
-            self._drop([one for one in made if type(one) is Dropped])
+        if len(entries) + len(letters) < len(transformed):
+            self._drop([result for result in transformed if type(result) is Dropped])
         self.publisher.take(entries)
 
     def collect(self) -> None:
-        """What came back: it is settled, or goes its next way."""
+        """Settle what came back from the three stages, or pass it on to the next stage."""
         while ended := self.publisher.collect():
             for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
                 self._delivered(entries, took_s)
@@ -121,7 +123,10 @@ class Router:
                 self.publisher.again(stored)
 
     def _delivered(self, entries: list[Entry], took_s: float) -> None:
-        """Settled; and told, but for probes, which are the product's own, and apart where an operator put them back."""
+        """Settle accepted entries and count them.
+
+        Probes are the product's own, so the ledger does not count them. Resubmitted events are counted apart.
+        """
         special = False
         for entry in entries:
             event = entry.event
@@ -134,15 +139,15 @@ class Router:
                 special = special or record.put_back
             record.settle(event.line)
         if special:
-            told = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
-            entries = [*filter(_is_new, told)]
-            if len(entries) < len(told):
-                self._ledger.accepted_again(len(told) - len(entries))
+            without_probes = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
+            entries = [*filter(_is_new, without_probes)]
+            if len(entries) < len(without_probes):
+                self._ledger.accepted_again(len(without_probes) - len(entries))
         if entries:
             self._ledger.accepted(entries, took_s)
 
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
-        """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
+        """Turn an entry that no call can carry into a claim check, if there is a bucket; dead-letter it otherwise."""
         if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
             return
         self.bury([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
@@ -163,20 +168,20 @@ class Router:
         self._ledger.buried(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
-        """Of types that the rule does not match: there may be a subscription too many, or a typo."""
+        """Warn of types that the rule does not match: the sender may have a subscription too many, or a typo."""
         for letter in letters:
-            if letter.reason is Reason.UNROUTABLE and (said := self._unroutable_to_be_said(letter.event_type)):
+            if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_to_be_said(letter.event_type)):
                 log.warning(
                     "events of a type that the rule does not match become dead letters; name it in"
                     " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
-                    extra={"event": "types-unmatched", "event_type": said},
+                    extra={"event": "types-unmatched", "event_type": event_type},
                 )
 
     def _drop(self, dropped: Sequence[Dropped]) -> None:
         """Settle what is sent nowhere, and count it."""
-        for one in dropped:
-            one.event.record.batch.dropped += 1
-            one.event.record.settle(one.event.line)
+        for result in dropped:
+            result.event.record.batch.dropped += 1
+            result.event.record.settle(result.event.line)
         self._ledger.dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
@@ -185,6 +190,10 @@ class Router:
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 dispatcher.advance(flush=flush)
+
+    def block_publishing(self, *, blocked: bool) -> None:
+        """Start no PutEvents call while `blocked`. Dead letters go on."""
+        self.publisher.dispatcher.gate.blocked = blocked
 
     def stop(self) -> None:
         """Start nothing more: the lease is another's. What is in flight may still come back.
@@ -196,21 +205,21 @@ class Router:
             dispatcher.gate.stop()
 
     def at_the_end(self, already_s: float) -> None:
-        """The shard is at its end: an event in trouble waits 15 minutes there for others to be compared with.
+        """Note that the shard is at its end: an event in trouble waits up to 15 minutes for others to compare with.
 
-        `already_s` of them it waited in the processes before this one.
+        It waited `already_s` of them in the processes before this one.
         """
         self.publisher.dispatcher.at_the_end(already_s)
 
     @property
     def backlog(self) -> int:
         """Events, messages and objects not yet through."""
-        return self.publisher.backlog + sum([one.backlog for one in self._dispatchers[1:]])
+        return self.publisher.backlog + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
 
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call: more of them gain nothing."""
-        return sum([one.ready for one in self._dispatchers])
+        return sum([dispatcher.ready for dispatcher in self._dispatchers])
 
     @property
     def ready_letters(self) -> int:
@@ -227,7 +236,7 @@ class Router:
     @property
     def accepted_at(self) -> float:
         """When the bus last accepted something (monotonic seconds)."""
-        return self.publisher.dispatcher.blame.first_tries.accepted_at
+        return self.publisher.dispatcher.accepted_at
 
     @property
     def holding(self) -> bool:
@@ -235,16 +244,16 @@ class Router:
         return self.held is not None
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> HeldDestination | None:
         """The destination that has accepted nothing for longest and that something waits for; None where there is none.
 
         The last that waited may have been given up: then nobody tries it until the next event comes.
         """
-        held = [one for one in [dispatcher.held for dispatcher in self._dispatchers] if one]
-        return min(held, key=lambda one: one.since) if held else None
+        held = [destination for destination in [dispatcher.held for dispatcher in self._dispatchers] if destination]
+        return min(held, key=lambda destination: destination.since) if held else None
 
     def wait_s(self, longest: float) -> float:
-        """Seconds, at most `longest`, until time alone lets something happen."""
+        """Return the seconds, at most `longest`, until something can happen by time alone."""
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 longest = dispatcher.wait_s(longest)

@@ -15,7 +15,7 @@ from stream_router.process import iso
 
 
 def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
-    """An entry of each type, made by the pipeline from a body of the default shape. Raises SettingsError if none is."""
+    """Return an entry of each type, made by the pipeline from a default body. Raise SettingsError if one fails."""
     transform = Transform(TransformConfig(region, tuple(event_types)), lambda: float(now_ms))
     return [_sample(transform, event_type, now_ms) for event_type in event_types]
 
@@ -32,14 +32,14 @@ def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
     )
     identity = event_id("sample", None, 0, body)
     record = Record(envelope.seal(identity, "content", now_ms, body), 1)
-    made = transform(envelope.open_record(record)[0])
-    if not isinstance(made, Entry):
-        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({made})")
-    return made
+    transformed = transform(envelope.open_record(record)[0])
+    if not isinstance(transformed, Entry):
+        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({transformed})")
+    return transformed
 
 
 def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
-    """The event as EventBridge makes it of an entry, with all that TestEventPattern asks for."""
+    """Return the event that EventBridge makes of an entry, with all fields that TestEventPattern asks for."""
     return {
         "version": "0",
         "id": str(uuid.UUID(entry.event.event_id)),
@@ -54,5 +54,5 @@ def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
 
 
 def _utc(epoch_s: float) -> str:
-    """As EventBridge writes it, to the second."""
+    """Return a time as EventBridge writes it, to the second."""
     return f"{iso(epoch_s * 1000)[:19]}Z"

@@ -26,8 +26,8 @@ from stream_router.model import (
     Dropped,
     Entry,
     Event,
-    Made,
     Record,
+    Transformed,
     new_entry,
     new_event,
 )
@@ -50,10 +50,10 @@ _MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class TransformConfig(NamedTuple):
-    """What the transform is told.
+    """Settings of the transform.
 
-    `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
-    `config_file` a TOML file's. What was put on the stream again for another `application` is settled unsent.
+    Events of `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
+    `config_file` a TOML file's. Events resubmitted for another `application` are settled unsent.
     """
 
     region: str
@@ -67,10 +67,10 @@ class TransformConfig(NamedTuple):
 
 
 class Transform:
-    """Callable: what was opened to an `Entry`, a `DeadLetter` or a `Dropped`; it raises nothing but MemoryError.
+    """Callable that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`. It raises MemoryError alone.
 
-    That is the machine's trouble, not the event's: the process ends, and everything comes again.
-    Raises SettingsError at construction where the mapping or the masking policy is wrong. `now_ms` is the wall clock.
+    A MemoryError is the machine's trouble, not the event's: the process ends, and everything comes again. Construction
+    raises SettingsError if the mapping or the masking policy is wrong. `now_ms` is the wall clock.
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
@@ -88,10 +88,10 @@ class Transform:
         self._metadata_written = orjson.Fragment(orjson.dumps(self._metadata))
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
-    def __call__(self, found: Event | DeadLetter) -> Made:
-        if isinstance(found, DeadLetter):
-            return Dropped(found.event, "") if self._is_anothers(found.event) else found
-        event = found
+    def __call__(self, opened: Event | DeadLetter) -> Transformed:
+        if isinstance(opened, DeadLetter):
+            return Dropped(opened.event, "") if self._is_anothers(opened.event) else opened
+        event = opened
         try:
             body = event.body
             if event.resubmitted:
@@ -116,25 +116,25 @@ class Transform:
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
     def _is_anothers(self, event: Event) -> bool:
-        """Whether an operator put it back for another application, which reads the same stream."""
-        told = read_resubmitted(event.resubmitted)
-        return told is not None and told.application != self._application
+        """Return whether an operator resubmitted the event for another application, which reads the same stream."""
+        resubmission = read_resubmitted(event.resubmitted)
+        return resubmission is not None and resubmission.application != self._application
 
     def _probe(self, event: Event, body: dict[str, Any]) -> Entry:
-        """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping.
+        """Return the entry of a test event, which is neither mapped, masked, unroutable nor dropped.
 
-        Anybody who may post may name its type, and no policy masks it: so nothing of its sender's goes on but a mark,
+        Anybody who may post may name this type, and no policy masks it. So nothing of the sender's goes on but a mark,
         which can only be 32 hex digits.
         """
         payload = body.get("payload")
         mark = payload.get("probe") if isinstance(payload, dict) else None
-        told = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
+        mark_alone = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
         at, at_s = self._received_iso(event.received_at_ms), event.received_at_ms / 1000
-        mapped = Mapped(None, None, PROBE_TYPE, at, at_s, told, None, PROBE_TYPE)
+        mapped = Mapped(None, None, PROBE_TYPE, at, at_s, mark_alone, None, PROBE_TYPE)
         return self._entry(event, mapped, is_probe=True)
 
-    def _unrouted(self, event: Event, mapped: Mapped) -> Made:
-        """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
+    def _unrouted(self, event: Event, mapped: Mapped) -> Transformed:
+        """Handle an event whose type the rule does not match. The type goes into attributes and must be printable."""
         event_type = mapped.event_type
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
@@ -145,10 +145,12 @@ class Transform:
         if self._unroutable == "drop":
             return Dropped(event, event_type)
         message = "the event type does not match the rule; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
-        return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._told(event_type))
+        return DeadLetter(
+            event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._type_attribute(event_type)
+        )
 
-    def _told(self, event_type: str) -> str:
-        """The event type as a dead letter's attribute names it: not at all where it might be a text, not a name.
+    def _type_attribute(self, event_type: str) -> str:
+        """Return the event type for a dead letter's attribute; "" if it might be a private text, not a name.
 
         Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
         """
@@ -166,7 +168,7 @@ class Transform:
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
-                raise _masking_failed(self._told(event_type), error) from None
+                raise _masking_failed(self._type_attribute(event_type), error) from None
         record, line, raw, event_id, id_from, received_at_ms, _, resubmitted = event
         detail = {
             "correlationId": correlation_id(event_id),
@@ -186,7 +188,7 @@ class Transform:
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
             metadata = self._metadata_of_probes if is_probe else self._metadata
-            detail["metadata"] = _told_more(metadata, raw, resubmitted)
+            detail["metadata"] = _with_marks(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
         text = exact_json.write(detail)
@@ -201,24 +203,24 @@ class Transform:
         return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
-        """How often each masking action ran, and what was found in searched texts, since the last call."""
+        """Return how often each masking action ran, and the counts of finds in searched texts, since the last call."""
         counts, self._masked_counts = self._masked_counts, Counter()
         return counts
 
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
-        """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
+        """Return the bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
 
-        What killed a process is left out, unread: to read or to mask it would kill the next one. Raises as the
-        transform does.
+        An event that killed a process is left out, unread: to read or to mask it would kill the next process. Raises as
+        the transform does.
         """
         if self.policy is None or not self.policy.mask_dead_letters:
             return letter.event.raw
         return _withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
 
     def masked_raw(self, event: Event) -> bytes:
-        """The event's line with what the policy, which there must be, leaves of it: in the contract's own shape.
+        """Return the event's line as the policy, which must be set, masks it, in the contract's own shape.
 
-        What cannot be masked is left out.
+        An event that cannot be masked is left out.
         """
         assert self.policy
         try:
@@ -243,7 +245,7 @@ class Transform:
 
 
 def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
-    """The masking policy of this name or file; None where masking is `off`. Raises SettingsError."""
+    """Return the masking policy of this name or file; None if masking is `off`. Raise SettingsError."""
     if name == "off":
         return None
     from stream_router.pipeline.masking import policy_file  # who masks nothing loads nothing of it
@@ -261,9 +263,9 @@ def withheld_code(masked: bytes) -> str:
 
 
 def _read_again(event: Event) -> Event:
-    """The event with its body, where whoever kept it let go of that."""
-    (found,) = open_record(Record(event.raw, 0))
-    return event._replace(body=found.body if isinstance(found, Event) else None)
+    """Return the event with its body, if its keeper dropped that."""
+    (opened,) = open_record(Record(event.raw, 0))
+    return event._replace(body=opened.body if isinstance(opened, Event) else None)
 
 
 def _masking_failed(event_type: str, error: Exception) -> Rejected:
@@ -272,29 +274,29 @@ def _masking_failed(event_type: str, error: Exception) -> Rejected:
 
 
 def _fixed_bytes(event_type: str) -> int:
-    """What an entry counts besides its Detail, by AWS's formula."""
+    """Return the bytes that an entry counts besides its Detail, by AWS's formula."""
     return limits.ENTRY_TIME_BYTES + len(SOURCE) + len(event_type.encode())
 
 
-def _metadata(region: str, masking: "MaskingPolicy | None", given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done to an event on its way: the same for all that this policy masks (None: for what none does).
+def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of all events under this masking policy; None stands for no policy.
 
-    `given` are the config file's own fields.
+    `configured` are the config file's own fields.
     """
     tag = UNMASKED if masking is None else masking.tag
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
     if masking is not None:
         metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
-    return {**metadata, **given}
+    return {**metadata, **configured}
 
 
-def _told_more(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
-    """The metadata, with the trace context that the envelope carries, and the run that put the event out again."""
+def _with_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
+    """Return the metadata with the trace context of the envelope, and with the run that resubmitted the event."""
     more = dict(metadata)
     if trace := valid_traceparent(added_fields(raw).get("traceparent")):
         more["traceparent"] = trace
-    if (told := read_resubmitted(resubmitted)) and told.replayed:
-        more["replayed"] = told.replayed
+    if (resubmission := read_resubmitted(resubmitted)) and resubmission.replayed:
+        more["replayed"] = resubmission.replayed
     return more
 
 

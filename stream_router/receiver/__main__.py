@@ -39,7 +39,7 @@ from stream_router.receiver.tls import Tls
 from stream_router.settings.reading import load, warn
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.cloudwatch import Sender, Whose
+from stream_router.telemetry.cloudwatch import MetricDimensions, Sender
 from stream_router.telemetry.disks import CHECK_INTERVAL_S, Disks
 from stream_router.telemetry.metrics_catalogue import RECEIVER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
@@ -91,7 +91,7 @@ def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> I
 
     At the end the last numbers are sent, within a second.
     """
-    whose = Whose(settings.aws_region, settings.application)
+    whose = MetricDimensions(settings.aws_region, settings.application)
     metrics = Sender(cloudwatch.client(aws), whose, shown.told, RECEIVER_IN_CLOUDWATCH)
     server = status.serve(settings, shown)
     samplers = [
@@ -148,7 +148,7 @@ class _Program:
         self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
 
     def _queue(self, url: str, stream: Stream) -> QueueBacklog:
-        """The spill in an SQS queue."""
+        """Return the spill in an SQS queue."""
         batcher, transport = self._batcher, self._transport
 
         def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:

@@ -51,7 +51,7 @@ def _date(second: int) -> bytes:
 
 
 def error(status: int, code: str, message: str, *headers: Header, reason: str = "", close: bool = False) -> Response:
-    """An error's answer: `{"error":code,"message":…}`, with Retry-After where the trouble is ours."""
+    """Return an error's answer: `{"error":code,"message":…}`, with Retry-After where the trouble is ours."""
     extra = (RETRY_AFTER,) if status == 503 else ()
     body = orjson.dumps({"error": code, "message": message})
     return Response(status, reason or code, (JSON, *extra, *headers), body, close)

@@ -53,7 +53,7 @@ class App:
         return not self.draining and self._batcher.ready
 
     def begin(self, request: Request) -> Response | None:
-        """What can be said by the head alone; None where the body is wanted."""
+        """Return what can be said by the head alone; None where the body is wanted."""
         source = self.sources.get(request.path)
         if source is None:
             return self._other(request)
@@ -73,7 +73,7 @@ class App:
         return answers.HEALTHY if request.path == "/healthz" or self.ready else answers.NOT_READY
 
     def complete(self, request: Request) -> Response | None:
-        """The answer to a request whose body is there; None where it comes later."""
+        """Return the answer to a request whose body is complete; None if it comes later."""
         if time.monotonic() - request.read_s > LATE_S:
             return answers.OVERLOAD
         source = self.sources[request.path]
@@ -93,7 +93,7 @@ class App:
         return None
 
     def _told(self, request: Request, identities: list[str], outcome: str) -> None:
-        """What became of a request's events."""
+        """Answer with what became of a request's events."""
         if outcome in ACCEPTED and time.monotonic() - request.read_s < LATEST_202_S:
             request.finish(answers.accepted(identities, outcome))
         else:

@@ -61,7 +61,7 @@ def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
 
 
 def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
-    """Return the delivery id in the header `name`; None if there is no such header, or nothing in it."""
+    """Return the delivery id in the header `name`; None if the header is absent or empty."""
     if name is None or name not in headers:
         return None
     value = single(headers, name, code)
@@ -167,7 +167,7 @@ def _header_name(variable: str, name: str | None) -> str | None:
 
 
 def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
-    """A body signed with a shared secret, as the layout has it, at most so long ago or ahead."""
+    """Return the check of a body signed with a shared secret, as the layout has it, within `window_s` of now."""
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
     signs_id, signs_time = "{id}" in own.template, "{timestamp}" in own.template
     # Without a signed time two events with equal bodies have one signature: only their ids tell them apart.
@@ -209,7 +209,7 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
 
 
 def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
-    """A part of what the sender signed, before or behind the body."""
+    """Return a part of what the sender signed, before or behind the body."""
     text = ""
     for piece in pieces:
         if piece == "{id}":
@@ -220,7 +220,7 @@ def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
 
 
 def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
-    """The signatures of a header as bytes, without their prefix; hex in lower case."""
+    """Return the signatures of a header as bytes, without their prefix; hex in lower case."""
     prefix, in_hex = layout.prefix, layout.encode is bytes.hex
     bare = []
     for text in found[:MAX_SIGNATURES]:
@@ -231,7 +231,7 @@ def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
 
 
 def _taken_apart(value: str) -> tuple[str, list[str]]:
-    """The timestamp of a header that holds signatures too, and all its parts. Refused where it is not there once."""
+    """Return the timestamp of a header that holds signatures too, and all its parts. Refuse all but one timestamp."""
     parts = [part.strip() for part in value.split(",")]
     times = [part.removeprefix(TIME_PREFIX) for part in parts if part.startswith(TIME_PREFIX)]
     if len(times) != 1:
@@ -240,7 +240,7 @@ def _taken_apart(value: str) -> tuple[str, list[str]]:
 
 
 def _seconds(timestamp: str) -> float:
-    """A Unix time in seconds or milliseconds; refused where it is neither."""
+    """Return a Unix time in seconds or milliseconds; refused where it is neither."""
     if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 16:
         raise RefusedError(BAD_SIGNATURE)
     value = int(timestamp)
@@ -314,7 +314,7 @@ SCHEMES = (*LAYOUTS, *TOKENS, "none")
 
 
 def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
-    """The scheme that the settings ask for, and its secrets (to follow them). Raises SettingsError."""
+    """Return the scheme that the settings ask for, and its secrets (to follow them). Raise SettingsError."""
     name = settings.webhook_scheme or ""
     if name in LAYOUTS:
         layout, decode = LAYOUTS[name]

@@ -348,7 +348,7 @@ class Batcher:
             self._start(records)
 
     def _next_records(self) -> Records:
-        """The next record of as many ready buckets as a call may hold. A bucket that has more goes behind the others.
+        """Return the next record of as many ready buckets as a call may hold. Buckets with more go behind the others.
 
         A call that probes a silent stream holds one event.
         """

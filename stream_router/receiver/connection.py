@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self.gone()
 
     def gone(self) -> None:
-        """It is closed, or never opened: no circle holds it, which would wait half an hour for the collector."""
+        """Drop all references: a closed connection in a cycle would wait half an hour for the collector."""
         self._transport, self._parser, self._request = None, None, None
         self._unparsed, self._body, self._discarding = b"", b"", True
         self._server.gone(self)
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._wait_for_turn()
 
     def pause_writing(self) -> None:
-        """The client does not read its answers: nothing more is read from it, and its time runs."""
+        """Stop reading from a client that does not read its answers; its time runs."""
         self._stalled = True
         self.deadline_s = self._loop.time() + BODY_S
         self._pause()
@@ -245,13 +245,13 @@ class Connection(asyncio.Protocol):
     # --- answers, and the end
 
     def known(self) -> None:
-        """A sender that is known uses this connection."""
+        """Note that a known sender uses this connection."""
         if not self._known:
             self._known = True
             self._server.known(self)
 
     def sender(self, headers: Headers) -> str:
-        """The address that a request came from, behind our own proxies too."""
+        """Return the address that a request came from, behind our own proxies too."""
         return self._server.client_of(self.client, headers)
 
     def flush(self) -> None:
@@ -296,7 +296,7 @@ class Connection(asyncio.Protocol):
             self.cut()
 
     def make_room(self) -> None:
-        """It holds the most of too much: what it has sent is let go."""
+        """Let go of what this connection has sent: it holds the most of too much."""
         self._refuse(answers.BUSY)
 
     def cut(self) -> None:
@@ -352,7 +352,7 @@ class _BodyAlone:
 
 
 def _head_of_body(headers: Headers) -> bytes:
-    """A head that says of its body what these headers say, and nothing else; what follows the body is no request."""
+    """Return a head that says of its body what these headers say, and nothing else, so that no request follows."""
     length = headers.get("content-length").encode()
     framing = (
         b"Transfer-Encoding: chunked" if "transfer-encoding" in headers else b"Content-Length: " + (length or b"0")

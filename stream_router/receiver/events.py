@@ -164,7 +164,7 @@ class Deliveries:
         self._second_s = 0.0
 
     def get(self, key: int, now_s: float) -> float | Delivery | None:
-        """The delivery under way, or stored in part; when it was stored, in whole seconds; None where it is unknown."""
+        """Return the delivery under way or stored in part, the second in which it was stored, or None if unknown."""
         known = self._known.get(key)
         if known is not None:
             ended_s = known if isinstance(known, float) else known.ended_s
@@ -173,7 +173,7 @@ class Deliveries:
         return known
 
     def begin(self, delivery: Delivery) -> None:
-        """It is under way, perhaps again."""
+        """Note that the delivery is under way, perhaps again."""
         delivery.ended_s = math.inf
         if delivery.key is not None:
             self._known[delivery.key] = delivery

@@ -68,7 +68,7 @@ class Intake:
         self._clock = clock
 
     def events(self, body: Body) -> list[Sealed]:
-        """The events of a body, in order. Raises ProblemError for what is no JSON object or array of them."""
+        """Return the events of a body, in order. Raise ProblemError for what is no JSON object or array of them."""
         received_at_ms = int(self._clock() * 1000)
         try:
             value = parse(body.text)
@@ -87,7 +87,7 @@ class Intake:
         return [seal(item, part, index) for index, (item, part) in enumerate(parts)]
 
     def _sealer(self, body: Body, received_at_ms: int) -> Callable[[dict[str, Any], bytes, int], Sealed]:
-        """A function that seals an element of this body by its value, its bytes and its place."""
+        """Return a function that seals an element of this body by its value, its bytes and its place."""
         scheme, delivery_id = self._scheme, body.delivery_id
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
@@ -105,7 +105,7 @@ class Intake:
         return seal
 
     def _fields(self, body: Body) -> dict[str, str]:
-        """What every envelope of this body says beside it."""
+        """Return what every envelope of this body says beside it."""
         told = {"traceparent": body.traceparent, "eventTypeHeader": body.event_type}
         return {**self._added, **{name: text for name, text in told.items() if text}}
 
@@ -123,12 +123,12 @@ class Intake:
         return Sealed(identity, self.conversation({}, identity), line)
 
     def conversation(self, value: dict[str, Any], identity: str) -> int:
-        """The hash of the event's conversation, which chooses its bucket."""
+        """Return the hash of the event's conversation, which chooses its bucket."""
         return envelope.conversation_hash(envelope.conversation_of(value, identity, self._paths))
 
 
 def parse(body: bytes) -> object:
-    """The body's JSON value. Raises ProblemError where it is none, or nests deeper or holds more keys than allowed."""
+    """Return the body's JSON value. Raise ProblemError if it is none, nests too deep or holds too many keys."""
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     if not body:

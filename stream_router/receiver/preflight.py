@@ -11,7 +11,7 @@ from typing import NamedTuple
 from botocore.session import Session
 
 from stream_router.aws import credentials
-from stream_router.aws.endpoints import Target, ca_bundle, session, target
+from stream_router.aws.endpoints import CallEndpoint, ca_bundle, session, target
 from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.sources import Source
@@ -29,9 +29,9 @@ SPARE_FILES = 256
 class Stream(NamedTuple):
     """How the stream is reached: worked out once, before anything starts."""
 
-    target: Target
+    target: CallEndpoint
     ca_bundle: str
-    queue: dict[str, Target]
+    queue: dict[str, CallEndpoint]
     """Targets of the spill queue's operations by name; empty without a spill queue."""
     session: Session
     """Gave credentials, and has them still."""
@@ -46,7 +46,7 @@ def _senders(settings: Receiver) -> None:
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
-    """The settings, with as many connections as fit; the stream's endpoint in this environment; the sources by path.
+    """Return the settings, with as many connections as fit; the stream's endpoint here; the sources by path.
 
     Raises SettingsError.
     """
@@ -59,7 +59,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
 
 
 def check_apart(settings: Receiver) -> None:
-    """Raises SettingsError where the two addresses are one: each of them would be taken by the other."""
+    """Raise SettingsError where the two addresses are one: each of them would be taken by the other."""
     if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
         raise SettingsError(
             "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
@@ -67,7 +67,7 @@ def check_apart(settings: Receiver) -> None:
 
 
 def check_spill(folder: Path | None) -> None:
-    """Raises SettingsError where the spill's folder is none that this user can write to."""
+    """Raise SettingsError where the spill's folder is none that this user can write to."""
     # os.path answers no where a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
@@ -98,7 +98,7 @@ def _connections(wanted: int) -> int:
 
 
 def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]:
-    """What the first line of the log says, so that a log alone tells how the receiver was run. No secrets."""
+    """Return what the first line of the log says, so that a log alone tells how the receiver was run. No secrets."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),

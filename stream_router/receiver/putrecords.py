@@ -55,7 +55,7 @@ Settled = Callable[[list[str], bool], None]
 
 
 def request_body(stream: str, records: Sequence[tuple[Bucket, bytes]]) -> bytes:
-    """The JSON of a PutRecords call with these records, each bucket and data, in order."""
+    """Return the JSON of a PutRecords call with these records, each bucket and data, in order."""
     encode = binascii.b2a_base64
     entries = [b'{"Data":"' + encode(data, newline=False) + bucket.tail for bucket, data in records]
     return b'{"StreamName":"' + stream.encode() + b'","Records":[' + b",".join(entries) + b"]}"

@@ -58,14 +58,14 @@ class Headers:
         return key in self._values
 
     def get(self, key: str) -> str:
-        """The first value; empty where there is no such header."""
+        """Return the first value; empty where there is no such header."""
         value = self._values.get(key)
         return "" if value is None else value.rstrip(_SPACES).decode("latin-1")
 
 
 @functools.lru_cache(256)
 def _key(name: bytes) -> str:
-    """A header's name in lower case. Strangers choose them, so only so many are kept, of a head's length at most."""
+    """Return a header's name in lower case. Strangers choose them, so a bounded number is kept, of bounded length."""
     return name.decode("latin-1").lower()
 
 
@@ -137,7 +137,7 @@ _NONE = Headers()
 
 
 def path_of(target: bytes) -> str:
-    """The path that a request asks for; proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
+    """Return the path that a request asks for; proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
     path = target.partition(b"?")[0]
     if path[:1] != b"/" and b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]

@@ -70,7 +70,7 @@ class Secrets:
         return changed
 
     def _take(self, text: str) -> bool:
-        """A file that changed counts once it was the same twice: one that is being written would be cut."""
+        """Take a changed file once it was the same twice: one that is being written would be cut."""
         if text == self._text:
             self._candidate = text
             return False
@@ -83,7 +83,7 @@ class Secrets:
         return True
 
     def _read(self) -> str:
-        """What stands there now. Raises SettingsError."""
+        """Return what stands there now. Raise SettingsError."""
         if self._where.startswith(IN_FILE):
             return kept.in_file(self._where, VARIABLE)
         return kept.in_aws(self._where, VARIABLE, self._region).replace(",", "\n")

@@ -162,21 +162,21 @@ class HttpServer:
     # --- what a connection tells
 
     def known(self, connection: Connection) -> None:
-        """It has carried a request of a sender that is known."""
+        """Note that it has carried a request of a known sender."""
         if connection in self._unknown:
             del self._unknown[connection]
             self._unknown_of[connection.client] -= 1
             self._unknown_of += Counter()  # without those that are 0
 
     def gone(self, connection: Connection) -> None:
-        """It is closed."""
+        """Note that it is closed."""
         self.connections.discard(connection)
         self._stats.connections = len(self.connections)
         self.known(connection)
         self.hold(connection, 0)
 
     def hold(self, connection: Connection, size_bytes: int) -> None:
-        """It holds so many bytes now that are no whole request, or are not parsed."""
+        """Note the bytes that it holds which are no whole request, or are not parsed."""
         stats = self._stats
         stats.read_bytes += size_bytes - connection.held_bytes
         connection.held_bytes = size_bytes
@@ -276,7 +276,7 @@ class HttpServer:
 
 
 def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:
-    """It is open, or its client went or was sent away: perhaps before it began, so no `finally` of it would do."""
+    """Clean up after an opening that failed or was cancelled, perhaps before it began: no `finally` would do."""
     error = None if opening.cancelled() else opening.exception()
     if error is None and not opening.cancelled():
         return
@@ -288,7 +288,7 @@ def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[
 
 
 def bound(settings: Receiver) -> socket.socket:
-    """A socket at the receiver's address, which does not listen yet. Raises SettingsError.
+    """Return a socket at the receiver's address, which does not listen yet. Raise SettingsError.
 
     With STREAM_ROUTER_REUSE_PORT others may be there too, and the kernel divides connections among them.
     """

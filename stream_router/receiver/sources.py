@@ -31,7 +31,7 @@ class Source(NamedTuple):
     intake: Intake
 
     def says(self, headers: Headers) -> tuple[str, str, str]:
-        """What the headers tell: content type, event type where this source's is looked at, trace context."""
+        """Return what the headers tell: content type, event type where this source's is looked at, trace context."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
         event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()

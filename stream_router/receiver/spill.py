@@ -72,7 +72,7 @@ class Read(NamedTuple):
 
 
 def encode(row: int, key: int, line: bytes) -> bytes:
-    """A row's bytes."""
+    """Return a row's bytes."""
     head = _HEAD.pack(MARKER, len(line), 0, row, key, 0)
     crc = zlib.crc32(line, zlib.crc32(head[_CRC_FROM:]))
     return head[:8] + struct.pack("<I", crc) + head[_CRC_FROM:] + line
@@ -167,7 +167,7 @@ class Files:
         return row
 
     def read(self) -> Read:
-        """The next segment; what is appended from now on comes into another."""
+        """Return the next segment; what is appended from now on comes into another."""
         segment = next((one for one in self._segments if not one.was_read), None)
         if segment is None:
             return Read([], 0, self._next_row)
@@ -330,7 +330,7 @@ class Spill:
             self._jobs.put((append, appended, None))
 
     def read(self, done: Callable[[Read], None]) -> None:
-        """The oldest segment not read yet."""
+        """Read the oldest segment not read yet."""
         self._jobs.put((self._files.read, done, Read([], 0, 0)))
 
     def settle(self, row: int) -> None:
@@ -362,7 +362,7 @@ class Spill:
         self._files.close()
 
     def _tried(self, work: Callable[[], object], refused: object) -> object:
-        """What it gives, else `refused`. The thread goes on in any case: without it nothing would be answered."""
+        """Return the result, else `refused`. The thread goes on in any case: without it nothing would be answered."""
         try:
             found = work()
         except OSError as error:

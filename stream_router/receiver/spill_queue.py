@@ -72,7 +72,7 @@ Call = Callable[[str, bytes, float, Callable[[Answer], None]], None]
 
 
 def encode(events: Sequence[tuple[int, bytes]]) -> str:
-    """A message's body: a line that describes it, then the events' lines, as base64 if SQS cannot carry them as text.
+    """Return a message's body: a line that describes it, then the events' lines, as base64 if SQS needs that.
 
     `events` are pairs of conversation and line.
     """
@@ -88,7 +88,7 @@ def encode(events: Sequence[tuple[int, bytes]]) -> str:
 
 
 def decode(body: str) -> list[tuple[int, bytes]]:
-    """The events of a message's body; none if the body is not one of ours."""
+    """Return the events of a message's body; none if the body is not one of ours."""
     head, _, content = body.encode().partition(b"\n")
     try:
         described = orjson.loads(head)

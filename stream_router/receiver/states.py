@@ -71,13 +71,13 @@ class StreamState:
         """Records, for the order in which things happen."""
 
     def took(self, bucket: Bucket) -> None:
-        """It took a record."""
+        """Note that the stream took a record."""
         self.taken += 1
         self.heard_s = self._now_s()
         self._since_s = bucket.refused_since_s = None
 
     def refused(self, bucket: Bucket, code: str) -> None:
-        """It refused a record, or gave no answer."""
+        """Note that the stream refused a record, or gave no answer."""
         heard_s, now_s = self.heard_s, self._now_s()
         self.heard_s = self._refused_s = now_s
         self._stats.failures[code] += 1
@@ -182,7 +182,7 @@ class States:
         """What is refused, by source, status and reason."""
 
     def refused(self, source: str, status: int, reason: str, client: Callable[[], str]) -> None:
-        """A delivery was refused, for one of the reasons in CURES."""
+        """Note that a delivery was refused, for one of the reasons in CURES."""
         run = self._runs.get((source, status, reason))
         if run is None:
             run = self._runs[source, status, reason] = _Run(self._now_s(), self._let_in(), client())

@@ -22,7 +22,7 @@ from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.metrics_catalogue import RECEIVER
 from stream_router.telemetry.snapshot import Snapshot
-from stream_router.telemetry.status import Recent, Sample
+from stream_router.telemetry.status import RecentSamples, Sample
 from stream_router.telemetry.verdict import Code, Trouble, Verdict, VerdictLog, judge
 
 WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
@@ -55,7 +55,7 @@ class Status:
         self._disk_trouble = disk_trouble
         self._speed = StreamSpeed()
         self._verdict_log = VerdictLog()
-        self._recent = Recent()
+        self._recent = RecentSamples()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0})
         """Never changed once it is here: each look makes a new one."""
@@ -104,7 +104,7 @@ class Status:
         return ProbeAnswer(is_ready, "ready" if is_ready else not_ready)
 
     def told(self) -> Snapshot:
-        """The latest, and not ready where the loop stands still: then its own word on that is old."""
+        """Return the latest, and not ready where the loop stands still: then its own word on that is old."""
         return replace(self.latest, gauges=self.latest.gauges | {"receiver_ready": {(): float(self.ready().good)}})
 
     def metrics(self) -> bytes:

@@ -28,7 +28,7 @@ _NO_CHECK_TIME = 0x200000
 
 
 def check(settings: Receiver) -> None:
-    """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
+    """Raise SettingsError where the TLS settings do not fit together or their files cannot be used."""
     if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
         return
     if not (settings.tls_cert or settings.tls_key):
@@ -44,7 +44,7 @@ def check(settings: Receiver) -> None:
 
 
 def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """A server's context with these files. Raises SettingsError where they cannot be used."""
+    """Return a server's context with these files. Raise SettingsError where they cannot be used."""
     for path, name in ((cert, "CERT"), (key, "KEY"), (client_ca, "CLIENT_CA")):
         try:
             if path is not None:

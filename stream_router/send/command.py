@@ -31,7 +31,7 @@ _AFTER = re.compile(r" after \d+ (?:ms|milliseconds)")
 """libcurl's own times, which would make each failure one of its kind."""
 
 
-class Options(NamedTuple):
+class SendOptions(NamedTuple):
     """What the command line asks for."""
 
     events: int
@@ -42,7 +42,7 @@ class Options(NamedTuple):
     url: str | None
 
 
-def run(settings: Receiver, options: Options) -> int:
+def run(settings: Receiver, options: SendOptions) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError.
 
     At the first SIGINT or SIGTERM nothing new is sent; at the second no answer is awaited.
@@ -82,7 +82,7 @@ class Tally:
         self.accepted = 0
 
     def take(self, answer: Answered) -> None:
-        """A delivery has ended. What waited for a connection is counted in: a receiver that is slow made it wait."""
+        """Count a delivery that has ended, with its wait for a connection: a slow receiver made it wait."""
         ids = ids_of(answer)
         self._first_ids = self._first_ids or ids
         self._kinds["202 accepted" if ids else _kind(answer)] += 1
@@ -91,14 +91,14 @@ class Tally:
             self._took_ms.append(answer.took_ms + answer.late_ms)
 
     def answers(self) -> list[str]:
-        """A line for each kind of answer; of a single event the id that it has from now on."""
+        """Return a line for each kind of answer; for a single event the id that it has from now on."""
         lines = [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
         if self._kinds.total() == 1 and self._first_ids:
             lines.append("eventId: " + ", ".join(self._first_ids))
         return lines
 
     def latencies(self, rate: float) -> list[str]:
-        """The line of percentiles. Times of senders that wait for each other say nothing of senders that do not."""
+        """Return the line of percentiles. Times of senders that wait for each other say nothing of others."""
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return []
@@ -108,7 +108,7 @@ class Tally:
 
 
 def ids_of(answer: Answered) -> list[str]:
-    """The ids of the events that a receiver of ours stored; none where it did not, or where another server answered."""
+    """Return the ids of the events that a receiver of ours stored; none if it did not, or another server answered."""
     try:
         ids = orjson.loads(answer.body)["ids"] if answer.status == 202 else []
         return ids if all(_ID.fullmatch(one) for one in ids) else []
@@ -117,7 +117,7 @@ def ids_of(answer: Answered) -> list[str]:
 
 
 def _kind(answer: Answered) -> str:
-    """The status, and what the receiver says of it; of a page of anybody's, nothing that could drive a terminal."""
+    """Return the status, and the receiver's code; of any other page nothing that could drive a terminal."""
     if answer.status == 0:
         return plain("without an answer: " + _AFTER.sub("", answer.body.decode("utf-8", "replace")).strip())
     try:

@@ -24,7 +24,7 @@ FIRST_NUMBER = 40_938_475
 
 @cache
 def presets() -> dict[str, list[dict[str, Any]]]:
-    """The examples of each preset, in the order in which they are sent."""
+    """Return the examples of each preset, in the order in which they are sent."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in files("stream_router.send").joinpath("examples.jsonl").read_bytes().splitlines():
         one = orjson.loads(line)
@@ -53,7 +53,7 @@ class Webhooks:
         self._now = now.astimezone(UTC)
 
     def body(self, number: int) -> bytes:
-        """The body of webhook `number`: one JSON object as UTF-8."""
+        """Return the body of webhook `number`: one JSON object as UTF-8."""
         moment = self._now + timedelta(milliseconds=number)
         text = self._templates[number % len(self._templates)].substitute(
             id=uuid.UUID(int=self._rng.getrandbits(128), version=4),

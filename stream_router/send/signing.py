@@ -23,7 +23,7 @@ def own_url(settings: Receiver) -> str:
 
 
 def check_url(settings: Receiver, url: str) -> None:
-    """Raises SettingsError where `url` is none, or one to which the secret would go over a network as it is.
+    """Raise SettingsError if `url` is none, or one to which the secret would go over a network in plain text.
 
     The receiver's own address may be sent to: it has judged that itself.
     """
@@ -64,7 +64,7 @@ def signer(settings: Receiver) -> Sign:
 
 
 def first_secret(setting: str) -> str:
-    """The first secret of the setting, read from its file where it names one. Raises SettingsError."""
+    """Return the first secret of the setting, read from its file if it names one. Raise SettingsError."""
     if setting.startswith(IN_AWS):
         raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
     in_file = setting.startswith(IN_FILE)

@@ -50,7 +50,7 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def _has_a_meaning(cls, value: Any, info: ValidationInfo) -> Any:
-        """The environment may hold any bytes, and no text is made of all of them; only a shell knows what `~` is."""
+        """Refuse bytes that are no text: the environment may hold any. Only a shell knows what `~` is."""
         if isinstance(value, str) and not types.is_utf8(value):
             raise ValueError("is not UTF-8")
         if isinstance(value, Path) and str(value).startswith("~"):
@@ -62,13 +62,13 @@ class Settings(BaseModel):
         return value
 
     def secret(self, name: str, *, weak: bool = True) -> str:
-        """The secret of a field, wherever it stands; "" where none is set. Raises SettingsError, see `secrets.text`."""
+        """Return the secret of a field, wherever it is; "" if none is set. Raise SettingsError, see `secrets.text`."""
         region = str(getattr(self, "aws_region", ""))
         return secrets.text(getattr(self, name), variable(type(self), name), region=region, weak=weak)
 
 
 def variable(kind: type[Settings], name: str) -> str:
-    """The environment variable of a field."""
+    """Return the environment variable of a field."""
     return str(kind.model_fields[name].validation_alias or PREFIX + name.upper())
 
 
@@ -78,7 +78,7 @@ def is_secret(kind: type[Settings], name: str) -> bool:
 
 
 def takes(kind: type[Settings], name: str) -> str:
-    """What a field's value may be, in words: its own, else its bounds, else those of its type."""
+    """Return what a field's value may be, in words: its own, else its bounds, else those of its type."""
     field = kind.model_fields[name]
     bounds = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le") if hasattr(part, key)}
     if field.description:
@@ -92,7 +92,7 @@ def takes(kind: type[Settings], name: str) -> str:
 
 
 def _texts(hint: Any) -> Iterator[str]:
-    """The texts in a type: a Literal's words, and what an Annotated type says of itself."""
+    """Yield the texts in a type: a Literal's words, and what an Annotated type says of itself."""
     for part in get_args(hint):
         if isinstance(part, str):
             yield part
@@ -100,7 +100,7 @@ def _texts(hint: Any) -> Iterator[str]:
 
 
 def as_in(kind: type[Settings], name: str) -> Any:
-    """A field as another set declares it."""
+    """Return a field as another set declares it."""
     return kind.model_fields[name]
 
 
@@ -120,7 +120,7 @@ class Common(Settings):
     @field_validator("aws_region", mode="before")
     @classmethod
     def _is_a_region(cls, region: str, info: ValidationInfo) -> str:
-        """It may stand in the profile too; a wrong one would make each call fail."""
+        """Check the region, which may come from the profile too: a wrong one would make each call fail."""
         return region if info.context is None else types.known_region(region or types.region_of_environment())
 
     @field_validator("event_bus")
@@ -164,7 +164,7 @@ class Guarded(Common):
 
     @staticmethod
     def strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
-        """The secret, or of a `scheme` the secrets, of a setting; raises ValueError where one can be guessed."""
+        """Return the secret, or of a `scheme` the secrets, of a setting; raises ValueError where one can be guessed."""
         text = secret.get_secret_value()
         if info.context is not None and info.data.get("weak_secrets") == "refuse":
             weak = secrets.weakness_of_one(text) if scheme is None else secrets.weakness(text, scheme)

@@ -66,7 +66,7 @@ class Consumer(Guarded):
     @field_validator("masking_key", "audit_key")
     @classmethod
     def _has_a_use(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """A key without what it is for: who set it believes in masking, or in audit."""
+        """Refuse a key without its use: who set it believes in masking, or in audit."""
         use = "masking" if info.field_name == "masking_key" else "audit_dir"
         if key is None or info.context is None:
             return key

@@ -27,7 +27,7 @@ class NoRegularFileError(OSError):
 
 
 def check(path: Path) -> None:
-    """Raises NoRegularFileError where something else than a file stands there (OSError where nothing can be seen)."""
+    """Raise NoRegularFileError where something else than a file stands there (OSError where nothing can be seen)."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise NoRegularFileError(0, "is no regular file")
 
@@ -40,7 +40,7 @@ def read(path: Path, max_bytes: int = -1) -> bytes:
 
 
 def text(path: Path) -> str:
-    """The same as text, without the byte order mark that some editors put first. Raises UnicodeDecodeError too."""
+    """Return the content as text, without the byte order mark of some editors. Raise UnicodeDecodeError too."""
     return read(path).decode("utf-8-sig")
 
 
@@ -60,7 +60,7 @@ def readers(path: Path) -> str:
 
 
 def why(error: OSError | ValueError) -> str:
-    """What an operator is told of a file that could not be read."""
+    """Return what an operator is told of a file that could not be read."""
     if isinstance(error, OSError):
         return str(error.strerror)
     return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "no such path"
@@ -100,7 +100,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_toml(path: Path, variable: str, model: type[M], words: str = "") -> M:
-    """The TOML file's content, checked. Raises SettingsError with a line for each key that is wrong.
+    """Return the TOML file's content, checked. Raise SettingsError with a line for each key that is wrong.
 
     `words` are those that may stand in a path's place.
     """
@@ -144,7 +144,7 @@ def _place(loc: tuple[int | str, ...], keys: set[str]) -> str:
 
 
 def _keys(hint: Any) -> Iterator[str]:
-    """The names of all keys in a model and in those below it."""
+    """Yield the names of all keys in a model and in those below it."""
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield from hint.model_fields
         hints: Iterable[Any] = (field.annotation for field in hint.model_fields.values())
@@ -158,7 +158,7 @@ def _keys(hint: Any) -> Iterator[str]:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """The known name that is nearest to a mistyped one; "" where none is near."""
+    """Return the known name that is nearest to a mistyped one; "" where none is near."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), "")
 
 
@@ -179,7 +179,7 @@ _IN_WORDS = {
 
 
 def in_words(error: Mapping[str, Any]) -> str:
-    """The problem of one of pydantic's errors, as a line says it behind the setting's name. Never the value."""
+    """Return the problem of one of pydantic's errors, as a line says it behind the setting's name. Never the value."""
     if error["type"] in ("list_type", "tuple_type") and isinstance(error.get("input"), dict):
         return f"is a table, and a list of tables is needed; write [[{error['loc'][-1]}]] above each of them"
     if error["type"] in _IN_WORDS:

@@ -138,7 +138,7 @@ class Cxone(Settings):
     @field_validator("client_secret")
     @classmethod
     def _has_an_id(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """The client's id and its secret go together."""
+        """Check that the client's id and its secret go together."""
         if "client_id" in info.data and (secret is None or info.data["client_id"] is None):
             raise ValueError("or its id is not set; set CXONE_CLIENT_ID and CXONE_CLIENT_SECRET together")
         return secret

@@ -46,7 +46,7 @@ def load(kind: type[S], *checks: Callable[[S], object], **given: Any) -> S:
 
 
 def read(kind: type[S], **given: Any) -> S:
-    """The same, whatever names of settings there are that nobody knows."""
+    """Read the settings, whatever unknown names there are."""
     return _read(kind, [], (), given)
 
 
@@ -110,7 +110,7 @@ def names() -> frozenset[str]:
 
 
 def unknown() -> Iterator[str]:
-    """A line for each name that looks like one of ours and is none; what is empty is not set."""
+    """Yield a line for each unknown name that looks like one of ours; what is empty is not set."""
     known = names()
     for name in sorted(name for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)):
         if name not in known | OURS and not OF_KUBERNETES.fullmatch(name):
@@ -118,7 +118,7 @@ def unknown() -> Iterator[str]:
 
 
 def warnings(settings: Settings | None = None) -> list[str]:
-    """A line for each setting that does nothing and is not refused: other tools' CXone names, another scheme's."""
+    """Return a line for each setting without effect that is not refused: other tools' names, another scheme's."""
     known = {name for name in names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
     left_over = settings.left_over() if isinstance(settings, Receiver) else ()
@@ -195,7 +195,7 @@ def _wrong_failpoints() -> Iterator[str]:
 
 
 def _not_known(name: str, known: frozenset[str] | set[str]) -> str:
-    """The problem and the cure: the nearest known name, compared without the beginning that many names share."""
+    """Return the problem and the cure: the nearest known name, compared without the beginning that many names share."""
     ends = {_end(setting): setting for setting in sorted(known)}
     found = near(_end(name.upper()), ends)
     cure = f"did you mean {ends[found]}?" if found else "unset it; `stream-router config` lists those that are known"
@@ -246,7 +246,7 @@ def _region_from_elsewhere(shown: str) -> Row:
 
 
 def of_aws() -> list[Row]:
-    """What of boto3's own settings the environment holds; no credentials."""
+    """Return what of boto3's own settings the environment holds; no credentials."""
     shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
     return [Row(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
 
@@ -257,12 +257,12 @@ def is_set(*variables: str) -> bool:
 
 
 def users_hidden(text: str) -> str:
-    """The text with each user (and so each password) in its URLs hidden: no setting has a use for one."""
+    """Return the text with each user (and so each password) in its URLs hidden: no setting has a use for one."""
     return _USER_IN_A_URL.sub("(hidden)@", text)
 
 
 def default(kind: type[Settings], name: str) -> str:
-    """A setting's default as text; "" where there is none."""
+    """Return a setting's default as text; "" if there is none."""
     field = kind.model_fields[name]
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     if value is None or field.is_required():

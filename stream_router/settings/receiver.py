@@ -152,7 +152,7 @@ class Receiver(Signature, Entrance):
     @field_validator("spill_queue")
     @classmethod
     def _stands_alone(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """A queue keeps no order, and an event is in one spill."""
+        """Refuse a queue with an order or beside a folder: a queue keeps no order, and an event is in one spill."""
         if info.context is None or url is None:
             return url
         if info.data.get("ordering") == "conversation":
@@ -181,7 +181,7 @@ class Receiver(Signature, Entrance):
         return in_the_clear(self.listen, self.tls_cert, self.trusted_proxies)
 
     def left_over(self) -> Iterator[str]:
-        """Return a line for each setting that the scheme makes no use of; it may have been the last scheme's."""
+        """Yield a line for each setting that the scheme does not use; it may be left from the scheme before."""
         if self.webhook_secrets.get_secret_value() and self.webhook_scheme in (None, "none"):
             why = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
             cure = "unset it, or choose a scheme"

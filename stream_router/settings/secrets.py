@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 1024 * 1024
 
 
 def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: bool = True) -> str:
-    """The secret itself, wherever it stands; "" where none is set. Raises SettingsError, which quotes no secret.
+    """Return the secret itself, wherever it stands; "" where none is set. Raise SettingsError, which quotes no secret.
 
     `region` is AWS's, by default that of the environment. Where `weak` is false, what stands elsewhere is refused if
     it is too weak; a secret that is the setting itself was looked at with the settings.
@@ -46,7 +46,7 @@ def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: boo
 
 
 def lines(text: str) -> list[str]:
-    """The secrets of a text, one a line: empty lines and lines that begin with `#` are none."""
+    """Return the secrets of a text, one a line: empty lines and lines that begin with `#` are none."""
     stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]
 
@@ -58,7 +58,7 @@ def in_path(secret: SecretStr) -> Path | None:
 
 
 def in_file(where: str, variable: str) -> str:
-    """The text of the file that `file:PATH` names. Raises SettingsError."""
+    """Return the text of the file that `file:PATH` names. Raise SettingsError."""
     try:
         data = files.read(Path(where.removeprefix(IN_FILE)), MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
@@ -71,7 +71,7 @@ def in_file(where: str, variable: str) -> str:
 
 
 def in_aws(where: str, variable: str, region: str) -> str:
-    """The text that Secrets Manager or SSM keeps. Blocks. Raises SettingsError; NotNowError where AWS is silent."""
+    """Return the text in Secrets Manager or SSM. Blocks. Raise SettingsError; NotNowError if AWS is silent."""
     from stream_router.aws import secret_store  # most programs need none of it
 
     try:
@@ -84,7 +84,7 @@ def in_aws(where: str, variable: str, region: str) -> str:
 
 
 def _as_text(text: str, variable: str) -> str:
-    """The text. Raises SettingsError where it is JSON, as the console keeps it: each piece would be a secret.
+    """Return the text. Raise SettingsError where it is JSON, as the console keeps it: each piece would be a secret.
 
     And where it is UTF-16, as some shells write: no sender signs with its zero bytes, and no child gets them.
     """
@@ -116,7 +116,7 @@ _MISTAKEN = re.compile(
 
 
 def weakness(setting: str, scheme: str = "") -> str:
-    """What is wrong with the secrets of a setting, and the cure; "" where all are strong, or stand elsewhere."""
+    """Return what is wrong with the secrets of a setting, and the cure; "" where all are strong, or stand elsewhere."""
     if setting.startswith(READ_ELSEWHERE):
         return ""
     if is_json(setting):  # a comma in it would divide it
@@ -125,7 +125,7 @@ def weakness(setting: str, scheme: str = "") -> str:
 
 
 def weakness_of_one(secret: str, scheme: str = "") -> str:
-    """The same of one secret, wherever it stands."""
+    """Return what is wrong with one secret, wherever it is; "" if it is strong."""
     if _MISTAKEN.fullmatch(secret) or types.is_quoted(secret) or is_json(secret):
         return (
             "would itself be the secret, and is a path, a reference, a JSON document or in quotes; set the secret "
@@ -146,7 +146,7 @@ def is_json(text: str) -> bool:
 
 
 def _key(secret: str, scheme: str) -> bytes:
-    """What the scheme signs with, or what of the secret nobody else knows."""
+    """Return what the scheme signs with, or the part of the secret that nobody else knows."""
     if scheme == "standard-webhooks":
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)

@@ -109,15 +109,15 @@ class Document(BaseModel):
 
 
 def read(path: Path | None) -> tuple[Source, ...]:
-    """The configured sources. Raises SettingsError, a line for each failing key, where file or table is wrong."""
+    """Return the configured sources. Raise SettingsError, a line for each failing key, where file or table is wrong."""
     return read_part(path, Document).cxone.sources
 
 
 def read_part(path: Path | None, model: type[M]) -> M:
-    """The part of the file that `model` knows; all defaults where there is no file. Raises as `read` does."""
+    """Return the part of the file that `model` knows; all defaults where there is no file. Raise as `read` does."""
     return files.read_toml(path, VARIABLE, model) if path else model()
 
 
 def plain(secret: SecretStr | None) -> str:
-    """A secret's text, empty where there is none."""
+    """Return a secret's text, empty if there is none."""
     return secret.get_secret_value() if secret is not None else ""

@@ -20,7 +20,7 @@ from stream_router.settings.files import near
 
 
 def items(text: str) -> tuple[str, ...]:
-    """The items of a comma-separated list, in order, without what is empty."""
+    """Return the items of a comma-separated list, in order, without what is empty."""
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
@@ -39,7 +39,7 @@ def is_quoted(text: str) -> bool:
 
 
 def read_by(parse: Callable[[str], object]) -> AfterValidator:
-    """A text that `parse` can read, kept as it is written."""
+    """Return a text that `parse` can read, kept as it is written."""
 
     def checked(text: str) -> str:
         parse(text)
@@ -86,7 +86,7 @@ _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 
 
 def region_of_environment() -> str:
-    """The region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raises ValueError."""
+    """Return the region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raise ValueError."""
     if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         return region
     from botocore.exceptions import BotoCoreError
@@ -102,7 +102,7 @@ def region_of_environment() -> str:
 
 
 def known_region(name: str) -> str:
-    """The region, where botocore lists it, or where an endpoint is set and the name has a region's form.
+    """Return the region, where botocore lists it, or where an endpoint is set and the name has a region's form.
 
     botocore's own pattern of names takes eu-centrall-1 as well, and no line would name what every call fails of.
     Raises ValueError.
@@ -181,7 +181,7 @@ EventTypes = Annotated[str, read_by(_some_event_types), "event types with commas
 
 
 def paths(text: str) -> list[list[str]]:
-    """A comma-separated list of dotted paths, each as its steps. Raises ValueError for none, or for an empty step.
+    """Return a comma-separated list of dotted paths, each as its steps. Raise ValueError for none or an empty step.
 
     An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer.
     """
@@ -244,7 +244,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """A comma-separated list of CIDRs. Raises ValueError where an item is none."""
+    """Return a comma-separated list of CIDRs. Raise ValueError where an item is none."""
     try:
         return tuple(map(ipaddress.ip_network, items(text)))
     except ValueError:
@@ -268,7 +268,7 @@ def is_url(text: str) -> bool:
 
 
 def without_user(url: str) -> str:
-    """A URL without the user and the password that may stand in it, so that it can be shown."""
+    """Return a URL without the user and the password that may stand in it, so that it can be shown."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

@@ -73,16 +73,16 @@ def routes(
     metrics: Callable[[], bytes],
     history: Callable[[], bytes] | None = None,
 ) -> Pages:
-    """All paths of an admin port. Who keeps a history (the consumer) has the web page too, which shows it."""
-    found: dict[str, Callable[[], Page]] = {
+    """Return all paths of an admin port. A program with a history has the web page too, which shows it."""
+    pages: dict[str, Callable[[], Page]] = {
         "/healthz": lambda: _probe(health()),
         "/readyz": lambda: _probe(ready()),
         "/status": lambda: Page(200, JSON, status()),
         "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, metrics()),
     }
     if history:
-        found |= {"/": _web_page, "/history": lambda: Page(200, JSON, history())}
-    return found
+        pages |= {"/": _web_page, "/history": lambda: Page(200, JSON, history())}
+    return pages
 
 
 class AdminServer:
@@ -96,7 +96,7 @@ class AdminServer:
         self._token = token.encode() if token else None
         self._hosts = {"localhost", split_host_port(listen)[0].lower(), *hosts}
         self._pages = pages
-        handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
+        handler = type("Handler", (_AdminHandler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = _Server(listen, handler)
         except OSError as error:
@@ -148,16 +148,16 @@ def _is_address(text: str) -> bool:
 
 
 def _probe(answer: ProbeAnswer) -> Page:
-    """A probe's answer: 200, or 503 with the word that says why."""
+    """Return a probe's answer: 200, or 503 with the state that says why."""
     return Page(200 if answer.good else 503, TEXT, f"{answer.word}\n".encode())
 
 
 def _bears(authorization: str, token: bytes) -> bool:
-    scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)
+    scheme, _, presented = authorization.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _AdminHandler(BaseHTTPRequestHandler):
     """GET and HEAD of what `answer` knows."""
 
     timeout = IDLE_S
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
     def version_string(self) -> str:
-        """What is told of the server: no versions."""
+        """Return the server's name without versions."""
         return "stream-router"
 
 
@@ -204,8 +204,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, listen: str, handler: type[BaseHTTPRequestHandler]) -> None:
         host, port = split_host_port(listen)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        self.address_family = found[0]
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self.address_family = resolved[0]
         self._open: dict[socket.socket, None] = {}
         super().__init__((host, port), handler)
 
@@ -223,12 +223,12 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """The connection is over."""
+        """Close the connection."""
         self._open.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """An asker that went away is no news."""
+        """Ignore a client that went away."""
 
 
 # --- the web page
@@ -236,9 +236,9 @@ class _Server(ThreadingHTTPServer):
 
 @functools.cache
 def _web_page() -> Page:
-    """The consumer's page: one file without external assets, which holds no data and asks this port alone for it.
+    """Return the consumer's page: one file without external assets or data, which asks this port alone for its data.
 
-    Its script and style run by their own hash, so whatever else got in would not run.
+    Its script and style run by their own hash, so nothing else that got in would run.
     """
     body = (files("stream_router.telemetry") / "page" / "index.html").read_bytes()
     policy = (
@@ -255,6 +255,6 @@ def _web_page() -> Page:
 
 
 def _hash(body: bytes, tag: str) -> str:
-    """The one inline element of that name, as a Content-Security-Policy names it."""
+    """Return the hash of the one inline element of that name, as a Content-Security-Policy writes it."""
     (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>".encode(), body, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"

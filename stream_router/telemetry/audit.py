@@ -40,10 +40,10 @@ _SEAL = b',"digest":"'
 
 
 def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
-    """The record of a batch whose every event is settled, from its own events alone (docs/contract.md, "Audit record").
+    """Return the record of a batch whose every event is settled, from its own events alone.
 
-    `masking` names the policy, or is `off`; `retention` says how long stream and dead-letter queue keep what they have;
-    `now_s` is epoch seconds.
+    docs/contract.md, "Audit record", has its form. `masking` names the policy, or is `off`; `retention` says how long
+    stream and dead-letter queue keep what they have; `now_s` is epoch seconds.
     """
     dead = batch.dead_letters.total()
     metrics: dict[str, Any] = {
@@ -154,7 +154,7 @@ class AuditLog:
         return True
 
     def _to_file(self, path: Path) -> None:
-        """Opened anew each time: whoever archives the file, or a disk that forgets it, needs no word from us."""
+        """Append to the file, which is opened each time: it may be archived, or lost by a disk, without notice."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -181,7 +181,7 @@ class AuditLog:
 
 
 def _last_line(fd: int) -> tuple[bytes, int]:
-    """The last whole line without its end (b"" where there is none), and the bytes of a torn one after it."""
+    """Return the last whole line without its end (b"" if there is none), and the bytes of a torn line after it."""
     size = os.lseek(fd, 0, os.SEEK_END)
     tail = b""
     step = 4_096
@@ -223,8 +223,8 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
     if not seal or not hmac.compare_digest(rest, digest(body + b"}", key).encode() + b'"}'):
         return "was changed, or was written with another key"
     try:
-        said = orjson.loads(line)
-        shard_id, before, begins = said["shardId"], said["previous"], said.get("to") == "stderr"
+        record = orjson.loads(line)
+        shard_id, before, begins = record["shardId"], record["previous"], record.get("to") == "stderr"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return "is no audit record"
     if before != previous.get(shard_id, FIRST) and not (begins and before == FIRST):

@@ -1,7 +1,7 @@
 """Sends a program's snapshots to CloudWatch, once a minute, from a thread that no event waits for.
 
 Every datum goes twice: as `docs/contract.md` names it, and with the dimension `Application` besides, so that two
-deployments of one account can be told apart. Distributions go as `Values` and `Counts`, so that CloudWatch's own
+deployments of one account can be distinguished. Distributions go as `Values` and `Counts`, so that CloudWatch's own
 percentiles are right; a mean would not be. Counts are sent once: a request that does not get through is kept, with its
 own time stamp, and sent again.
 """
@@ -48,7 +48,7 @@ Request = list[dict[str, Any]]
 """The `MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, so some 200 KB of the 1 MB."""
 
 
-class Whose(NamedTuple):
+class MetricDimensions(NamedTuple):
     """Whose metrics they are: the values of the dimensions."""
 
     region: str
@@ -76,14 +76,14 @@ class Sender:
     def __init__(
         self,
         client: Any,
-        whose: Whose,
+        dimensions: MetricDimensions,
         take: Callable[[], Snapshot],
         metrics: Sequence[Metric],
         zeros: Callable[[Snapshot], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._whose = whose
+        self._whose = dimensions
         self._take = take
         self._metrics = metrics
         self._zeros = zeros
@@ -111,7 +111,7 @@ class Sender:
                     )
 
     def last(self) -> None:
-        """The program ends: send what was counted last. A CloudWatch that hangs holds up no stop."""
+        """Send the last counts when the program ends. A CloudWatch that hangs delays no stop."""
         last = threading.Thread(target=self, name="last-metrics", daemon=True)
         last.start()
         last.join(LAST_WITHIN_S)
@@ -128,17 +128,17 @@ class Sender:
 
 
 def requests(
-    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], whose: Whose, *, zeros: bool = True
+    now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: MetricDimensions, *, zeros: bool = True
 ) -> Iterator[Request]:
-    """What happened between two snapshots of a program, and how it is now, stamped with the time of `now`.
+    """Yield what happened between two snapshots of a program, and its present state, stamped with the time of `now`.
 
-    A zero is a datum too, so that an alarm can tell "none" from "no program", but not where `zeros` says no; of what is
-    not known nothing is claimed. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution
-    that is wider than one request takes goes over several, not coarser.
+    A zero is a datum too, so that an alarm can tell "none" from "no program", unless `zeros` is false. An unknown value
+    is left out. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution that is wider
+    than one request goes over several, and does not get coarser.
     """
     fresh = now.since(before)
-    told = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
-    widest = max((len(values) for _, values, _ in told), default=0)
+    data = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
+    widest = max((len(values) for _, values, _ in data), default=0)
     for at in range(0, widest, METRIC_VALUES_MAX):
         yield [
             {
@@ -149,23 +149,23 @@ def requests(
                 "Counts": counts[at : at + METRIC_VALUES_MAX],
                 "Unit": metric.unit,
             }
-            for metric, values, counts in told
+            for metric, values, counts in data
             if len(values) > at
-            for dimensions in whose.dimensions
+            for dimensions in dimension_sets.dimensions
         ]
 
 
 def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float], list[int]]:
-    """Each distinct value of a metric, and how often it was."""
-    told = metric.cloudwatch
-    assert told is not None
+    """Return each distinct value of a metric, and its count."""
+    cloudwatch = metric.cloudwatch
+    assert cloudwatch is not None
     if metric.kind == "gauge":
         gauge = fresh.gauge(metric.name)
-        return ([], []) if gauge is None else ([round(told.told(gauge, fresh.at_s), 3)], [1])
+        return ([], []) if gauge is None else ([round(cloudwatch.convert(gauge, fresh.at_s), 3)], [1])
     if metric.kind == "counter":
         counts = fresh.counts.get(metric.name, {})
         value = sum(value for labels, value in counts.items() if _is_of(metric, labels))
-        return ([float(value)], [1]) if value or (zeros and not told.seldom) else ([], [])
+        return ([float(value)], [1]) if value or (zeros and not cloudwatch.seldom) else ([], [])
     if sizes := fresh.counts.get(metric.name):  # by size, in counts
         of_size = sorted((float(size), int(count)) for (size,), count in sizes.items() if count)
         return [size for size, _ in of_size], [count for _, count in of_size]
@@ -177,7 +177,7 @@ def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float
 
 
 def _is_of(metric: Metric, labels: Labels) -> bool:
-    """Whether a series is of those that CloudWatch's metric adds up."""
+    """Return whether a series is one of those that CloudWatch's metric adds up."""
     if metric.cloudwatch is None or metric.cloudwatch.where is None:
         return True
     label, begin = metric.cloudwatch.where

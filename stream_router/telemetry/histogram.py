@@ -57,7 +57,7 @@ class Histogram:
         return int(self._counts.sum())
 
     def percentile(self, percent: float) -> float:
-        """The value, in ms, that `percent` of all values do not exceed (nearest rank); 0.0 where there are none."""
+        """Return the value, in ms, that `percent` of all values do not exceed (nearest rank); 0.0 if there are none."""
         total = self.count
         if not total:
             return 0.0
@@ -67,12 +67,12 @@ class Histogram:
         return min(float(_VALUES[bucket]), self.largest_ms)
 
     def summary(self) -> dict[str, float]:
-        """The values' number, percentiles and largest, in ms, as `/status` of either program has them."""
-        found = {name: round(self.percentile(percent), 3) for name, percent in PERCENTILES.items()}
-        return {"count": self.count, **found, "max": round(self.largest_ms, 3)}
+        """Return the number of values, their percentiles and the largest, in ms, as `/status` has them."""
+        quantiles = {name: round(self.percentile(percent), 3) for name, percent in PERCENTILES.items()}
+        return {"count": self.count, **quantiles, "max": round(self.largest_ms, 3)}
 
     def values_counts(self) -> tuple[list[float], list[int]]:
-        """Every bucket in use, as the value (ms) that it stands for, and its count."""
+        """Return the value (ms) of every bucket in use, and its count."""
         used = np.flatnonzero(self._counts)
         return np.round(_VALUES[used], 6).tolist(), self._counts[used].tolist()
 
@@ -82,29 +82,29 @@ class Histogram:
         self.largest_ms = max(self.largest_ms, other.largest_ms)
 
     def since(self, base: "Histogram") -> "Histogram":
-        """What was counted after `base`, an earlier state of this histogram.
+        """Return what was counted after `base`, an earlier state of this histogram.
 
         Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
         """
-        made = Histogram()
-        made._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class
-        used = np.flatnonzero(made._counts)
+        difference = Histogram()
+        difference._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class
+        used = np.flatnonzero(difference._counts)
         if used.size:
-            made.largest_ms = (
+            difference.largest_ms = (
                 self.largest_ms if used[-1] == np.flatnonzero(self._counts)[-1] else float(_VALUES[used[-1]])
             )
-        return made
+        return difference
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data: `buckets` by number, and the largest value in ms."""
+        """Return plain JSON data: `buckets` by number, and the largest value in ms."""
         used = np.flatnonzero(self._counts)
         return {"largestMs": self.largest_ms, "buckets": {str(bucket): int(self._counts[bucket]) for bucket in used}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave. Raises KeyError, ValueError or IndexError where `data` is something else."""
-        made = cls()
+        """Return the histogram of `to_dict`. Raise KeyError, ValueError or IndexError if `data` is something else."""
+        histogram = cls()
         for bucket, count in data["buckets"].items():
-            made._counts[int(bucket)] += int(count)
-        made.largest_ms = float(data["largestMs"])
-        return made
+            histogram._counts[int(bucket)] += int(count)
+        histogram.largest_ms = float(data["largestMs"])
+        return histogram

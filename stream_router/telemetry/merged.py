@@ -1,7 +1,7 @@
 """The children's snapshots as one truth: counts and histograms added up over shards, never averaged, never falling.
 
 A snapshot counts from its child's start. The counts of a child that is gone stay in the sums; what a shard *is*
-(its gauges and states) is told only by a child that lives, so a shard that moved to another host is forgotten here.
+(its gauges and states) comes only from a child that lives, so a shard that moved to another host is forgotten here.
 """
 
 import contextlib
@@ -17,27 +17,27 @@ SNAPSHOTS = "metrics"
 """The folder of the children's snapshots in the state folder."""
 
 
-class Shard(NamedTuple):
+class MergedShard(NamedTuple):
     """The latest word of the child that has the shard."""
 
     shard_id: str
     pid: int
-    told: Snapshot
+    snapshot: Snapshot
 
     def number(self, name: str) -> float | None:
-        """A number of its states; None where the child did not tell it."""
-        value = self.told.states.get(name)
+        """Return a number of its states; None if the child did not report it."""
+        value = self.snapshot.states.get(name)
         return float(value) if isinstance(value, int | float) else None
 
     @property
     def holding(self) -> str:
         """Why it holds, in a word; "" where it does not."""
-        return str(self.told.states.get("holding") or "")
+        return str(self.snapshot.states.get("holding") or "")
 
     @property
     def many_dead_letters(self) -> dict[str, Any] | None:
         """What the alarm on dead letters says; None if it is not raised."""
-        raised = self.told.states.get("manyDeadLetters")
+        raised = self.snapshot.states.get("manyDeadLetters")
         return raised if isinstance(raised, dict) else None
 
 
@@ -45,7 +45,7 @@ class Merged(NamedTuple):
     """All that is known of this worker's shards: what was counted since the supervisor began, and each as it is."""
 
     totals: Snapshot
-    shards: list[Shard]
+    shards: list[MergedShard]
 
 
 class Merger:
@@ -63,18 +63,18 @@ class Merger:
         self._kept: set[Path] = set()
 
     def merge(self) -> Merged:
-        """What every child has said by now. A file that is no snapshot tells nothing."""
-        shards: dict[str, Shard] = {}
+        """Return the sum of every child's latest snapshot. A file that is no snapshot counts for nothing."""
+        shards: dict[str, MergedShard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
             # Asked before the file is read: what is in the file of a child that was gone is its last word.
             lives = pid.isdecimal() and self._is_alive(int(pid))
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
                 self._latest[file] = read(file)
-            if lives and (told := self._latest.get(file)):
+            if lives and (snapshot := self._latest.get(file)):
                 known = shards.get(shard_id)
-                if known is None or known.told.at_s < told.at_s:
-                    shards[shard_id] = Shard(shard_id, int(pid), told)
+                if known is None or known.snapshot.at_s < snapshot.at_s:
+                    shards[shard_id] = MergedShard(shard_id, int(pid), snapshot)
             elif not lives:
                 self._let_go(file)
         totals = Snapshot()
@@ -92,10 +92,10 @@ class Merger:
 
 
 def snapshot_file(state_folder: Path, shard_id: str, pid: int) -> Path:
-    """Where a child's snapshot is."""
+    """Return the path of a child's snapshot."""
     return state_folder / SNAPSHOTS / f"{shard_id}.{pid}.json"
 
 
 def read(file: Path) -> Snapshot:
-    """A child's snapshot. Raises OSError, or what `Snapshot.from_dict` does, where it is none."""
+    """Return a child's snapshot. Raise OSError, or what `Snapshot.from_dict` raises, if the file is none."""
     return Snapshot.from_dict(orjson.loads(file.read_bytes()))

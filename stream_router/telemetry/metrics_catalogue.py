@@ -17,15 +17,15 @@ Kind = Literal["counter", "gauge", "histogram"]
 class CloudWatch(NamedTuple):
     """A metric as CloudWatch knows it. `seldom`: a zero is not sent, so that most deployments do not pay for it.
 
-    `where`: only series of which this label begins so, added up. `told` makes the datum of a gauge and the time (epoch
-    seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
+    `where`: only series of which this label begins so, added up. `convert` makes the datum of a gauge and the time
+    (epoch seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
     """
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
     seldom: bool = False
     where: tuple[str, str] | None = None
-    told: Callable[[float, float], float] = lambda value, _: value
+    convert: Callable[[float, float], float] = lambda value, _: value
 
 
 class Metric(NamedTuple):
@@ -179,7 +179,7 @@ UNREAD: Final = _gauge(
 RULE_MATCHED: Final = _gauge(
     "rule_matched",
     "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
-    CloudWatch("RuleUnmatched", told=lambda matched, _: 1.0 - matched),
+    CloudWatch("RuleUnmatched", convert=lambda matched, _: 1.0 - matched),
 )
 CATCH_UP: Final = _gauge(
     "catch_up_seconds",
@@ -262,7 +262,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     _gauge(
         "receiver_stream_up",
         "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
-        CloudWatch("StreamDown", told=lambda up, _: 1 - up),
+        CloudWatch("StreamDown", convert=lambda up, _: 1 - up),
     ),
     _gauge("receiver_buckets_refusing", "Buckets that the stream refuses while it takes others"),
     _gauge(
@@ -291,7 +291,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
         "receiver_tls_certificate_end_timestamp_seconds",
         "When the certificate in force ends; absent without one",
         # An alarm compares with a number, and knows no time of day.
-        CloudWatch("CertificateRemainingSeconds", "Seconds", told=lambda end_s, now_s: end_s - now_s),
+        CloudWatch("CertificateRemainingSeconds", "Seconds", convert=lambda end_s, now_s: end_s - now_s),
     ),
     _gauge("receiver_up", "1 while the receiver serves"),
     _gauge("receiver_ready", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),

@@ -23,7 +23,7 @@ class _Families(Collector):
 
 
 def page(snapshot: Snapshot, metrics: Iterable[Metric], program: str) -> bytes:
-    """The page of a snapshot. A counter without labels that nothing was counted of is 0; an unknown gauge is absent."""
+    """Return the page of a snapshot. A counter without labels is 0 if never counted; an unknown gauge is absent."""
     families: list[Family] = []
     for metric in metrics:
         if metric.kind == "counter":
@@ -43,7 +43,7 @@ def _head(metric: Metric) -> tuple[str, str]:
 
 
 def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:
-    """The one without labels of a gauge that has some is CloudWatch's alone."""
+    """Return the family of a gauge. If it has labels, its value without labels is CloudWatch's alone."""
     shown = {labels: value for labels, value in values.items() if len(labels) == len(metric.labels)}
     return _filled(GaugeMetricFamily(*_head(metric), labels=metric.labels), shown)
 
@@ -51,12 +51,12 @@ def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:
 def _filled(family: Any, values: Mapping[Labels, float]) -> Family:
     for labels, value in sorted(values.items()):
         family.add_metric(labels, value)
-    made: Family = family
-    return made
+    filled: Family = family
+    return filled
 
 
 def _histogram(metric: Metric, snapshot: Snapshot) -> Family:
-    """A classic one. Of milliseconds it is one of seconds; sums are those of the buckets' values, within 1 %."""
+    """Return a classic histogram. Milliseconds become seconds; sums are those of the buckets' values, within 1 %."""
     family = HistogramMetricFamily(*_head(metric), labels=metric.labels)
     if metric is ENTRIES_PER_CALL:
         sizes = {float(size): int(count) for (size,), count in snapshot.counts.get(metric.name, {}).items()}
@@ -70,6 +70,6 @@ def _histogram(metric: Metric, snapshot: Snapshot) -> Family:
 
 
 def _cumulative(counts: Mapping[float, int], bounds: Iterable[float]) -> list[tuple[str, float]]:
-    """How many values do not exceed each bound."""
+    """Return the number of values that do not exceed each bound."""
     below = [(str(float(bound)), sum(count for value, count in counts.items() if value <= bound)) for bound in bounds]
     return [*below, ("+Inf", sum(counts.values()))]

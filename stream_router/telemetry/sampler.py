@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. What fails is told once a minute.
+    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. What fails is logged once a minute.
 
     With `spread` a wait is longer or shorter by chance, by so large a share at most: hosts that started together, and
     ask the same service, do not go on asking it together.

@@ -6,7 +6,7 @@ The child's word ages: a child that is stopped says nothing more, and its lag gr
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.verdict import Code, Trouble
 
 CALLBACK_WITHIN_S = 10.0
@@ -27,12 +27,12 @@ class Lag(NamedTuple):
     """By the contract: a callback within 10 s, nothing unsettled, nothing behind it in the stream."""
 
 
-def lag(shard: Shard, now_s: float) -> Lag:
-    """The lag at `now_s` (epoch seconds)."""
+def lag(shard: MergedShard, now_s: float) -> Lag:
+    """Return the lag at `now_s` (epoch seconds)."""
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
         return Lag(None, None, caught_up=False)
-    said_ago_s = max(0.0, now_s - shard.told.at_s)
+    said_ago_s = max(0.0, now_s - shard.snapshot.at_s)
     callback_ago_s += said_ago_s
     behind_s = shard.number("behindS")
     unread_s = behind_s + callback_ago_s if behind_s else None
@@ -52,19 +52,19 @@ def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
     return max(since_s, unread_s or 0.0)
 
 
-def trouble(shard: Shard, known: Lag, now_s: float) -> Trouble | None:
+def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
     """Return the state of a shard at `now_s` (epoch seconds), None if it is well."""
     if shard.holding:
         held_s = shard.number("holdingS")
-        since_s = None if held_s is None else shard.told.at_s - held_s
-        return Trouble(Code.HOLDING, str(shard.told.states.get("holdReason") or shard.holding), since_s)
-    if shard.told.states.get("careful"):
+        since_s = None if held_s is None else shard.snapshot.at_s - held_s
+        return Trouble(Code.HOLDING, str(shard.snapshot.states.get("holdReason") or shard.holding), since_s)
+    if shard.snapshot.states.get("careful"):
         return Trouble(
             Code.CAREFUL, "its child died again and again at one place: one event at a time until it is past it"
         )
     if raised := shard.many_dead_letters:
         return Trouble(Code.MANY_DEAD_LETTERS, f"in one minute {many_in_words(raised)}", float(raised["sinceS"]))
-    if shard.told.states.get("full"):
+    if shard.snapshot.states.get("full"):
         return Trouble(Code.BACK_PRESSURE, "the window is full, and what is in flight is being settled")
     if known.oldest_age_s is not None and known.oldest_age_s <= YOUNG_S:
         return None
@@ -74,9 +74,9 @@ def trouble(shard: Shard, known: Lag, now_s: float) -> Trouble | None:
     return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
 
 
-def _why_late(shard: Shard, now_s: float) -> str:
+def _why_late(shard: MergedShard, now_s: float) -> str:
     """Return who brings nothing, the child or the daemon; "" if both do."""
-    silent_s = max(0.0, now_s - shard.told.at_s)
+    silent_s = max(0.0, now_s - shard.snapshot.at_s)
     if silent_s > CALLBACK_WITHIN_S:
         return f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
     uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s

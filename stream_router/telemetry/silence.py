@@ -59,8 +59,8 @@ class Answers:
         now, wall_s = self._clock(), self._now_s()
         with self._lock:
             waits_s = {service: now - at for service, at in self._unanswered.items()}
-        found = [Silence(service, wall_s - s) for service, s in waits_s.items() if s >= SILENT_AFTER_S]
-        return sorted(found, key=lambda silence: silence.since_s)
+        silences = [Silence(service, wall_s - s) for service, s in waits_s.items() if s >= SILENT_AFTER_S]
+        return sorted(silences, key=lambda silence: silence.since_s)
 
 
 def in_words(silences: Sequence[Silence]) -> str:

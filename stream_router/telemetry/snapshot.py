@@ -29,19 +29,19 @@ class Snapshot:
     states: dict[str, Any] = field(default_factory=dict)
 
     def count(self, name: str, labels: Labels = ()) -> float:
-        """What a counter stands at; 0 where nothing was counted."""
+        """Return the value of a counter; 0 if nothing was counted."""
         return self.counts.get(name, {}).get(labels, 0)
 
     def total(self, name: str) -> float:
-        """A counter over all of its labels."""
+        """Return the value of a counter over all of its labels."""
         return sum(self.counts.get(name, {}).values())
 
     def gauge(self, name: str, labels: Labels = ()) -> float | None:
-        """What a gauge says; None where that is not known."""
+        """Return the value of a gauge; None if it is unknown."""
         return self.gauges.get(name, {}).get(labels)
 
     def histogram(self, name: str, labels: Labels = ()) -> Histogram:
-        """A metric's histogram; an empty one where nothing was recorded."""
+        """Return a metric's histogram; an empty one if nothing was recorded."""
         return self.histograms.get(name, {}).get(labels) or Histogram()
 
     def add(self, other: "Snapshot") -> None:
@@ -56,25 +56,25 @@ class Snapshot:
                 kept.setdefault(labels, Histogram()).merge(histogram)
 
     def since(self, base: "Snapshot") -> "Snapshot":
-        """What was counted after `base`, an earlier one of the same program; gauges and states as they are now."""
+        """Return what was counted after `base`, an earlier snapshot of this program; gauges and states as now."""
         counts = {
             name: {labels: value - base.count(name, labels) for labels, value in series.items()}
             for name, series in self.counts.items()
         }
         histograms = {
-            name: {labels: one.since(base.histogram(name, labels)) for labels, one in series.items()}
+            name: {labels: histogram.since(base.histogram(name, labels)) for labels, histogram in series.items()}
             for name, series in self.histograms.items()
         }
         return Snapshot(self.at_s, counts, self.gauges, histograms, self.states)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data: of each metric a list of rows, the values of its labels and then its number."""
+        """Return plain JSON data: for each metric a list of rows, the values of its labels and then its number."""
         return {
             "at": self.at_s,
             "counts": _rows(self.counts),
             "gauges": _rows(self.gauges),
             "histograms": {
-                name: [[*labels, one.to_dict()] for labels, one in series.items()]
+                name: [[*labels, histogram.to_dict()] for labels, histogram in series.items()]
                 for name, series in self.histograms.items()
             },
             "states": self.states,
@@ -82,9 +82,9 @@ class Snapshot:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave. Raises KeyError, TypeError, ValueError or IndexError where `data` is something else."""
+        """Return the snapshot of `to_dict`. Raise KeyError, TypeError, ValueError or IndexError for other data."""
         histograms = {
-            name: {tuple(labels): Histogram.from_dict(one) for *labels, one in rows}
+            name: {tuple(labels): Histogram.from_dict(histogram) for *labels, histogram in rows}
             for name, rows in data["histograms"].items()
         }
         return cls(

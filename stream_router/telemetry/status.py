@@ -26,7 +26,7 @@ LATELY_S = 300.0
 _BEGAN_S = time.time()
 
 
-class Shape(NamedTuple):
+class StatusLayout(NamedTuple):
     """Under which names the metrics of a program stand in its `/status`."""
 
     program: Literal["consume", "receive"]
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
     latency: Metric
 
 
-CONSUMER: Final = Shape(
+CONSUMER: Final = StatusLayout(
     "consume",
     {str(name): metric for name, metric in COUNTERS.items()},
     {
@@ -50,12 +50,12 @@ CONSUMER: Final = Shape(
     {"deadLetters": COUNTERS["dead_lettered"], "retries": COUNTERS["retried"]},
     metrics.STAGE_LATENCY,
 )
-RECEIVER: Final = Shape(
+RECEIVER: Final = StatusLayout(
     "receive",
     {
-        one.name.removeprefix("receiver_events_"): one
-        for one in metrics.RECEIVER
-        if one.name.startswith("receiver_events_")
+        metric.name.removeprefix("receiver_events_"): metric
+        for metric in metrics.RECEIVER
+        if metric.name.startswith("receiver_events_")
     },
     {"storedPerS": "stored", "spilledPerS": "spilled", "refusedPerS": "refused"},
     {"answers": metrics.REQUESTS, "failures": metrics.RECORDS_FAILED},
@@ -76,14 +76,14 @@ class Sample(NamedTuple):
     """Of each child of the consumer (shard, process id) its seconds by activity."""
 
 
-class Recent:
+class RecentSamples:
     """One sample every ten seconds, for five minutes. `note` is called at least so often; more often costs nothing."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
-        """How it stands now. Where that is a new sample, and not the first: the one before it."""
+        """Add the present sample if one is due. Return the one before it; None if none was added or it is the first."""
         before = self._samples[-1] if self._samples else None
         if before and now.at - before.at < SAMPLE_S - 0.5:
             return None
@@ -91,25 +91,25 @@ class Recent:
         return before
 
     def before(self, at: float, span_s: float) -> Sample | None:
-        """The newest sample that is as old as that, or the oldest of all; None where none is a second old."""
-        found = None
-        for one in self._samples:
-            if found is None or at - one.at >= span_s:
-                found = one
-        return found if found and at - found.at >= 1.0 else None
+        """Return the newest sample at least `span_s` old, or the oldest of all; None if none is a second old."""
+        newest = None
+        for sample in self._samples:
+            if newest is None or at - sample.at >= span_s:
+                newest = sample
+        return newest if newest and at - newest.at >= 1.0 else None
 
 
 def status(
-    shape: Shape,
+    shape: StatusLayout,
     region: str,
     stream: str,
     now: Snapshot,
-    recent: Recent,
+    recent: RecentSamples,
     at: float,
     parts: Mapping[str, Any],
     totals: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The object, at a moment `at` (monotonic). Of `now.states` comes the verdict.
+    """Return the object of `/status`, at a moment `at` (monotonic). The verdict is in `now.states`.
 
     `parts` is what only this program has, `totals` what only its totals have.
     """
@@ -132,10 +132,10 @@ def status(
         "meaning": now.states["meaning"],
         "cure": now.states["cure"],
         "rates": {
-            name: round((_total(shape, now, one) - _total(shape, rates.snapshot, one)) / (at - rates.at), 3)
+            name: round((_total(shape, now, metric) - _total(shape, rates.snapshot, metric)) / (at - rates.at), 3)
             if rates
             else None
-            for name, one in shape.rates.items()
+            for name, metric in shape.rates.items()
         },
         "totals": {
             "counters": counters(shape, now),
@@ -151,24 +151,24 @@ def status(
     }
 
 
-def counters(shape: Shape, now: Snapshot) -> dict[str, float]:
-    """Every counter by its name here, over all of its labels."""
+def counters(shape: StatusLayout, now: Snapshot) -> dict[str, float]:
+    """Return every counter by its name in `/status`, over all of its labels."""
     return {name: now.total(metric.name) for name, metric in shape.counters.items()}
 
 
-def _total(shape: Shape, snapshot: Snapshot, counter: str) -> float:
+def _total(shape: StatusLayout, snapshot: Snapshot, counter: str) -> float:
     return snapshot.total(shape.counters[counter].name)
 
 
 def _table(series: Mapping[Labels, float]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for labels, count in series.items():
         if count:
             name = " ".join(labels[1:] or labels)
-            found[name] = found.get(name, 0) + int(count)
-    return found
+            totals[name] = totals.get(name, 0) + int(count)
+    return totals
 
 
-def _latencies(shape: Shape, snapshot: Snapshot) -> dict[str, dict[str, float]]:
+def _latencies(shape: StatusLayout, snapshot: Snapshot) -> dict[str, dict[str, float]]:
     stages = snapshot.histograms.get(shape.latency.name, {})
     return {labels[0] if labels else ANSWERED: histogram.summary() for labels, histogram in sorted(stages.items())}

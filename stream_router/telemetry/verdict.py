@@ -48,7 +48,7 @@ class Code(enum.StrEnum):
     WELL = "well"
 
 
-class State(NamedTuple):
+class StateText(NamedTuple):
     """A row of the table. `runbook` is a page of docs/runbooks; "" if no alarm leads to the state."""
 
     words: str
@@ -58,91 +58,91 @@ class State(NamedTuple):
     runbook: str = ""
 
 
-TABLE: Mapping[Code, State] = {
-    Code.AWS_SILENT: State(
+TABLE: Mapping[Code, StateText] = {
+    Code.AWS_SILENT: StateText(
         "AWS gives no answer",
         Level.BAD,
         "Accepted events wait in the stream or in the spill; none is lost. Without a spill senders are answered 503.",
         "Check the network and the endpoint, then the health of AWS. Nothing has to be restarted.",
         "holding",
     ),
-    Code.SPILL_DOWN: State(
+    Code.SPILL_DOWN: StateText(
         "the spill takes no events",
         Level.BAD,
         "While the stream takes no events either, senders are answered 503.",
         "Make room, or mend what the reason names.",
         "spill",
     ),
-    Code.STREAM_DOWN: State(
+    Code.STREAM_DOWN: StateText(
         "the stream takes no events",
         Level.BAD,
         "New events wait in the spill. Without a spill senders are answered 503.",
         "Mend what AWS's code in the reason names.",
         "spill",
     ),
-    Code.STREAM_PARTLY_DOWN: State(
+    Code.STREAM_PARTLY_DOWN: StateText(
         "part of the stream takes no events",
         Level.BAD,
         "Some conversations wait in the spill, or their senders are answered 503. The others go on.",
         "`stream-router shards` says how full each shard is; the log has AWS's code.",
         "spill",
     ),
-    Code.STREAM_SLOW: State(
+    Code.STREAM_SLOW: StateText(
         "the stream is slow",
         Level.WARN,
         "Events go over the spill and arrive later. Without a spill senders are answered 503.",
         "Check the way to Kinesis and its health, and how full the shards are (`stream-router shards`).",
         "spill",
     ),
-    Code.TARGET_BROKEN: State(
+    Code.TARGET_BROKEN: StateText(
         "bus or rule do not take our events",
         Level.BAD,
         "Nothing is published, and no event is lost. Events wait in the stream.",
         "Run `stream-router setup`.",
         "rule-unmatched",
     ),
-    Code.DISK_FULL: State(
+    Code.DISK_FULL: StateText(
         "a disk takes nothing",
         Level.BAD,
         "No event is lost. Checkpoints stand, so that a restart repeats what was published meanwhile.",
         "Make room on the disk that the reason names.",
     ),
-    Code.SHARDS_UNREAD: State(
+    Code.SHARDS_UNREAD: StateText(
         "a shard is not read",
         Level.BAD,
         "Its events wait in the stream.",
         "After a start wait two minutes. If it lasts, start more consumers.",
         "unread-shards",
     ),
-    Code.NO_ANSWER: State(
+    Code.NO_ANSWER: StateText(
         "a program does not answer",
         Level.BAD,
         "Without a receiver senders get no answer. Without a consumer accepted events wait in the stream.",
         "Start the program, or see its log. Ask only ports of programs that are to run: `--url`.",
         "no-data",
     ),
-    Code.HANGING: State(
+    Code.HANGING: StateText(
         "a process hangs",
         Level.BAD,
         "Its events wait. A daemon whose child hangs is replaced after three minutes.",
         "The log names the process; end that one with `kill -KILL`.",
         "restarts",
     ),
-    Code.HOLDING: State(
+    Code.HOLDING: StateText(
         "a shard holds",
         Level.BAD,
         "The shard publishes nothing, and no event is lost. Events wait in the stream.",
         "Mend what the reason names; the shard goes on by itself.",
         "holding",
     ),
-    Code.CUT_OFF: State(
+    Code.CUT_OFF: StateText(
         "AWS refuses to be asked",
         Level.BAD,
         "No shard is read here, and nobody knows here whether others read them.",
         "See which call the log names, and grant it or wait.",
         "holding",
     ),
-    Code.MANY_DEAD_LETTERS: State(
+    Code.MANY_DEAD_LETTERS: StateText(
         "many dead letters",
         Level.WARN,
         "Events of wrong data or a wrong setting become dead letters. The other events go on.",
@@ -150,47 +150,47 @@ TABLE: Mapping[Code, State] = {
         "`stream-router replay --since TIME`, or `dlq redrive`.",
         "dead-letters",
     ),
-    Code.CAREFUL: State(
+    Code.CAREFUL: StateText(
         "one event at a time",
         Level.WARN,
         "A child died again and again at one place, and opens events one by one until it is past it.",
         "Wait. Then see the dead letter `crashed`.",
         "restarts",
     ),
-    Code.RESTARTING: State(
+    Code.RESTARTING: StateText(
         "restarting",
         Level.WARN,
         "Events wait in the stream for some seconds.",
         "Nothing has to be done. If it comes again and again, see the log.",
         "restarts",
     ),
-    Code.DRAINING: State(
+    Code.DRAINING: StateText(
         "draining",
         Level.WARN,
         "The program was told to stop, and ends what it has begun.",
         "Nothing has to be done.",
     ),
-    Code.BACK_PRESSURE: State(
+    Code.BACK_PRESSURE: StateText(
         "back-pressure",
         Level.WARN,
         "As much is in flight as may be. Events wait in the stream for a moment.",
         "Nothing has to be done. If it lasts, see where the time goes.",
         "behind",
     ),
-    Code.CATCHING_UP: State(
+    Code.CATCHING_UP: StateText(
         "catching up",
         Level.WARN,
         "Events are older than 10 s before they are published.",
         "Wait. If the lag grows, add consumers or shards.",
         "behind",
     ),
-    Code.STARTING: State(
+    Code.STARTING: StateText(
         "starting",
         Level.WARN,
         "Nothing is processed yet. Accepted events wait in the stream.",
         "Wait two minutes.",
     ),
-    Code.WELL: State("well", Level.GOOD, "Events go through.", "Nothing has to be done."),
+    Code.WELL: StateText("well", Level.GOOD, "Events go through.", "Nothing has to be done."),
 }
 """In order of precedence."""
 
@@ -231,7 +231,7 @@ class Verdict(NamedTuple):
         return TABLE[self.code].level
 
     def probe_words(self, *, healthy: bool) -> str:
-        """Return what a platform's probe is told. Only what a restart would mend is ill, whatever the verdict."""
+        """Return the words for a platform's probe. Only what a restart would mend is ill, whatever the verdict."""
         return f"{self.code}: {self.words}" + ("" if healthy else "; ill, a restart is needed")
 
     def fields(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ STATUS = "stream-router.status"
 """The name of the schema without its version: later versions add, and what is gone shows as unknown."""
 
 
-class Options(NamedTuple):
+class TopOptions(NamedTuple):
     """What the command line asks for."""
 
     once: bool
@@ -45,10 +45,11 @@ class Options(NamedTuple):
     urls: Sequence[str]
 
 
-def run(settings: Top, options: Options) -> int:
-    """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
+def run(settings: Top, options: TopOptions) -> int:
+    """Show the view once or live, and return 0: a host that does not answer is shown as that.
 
-    Where standard output is no terminal it is shown once; standard error then says so where none of them answers.
+    Raise SettingsError for a URL that is none. If standard output is no terminal the view is shown once, and standard
+    error says so if no host answers.
     """
     urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
@@ -57,12 +58,12 @@ def run(settings: Top, options: Options) -> int:
     if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))
         return 0
-    found = asyncio.run(ask(urls, settings.token))
+    hosts = asyncio.run(ask(urls, settings.token))
     if options.as_json:
-        sys.stdout.write(_json(found) + "\n")
+        sys.stdout.write(_json(hosts) + "\n")
     else:
-        console.print(screen(found, console))
-    if not any(host.program for host in found):
+        console.print(screen(hosts, console))
+    if not any(host.program for host in hosts):
         sys.stdout.flush()
         ports = " or ".join(urls)
         sys.stderr.write(
@@ -72,7 +73,7 @@ def run(settings: Top, options: Options) -> int:
 
 
 async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
-    """Each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
+    """Return each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     # No proxy of the environment: admin ports are on this machine or in this network.
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False, transport=transport) as client:
@@ -104,7 +105,7 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Host:
 
 
 def _short(error: BaseException) -> str:
-    """The system's own words, which httpx keeps behind its own; the library's where there are none."""
+    """Return the system's own message, which httpx wraps, or the library's if there is none."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
@@ -113,14 +114,14 @@ def _short(error: BaseException) -> str:
     return str(error).rstrip(".").lower() or type(error).__name__
 
 
-def _json(found: Sequence[Host]) -> str:
-    hosts = [
+def _json(hosts: Sequence[Host]) -> str:
+    rows = [
         {"url": host.url, "program": host.program, "error": host.error or None, "status": host.status or None}
-        for host in found
+        for host in hosts
     ]
-    worst = verdict_of(found)
+    worst = verdict_of(hosts)
     verdict = {name: worst.verdict.get(name) for name in VERDICT} | {"url": worst.url}
-    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "verdict": verdict, "hosts": hosts}).decode()
+    return orjson.dumps({"schema": SCHEMA, "at": iso(now_ms()), "verdict": verdict, "hosts": rows}).decode()
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:
@@ -155,7 +156,7 @@ async def _follow(urls: Sequence[str], token: str, live: Live) -> None:
 
 @contextlib.contextmanager
 def _keys_come_one_by_one() -> Iterator[None]:
-    """Without Enter, and unseen; the terminal is as before when it is left."""
+    """Deliver keys without Enter, and unseen; restore the terminal at the end."""
     if not sys.stdin.isatty():
         yield
         return

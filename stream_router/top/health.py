@@ -16,7 +16,8 @@ def run(name: Literal["receive", "consume"], settings: Top) -> int:
 
     An outage of AWS is 0: a restart would mend nothing there.
     """
-    url = f"{settings.urls[name == 'receive']}/healthz"
+    consumer_url, receiver_url = settings.urls
+    url = f"{receiver_url if name == 'receive' else consumer_url}/healthz"
     ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the environment's proxy leads away from here
     try:
         with ask.open(url, timeout=PATIENCE_S) as answer:

@@ -121,9 +121,9 @@ def verdict_of(hosts: Sequence[Host]) -> Host:
 
 
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
-    """All hosts that were asked, and first the worst verdict. Of several consumers the worst is shown whole.
+    """Return all hosts that were asked, the worst verdict first. Of several consumers only the worst is shown whole.
 
-    The shards stand last, the worst first: where a `live` screen is full they are what it cuts off.
+    The shards come last, the worst first: a full `live` screen cuts these off.
     """
     consumers = [host for host in hosts if host.program == "consume"]
     chosen = verdict_of(consumers) if consumers else None
@@ -156,7 +156,7 @@ def _verdict(host: Host) -> Text:
 
 
 def _first_line(hosts: Sequence[Host]) -> Text:
-    """The worst verdict of all programs that were asked, and how many are well."""
+    """Return the worst verdict of all programs that were asked, and how many are well."""
     line = _verdict(verdict_of(hosts))
     if len(hosts) > 1:
         well = sum(host.level is Level.GOOD for host in hosts)
@@ -165,7 +165,7 @@ def _first_line(hosts: Sequence[Host]) -> Text:
 
 
 def _advice(host: Host) -> list[RenderableType]:
-    """What a verdict means for events, and what to do; nothing if all is well."""
+    """Return what a verdict means for events, and what to do; an empty list if all is well."""
     if host.level is Level.GOOD:
         return []
     texts = [host.verdict.get("meaning"), host.verdict.get("cure")]
@@ -173,7 +173,7 @@ def _advice(host: Host) -> list[RenderableType]:
 
 
 def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
-    """One line a host; where there are more than `most` of them, for the worst."""
+    """Return one line per host; if there are more than `most` hosts, for the worst."""
     table = _table("host", "state", "lag", "safe for", "rate", "p99")
     shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
@@ -186,20 +186,25 @@ def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
             rate(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
             millis(get(status, f"recent.latenciesMs.{'received_to_accepted' if consumes else 'answered'}.p99")),
         )
-    return [table, *([Text(f"{len(hosts) - most} more hosts", "dim")] if len(hosts) > most else [])]
+    if len(hosts) > most:
+        return [table, Text(f"{len(hosts) - most} more hosts", "dim")]
+    return [table]
 
 
 def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> RenderableType:
-    """The figures in order, as many on a line as fit: a line is broken between two of them and never inside one."""
+    """Return the figures in order, as many on a line as fit. A line breaks between two figures, never inside one."""
     whole = Text()
     for line in lines:
         used = 0
-        for what, path, said in line:
-            value = said(get(status, path))
-            needs = len(what) + 1 + len(value)
+        for label, path, in_words in line:
+            value = in_words(get(status, path))
+            needs = len(label) + 1 + len(value)
             fits = bool(used) and used + 2 + needs <= width
-            whole.append("  " if fits else "\n" if whole else "")
-            whole.append(f"{what} ", "dim").append(value, "bold")
+            if fits:
+                whole.append("  ")
+            elif whole:
+                whole.append("\n")
+            whole.append(f"{label} ", "dim").append(value, "bold")
             used = used + 2 + needs if fits else needs
     return whole
 
@@ -209,34 +214,34 @@ def _latencies(status: dict[str, Any]) -> RenderableType:
     minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
     for stage, title in STAGES.items():
-        if told := get(status, f"recent.latenciesMs.{stage}"):
+        if quantiles := get(status, f"recent.latenciesMs.{stage}"):
             style = "bold" if stage == "received_to_accepted" else ""
-            table.add_row(title, *(millis(told.get(name)) for name in PERCENTILES), style=style)
+            table.add_row(title, *(millis(quantiles.get(name)) for name in PERCENTILES), style=style)
     return table
 
 
 def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
-    """Counts since the start by reason or code, the most first."""
+    """Return counts since the start by reason or code, the largest first."""
     lines = []
     for title, key in tables.items():
-        found = [one for one in (get(status, f"totals.{key}") or {}).items() if one[1]]
-        ordered = sorted(found, key=lambda one: (-one[1], one[0]))
-        said = ", ".join(f"{name or '(no code)'} {number(count)}" for name, count in ordered)
-        lines.append(Text(f"{title}: ").append(said or "none", "bold" if said else "dim"))
+        counts = [pair for pair in (get(status, f"totals.{key}") or {}).items() if pair[1]]
+        ordered = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
+        listing = ", ".join(f"{name or '(no code)'} {number(count)}" for name, count in ordered)
+        lines.append(Text(f"{title}: ").append(listing or "none", "bold" if listing else "dim"))
     return lines
 
 
 def _shards(status: dict[str, Any], width: int) -> RenderableType:
-    """What is wrong with shards, and a line for each, the worst first."""
+    """Return what is wrong with shards, and a line for each shard, the worst first."""
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
-    found = sorted(filter(None, status.get("shards") or []), key=_worst_first)
-    notes = [] if found else [Text("this worker has no shard now", "dim")]
-    for one in filter(None, status.get("unreadShards") or []):
-        begun = since(one.get("since"), status.get("at"))
-        said = f"nobody reads {one.get('shard')}: {one.get('why')}{f', since {begun}' if begun else ''}"
-        notes.append(Text(said, STYLES[Level.BAD]))
-    for shard in found:
+    shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)
+    notes = [] if shards else [Text("this worker has no shard now", "dim")]
+    for unread in filter(None, status.get("unreadShards") or []):
+        begun = since(unread.get("since"), status.get("at"))
+        line = f"nobody reads {unread.get('shard')}: {unread.get('why')}{f', since {begun}' if begun else ''}"
+        notes.append(Text(line, STYLES[Level.BAD]))
+    for shard in shards:
         name = str(shard.get("shard"))
         short = name.removeprefix("shardId-").lstrip("0") or "0"
         if width < WIDE and short.isdigit():
@@ -244,12 +249,12 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
         table.add_row(
             name,
             Text(str(shard.get("state", UNKNOWN)), STYLES[level_of(shard)]),
-            *(said(get(shard, path)) for _, path, said in facts),
+            *(in_words(get(shard, path)) for _, path, in_words in facts),
         )
         if shard.get("reason") and level_of(shard) is not Level.GOOD:
             begun = since(shard.get("since"), status.get("at"))
             notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
-    return Group(*notes, *([table] if found else []))
+    return Group(*notes, table) if shards else Group(*notes)
 
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:

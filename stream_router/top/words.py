@@ -7,9 +7,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def get(status: Any, path: str) -> Any:
-    """The value at a dotted path; None where it, or anything on the way to it, is not there.
+    """Return the value at a dotted path; None if it, or anything on the way to it, is missing.
 
-    Nor is a percentile of no values there: 0 ms would be a very good one.
+    A percentile of no values is missing too: 0 ms would be a very good one.
     """
     for step in path.split("."):
         status = status.get(step) if isinstance(status, dict) and status.get("count") != 0 else None
@@ -17,7 +17,7 @@ def get(status: Any, path: str) -> Any:
 
 
 def number(value: Any) -> str:
-    """Three figures; all of them from a thousand on."""
+    """Return three figures; all figures from a thousand on."""
     if not isinstance(value, int | float):
         return UNKNOWN
     if abs(value) >= 100 or value == int(value):
@@ -26,12 +26,12 @@ def number(value: Any) -> str:
 
 
 def rate(value: Any) -> str:
-    """So many a second."""
+    """Return a rate per second."""
     return UNKNOWN if number(value) is UNKNOWN else f"{number(value)}/s"
 
 
 def seconds(value: Any) -> str:
-    """Three figures below a minute, then the two largest units: `4.25s`, `2m05s`, `3h10m`, `6d23h`."""
+    """Return three figures below a minute, then the two largest units: `4.25s`, `2m05s`, `3h10m`, `6d23h`."""
     if not isinstance(value, int | float):
         return UNKNOWN
     if value < 0:
@@ -54,7 +54,7 @@ def millis(value: Any) -> str:
 
 
 def size(value: Any) -> str:
-    """Bytes in units of 1024."""
+    """Return bytes in units of 1024."""
     if not isinstance(value, int | float):
         return UNKNOWN
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -65,7 +65,7 @@ def size(value: Any) -> str:
 
 
 def since(value: Any, at: Any) -> str:
-    """The time of day (UTC) of a moment, with the day where it is not that of `at`."""
+    """Return the time of day (UTC) of a moment, with the day if it is not that of `at`."""
     if not isinstance(value, str) or len(value) < 19:
         return ""
     return value[11:19] if str(at)[:10] == value[:10] else f"{value[:10]} {value[11:19]}"

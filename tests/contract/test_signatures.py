@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import Target, json_target
+from stream_router.aws.endpoints import CallEndpoint, json_target
 from stream_router.aws.signed_calls import Transport
 from stream_router.aws_answers import Answer
 from tests.raw_server import RawServer, Seen, answer
@@ -29,7 +29,7 @@ TARGETS = {
     "events": lambda url: json_target(url, "events", "AWSEvents.PutEvents", "1.1"),
     "kinesis": lambda url: json_target(url, "kinesis", "Kinesis_20131202.PutRecords", "1.1"),
     "sqs": lambda url: json_target(url, "sqs", "AmazonSQS.SendMessageBatch", "1.0"),
-    "events-v2": lambda url: Target(
+    "events-v2": lambda url: CallEndpoint(
         f"{url}/service/AWSEventsV2/operation/PutEvents",
         "events",
         ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor"),
@@ -44,7 +44,9 @@ BODIES = {
 }
 
 
-def sent(make: Callable[[str], Target], body: bytes, token: str | None, skew_s: float = 0.0, path: str = "") -> Seen:
+def sent(
+    make: Callable[[str], CallEndpoint], body: bytes, token: str | None, skew_s: float = 0.0, path: str = ""
+) -> Seen:
     """One request as libcurl sent it."""
     credentials = Credentials(KEY, SECRET, token)
     with RawServer(lambda _: answer(200)) as server:
@@ -107,7 +109,11 @@ def test_a_skewed_clock_signs_with_the_services_time(token: str | None, skew_s: 
 def test_an_objects_signature_is_the_one_that_botocore_computes(key: str) -> None:
     """PutObject is signed as S3 wants it, the content's digest included."""
     seen = sent(
-        lambda url: Target(f"{url}/bucket/", "s3", ("Content-Type: x/y",), "PUT"), b"\x00\xff" * 5000, TOKEN, 0, key
+        lambda url: CallEndpoint(f"{url}/bucket/", "s3", ("Content-Type: x/y",), "PUT"),
+        b"\x00\xff" * 5000,
+        TOKEN,
+        0,
+        key,
     )
     scope, expected, names = recomputed(seen, "s3", TOKEN)
     assert scope == expected

@@ -90,7 +90,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An accepted event is settled in the end": {
         "the checkpoint passes what is unsettled": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(one, Position) or not one.unsettled",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
             "return True",
             ("tests/fault/lane/test_lane.py::test_five_kills_and_a_storm_lose_nothing",),
             within_s=600,
@@ -107,7 +107,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A crash between any two steps": {
         "the checkpoint passes what is unsettled, where it is killed": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(one, Position) or not one.unsettled",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
             "return True",
             ("tests/fault/test_failpoints_child.py::test_killed_at_a_place_nothing_is_lost",),
         ),
@@ -129,13 +129,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A checkpoint is never past": {
         "the watermark passes what is unsettled": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "return isinstance(one, Position) or not one.unsettled",
-            "return isinstance(one, Position) or not (one.unsettled and one.sequence_number % 2)",
+            "return isinstance(item, RecordPosition) or not item.unsettled",
+            "return isinstance(item, RecordPosition) or not (item.unsettled and item.sequence_number % 2)",
             ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
         ),
         "a checkpoint stands within an aggregated record": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "if following is not None and following.sequence_number == one.sequence_number:",
+            "if following is not None and following.sequence_number == item.sequence_number:",
             "if False:",
             ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
         ),
@@ -197,7 +197,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An outage of AWS buries nothing": {
         "an outage spends an entry's budget": Mutant(
             "stream_router/pipeline/delivery/blame.py",
-            "if accepted < WELL_SHARE * (accepted + failed):",
+            "if accepted < WELL_SHARE * others:",
             "if False:",
             (
                 "tests/unit/test_engine_in_time.py::test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_sick",
@@ -396,7 +396,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A shard's end is checkpointed": {
         "a shard ends though its children have no leases": Mutant(
             "stream_router/consumer/child/shard_end.py",
-            '        if "Item" not in found:\n',
+            '        if "Item" not in result:\n',
             "        if False:\n",
             ("tests/unit/test_shard_end.py",),
         ),
@@ -434,7 +434,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A stop under load": {
         "the last checkpoint of a stop is left out": Mutant(
             "stream_router/consumer/child/shard.py",
-            "                while not self._checkpoint(told.checkpointer, now=True) and self._has_time:\n                    self._turn(WAIT_S)\n",
+            "                while not self._checkpoint(message.checkpointer, now=True) and self._has_time:\n                    self._turn(WAIT_S)\n",
             "                pass\n",
             ("tests/fault/test_clean_stops.py::test_a_clean_stop_under_load_twenty_times",),
             within_s=900,
@@ -458,8 +458,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a restart is followed by the next": Mutant(
             "stream_router/consumer/supervisor/stuck.py",
-            "(State.DELAYED, Event.DUE): (State.RESTING, Action.RESTART),",
-            "(State.DELAYED, Event.DUE): (State.WATCHING, Action.RESTART),",
+            "(StuckState.DELAYED, StuckEvent.DUE): (StuckState.RESTING, Action.RESTART),",
+            "(StuckState.DELAYED, StuckEvent.DUE): (StuckState.WATCHING, Action.RESTART),",
             ("tests/property/test_stuck.py",),
         ),
         "a lease that is not handed over is read": Mutant(
@@ -490,8 +490,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A rolling restart": {
         "the last checkpoint is the bare one": Mutant(
             "stream_router/consumer/child/shard.py",
-            "while not self._checkpoint(told.checkpointer, now=True) and",
-            "while told.checkpointer.checkpoint() is not None and",
+            "while not self._checkpoint(message.checkpointer, now=True) and",
+            "while message.checkpointer.checkpoint() is not None and",
             ("tests/system/test_scaling.py::test_a_rolling_restart_loses_nothing",),
             within_s=900,
         ),
@@ -684,7 +684,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "With the masking policy": {
         "what cannot be masked goes out as it is": Mutant(
             "stream_router/pipeline/transform.py",
-            "                raise _masking_failed(self._told(event_type), error) from None\n",
+            "                raise _masking_failed(self._type_attribute(event_type), error) from None\n",
             "                str(error)\n",
             ("tests/unit/test_masking_policy.py::test_masking_fails_closed",),
         ),

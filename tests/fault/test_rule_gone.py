@@ -13,7 +13,7 @@ import pytest
 from tests.daemon import envelope
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
-from tests.half_faked import started, table
+from tests.fakeaws_world import started, table
 from tests.system.world import PROGRAM, World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(600)]

@@ -109,7 +109,7 @@ def test_it_reads_only_and_an_address_that_is_taken_is_refused_in_one_line(serve
 
 def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds every place keeps no probe out, or the platform kills the program: the oldest goes, later all do."""
-    monkeypatch.setattr(admin_server._Handler, "timeout", admin_server._Handler.timeout * 0.6)
+    monkeypatch.setattr(admin_server._AdminHandler, "timeout", admin_server._AdminHandler.timeout * 0.6)
     monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
     port = serve()
     address = (port.base_url.host, port.base_url.port or 0)

@@ -19,7 +19,7 @@ from stream_router.envelope import Resubmitted, seal_line
 from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.daemon import Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
-from tests.told import read_snapshots
+from tests.snapshots import read_snapshots
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
-from stream_router.checks import Finding, Verdict
+from stream_router.checks import CheckVerdict, Finding
 from stream_router.consumer.supervisor import jars, java
 from stream_router.local.programs import ACCOUNT, REGION, clean
 from stream_router.local.stack import seed_leases
@@ -121,7 +121,7 @@ def place(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pla
 
 def bad(found: list[Finding]) -> list[Finding]:
     """What is neither well nor passed over."""
-    return [one for one in found if one.verdict not in (Verdict.WELL, Verdict.SKIPPED)]
+    return [one for one in found if one.verdict not in (CheckVerdict.WELL, CheckVerdict.SKIPPED)]
 
 
 def test_a_right_world_says_nothing_else(place: Place) -> None:
@@ -129,7 +129,7 @@ def test_a_right_world_says_nothing_else(place: Place) -> None:
     found = place.look()
     assert not bad(found)
     assert {one.code for one in found} == command.CHECKS.keys() - {"SR201", "SR202", "SR203"}
-    skipped = {one.code for one in found if one.verdict is Verdict.SKIPPED}
+    skipped = {one.code for one in found if one.verdict is CheckVerdict.SKIPPED}
     assert skipped == {"SR014", "SR020", "SR021", "SR102", "SR104"}
     assert command.status(found) == 0
 
@@ -142,23 +142,23 @@ class Broken(NamedTuple):
 
     code: str
     breaks: Callable[[Place], object]
-    verdict: Verdict
+    verdict: CheckVerdict
     words: tuple[str, ...]
     too: frozenset[str] = frozenset()
 
 
 WORLDS: dict[str, Broken] = {}
-WRONG, WARNING, UNKNOWN = Verdict.WRONG, Verdict.WARNING, Verdict.UNKNOWN
+WRONG, WARNING, UNKNOWN = CheckVerdict.WRONG, CheckVerdict.WARNING, CheckVerdict.UNKNOWN
 
 
 def world(
-    code: str, verdict: Verdict, breaks: Callable[[Place], object], *words: str, too: tuple[str, ...] = ()
+    code: str, verdict: CheckVerdict, breaks: Callable[[Place], object], *words: str, too: tuple[str, ...] = ()
 ) -> None:
     """A world that is broken so."""
     WORLDS[f"{code} {len(WORLDS)}"] = Broken(code, breaks, verdict, words, frozenset(too))
 
 
-def setting(code: str, verdict: Verdict, name: str, value: str, *words: str, too: tuple[str, ...] = ()) -> None:
+def setting(code: str, verdict: CheckVerdict, name: str, value: str, *words: str, too: tuple[str, ...] = ()) -> None:
     """A world that differs by a setting."""
     world(code, verdict, lambda place: place.set(**{name: value}), name, *words, too=too)
 
@@ -539,6 +539,6 @@ def test_no_rule_of_ours_is_no_trouble(place: Place) -> None:
     place.set(STREAM_ROUTER_RULE="none")
     found = place.look()
     assert not bad(found)
-    skipped = {one.code: one.says for one in found if one.verdict is Verdict.SKIPPED}
+    skipped = {one.code: one.says for one in found if one.verdict is CheckVerdict.SKIPPED}
     assert skipped.keys() >= {"SR003", *bus.BUS_AND_RULE.checks} - {"SR120", "SR121"}
     assert skipped["SR143"] == skipped["SR130"]

@@ -12,7 +12,7 @@ from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests import small_disk
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
-from tests.told import read_snapshots
+from tests.snapshots import read_snapshots
 
 BATCH = 200
 FULL_S = 4.0

@@ -17,12 +17,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.status import Status, admin_port
+from stream_router.consumer.supervisor.status import ConsumerStatus, admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import Standing
 from stream_router.local import report
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import Sender, Whose
+from stream_router.telemetry.cloudwatch import MetricDimensions, Sender
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, COUNTERS
 from stream_router.telemetry.snapshot import Snapshot
 from tests.chromium import PROGRAM as CHROMIUM
@@ -51,7 +51,7 @@ class Seen(NamedTuple):
 
     exact: npt.NDArray[np.float64]
     url: str
-    status: Status
+    status: ConsumerStatus
 
     def is_right(self, told: dict[str, Any]) -> None:
         """Each percentile by its name; the nearest rank, as the product has it."""
@@ -77,7 +77,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         prove(state.path)
         vitals = Vitals()
         vitals.daemon_runs(1)
-        status = Status(SETTINGS, state, vitals, Standing())
+        status = ConsumerStatus(SETTINGS, state, vitals, Standing())
         status.look()
         with Child(fake_aws.url, state.path) as child:
             child.initialize()
@@ -144,7 +144,7 @@ def test_cloudwatch_has_them(seen: Seen) -> None:
     calls: list[list[dict[str, Any]]] = []
     client = SimpleNamespace(put_metric_data=lambda **call: calls.append(call["MetricData"]))
     taken = iter((Snapshot(), seen.status.snapshot()))
-    Sender(client, Whose("us-east-1", "router"), lambda: next(taken), CONSUMER_IN_CLOUDWATCH)()
+    Sender(client, MetricDimensions("us-east-1", "router"), lambda: next(taken), CONSUMER_IN_CLOUDWATCH)()
     assert len(calls) > 1
     assert max(len(one["Values"]) for call in calls for one in call) == 150
     own = [

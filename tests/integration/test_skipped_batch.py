@@ -11,14 +11,14 @@ import pytest
 
 from tests import kpl, supervised
 from tests.daemon_world import SECRET, World
-from tests.told_ministack import spoil, tell
+from tests.scripted_ministack import script_answer, spoil_record
 
 DENIED = {"__type": "AccessDeniedException", "message": "told"}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, "tests.told_ministack")
+    made = World(tmp_path, "tests.scripted_ministack")
     yield made
     made.close()
 
@@ -30,7 +30,7 @@ def _new_life(world: World) -> set[str]:
     """
     sent = world.put(20)
     world.until(lambda: sent <= world.numbers(), 60, "the first records")
-    tell(world.answers, "ListShards", 400, DENIED, times=1_000)
+    script_answer(world.answers, "ListShards", 400, DENIED, times=1_000)
     os.kill(world.jvm(), signal.SIGKILL)
     return sent | world.put(20)
 
@@ -71,7 +71,7 @@ def test_an_answer_that_fails_in_the_kcl_comes_again(world: World, wrong: dict[s
     process = world.consume()
     sent = world.put(20)
     world.until(lambda: sent <= world.numbers(), 60, "the first records")
-    spoil(world.answers, wrong)
+    spoil_record(world.answers, wrong)
     sent |= world.put(20)
     world.until(lambda: "daemon-skips" in world.lines(), 20, "a skipped batch")
     sent |= world.put(20)

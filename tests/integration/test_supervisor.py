@@ -15,7 +15,7 @@ import pytest
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.java import Exited
+from stream_router.consumer.supervisor.java import JvmExit
 from stream_router.consumer.supervisor.supervisor import STABLE_S, DaemonSupervisor, Happening, PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import Line, Standing
@@ -220,7 +220,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
         asking.start()
         ended = made._run_jvm()
         asking.join()
-        assert ended == Exited(0, planned=True)
+        assert ended == JvmExit(0, planned=True)
         assert (tmp_path / "heard").exists()
         assert made._wait_to_restart(ended, STABLE_S)
         assert made._short_lives == 0
@@ -263,7 +263,7 @@ def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
         restoring.start()
         ended = made._run_jvm()
         restoring.join()
-    assert ended == Exited(0, planned=True)
+    assert ended == JvmExit(0, planned=True)
     known = vitals.known()
     assert (known.restarts, known.planned_restarts["target_restored"]) == (0, 1)
     (line,) = [record for record in caplog.records if getattr(record, "event", "") == "daemon-restart-planned"]

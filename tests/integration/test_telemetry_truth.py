@@ -20,7 +20,7 @@ from stream_router.telemetry.metrics_catalogue import Counter as Counted
 from stream_router.telemetry.snapshot import Snapshot
 from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
-from tests.told import read_snapshots
+from tests.snapshots import read_snapshots
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import trustme
 
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import Target, json_target
+from stream_router.aws.endpoints import CallEndpoint, json_target
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import SignedCalls, Transport
 from stream_router.aws_answers import Answer
@@ -44,7 +44,7 @@ OPERATIONS = {
 }
 
 
-def target(url: str, operation: str = "PutEvents") -> Target:
+def target(url: str, operation: str = "PutEvents") -> CallEndpoint:
     return json_target(url, *OPERATIONS[operation])
 
 
@@ -59,7 +59,7 @@ class Calls:
         else:
             self.transport = Transport(credentials, "us-east-1", ca_bundle)
 
-    def __call__(self, to: Target, *bodies: bytes, timeout_s: float = 10.0) -> list[Answer]:
+    def __call__(self, to: CallEndpoint, *bodies: bytes, timeout_s: float = 10.0) -> list[Answer]:
         """The answers of calls that are in flight together, as they came."""
         answers: list[Answer] = []
         for body in bodies or (b"{}",):

@@ -12,14 +12,14 @@ from stream_router.model import SOURCE
 from tests import queues, supervised
 from tests.daemon import envelope
 from tests.daemon_world import World
-from tests.told_ministack import tell
+from tests.scripted_ministack import script_answer
 
 UNKNOWN = {"__type": "ResourceNotFoundException", "message": "told"}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, "tests.told_ministack")
+    made = World(tmp_path, "tests.scripted_ministack")
     made.environment |= {supervised.OWN_CHILD: "yes", "STREAM_ROUTER_CHECKPOINT_S": "1"}
     yield made
     made.close()
@@ -62,7 +62,7 @@ def test_a_shard_that_kinesis_does_not_know_once_is_read_on(world: World) -> Non
     last = put(world, *range(20))
     world.until(lambda: target.has(*range(20)), 60, "the first events")
     world.until(lambda: checkpoints(world) == last, 10, "their checkpoints")
-    tell(world.answers, "GetRecords", 400, UNKNOWN)
+    script_answer(world.answers, "GetRecords", 400, UNKNOWN)
     world.until(lambda: "the KCL ended a shard that is open" in world.lines(), 30, "a shard's untrue end")
     put(world, *range(20, 40))
     world.until(lambda: target.has(*range(40)), 60, "the events after it")

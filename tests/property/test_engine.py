@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stream_router.aws_answers import Answer
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import NO_ANSWER, FakeBus, Rig, entry, refused, rig
 
@@ -56,7 +56,7 @@ def run(
 ) -> tuple[Rig, list[Entry]]:
     pipeline = rig(
         limits=CallLimits(5, 5000),
-        policy=Policy(4, 8_000, 2),
+        policy=RetryPolicy(4, 8_000, 2),
         ordered=ordered,
         seed=seed,
         latency_s=lambda: 0.001 + pipeline.world.random.random() * 0.1,
@@ -148,7 +148,7 @@ def test_what_is_well_gets_through_beside_what_never_does(
     sick: int, poison: int, alone_s: float, max_in_flight: int, latency_s: float, seed: int
 ) -> None:
     """However many sick and poisoned entries came before it, and however long they were alone."""
-    pipeline = rig(policy=Policy(max_in_flight, 10**9, 4), latency_s=lambda: latency_s, seed=seed)
+    pipeline = rig(policy=RetryPolicy(max_in_flight, 10**9, 4), latency_s=lambda: latency_s, seed=seed)
     entries = [entry(n) for n in range(sick + poison + 50)]
     sick_ones, poisoned = set(map(id, entries[:sick])), set(map(id, entries[sick : sick + poison]))
 

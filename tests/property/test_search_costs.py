@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.pipeline.masking import search
-from stream_router.pipeline.masking.search import Search
+from stream_router.pipeline.masking.search import TextSearch
 
 LIMITS = {"DIGITS_MAX": 200, "SIGNS_MAX": 2_000, "TRIES_MAX": 100}
 """A twentieth of the real ones, so that drawn events pass them."""
@@ -71,7 +71,7 @@ def test_the_limits_bound_the_operations_of_an_event(
     with ExitStack() as patched:
         for name, limit in LIMITS.items():
             patched.enter_context(patch.object(search, name, limit))
-        searched = Search(regions)
+        searched = TextSearch(regions)
         operations = Operations()
         with operations.counted():
             for text in texts:
@@ -85,7 +85,7 @@ def test_the_limits_bound_the_operations_of_an_event(
 @settings(max_examples=50, deadline=None)
 def test_a_text_of_too_many_digits_is_redacted_before_it_is_searched(unit: str, regions: tuple[str, ...]) -> None:
     """A text above DIGITS_MAX costs a few operations, spends nothing of the event's, and leaves nothing."""
-    searched = Search(regions)
+    searched = TextSearch(regions)
     operations = Operations()
     text = "7" * (search.DIGITS_MAX + 1) + unit
     with operations.counted():

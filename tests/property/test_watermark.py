@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.consumer.child import watermark
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import RecordPosition, Watermark
 from stream_router.model import Record
 
 
@@ -70,14 +70,14 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
             continue
         assert last is None or position >= last
         last = position
-        upto = [Position(r.sequence_number, r.sub_sequence_number) for r in records].index(position)
+        upto = [RecordPosition(r.sequence_number, r.sub_sequence_number) for r in records].index(position)
         assert all(not record.unsettled for record in records[: upto + 1])
         assert upto + 1 == len(records) or records[upto + 1].sequence_number > position.sequence_number
         assert all(settled_at[n] <= proof for n in range(upto + 1) if lines[n])
     if not steps:
         mark.expect(records[half:])
     mark.advance(now + 1)
-    final = Position(records[-1].sequence_number, records[-1].sub_sequence_number)
+    final = RecordPosition(records[-1].sequence_number, records[-1].sub_sequence_number)
     assert mark.settled
     assert mark.proven(now + 2) == final
     assert not mark.unproven
@@ -90,7 +90,7 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     mark.expect([first, second])
     first.expect(0)
     mark.advance(1.0)
-    assert mark.proven(2.0) == Position(1, 0)
+    assert mark.proven(2.0) == RecordPosition(1, 0)
     assert not mark.settled
 
 
@@ -109,7 +109,7 @@ def test_an_hour_behind_one_sick_entry_costs_no_memory() -> None:
             assert len(mark._unsettled) <= watermark.COMPACT_FROM + 100
     sick.settle(0)
     mark.advance(10_000.0)
-    assert mark.proven(10_001.0) == Position(100_000, 0)
+    assert mark.proven(10_001.0) == RecordPosition(100_000, 0)
     assert mark.settled
 
 
@@ -151,5 +151,5 @@ def test_a_bus_that_is_not_proven_for_hours_takes_bounded_memory(age_s: float, m
     position = mark.proven(2_000.0 - age_s)
     assert position is not None
     assert 2_000.0 - age_s > position.sequence_number / 10 >= 2_000.0 - age_s * 1.1 - 0.2
-    assert mark.proven(2_001.0) == Position(20_000, 0)
+    assert mark.proven(2_001.0) == RecordPosition(20_000, 0)
     assert not mark.unproven

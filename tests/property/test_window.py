@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.consumer.child import window as module
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.child.window import (
     HOLDING_AFTER_S,
     LETTERS_READY_MAX,
@@ -123,7 +123,7 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
             for _ in range(checkpoints):
                 if above:
                     _, made = above.pop(0)
-                    window.checkpoint_taken(Position(made[-1].sequence_number, 0))
+                    window.checkpoint_taken(RecordPosition(made[-1].sequence_number, 0))
             records = [record for _, made in above for record in made]
             assert window.held_bytes == sum(record.size_bytes for record in open_)
             assert window.events_above == sum(record.events for record in records)

@@ -9,19 +9,19 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import REST_S, Shard
+from stream_router.consumer.child.shard import REST_S, ShardProcessor
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import SPARE_BYTES, Window
-from stream_router.model import DeadLetter, Dropped, Entry, Event, Made
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Transformed
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetterQueue, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publisher, PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
+from tests.child_life import KilledError, SupervisedTarget, TelemetryStub
 from tests.fakes import World
-from tests.lives import KilledError, Supervised, Told
 from tests.simulation.scenario import DROPPED_TYPE, Kind
 from tests.simulation.world import Bucket, Bus, Outside, Queue, Stream
 
@@ -92,7 +92,7 @@ class Child:
         self.in_callback = ""
         self.shard = self._taken_up("shard-1", f"{checkpoint[0]}:{checkpoint[1]}")
 
-    def _taken_up(self, shard_id: str, start: str) -> Shard:
+    def _taken_up(self, shard_id: str, start: str) -> ShardProcessor:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
         odd = scenario.odd
 
@@ -107,25 +107,27 @@ class Child:
         writer = LetterWriter("stream", shard_id, now_ms, ordered=scenario.ordered)
         call_limits = CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000)
         calls = PutEventsCalls(bus.send, bus.read, call_limits, ordered=scenario.ordered)
-        policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4, odd.gives_up, odd.max_rate)
+        policy = RetryPolicy(scenario.max_in_flight, 16 * 1024 * 1024, 4, odd.gives_up, odd.max_rate)
         bucket = Bucket(self.outside, self.world, self.outside.life)
         self.router = Router(
             self._deadly(transform),
             transform.dead_letter_raw,
             Publisher(calls, policy, clock, dice),
-            DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
+            DeadLetterQueue(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
             Tally(self.outside),
         )
-        self.proof = Supervised(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
+        self.proof = SupervisedTarget(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
-        told = cast("ShardTelemetry", Told())
-        return Shard(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
+        told = cast("ShardTelemetry", TelemetryStub())
+        return ShardProcessor(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
 
-    def _deadly(self, transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
-        def read(found: Event | DeadLetter) -> Made:
+    def _deadly(
+        self, transform: Callable[[Event | DeadLetter], Transformed]
+    ) -> Callable[[Event | DeadLetter], Transformed]:
+        def read(found: Event | DeadLetter) -> Transformed:
             if isinstance(found, Event) and self._kinds[found.event_id] is Kind.KILLER:
                 raise KilledError
             return transform(found)
@@ -141,7 +143,7 @@ class Child:
         if world.now >= self.told_at:
             self.told_at = float("inf")
             self.leaves = self.proof.hurries = True
-            self.shard.told_to_leave()
+            self.shard.request_leave()
         if world.now >= self.dies_at:
             raise KilledError
         assert self.window.held_bytes <= self._most_bytes, "the window burst"

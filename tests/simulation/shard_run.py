@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.consumer.child.checkpoints import LeavingError
-from tests.lives import KilledError
+from tests.child_life import KilledError
 from tests.simulation.child import Child
 from tests.simulation.scenario import Kind, Planned, Scenario, planned
 from tests.simulation.world import Outside, kinds_of, others_were_well

@@ -17,7 +17,7 @@ import pytest
 
 from stream_router import limits
 from stream_router.pipeline.sinks.dead_letters import message
-from tests.lives import TooLongError
+from tests.child_life import TooLongError
 from tests.simulation.child import Child
 from tests.simulation.odd import BUCKET_FAULTS, draw_odd
 from tests.simulation.scenario import DAY, LARGE_BYTES, Scenario, draw

@@ -12,8 +12,8 @@ from stream_router.consumer.target_check import AGAIN_S, Standing, TargetBroken,
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
+from tests.child_life import TooLongError
 from tests.fakes import NO_ANSWER, World, ok, refused
-from tests.lives import TooLongError
 from tests.shard_ends import Kinesis
 from tests.simulation.scenario import ENTRY_FAULTS, Fault, Kind, Planned, Scenario
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import half_faked
+from tests import fakeaws_world
 from tests.constants import HIDE_S, KEEP_EVERY_S, with_constants
 from tests.system.world import PROGRAM, World, event_id, until, webhook
 
@@ -119,7 +119,7 @@ def on_stream(world: World) -> list[tuple[str, str, str, int]]:
 
 def checkpoints(world: World) -> dict[str, int]:
     """How far the consumer is, by its lease table."""
-    rows = half_faked.table(world).scan(TableName="cxone-event-router")["Items"]
+    rows = fakeaws_world.table(world).scan(TableName="cxone-event-router")["Items"]
     known = {row["leaseKey"]["S"]: row.get("checkpoint", {}).get("S", "") for row in rows}
     return {shard: int(at) if at.isdigit() else 0 for shard, at in known.items()}
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from tests.ports import free_port
+from tests.scripted_ministack import script_answer
 from tests.system.world import PROGRAM, REGION, World, until
-from tests.told_ministack import tell
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
 
@@ -89,7 +89,7 @@ def test_a_shard_that_is_split_and_not_known_once_leaves_no_child_unread(
     )
     world.start("kinesis", *_kinesis_local(tmp_path), KINESIS_MOCK_PLAIN_PORT=str(port), **_other_settings())
     until(lambda: _answers(port), 60, "kinesis-local answers")
-    world.start("front", sys.executable, "-m", "tests.told_ministack", str(front), str(port))
+    world.start("front", sys.executable, "-m", "tests.scripted_ministack", str(front), str(port))
     until(lambda: _answers(front), 60, "what stands before it answers")
     world.start_stack()
     world.run_setup()
@@ -103,7 +103,7 @@ def test_a_shard_that_is_split_and_not_known_once_leaves_no_child_unread(
         "kinesis", REGION, endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="t", aws_secret_access_key="t"
     )
     kinesis.split_shard(StreamName=STREAM, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
-    tell(answers, "GetRecords", 400, {"__type": "ResourceNotFoundException"})
+    script_answer(answers, "GetRecords", 400, {"__type": "ResourceNotFoundException"})
     until(lambda: len(_shards(kinesis)) == 3, 30, "the shard is split")
     until(lambda: "without leases for its children" in (tmp_path / "consume.log").read_text(), 60, "an untrue end")
     more = world.post_many(20, 20.0)

@@ -17,7 +17,7 @@ import pytest
 from tests.constants import METRICS_EVERY_S, with_constants
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
-from tests.half_faked import started, table
+from tests.fakeaws_world import started, table
 from tests.system.world import World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]

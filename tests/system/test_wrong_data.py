@@ -14,7 +14,7 @@ import pytest
 
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
-from tests.half_faked import started
+from tests.fakeaws_world import started
 from tests.system.test_dlq_accounts import depth
 from tests.system.world import PROGRAM, World, event_id, until, webhook
 

@@ -8,11 +8,11 @@ import pytest
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import LOOK_EVERY_S, SHARD_END_WITHIN_S, Checkpoints, LeaseGoneError
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.envelope import seal
 from stream_router.model import Record
+from tests.child_life import Life
 from tests.events import RECEIVED_MS
-from tests.lives import Life
 
 
 @pytest.mark.parametrize("numbers", [["0007", "0008"], ["49" * 28, "5" * 56]], ids=["padded", "as Kinesis has them"])
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_i
         assert SHARD_END_WITHIN_S <= bench.now - began <= SHARD_END_WITHIN_S + 1.0
     else:
         assert [made.take(bench), made.take(bench), made.taken, made.take(bench)] == [False, False, None, True]
-        assert made.taken == Position(1, 0)
+        assert made.taken == RecordPosition(1, 0)
         bench.settled(2)
     began = bench.now
     for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseGoneError)):

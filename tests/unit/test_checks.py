@@ -11,13 +11,13 @@ from botocore.session import Session
 
 from stream_router import checks
 from stream_router.aws import endpoints
-from stream_router.checks import Finding, Verdict, at_start
+from stream_router.checks import CheckVerdict, Finding, at_start
 from stream_router.errors import SettingsError
 
 REGION = "eu-west-1"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/dead"
 SESSION = Session()
-WELL, WARNING, UNKNOWN, WRONG = Verdict.WELL, Verdict.WARNING, Verdict.UNKNOWN, Verdict.WRONG
+WELL, WARNING, UNKNOWN, WRONG = CheckVerdict.WELL, CheckVerdict.WARNING, CheckVerdict.UNKNOWN, CheckVerdict.WRONG
 
 Answer = dict[str, Any] | Exception
 
@@ -103,7 +103,7 @@ THROTTLED = no("ProvisionedThroughputExceededException")
     ],
 )
 def test_only_a_definite_no_is_one(
-    monkeypatch: pytest.MonkeyPatch, code: str, answers: list[Answer], verdict: Verdict
+    monkeypatch: pytest.MonkeyPatch, code: str, answers: list[Answer], verdict: CheckVerdict
 ) -> None:
     """Throttled, failing, expired, silent, another server's answer: it may be there. What may not be asked is told."""
     aws = Aws(answers)

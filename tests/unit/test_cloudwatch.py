@@ -8,13 +8,13 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
-from stream_router.telemetry.cloudwatch import NAMESPACE, Sender, Whose, requests
+from stream_router.telemetry.cloudwatch import NAMESPACE, MetricDimensions, Sender, requests
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, RECEIVER_IN_CLOUDWATCH, REQUESTS
 from stream_router.telemetry.snapshot import Labels, Snapshot
-from tests.told import snapshot
+from tests.snapshots import snapshot
 
 SHAPE = ServiceModel(Loader().load_service_model("cloudwatch", "service-2")).operation_model("PutMetricData")
-WHOSE = Whose("eu-west-1", "router")
+WHOSE = MetricDimensions("eu-west-1", "router")
 WHOLE = [{"Name": "SourceSystem", "Value": "NICE_CXone"}, {"Name": "Region", "Value": "eu-west-1"}]
 
 

@@ -13,7 +13,7 @@ from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard, L
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import Resubmitted, seal, seal_line
 from stream_router.event_id import event_id
-from stream_router.model import Place, Record
+from stream_router.model import EventPlace, Record
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of
@@ -77,7 +77,7 @@ def dies_at(folder: Path, at: int, line: int, records: Sequence[Record] = ()) ->
     """A life that ends while this event is at work."""
 
     def drain(made: Rig) -> None:
-        if life_of(folder).at_work == Place(at, 0, line):
+        if life_of(folder).at_work == EventPlace(at, 0, line):
             raise KilledError
         made.drain()
 

@@ -172,7 +172,7 @@ def test_types_that_no_rule_takes_are_buried_and_each_is_said_once(caplog: pytes
         return DeadLetter(found, Reason.UNROUTABLE, "X", "why", event_type=f"agent.{found.record.sequence_number % 2}")
 
     pipeline = rig(transform=transform)
-    pipeline.router.route_found([event(n) for n in range(400)])
+    pipeline.router.route_opened([event(n) for n in range(400)])
     pipeline.drain()
     assert len(pipeline.tally.dead) == 400
     assert sorted(line["event_type"] for line in lines(caplog, "types-unmatched")) == ["agent.0", "agent.1"]
@@ -187,7 +187,7 @@ def test_bad_events_hold_nobody_up() -> None:
 
     pipeline = rig(transform=transform)
     found = [event(n) for n in range(2_000)]
-    pipeline.router.route_found(found)
+    pipeline.router.route_opened(found)
     pipeline.drain()
     assert (len(pipeline.tally.dead), len(pipeline.tally.delivered)) == (1_900, 100)
     assert not any(one.record.unsettled for one in found)
@@ -196,7 +196,7 @@ def test_bad_events_hold_nobody_up() -> None:
 def test_a_size_of_a_call_that_no_event_fits_is_a_dead_letter_each() -> None:
     """It is reported like any other mistake, and `replay` brings the events back."""
     pipeline = rig(transform=lambda found: entry(0)._replace(event=found), limits=CallLimits(10, 100))
-    pipeline.router.route_found([event(n) for n in range(300)])
+    pipeline.router.route_opened([event(n) for n in range(300)])
     pipeline.drain()
     assert {one.reason for one in pipeline.tally.dead} == {Reason.OVERSIZE}
     assert len(pipeline.tally.dead) == 300

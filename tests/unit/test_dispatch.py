@@ -8,12 +8,12 @@ import pytest
 from stream_router.aws_answers import Answer
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.delivery.gate import BEGINS_AT
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import Rig, entry, ok, refused, rig
 
-GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
+GIVES_UP = RetryPolicy(16, 10**9, 4, outage_gives_up=True)
 
 
 def publish(pipeline: Rig, entries: Sequence[Entry]) -> None:
@@ -127,8 +127,10 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned(too_large: 
 # Who is to blame (docs/delivery.md).
 
 
-@pytest.mark.parametrize(("count", "policy", "ordered"), [(160, GIVES_UP, True), (160, Policy(1, 10**9, 4), False)])
-def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: Policy, ordered: bool) -> None:
+@pytest.mark.parametrize(
+    ("count", "policy", "ordered"), [(160, GIVES_UP, True), (160, RetryPolicy(1, 10**9, 4), False)]
+)
+def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: RetryPolicy, ordered: bool) -> None:
     """However much poison comes first, what is good is delivered, soon, and the poison alone is buried, as refused."""
     pipeline = rig(policy=policy, ordered=ordered)
     made = [entry(n, key=f"c-{n}") for n in range(1_000)]

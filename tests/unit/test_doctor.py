@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router import checks
 from stream_router.aws import credentials, secret_store
-from stream_router.checks import Finding, Verdict, ok
+from stream_router.checks import CheckVerdict, Finding, ok
 from stream_router.errors import SettingsError
 from stream_router.operate.doctor import command, host, stream
 from stream_router.operate.doctor.world import Check, Subject, World
@@ -17,8 +17,8 @@ from tests.environment import CONSUMER, given
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
-WELL, WARNING, UNKNOWN = Verdict.WELL, Verdict.WARNING, Verdict.UNKNOWN
-WRONG, SKIPPED = Verdict.WRONG, Verdict.SKIPPED
+WELL, WARNING, UNKNOWN = CheckVerdict.WELL, CheckVerdict.WARNING, CheckVerdict.UNKNOWN
+WRONG, SKIPPED = CheckVerdict.WRONG, CheckVerdict.SKIPPED
 RECEIVE = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac"}
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 DENIED, THROTTLED, GONE = (
@@ -39,7 +39,7 @@ SILENT = EndpointConnectionError(endpoint_url="https://x")
     ],
 )
 def test_what_a_look_raises_is_the_trouble_of_one_check(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: Verdict, says: str
+    monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: CheckVerdict, says: str
 ) -> None:
     """Of the one that it was at: those before it stand, those after it wait for it."""
     given(monkeypatch, {"AWS_REGION": "eu-west-1"})
@@ -71,7 +71,7 @@ def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFix
     ],
 )
 def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception, verdict: Verdict, says: str
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, verdict: CheckVerdict, says: str
 ) -> None:
     """AWS that is silent says nothing of a setting, and of missing credentials SR010 tells; offline nobody asks."""
     key = {"STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_MASKING_KEY": "ssm:/key"}
@@ -176,7 +176,7 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     code: str,
     looks: list[Any],
     late_ms: dict[str, int | Exception],
-    verdict: Verdict,
+    verdict: CheckVerdict,
     says: str,
 ) -> None:
     """One look accuses nobody, and a look that is refused is none; what cannot be read is not called well."""

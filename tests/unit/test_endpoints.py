@@ -3,7 +3,7 @@
 import pytest
 
 from stream_router.aws import endpoints
-from stream_router.aws.endpoints import Target
+from stream_router.aws.endpoints import CallEndpoint
 from tests.environment import given
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
@@ -28,7 +28,7 @@ def test_a_call_goes_to_its_service_in_the_region(service: str) -> None:
     """Under the name and in the version of AWS's own model."""
     operation, name, version = OPERATIONS[service]
     host = {"cloudwatch": "monitoring"}.get(service, service)
-    assert endpoints.target(endpoints.session("eu-central-1"), service, operation) == Target(
+    assert endpoints.target(endpoints.session("eu-central-1"), service, operation) == CallEndpoint(
         f"https://{host}.eu-central-1.amazonaws.com/",
         host,
         (f"Content-Type: application/x-amz-json-{version}", f"X-Amz-Target: {name}"),

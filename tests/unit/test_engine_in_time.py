@@ -12,7 +12,7 @@ from stream_router.aws_answers import Answer
 from stream_router.aws_error_codes import Disposition
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.blame import Blame, Policy, Then
+from stream_router.pipeline.delivery.blame import Blame, Decision, RetryPolicy
 from tests.fakes import NO_ANSWER, Rig, entry, rig
 
 
@@ -86,7 +86,7 @@ def test_an_outage_is_probed_and_buries_nothing(share: float) -> None:
 @pytest.mark.parametrize(("per_s", "every", "then_s"), [(10, 10**6, 31), (200, 10**6, 31), (50, 12, 60)])
 def test_a_sick_entry_among_healthy_ones_is_buried_within_a_minute(per_s: int, every: int, then_s: float) -> None:
     """It is a dead letter 30 to 60 s after it failed, four times retried, and delays nobody; so is each of 8 %."""
-    pipeline = rig(policy=Policy(128, 16 * 1024 * 1024, 4))
+    pipeline = rig(policy=RetryPolicy(128, 16 * 1024 * 1024, 4))
     fail_the_sick(pipeline)
     number = live(pipeline, 29, per_s, sick=lambda n: n % every == 5)
     assert not pipeline.tally.dead
@@ -152,7 +152,7 @@ def test_a_silent_bus_gets_one_entry_after_ever_longer_pauses(
     answered.
     """
     caplog.set_level(logging.INFO)
-    pipeline = rig(policy=Policy(128, 16 * 1024 * 1024, 4), ordered=ordered)
+    pipeline = rig(policy=RetryPolicy(128, 16 * 1024 * 1024, 4), ordered=ordered)
     number = live(pipeline, 20, per_s)
     before = len(pipeline.tally.delivered)
     bus = SilentBus(pipeline.world.now + 110)
@@ -200,14 +200,14 @@ def test_an_outage_does_not_bury_what_comes_behind_a_sick_entry() -> None:
     """The next of its conversation has no half minute of its own, yet is judged by what others met since it failed."""
     blame = Blame[str](lambda item: item, 4)
     for at in (1_000, 1_001, 1_005, 1_010, 1_031):
-        blame.through([f"{at} {number}" for number in range(60)], at, at)
-        found = blame.of(Disposition.RETRY, blame.failed("conversation", at, at, itself=True), at, 1)
-    assert found is Then.BURY
-    blame.given_up("conversation")
+        blame.record_accepted([f"{at} {number}" for number in range(60)], at, at)
+        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, itself=True), at, 1)
+    assert found is Decision.GIVE_UP
+    blame.record_given_up("conversation")
     for at in (1_033, 1_034, 1_035, 1_036, 1_037):
-        blame.failed(f"other at {at}", at, at, itself=True)
-        found = blame.of(Disposition.RETRY, blame.failed("conversation", at, at, itself=True), at, 2)
-    assert found is Then.RETRY
+        blame.record_failure(f"other at {at}", at, at, itself=True)
+        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, itself=True), at, 2)
+    assert found is Decision.RETRY
 
 
 def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() -> None:
@@ -217,17 +217,17 @@ def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() ->
     """
     blame = Blame[str](lambda item: item, 4)
 
-    def fails_until(now: float, others: int) -> Then:
+    def fails_until(now: float, others: int) -> Decision:
         """The entry fails five times within 31 s, and so many others fail at their first try beside it."""
         for number in range(others):
-            blame.failed(f"{now} {number}", now - 20, now - 20, itself=True)
+            blame.record_failure(f"{now} {number}", now - 20, now - 20, itself=True)
         for at in (now - 31, now - 25, now - 15, now - 5, now):
-            found = blame.of(Disposition.RETRY, blame.failed("it", at, at, itself=True), at, 1)
+            found = blame.decide(Disposition.RETRY, blame.record_failure("it", at, at, itself=True), at, 1)
         return found
 
-    assert fails_until(1_030, 3) is Then.RETRY, "everybody's trouble"
-    blame.through(["lucky"], 1_050, 1_050)
-    assert fails_until(1_063, 0) is Then.RETRY
+    assert fails_until(1_030, 3) is Decision.RETRY, "everybody's trouble"
+    blame.record_accepted(["lucky"], 1_050, 1_050)
+    assert fails_until(1_063, 0) is Decision.RETRY
     for number in range(20):
-        blame.through([f"well {number}"], 1_070 + number, 1_070 + number)
-    assert fails_until(1_095, 0) is Then.BURY
+        blame.record_accepted([f"well {number}"], 1_070 + number, 1_070 + number)
+    assert fails_until(1_095, 0) is Decision.GIVE_UP

@@ -20,7 +20,7 @@ from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, LOOP_DEAD_S,
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.snapshot import Snapshot
 from tests.environment import CONSUMER, given
 
@@ -38,7 +38,7 @@ class World:
         self.children = [CHILD, OTHER]
         self.killed: list[int] = []
         self.at = time.time()
-        shards = [Shard(f"shard-{pid}", pid, Snapshot()) for pid in self.children]
+        shards = [MergedShard(f"shard-{pid}", pid, Snapshot()) for pid in self.children]
         self.services_answer = True
         self.watch = HangWatch(
             folder,

@@ -12,11 +12,11 @@ import pytest
 from benchmarks import hostile
 from stream_router.envelope import open_record
 from stream_router.model import Record
-from stream_router.pipeline.masking.search import Search
+from stream_router.pipeline.masking.search import TextSearch
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, event
 
-SEARCH = Search(("DE", "GB"))
+SEARCH = TextSearch(("DE", "GB"))
 MASKING = Transform(config_of(masking="default"), lambda: NOW_MS)
 Run = Callable[[], object]
 

@@ -12,7 +12,7 @@ from stream_router.consumer.lease_table import (
     OWNER_INDEX,
     SEED_WITHIN_S,
     TABLE_IS_MADE,
-    LeaseTable,
+    LeaseTablePreparation,
     TableState,
     state_of,
     write_first_leases,
@@ -65,8 +65,8 @@ def _answer(answer: Any, operation: str) -> Any:
     return answer
 
 
-def of(dynamodb: Any, *, protected: bool = False, clock: Callable[[], float] = lambda: 0.0) -> LeaseTable:
-    return LeaseTable(dynamodb, "app", {"stream-router-setup": "s"}, protected=protected, clock=clock)
+def of(dynamodb: Any, *, protected: bool = False, clock: Callable[[], float] = lambda: 0.0) -> LeaseTablePreparation:
+    return LeaseTablePreparation(dynamodb, "app", {"stream-router-setup": "s"}, protected=protected, clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def shard(name: str, *parents: str) -> Any:
 SPLIT_AND_MERGED = [shard("0"), shard("1", "0"), shard("2", "0"), shard("3", "gone", "too"), shard("4", "1", "2")]
 
 
-def seeded(dynamodb: DynamoDb, shards: Any) -> LeaseTable:
-    return LeaseTable(dynamodb, "app", {}, first_shards=shards)  # type: ignore[arg-type]
+def seeded(dynamodb: DynamoDb, shards: Any) -> LeaseTablePreparation:
+    return LeaseTablePreparation(dynamodb, "app", {}, first_shards=shards)  # type: ignore[arg-type]
 
 
 def test_a_new_table_gets_a_lease_for_each_shard_that_is_read_first() -> None:

@@ -13,7 +13,7 @@ from stream_router import limits
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterMessage, LetterWriter
 
 WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
 REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,7 +29,7 @@ def entry_of(detail: str = "{}", time_s: float = 1.0, conversation: str = "") ->
     return Entry(letter(b"").event, "t", detail.encode(), time_s, 50, conversation)
 
 
-def original(messages: list[Message]) -> bytes:
+def original(messages: list[LetterMessage]) -> bytes:
     """What the reader gets back."""
     whole = reader.join(reader.read(message.body, message.attributes) for message in messages)
     assert whole

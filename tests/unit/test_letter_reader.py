@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, Message
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, LetterMessage
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from tests.unit.test_letter import WRITER, letter
 
 
-def read(message: Message) -> Letter:
+def read(message: LetterMessage) -> Letter:
     return reader.read(message.body, message.attributes)
 
 

@@ -13,17 +13,17 @@ from faker import Faker
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from stream_router.pipeline.masking import search
-from stream_router.pipeline.masking.search import Search
+from stream_router.pipeline.masking.search import TextSearch
 
 LOCALES = (
     *("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "pt_BR", "pt_PT", "sv_SE", "da_DK"),
     *("no_NO", "fi_FI", "cs_CZ", "tr_TR", "ja_JP", "zh_CN", "ko_KR", "ru_RU", "el_GR"),
 )
 PER_LOCALE = 40
-PLAIN = Search(())
+PLAIN = TextSearch(())
 
 
-def found(searched: Search, text: str) -> tuple[str, list[str]]:
+def found(searched: TextSearch, text: str) -> tuple[str, list[str]]:
     searched.begin()
     return searched.text(text)
 
@@ -114,7 +114,7 @@ def test_what_is_private_is_found() -> None:
     right: Counter[str] = Counter()
     for locale in LOCALES:
         one = Drawn(locale)
-        named = Search((one.region,))
+        named = TextSearch((one.region,))
         for _ in range(PER_LOCALE):
             for name, (kind, make) in KINDS.items():
                 secret = make(one)
@@ -174,13 +174,13 @@ def test_a_national_number_is_found_where_its_region_is_named() -> None:
     """And only there: elsewhere the same digits may be anything."""
     text = "ring 030 901820 or 01/23/45/67/89"
     assert found(PLAIN, text)[0] == text
-    assert found(Search(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
+    assert found(TextSearch(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
 
 
 def test_what_is_beyond_an_events_limit_is_hidden_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signs are counted over all texts of an event, by the regions; a text without a digit passes all the same."""
     monkeypatch.setattr(search, "SIGNS_MAX", 100)
-    searched = Search(("DE", "GB"))
+    searched = TextSearch(("DE", "GB"))
     assert found(searched, "1" * 51) == ("[REDACTED]", ["redact"])
     searched.begin()
     assert searched.text("order " + "12 " * 25)[1] == []
@@ -212,7 +212,7 @@ def test_a_text_with_too_many_candidates_is_hidden(
 ) -> None:
     """What the libraries did not check may be private. The next event may have as many candidates again."""
     monkeypatch.setattr(search, "TRIES_MAX", 300)
-    searched = Search(regions)
+    searched = TextSearch(regions)
     assert found(searched, candidates)[0] == "[REDACTED]"
     assert searched.text("mail a@example.com")[0] == "[REDACTED]"
     assert found(searched, "mail a@example.com")[0] == "mail [EMAIL]"

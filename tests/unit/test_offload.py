@@ -49,7 +49,7 @@ def nested(levels: int, inmost: bytes) -> bytes:
 
 
 def through(made: Rig, body: bytes) -> None:
-    made.router.route_found(open_record(Record(body, 100)))
+    made.router.route_opened(open_record(Record(body, 100)))
     made.drain()
 
 
@@ -107,7 +107,7 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
     ((before, _),) = objects.items()
     record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
     bad = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
-    made.router.route_found(open_record(record))
+    made.router.route_opened(open_record(record))
     made.router.bury([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
     made.run_for(5)
     assert made.router.holding

@@ -15,7 +15,7 @@ from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import auth
 from stream_router.send import command, poster
-from stream_router.send.command import Options
+from stream_router.send.command import SendOptions
 from stream_router.send.samples import bodies, presets
 from stream_router.send.signing import check_url, signer
 from stream_router.settings.receiver import Receiver
@@ -102,7 +102,7 @@ def test_no_secret_goes_in_the_clear(given: dict[str, Any], url: str, goes: bool
         check_url(settings(**given), url)
         return
     with pytest.raises(SettingsError, match=f"^--url: {given['webhook_scheme']} would send .*; "):
-        command.run(settings(**given), Options(1, 0, "default", None, None, url))
+        command.run(settings(**given), SendOptions(1, 0, "default", None, None, url))
 
 
 def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
@@ -110,7 +110,7 @@ def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
     options = {"events": len(answers), "rate": 0.0, "preset": "default", "event_type": None, "file": None, "url": None}
     replies = iter(answers)
     with RawServer(lambda _: next(replies)) as server:
-        told = Options(**{**options, "url": server.url, **{one: given.pop(one) for one in options if one in given}})
+        told = SendOptions(**{**options, "url": server.url, **{one: given.pop(one) for one in options if one in given}})
         return command.run(settings(**{"webhook_scheme": "none", **given}), told), server.requests
 
 

@@ -12,7 +12,7 @@ import botocore
 import pytest
 
 from stream_router import process
-from stream_router.checks import Verdict
+from stream_router.checks import CheckVerdict
 from stream_router.cli import main
 from stream_router.consumer.supervisor import assembly, java
 from stream_router.errors import SettingsError
@@ -408,7 +408,7 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
         assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.warnings(load(Receiver)))
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
     found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
-    assert (found[0].verdict, found[0].setting) == (Verdict.WARNING, "CXONE_CLIENT_SECRT")
+    assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
 @pytest.mark.parametrize("program", [Receiver, Consumer])

@@ -14,12 +14,12 @@ from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.child.kcl_adapter import Process
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, ShardProcessor
 from stream_router.consumer.child.window import READY_MAX
 from stream_router.consumer.target_check import TargetUnknown
 from stream_router.model import Entry
+from tests.child_life import MIB, START, Life
 from tests.fakes import NO_ANSWER, refused
-from tests.lives import MIB, START, Life
 from tests.shard_ends import ITERATOR, read
 
 BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
@@ -40,7 +40,7 @@ def sick(life: Life, *sequence_numbers: int) -> None:
 def leave_at(life: Life, seconds: float) -> float:
     """After so long of virtual time the supervisor says SIGTERM. The time now."""
     began = life.rig.world.now
-    life.at_wait = lambda: life.shard.told_to_leave() if life.rig.world.now >= began + seconds else None
+    life.at_wait = lambda: life.shard.request_leave() if life.rig.world.now >= began + seconds else None
     return began
 
 
@@ -127,7 +127,7 @@ def test_a_hand_off_and_a_stop_are_answered_in_time(
         began = leave_at(life, 10**9 if told_after_s is None else told_after_s)
         life.hear("shutdownRequested")
         assert within_s - 1 < life.rig.world.now - began < within_s + 1
-        assert (life.told.closed, life.taken) == (1, [])
+        assert (life.telemetry.closed, life.taken) == (1, [])
 
 
 @pytest.mark.parametrize("hand_off", [True, False])
@@ -140,7 +140,7 @@ def test_once_it_leaves_batches_are_answered_unread(tmp_path: Path, hand_off: bo
         life.errors = ["ThrottlingException"] * 3
         life.hear("shutdownRequested")
     else:
-        life.shard.told_to_leave()
+        life.shard.request_leave()
     assert life.taken == (["149"] if hand_off else [])
     life.process(150, 151)
     life.rest(1)  # within the time in which an end can still be proven
@@ -166,7 +166,7 @@ def test_once_the_lease_is_given_back_no_call_is_started(tmp_path: Path, end: st
     life.rest(300)
     assert len(bus.calls) == calls
     assert not life.rig.queue.messages
-    assert life.told.closed == 1
+    assert life.telemetry.closed == 1
 
 
 def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     """In the last moment before the process knows its shard: else a shard that holds is told of no stop."""
     life = Life(tmp_path)
 
-    def make_shard(*_: str) -> Shard:
-        process.told_to_leave()
+    def make_shard(*_: str) -> ShardProcessor:
+        process.request_leave()
         return life.shard
 
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -208,7 +208,7 @@ def not_proven(life: Life) -> None:
     """The bus cannot be asked, and the child is told to leave."""
     life.process(100)
     life.proof.ask = lambda: TargetUnknown("ThrottlingException")
-    life.shard.told_to_leave()
+    life.shard.request_leave()
 
 
 def not_ended(life: Life) -> None:
@@ -222,7 +222,7 @@ def not_told(life: Life) -> None:
     """Kinesis does not answer, and the child is told to leave."""
     life.kinesis.will_answer(*[NO_ANSWER] * 100)
     life.process(100)
-    life.at_wait = life.shard.told_to_leave
+    life.at_wait = life.shard.request_leave
 
 
 @pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
@@ -235,7 +235,7 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Call
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
         assert life.rig.world.now - began < 30
-        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
         assert life.taken == []
         assert life.delivered == [100]
 
@@ -285,17 +285,17 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
         life.hear("shardEnded")
         assert not life.errors
         assert None not in life.taken
-        assert (life.told.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
 
 
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
     """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
     life = Life(tmp_path)
-    life.shard.told_to_leave()
+    life.shard.request_leave()
     life.live(LEAVE_WITHIN_S + STAY_S - 1)
     with pytest.raises(LeavingError):
         life.live(3)
-    assert life.told.closed == 1
+    assert life.telemetry.closed == 1
     assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
 
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.metrics_catalogue import TIME
 from stream_router.telemetry.shard_state import lag, trouble
 from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.verdict import Code, Trouble
+from tests.child_life import Life
 from tests.events import RECEIVED_MS
 from tests.fakes import World, refused
-from tests.lives import Life
-from tests.told import caught_up
+from tests.snapshots import caught_up
 
 NOW = 1_000_000.0
 BEGAN = World().now
@@ -45,7 +45,7 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     told: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
 ) -> None:
     """A callback within ten seconds, nothing unsettled, nothing behind: else it grows from the last such moment."""
-    shard = Shard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
+    shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
     found = trouble(shard, known, NOW + later_s) or Trouble(Code.WELL)
@@ -53,17 +53,17 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
 
 
-def told(life: Life) -> tuple[Shard, float]:
+def told(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
     said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
-    life.told.vitals(said)
-    return Shard("shard-1", 1, said), wall_s
+    life.telemetry.vitals(said)
+    return MergedShard("shard-1", 1, said), wall_s
 
 
 def spent(life: Life) -> dict[str, float]:
     """Seconds of the child's life by what they were for."""
-    return {activity: seconds for (activity,), seconds in told(life)[0].told.counts[TIME.name].items()}
+    return {activity: seconds for (activity,), seconds in told(life)[0].snapshot.counts[TIME.name].items()}
 
 
 def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(
 
     monkeypatch.setattr(life, "hear", last_arrived_first)
     seen: list[Any] = []
-    life.at_wait = lambda: seen.append(told(life)[0].told.states["oldestReceivedMs"])
+    life.at_wait = lambda: seen.append(told(life)[0].snapshot.states["oldestReceivedMs"])
     life.process(*range(100, 103), body=b'"%b"' % (b"x" * 600_000))
     assert RECEIVED_MS - 5_000 in seen
     monkeypatch.undo()
     life.settle()
-    assert told(life)[0].told.states["oldestReceivedMs"] is None
+    assert told(life)[0].snapshot.states["oldestReceivedMs"] is None

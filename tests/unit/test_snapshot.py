@@ -16,7 +16,7 @@ from stream_router.telemetry.histogram import RELATIVE_ERROR, SMALLEST_MS, Histo
 from stream_router.telemetry.merged import SNAPSHOTS, Merger
 from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY, TIME
 from stream_router.telemetry.snapshot import Snapshot
-from tests.told import merged, say, snapshot
+from tests.snapshots import merged, snapshot, write_snapshots
 
 DELIVERED = COUNTERS["delivered"].name
 WHOLE_WAY = ("received_to_accepted",)
@@ -90,7 +90,7 @@ def test_no_sum_ever_falls_and_none_counts_twice(steps: list[tuple[str, int, int
             pid = 10 * number + at
             said[pid] = more
             alive.add(pid)
-            say(state, snapshot(shard, pid, more, times_s={"holding": in_binary(more / 10)}))
+            write_snapshots(state, snapshot(shard, pid, more, times_s={"holding": in_binary(more / 10)}))
             if dies:
                 alive.clear()
             totals = merger.merge().totals
@@ -105,7 +105,7 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_pat
     """Also where the folder lets nothing be removed; what is no snapshot takes nothing from the others."""
     alive = {1, 2}
     merger = Merger(tmp_path, alive.__contains__)
-    say(tmp_path, snapshot("a", 1, 10), snapshot("b", 2, 20))
+    write_snapshots(tmp_path, snapshot("a", 1, 10), snapshot("b", 2, 20))
     for name, torn in (("c.2", "{"), ("d.2", "{}"), ("e.2", "[1]"), ("no-pid", "{}")):
         (tmp_path / SNAPSHOTS / f"{name}.json").write_text(torn)
     assert [shard.shard_id for shard in merger.merge().shards] == ["a", "b"]

@@ -12,18 +12,18 @@ import pytest
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
-from stream_router.consumer.supervisor.status import Status, tells_zeros
+from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import CheckResult, Standing, TargetBroken, TargetOk, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, Sender, Whose
+from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, MetricDimensions, Sender
 from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, STAGES
 from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.verdict import START_S, TABLE, Code
-from tests import told
+from tests import snapshots
 from tests.environment import QUEUE
 
 WEEK_S = 168 * 3600.0
@@ -43,7 +43,7 @@ class World:
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
-        self.status = Status(
+        self.status = ConsumerStatus(
             Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE, **settings),
             self.state,
             self.vitals,
@@ -56,7 +56,7 @@ class World:
             lambda: self.disk_trouble,
         )
         self.sent: list[dict[str, Any]] = []
-        whose, metrics = Whose("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
+        whose, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
         self.send = Sender(self, whose, self.status.snapshot, metrics, tells_zeros)
         self.after(2)  # what was there when it began is kept for a second
 
@@ -70,9 +70,9 @@ class World:
         return {one["MetricName"]: one["Values"][0] for one in self.sent}
 
     def child_says(self, shard: str, pid: int = 1, delivered: int = 5, **said: Any) -> None:
-        told.say(self.state.path, told.caught_up(shard, pid, delivered, at=self.wall, **said))
+        snapshots.write_snapshots(self.state.path, snapshots.caught_up(shard, pid, delivered, at=self.wall, **said))
 
-    def told(self) -> dict[str, Any]:
+    def status_object(self) -> dict[str, Any]:
         page: dict[str, Any] = json.loads(self.status.status())
         return page
 
@@ -160,7 +160,7 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
         HAPPENS[one](world)
     world.status.look()
     world.after(later_s + 1)
-    page = world.told()
+    page = world.status_object()
     row = TABLE[Code(code)]
     assert (page["code"], page["state"], page["level"], page["reason"]) == (code, row.words, row.level.value, reason)
     assert page["meaning"] == row.meaning
@@ -170,16 +170,16 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
 def test_an_aws_that_was_silent_leaves_a_worker_without_shards_starting_and_not_well(world: World) -> None:
     """Minutes in which AWS gave no answer are no time in which a shard could be read. The start of a state stays."""
     world.silences = [Silence("DynamoDB", world.wall)]
-    begun = world.told()["since"]
+    begun = world.status_object()["since"]
     world.passes(300)
-    assert (world.told()["code"], world.told()["since"]) == ("aws-silent", begun)
+    assert (world.status_object()["code"], world.status_object()["since"]) == ("aws-silent", begun)
     world.silences = []
     world.after(2)
-    assert world.told()["code"] == "starting"
+    assert world.status_object()["code"] == "starting"
     world.passes(110)
-    assert world.told()["code"] == "starting"
+    assert world.status_object()["code"] == "starting"
     world.passes(20)
-    assert world.told()["code"] == "well"
+    assert world.status_object()["code"] == "well"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_bus_and_rule_are_told_where_they_are_known(
     """1 is CloudWatch's alarm; of what is not known nothing is claimed, nor of a bus that nobody asks for."""
     world = World(tmp_path, bus_proof=proof)
     world.answered(said)
-    page = world.told()
+    page = world.status_object()
     assert (page["bus"]["state"], page["rule"]["state"]) == (bus, rule)
     assert page["rule"]["cure"] == (said.cure if isinstance(said, TargetBroken) else None)
     world.child_says("a")
@@ -223,7 +223,7 @@ def test_what_is_so_lately_is_told_apart_from_what_was(world: World) -> None:
             oldestArrivedMs=oldest_ms,
         )
         world.passes(10)
-    page = world.told()
+    page = world.status_object()
     assert page["rates"]["deliveredPerS"] == pytest.approx(4.0, rel=0.01)
     latency = page["recent"]["latenciesMs"]["received_to_accepted"]
     assert (latency["count"], latency["p50"]) == (pytest.approx(30, abs=1), pytest.approx(1000, rel=0.01))
@@ -233,7 +233,7 @@ def test_what_is_so_lately_is_told_apart_from_what_was(world: World) -> None:
     # 110 s behind, 10 s of which stand since the child's last word: ten seconds are gained in ten.
     assert page["lag"]["catchUpS"] == pytest.approx(page["lag"]["oldestUnsettledAgeS"], rel=0.05)
     world.passes(60)
-    assert world.told()["lag"]["catchUpS"] is None, "no lag that does not shrink is ever over"
+    assert world.status_object()["lag"]["catchUpS"] is None, "no lag that does not shrink is ever over"
 
 
 def test_the_hour_has_a_row_of_what_happened_since_the_one_before(world: World) -> None:

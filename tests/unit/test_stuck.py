@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.consumer.supervisor import stuck
 from stream_router.consumer.supervisor.stream_watch import EVERY_S, SHARD_END, StreamWatch
-from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, REST_S, STUCK_S, Event, State
+from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, REST_S, STUCK_S, StuckEvent, StuckState
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -272,7 +272,7 @@ def test_a_host_that_was_asleep_restarts_nobody_for_it() -> None:
 def test_the_table_at_the_top_of_the_module_is_the_one_in_force() -> None:
     """Every state knows every event that can meet it."""
     rows = [line.strip("| ").split(" | ") for line in (stuck.__doc__ or "").splitlines() if line.startswith("| ")]
-    states = {state.name for state in State}
+    states = {state.name for state in StuckState}
     documented = set()
     for state, events, following, *action in (row for row in rows if row[0] in states):
         for event in events.split(", "):
@@ -283,8 +283,8 @@ def test_the_table_at_the_top_of_the_module_is_the_one_in_force() -> None:
         for (state, event), (following, action) in stuck.TRANSITIONS.items()
     }
     assert documented == in_force
-    always = {Event.CLEAR, Event.STUCK, Event.FULL}
-    assert {(state, event) for state in State for event in always} <= stuck.TRANSITIONS.keys()
+    always = {StuckEvent.CLEAR, StuckEvent.STUCK, StuckEvent.FULL}
+    assert {(state, event) for state in StuckState for event in always} <= stuck.TRANSITIONS.keys()
 
 
 def test_a_line_of_the_log_says_that_a_restart_is_planned_and_names_few_shards(

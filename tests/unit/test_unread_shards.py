@@ -14,21 +14,25 @@ from stream_router.consumer.supervisor.stream_watch import (
     SHARD_END,
     SHARDS_INTERVAL_S,
     STANDS_STILL,
-    Lease,
-    Look,
+    LeaseState,
     StreamShard,
+    StreamView,
     StreamWatch,
     unread,
 )
 
-FREE, DONE, OWNED_TO_THE_END = Lease("", "8", "123"), Lease("", "9", SHARD_END), Lease("worker-1", "9", SHARD_END)
+FREE, DONE, OWNED_TO_THE_END = (
+    LeaseState("", "8", "123"),
+    LeaseState("", "9", SHARD_END),
+    LeaseState("worker-1", "9", SHARD_END),
+)
 ONE = {"0": ()}
 SPLIT = {"0": (), "1": ("0",), "2": ("0",)}
 TWICE = {"0": (), "1": ("0",), "2": ("1",)}
 
 
-def held(counter: int, before: str = "") -> Lease:
-    return Lease("worker-1", str(counter), "123", before)
+def held(counter: int, before: str = "") -> LeaseState:
+    return LeaseState("worker-1", str(counter), "123", before)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +58,15 @@ def held(counter: int, before: str = "") -> Lease:
     ],
 )
 def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
-    parents: dict[str, tuple[str, ...]], closed: str, before: dict[str, Lease], now: dict[str, Lease], found: Any
+    parents: dict[str, tuple[str, ...]],
+    closed: str,
+    before: dict[str, LeaseState],
+    now: dict[str, LeaseState],
+    found: Any,
 ) -> None:
     """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
     shards = [StreamShard(name, of, closed=name in closed) for name, of in parents.items()]
-    told = unread(Look(50.0, shards, now), Look(0.0, shards, before))
+    told = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
     assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
 
 

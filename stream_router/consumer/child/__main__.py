@@ -33,8 +33,8 @@ supervisor looks after it."""
 
 def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
-    told: list[int] = []  # a stop before there is anything that could be told of it
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    stop_signals: list[int] = []  # a SIGTERM that comes before there is a process object to handle it
+    signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sink, lines = daemon_lines.private_output(), daemon_lines.private_input()
     start_logging("INFO")
@@ -42,7 +42,7 @@ def main() -> NoReturn:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
         warn_of_failpoints()
-        code = _serve(configured, daemon_lines.DaemonInput(lines), sink, told)
+        code = _serve(configured, daemon_lines.DaemonInput(lines), sink, stop_signals)
     except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
@@ -54,7 +54,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
+def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[bytes], stop_signals: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.destinations import Targets
 
@@ -73,9 +73,9 @@ def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[byte
     faulthandler.cancel_dump_traceback_later()
     _keep_memory()
     process = kcl_adapter.Process(source, sink, child.shard, child.idle)
-    signal.signal(signal.SIGTERM, lambda *_: process.told_to_leave())
-    if told:
-        process.told_to_leave()
+    signal.signal(signal.SIGTERM, lambda *_: process.request_leave())
+    if stop_signals:
+        process.request_leave()
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, process.ended_well), name="parent-watch", daemon=True).start()
     try:

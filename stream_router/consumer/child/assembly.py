@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import REST_S, Shard
+from stream_router.consumer.child.shard import REST_S, ShardProcessor
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
@@ -20,7 +20,7 @@ from stream_router.consumer.destinations import Destinations, Targets
 from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
 from stream_router.consumer.target_check import KnownTarget, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
-from stream_router.model import DeadLetter, Event, Made
+from stream_router.model import DeadLetter, Event, Transformed
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
@@ -76,8 +76,8 @@ class Child:
         if self._woken in self._calls.transport.pump(seconds, others):
             os.read(self._woken, 4096)
 
-    def shard(self, shard_id: str, start: str) -> Shard:
-        """What serves this shard from this checkpoint on."""
+    def shard(self, shard_id: str, start: str) -> ShardProcessor:
+        """Return the processor that serves this shard from this checkpoint on."""
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
         telemetry = ShardTelemetry(shard_id, settings, self._transform)
@@ -105,7 +105,7 @@ class Child:
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return Shard(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock)
+        return ShardProcessor(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock)
 
 
 class Heartbeat:
@@ -134,15 +134,17 @@ class Heartbeat:
             give_back_now()
 
 
-def with_deadly_event(transform: Callable[[Event | DeadLetter], Made]) -> Callable[[Event | DeadLetter], Made]:
+def with_deadly_event(
+    transform: Callable[[Event | DeadLetter], Transformed],
+) -> Callable[[Event | DeadLetter], Transformed]:
     """`transform` itself; but where `event=segfault:TEXT` is armed an event whose line holds TEXT kills the process."""
     text = deadly_text()
     if not text:
         return transform
 
-    def deadly(found: Event | DeadLetter) -> Made:
-        if isinstance(found, Event) and text in found.raw:
+    def deadly(opened: Event | DeadLetter) -> Transformed:
+        if isinstance(opened, Event) and text in opened.raw:
             os.kill(os.getpid(), signal.SIGSEGV)
-        return transform(found)
+        return transform(opened)
 
     return deadly

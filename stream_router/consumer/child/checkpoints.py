@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import RecordPosition, Watermark
 from stream_router.consumer.target_check import KnownTarget
 from stream_router.model import Record
 from stream_router.process import failpoint
@@ -50,7 +50,7 @@ class Checkpoints:
         self._every_s = every_s
         self._clock = clock
         self._watermark = Watermark()
-        self.taken: Position | None = None
+        self.taken: RecordPosition | None = None
         self.taken_at = clock()
         """When; until there is one, when the shard was taken up."""
         self._due = clock() + every_s
@@ -59,9 +59,9 @@ class Checkpoints:
         self._given: int | None = None
 
     def expect(self, records: Sequence[Record], digits: int) -> None:
-        """These records come next. The daemon writes sequence numbers in at least `digits` digits.
+        """Note the records that come next. The daemon writes sequence numbers in at least `digits` digits.
 
-        It gets them back so: an emulator pads them with zeros and compares them as text.
+        It gets them back in the same form: an emulator pads them with zeros and compares them as text.
         """
         self._digits = digits
         self._watermark.expect(records)
@@ -79,7 +79,7 @@ class Checkpoints:
         return self._watermark.oldest_ms()
 
     def proven(self) -> bool:
-        """Whether bus and rule are proven for everything settled."""
+        """Return whether bus and rule are proven for everything settled."""
         self._watermark.advance(self._accepted_at())
         self._watermark.proven(self.proof.proven_s)
         return not self._watermark.unproven
@@ -98,7 +98,7 @@ class Checkpoints:
         return self.take(checkpointer)
 
     def _comes_with_a_proof(self, now: float) -> bool:
-        """Whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
+        """Return whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
         return now >= self._due - min(EARLY_S, self._every_s / 2) and self.proof.proven_s > self._proof_s
 
     def take(self, checkpointer: Checkpointer) -> bool:
@@ -123,11 +123,11 @@ class Checkpoints:
         return True
 
     def _written(self, sequence_number: int) -> str:
-        """The number as the daemon writes it."""
+        """Return the number as the daemon writes it."""
         return str(sequence_number).zfill(self._digits)
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
-        """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard.
+        """Take the checkpoint of a shard's end. Retry for a while: without it the daemon wedges the shard.
 
         Raises as `take` does.
         """

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from stream_router import envelope
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
-from stream_router.model import DeadLetter, Event, Place, Record
+from stream_router.model import DeadLetter, Event, EventPlace, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 from stream_router.process import Rewritten, now_ms
 
@@ -43,16 +43,16 @@ class Life(BaseModel):
     checkpoint: str
     deaths: int = 0
     alive: bool = True
-    at_work: Place | None = None
+    at_work: EventPlace | None = None
     once: bool = False
-    suspect: Place | None = None
-    culprits: list[Place] = []
+    suspect: EventPlace | None = None
+    culprits: list[EventPlace] = []
     taken: tuple[int, int] = (0, 0)
     careful_until: tuple[int, int] = (0, 0)
     alone_ms: float = 0.0
 
     def next(self, checkpoint: str) -> "Life":
-        """The life after this one, at `checkpoint`."""
+        """Return the life after this one, at `checkpoint`."""
         life = Life(
             checkpoint=checkpoint,
             culprits=self.culprits,
@@ -93,7 +93,7 @@ class CrashGuard:
         self._file = Rewritten(path)
         self._to_be_logged = Seldom(clock)
         self._now = now
-        self._waits: Place | None = None
+        self._waits: EventPlace | None = None
         try:
             self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)
         except (OSError, ValidationError):  # none, torn by a power cut, or another version's
@@ -134,21 +134,21 @@ class CrashGuard:
                 router.bury(letters)
                 start()
             return
-        for found in envelope.open_record(record):
-            event = found.event if isinstance(found, DeadLetter) else found
+        for opened in envelope.open_record(record):
+            event = opened.event if isinstance(opened, DeadLetter) else opened
             self._begin(record, event.line, once=once)
             if self._is_culprit(record, event.line):
                 router.bury([_crashed(event)])
             else:
-                router.route_found([found])
+                router.route_opened([opened])
             start()
 
     def _is_culprit(self, record: Record, line: int) -> bool:
-        return Place(*_position(record), line) in self._life.culprits
+        return EventPlace(*_position(record), line) in self._life.culprits
 
     def _begin(self, record: Record, line: int, *, once: bool) -> None:
         """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
-        self._life.at_work, self._life.once, self._waits = Place(*_position(record), line), once, None
+        self._life.at_work, self._life.once, self._waits = EventPlace(*_position(record), line), once, None
         try:
             self._file.write(self._life.model_dump_json())
         except OSError as error:
@@ -163,30 +163,30 @@ class CrashGuard:
             raise
 
     def holds(self) -> None:
-        """What is at work was tried, and waits for a destination that is down: a death comes from outside now."""
+        """Note that the records in work wait for a destination that is down: a death now has another cause."""
         if self._life.at_work:
             self._waits = self._life.at_work
             self._set(None)
 
     def goes_on(self) -> None:
-        """What is at work may be worked on again."""
+        """Note that the records in work may be worked on again."""
         if self._waits:
             self._set(self._waits)
             self._waits = None
 
-    def _set(self, at_work: Place | None) -> None:
+    def _set(self, at_work: EventPlace | None) -> None:
         self._life.at_work = at_work
         self._save()
 
     def took_charge(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """A batch that ends with this record is the child's now."""
+        """Note that the child is in charge of a batch that ends with this record."""
         self._life.taken = (sequence_number, sub_sequence_number)
         self._save()
 
     def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """The shard is checkpointed here: deaths before it are past, and so are culprits.
+        """Note a checkpoint here: deaths before it are past, and so are their culprits.
 
-        Care ends when this has passed the newest record that any child which died had taken charge of.
+        Care ends when the checkpoint has passed the newest record that any dead child had taken charge of.
         """
         life, reached = self._life, (sequence_number, sub_sequence_number)
         life.checkpoint = f"{sequence_number}:{sub_sequence_number}"
@@ -201,13 +201,13 @@ class CrashGuard:
         return max(0.0, self._now() - self._life.alone_ms) / 1000 if self._life.alone_ms else 0.0
 
     def alone_at_the_end(self) -> None:
-        """Only sick events are left at the shard's end: the next child goes on counting from now."""
+        """Note that only sick events are left at the shard's end. The next child goes on counting from now."""
         if not self._life.alone_ms:
             self._life.alone_ms = self._now()
             self._save()
 
     def ended_well(self) -> None:
-        """The child ends by its own will, or because its JVM did: this end is no death."""
+        """Note that the child ends by its own will, or because its JVM did: this end is no death."""
         self._life.alive = False
         self._set(None)
 
@@ -228,15 +228,15 @@ def _position(record: Record) -> tuple[int, int]:
 
 
 def _came_back_after_a_crash(record: Record) -> bool:
-    """Whether an operator put back an event that killed a process before; nothing of the event itself is parsed.
+    """Return whether an operator resubmitted an event that killed a process; nothing of the event itself is parsed.
 
-    Its line has a record of its own, so that what says so is at the end.
+    Its line has a record of its own, so the mark is at the record's end.
     """
     return b"crashed" in record.data[-_TAIL_BYTES:] and envelope.holds_crashed(record.data)
 
 
 def _unread(record: Record) -> Iterator[list[DeadLetter]]:
-    """A record that cannot even be opened: a letter for each of its lines, none of them parsed, a slice at a time."""
+    """Yield a letter for each line of a record that cannot even be opened, unparsed, a slice at a time."""
     lines = [line for line in record.data.split(b"\n") if line and not line.isspace()] or [record.data]
     record.expect(len(lines))
     for at in range(0, len(lines), SLICE_EVENTS):

@@ -17,9 +17,9 @@ CHANNEL_BYTES = 1024 * 1024
 
 
 def private_output() -> IO[bytes]:
-    """The channel to the daemon, moved off fd 1; whatever writes to fd 1 from now on lands on stderr.
+    """Move the channel to the daemon off fd 1, and return it. Whatever writes to fd 1 from now on lands on stderr.
 
-    To be called first of all.
+    Call this before anything else.
     """
     channel = os.fdopen(os.dup(1), "wb")
     os.set_inheritable(channel.fileno(), False)
@@ -29,10 +29,10 @@ def private_output() -> IO[bytes]:
 
 
 def private_input() -> int:
-    """The daemon's lines, moved off fd 0: whatever reads fd 0 from now on finds nothing there.
+    """Move the daemon's lines off fd 0, and return their fd. Whatever reads fd 0 from now on finds nothing there.
 
-    To be called as early. A program that gives credentials (`credential_process`) has this process's standard input,
-    and one that reads it (`ssh` does) would take lines that the daemon waits to be answered.
+    Call this as early as `private_output`. A program that supplies credentials (`credential_process`) inherits this
+    process's standard input. One that reads it, as `ssh` does, would take lines that the daemon waits to be answered.
     """
     lines = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -53,7 +53,7 @@ class DaemonInput:
         os.set_blocking(fd, False)
 
     def line(self) -> bytes | None:
-        """The next line with its end; None where it is not whole yet. At the end what is left, and then b""."""
+        """Return the next line with its end; None if it is not whole yet. At the end return the rest, and then b""."""
         while (line := self._first_line()) is None and not self._ended:
             try:
                 chunk = os.read(self.fd, CHANNEL_BYTES)
@@ -66,7 +66,7 @@ class DaemonInput:
         return line
 
     def _first_line(self) -> bytes | None:
-        """The first whole line of what was read; the daemon sends one at a time, so little is behind it."""
+        """Return the first whole line read so far. The daemon sends one line at a time, so little follows it."""
         if not self._parts or b"\n" not in self._parts[-1]:
             return None
         whole = b"".join(self._parts)
@@ -81,12 +81,12 @@ _LARGE_BYTES = 4_096
 
 
 def read(line: bytes) -> Any:
-    """What the line says, as `orjson.loads` says it; but the data of records may be base64 as a view of the line.
+    """Return what `orjson.loads` would, except that the data of records may be base64 as a view of the line.
 
     A parser makes a text of each record's data, megabytes in all, which is decoded once and thrown away. So the data
     are cut out of the line first: of `"data":"SGVsbG8="` its number stays, as `"data":"0"`, and the rest is parsed.
-    Each record must then have its own number as its data; else something else was cut, and the whole line is parsed. A
-    line with a backslash is not cut, since a quote behind one ends no text.
+    Each record must then have its own number as its data; otherwise something else was cut, and the whole line is
+    parsed. A line with a backslash is not cut, since a quote behind a backslash ends no text.
     """
     start, end = _next_data(line, 0)
     if end - start < _LARGE_BYTES or b"\\" in line:
@@ -112,7 +112,7 @@ def read(line: bytes) -> Any:
 
 
 def _next_data(line: bytes, at: int) -> tuple[int, int]:
-    """Where the next text that looks like a record's data begins and ends; zeros where there is none."""
+    """Return where the next text that looks like a record's data begins and ends; zeros if there is none."""
     key = line.find(_DATA, at)
     start = line.find(b'"', key + len(_DATA)) + 1 if key >= 0 else 0
     end = line.find(b'"', start) if start else -1

@@ -40,7 +40,7 @@ OTHERS = "(others)"
 NO_NAME = "(not shown: no name)"
 
 
-class Kind(NamedTuple):
+class LetterGroup(NamedTuple):
     """What is counted of a dead letter: its reason, its source and its event type ("" if not known)."""
 
     reason: str
@@ -53,7 +53,7 @@ class Slot(NamedTuple):
 
     at: float
     accepted: list[int]
-    letters: Counter[Kind]
+    letters: Counter[LetterGroup]
 
 
 class DeadLetterAlarm:
@@ -106,10 +106,10 @@ class DeadLetterAlarm:
             self._slots.append(Slot(now, [0], Counter()))
         return self._slots[-1]
 
-    def _commonest(self) -> Kind:
+    def _commonest(self) -> LetterGroup:
         """Return the commonest reason, of its letters the commonest source, and of these the commonest type."""
-        kinds = sum((slot.letters for slot in self._slots), Counter[Kind]())
-        for field in range(len(Kind._fields)):
+        kinds = sum((slot.letters for slot in self._slots), Counter[LetterGroup]())
+        for field in range(len(LetterGroup._fields)):
             by_value = Counter[str]()
             for kind, count in kinds.items():
                 by_value[kind[field]] += count
@@ -136,21 +136,21 @@ class DeadLetterAlarm:
         )
 
 
-def _kind(letter: DeadLetter) -> Kind:
+def _kind(letter: DeadLetter) -> LetterGroup:
     """Tell what is counted of a letter. Others chose source and type, so only names are shown."""
     source, event_type = source_of(letter.event.raw), letter.event_type
-    return Kind(
+    return LetterGroup(
         letter.reason.value,
         source if not source or is_name(source) else NO_NAME,
         event_type if not event_type or is_name(event_type) else NO_NAME,
     )
 
 
-def _bounded(kind: Kind, known: Counter[Kind]) -> Kind:
+def _bounded(kind: LetterGroup, known: Counter[LetterGroup]) -> LetterGroup:
     """Return the kind itself, or without its type, or without its source too, once many are known."""
     if kind in known or len(known) < KINDS_MAX:
         return kind
     of_source = kind._replace(event_type=OTHERS)
     if of_source in known or len(known) < 2 * KINDS_MAX:
         return of_source
-    return Kind(kind.reason, OTHERS, OTHERS)
+    return LetterGroup(kind.reason, OTHERS, OTHERS)

@@ -12,7 +12,7 @@ from typing import IO, Any
 from amazon_kclpy import dispatch, kcl, messages
 
 from stream_router.consumer.child import daemon_lines
-from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.shard import ShardProcessor
 from stream_router.process import failpoint
 
 
@@ -66,14 +66,14 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
         self,
         source: daemon_lines.DaemonInput,
         output: IO[bytes],
-        make_shard: Callable[[str, str], Shard],
+        make_shard: Callable[[str, str], ShardProcessor],
         idle: Callable[[], None],
     ) -> None:
         self.io_handler = Channel(source, output, self.meanwhile)
         self.checkpointer = kcl.Checkpointer(self.io_handler)
         self._make_shard = make_shard
         self._idle = idle
-        self._shard: Shard | None = None
+        self._shard: ShardProcessor | None = None
         self._leaving = False
 
     def _perform_action(self, action: Any) -> None:
@@ -81,7 +81,7 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
             start = f"{action.sequence_number}:{action.sub_sequence_number}"
             self._shard = self._make_shard(action.shard_id, start)
             if self._leaving:  # asked last: a signal that comes before this line finds no shard, one after it does
-                self._shard.told_to_leave()
+                self._shard.request_leave()
         else:
             action.dispatch(self.checkpointer, self._shard)
 
@@ -92,13 +92,13 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
         else:
             self._idle()
 
-    def told_to_leave(self) -> None:
-        """The supervisor's SIGTERM."""
+    def request_leave(self) -> None:
+        """Handle the supervisor's SIGTERM."""
         self._leaving = True
         if self._shard:
-            self._shard.told_to_leave()
+            self._shard.request_leave()
 
     def ended_well(self) -> None:
-        """The process ends by its own will or its daemon's."""
+        """Note that the process ends by its own will or its daemon's."""
         if self._shard:
             self._shard.ended_well()

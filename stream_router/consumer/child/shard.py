@@ -19,7 +19,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals, Wait
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.child.window import Window, slices
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -46,7 +46,7 @@ HAND_OFF_WITHIN_S = 25.0
 """Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
 
-class Shard:
+class ShardProcessor:
     """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
@@ -72,27 +72,27 @@ class Shard:
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
-        self._given = Position(-1, -1)
+        self._given = RecordPosition(-1, -1)
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
-        """When to answer at the latest; 0.0 until told to leave. A signal's handler writes it, and nobody undoes it."""
+        """When to answer at the latest; 0.0 until a stop is requested. A signal handler sets it, once."""
         telemetry.vitals = self._vitals
 
     # What the daemon calls.
 
-    def process_records(self, told: messages.ProcessRecordsInput) -> None:
+    def process_records(self, message: messages.ProcessRecordsInput) -> None:
         """Take charge of a batch; return once there is room for the next."""
-        records, checkpointer = told.records, told.checkpointer
+        records, checkpointer = message.records, message.checkpointer
         if records:
             self._in_order(records)
         self._hand_off_by = self._clock() + HAND_OFF_WITHIN_S  # a hand-off waits for this callback to end
-        self._vitals.called(told.millis_behind_latest)
+        self._vitals.called(message.millis_behind_latest)
         if self._lease_gone:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
             self._leave("told to leave, and the daemon goes on")
-        self._look_at_proof()
+        self._follow_target_check()
         with self._losing_the_lease():
             if records and not self.leave_by:
                 self._take_charge(records, checkpointer)
@@ -109,8 +109,8 @@ class Shard:
         Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
         """
         first, last = (
-            Position(int(one["sequenceNumber"]), int(one["subSequenceNumber"] or 0))
-            for one in (records[0], records[-1])
+            RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
+            for record in (records[0], records[-1])
         )
         if first <= self._given:
             log.error(
@@ -152,19 +152,22 @@ class Shard:
         self._turn(0.0)
 
     def lease_lost(self, _: messages.LeaseLostInput) -> None:
-        """The shard is another worker's: nothing more is started, and nothing checkpointed."""
+        """Start nothing more and checkpoint nothing: the shard is another worker's."""
         failpoint("in_lease_lost")
         self._lease_gone = True
         self._give_back("lease lost")
 
-    def shard_ended(self, told: messages.ShardEndedInput) -> None:
-        """All settled, the end proven: then the bare checkpoint, or the process ends. A lost lease ends quietly."""
+    def shard_ended(self, message: messages.ShardEndedInput) -> None:
+        """Settle everything, prove the end, and take the bare checkpoint; otherwise end the process.
+
+        A lost lease ends quietly.
+        """
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
             self._router.at_the_end(self._guard.alone_s)
             with self._losing_the_lease():
-                self._settle_the_end(told.checkpointer)
+                self._settle_the_end(message.checkpointer)
         self._give_back("lease lost" if self._lease_gone else "shard ended")
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
@@ -172,7 +175,7 @@ class Shard:
         while router.backlog or not (self._checkpoints.proven() and end.proven):
             end.ask(self._checkpoints.last_given)
             if refuted := end.refuted:
-                self.told_to_leave()  # what is to be judged by later events would wait here for good
+                self.request_leave()  # what is to be judged by later events would wait here for good
             if self.leave_by and (self._clock() >= self.leave_by or (refuted and not router.backlog)):
                 self._leave(refuted or "told to leave before the shard's end was settled")
             self._turn(WAIT_S)
@@ -185,16 +188,16 @@ class Shard:
         failpoint("in_shard_end")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
-    def shutdown_requested(self, told: messages.ShutdownRequestedInput) -> None:
-        """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
+    def shutdown_requested(self, message: messages.ShutdownRequestedInput) -> None:
+        """Checkpoint for the last time before a stop or the loss of the lease. Start nothing after it."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
             while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(told.checkpointer, now=True) and self._has_time:
+                while not self._checkpoint(message.checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
-        self.told_to_leave()  # what comes after it could be opened and never sent
+        self.request_leave()  # what comes after it could be opened and never sent
         self._give_back("shutdown requested")
 
     @property
@@ -202,8 +205,8 @@ class Shard:
         """Whether whoever stops the child, or wants its lease, still waits for its answer."""
         return self._clock() < min(self._hand_off_by, self.leave_by or inf)
 
-    def told_to_leave(self) -> None:
-        """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
+    def request_leave(self) -> None:
+        """Handle the supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer what comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
 
     def meanwhile(self) -> None:
@@ -213,7 +216,7 @@ class Shard:
     # How it goes on in between.
 
     def _await_room(self, checkpointer: Checkpointer) -> None:
-        """Until one more record may be opened, or the child is told to leave. This alone waits inside a callback."""
+        """Wait until one more record may be opened, or the child must leave. Only this waits inside a callback."""
         while not self.leave_by and self._window.is_full:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
@@ -226,7 +229,7 @@ class Shard:
             self._checkpoint(checkpointer)
 
     def _until_started(self, checkpointer: Checkpointer) -> None:
-        """Until all that was routed is on its way, or waits for its own retry."""
+        """Turn until all that was routed is in flight, or waits for its own retry."""
         self._routed_at = 0.0
         self._turn(0.0)
         self._checkpoint(checkpointer)
@@ -235,11 +238,11 @@ class Shard:
             self._checkpoint(checkpointer)
 
     def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
-        """Once around: start what may start, wait for what comes first, settle what came back."""
+        """Start what may start, wait for what comes first, settle what came back."""
         if not daemon:
             self._beat()
         self._guard.goes_on()
-        self._look_at_proof()
+        self._follow_target_check()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
         if self._router.holding or self._checkpoints.proof.problem:
@@ -257,15 +260,15 @@ class Shard:
             )
             self._leave("what was sent is not proven to have reached a target")
 
-    def _look_at_proof(self) -> None:
-        """While bus or rule do not take our events nothing is published; dead letters go on."""
+    def _follow_target_check(self) -> None:
+        """Publish nothing while bus or rule do not take our events. Dead letters go on."""
         proof = self._checkpoints.proof
         proof.look()
-        self._router.publisher.dispatcher.gate.shut = bool(proof.problem)
+        self._router.block_publishing(blocked=bool(proof.problem))
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:
-        """A checkpoint may say that the lease is another worker's: then this ends quietly."""
+        """End quietly if a checkpoint says that the lease is another worker's."""
         try:
             yield
         except LeaseGoneError:
@@ -284,7 +287,7 @@ class Shard:
         return through
 
     def ended_well(self) -> None:
-        """The process ends by its own will or its daemon's: no death of the shard's."""
+        """Note that the process ends by its own will or its daemon's: no death of the shard's."""
         self._guard.ended_well()
 
     def _give_back(self, why: str) -> None:

@@ -19,7 +19,7 @@ from stream_router.log import Seldom
 log = logging.getLogger(__name__)
 
 Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""
+"""Sends one call to Kinesis or DynamoDB: the operation, its parameters, and the callback for the answer."""
 
 LEASE = "GetItem"
 
@@ -40,7 +40,7 @@ _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSu
 
 
 def of_lease(table: str, shard_id: str) -> dict[str, Any]:
-    """What LEASE asks for: the row of a shard's lease as it is now."""
+    """Return the parameters of LEASE: read the row of a shard's lease as it is now."""
     return {"TableName": table, "Key": {"leaseKey": {"S": shard_id}}, "ConsistentRead": True}
 
 
@@ -75,8 +75,8 @@ class ShardEnd:
         """
         if not (self.proven or self.refuted or self._asking or self._clock() < self._again_at):
             self._asking = True
-            operation, what = self._question(last or self._start)
-            self._ask(operation, what, lambda answer: self._answered(operation, answer))
+            operation, parameters = self._question(last or self._start)
+            self._ask(operation, parameters, lambda answer: self._answered(operation, answer))
 
     def _question(self, last: str) -> tuple[str, dict[str, Any]]:
         if self._children:
@@ -93,13 +93,13 @@ class ShardEnd:
 
     def _answered(self, operation: str, answer: Answer) -> None:
         self._asking = False
-        found = of_read(answer, _HAS[operation])
-        if isinstance(found, Refusal):
-            self._refused(operation, found)
+        result = of_read(answer, _HAS[operation])
+        if isinstance(result, Refusal):
+            self._refused(operation, result)
         elif operation == READ:
-            self._read(found)
+            self._read(result)
         elif operation == LEASE:
-            self._lease(found)
+            self._lease(result)
         elif operation == STREAM:
             self.proven = True
             log.warning(
@@ -107,24 +107,27 @@ class ShardEnd:
                 extra={"event": "shard-past-retention"},
             )
         else:
-            self._iterator, self._unknown = found["ShardIterator"], 0
+            self._iterator, self._unknown = result["ShardIterator"], 0
 
-    def _read(self, found: dict[str, Any]) -> None:
-        """Without a next iterator and children an answer is none: the KCL asks again then too."""
+    def _read(self, result: dict[str, Any]) -> None:
+        """Judge an answer of READ.
+
+        One without a next iterator and without children proves nothing: the KCL asks again then, too.
+        """
         self._again_at = self._clock() + READ_EVERY_S
-        if any(map(_is_given, found["Records"])):
+        if any(map(_is_given, result["Records"])):
             self.refuted = "the KCL ended the shard before a record that it had not given"
-        elif not (following := found.get("NextShardIterator")):
-            self._children = [child["ShardId"] for child in found.get("ChildShards") or ()]
+        elif not (following := result.get("NextShardIterator")):
+            self._children = [child["ShardId"] for child in result.get("ChildShards") or ()]
         else:
             self._iterator = following
-            self._open = 0 if found["Records"] or found.get("MillisBehindLatest") else self._open + 1
+            self._open = 0 if result["Records"] or result.get("MillisBehindLatest") else self._open + 1
             if self._open >= OPEN_TIMES:
                 self.refuted = "the KCL ended a shard that is open"
 
-    def _lease(self, found: dict[str, Any]) -> None:
+    def _lease(self, result: dict[str, Any]) -> None:
         self._children.pop()
-        if "Item" not in found:
+        if "Item" not in result:
             self.refuted = "the KCL ended the shard without leases for its children"
         else:
             self.proven = not self._children
@@ -143,5 +146,5 @@ class ShardEnd:
 
 
 def _is_given(record: dict[str, Any]) -> bool:
-    """Whether the KCL gives a child any of a record; of one that was aggregated wrongly from its start it does not."""
+    """Return whether the KCL gives a child any part of a record; not if the aggregation is broken at its start."""
     return not all(part.passed_over for part in kpl.parts_of(pybase64.b64decode(record["Data"])))

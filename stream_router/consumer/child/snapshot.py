@@ -65,8 +65,8 @@ class ShardTelemetry:
         self._transform = transform
         self._now_s = now_s
         self._clock = clock
-        self.vitals: Callable[[Snapshot], object] = id
-        """Fills in how the shard is now."""
+        self.vitals: Callable[[Snapshot], object] = _no_vitals
+        """Fills in the shard's present state. Set by the shard, whose vitals need this telemetry's router."""
         self._audit: audit.AuditLog | None = None
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
@@ -89,19 +89,19 @@ class ShardTelemetry:
         self._alarm = DeadLetterAlarm(shard_id, clock, now_s)
 
     def opened(self, records: Sequence[Record]) -> None:
-        """These records reached the child now."""
+        """Note that these records reached the child now."""
         now_ms = self._now_s() * 1000
         for record in records:
             record.opened_at_ms = now_ms
         self._counted["records"] += len(records)
 
     def routed(self, batch: Batch) -> None:
-        """Some records of this batch are transformed: what was masked meanwhile was masked in them."""
+        """Note that some records of this batch are transformed. Masking that ran meanwhile counts as theirs."""
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
     def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
-        """One call's entries were accepted by the bus now, so long after their first call was started."""
+        """Count one call's entries as accepted by the bus now, `took_s` after their first call was started."""
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         self._alarm.count_accepted(len(entries))
         events = [*map(_EVENT, entries)]
@@ -115,11 +115,11 @@ class ShardTelemetry:
             self._reckon()
 
     def accepted_again(self, count: int) -> None:
-        """What an operator put back was accepted: it counts, and is in no latency."""
+        """Count resubmitted events as accepted, without a latency."""
         self._counted["delivered"] += count
 
     def _reckon(self) -> None:
-        """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
+        """Add up counts and latencies of what was accepted or buried since the last time, all at once."""
         if self._buried_ms:
             self._latencies["received_to_dead_lettered"].record(self._buried_ms)
             self._buried_ms = []
@@ -127,8 +127,10 @@ class ShardTelemetry:
             return
         received = np.array(self._received_ms, dtype=np.float64)
         events = [count for _, count in self._of_records]
-        arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
-        opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
+        arrived = np.repeat(
+            np.array([record.arrived_at_ms for record, _ in self._of_records], dtype=np.float64), events
+        )
+        opened = np.repeat(np.array([record.opened_at_ms for record, _ in self._of_records], dtype=np.float64), events)
         counts = [count for _, count, _ in self._accepted]
         self._counted["delivered"] += sum(counts)
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
@@ -141,14 +143,14 @@ class ShardTelemetry:
         self._latencies["received_to_accepted"].record(accepted - received)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """These are to be sent again, each for AWS's code."""
+        """Count entries that will be sent again, each with AWS's code."""
         self._counted["retried"] += len(entries)
         for entry, code in entries:
             self._retries[code] += 1
             entry.event.record.batch.retried += 1
 
     def buried(self, letter: DeadLetter) -> None:
-        """A dead letter is stored, whole; the event was not delivered."""
+        """Count a dead letter that is stored, whole: its event was not delivered."""
         self._counted["dead_lettered"] += 1
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
@@ -161,7 +163,9 @@ class ShardTelemetry:
         identity, reason = letter.event.event_id, letter.reason.value
         log.warning(
             "an event became a dead letter: %s (%s); see stream-router dlq %s",
-            *(reason, letter.code, f"show {identity}" if identity else "list"),
+            reason,
+            letter.code,
+            f"show {identity}" if identity else "list",
             extra={
                 "event": "dead-letter",
                 "eventId": identity,
@@ -172,11 +176,11 @@ class ShardTelemetry:
         )
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """A setting said to drop these."""
+        """Count events that a setting drops."""
         self._counted["dropped"] += len(dropped)
 
     def batch_closed(self, batch: Batch) -> None:
-        """Every event of this batch is settled: close its account, from its own events alone."""
+        """Close the account of a batch whose every event is settled, from its own events alone."""
         if self._audit is None:
             return
         record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
@@ -184,7 +188,7 @@ class ShardTelemetry:
             self._counted["audit_failed"] += 1
 
     def tick(self) -> None:
-        """A moment to write what is due."""
+        """Write what is due."""
         now = self._clock()
         if now < self._due:
             return
@@ -202,7 +206,7 @@ class ShardTelemetry:
         self._letters = self._letters_unsaid = 0
 
     def close(self) -> None:
-        """The shard ends here: write the rest. A batch that is not settled has no audit record."""
+        """Write the rest at the shard's end. A batch that is not settled has no audit record."""
         if self._closed:
             return
         self._closed = True
@@ -212,31 +216,35 @@ class ShardTelemetry:
             log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
 
     def snapshot(self) -> Snapshot:
-        """Everything since the child began, and how the shard is now."""
+        """Return everything since the child began, and the shard's present state."""
         self._reckon()
-        told = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
+        snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         by_label = {"dead_lettered": self._reasons, "retried": self._retries}
         for name, metric in COUNTERS.items():
             if name in by_label:
-                told.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
+                snapshot.counts[metric.name] = {(label,): count for label, count in by_label[name].items()}
             else:
-                told.counts[metric.name] = {(): self._counted[name]}
-        told.histograms[STAGE_LATENCY.name] = {(stage,): one for stage, one in self._latencies.items()}
-        told.states["manyDeadLetters"] = self._alarm.raised
-        self.vitals(told)
-        return told
+                snapshot.counts[metric.name] = {(): self._counted[name]}
+        snapshot.histograms[STAGE_LATENCY.name] = {(stage,): histogram for stage, histogram in self._latencies.items()}
+        snapshot.states["manyDeadLetters"] = self._alarm.raised
+        self.vitals(snapshot)
+        return snapshot
 
     def _write(self) -> None:
         """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
-        told = self.snapshot()
+        snapshot = self.snapshot()
         if self._folder is None:
             return
         try:
             file = snapshot_file(self._folder, self._shard_id, os.getpid())
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, orjson.dumps(told.to_dict()))
+            write_whole(file, orjson.dumps(snapshot.to_dict()))
         except OSError as error:
             if self._to_be_logged():
                 log.warning(
                     "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
                 )
+
+
+def _no_vitals(_: Snapshot) -> None:
+    """Add nothing: the shard has not set its vitals yet."""

@@ -16,9 +16,10 @@ Wait = Callable[[float, bool], None]
 
 
 def in_binary(seconds: float) -> float:
-    """The seconds to a thousandth or so, as a binary fraction: sums of them are exact, in whatever order.
+    """Round seconds to about a thousandth, as a binary fraction, so that sums are exact in any order.
 
-    Else a sum in another order may be less in its last digit: to Prometheus a counter that began anew, all of it new.
+    Otherwise a sum in another order may be less in its last digit. Prometheus would take that for a counter that began
+    again at zero, and count all of it once more.
     """
     return round(seconds * 1024) / 1024
 
@@ -30,7 +31,7 @@ WAITS = ("waiting", "bus", "holding", "deadLetters")
 class ShardVitals:
     """Callable: fills the vitals into a snapshot. Told of each callback and of each wait; times are monotonic seconds.
 
-    Moments are told as seconds ago, since nobody else has this clock.
+    Moments are reported as seconds ago, since nobody else has this clock.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class ShardVitals:
         self._unopened_ms: int | None = None
 
     def called(self, behind_ms: int | None) -> None:
-        """The daemon brings records, or says that there are none; so much of the stream is behind them."""
+        """Note that the daemon brings records or says that there are none; `behind_ms` of the stream is behind them."""
         self._callback_at = self._clock()
         if behind_ms is not None:
             self._behind_ms = behind_ms
@@ -61,7 +62,7 @@ class ShardVitals:
             self._behind_ms = 0
 
     def unopened(self, record: dict[str, Any] | None) -> None:
-        """The next record of the daemon's batch that is not opened yet; None where all are."""
+        """Note the next record of the daemon's batch that is not opened yet; None if all are."""
         self._unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
 
     def timed(self, wait: Wait) -> Wait:
@@ -71,9 +72,9 @@ class ShardVitals:
             if not seconds:  # only a look: it moves the calls on, which is work
                 wait(seconds, daemon)
                 return
-            what, began = self._what(daemon=daemon), self._clock()
+            activity, began = self._what(daemon=daemon), self._clock()
             wait(seconds, daemon)
-            self._spent[what] += self._clock() - began
+            self._spent[activity] += self._clock() - began
 
         return timed_wait
 
@@ -89,16 +90,16 @@ class ShardVitals:
             return "deadLetters"
         return "waiting" if daemon else "holding"
 
-    def __call__(self, told: Snapshot) -> None:
+    def __call__(self, snapshot: Snapshot) -> None:
         now, oldest = self._clock(), self._oldest_ms()
         if oldest is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
         spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
-        told.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
+        snapshot.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
         accepted = self._router.publisher.dispatcher.flight.accepted
-        told.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
-        told.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
-        told.states |= {
+        snapshot.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
+        snapshot.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
+        snapshot.states |= {
             **self._hold(now),
             "careful": self._is_careful(),
             "full": self._window.is_waited_for,
@@ -117,7 +118,7 @@ class ShardVitals:
         return (min(oldest[0], unopened), min(oldest[1], unopened)) if oldest else (unopened, unopened)
 
     def _gauges(self, now: float) -> dict[str, float]:
-        """By their names in the catalogue."""
+        """Return the gauges by their names in the catalogue."""
         window, dispatcher = self._window, self._router.publisher.dispatcher
         return {
             "window_bytes": window.held_bytes,

@@ -20,7 +20,7 @@ COMPACT_FROM = 2_000
 """So many records wait behind an unsettled one before settled ones among them are folded together."""
 
 
-class Position(NamedTuple):
+class RecordPosition(NamedTuple):
     """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
 
     sequence_number: int
@@ -31,17 +31,17 @@ class Watermark:
     """Follows the records of one shard in order. Times are monotonic seconds, the clock of the proof."""
 
     def __init__(self) -> None:
-        self._unsettled: deque[Record | Position] = deque()
+        self._unsettled: deque[Record | RecordPosition] = deque()
         """Records in order; a run of settled ones may be folded into the position of its last."""
         self._compact_at = COMPACT_FROM
-        self._reached: deque[tuple[float, Position]] = deque()
-        self._proven: Position | None = None
+        self._reached: deque[tuple[float, RecordPosition]] = deque()
+        self._proven: RecordPosition | None = None
 
     def expect(self, records: Iterable[Record]) -> None:
-        """These records come next; each has its events counted by the pipeline before `advance` is called again.
+        """Add the records that come next. The pipeline counts each record's events before `advance` is called again.
 
-        All of one sequence number are among them. No position stands within these: where the iterator with which the
-        KCL begins has expired before it read anything, it goes on behind that number (docs/facts.md, "KCL").
+        All records of one sequence number are among them. No position is within these: if the iterator with which the
+        KCL begins has expired before it read anything, the KCL goes on behind that number (docs/facts.md, "KCL").
         """
         self._unsettled.extend(records)
 
@@ -49,8 +49,8 @@ class Watermark:
         """Move over every record that is settled with all before it; the bus accepted nothing after `accepted_at`."""
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
-            one = self._unsettled.popleft()
-            position = _position(one, self._unsettled[0] if self._unsettled else None) or position
+            item = self._unsettled.popleft()
+            position = _position(item, self._unsettled[0] if self._unsettled else None) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
         if position is None:
@@ -66,23 +66,23 @@ class Watermark:
 
     def _compact(self) -> None:
         """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
-        folded: deque[Record | Position] = deque()
-        run: Position | None = None
-        for one, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
-            if _is_settled(one):
-                run = _position(one, following) or run
+        folded: deque[Record | RecordPosition] = deque()
+        run: RecordPosition | None = None
+        for item, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
+            if _is_settled(item):
+                run = _position(item, following) or run
                 continue
             if run:
                 folded.append(run)
                 run = None
-            folded.append(one)
+            folded.append(item)
         if run:
             folded.append(run)
         self._unsettled = folded
         self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
-    def proven(self, proof_s: float) -> Position | None:
-        """The furthest position that was reached before bus and rule were asked for, at `proof_s`, and found right."""
+    def proven(self, proof_s: float) -> RecordPosition | None:
+        """Return the furthest position reached before `proof_s`, when the check began that found bus and rule right."""
         while self._reached and self._reached[0][0] < proof_s:
             self._proven = self._reached.popleft()[1]
         return self._proven
@@ -93,14 +93,14 @@ class Watermark:
         return not self._unsettled
 
     def oldest_ms(self) -> tuple[int, int] | None:
-        """When the oldest event that is not settled was received, and when the oldest such record arrived (epoch ms).
+        """Return when the oldest unsettled event was received, and when the oldest such record arrived (epoch ms).
 
-        To within a record: an event counts as long as one of its record is not settled. None where all is settled.
+        Both are exact to a record: an event counts until its whole record is settled. None if all is settled.
         """
-        waiting = [one for one in self._unsettled if isinstance(one, Record) and one.unsettled]
+        waiting = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
         if not waiting:
             return None
-        return min([one.received_at_ms for one in waiting]), min([one.arrived_at_ms for one in waiting])
+        return min([record.received_at_ms for record in waiting]), min([record.arrived_at_ms for record in waiting])
 
     @property
     def unproven(self) -> bool:
@@ -108,12 +108,12 @@ class Watermark:
         return bool(self._reached)
 
 
-def _is_settled(one: Record | Position) -> bool:
-    return isinstance(one, Position) or not one.unsettled
+def _is_settled(item: Record | RecordPosition) -> bool:
+    return isinstance(item, RecordPosition) or not item.unsettled
 
 
-def _position(one: Record | Position, following: Record | Position | None) -> Position | None:
-    """Where a settled record, or a run of them, ends; None where the one that follows has its sequence number too."""
-    if following is not None and following.sequence_number == one.sequence_number:
+def _position(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
+    """Return where a settled record, or a run of them, ends; None if the next record has the same sequence number."""
+    if following is not None and following.sequence_number == item.sequence_number:
         return None
-    return Position(one.sequence_number, one.sub_sequence_number)
+    return RecordPosition(item.sequence_number, item.sub_sequence_number)

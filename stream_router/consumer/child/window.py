@@ -11,7 +11,7 @@ from typing import Any
 
 import pybase64
 
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.target_check import UNASKED_S, KnownTarget
 from stream_router.log import Seldom
 from stream_router.model import Batch, Record
@@ -71,9 +71,9 @@ MEANS = {
 def slices(
     records: Iterable[dict[str, Any]], batch: Batch, most: Callable[[], int] = lambda: SLICE_RECORDS
 ) -> Iterator[list[Record]]:
-    """The daemon's records, decoded, in order: at most `most()` at a time or, but for a larger one, about 96 KiB.
+    """Yield the daemon's records, decoded, in order: at most `most()` at a time or, but for a larger one, about 96 KiB.
 
-    What a KPL producer aggregated into one record of the stream stays together: no checkpoint stands within it.
+    What a KPL producer aggregated into one record of the stream stays together: no checkpoint is within it.
     """
     taken: list[Record] = []
     size, limit, last = 0, most(), ""
@@ -100,7 +100,7 @@ def slices(
 class Window:
     """Counts what is under way, and is asked before each slice of records whether it may be opened.
 
-    It says once a minute that the shard holds, where it does. `closed` is told of each batch whose last record is
+    It says once a minute that the shard holds, where it does. `closed` gets each batch whose last record is
     settled. Times are monotonic seconds.
     """
 
@@ -119,7 +119,7 @@ class Window:
         self.held_bytes = 0
         """Bytes of the records that are not settled."""
         self._settled_at = clock()
-        self._opened: deque[tuple[float, Position, int, int]] = deque()
+        self._opened: deque[tuple[float, RecordPosition, int, int]] = deque()
         """Slices above the checkpoint: when each was opened, its last position, all events and records up to there."""
         self._events = self._records = 0
         self._taken = (0, 0)
@@ -134,7 +134,7 @@ class Window:
     # What is under way.
 
     def take_charge(self, records: Sequence[Record]) -> None:
-        """These records are the child's from now on."""
+        """Take charge of these records."""
         for record in records:
             record.on_settled = self._settled
             record.batch.unsettled += 1
@@ -148,11 +148,11 @@ class Window:
             self._events += record.events
             record.batch.events += record.events
             record.batch.records += 1
-        last = Position(records[-1].sequence_number, records[-1].sub_sequence_number)
+        last = RecordPosition(records[-1].sequence_number, records[-1].sub_sequence_number)
         self._opened.append((self._clock(), last, self._events, self._records))
 
     def all_opened(self, batch: Batch) -> None:
-        """No more records of this batch will come."""
+        """Note that no more records of this batch will come."""
         batch.is_open = False
         if not batch.unsettled:
             self._closed(batch)
@@ -165,8 +165,8 @@ class Window:
         if not batch.unsettled and not batch.is_open:
             self._closed(batch)
 
-    def checkpoint_taken(self, position: Position) -> None:
-        """Everything up to here will not come again."""
+    def checkpoint_taken(self, position: RecordPosition) -> None:
+        """Note that everything up to here will not come again."""
         while self._opened and self._opened[0][1] <= position:
             self._taken = self._opened.popleft()[2:]
 
@@ -211,7 +211,7 @@ class Window:
         return self._router.ready - letters > READY_MAX or letters > LETTERS_READY_MAX
 
     def _full_by(self) -> str:
-        """What keeps the next record out, a key of MEANS; "" where there is room."""
+        """Return what keeps the next record out, a key of MEANS; "" if there is room."""
         if self._proof.problem:
             return "target"
         if self._calls_are_behind:
@@ -239,7 +239,7 @@ class Window:
         return self._holds if self._holds and self.is_waited_for else ""
 
     def waits(self, full_by: str) -> None:
-        """The next record, or the shard's end, is kept out by this."""
+        """Note what keeps the next record, or the shard's end, out."""
         self._waited_at = now = self._clock()
         # A record of very many events is settled with the last of them.
         moved_at = max(self._settled_at, self._router.accepted_at)

@@ -20,7 +20,7 @@ from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
 from stream_router.consumer import lease_table, state_dir
 from stream_router.consumer.destinations import Targets
-from stream_router.consumer.lease_table import LeaseTable
+from stream_router.consumer.lease_table import LeaseTablePreparation
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
     hang_watch,
@@ -30,7 +30,7 @@ from stream_router.consumer.supervisor import (
     stream_watch,
 )
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, Status, admin_port, tells_zeros
+from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, tells_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -94,7 +94,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
-    table = LeaseTable(
+    table = LeaseTablePreparation(
         endpoints.client(session, "dynamodb", checks.ONCE),
         settings.application,
         settings.lease_table_tags,
@@ -102,8 +102,12 @@ def _run(settings: Consumer, state: StateDir) -> int:
         first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
     disks = Disks(_folders(settings, state))
-    status = Status(
-        *(settings, state, vitals, target_checker.standing, lambda: stream.known),
+    status = ConsumerStatus(
+        settings,
+        state,
+        vitals,
+        target_checker.standing,
+        lambda: stream.known,
         table_waits_for=lambda: table.waits_for,
         silences=answers.silent,
         disk_trouble=lambda: disks.trouble,
@@ -112,7 +116,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),
-        cloudwatch.Whose(settings.aws_region, settings.application),
+        cloudwatch.MetricDimensions(settings.aws_region, settings.application),
         status.snapshot,
         CONSUMER_IN_CLOUDWATCH,
         tells_zeros,
@@ -124,11 +128,15 @@ def _run(settings: Consumer, state: StateDir) -> int:
     supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table)
     worker = rendered.properties["workerId"]
     stuck = StuckWatch(
-        *(stream, vitals, supervisor.request_restart, worker, rendered.max_leases),
+        stream,
+        vitals,
+        supervisor.request_restart,
+        worker,
+        rendered.max_leases,
         index_is_built=lambda: table.index_is_built,
     )
-    told = {**_in_force(settings, jvm, rendered), "admin": admin.address}
-    log.info("the consumer starts", extra={"event": "consumer-starts", **told})
+    fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
+    log.info("the consumer starts", extra={"event": "consumer-starts", **fields})
     if settings.bus_proof == "trust":
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
@@ -136,7 +144,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
         # Each on threads of its own, so that none holds up another.
-        for one in (
+        for component in (
             admin,
             Sampler(LATELY_S, [status.say], "consumer-runs"),
             Sampler(SAMPLE_S, [status.look], "sampler"),
@@ -147,8 +155,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
             Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
         ):
-            one.start()
-            stack.callback(one.close)
+            component.start()
+            stack.callback(component.close)
         return supervisor.run()
 
 
@@ -160,7 +168,7 @@ def _supervisor(
     target_checker: TargetChecker,
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
-    table: LeaseTable,
+    table: LeaseTablePreparation,
 ) -> DaemonSupervisor:
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
@@ -193,22 +201,23 @@ def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardType
 
 
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
-    """The Java to run, once neither it, nor the jars, nor AWS says no. Raises SettingsError where one does."""
+    """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
     jvm = java.find_java()
     java.prove(jvm, rendered.jvm_options)
     session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
-    looks: list[Callable[[], Finding]] = [
+    questions: list[Callable[[], Finding]] = [
         lambda: checks.stream(session, settings.stream),
         lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
-        *([lambda: checks.offload_bucket(session, bucket)] if bucket else []),
-        lambda: checks.lease_table(session, settings.application, settings.stream),
     ]
-    at_start(looks)  # the target check asks for the bus
+    if bucket:
+        questions.append(lambda: checks.offload_bucket(session, bucket))
+    questions.append(lambda: checks.lease_table(session, settings.application, settings.stream))
+    at_start(questions)  # the target check asks for the bus
     return jvm
 
 
 def _retention(settings: Consumer) -> str:
-    """For how long stream and dead-letter queue keep what they have, for the audit records."""
+    """Return how long stream and dead-letter queue keep what they have, for the audit records."""
     clients = Clients(settings.aws_region)
     try:
         stream = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
@@ -227,23 +236,23 @@ def _retention(settings: Consumer) -> str:
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
-    """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
+    """Return the daemon's properties. Refuse first what the children would refuse only after the JVM's start."""
     config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
     Transform(config, time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
-    found = properties.configured_endpoints(session)
+    addresses = properties.configured_endpoints(session)
     Targets(settings)
     endpoints.ca_bundle(session)
     try:
-        return properties.render(settings, found, state.worker_id(settings.worker))
+        return properties.render(settings, addresses, state.worker_id(settings.worker))
     except OSError as error:
         raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
 
 
 def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
-    """The fields of the first line: all that is in force, so that a log alone tells how it was run. No secrets."""
+    """Return the fields of the first log line: all settings in force, so that a log alone shows them. No secrets."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),

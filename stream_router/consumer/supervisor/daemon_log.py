@@ -79,7 +79,7 @@ class DaemonLog:
                     self.take(line.decode("utf-8", "replace").rstrip("\n"))
 
     def take(self, raw: str) -> None:
-        """One line."""
+        """Handle one line."""
         try:
             line = orjson.loads(raw) if raw.startswith("{") else None
         except orjson.JSONDecodeError:
@@ -102,7 +102,7 @@ class DaemonLog:
         self._write(self._form(line))
 
     def _repeats(self, logger: str, message: str) -> int | None:
-        """How many lines of this kind were kept back before this one; None where this one is kept back too."""
+        """Return how many lines of this kind were held back before this one; None if this one is held back too."""
         now = self._clock()
         kind = (logger, _VARIES.sub("#", message[:300]))
         said_at, kept_back = self._kinds.get(kind, (-EVERY_S, 0))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.telemetry.merged import Shard
+from stream_router.telemetry.merged import MergedShard
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class HangWatch:
         self,
         folder: Path,
         vitals: Vitals,
-        shards: Callable[[], Sequence[Shard]],
+        shards: Callable[[], Sequence[MergedShard]],
         services_answer: Callable[[], bool],
         children_of: Callable[[int], Sequence[int]] = processes.children,
         kill: Callable[[int], object] = lambda pid: processes.send([pid], signal.SIGKILL),
@@ -80,7 +80,7 @@ class HangWatch:
         self._vitals.hang(tuple(f"{name} has not moved" for name in names.values()))
         for pid, looks in standing.items():
             if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
-                _say(names[pid], pid, looks)
+                _log_hang(names[pid], pid, looks)
         for pid in self._said.keys() - standing.keys():
             if daemon:
                 log.info(
@@ -109,11 +109,14 @@ class HangWatch:
         return beats
 
 
-def _say(name: str, pid: int, looks: int) -> None:
+def _log_hang(name: str, pid: int, looks: int) -> None:
     log.error(
         "%s has not moved for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see "
         "its lines, `kcl`); end it with `kill -KILL %d`; after %.0f s in which stream and lease table answer, the "
         "daemon is killed and started again, and its last records come again",
-        *(name, EVERY_S * looks, pid, EVERY_S * KILLED_AFTER),
+        name,
+        EVERY_S * looks,
+        pid,
+        EVERY_S * KILLED_AFTER,
         extra={"event": "consumer-hangs", "hangingPid": pid},
     )

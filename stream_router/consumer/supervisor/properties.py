@@ -74,18 +74,18 @@ class Rendered(NamedTuple):
     @property
     def grace_s(self) -> float:
         """How long the daemon may drain. Raises SettingsError where the file does not say it in digits."""
-        told = self.properties.get("shutdownGraceMillis", "5000")  # the KCL's own default
-        if not told.isdecimal():
+        grace_ms = self.properties.get("shutdownGraceMillis", "5000")  # the KCL's own default
+        if not grace_ms.isdecimal():
             raise SettingsError(
                 f"STREAM_ROUTER_PROPERTIES: {self.source} sets shutdownGraceMillis to no number; give milliseconds"
             )
-        return int(told) / 1000
+        return int(grace_ms) / 1000
 
     @property
     def failover_s(self) -> float:
         """How long a lease may stand still before another worker takes it; ten seconds where the file is odd."""
-        told = self.properties.get("failoverTimeMillis", "")
-        return int(told) / 1000 if told.isdecimal() else 10.0
+        failover_ms = self.properties.get("failoverTimeMillis", "")
+        return int(failover_ms) / 1000 if failover_ms.isdecimal() else 10.0
 
     @property
     def protects_lease_table(self) -> bool:
@@ -109,7 +109,7 @@ class Rendered(NamedTuple):
         return next((value for key, value in self.properties.items() if key.lower() == name.lower()), "")
 
     def text(self) -> str:
-        """The properties as Java reads them: ISO 8859-1, everything else escaped."""
+        """Return the properties as Java reads them: ISO 8859-1, everything else escaped."""
         return "".join(f"{key} = {_escape(value)}\n" for key, value in self.properties.items())
 
 
@@ -126,7 +126,7 @@ class Endpoints(NamedTuple):
 
 
 def configured_endpoints(session: Session) -> Endpoints:
-    """The endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
+    """Return the endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
     return Endpoints(_configured_endpoint(session, "kinesis"), _configured_endpoint(session, "dynamodb"))
 
 
@@ -137,7 +137,7 @@ def _configured_endpoint(session: Session, service: str) -> str:
 
 
 def shipped(name: str) -> Path:
-    """A file of `properties/`, where this package was checked out or installed. Raises SettingsError if it is gone."""
+    """Return a file of `properties/` in the checkout or the installation. Raise SettingsError if it is missing."""
     for folder in _folders():
         if os.path.isfile(folder / name):  # noqa: PTH113 - as in `jars.shares`
             return folder / name
@@ -145,37 +145,37 @@ def shipped(name: str) -> Path:
 
 
 def _folders() -> Iterator[Path]:
-    """A checkout's own folder, then where pip puts a wheel's data."""
+    """Yield a checkout's own folder, then those in which pip puts a wheel's data."""
     beside = Path(__file__).resolve().parents[3]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
     yield from jars.shares()
 
 
-def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
-    """Everything that the daemon is told. `worker_id` names this host's worker in the lease table.
+def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered:
+    """Return everything that the daemon reads. `worker_id` names this host's worker in the lease table.
 
-    Starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, where Kinesis is an emulator on
+    It starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, if Kinesis is an emulator on
     this machine, from consumer.properties with local.properties over it. A key that the settings decide cannot be set
     in a file.
     """
-    source, given = _files(settings.properties, is_local=found.is_local)
-    decided = _from_settings(settings, found, worker_id)
+    source, of_file = _files(settings.properties, is_local=addresses.is_local)
+    decided = _from_settings(settings, addresses, worker_id)
     of_settings = {key.lower() for key in (*decided.keys() - THE_PROGRAMS.keys(), *FURTHER_NAMES)}
-    if clash := sorted(key for key in given if key.lower() in of_settings):
+    if clash := sorted(key for key in of_file if key.lower() in of_settings):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
-    _refuse_other_than_the_programs(source, given)
-    _refuse_point_in_time_recovery(source, given)
-    daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
+    _refuse_other_than_the_programs(source, of_file)
+    _refuse_point_in_time_recovery(source, of_file)
+    daemon = {key: value for key, value in of_file.items() if not key.startswith("jvm.")}
     name, position = FIRST_POSITION
     if not any(key.lower().startswith(name.lower()) for key in daemon):
         daemon[name] = position
     further = _words(settings.jvm_options, "STREAM_ROUTER_JVM_OPTIONS")
-    return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *further])
+    return Rendered(source, {**daemon, **decided}, [*_jvm_options(of_file), *further])
 
 
 def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
-    """The file that has the last word, and all keys. A file of the operator's own stands alone."""
+    """Return the file that has the last word, and all keys. A file of the operator's own stands alone."""
     if own:
         return own, _read(own)
     base = shipped("consumer.properties")
@@ -195,9 +195,9 @@ def _read(file: Path) -> dict[str, str]:
         ) from None
 
 
-def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> None:
+def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) -> None:
     programs = {name.lower(): (name, value) for name, value in THE_PROGRAMS.items()}
-    for key, value in given.items():
+    for key, value in of_file.items():
         name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
         if name and value.lower() != right:
             raise SettingsError(
@@ -205,8 +205,8 @@ def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> N
             )
 
 
-def _refuse_point_in_time_recovery(source: Path, given: Mapping[str, str]) -> None:
-    for key, value in given.items():
+def _refuse_point_in_time_recovery(source: Path, of_file: Mapping[str, str]) -> None:
+    for key, value in of_file.items():
         if key.lower() == POINT_IN_TIME_RECOVERY.lower() and value.lower() == "true":
             raise SettingsError(
                 f"STREAM_ROUTER_PROPERTIES: {source} sets {key}, for which the KCL would need "
@@ -214,7 +214,7 @@ def _refuse_point_in_time_recovery(source: Path, given: Mapping[str, str]) -> No
             )
 
 
-def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict[str, str]:
+def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> dict[str, str]:
     properties = {
         "executableName": CHILD_COMMAND,
         "processingLanguage": f"python/{sys.version_info.major}.{sys.version_info.minor}",
@@ -224,22 +224,22 @@ def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict
         "workerId": worker_id,
         **{name: value for name, value in THE_PROGRAMS.items() if value is not None},
     }
-    if found.kinesis:
-        properties["kinesisEndpoint"] = found.kinesis
-    if found.dynamodb:
-        properties["dynamoDBEndpoint"] = found.dynamodb
+    if addresses.kinesis:
+        properties["kinesisEndpoint"] = addresses.kinesis
+    if addresses.dynamodb:
+        properties["dynamoDBEndpoint"] = addresses.dynamodb
     return properties
 
 
-def _jvm_options(given: Mapping[str, str]) -> list[str]:
+def _jvm_options(of_file: Mapping[str, str]) -> list[str]:
     """`jvm.options` as words, `jvm.system.NAME` as -DNAME; logs and pipes in UTF-8 whatever the locale says."""
-    system = [f"-D{key[11:]}={value}" for key, value in given.items() if key.startswith("jvm.system.")]
+    system = [f"-D{key[11:]}={value}" for key, value in of_file.items() if key.startswith("jvm.system.")]
     utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
-    return [*utf8, *system, *_words(given.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]
+    return [*utf8, *system, *_words(of_file.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]
 
 
 def _words(options: str, variable: str) -> list[str]:
-    """The options as a shell would split them."""
+    """Return the options as a shell would split them."""
     try:
         return shlex.split(options)
     except ValueError:
@@ -247,7 +247,7 @@ def _words(options: str, variable: str) -> list[str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """The `key = value` lines of a properties file; comments and empty lines left out. No continuation lines."""
+    """Return the `key = value` lines of a properties file, without comments and empty lines. No continuation lines."""
     pairs: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip() or line.lstrip()[0] in "#!":
@@ -264,6 +264,6 @@ def _escape(value: str) -> str:
     return re.sub(r"[^\x20-\x7e]", _java_unicode, escaped)
 
 
-def _java_unicode(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
+def _java_unicode(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -17,7 +17,7 @@ import orjson
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
-from stream_router.consumer.supervisor.vitals import Known, Vitals
+from stream_router.consumer.supervisor.vitals import KnownVitals, Vitals
 from stream_router.consumer.target_check import Standing
 from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
@@ -29,11 +29,11 @@ from stream_router.telemetry import prometheus, shard_state, silence
 from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged import Merged, Merger, Shard
+from stream_router.telemetry.merged import Merged, MergedShard, Merger
 from stream_router.telemetry.shard_state import Lag
 from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
-from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, Recent, Sample
+from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, RecentSamples, Sample
 from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdict, VerdictLog, judge
 
 log = logging.getLogger(__name__)
@@ -54,15 +54,15 @@ SLOWEST = 0.001
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 
-class Seen(NamedTuple):
+class StatusInput(NamedTuple):
     """All that is known at a moment. `at` is the same moment as the snapshot's in monotonic seconds."""
 
     at: float
     snapshot: Snapshot
     """The worker's: its children's counts, gauges by shard and the worst of them without labels."""
-    shards: list[Shard]
+    shards: list[MergedShard]
     lags: Mapping[str, Lag]
-    known: Known
+    known: KnownVitals
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     rule_broken_s: float | None
@@ -78,7 +78,7 @@ class Seen(NamedTuple):
     """Seconds for which no shard was read here although AWS answered."""
 
 
-class Status:
+class ConsumerStatus:
     """Looks when asked, at most once a second: a hundred askers cost as much as one.
 
     `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
@@ -97,8 +97,8 @@ class Status:
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
         table_waits_for: Callable[[], str] = lambda: "",
-        silences: Callable[[], Sequence[Silence]] = tuple,
-        disk_trouble: Callable[[], str] = str,
+        silences: Callable[[], Sequence[Silence]] = lambda: (),
+        disk_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
@@ -111,17 +111,17 @@ class Status:
         self._clock = clock
         self._now_s = now_s
         self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
-        self._recent = Recent()
+        self._recent = RecentSamples()
         self._history = History()
         self._lock = threading.Lock()
-        self._seen: Seen | None = None
+        self._seen: StatusInput | None = None
         self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
         """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
 
-    def look(self) -> Seen:
-        """All that is known, at most a second old."""
+    def look(self) -> StatusInput:
+        """Return all that is known, at most a second old."""
         with self._lock:
             if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
                 self._seen = self._look(self._clock(), self._now_s())
@@ -137,14 +137,14 @@ class Status:
         return self.latest_verdict
 
     def snapshot(self) -> Snapshot:
-        """The worker's snapshot, at most a second old."""
+        """Return the worker's snapshot, at most a second old."""
         return self.look().snapshot
 
     def status(self) -> bytes:
         """`/status`."""
         seen = self.look()
         with self._lock:
-            return orjson.dumps(self._told(seen))
+            return orjson.dumps(self._status_object(seen))
 
     def metrics(self) -> bytes:
         """`/metrics`."""
@@ -156,7 +156,7 @@ class Status:
             return self._history.page(self._now_s() - self._clock())
 
     def say(self) -> None:
-        """A line of the log on how much is done: an idle consumer and a hung one differ. Called every LATELY_S."""
+        """Log how much is done, so that an idle consumer and a hung one differ. The caller does so every LATELY_S."""
         seen = self.look()
         with self._lock:
             now, before = seen.snapshot, self._recent.before(seen.at, LATELY_S)
@@ -164,7 +164,7 @@ class Status:
             return  # at the start, when nothing was done yet
         done = of_both.counters(CONSUMER, now.since(before.snapshot))
         lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), seen.at - before.at
-        told = {
+        fields = {
             "event": "consumer-runs",
             "shards": [shard.shard_id for shard in seen.shards],
             "lagS": None if lag_s is None else round(lag_s, 1),
@@ -176,15 +176,15 @@ class Status:
             "retried": done["retried"],
             "overS": round(over_s),
         }
-        log.info("the consumer runs", extra=told)
+        log.info("the consumer runs", extra=fields)
 
-    def _look(self, at: float, at_s: float) -> Seen:
+    def _look(self, at: float, at_s: float) -> StatusInput:
         merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
         silences = [*self._silences(), *_silent_destinations(merged.shards, at_s)]
         if merged.shards or silences or self._read_at is None:
             self._read_at = at
-        seen = Seen(
+        seen = StatusInput(
             at=at,
             snapshot=Snapshot(at_s),
             shards=merged.shards,
@@ -210,7 +210,7 @@ class Status:
         return seen._replace(snapshot=snapshot)
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
+        """Return what is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
         line, no, unasked_since = self._standing.line, self._standing.no, self._standing.unasked_since
         trusted, proven = self._settings.bus_proof == "trust", line.proven_s > -math.inf
         bus, rule = ("proven", "matched") if proven else ("unproven", "unknown")
@@ -233,8 +233,8 @@ class Status:
             "cure": no.cure if no else None,
         }
 
-    def _catch_up_s(self, seen: Seen, now: Snapshot) -> float | None:
-        """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
+    def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:
+        """Return the seconds until the last shard has caught up, at the last minute's speed; None if one gains none."""
         slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
         for shard in seen.lags:
             lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
@@ -250,16 +250,16 @@ class Status:
                 slowest_s = max(slowest_s, lag_s / speed)
         return round(slowest_s, 1) if seen.lags else None
 
-    def _time_shares(self, seen: Seen, shard: Shard) -> dict[str, float] | None:
-        """Where the child's time went in the last minute, as shares that sum to 1; None where it does not tell."""
+    def _time_shares(self, seen: StatusInput, shard: MergedShard) -> dict[str, float] | None:
+        """Return how the child spent the last minute, as shares that sum to 1; None if the child does not report it."""
         now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
         before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
         spent = {name: max(0.0, now.get((name,), 0.0) - before.get((name,), 0.0)) for name in ACTIVITIES}
         total = sum(spent.values())
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
-    def _told(self, seen: Seen) -> dict[str, Any]:
-        """The object of `/status`: what both programs have, and behind it what only this one has."""
+    def _status_object(self, seen: StatusInput) -> dict[str, Any]:
+        """Return the object of `/status`: what both programs have, then what only this one has."""
         now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
         by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
         calls, entries = sum(by_size.values()), sum(int(size) * count for (size,), count in by_size.items())
@@ -290,19 +290,19 @@ class Status:
                 },
                 "unreadShards": None
                 if unread is None
-                else [{"shard": one.shard, "why": one.why, "since": iso(one.since_s * 1000)} for one in unread],
+                else [{"shard": shard.shard, "why": shard.why, "since": iso(shard.since_s * 1000)} for shard in unread],
                 "shards": [self._shard(shard, seen) for shard in seen.shards],
             },
             {"entriesPerCall": round(entries / calls, 2) if calls else None},
         )
 
-    def _shard(self, shard: Shard, seen: Seen) -> dict[str, Any]:
+    def _shard(self, shard: MergedShard, seen: StatusInput) -> dict[str, Any]:
         trouble = shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) or Trouble(Code.WELL)
         row = TABLE[trouble.code]
         return {
             "shard": shard.shard_id,
             "pid": shard.pid,
-            "at": iso(shard.told.at_s * 1000),
+            "at": iso(shard.snapshot.at_s * 1000),
             "code": trouble.code.value,
             "state": row.words,
             "level": row.level.value,
@@ -311,11 +311,11 @@ class Status:
             "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
             "manyDeadLetters": _many_dead_letters(shard),
             "timeShares": self._time_shares(seen, shard),
-            "counters": of_both.counters(CONSUMER, shard.told),
+            "counters": of_both.counters(CONSUMER, shard.snapshot),
         }
 
 
-def _many_dead_letters(shard: Shard) -> dict[str, Any] | None:
+def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
     """Return what `/status` says of the alarm on dead letters; None if it is not raised."""
     if (raised := shard.many_dead_letters) is None:
         return None
@@ -323,10 +323,10 @@ def _many_dead_letters(shard: Shard) -> dict[str, Any] | None:
     return {**counts, "reason": raised["reason"], "source": raised["source"], "eventType": raised["event_type"]}
 
 
-def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
-    """The worker's one snapshot: what its children counted, how its shards are, and what the supervisor knows.
+def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
+    """Return the worker's one snapshot: its children's counts, its shards' state, and what the supervisor knows.
 
-    What is not known has no value: a 0 would claim health. A gauge by shard stands without labels too, as the worst.
+    An unknown value is left out: a 0 would claim health. A gauge by shard is there without labels too, as the worst.
     """
     counts: Numbers = {name: dict(series) for name, series in totals.counts.items()}
     # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
@@ -349,7 +349,7 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
         metrics.OLDEST_AGE: max(gauges[metrics.OLDEST_AGE.name].values(), default=None),
         metrics.HEADROOM: min(gauges[metrics.HEADROOM.name].values(), default=None),
         metrics.HOLDING: sum(bool(shard.holding) for shard in seen.shards) if seen.shards else None,
-        metrics.MANY_DEAD_LETTERS: sum(bool(one.many_dead_letters) for one in seen.shards) if seen.shards else None,
+        metrics.MANY_DEAD_LETTERS: sum(bool(shard.many_dead_letters) for shard in seen.shards) if seen.shards else None,
         metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
         metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(seen.rule["state"]),
         metrics.DAEMON_UP: float(not is_down),
@@ -363,17 +363,17 @@ def _snapshot(seen: Seen, totals: Snapshot) -> Snapshot:
     return Snapshot(at_s, counts, gauges, {metrics.STAGE_LATENCY.name: stages})
 
 
-def _gauges(shard: Shard, seen: Seen) -> dict[str, float | None]:
-    """A shard's gauges by the catalogue's names: what its child said, and its lag, which grows with the clock."""
+def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
+    """Return a shard's gauges by the catalogue's names: its child's, and its lag, which grows with the clock."""
     lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
-    told: dict[str, float | None] = {name: series.get(()) for name, series in shard.told.gauges.items()}
-    told[metrics.OLDEST_AGE.name] = lag.oldest_age_s
+    gauges: dict[str, float | None] = {name: series.get(()) for name, series in shard.snapshot.gauges.items()}
+    gauges[metrics.OLDEST_AGE.name] = lag.oldest_age_s
     unknown = retention_s is None or lag.arrived_ago_s is None
-    told[metrics.HEADROOM.name] = None if unknown else retention_s - lag.arrived_ago_s  # type: ignore[operator]
-    return told
+    gauges[metrics.HEADROOM.name] = None if unknown else retention_s - lag.arrived_ago_s  # type: ignore[operator]
+    return gauges
 
 
-def troubles(seen: Seen) -> Iterator[Trouble]:
+def troubles(seen: StatusInput) -> Iterator[Trouble]:
     """Yield every state that the worker is in; the table of states says which one counts."""
     known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
     if seen.silences:
@@ -403,7 +403,7 @@ def troubles(seen: Seen) -> Iterator[Trouble]:
         yield _without_shards(seen)
 
 
-def _without_shards(seen: Seen) -> Trouble:
+def _without_shards(seen: StatusInput) -> Trouble:
     """Return the state of a worker that runs and reads no shard."""
     known = seen.known
     if seen.table_waits_for:
@@ -417,26 +417,26 @@ def _without_shards(seen: Seen) -> Trouble:
     return Trouble(Code.WELL, "no shard is read here")
 
 
-def _of_shards(seen: Seen) -> Iterator[Trouble]:
+def _of_shards(seen: StatusInput) -> Iterator[Trouble]:
     """Yield the states that shards of this worker are in, each once."""
-    found = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
+    troubles = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
     by_code: dict[Code, list[Trouble]] = {}
-    for trouble in found:
+    for trouble in troubles:
         if trouble is not None:
             by_code.setdefault(trouble.code, []).append(trouble)
     for code, same in by_code.items():
         reasons = sorted({trouble.reason for trouble in same})
         begun_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
-        where = f"{len(same)} of {len(found)} shards: {_the_first(reasons, ', ')}"
+        where = f"{len(same)} of {len(troubles)} shards: {_the_first(reasons, ', ')}"
         yield Trouble(code, where, min(begun_s, default=None))
 
 
-def _silent_destinations(shards: Sequence[Shard], at_s: float) -> Iterator[Silence]:
+def _silent_destinations(shards: Sequence[MergedShard], at_s: float) -> Iterator[Silence]:
     """Yield the destinations that give a child no answer, and for which it therefore holds."""
     for shard in shards:
-        if name := shard.told.states.get("silent"):
+        if name := shard.snapshot.states.get("silent"):
             held_s = shard.number("holdingS") or 0.0
-            yield Silence(str(name), min(at_s, shard.told.at_s) - held_s)
+            yield Silence(str(name), min(at_s, shard.snapshot.at_s) - held_s)
 
 
 def _as_sentence(text: str | None) -> str:
@@ -444,22 +444,22 @@ def _as_sentence(text: str | None) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _the_first(told: "list[str] | tuple[str, ...]", between: str) -> str:
-    """Three of them, and how many more there are: a host may have a hundred shards."""
-    return between.join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
+def _the_first(texts: "list[str] | tuple[str, ...]", between: str) -> str:
+    """Join three texts, and say how many more there are: a host may have a hundred shards."""
+    return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
-    """What is known of the stream, but for shards that are read here: of them a child tells sooner than the table."""
+    """Return what is known of the stream without the shards that are read here: their children know sooner."""
     if not known.unread:
         return known
-    called_ago_s = {one.shard_id: one.number("callbackAgoS") for one in merged.shards}
+    called_ago_s = {shard.shard_id: shard.number("callbackAgoS") for shard in merged.shards}
     here = {shard for shard, ago_s in called_ago_s.items() if ago_s is not None and ago_s < READ_S}
-    return known._replace(unread=[one for one in known.unread if one.shard not in here])
+    return known._replace(unread=[unread for unread in known.unread if unread.shard not in here])
 
 
-def _times(shard: Shard) -> Mapping[Labels, float]:
-    return shard.told.counts.get(metrics.TIME.name, {})
+def _times(shard: MergedShard) -> Mapping[Labels, float]:
+    return shard.snapshot.counts.get(metrics.TIME.name, {})
 
 
 def _round(seconds: float | None) -> float | None:
@@ -475,12 +475,12 @@ def rss_bytes(pid: int | None) -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some arm64
 
 
-def tells_zeros(told: Snapshot) -> bool:
-    """Whether what was not counted is a 0 for CloudWatch: not where no shard is read here, nor while one holds."""
-    return told.gauge(metrics.HOLDING.name) == 0
+def tells_zeros(snapshot: Snapshot) -> bool:
+    """Return whether CloudWatch gets a 0 for what was not counted: not if no shard is read here or one holds."""
+    return snapshot.gauge(metrics.HOLDING.name) == 0
 
 
-def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: Status) -> AdminServer:
+def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: ConsumerStatus) -> AdminServer:
     """Make the consumer's admin port, which listens from here on. Raises SettingsError if it cannot."""
 
     def health() -> ProbeAnswer:
@@ -490,7 +490,9 @@ def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, statu
 
     def ready() -> ProbeAnswer:
         known = vitals.known()
-        return ProbeAnswer(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state)
+        if known.ready:
+            return ProbeAnswer(good=True, word="ready")
+        return ProbeAnswer(good=False, word="hanging" if known.hangs else known.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
     return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, host_names(hosts), pages)

@@ -29,7 +29,7 @@ reported within 20 s."""
 LOOKS_A_SECOND = 2.0
 """So many workers of one application look in a second, at most: each look reads the whole lease table."""
 
-SAID_AFTER_S = 15.0
+LOGGED_AFTER_S = 15.0
 RETENTION_EVERY_S = 60.0
 """It seldom changes, and an account has some 20 DescribeStreamSummary calls a second."""
 
@@ -56,7 +56,7 @@ class UnreadShard(NamedTuple):
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
-    """An attribute of an item, whichever type it has; "" where there is none."""
+    """Return an attribute of an item as a text, whichever type it has; "" if there is none."""
     return str(next(iter(row.get(name, {"S": ""}).values())))
 
 
@@ -69,12 +69,12 @@ class StreamShard(NamedTuple):
 
     @classmethod
     def of(cls, shard: Mapping[str, Any]) -> Self:
-        """From a row of ListShards."""
+        """Return the shard of a row of ListShards."""
         parents = tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name))
         return cls(shard["ShardId"], parents, "EndingSequenceNumber" in shard["SequenceNumberRange"])
 
 
-class Lease(NamedTuple):
+class LeaseState(NamedTuple):
     """A shard's row in the lease table."""
 
     owner: str
@@ -87,40 +87,40 @@ class Lease(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """From an item of the table; "" for what it does not have."""
+        """Return the lease of a row of the table; "" for attributes that it lacks."""
         names = ("leaseOwner", "leaseCounter", "checkpoint", "checkpointOwner")
         return cls(*(text_of(row, name) for name in names))
 
 
-class Look(NamedTuple):
+class StreamView(NamedTuple):
     """What one look found, and when (epoch seconds)."""
 
     at_s: float
     shards: Sequence[StreamShard]
-    leases: Mapping[str, Lease]
+    leases: Mapping[str, LeaseState]
 
 
-def unread(now: Look, before: Look) -> list[UnreadShard]:
-    """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
+def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
+    """Return the shards that nobody reads. It takes two checks: a lease may be without owner while it changes hands."""
     earlier = _signs(before)
-    found = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
-    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in found)
+    lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
+    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
 
 
-def _signs(look: Look) -> "dict[str, Lease | str]":
+def _signs(look: StreamView) -> "dict[str, LeaseState | str]":
     """Return a sign for each shard that is to be read now. It stays the same at the next check if nobody reads.
 
     The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
     """
     ours = {shard.shard_id for shard in look.shards}
     held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
-    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(look), NO_OWNER)
+    signs: dict[str, LeaseState | str] = dict.fromkeys(without_owner(look), NO_OWNER)
     for shard in held.keys() & ours:
         signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
     return signs
 
 
-def unread_signs(look: Look) -> "dict[str, Lease | str]":
+def unread_signs(look: StreamView) -> "dict[str, LeaseState | str]":
     """Return a sign for each shard that could be read now, for the rule that restarts a daemon (`stuck.py`).
 
     A shard could be read if it is not read to its end, and its parents are or have left the stream. The sign stays the
@@ -128,7 +128,7 @@ def unread_signs(look: Look) -> "dict[str, Lease | str]":
     """
     by_id = {shard.shard_id: shard for shard in look.shards}
     missing = {*without_owner(look)} - look.leases.keys()
-    signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
+    signs: dict[str, LeaseState | str] = dict.fromkeys(missing, NO_LEASE)
     for shard_id in by_id.keys() & look.leases.keys():
         lease = look.leases[shard_id]
         if lease.checkpoint == SHARD_END or any(_is_under_way(parent, look) for parent in by_id[shard_id].parents):
@@ -137,7 +137,7 @@ def unread_signs(look: Look) -> "dict[str, Lease | str]":
     return signs
 
 
-def all_full(look: Look, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
+def all_full(look: StreamView, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
     """Return whether each worker holds `max_leases` leases: `worker` itself, and each owner of a lease that moves.
 
     The owner of nothing but unread shards may be dead, so it does not count. Leases of closed shards count, as the KCL
@@ -148,11 +148,11 @@ def all_full(look: Look, worker: str, max_leases: int, unread_shards: Collection
     return all(held[owner] >= max_leases for owner in alive | {worker})
 
 
-def _why(sign: "Lease | str") -> str:
+def _why(sign: "LeaseState | str") -> str:
     return sign if isinstance(sign, str) else STANDS_STILL
 
 
-def without_owner(look: Look) -> list[str]:
+def without_owner(look: StreamView) -> list[str]:
     """Shards that are to be read now and have no owner, by one look."""
     by_id = {shard.shard_id: shard for shard in look.shards}
     children: dict[str, list[str]] = {}
@@ -165,31 +165,31 @@ def without_owner(look: Look) -> list[str]:
         if name in look.leases or any(child in begun for child in children.get(name, [])):
             begun.add(name)
     waiting = _waiting(by_id, look)
-    found = []
+    shard_ids = []
     for shard in look.shards:
         lease = look.leases.get(shard.shard_id)
         if lease is None:
             # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
             is_done = shard.closed and shard.shard_id in begun
             if not is_done and shard.shard_id not in waiting:
-                found.append(shard.shard_id)
+                shard_ids.append(shard.shard_id)
         elif not lease.owner and lease.checkpoint != SHARD_END:
-            found.append(shard.shard_id)
-    return found
+            shard_ids.append(shard.shard_id)
+    return shard_ids
 
 
-def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
+def _waiting(by_id: Mapping[str, StreamShard], look: StreamView) -> set[str]:
     """Shards before which something is still read: their leases are made when their parents are at their ends."""
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
         parents = [parent for parent in by_id[name].parents if parent in by_id]
-        if any(_is_under_way(one, look) or (one not in look.leases and one in waiting) for one in parents):
+        if any(_is_under_way(parent, look) or (parent not in look.leases and parent in waiting) for parent in parents):
             waiting.add(name)
     return waiting
 
 
-def _is_under_way(parent: str, look: Look) -> bool:
-    """Whether a parent is not read to its end: its children are not read before, and its own state tells of it."""
+def _is_under_way(parent: str, look: StreamView) -> bool:
+    """Return whether a parent is not read to its end yet. Its children are not read before that."""
     lease = look.leases.get(parent)
     return lease is not None and lease.checkpoint != SHARD_END
 
@@ -199,9 +199,9 @@ class StreamKnown(NamedTuple):
 
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
-    """How long the stream keeps a record, as it was told last."""
+    """How long the stream keeps a record, by the last answer."""
     workers: int = 1
-    """Owners of leases, as they were told last."""
+    """Owners of leases, by the last answer."""
 
 
 NOTHING = StreamKnown()
@@ -230,7 +230,7 @@ class StreamWatch:
         self._now_s = now_s
         self._failover_s = failover_s
         self._looked_at = self._retention_at = -RETENTION_EVERY_S
-        self._since: dict[str, tuple[Lease | str, float]] | None = None
+        self._since: dict[str, tuple[LeaseState | str, float]] | None = None
         """Of each shard how it looks, and since when; None where the latest look failed."""
         self._shards: list[StreamShard] = []
         self._shards_listed_s = -math.inf
@@ -239,7 +239,7 @@ class StreamWatch:
         self._is_said = False
         self._to_be_said = Seldom(time.monotonic)
         self._said: set[str] = set()
-        self.latest: Look | None = None
+        self.latest: StreamView | None = None
         """The latest check, None if it failed."""
         self.services_answer = False
         """Whether stream and lease table answered the latest check. A refusal for lack of a right is an answer too."""
@@ -268,12 +268,12 @@ class StreamWatch:
             return
         workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
         self.known = StreamKnown(self._unread(look), retention_s, workers)
-        self._tell(self.known.unread or [])
+        self._log_unread(self.known.unread or [])
 
-    def _unread(self, look: Look) -> list[UnreadShard] | None:
-        """What has no owner at two looks in a row, and whose lease stood still long enough; None after one look."""
+    def _unread(self, look: StreamView) -> list[UnreadShard] | None:
+        """Return shards without owner at two checks in a row, their lease still long enough; None after one check."""
         before, self._since = self._since, {}
-        found = []
+        unread_shards = []
         for shard, sign in _signs(look).items():
             kept = (before or {}).get(shard)
             if kept is None or kept[0] != sign:
@@ -282,47 +282,50 @@ class StreamWatch:
             self._since[shard] = kept
             patience_s = {NO_OWNER: NO_OWNER_S, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
             if look.at_s - kept[1] >= patience_s:
-                found.append(UnreadShard(shard, _why(sign), kept[1]))
-        return None if before is None else sorted(found)
+                unread_shards.append(UnreadShard(shard, _why(sign), kept[1]))
+        return None if before is None else sorted(unread_shards)
 
-    def _tell(self, found: list[UnreadShard]) -> None:
-        """In the log, once a minute, what has lasted for longer than a worker takes to start with its own name."""
-        lasting = [one for one in found if self._now_s() - one.since_s >= SAID_AFTER_S]
+    def _log_unread(self, unread_shards: list[UnreadShard]) -> None:
+        """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
+        lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= LOGGED_AFTER_S]
         if lasting and (self._to_be_said() or not self._is_said):
-            named = ", ".join(f"{one.shard} ({one.why})" for one in lasting[:3])
+            named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
             log.warning(
                 "nobody reads %d of the stream's shards: %s%s. Their events wait. After a start this ends within two "
                 "minutes; else a consumer restarts its daemon after three to four. If it lasts, start more consumers",
-                *(len(lasting), named, " and more" if len(lasting) > 3 else ""),
+                len(lasting),
+                named,
+                " and more" if len(lasting) > 3 else "",
                 extra={"event": "shards-unread", "stream": self._stream},
             )
         elif self._is_said and not lasting:
             log.info("all shards are read again", extra={"event": "shards-read-again", "stream": self._stream})
         self._is_said = bool(lasting)
 
-    def _asked(self, what: str, ask: Callable[[], Any]) -> Any:
-        """What `ask` returns; None where it failed, which is said once."""
+    def _asked(self, question: str, ask: Callable[[], Any]) -> Any:
+        """Return what `ask` returns; None if it failed, which is logged once."""
         try:
-            found = ask()
+            answer = ask()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
             self.services_answer = code_of(error) in DENIED
-            if what not in self._said:
-                self._said.add(what)
+            if question not in self._said:
+                self._said.add(question)
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    *(what, code_of(error)),
+                    question,
+                    code_of(error),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
-        self._said.discard(what)
+        self._said.discard(question)
         self.services_answer = True
-        return found
+        return answer
 
     def _retention_s(self) -> float:
-        told = self._kinesis.describe_stream_summary(StreamName=self._stream)
-        return float(told["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
+        answer = self._kinesis.describe_stream_summary(StreamName=self._stream)
+        return float(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
 
-    def _look(self) -> Look:
+    def _look(self) -> StreamView:
         """Read the leases, and list the shards once a minute and at once after a reshard.
 
         Of a shard that was made or closed since, the leases tell: its parent's is at its end, or one comes or goes.
@@ -338,21 +341,21 @@ class StreamWatch:
             leases = dict(self._leases())
             ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         self._ended_by_lease = ended_by_lease
-        return Look(at_s, self._shards, leases)
+        return StreamView(at_s, self._shards, leases)
 
     def _list_shards(self, at_s: float) -> None:
         self._shards_listed_s = -math.inf  # if the call fails, the next look asks again
         self._shards = [StreamShard.of(shard) for shard in shards_of(self._kinesis, self._stream)]
         self._shards_listed_s = at_s
 
-    def _leases(self) -> Iterator[tuple[str, Lease]]:
+    def _leases(self) -> Iterator[tuple[str, LeaseState]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
         try:
             pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
             for page in pages:
                 for row in page["Items"]:
                     if "leaseKey" in row and "leaseCounter" in row:
-                        yield text_of(row, "leaseKey"), Lease.of(row)
+                        yield text_of(row, "leaseKey"), LeaseState.of(row)
         except ClientError as error:
             # No table: nobody has ever read this stream under this name.
             if code_of(error) not in ABSENT:
@@ -360,7 +363,7 @@ class StreamWatch:
 
 
 def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
-    """The watch of these settings, whose calls `answers` follows.
+    """Return the watch of these settings, whose calls `answers` follows.
 
     Raises SettingsError if the environment cannot be used.
     """

@@ -51,7 +51,7 @@ SLACK_S = 30.0
 """How much later than planned a check may come. Its calls may take that long to fail."""
 
 
-class State(enum.Enum):
+class StuckState(enum.Enum):
     """What the rule is doing. The table at the top of the module has the transitions."""
 
     WATCHING = "watching"
@@ -60,7 +60,7 @@ class State(enum.Enum):
     RESTING = "resting"
 
 
-class Event(enum.Enum):
+class StuckEvent(enum.Enum):
     """What an observation amounts to."""
 
     CLEAR = "clear"
@@ -78,21 +78,21 @@ class Action(enum.Enum):
     REPORT_FULL = "report full"
 
 
-TRANSITIONS: dict[tuple[State, Event], tuple[State, Action]] = {
-    (State.WATCHING, Event.CLEAR): (State.WATCHING, Action.NOTHING),
-    (State.WATCHING, Event.STUCK): (State.DELAYED, Action.NOTHING),
-    (State.WATCHING, Event.FULL): (State.ALL_FULL, Action.REPORT_FULL),
-    (State.DELAYED, Event.CLEAR): (State.WATCHING, Action.NOTHING),
-    (State.DELAYED, Event.STUCK): (State.DELAYED, Action.NOTHING),
-    (State.DELAYED, Event.DUE): (State.RESTING, Action.RESTART),
-    (State.DELAYED, Event.FULL): (State.ALL_FULL, Action.REPORT_FULL),
-    (State.ALL_FULL, Event.CLEAR): (State.WATCHING, Action.NOTHING),
-    (State.ALL_FULL, Event.STUCK): (State.DELAYED, Action.NOTHING),
-    (State.ALL_FULL, Event.FULL): (State.ALL_FULL, Action.NOTHING),
-    (State.RESTING, Event.CLEAR): (State.RESTING, Action.NOTHING),
-    (State.RESTING, Event.STUCK): (State.RESTING, Action.NOTHING),
-    (State.RESTING, Event.FULL): (State.RESTING, Action.NOTHING),
-    (State.RESTING, Event.RESTED): (State.WATCHING, Action.NOTHING),
+TRANSITIONS: dict[tuple[StuckState, StuckEvent], tuple[StuckState, Action]] = {
+    (StuckState.WATCHING, StuckEvent.CLEAR): (StuckState.WATCHING, Action.NOTHING),
+    (StuckState.WATCHING, StuckEvent.STUCK): (StuckState.DELAYED, Action.NOTHING),
+    (StuckState.WATCHING, StuckEvent.FULL): (StuckState.ALL_FULL, Action.REPORT_FULL),
+    (StuckState.DELAYED, StuckEvent.CLEAR): (StuckState.WATCHING, Action.NOTHING),
+    (StuckState.DELAYED, StuckEvent.STUCK): (StuckState.DELAYED, Action.NOTHING),
+    (StuckState.DELAYED, StuckEvent.DUE): (StuckState.RESTING, Action.RESTART),
+    (StuckState.DELAYED, StuckEvent.FULL): (StuckState.ALL_FULL, Action.REPORT_FULL),
+    (StuckState.ALL_FULL, StuckEvent.CLEAR): (StuckState.WATCHING, Action.NOTHING),
+    (StuckState.ALL_FULL, StuckEvent.STUCK): (StuckState.DELAYED, Action.NOTHING),
+    (StuckState.ALL_FULL, StuckEvent.FULL): (StuckState.ALL_FULL, Action.NOTHING),
+    (StuckState.RESTING, StuckEvent.CLEAR): (StuckState.RESTING, Action.NOTHING),
+    (StuckState.RESTING, StuckEvent.STUCK): (StuckState.RESTING, Action.NOTHING),
+    (StuckState.RESTING, StuckEvent.FULL): (StuckState.RESTING, Action.NOTHING),
+    (StuckState.RESTING, StuckEvent.RESTED): (StuckState.WATCHING, Action.NOTHING),
 }
 
 
@@ -121,7 +121,7 @@ class StuckRule:
     """The rule's state. `random_share` returns a number from 0 to 1, the share of DELAY_S that a restart waits."""
 
     def __init__(self, random_share: Callable[[], float]) -> None:
-        self.state = State.WATCHING
+        self.state = StuckState.WATCHING
         self.stuck: tuple[str, ...] = ()
         """Shards that are stuck by the latest observation."""
         self.is_ill = False
@@ -146,11 +146,11 @@ class StuckRule:
         self.is_ill = self._has_lasted(observation)
         return action
 
-    def _duration_s(self, state: State) -> float:
+    def _duration_s(self, state: StuckState) -> float:
         match state:
-            case State.DELAYED:
+            case StuckState.DELAYED:
                 return DELAY_S * self._random_share()
-            case State.RESTING:
+            case StuckState.RESTING:
                 return REST_S
             case _:
                 return 0.0
@@ -167,7 +167,7 @@ class StuckRule:
         if gap_s > 4 * observation.interval_s + SLACK_S:
             before = {}
         # A restart by this rule is no reason to forget: health depends on whether it has helped.
-        if observation.daemon is None and self.state is not State.RESTING:
+        if observation.daemon is None and self.state is not StuckState.RESTING:
             before = {}
         self._observed_s = observation.at_s
         self._standstills = {}
@@ -185,23 +185,23 @@ class StuckRule:
             return ()
         return tuple(sorted(shard for shard, still in self._standstills.items() if still.since_s <= latest_s))
 
-    def _event(self, observation: Observation) -> Event:
+    def _event(self, observation: Observation) -> StuckEvent:
         is_over = observation.at_s >= self._ends_s
-        if self.state is State.RESTING and is_over:
-            return Event.RESTED
+        if self.state is StuckState.RESTING and is_over:
+            return StuckEvent.RESTED
         if not self.stuck:
-            return Event.CLEAR
+            return StuckEvent.CLEAR
         if observation.workers_full:
-            return Event.FULL
-        if self.state is State.DELAYED and is_over:
-            return Event.DUE
-        return Event.STUCK
+            return StuckEvent.FULL
+        if self.state is StuckState.DELAYED and is_over:
+            return StuckEvent.DUE
+        return StuckEvent.STUCK
 
     def _has_lasted(self, observation: Observation) -> bool:
-        """Whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
+        """Return whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
 
-        With every worker full a restart of the program would mend nothing.
+        If every worker is full, a restart of the program would mend nothing.
         """
-        if observation.workers_full or not (self.stuck or self.state is State.RESTING):
+        if observation.workers_full or not (self.stuck or self.state is StuckState.RESTING):
             return False
         return any(observation.at_s - still.since_s >= ILL_S for still in self._standstills.values())

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 
-from stream_router.consumer.supervisor.stream_watch import Look, StreamWatch, all_full, unread_signs
+from stream_router.consumer.supervisor.stream_watch import StreamView, StreamWatch, all_full, unread_signs
 from stream_router.consumer.supervisor.stuck import Action, Observation, StuckRule
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -43,7 +43,7 @@ class StuckWatch:
         self._clock = clock
         self._index_is_built = index_is_built
         self._rule = StuckRule(random_share)
-        self._observed: Look | None = None
+        self._observed: StreamView | None = None
 
     def check(self) -> None:
         """Take the latest check of the stream into account, once."""
@@ -68,11 +68,12 @@ class StuckWatch:
             log.warning(
                 "nobody may read %s: each worker holds %s leases, as many as maxLeasesForWorker allows. Their events "
                 "wait in the stream. Start another consumer, or raise maxLeasesForWorker",
-                *(self._shards(), self._max_leases),
+                self._shards(),
+                self._max_leases,
                 extra={"event": "shards-stuck-workers-full"},
             )
 
-    def _are_workers_full(self, look: Look) -> bool:
+    def _are_workers_full(self, look: StreamView) -> bool:
         return self._max_leases is not None and all_full(look, self._worker, self._max_leases, self._rule.stuck)
 
     def _shards(self) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
-from stream_router.consumer.supervisor.java import Exited
+from stream_router.consumer.supervisor.java import JvmExit
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import FirstCheck, TargetChecker
 from stream_router.errors import SettingsError
@@ -52,7 +52,7 @@ ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
 
-Happening = signal.Signals | Exited | FirstCheck
+Happening = signal.Signals | JvmExit | FirstCheck
 
 
 class PlannedRestart(NamedTuple):
@@ -167,7 +167,7 @@ class DaemonSupervisor:
                 return False
         return True
 
-    def _run_jvm(self) -> Exited | None:
+    def _run_jvm(self) -> JvmExit | None:
         """Start the JVM and wait for its end; None where a signal asked for it."""
         try:
             jvm = self._started()
@@ -177,13 +177,13 @@ class DaemonSupervisor:
                 error.strerror,
                 extra={"event": "daemon-not-started"},
             )
-            return Exited(os.EX_OSERR)
+            return JvmExit(os.EX_OSERR)
         self._vitals.daemon_runs(jvm.pid)
         started_s = time.monotonic()
         failpoint("daemon_started_before_first_look")
         while True:
             happened = self._next(LOOK_EVERY_S)
-            if isinstance(happened, Exited):
+            if isinstance(happened, JvmExit):
                 return happened
             if happened is not None:
                 self._drain(jvm.pid)
@@ -210,11 +210,11 @@ class DaemonSupervisor:
             lambda: self.request_restart(not_initialized),
             jvm.pid,
         )
-        threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
+        threading.Thread(target=lambda: self._happenings.put(JvmExit(jvm.wait())), daemon=True).start()
         return jvm
 
     def _next(self, timeout_s: float) -> Happening | None:
-        """What happens next, None where nothing does for so long."""
+        """Return what happens next, None if nothing does within `timeout_s`."""
         until = time.monotonic() + timeout_s
         while True:
             self._vitals.beat()
@@ -229,7 +229,7 @@ class DaemonSupervisor:
         self._vitals.draining()
         self._ask_to_end(jvm)
         log.info("draining", extra={"event": "consumer-draining", "graceS": self._grace_s})
-        if isinstance(happened := self._next(self._grace_s + BEYOND_GRACE_S), Exited):
+        if isinstance(happened := self._next(self._grace_s + BEYOND_GRACE_S), JvmExit):
             log.info("drained", extra={"event": "consumer-drained"})
             return
         why = "its grace is over" if happened is None else "a second signal came"
@@ -242,14 +242,14 @@ class DaemonSupervisor:
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
 
-    def _restart(self, planned: PlannedRestart, level: int) -> Exited | None:
+    def _restart(self, planned: PlannedRestart, level: int) -> JvmExit | None:
         """End a daemon that has not died, as gently as a stop does; None after a signal."""
         self._plan(planned, level)
         # A daemon without children is not killed at once either. It may hold the KCL's leader lock: if it is killed
         # the lock lasts two more minutes, in which no leader gives the shards to anybody.
         self._ask_to_end(planned.daemon)
         happened = self._next(self._grace_s + BEYOND_GRACE_S)
-        if isinstance(happened, Exited):
+        if isinstance(happened, JvmExit):
             return happened._replace(planned=True)
         if happened is not None:
             self._drain(planned.daemon)
@@ -259,33 +259,33 @@ class DaemonSupervisor:
 
     def _plan(self, planned: PlannedRestart, level: int) -> None:
         """Log and count a restart that is about to be made on purpose."""
-        told = {"event": "daemon-restart-planned", "cause": planned.cause}
-        log.log(level, "the KCL daemon is restarted. %s", planned.reason, extra=told)
+        fields = {"event": "daemon-restart-planned", "cause": planned.cause}
+        log.log(level, "the KCL daemon is restarted. %s", planned.reason, extra=fields)
         self._vitals.restart_planned(planned.cause)
 
-    def _hasten(self, jvm: int) -> Exited | None:
-        """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
+    def _hasten(self, jvm: int) -> JvmExit | None:
+        """Give the children that are left a moment, then end the daemon; None after a signal."""
         self._target_checker.hasten()
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S
         while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):
             happened = self._next(min(left_s, 0.1))
-            if isinstance(happened, Exited):
+            if isinstance(happened, JvmExit):
                 return happened
             if happened is not None:
                 self._kill(jvm)
                 return None
         return self._kill(jvm)
 
-    def _kill(self, jvm: int) -> Exited | None:
+    def _kill(self, jvm: int) -> JvmExit | None:
         """Kill the daemon and wait for its end; None where a signal came meanwhile: it must not be started again."""
         processes.send([jvm], signal.SIGKILL)
         asked_to_stop = False
-        while not isinstance(happened := self._happenings.get(), Exited):
+        while not isinstance(happened := self._happenings.get(), JvmExit):
             asked_to_stop = True
         return None if asked_to_stop else happened._replace(by_us=True)
 
-    def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
+    def _wait_to_restart(self, ended: JvmExit, ran_s: float) -> bool:
         """Wait as long as the restarts before demand, with jitter; False if a signal came meanwhile.
 
         A planned restart of a daemon that was stable waits for nothing, and counts for nothing. A daemon that has to be

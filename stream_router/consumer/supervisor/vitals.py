@@ -15,7 +15,7 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
-class Known(NamedTuple):
+class KnownVitals(NamedTuple):
     """The vitals at one moment."""
 
     state: State
@@ -51,7 +51,7 @@ class Vitals:
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
-        """The loop has turned."""
+        """Note that the loop has turned."""
         self._beat_at = self._clock()
 
     def starting(self, reason: str) -> None:
@@ -59,14 +59,14 @@ class Vitals:
         self._become("starting", reason)
 
     def daemon_runs(self, pid: int) -> None:
-        """The daemon was started."""
+        """Note that the daemon was started."""
         self._daemon = pid
         self._starts += 1
         self._hangs = ()
         self._become("running", "")
 
     def restart_planned(self, cause: RestartCause) -> None:
-        """The daemon that runs is about to be restarted, although it has not died."""
+        """Note that the running daemon is about to be restarted, although it has not died."""
         self._planned_restarts = {**self._planned_restarts, cause: self._planned_restarts[cause] + 1}
 
     def shards_stuck(self, *, is_ill: bool) -> None:
@@ -74,9 +74,9 @@ class Vitals:
         self._shards_are_stuck = is_ill
 
     def daemon_ended(self, *, planned: bool = False) -> None:
-        """There is no daemon now; it is started again.
+        """Note that there is no daemon now; it will be started again.
 
-        Told of each one that could not be started, too: then none is there since before.
+        This is called for each daemon that could not be started too: none has been there since the last one.
         """
         if self._daemon is not None or self._state[0] == "starting":
             self._down_since = self._clock()
@@ -85,20 +85,20 @@ class Vitals:
             self._become("restarting", "the KCL daemon was ended on purpose" if planned else "the KCL daemon died")
 
     def hang(self, hangs: tuple[str, ...]) -> None:
-        """These children of the daemon that runs do not go on."""
+        """Note the children of the running daemon that do not go on."""
         self._hangs = hangs
 
     def draining(self) -> None:
-        """A stop was asked for."""
+        """Note that a stop was asked for."""
         self._become("draining", "told to stop")
 
-    def known(self) -> Known:
-        """The vitals now.
+    def known(self) -> KnownVitals:
+        """Return the vitals now.
 
-        Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while a start waits for bus
-        and rule.
-        Nor where something hangs: what is safe to be replaced is, and a stream that cannot be read looks like the rest.
-        Ill if a shard is stuck although the daemon was restarted for it.
+        The program is healthy if a restart of the whole would mend nothing. So it is never ill for holding, nor while a
+        start waits for bus and rule. It is not ill for a hang either: what is safe to be replaced is replaced, and a
+        stream that cannot be read looks like a hang too. It is ill if a shard is stuck although the daemon was
+        restarted for it.
         """
         now = self._clock()
         state, since_s, reason = self._state
@@ -106,7 +106,7 @@ class Vitals:
         loop_turns = now - self._beat_at < LOOP_DEAD_S
         shards_move = not self._shards_are_stuck
         daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_DEAD_S
-        return Known(
+        return KnownVitals(
             state=state,
             since_s=since_s,
             reason=reason,

@@ -9,8 +9,8 @@ from stream_router.checks import (
     LATER,
     MAY_NOT_ASK,
     QUEUE,
+    CheckVerdict,
     Finding,
-    Verdict,
     ask,
     of_error,
     of_line,
@@ -69,7 +69,7 @@ def _bus(world: World) -> Iterator[Finding]:
 
 
 def _key(world: World) -> Finding:
-    """A bus under a key that cannot be used takes events, answers success, and loses them."""
+    """Check the bus's key: under a key that cannot be used a bus takes events, answers success, and loses them."""
     bus = world.settings.event_bus
 
     def describe() -> Any:
@@ -94,7 +94,7 @@ def _key(world: World) -> Finding:
 
 
 def _targets(world: World) -> Iterator[Finding]:
-    """What a target refuses goes to a dead-letter queue, where it waits; without one it is lost."""
+    """Check the targets' dead-letter queues: what a target refuses waits there; without one it is lost."""
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
     no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
@@ -173,7 +173,7 @@ def _letters(world: World) -> Iterator[Finding]:
     else:
         found = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
         yield found
-        yield _waiting(world, url) if found.verdict is Verdict.WELL else skipped("SR153", "waits for SR103")
+        yield _waiting(world, url) if found.verdict is CheckVerdict.WELL else skipped("SR153", "waits for SR103")
     if world.consume is None:
         yield skipped("SR104", "waits for SR002")
     elif world.consume.offload_bucket:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from stream_router.checks import Finding, Verdict, of_error, skipped
+from stream_router.checks import CheckVerdict, Finding, of_error, skipped
 from stream_router.operate.doctor import bus, host, probe, stream, surroundings
 from stream_router.operate.doctor.world import Check, Subject, World
 from stream_router.send.signing import own_url
@@ -50,9 +50,10 @@ def run(
 
 
 def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """What every check says that concerns the programs of `world`, in the order of the tables; each at least once.
+    """Return the findings of every check that concerns the programs of `world`, in the order of the tables.
 
-    Each call of AWS's is tried once and bounded. Where AWS does not take the credentials, nothing else of it is asked.
+    Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
+    nothing else of it is asked.
     """
     found: list[Finding] = []
     waits = "" if world.common else "waits for the settings (SR001, SR002)"
@@ -62,13 +63,13 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
         made, why = ([], waits) if subject.aws and waits else _made(subject, world)
         for code in subject.checks:
             found += [one for one in made if one.code == code] or [skipped(code, why)]
-        if subject is host.ACCOUNT and not waits and made[0].verdict is Verdict.WRONG:
+        if subject is host.ACCOUNT and not waits and made[0].verdict is CheckVerdict.WRONG:
             waits = "waits for SR010"
     return [one for one in found if CHECKS[one.code].programs & world.programs]
 
 
 def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
-    """A subject's findings, and why what comes after them was not asked. A check that breaks leaves the others."""
+    """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
     made: list[Finding] = []
     try:
         made.extend(subject.look(world))  # what came before an error is kept
@@ -78,38 +79,38 @@ def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
         about = subject.checks[code].about
         made.append(of_error(code, about, about, error))
     last = made[-1]
-    return made, last.says if last.verdict is Verdict.SKIPPED else f"waits for {last.code}"
+    return made, last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
 
 
 # --- showing them
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
 SIGNS = {
-    Verdict.WRONG: ("failure", "bold red"),
-    Verdict.WARNING: ("warning", "yellow"),
-    Verdict.UNKNOWN: ("unknown", "magenta"),
-    Verdict.WELL: ("ok", "green"),
-    Verdict.SKIPPED: ("-", "dim"),
+    CheckVerdict.WRONG: ("failure", "bold red"),
+    CheckVerdict.WARNING: ("warning", "yellow"),
+    CheckVerdict.UNKNOWN: ("unknown", "magenta"),
+    CheckVerdict.WELL: ("ok", "green"),
+    CheckVerdict.SKIPPED: ("-", "dim"),
 }
 
 
 def status(found: Sequence[Finding]) -> int:
     """0 all is well, 1 something is wrong, 2 it cannot be judged."""
     seen = {one.verdict for one in found}
-    if Verdict.WRONG in seen:
+    if CheckVerdict.WRONG in seen:
         return WRONG
-    return UNJUDGED if Verdict.UNKNOWN in seen else WELL
+    return UNJUDGED if CheckVerdict.UNKNOWN in seen else WELL
 
 
 def verdict(found: Sequence[Finding], code: int) -> str:
-    """The last line."""
+    """Return the last line."""
     counts = Counter(one.verdict for one in found)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
     told = []
     for kind, (sign, _) in SIGNS.items():
-        if counts[kind] or kind is Verdict.WELL:
-            plural = "s" * (counts[kind] > 1 and kind in (Verdict.WRONG, Verdict.WARNING))
-            told.append(f"{counts[kind]} {'not asked' if kind is Verdict.SKIPPED else sign + plural}")
+        if counts[kind] or kind is CheckVerdict.WELL:
+            plural = "s" * (counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING))
+            told.append(f"{counts[kind]} {'not asked' if kind is CheckVerdict.SKIPPED else sign + plural}")
     return f"{words[code]}: {', '.join(told)}"
 
 
@@ -124,20 +125,20 @@ def show(found: Sequence[Finding], code: int) -> None:
 
 def _text(one: Finding) -> str:
     """One line, without what would drive a terminal."""
-    whose = f"{one.setting}: " if one.setting and one.verdict is not Verdict.WELL else ""
+    whose = f"{one.setting}: " if one.setting and one.verdict is not CheckVerdict.WELL else ""
     more = f"; {one.cure}" if one.cure else ""
     page = f" ({_page(one)})" if _page(one) else ""
     return "".join(char if char.isprintable() else " " for char in f"{whose}{one.says}{more}{page}")
 
 
 def _page(one: Finding) -> str:
-    """The runbook that goes on where the cure ends; "" where there is none, or nothing is wrong."""
+    """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
     name = CHECKS[one.code].runbook
-    return f"docs/runbooks/{name}.md" if name and one.verdict in (Verdict.WARNING, Verdict.WRONG) else ""
+    return f"docs/runbooks/{name}.md" if name and one.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
 def told_as_json(found: Sequence[Finding], code: int) -> str:
-    """The same for programs."""
+    """Return the findings for programs, as JSON."""
     checks: list[dict[str, Any]] = [
         {
             "code": one.code,

@@ -1,4 +1,4 @@
-"""This machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
+"""Checks of this machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_answers import served_s
 from stream_router.aws_error_codes import CREDENTIALS_OVER
-from stream_router.checks import Finding, Verdict, of_error, of_line, ok, refused, skipped, warn, wrong
+from stream_router.checks import CheckVerdict, Finding, of_error, of_line, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import NotNowError, SettingsError, unwritable
@@ -43,7 +43,9 @@ FREE_WARN_BYTES = 100 * 2**20
 
 def _settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
-    doubtful = [of_line("SR004", line)._replace(verdict=Verdict.WARNING) for line in reading.warnings(world.receive)]
+    doubtful = [
+        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.warnings(world.receive)
+    ]
     names = [*(of_line("SR004", line) for line in unknown), *doubtful]
     yield from names or [ok("SR004", "every name is known")]
     said = set(unknown)
@@ -63,19 +65,19 @@ def _settings(world: World) -> Iterator[Finding]:
 
 
 def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
-    """A finding for each line with which the program would not start, but for those that were said before."""
+    """Yield a finding for each line with which the program would not start, except those reported before."""
     try:
         yield ok(code, start())
     except SettingsError as error:
         lines = [line for line in str(error).splitlines() if line not in said]
         said.update(lines)
         for found in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
-            silent = isinstance(error, NotNowError) and found.verdict is Verdict.WRONG
-            yield found._replace(verdict=Verdict.UNKNOWN) if silent else found
+            silent = isinstance(error, NotNowError) and found.verdict is CheckVerdict.WRONG
+            yield found._replace(verdict=CheckVerdict.UNKNOWN) if silent else found
 
 
 def _receive(world: World) -> str:
-    """What `receive` looks at before it listens. Raises SettingsError."""
+    """Return what `receive` looks at before it listens. Raise SettingsError."""
     settings = load(Receiver, *preflight.LOOKS)
     _secrets(world, settings, "admin_token")
     if not world.offline:
@@ -85,7 +87,7 @@ def _receive(world: World) -> str:
 
 
 def _consume(world: World) -> str:
-    """What `consume` looks at before it asks AWS. Raises SettingsError."""
+    """Return what `consume` looks at before it asks AWS. Raise SettingsError."""
     settings = _secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _rendered(settings)
@@ -97,7 +99,7 @@ def _consume(world: World) -> str:
 
 
 def _secrets(world: World, settings: Any, *names: str) -> Any:
-    """The settings, once each of these secrets can be had; offline AWS is not asked for one, and a stand-in does."""
+    """Return the settings, once each of these secrets is readable; offline a stand-in replaces AWS's."""
     for name in names:
         if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
             settings = settings.model_copy(update={name: SecretStr("stands in AWS, and nobody asks")})
@@ -111,7 +113,7 @@ def _rendered(settings: Consumer) -> properties.Rendered:
 
 
 def _writable(variable: str, folder: Path | None) -> None:
-    """Tried, since nothing else tells (rights, a read-only disk, root); one that is not there is made at start."""
+    """Try to write: nothing else tells (rights, a read-only disk, root). A missing folder is made at start."""
     if folder is None:
         return
     try:
@@ -159,7 +161,7 @@ def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
 
 
 def _certificate(world: World) -> Finding:
-    """A sender refuses a certificate that has ended, and the receiver serves on with it."""
+    """Check the certificate: senders refuse one that has ended, and the receiver serves on with it."""
     settings = world.receive
     if settings is None:
         return skipped("SR014", "waits for SR001")
@@ -249,7 +251,7 @@ def _here(world: World) -> Iterator[Finding]:
 
 
 def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
-    """The verdict that the program itself gives. One that does not answer may be none of this host's."""
+    """Return the verdict that the program itself gives. One that does not answer may be none of this host's."""
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import Finding, Verdict, of_error, ok, skipped, wrong
+from stream_router.checks import CheckVerdict, Finding, of_error, ok, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
@@ -61,14 +61,14 @@ def run(world: World, url: str) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
         del found[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
         broken = of_error([*CHECKS][len(found)], "end to end", "the probe's rule or queue", error)
-        verdict = broken.verdict if isinstance(error, SettingsError) else Verdict.UNKNOWN
+        verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
         found.append(broken._replace(verdict=verdict, says=broken.says + left))
     return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
 
 
 @contextmanager
 def _caught(world: World, name: str, mark: str) -> Iterator[str]:
-    """The URL of a queue behind a rule that matches our probe alone; both are gone afterwards."""
+    """Yield the URL of a queue behind a rule that matches our probe alone; delete both afterwards."""
     events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
     region = world.settings.aws_region
     account = world.client("sts").get_caller_identity()["Account"]
@@ -137,7 +137,7 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
 
 
 def _arrive(world: World, queue: str, within_s: float) -> Any | None:
-    """The message, as soon as it is there."""
+    """Return the message, as soon as it is there."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         answer = world.client("sqs").receive_message(

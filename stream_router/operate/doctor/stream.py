@@ -15,8 +15,8 @@ from stream_router.checks import (
     LATER,
     MAY_NOT_ASK,
     STREAM,
+    CheckVerdict,
     Finding,
-    Verdict,
     ask,
     of_error,
     ok,
@@ -27,9 +27,9 @@ from stream_router.checks import (
 )
 from stream_router.consumer.supervisor.stream_watch import (
     SHARD_END,
-    Lease,
-    Look,
+    LeaseState,
     StreamShard,
+    StreamView,
     UnreadShard,
     unread,
 )
@@ -44,7 +44,7 @@ def _stream(world: World) -> Iterator[Finding]:
     name = world.settings.stream
     found = checks.stream(world.session, name)
     yield found
-    if found.verdict is not Verdict.WELL:
+    if found.verdict is not CheckVerdict.WELL:
         return
     if is_aws(world.client("kinesis").meta.endpoint_url):
         yield checks.stream_writable(world.session, name)
@@ -58,7 +58,7 @@ ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("wri
 
 
 def _spill(world: World) -> Iterator[Finding]:
-    """The spill queue, and how many messages wait there."""
+    """Check the spill queue, and count the messages that wait there."""
     if world.receive is None:
         yield skipped("SR107", "waits for SR001")
         return
@@ -68,7 +68,7 @@ def _spill(world: World) -> Iterator[Finding]:
         return
     queue = checks.spill_queue(world.session, url, world.settings.aws_region)
     yield queue
-    if queue.verdict not in (Verdict.WELL, Verdict.WARNING):
+    if queue.verdict not in (CheckVerdict.WELL, CheckVerdict.WARNING):
         return
     sqs = world.client("sqs")
     no, attributes = ask(
@@ -122,16 +122,16 @@ def _leases(world: World) -> Iterator[Finding]:
 
 
 def _look(world: World) -> tuple[Finding | None, Any]:
-    """What the supervisor's judge asks for, the stream's shards and the table's leases; with the leases themselves."""
+    """Return the stream's shards and the table's leases as the supervisor's judge needs them; with the leases."""
 
-    def look() -> tuple[Look, dict[str, leases.Lease]]:
+    def look() -> tuple[StreamView, dict[str, leases.Lease]]:
         held = leases.read(world.client("dynamodb"), world.settings.application)
         shards = [StreamShard.of(one) for one in shards_of(world.client("kinesis"), world.settings.stream)]
         rows = {
-            name: Lease(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
+            name: LeaseState(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
             for name, lease in held.items()
         }
-        return Look(world.now_s(), shards, rows), held
+        return StreamView(world.now_s(), shards, rows), held
 
     try:
         return None, look()
@@ -145,7 +145,7 @@ def _look(world: World) -> tuple[Finding | None, Any]:
         return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
 
 
-def _owners(world: World, first: Look) -> Finding:
+def _owners(world: World, first: StreamView) -> Finding:
     """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
     latest, no, left = first, None, list[UnreadShard]()
     for _ in range(LOOKS):
@@ -170,7 +170,7 @@ def _owners(world: World, first: Look) -> Finding:
 
 
 def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
-    """The oldest event above each shard's checkpoint is a recent one."""
+    """Check that the oldest event above each shard's checkpoint is a recent one."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
@@ -178,7 +178,7 @@ def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
     for shard, lease in list(unfinished.items())[:SHARDS_READ]:
         behind = functools.partial(_behind_s, world, lease)
         no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
-        if no and no.verdict is not Verdict.WRONG:
+        if no and no.verdict is not CheckVerdict.WRONG:
             silent = no
         elif behind_s is not None:
             late[shard] = behind_s

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import STREAM, Finding, Verdict, ask, ok, skipped, warn, wrong
+from stream_router.checks import STREAM, CheckVerdict, Finding, ask, ok, skipped, warn, wrong
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.bus import BUS
@@ -38,7 +38,7 @@ def _record_distribution(world: World) -> Finding:
     kinesis = world.client("kinesis")
     no, answer = ask("SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", ""))
     if no:
-        return skipped("SR108", "waits for SR101") if no.verdict is Verdict.WRONG else no
+        return skipped("SR108", "waits for SR101") if no.verdict is CheckVerdict.WRONG else no
     summary = answer["StreamDescriptionSummary"]
     if summary.get("RecordDistributionStrategy") != SPREAD:
         return ok("SR108", "by partition and hash key")
@@ -54,7 +54,7 @@ def _dead_letters_of_bus(world: World) -> Iterator[Finding]:
     named = {"Name": world.settings.event_bus}
     no, bus = ask("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**named), ("", ""))
     if no:
-        yield skipped("SR122", "waits for SR120") if no.verdict is Verdict.WRONG else no
+        yield skipped("SR122", "waits for SR120") if no.verdict is CheckVerdict.WRONG else no
         return
     queue = bus.get("DeadLetterConfig", {}).get("Arn")
     if not queue and not bus.get("KmsKeyIdentifier"):

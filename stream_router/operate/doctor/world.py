@@ -73,7 +73,7 @@ class World:
         return Clients(self.settings.aws_region, session=self.session, config=ONCE)
 
     def client(self, service: str) -> Any:
-        """A client whose calls are tried once."""
+        """Return a client whose calls are tried once."""
         return endpoints.client(self.session, service, ONCE)
 
 

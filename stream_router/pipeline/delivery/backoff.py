@@ -38,10 +38,10 @@ class Tries:
         """When its budget began, the last time; a conversation's begins with the first of its items that failed."""
 
     def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """When to try again after the item's own failure: the last time after the spread."""
+        """Return when to retry after a failure of the item's own. The last retry waits for the end of SPREAD_S."""
         at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
         return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
-        """When to try again after a failure of the whole call."""
+        """Return when to retry after a failure of the whole call."""
         return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())

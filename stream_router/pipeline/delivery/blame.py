@@ -1,9 +1,9 @@
-"""Who is to blame for a failure, and how often an item is tried again: one table over one minute of counts.
+"""Decides who is to blame for a failure: `Blame.decide` is the table of docs/delivery.md, over a minute of counts.
 
 What fails with its whole call, or by a code that speaks of the destination, is the destination's trouble and waits.
-What fails by itself has a budget of retries; once that is spent, the first tries of the shard's other items say whose
-fault it is. Their latest answers would not do: a bus that fails 60 % at random accepts nearly all in the end, and would
-bury those that were only unlucky. `docs/delivery.md` says the same in plain words. Times are monotonic seconds.
+What fails by itself has a budget of retries. Once that is spent, the first tries of the shard's other items say whose
+fault it is. Their latest answers would not do: a bus that fails 60 % at random accepts nearly all in the end, and items
+that were only unlucky would be given up. Times are monotonic seconds.
 """
 
 import enum
@@ -17,31 +17,33 @@ from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
 T = TypeVar("T")
 
 MINUTE_S = 60.0
-"""An answer older than this says nothing of today."""
+"""Age up to which an answer says something of the present."""
 
 WELL_SHARE = 0.9
-"""So many of the others' first tries must have been accepted for an item's trouble to be its own."""
+"""Share of the others' first tries that must be accepted for an item's trouble to be its own."""
 
 SURE_SHARE = 0.97
-"""Between WELL_SHARE and this an item is given up only once a minute has passed since its first failure: with an event
-a second, half a minute of a bus that fails a fifth at random looks well in one case of ten."""
+"""Share from which an item is given up as soon as its budget is spent. Between WELL_SHARE and this one it is given up
+only once a minute has passed since its first failure: with an event a second, half a minute of a bus that fails a fifth
+at random looks well in one case of ten."""
 
-LATELY_S = 600.0
-"""So long a conversation is remembered whose item was given up."""
+BUDGET_MEMORY_S = 600.0
+"""Seconds for which the spent budget of a conversation is remembered after one of its items was given up."""
 
 AT_THE_END_S = 900.0
-"""At a shard's end no other item will ever come to compare with: so long one that fails alone is tried there. What it
-waited in processes before counts, but each tries for SPREAD_S: leases may move more often than every 15 minutes, and
-the KCL reads the shards after this one only once it is over."""
+"""Seconds for which an item that fails alone is retried at a shard's end, where no later item can serve as comparison.
+What it waited in processes before counts, but each process tries for SPREAD_S: leases may move more often than every 15
+minutes, and the KCL reads the shards after this one only once it is over."""
 
 MOST_AT_THE_END = 10
-"""So many items, a classic call's worth, may be given up so: more look like a destination that takes nothing."""
+"""The most items that are given up in this way, a classic call's worth: more look like a destination that takes
+nothing."""
 
 
-class Policy(NamedTuple):
-    """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
+class RetryPolicy(NamedTuple):
+    """Limits of a dispatcher: calls and bytes in flight, retries of an item's own trouble, what an outage means.
 
-    `max_rate` is the most items a second, 0.0 where there is no such bound.
+    `max_rate` is the most items a second, 0.0 if there is no bound.
     """
 
     max_in_flight: int
@@ -55,16 +57,16 @@ NEVER_GIVEN_UP = 1_000_000_000
 """Retries of what has nowhere else to go: the shard holds until it is stored."""
 
 
-class Then(enum.Enum):
+class Decision(enum.Enum):
     """What becomes of an item that failed."""
 
-    BURY = "it is given up"
-    RETRY = "it is tried again after its own pause"
-    WAIT = "it is tried again with the others, without end"
+    GIVE_UP = "it is given up"
+    RETRY = "it is retried after a pause of its own"
+    WAIT = "it is retried with the others, without end"
 
 
 class FirstTries:
-    """What became of items at their first try: counted by the second in which their calls were sent, for a minute."""
+    """Outcomes of items' first tries, counted by the second in which their calls were sent, for a minute."""
 
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}
@@ -73,71 +75,68 @@ class FirstTries:
         self.accepted_sent_at = -math.inf
         """When the latest call was sent of which something was accepted."""
 
-    def accepted(self, sent_at: float, now: float, first_tries: int) -> None:
-        """Items of a call that was sent then are accepted, so many of them at their first try."""
+    def count_accepted(self, sent_at: float, now: float, first_tries: int) -> None:
+        """Count accepted items of a call that was sent at `sent_at`, `first_tries` of them at their first try."""
         self.accepted_at = now
         self.accepted_sent_at = max(self.accepted_sent_at, sent_at)
-        self._of(sent_at, now)[0] += first_tries
+        self._counts_of(sent_at, now)[0] += first_tries
 
-    def failed(self, sent_at: float, now: float) -> None:
-        """An item failed for the first time, in a call that was sent then."""
-        self._of(sent_at, now)[1] += 1
+    def count_failed(self, sent_at: float, now: float) -> None:
+        """Count an item that failed for the first time, in a call that was sent at `sent_at`."""
+        self._counts_of(sent_at, now)[1] += 1
 
-    def _of(self, sent_at: float, now: float) -> list[int]:
+    def _counts_of(self, sent_at: float, now: float) -> list[int]:
         counts, second = self._counts, int(sent_at)
         if second not in counts:
             counts[second] = [0, 0]
-            for old in [one for one in counts if one < now - MINUTE_S - 1]:
-                del counts[old]
+            for expired in [counted for counted in counts if counted < now - MINUTE_S - 1]:
+                del counts[expired]
         return counts[second]
 
-    def between(self, moment: float, until: float, now: float) -> tuple[int, int]:
-        """Accepted and failed ones of the last minute whose calls were sent since a moment, `until` a second."""
-        begin = math.ceil(max(moment, now - MINUTE_S))
-        found = [counts for second, counts in self._counts.items() if begin <= second <= until]
-        return sum([accepted for accepted, _ in found]), sum([failed for _, failed in found])
+    def between(self, begin: float, end: float, now: float) -> tuple[int, int]:
+        """Return the accepted and the failed of the last minute whose calls were sent from `begin` to `end`."""
+        first_second = math.ceil(max(begin, now - MINUTE_S))
+        counted = [counts for second, counts in self._counts.items() if first_second <= second <= end]
+        return sum([accepted for accepted, _ in counted]), sum([failed for _, failed in counted])
 
 
 class Blame(Generic[T]):
-    """The failures of the items under way, and the judge of each.
+    """The failures of a dispatcher's items, and the judge of each.
 
-    `key` tells an item; a text is its conversation, of which one item is under way at a time. A conversation's budget
-    goes on where an item of it was given up: the next one that fails has its retries, but no half minute of its own.
+    `key` identifies an item; a text is its conversation, of which one item is sent at a time. A conversation's budget
+    outlives an item that was given up: the next item that fails has its retries, but no half minute of its own.
     """
 
     def __init__(self, key: Callable[[T], Hashable], max_retries: int) -> None:
         self._key = key
         self._max_retries = max_retries
         self._tries: dict[Hashable, Tries] = {}
-        self._given_up: dict[Hashable, float] = {}
-        """When the budget of a conversation began whose last item was given up."""
+        self._spent_budgets: dict[Hashable, float] = {}
+        """By conversation: when the budget began of its item that was given up."""
         self.first_tries = FirstTries()
         self.ends_since: float | None = None
-        """Since when the shard is at its end: nothing more will come."""
+        """When the shard came to its end, after which nothing more will come; None before."""
         self._end_s = AT_THE_END_S
-        """So long what is alone there is tried in this process."""
+        """Seconds for which this process retries what is alone there."""
         self.waits_alone = False
         """Whether the item that was judged last had its retries, and waits for another to be compared with."""
         self.sick = 0
-        """Items under way that failed by themselves."""
+        """Items that failed by themselves and have not ended."""
         self.unanswered = 0
-        """Items under way that were sent in a call which timed out: the destination may have accepted them."""
-
-    def __bool__(self) -> bool:
-        return bool(self._tries)
+        """Items that were sent in a call which timed out: the destination may have accepted them."""
 
     def at_the_end(self, now: float, already_s: float) -> None:
-        """The shard is at its end: nothing more will come. In processes before what is sick there waited so long."""
+        """Note that nothing more will come. Sick items waited `already_s` for it in the processes before."""
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
-    def failed(self, item: T, sent_at: float, now: float, *, itself: bool, timed_out: bool = False) -> Tries:
-        """Record one more failure of this item, in a call that was sent at `sent_at`."""
+    def record_failure(self, item: T, sent_at: float, now: float, *, itself: bool, timed_out: bool = False) -> Tries:
+        """Record one more failure of this item, in a call that was sent at `sent_at`. Return its tries."""
         key = self._key(item)
         tries = self._tries.get(key)
         if tries is None:
-            tries = self._tries[key] = Tries(sent_at, self._given_up.get(key, 0.0))
-            self.first_tries.failed(sent_at, now)
+            tries = self._tries[key] = Tries(sent_at, self._spent_budgets.get(key, 0.0))
+            self.first_tries.count_failed(sent_at, now)
         tries.last_sent = sent_at
         tries.all += 1
         if timed_out and not tries.unanswered:
@@ -150,71 +149,88 @@ class Blame(Generic[T]):
             tries.budget_from = tries.budget_from or now
         return tries
 
-    def of(self, disposition: Disposition | None, tries: Tries, now: float, under_way: int) -> Then:
-        """The table: what becomes of an item whose own code says this. `under_way` counts all that is."""
-        self.waits_alone = False
-        match disposition:
-            case Disposition.DEAD_LETTER:
-                return Then.BURY
-            case Disposition.HOLD:
-                return Then.WAIT
-        if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
-            return Then.RETRY
-        # What was sent after its own last try says nothing of what that met: the answer may come slowly from a trouble
-        # that is over by now.
-        accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
-        if not accepted + failed:
-            self.waits_alone = True
-            return Then.BURY if self._is_over(tries.budget_from, now, under_way) else Then.RETRY
-        if accepted < WELL_SHARE * (accepted + failed):
-            # Everybody's trouble: what came so far was no word about the item, and its budget begins anew. The minute
-            # that is looked at does not: of a few others some are accepted by chance just after it.
-            tries.own, tries.budget_from = 1, now
-            return Then.RETRY
-        if accepted < SURE_SHARE * (accepted + failed) and now - tries.first_own_at < MINUTE_S:
-            return Then.RETRY
-        return Then.BURY
+    def decide(self, disposition: Disposition | None, tries: Tries, now: float, in_charge: int) -> Decision:
+        """Return what becomes of an item whose own code has this disposition; `in_charge` counts unfinished items.
 
-    def is_poison(self, refused_at: float, now: float, under_way: int) -> bool:
-        """Whether an item that stood alone in a call refused for its content, first at `refused_at`, is to blame.
-
-        One other that was accepted by a call sent since is proof.
+        | its own code | budget | first tries of the others | decision |
+        |---|---|---|---|
+        | wrong data | | | give up |
+        | systemic trouble | | | wait |
+        | entry trouble | left | | retry |
+        | entry trouble | spent | there are none | retry; at the shard's end give up after AT_THE_END_S |
+        | entry trouble | spent | under WELL_SHARE accepted | retry: everybody's trouble, the budget begins again |
+        | entry trouble | spent | under SURE_SHARE accepted | retry; give up a minute after its first failure |
+        | entry trouble | spent | more accepted | give up |
         """
-        return self.first_tries.accepted_sent_at > refused_at or self._is_over(refused_at, now, under_way)
+        self.waits_alone = False
+        if disposition is Disposition.DEAD_LETTER:
+            return Decision.GIVE_UP
+        if disposition is Disposition.HOLD:
+            return Decision.WAIT
+        if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
+            return Decision.RETRY
+        # What was sent after the item's own last try says nothing of the trouble that this try met: a slow answer may
+        # come from a trouble that is over by now.
+        accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
+        others = accepted + failed
+        if not others:
+            self.waits_alone = True
+            has_waited = self._has_waited_at_the_end(tries.budget_from, now, in_charge)
+            return Decision.GIVE_UP if has_waited else Decision.RETRY
+        if accepted < WELL_SHARE * others:
+            # The failures so far say nothing of the item, so its budget begins again. The minute of counts does not:
+            # of a few others some are accepted by chance just after a trouble of the destination.
+            tries.own, tries.budget_from = 1, now
+            return Decision.RETRY
+        if accepted < SURE_SHARE * others and now - tries.first_own_at < MINUTE_S:
+            return Decision.RETRY
+        return Decision.GIVE_UP
 
-    def _is_over(self, first_at: float, now: float, under_way: int) -> bool:
-        """Whether an item that has nobody to be compared with has waited long enough: at a shard's end alone."""
-        ended = self.ends_since is not None and now - max(first_at, self.ends_since) >= self._end_s
-        return ended and under_way <= MOST_AT_THE_END
+    def is_poison(self, refused_at: float, now: float, in_charge: int) -> bool:
+        """Return whether an item alone in a call refused for its content, first at `refused_at`, is to blame.
+
+        One other item that was accepted by a call sent since is proof.
+        """
+        is_proven = self.first_tries.accepted_sent_at > refused_at
+        return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
+
+    def _has_waited_at_the_end(self, first_at: float, now: float, in_charge: int) -> bool:
+        """Return whether an item without others to compare it with has waited long enough at the shard's end."""
+        if self.ends_since is None or in_charge > MOST_AT_THE_END:
+            return False
+        return now - max(first_at, self.ends_since) >= self._end_s
 
     def is_sick(self, item: T) -> bool:
-        """Whether the item failed by itself before."""
+        """Return whether the item failed by itself before."""
         tries = self._tries.get(self._key(item))
         return tries is not None and tries.own > 0
 
-    def through(self, items: list[T], sent_at: float, now: float) -> list[tuple[list[T], float]]:
-        """These items are accepted, in a call that was sent then. With how long ago their first calls were sent."""
-        if not self._tries:
-            self._given_up = {key: at for key, at in self._given_up.items() if at > now - LATELY_S}
-        new, again = items, list[tuple[list[T], float]]()
-        if self._tries or self._given_up:
-            new = []
-            for item in items:
-                self._given_up.pop(self._key(item), None)
-                if tries := self._forget(item):
-                    again.append(([item], now - tries.first_sent))
-                else:
-                    new.append(item)
-        self.first_tries.accepted(sent_at, now, len(new))
-        return [(new, now - sent_at), *again] if new else again
+    def record_accepted(self, items: list[T], sent_at: float, now: float) -> list[tuple[list[T], float]]:
+        """Record items that were accepted by a call sent at `sent_at`.
 
-    def given_up(self, item: T) -> int:
-        """The item ends. How many attempts had failed."""
+        Return them in groups, each with the seconds since the first call of its items was sent.
+        """
+        if not self._tries:
+            self._spent_budgets = {key: at for key, at in self._spent_budgets.items() if at > now - BUDGET_MEMORY_S}
+        at_first_try, retried = items, list[tuple[list[T], float]]()
+        if self._tries or self._spent_budgets:
+            at_first_try = []
+            for item in items:
+                self._spent_budgets.pop(self._key(item), None)
+                if tries := self._forget(item):
+                    retried.append(([item], now - tries.first_sent))
+                else:
+                    at_first_try.append(item)
+        self.first_tries.count_accepted(sent_at, now, len(at_first_try))
+        return [(at_first_try, now - sent_at), *retried] if at_first_try else retried
+
+    def record_given_up(self, item: T) -> int:
+        """Record that the item is given up. Return how many attempts had failed."""
         tries = self._forget(item)
         if tries is None:
             return 0
         if tries.own and isinstance(key := self._key(item), str):
-            self._given_up[key] = tries.budget_from
+            self._spent_budgets[key] = tries.budget_from
         return tries.all
 
     def _forget(self, item: T) -> Tries | None:

@@ -17,7 +17,7 @@ from stream_router.aws_error_codes import THROTTLING, Disposition, cure
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import Seldom
 from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
-from stream_router.pipeline.delivery.blame import Blame, Policy, Then
+from stream_router.pipeline.delivery.blame import Blame, Decision, RetryPolicy
 from stream_router.pipeline.delivery.gate import SLOW_S, Gate
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-SAID_AFTER_S = 1.0
+LOGGED_AFTER_S = 1.0
 """A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
 
 
@@ -39,22 +39,22 @@ class Destination(Protocol[T]):
         """Remove the next call's items from the front of `ready`."""
 
     def is_full(self, items: Sequence[T]) -> bool:
-        """Whether a call of `items` is worth sending though more may come."""
+        """Return whether to send a call of `items` now, although more items may come."""
 
     def size_bytes(self, items: Sequence[T]) -> int:
-        """What a call of `items` counts against the bytes in flight."""
+        """Return the bytes by which a call of `items` counts against the bytes in flight."""
 
     def key(self, item: T) -> Hashable:
-        """An item's identity among those under way; a text is its conversation, of which one item is under way."""
+        """Return the item's identity. A text is the item's conversation, of which one item is sent at a time."""
 
     def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
         """Start one call; `done` gets its answer exactly once, later."""
 
     def read(self, answer: Answer, items: Sequence[T]) -> list[Outcome] | Refusal:
-        """What the answer says of each item, or of the whole call."""
+        """Return the outcome of each item, or the refusal of the whole call."""
 
     def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
-        """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
+        """Return whether the call was refused for its size. If so, the destination remembers a smaller limit."""
 
 
 class GivenUp(NamedTuple):
@@ -88,7 +88,7 @@ class Ended(NamedTuple, Generic[T]):
     took_s: list[float]
 
 
-class Held(NamedTuple):
+class HeldDestination(NamedTuple):
     """A destination that accepts nothing: its name, since when (monotonic seconds), and the latest failure's code."""
 
     name: str
@@ -104,13 +104,13 @@ class Flight:
         self.accepted: Counter[int] = Counter()
 
     def add(self, calls: int, items: int, size_bytes: int) -> None:
-        """A call more, or, with numbers below zero, one less."""
+        """Add a call, its items and its bytes. Negative numbers take a call away."""
         self.calls += calls
         self.items += items
         self.bytes += size_bytes
 
 
-class Later(Generic[T]):
+class DelayedItems(Generic[T]):
     """Items, each until its time (monotonic seconds); those of one time in the order in which they came."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Later(Generic[T]):
         return due[::-1] if due else ()
 
     def wait_s(self, now: float) -> float:
-        """Seconds until the first is due. There must be one."""
+        """Return the seconds until the first item is due. There must be an item."""
         return max(0.0, self._heap[0][0] - now)
 
     def drain(self) -> list[T]:
@@ -190,13 +190,13 @@ class Suspects(Generic[T]):
         return True
 
     def cleared(self, items: Sequence[T]) -> None:
-        """These are judged, or went through: forget the suspicion."""
+        """Forget the suspicion against these items: they are accepted or given up."""
         if self._refused:
             for item in items:
                 self._refused.pop(self._key(item), None)
 
     def refused_at(self, item: T, now: float) -> float:
-        """When the item was refused for the first time; `now` where it never was."""
+        """Return when the item was refused for the first time, or `now` if it never was."""
         return self._refused.get(self._key(item), now)
 
     def drain(self) -> list[T]:
@@ -210,7 +210,7 @@ class Dispatcher(Generic[T]):
     """Owns every item handed to it until `collect` hands it back, accepted or given up. Single-threaded."""
 
     def __init__(
-        self, to: Destination[T], policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+        self, to: Destination[T], policy: RetryPolicy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self._to = to
         self._policy = policy
@@ -220,7 +220,7 @@ class Dispatcher(Generic[T]):
         self.blame: Blame[T] = Blame(to.key, policy.max_retries)
         self.flight = Flight()
         self._ready: deque[T] = deque()
-        self._later: Later[T] = Later()
+        self._later: DelayedItems[T] = DelayedItems()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._failure = ("", "")
         """The latest failure's code, and AWS's own words, where they may be said."""
@@ -245,11 +245,16 @@ class Dispatcher(Generic[T]):
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> HeldDestination | None:
         """Since when the destination accepts nothing, where something waits for it."""
         if not (self.gate.holding and self.backlog):
             return None
-        return Held(self._to.name, self.gate.held_since, self._failure[0])
+        return HeldDestination(self._to.name, self.gate.held_since, self._failure[0])
+
+    @property
+    def accepted_at(self) -> float:
+        """When the destination last accepted something (monotonic seconds)."""
+        return self.blame.first_tries.accepted_at
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -261,11 +266,15 @@ class Dispatcher(Generic[T]):
         self._ready.extend(items)
 
     def at_the_end(self, already_s: float) -> None:
-        """Nothing will be submitted any more: what has nobody to be compared with is given up after a while."""
+        """Note that nothing more will be submitted.
+
+        From now on an item without others to compare it with is given up after a while. Processes before this one
+        waited `already_s` for it.
+        """
         self.blame.at_the_end(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
-        """What ended since the last time, handed back to the caller."""
+        """Return what ended since the last call, and hand it back to the caller."""
         ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
@@ -289,11 +298,11 @@ class Dispatcher(Generic[T]):
             if not items:
                 break
             self._start(items, now)
-        if self.gate.holding and self.backlog and not self.gate.shut:
+        if self.gate.holding and self.backlog and not self.gate.blocked:
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:
-        """Seconds, at most `longest`, until time alone lets something happen."""
+        """Return the seconds, at most `longest`, until something can happen by time alone."""
         now, wait = self._clock(), longest
         if self._ready or self._suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
@@ -342,7 +351,8 @@ class Dispatcher(Generic[T]):
         if self._holds_to_be_said:
             log.info(
                 "%s is back%s",
-                *(self._to.name, self._may_come_twice()),
+                self._to.name,
+                self._may_come_twice(),
                 extra={
                     "event": "back",
                     "held_s": round(now - self.gate.held_since, 1),
@@ -353,7 +363,7 @@ class Dispatcher(Generic[T]):
         self.flight.accepted[len(items)] += 1
         self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
         self._suspects.cleared(items)
-        for some, took_s in self.blame.through(items, sent_at, now):
+        for some, took_s in self.blame.record_accepted(items, sent_at, now):
             self._ended.accepted.append(some)
             self._ended.took_s.append(took_s)
 
@@ -363,7 +373,7 @@ class Dispatcher(Generic[T]):
         return f"; {unanswered} of its events may be delivered twice (their calls timed out)" if unanswered else ""
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
-        """Some failed: each by what its own code says."""
+        """Handle a call in which some items failed: each is judged by its own code."""
         pairs = list(zip(items, outcomes, strict=True))
         failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         if through := [item for item, outcome in pairs if outcome.disposition is None]:
@@ -381,7 +391,7 @@ class Dispatcher(Generic[T]):
             self.gate.brought_nothing = True
         # All are counted before any is judged: those behind an item in its call are others to it as well.
         tried = [
-            self.blame.failed(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
+            self.blame.record_failure(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
             for item, outcome in failed
         ]
         for (item, outcome), tries in zip(failed, tried, strict=True):
@@ -389,16 +399,16 @@ class Dispatcher(Generic[T]):
 
     def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
         is_data = outcome.disposition is Disposition.DEAD_LETTER
-        match self.blame.of(outcome.disposition, tries, now, self.backlog + 1):
-            case Then.BURY:
+        match self.blame.decide(outcome.disposition, tries, now, self.backlog + 1):
+            case Decision.GIVE_UP:
                 self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
-            case Then.WAIT:
+            case Decision.WAIT:
                 self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
             case _:
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), outcome.code)
-                self._say_who_waits_alone(outcome.code)
+                self._warn_who_waits_alone(outcome.code)
 
-    def _say_who_waits_alone(self, code: str) -> None:
+    def _warn_who_waits_alone(self, code: str) -> None:
         if self.blame.waits_alone and self._alone_to_be_said():
             log.warning(
                 "%s fails on an event through every retry, and no other tells whether the event or %s is to blame: it"
@@ -414,7 +424,7 @@ class Dispatcher(Generic[T]):
         # AWS's words on a call's content may quote it.
         self._failure = (refusal.code, "" if is_content else refusal.message)
         timed_out = refusal.code == TIMED_OUT
-        tried = [self.blame.failed(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
+        tried = [self.blame.record_failure(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
         if is_content:
             self._halve(items, refusal, now)
             return
@@ -432,7 +442,7 @@ class Dispatcher(Generic[T]):
             self._again(item, at, refusal.code)
 
     def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
-        """A call refused for its content: halved; the one that stands alone is the culprit if others succeed."""
+        """Split a call that was refused for its content; an item alone in its call is to blame if others succeed."""
         if self._to.too_large(items, refusal):
             if len(items) == 1:
                 self._give_up(items[0], Reason.OVERSIZE, refusal.code)
@@ -448,12 +458,16 @@ class Dispatcher(Generic[T]):
         self._suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
-        """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
+        """Log that the breaker is open. If the setting asks for it, give up what waits once the budget is spent."""
         held_s, (code, message) = now - self.gate.held_since, self._failure
-        if held_s >= SAID_AFTER_S and self._holds_to_be_said[code]():
+        if held_s >= LOGGED_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
                 "%s accepts nothing, so its events wait, and nothing is lost: %s%s%s; %s",
-                *(self._to.name, code, f" ({message})" if message else "", self._may_come_twice(), cure(code)),
+                self._to.name,
+                code,
+                f" ({message})" if message else "",
+                self._may_come_twice(),
+                cure(code),
                 extra={
                     "event": "holding",
                     "code": code,
@@ -469,7 +483,7 @@ class Dispatcher(Generic[T]):
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
-        """All that waits, but, where no probe is under way, what the next one will carry."""
+        """Give up all items that wait. If no probe is in flight, keep the items that the next probe will carry."""
         probe: list[T] = []
         if self._ready and not self.flight.calls:
             probe = self._next_single() if self.gate.silent else self._to.take(self._ready)
@@ -482,13 +496,16 @@ class Dispatcher(Generic[T]):
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
-        attempts = self.blame.given_up(item)
+        attempts = self.blame.record_given_up(item)
         self._suspects.cleared([item])
         self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", attempts)))
 
 
 def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> list[T]:
-    """What `take` takes from the queue's item number `at` on, and then from its beginning. All keep their order."""
+    """Return what `take` takes from item number `at` of the queue on, and then from its beginning.
+
+    The items keep their order, in the result and in the queue.
+    """
     if not at:
         return take(queue)
     behind = len(queue) - at

@@ -56,8 +56,8 @@ class Gate:
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
-        self.shut = False
-        """Whether nothing may be sent at present for the caller's own reasons: no word about the destination."""
+        self.blocked = False
+        """Whether the caller forbids calls at present, for reasons of its own that say nothing of the destination."""
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.brought_nothing = False
@@ -79,22 +79,22 @@ class Gate:
         return 1 if self.holding else int(self._ceiling)
 
     def may_start(self, in_flight: int, now: float) -> bool:
-        """Whether one more call may start now."""
-        return not (self._stopped or self.shut) and in_flight < self.ceiling and not self.wait_s(now)
+        """Return whether one more call may start now."""
+        return not (self._stopped or self.blocked) and in_flight < self.ceiling and not self.wait_s(now)
 
     def stop(self) -> None:
-        """No call starts any more, whatever comes back."""
+        """Start no call any more, whatever comes back."""
         self._stopped = True
 
     def wait_s(self, now: float) -> float:
-        """Seconds until the gate may open by time alone (0.0 where it is not time that closes it)."""
+        """Return the seconds until the gate may open by time alone; 0.0 if time does not keep it closed."""
         until = max(self._not_before, self._asked_to_wait_until)
         if self._max_rate:
             until = max(until, self._paid_until - BURST_S)
         return max(0.0, until - now)
 
     def started(self, items: int, now: float) -> None:
-        """A call of so many items starts."""
+        """Count the start of a call of `items` items."""
         if self._max_rate:
             self._paid_until = max(self._paid_until, now) + items / self._max_rate
 
@@ -119,14 +119,15 @@ class Gate:
             self._ceiling = max(LEAST_BY_SLOWNESS, self._ceiling / 2)
 
     def throttled(self) -> None:
-        """Some of a call was throttled: half as many calls in flight."""
+        """Halve the calls in flight: part of a call was throttled."""
         self._ceiling = max(1.0, self._ceiling / 2)
 
     def failed(self, now: float, retry_after_s: float = 0.0, in_flight: int = 0) -> None:
-        """A call brought nothing: one less in flight, half as many from the second in a row on, then only probes.
+        """Count a call of which nothing was accepted.
 
-        `in_flight` calls are still under way. A lone failure among good answers is a broken connection or server, not
-        a destination with too much to do.
+        The first failure takes one call from the calls in flight, each further failure in a row halves them, and from
+        TRIPS_AT on only probes are sent. `in_flight` calls have no answer yet. A lone failure among accepted calls is a
+        broken connection or server, not an overloaded destination.
         """
         self.failures += 1
         self.brought_nothing = True

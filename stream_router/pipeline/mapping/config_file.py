@@ -29,8 +29,8 @@ from stream_router.pipeline.mapping.shapes import (
     MISSING,
     RECEIVED,
     Configured,
+    FieldOrigin,
     Shape,
-    Source,
     check_fields,
     parse_path,
     source,
@@ -50,7 +50,7 @@ _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timesta
 
 
 def _check_field(name: str, value: object) -> None:
-    """Raises ValueError, quoting nothing, where an event with `value` for our field `name` would be refused."""
+    """Raise ValueError, quoting nothing, if an event with `value` for our field `name` would be refused."""
     _check_json(value)
     try:
         check_fields({**_GOOD, name: value})
@@ -66,7 +66,7 @@ def _check_field(name: str, value: object) -> None:
 
 
 def _check_json(value: object) -> object:
-    """The value itself. Raises ValueError where JSON does not say the same, or EventBridge would refuse it."""
+    """Return the value. Raise ValueError if JSON does not keep it as it is, or EventBridge would refuse it."""
     try:
         is_same = orjson.loads(orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER)) == value
     except TypeError:
@@ -77,7 +77,7 @@ def _check_json(value: object) -> object:
 
 
 def _event_type(value: str) -> str:
-    """An event type itself. Raises ValueError where it is none that may leave."""
+    """Return the event type. Raise ValueError if no event may have it."""
     if not value.isprintable():
         raise ValueError("holds a control character, which no event type may")
     if value == PROBE_TYPE:
@@ -86,7 +86,7 @@ def _event_type(value: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """A constant of the metadata itself. Raises ValueError where it is a table or a list, or none of JSON's."""
+    """Return a constant of the metadata. Raise ValueError if it is a table, a list or no JSON value."""
     if isinstance(value, dict | list):
         raise ValueError("is no text, number or boolean")  # noqa: TRY004 - pydantic's way
     return _check_json(value)
@@ -115,7 +115,7 @@ def _steps(value: object) -> object:
 
 
 def _as_table(value: object) -> object:
-    """A path or a list of paths is short for `{ path = … }`."""
+    """Return `{ path = … }` for its short forms, a path and a list of paths."""
     if isinstance(value, str):
         return {"path": [value]}
     if isinstance(value, list):
@@ -145,8 +145,8 @@ class FieldTable(Checked):
             raise ValueError("needs a path, a value or a default")
         return self
 
-    def source(self) -> Source:
-        return Source(self.path, self.value if self.value is not MISSING else self.default)
+    def source(self) -> FieldOrigin:
+        return FieldOrigin(self.path, self.value if self.value is not MISSING else self.default)
 
 
 FieldSource = Annotated[FieldTable, BeforeValidator(_as_table)]
@@ -161,12 +161,14 @@ class FieldsTable(Checked):
     timestamp: FieldSource
     payload: FieldSource | None = None
 
-    def sources(self) -> Mapping[str, Source]:
-        given = {name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None}
-        conversation = given.get("conversationId", source())
+    def sources(self) -> Mapping[str, FieldOrigin]:
+        sources = {
+            name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None
+        }
+        conversation = sources.get("conversationId", source())
         if conversation.default is MISSING:
-            given["conversationId"] = dataclasses.replace(conversation, default=None)
-        return {"payload": source("$"), **given}
+            sources["conversationId"] = dataclasses.replace(conversation, default=None)
+        return {"payload": source("$"), **sources}
 
     @field_validator("*")
     @classmethod
@@ -228,16 +230,16 @@ def load(path: Path | None) -> Configured:
 
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
-    """The names of `[[cxone.sources]]` and their presets; the rest of that table is the receiver's to check."""
-    found: dict[str, str | None] = {}
+    """Return the preset of each of `[[cxone.sources]]` by name. The receiver checks the rest of that table."""
+    preset_by_source: dict[str, str | None] = {}
     tables = document.cxone.get("sources")
     for at, table in enumerate(tables if isinstance(tables, list) else ()):
         if isinstance(table, dict) and isinstance(table.get("name"), str):
             preset = table.get("preset")
             if preset is not None and preset not in known:
                 raise _wrong(path, f"cxone.sources[{at}].preset", "names no shape; set a preset, or one of your shapes")
-            found[table["name"]] = preset
-    return found
+            preset_by_source[table["name"]] = preset
+    return preset_by_source
 
 
 def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:
@@ -267,15 +269,17 @@ def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
 
 
 def _presets() -> tuple[Shape, ...]:
-    """The shapes that ship, in the order in which they are tried."""
+    """Return the shapes that ship, in the order in which they are tried."""
     path = Path(__file__).with_name("presets.toml")
     document = files.read_toml(path, "presets", MappingFile)
-    found = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
-    types = found[0].event_types
-    digital = [
-        dataclasses.replace(one, event_types=types) if one.name.startswith(found[0].name) else one for one in found
+    shapes = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
+    types = shapes[0].event_types
+    # All shapes of CXone digital share the event types of the first one.
+    prefix = shapes[0].name
+    with_types = [
+        dataclasses.replace(shape, event_types=types) if shape.name.startswith(prefix) else shape for shape in shapes
     ]
-    return DEFAULT, *digital
+    return DEFAULT, *with_types
 
 
 PRESETS = _presets()

@@ -74,10 +74,10 @@ class Validator:
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
     def read(self, event: Event) -> Mapped:
-        """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
+        """Return what `event` says. Raise Rejected with a reason that quotes nothing of the event."""
         shape, header_type = None, ""
         if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
-            body, shape = self._told(event, added)
+            body, shape = self._body_and_shape(event, added)
             header_type = str(added.get("eventTypeHeader") or "")
         elif type(event.body) is dict:
             body = exact_json.read(event)
@@ -115,20 +115,21 @@ class Validator:
             )
         )
 
-    def _told(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
-        """The body of an event whose envelope says more beside it, and by which shape it is mapped.
+    def _body_and_shape(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
+        """Return the body of an event with added fields in its envelope, and the shape by which it is mapped.
 
-        None where by the first that fits: the event names no source with a preset, and has its type in its body.
+        The shape is None if the first that fits is to be taken: the event names no source with a preset, and has its
+        type in its body.
         """
         is_text = "bodyEncoding" in added
         body = _xml(event.body, added) if is_text else exact_json.read(event._replace(raw=_without(event.raw, added)))
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         source = str(added.get("source") or "")
-        if source and source not in self._sources and (said := self._source_to_be_said(source)):
+        if source and source not in self._sources and (unknown_source := self._source_to_be_said(source)):
             log.warning(
                 "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
-                said,
+                unknown_source,
                 extra={"event": "source-unknown"},
             )
         preset = self._sources.get(source)
@@ -137,11 +138,11 @@ class Validator:
         return body, self._by_name[preset] if preset else None
 
     def _says_all(self, body: dict[str, Any]) -> bool:
-        """Whether an event with its type in a header, or one that is XML, says all that we need in its body."""
+        """Return whether the body of an XML event, or of one with its type in a header, has all fields that we need."""
         return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
 
     def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
-        """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
+        """Return the first shape that fits. Raise Rejected, naming what the nearest shape misses, if none does."""
         shapes = self._shapes if only is None else (only,)
         for shape in shapes:
             if _fits(shape, body):
@@ -152,7 +153,7 @@ class Validator:
 
 
 def _without(raw: bytes, added: dict[str, Any]) -> bytes:
-    """The envelope without what was added to it."""
+    """Return the envelope without the fields that were added to it."""
     end = added_text(added) + b"}"
     return raw[: -len(end)] + b"}" if raw.endswith(end) else raw
 
@@ -186,14 +187,14 @@ def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, A
     """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
     if shape.fields is None:
         # Scripts write an empty text for a variable that is not set.
-        found = {**body, "conversationId": None} if body.get("conversationId") == "" else body
+        unchecked = {**body, "conversationId": None} if body.get("conversationId") == "" else body
     else:
         leads = {name: _lead(shape, name, body) for name in shape.fields}
-        found = {name: value for name, value in leads.items() if value is not MISSING}
+        unchecked = {name: value for name, value in leads.items() if value is not MISSING}
         if header_type and shape.lenient:
-            found["eventType"] = header_type
+            unchecked["eventType"] = header_type
     try:
-        return check_fields(found)
+        return check_fields(unchecked)
     except ValidationError as error:
         raise _wrong(shape, error) from None
 
@@ -207,10 +208,10 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
 
 
 def _lead(shape: Shape, name: str, body: dict[str, Any]) -> Any:
-    """What the first of a field's paths that leads to something in `body` leads to, else the default.
+    """Return the value at the first of a field's paths that leads to a value in `body`, else the field's default.
 
-    Null is nothing, and so is an empty text: scripts write it for a variable that is not set. Where the shape is
-    lenient, so is what is no id, or no time, or too long for one.
+    Null counts as no value, and so does an empty text, which scripts write for a variable that is not set. If the shape
+    is lenient, values that are no id or no time, or that are too long for one, count as none as well.
     """
     assert shape.fields
     source = shape.fields[name]
@@ -224,5 +225,5 @@ def _lead(shape: Shape, name: str, body: dict[str, Any]) -> Any:
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside the default shape's five fields, so that nothing of an event is dropped unseen."""
+    """Return what stands beside the default shape's five fields, so that nothing of an event is lost unnoticed."""
     return {key: value for key, value in body.items() if key not in fields}

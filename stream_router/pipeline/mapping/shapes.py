@@ -50,7 +50,7 @@ OUR_FIELDS = frozenset(Fields.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FieldOrigin:
     """Where one of our fields comes from: the first of `paths` that leads to something, else `default`."""
 
     paths: tuple[Path, ...] = ()
@@ -68,7 +68,7 @@ class Shape:
 
     name: str
     when: tuple[Path, ...]
-    fields: Mapping[str, Source] | None = None
+    fields: Mapping[str, FieldOrigin] | None = None
     event_types: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
     is_preset: bool = False
@@ -95,9 +95,9 @@ class Configured:
     expert: Shape
 
 
-def source(*paths: str, default: Any = MISSING) -> Source:
-    """A `Source` of dotted paths."""
-    return Source(tuple(parse_path(p) for p in paths), default)
+def source(*paths: str, default: Any = MISSING) -> FieldOrigin:
+    """Return a `FieldOrigin` of dotted paths."""
+    return FieldOrigin(tuple(parse_path(p) for p in paths), default)
 
 
 def parse_path(text: str) -> Path:
@@ -114,7 +114,7 @@ def parse_path(text: str) -> Path:
 
 
 def find(value: Any, path: Path) -> Any:
-    """What `path` leads to from `value`, or MISSING. A number is a place in an array, and a key in an object."""
+    """Return the value at `path` in `value`, or MISSING. A number is an index in an array, and a key in an object."""
     for step in path:
         if type(value) is dict:
             value = value.get(str(step), MISSING)
@@ -126,7 +126,10 @@ def find(value: Any, path: Path) -> Any:
 
 
 def is_short(value: object, *, is_time: bool) -> bool:
-    """Whether a value may be an id, or a time: a whole number, a text no longer than an id; of times any number."""
+    """Return whether a value may be an id or, if `is_time`, a time.
+
+    A whole number and a text of at most ID_MAX_CHARS characters may be either; any number may be a time.
+    """
     if type(value) is str:
         return 0 < len(value) <= ID_MAX_CHARS
     return type(value) is int or (is_time and (type(value) is float or type(value) is ExactNumber))
@@ -142,7 +145,7 @@ EXPERT_SHAPE = Shape(
         "conversationId": source("conversationId", "event.page.@id", "page.@id", "page.id", default=None),
         "eventType": source("eventType", "event.@type", "@type", "type"),
         "timestamp": source(
-            *("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date"), default=RECEIVED
+            "event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date", default=RECEIVED
         ),
         "payload": source("$"),
     },

@@ -37,12 +37,12 @@ _RFC_2822 = re.compile(
 
 
 def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
-    """A timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Finer than milliseconds is cut off.
+    """Return a timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Digits beyond milliseconds are cut off.
 
-    Takes ISO 8601 with any offset or none, with and without fraction; the text YYYYMMDDHHMMSS; epoch seconds and
-    milliseconds from 2001 to 2286 as number or text; RFC 2822. Without an offset `zone` holds, else UTC; of an hour
-    that comes twice the first is meant. Raises ValueError, whose text quotes nothing, for anything else and for times
-    before 1970 or after 9999.
+    The forms are ISO 8601 with any offset or none, with and without fraction; the text YYYYMMDDHHMMSS; epoch seconds
+    and milliseconds from 2001 to 2286 as number or text; RFC 2822. A time without an offset is in `zone`, else UTC; of
+    an hour that comes twice the first is meant. Raise ValueError, whose text quotes nothing, for anything else and for
+    times before 1970 or after 9999.
     """
     if type(value) is str:
         marks = value[4:20:3]
@@ -63,13 +63,13 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
 
 
 def _from_text(text: str, zone: tzinfo | None) -> tuple[str, float]:
-    """What is not written as nearly all senders write it."""
+    """Parse the forms that few senders write."""
     if _NUMBER.fullmatch(text):
         return _from_number(Decimal(text))
     if _COMPACT.fullmatch(text):
         return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
-    if found := _ISO.fullmatch(text):
-        year, month, day, hour, minute, second, fraction, is_utc, offset = found.groups()
+    if match := _ISO.fullmatch(text):
+        year, month, day, hour, minute, second, fraction, is_utc, offset = match.groups()
         time = f"{hour}:{minute}:{second or '00'}.{(fraction or '0')[:6]}"
         return _from_moment(_from_iso(f"{year}-{month}-{day}T{time}{offset or ('Z' if is_utc else '')}"), zone)
     if _RFC_2822.fullmatch(text):
@@ -107,7 +107,7 @@ class IsoMs:
         self._prefix = self._text = ""
 
     def text(self, epoch_ms: int) -> str:
-        """As `iso` writes it."""
+        """Return the time as `iso` writes it."""
         if epoch_ms == self._epoch_ms:
             return self._text
         second, milli = divmod(epoch_ms, 1000)

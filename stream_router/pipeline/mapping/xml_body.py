@@ -24,7 +24,7 @@ _CHARSET = re.compile(r"charset\s*=\s*\"?([a-z0-9_.:-]+)")
 
 
 def parse(text: bytes, content_type: str = "") -> dict[str, Any]:
-    """The object that the XML says; `content_type` is what the header said. Raises Rejected, which quotes nothing."""
+    """Return the XML document as an object. Raise Rejected, quoting nothing; `content_type` is the header's value."""
     for encoding in _encodings(text, content_type):
         with contextlib.suppress(expat.ExpatError, ValueError, LookupError):  # the latter two: an unknown encoding
             return _parsed(text, encoding)
@@ -32,16 +32,16 @@ def parse(text: bytes, content_type: str = "") -> dict[str, Any]:
 
 
 def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:
-    """In which encodings to read a text, the likeliest first; None is what the text says of itself.
+    """Return the encodings in which to read a text, the likeliest first; None is the encoding that the text declares.
 
-    By RFC 7303 the header goes before the text. One that says UTF-8 is believed, since what is in another encoding is
-    hardly ever UTF-8 too; others are mostly a framework's default, so they go last.
+    By RFC 7303 the header goes before the text. A header that says UTF-8 is believed, since a text in another encoding
+    is hardly ever valid UTF-8. Other headers are mostly a framework's default, so they go last.
     """
-    found = _CHARSET.search(content_type)
-    said = found[1] if found else None
+    match = _CHARSET.search(content_type)
+    header_charset = match[1] if match else None
     if _UTF_16_IN_BYTES.match(text):
-        return dict.fromkeys(("utf-8", said))
-    return dict.fromkeys((said, None) if said in ("utf-8", "utf8") else (None, said))
+        return dict.fromkeys(("utf-8", header_charset))
+    return dict.fromkeys((header_charset, None) if header_charset in ("utf-8", "utf8") else (None, header_charset))
 
 
 def _parsed(text: bytes, encoding: str | None) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class _Builder:
         self._nodes = 0
 
     def start(self, tag: str, attributes: list[str]) -> None:
-        """An element begins; of its attributes names and values stand in turn."""
+        """Open an element; `attributes` has names and values in turn."""
         self._nodes += 1 + len(attributes) // 2
         if len(self._open) > MAX_DEPTH:
             raise mismatch("TooDeep", f"the XML nests deeper than {MAX_DEPTH} levels")
@@ -77,16 +77,16 @@ class _Builder:
         self._open.append((_local(tag), _named(attributes), []))
 
     def data(self, text: str) -> None:
-        """Text inside the innermost element."""
+        """Add text to the innermost element."""
         self._open[-1][2].append(text)
 
     def end(self, _tag: str) -> None:
-        """The innermost element ends: it is its text where it has nothing else."""
-        name, found, texts = self._open.pop()
+        """Close the innermost element. Its value is its text if it has neither attributes nor children."""
+        name, members, texts = self._open.pop()
         text = "".join(texts)
-        value: Any = found or text
-        if found and text.strip():
-            found["#text"] = text
+        value: Any = members or text
+        if members and text.strip():
+            members["#text"] = text
         parent = self._open[-1][1]
         if name not in parent:
             parent[name] = value
@@ -102,7 +102,7 @@ def _named(attributes: list[str]) -> dict[str, Any]:
     The short name is first of all that of an attribute without a prefix, by which events are mapped. What only declares
     a namespace is left out.
     """
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     seen: Counter[str] = Counter()
     pairs = zip(attributes[::2], attributes[1::2], strict=True)
     for name, value in sorted(pairs, key=lambda pair: ":" in pair[0]):
@@ -110,10 +110,10 @@ def _named(attributes: list[str]) -> dict[str, Any]:
             continue
         local = _local(name)
         seen[local] += 1
-        found[f"@{local}" if seen[local] == 1 else f"@{seen[local]}:{local}"] = value
-    return found
+        by_name[f"@{local}" if seen[local] == 1 else f"@{seen[local]}:{local}"] = value
+    return by_name
 
 
 def _local(name: str) -> str:
-    """A name without its prefix."""
+    """Return a name without its prefix."""
     return name.rpartition(":")[2]

@@ -34,7 +34,7 @@ MADE_OF_UUIDS: Form = re.compile(rf"(?:[a-z]{{2,20}}_)?{_UUID}(?:_{_UUID})?|{_MA
 
 
 def text_of(value: Plain) -> str:
-    """A plain value as a text: `12` and `"12"` are one value to a hash."""
+    """Return a plain value as a text: `12` and `"12"` are one value to a hash."""
     if value is True or value is False:
         return "true" if value else "false"
     return value if type(value) is str else str(value)
@@ -45,7 +45,7 @@ is_mask: Form = re.compile(_MASK).fullmatch
 
 
 def redact(_: Plain) -> str:
-    """A fixed text instead of it, whatever it was."""
+    """Return a fixed text, whatever the value was."""
     return REDACTED
 
 
@@ -58,9 +58,9 @@ def keyed_hash(key: bytes) -> Action:
         text = text_of(value)
         if is_mask(text):
             return text
-        made = keyed.copy()  # three quarters of the time that keying it anew takes
-        made.update(text.encode())
-        return HASH_PREFIX + made.hexdigest()[:HASH_HEX_DIGITS]
+        digest = keyed.copy()  # three quarters of the time that keying it anew takes
+        digest.update(text.encode())
+        return HASH_PREFIX + digest.hexdigest()[:HASH_HEX_DIGITS]
 
     return action
 

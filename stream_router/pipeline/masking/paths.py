@@ -33,19 +33,19 @@ MEMO_KEY_CHARS = 128
 
 
 def tokens(path: str) -> list[tuple[Token, ...]]:
-    """The tokens of each path that `path` stands for. Raises ValueError where it cannot be read."""
+    """Return the tokens of each path that `path` stands for. Raise ValueError if it cannot be read."""
     return [_tokens(plain) for plain in _chosen([path])]
 
 
 def _chosen(paths: list[str]) -> list[str]:
-    while choices := next((found for path in paths if (found := _CHOICE.search(path))), None):
+    while choices := next((match for path in paths if (match := _CHOICE.search(path))), None):
         text = choices[0]
-        paths = [path.replace(text, one, 1) for path in paths for one in choices[1].split(",")]
+        paths = [path.replace(text, choice, 1) for path in paths for choice in choices[1].split(",")]
     return paths
 
 
 def _tokens(path: str) -> tuple[Token, ...]:
-    found: list[Token] = []
+    path_tokens: list[Token] = []
     at = 0
     while at < len(path):
         step = _STEP.match(path, at)
@@ -53,24 +53,26 @@ def _tokens(path: str) -> tuple[Token, ...]:
             raise ValueError("is no path")
         quoted, deep, any_key, key, elements = step.groups()
         if name := quoted or key:
-            found.append(name.lower())
-        elif (special := deep or any_key) and not (deep and found[-1:] == [DEEP]):  # twice any number is any number
-            found.append(_SPECIAL[special])
-        found.extend([ELEMENT] * (len(elements) // 2))
+            path_tokens.append(name.lower())
+        elif (special := deep or any_key) and not (
+            deep and path_tokens[-1:] == [DEEP]
+        ):  # twice any number is any number
+            path_tokens.append(_SPECIAL[special])
+        path_tokens.extend([ELEMENT] * (len(elements) // 2))
         at = step.end()
-    if not found:
+    if not path_tokens:
         raise ValueError("is empty")
-    if found[-1] is DEEP:
-        found.append(ANYTHING)
-    return tuple(found)
+    if path_tokens[-1] is DEEP:
+        path_tokens.append(ANYTHING)
+    return tuple(path_tokens)
 
 
-Step = tuple[Any, "State | None", Any]
+Step = tuple[Any, "WalkState | None", Any]
 """What a key or an element leads to. A plain tuple, which is taken apart fastest: the first and the last are what the
 automaton's owner made of the paths that end there, between them is the state below (None: no path goes on)."""
 
 
-class State:
+class WalkState:
     """Where the walk stands in all paths at once. `steps` is what was learned by key: who walks looks there first."""
 
     __slots__ = ("_automaton", "_positions", "_unnamed", "element", "is_kept", "steps")
@@ -112,11 +114,11 @@ class State:
         return step, is_kept
 
     def of_key(self, key: str) -> Step:
-        """The step that a key leads to."""
+        """Return the step that a key leads to."""
         return self.steps.get(key) or self.learn(key)
 
     def of_element(self) -> Step:
-        """The step that any element of an array leads to."""
+        """Return the step that any element of an array leads to."""
         if self.element is None:
             self.element = self._automaton.step(self._positions, 0, None)
         return self.element
@@ -139,7 +141,7 @@ class Automaton:
     ) -> None:
         self._meaning_of = meaning_of
         self.is_odd = is_odd
-        self._states: dict[Positions, State] = {}
+        self._states: dict[Positions, WalkState] = {}
         self._before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, ANYTHING: 0}
         self._ends: Positions = 0
         self._path_at: dict[int, int] = {}
@@ -162,8 +164,8 @@ class Automaton:
         after = self._closed(moved | (positions & self._before[DEEP]))
         live = after & ~self._ends
         is_odd = key is not None and not moved and self.is_odd(key)
-        said, rule = self._meaning_of(tuple(self._ended(after & self._ends)), is_odd)
-        return said, self._state(live) if live else None, rule
+        meaning, rule = self._meaning_of(tuple(self._ended(after & self._ends)), is_odd)
+        return meaning, self._state(live) if live else None, rule
 
     def named(self, key: str) -> Positions:
         """Return before which names the walk must stand for `key` to be one of them; 0 if no path names it."""
@@ -175,22 +177,22 @@ class Automaton:
         return matching
 
     def _closed(self, positions: Positions) -> Positions:
-        """With what `**` may skip."""
+        """Return the positions together with those that `**` may skip to."""
         while skipped := (positions & self._before[DEEP]) << 1 & ~positions:
             positions |= skipped
         return positions
 
     def _ended(self, ends: Positions) -> Iterator[int]:
-        """The paths that end at these places, in order."""
+        """Yield the paths that end at these places, in order."""
         while ends:
             lowest = ends & -ends
             yield self._path_at[lowest.bit_length() - 1]
             ends ^= lowest
 
-    def _state(self, positions: Positions) -> State:
+    def _state(self, positions: Positions) -> WalkState:
         state = self._states.get(positions)
         if state is None:
-            state = State(self, positions, is_kept=len(self._states) < STATES_MAX)
+            state = WalkState(self, positions, is_kept=len(self._states) < STATES_MAX)
             if state.is_kept:
                 self._states[positions] = state
         return state

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.actions import REDACTED, Action, Form, Plain, text_of
-from stream_router.pipeline.masking.paths import Automaton, State, Step, Token
+from stream_router.pipeline.masking.paths import Automaton, Step, Token, WalkState
 
 OBJECTS, IDS = ("payload", "extensions"), ("conversationId", "originalEventId")
 ROOTS = OBJECTS + IDS
@@ -39,7 +39,7 @@ ELEMENTS_MAX = 100_000
 """Elements of the arrays of one event that are looked at, 1 to 3 µs of CPU each. A megabyte may hold 500,000."""
 
 
-class Rule(NamedTuple):
+class MaskingRule(NamedTuple):
     """What is done at one path: `action`, or nothing to what has the `form`. `name` is the policy file's word."""
 
     name: str
@@ -65,7 +65,7 @@ class Notes:
         self.taken: list[Any] = []
 
     def drop(self, value: Any) -> None:
-        """All that is at a path goes."""
+        """Note that all that is at a path is dropped."""
         self.counts["drop"] += 1
         self.taken.append(value)
 
@@ -81,7 +81,7 @@ class MaskingPolicy:
         self,
         policy_id: str,
         version: str,
-        rules: Sequence[Rule],
+        rules: Sequence[MaskingRule],
         *,
         private: Action = actions.redact,
         mask_dead_letters: bool = False,
@@ -104,7 +104,7 @@ class MaskingPolicy:
         """Return whether a key that no path names is redacted."""
         return self._closed and not is_field_name(key)
 
-    def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, Rule | None]:
+    def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, MaskingRule | None]:
         """Return what a step means at which these rules end, and the rule that decides."""
         if not ends:
             return (ODD_KEY if is_odd else UNKNOWN), None
@@ -114,9 +114,9 @@ class MaskingPolicy:
         return {"drop": DROP, "hash": HASH, "allow": PASS}.get(rule.name, ACT), rule
 
     def mask(self, parts: Parts, counts: Counts) -> Parts:
-        """The parts, masked; the given ones are not touched. Adds to `counts` each action that ran.
+        """Return the parts, masked; the given parts are not changed. Add to `counts` each action that ran.
 
-        Raises whatever goes wrong: the caller then sends nothing of the event.
+        Raise whatever goes wrong: the caller then sends nothing of the event.
         """
         if self._begin is not None:
             self._begin()
@@ -138,21 +138,21 @@ class MaskingPolicy:
         return masked
 
     def _id(self, value: str, step: Step, notes: Notes) -> Any:
-        """An id of the entry. It was read from the payload, where it may stand as what is taken away there."""
+        """Mask an id of the entry. It was read from the payload, where a rule may remove the same value."""
         masked = self.plain(value, step, notes)
         if masked == value and len(value) >= TAKEN_MIN_CHARS and value in map(text_of, notes.taken):
             return self._hide(value, notes)
         return masked
 
-    def _part(self, value: dict[str, Any], state: State | None, notes: Notes) -> dict[str, Any]:
+    def _part(self, value: dict[str, Any], state: WalkState | None, notes: Notes) -> dict[str, Any]:
         """Payload and extensions stay objects whatever becomes of what is in them."""
         if state is not None:
             return self._object(value, state, notes)
         whole = self._whole(value, notes) if value else value
         return value if whole is value else {REDACTED: REDACTED}
 
-    def _object(self, value: dict[str, Any], state: State, notes: Notes) -> dict[str, Any]:
-        """The hot loop, in one piece: one call a level, and most fields of most events pass or are redacted."""
+    def _object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
+        """Mask an object. This is the hot loop, in one piece: one call per level; most fields pass or are redacted."""
         steps, closed = state.steps, self._closed
         masked: dict[str, Any] | None = None
         new: Any
@@ -161,49 +161,49 @@ class MaskingPolicy:
                 step = steps[key]
             except KeyError:
                 step = state.learn(key)
-            said, kind = step[0], type(item)
+            meaning, kind = step[0], type(item)
             # One frame a level: what nests deep is masked as far as the stack goes.
-            if (kind is dict or kind is list) and said is not DROP and said is not ODD_KEY:
+            if (kind is dict or kind is list) and meaning is not DROP and meaning is not ODD_KEY:
                 if not item:  # as null, an empty one says only that there is nothing
                     continue
                 if step[1] is None:
                     new = self._whole(item, notes)
                 else:
                     new = (self._object if kind is dict else self._array)(item, step[1], notes)
-            elif said is PASS:
+            elif meaning is PASS:
                 continue
-            elif said is UNKNOWN:
+            elif meaning is UNKNOWN:
                 if item is None or not closed:
                     continue
                 notes.redacted += 1
                 new = REDACTED
-            elif said is FORM:
+            elif meaning is FORM:
                 if kind is not str or step[2].form(item):
                     continue
                 new = self._hide(item, notes)
-            elif said is DROP or said is ODD_KEY:
+            elif meaning is DROP or meaning is ODD_KEY:
                 masked = value.copy() if masked is None else masked
-                self._remove(key, masked, said, notes)
+                self._remove(key, masked, meaning, notes)
                 continue
             elif item is None:
                 continue
             else:
-                new = self._hide(item, notes) if said is HASH else self.plain(item, step, notes)
+                new = self._hide(item, notes) if meaning is HASH else self.plain(item, step, notes)
             if masked is None:
                 masked = value.copy()
             masked[key] = new
         return value if masked is None else masked
 
-    def _remove(self, key: str, masked: dict[str, Any], said: Any, notes: Notes) -> None:
-        """A key goes, with all that it holds; of one that is no field's name it shows that it was there."""
+    def _remove(self, key: str, masked: dict[str, Any], meaning: Any, notes: Notes) -> None:
+        """Remove a key with all that it holds. A key that is no field's name leaves a mark that it was there."""
         item = masked.pop(key)
-        if said is DROP:
+        if meaning is DROP:
             notes.drop(item)
         else:
             notes.redacted += 1
             masked[REDACTED] = REDACTED
 
-    def _array(self, value: list[Any], state: State, notes: Notes) -> Any:
+    def _array(self, value: list[Any], state: WalkState, notes: Notes) -> Any:
         step = state.of_element()
         if step[0] is DROP:
             for item in value:
@@ -227,22 +227,22 @@ class MaskingPolicy:
         return masked
 
     def _whole(self, value: Any, notes: Notes) -> Any:
-        """An object or an array in which no path goes on."""
+        """Mask an object or an array in which no path goes on."""
         if not self._closed:
             return value
         notes.redacted += 1
         return REDACTED
 
     def plain(self, value: Any, step: Step, notes: Notes) -> Any:
-        """What becomes of a plain value at a step."""
-        said, _, rule = step
-        if said is HASH:
+        """Mask a plain value by the step that led to it."""
+        meaning, _, rule = step
+        if meaning is HASH:
             return self._hide(value, notes)
-        if said is FORM:
+        if meaning is FORM:
             return value if type(value) is not str or rule.form(value) else self._hide(value, notes)
-        if said is PASS or (said is UNKNOWN and not self._closed):
+        if meaning is PASS or (meaning is UNKNOWN and not self._closed):
             return value
-        if said is not ACT:
+        if meaning is not ACT:
             notes.redacted += 1
             return REDACTED
         if rule.name == "search":
@@ -252,20 +252,20 @@ class MaskingPolicy:
         return rule.action(value)
 
     def _hide(self, value: Plain, notes: Notes) -> Any:
-        """What joins, and may not be read: its hash, or nothing of it where there is no key."""
+        """Return the hash of a private value, which still joins, or a fixed text if there is no key."""
         notes.hidden += 1
         notes.taken.append(value)
         return self._private(value)
 
 
 def _searched(value: Plain, search: Action, counts: Counts) -> Any:
-    """A text, or a number, which may be a phone's, without what is found in it."""
+    """Return a text without the private data found in it. Numbers are searched too: they may be phone numbers."""
     if value is True or value is False:
         return value
-    masked, found = search(text_of(value))
-    for kind in found:
+    masked, kinds = search(text_of(value))
+    for kind in kinds:
         counts[kind] += 1
-    return masked if found else value
+    return masked if kinds else value
 
 
 def is_field_name(key: str) -> bool:

@@ -14,7 +14,7 @@ import orjson
 from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, tokens
-from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, Rule
+from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, MaskingRule
 from stream_router.settings import files
 
 VARIABLE = "STREAM_ROUTER_MASKING"
@@ -51,22 +51,24 @@ _QUOTED_MAX = 60
 
 
 def load(name: str, key: bytes | None) -> MaskingPolicy:
-    """The policy that the setting names: `default`, or a file's path. `key` is the hashes', where there is one.
+    """Return the policy that the setting names: `default`, or a file's path. `key` is the key of hashes, if any.
 
-    Its id is the file's name, its version a digest of what the file says: another decision has another version.
-    Raises SettingsError.
+    Its id is the file's name. Its version is a digest of the file's content, so that another decision has another
+    version. Raise SettingsError.
     """
     file, document = _read(name)
-    sources = [(file, document), *([_read("default")] if document.get("base") is not None else [])]
+    sources = [(file, document)]
+    if document.get("base") is not None:
+        sources.append(_read("default"))
     private = actions.keyed_hash(key) if key else actions.redact
     search = _search(file, document)
-    rules = [rule for source, said in sources for rule in source.rules(said, search.text if search else None)]
+    rules = [rule for source, content in sources for rule in source.rules(content, search.text if search else None)]
     closed = document.get("unknown", "redact") == "redact"
     if not closed and all(rule.name.startswith("allow") for rule in rules):
         raise file.wrong("unknown", 'lets everything pass, and no rule masks anything; set "redact", or add a rule')
     return MaskingPolicy(
         _NAME.sub("_", file.path.stem)[:64],
-        hashlib.sha256(orjson.dumps([said for _, said in sources])).hexdigest()[:12],
+        hashlib.sha256(orjson.dumps([content for _, content in sources])).hexdigest()[:12],
         rules,
         private=private,
         mask_dead_letters=document.get("dead_letters", False),
@@ -87,7 +89,7 @@ def _read(name: str) -> tuple["_File", dict[str, Any]]:
 
 
 def _search(file: "_File", document: dict[str, Any]) -> Any:
-    """The search that the file asks for, else None: its libraries are loaded only for a policy that has one."""
+    """Return the search that the file asks for, else None. Its libraries are loaded only for a policy that searches."""
     if not document.get("search"):
         if document.get("regions"):
             raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
@@ -100,7 +102,7 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
         if region not in SUPPORTED_REGIONS:
             problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
             raise file.wrong("regions", f"{_shown(region)} {problem}")
-    return search.Search(document.get("regions", ()))
+    return search.TextSearch(document.get("regions", ()))
 
 
 class _File:
@@ -110,17 +112,17 @@ class _File:
         self.path = path
 
     def wrong(self, key: str, problem: str, at: str = "") -> SettingsError:
-        """The one line about a key of the file."""
+        """Return the one-line error about a key of the file."""
         return SettingsError(f"{VARIABLE}: {self.path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
 
     def document(self, text: str) -> dict[str, Any]:
-        """The file's keys, each of the right kind."""
+        """Return the file's keys and values, each of the right type."""
         try:
-            found = tomllib.loads(text)
+            document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
             raise SettingsError(f"{VARIABLE}: {self.path}: {problem}") from None
-        for key, value in found.items():
+        for key, value in document.items():
             if key not in _EXAMPLES:
                 near = files.near(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
@@ -128,7 +130,7 @@ class _File:
                 problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
                 raise SettingsError(f"{VARIABLE}: {self.path}: {problem}; for example {example}")
             self._check_kind(key, value)
-        return found
+        return document
 
     def _check_kind(self, key: str, value: Any) -> None:
         if key in _ONE_OF:
@@ -147,30 +149,30 @@ class _File:
             elif not 1 <= item[1] <= actions.KEEP_LAST_MAX:
                 raise self.wrong(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", f"[{at}]")
 
-    def rules(self, document: dict[str, Any], search: Any) -> list[Rule]:
-        """The file's rules, in the order in which they are tried."""
-        found: list[Rule] = []
+    def rules(self, document: dict[str, Any], search: Any) -> list[MaskingRule]:
+        """Return the file's rules, in the order in which they are tried."""
+        rules: list[MaskingRule] = []
         for name in ORDER:
             for at, item in enumerate(document.get(name, ())):
                 text, count = item if name == "keep_last" else (item, 0)
                 action = {"search": search, "keep_last": actions.keep_last(count)}.get(name)
                 action = actions.redact if name in ("drop", "hash") else action  # `hash` is the policy's own `private`
-                found += [Rule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
-        return found
+                rules += [MaskingRule(name, path, action, _FORMS.get(name)) for path in self._paths(name, at, text)]
+        return rules
 
     def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:
         try:
-            found = tokens(text)
+            paths = tokens(text)
         except ValueError as error:
             raise self.wrong(name, f"{_shown(text)} {error}: a path is steps joined by dots", f"[{at}]") from None
-        for path in found:
+        for path in paths:
             if problem := _unreachable(path) or (_allows_all(path) if name == "allow" else ""):
                 raise self.wrong(name, f"{_shown(text)} {problem}", f"[{at}]")
-        return found
+        return paths
 
 
 def _unreachable(path: tuple[Token, ...]) -> str:
-    """What is wrong with a path that leads to nothing in any event, or to what has to stay an object."""
+    """Say what is wrong with a path that leads nowhere in any event, or to what must stay an object; "" if nothing."""
     first, below = path[0], path[1:]
     if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
         return f"begins with none of {', '.join(ROOTS)}, * or **"
@@ -180,13 +182,13 @@ def _unreachable(path: tuple[Token, ...]) -> str:
 
 
 def _allows_all(path: tuple[Token, ...]) -> str:
-    """What is wrong with a path that leaves nothing to mask."""
+    """Say what is wrong with a path that leaves nothing to mask; "" if nothing is."""
     if path[-1] is ANYTHING and all(step is ANY_KEY or step is DEEP or step == "payload" for step in path[:-1]):
         return 'lets everything pass; for a policy that masks only what it names write unknown = "pass"'
     return ""
 
 
 def _shown(value: Any) -> str:
-    """A part of the file as an error quotes it."""
+    """Return a part of the file as an error quotes it."""
     text = ascii(value)
     return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"

@@ -15,7 +15,7 @@ from stream_router.pipeline.masking.policy import DROP, IDS, ODD_KEY, UNKNOWN, M
 _BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
 
 
-class Shown(NamedTuple):
+class ShownValue(NamedTuple):
     """One plain value of a sample. `path` is as a policy would name it; `after` is None where nothing of it is left.
 
     `verdict`: redacted, passed, or one of `_BY_RULE`.
@@ -27,13 +27,13 @@ class Shown(NamedTuple):
     verdict: str
 
 
-def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Shown]:
-    """Every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
+def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[ShownValue]:
+    """Return every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
 
-    `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
-    where a line is no JSON object, or nests deeper than can be masked.
+    `sample` is what a Kinesis record may hold: one JSON document, or one per line. Raise ValueError, quoting nothing,
+    if a line is no JSON object, or nests deeper than can be masked.
     """
-    found: list[Shown] = []
+    values: list[ShownValue] = []
     if not (stripped := sample.strip()):
         raise ValueError("holds no event")
     for opened in open_record(Record(stripped, 0)):
@@ -45,12 +45,12 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
             for name, part in parts.items():
                 step = policy.start.of_key(name)
                 if name not in IDS:
-                    found += _values(policy, part, (UNKNOWN, step[1], None), name)
+                    values += _values(policy, part, (UNKNOWN, step[1], None), name)
                 elif part is not None:
-                    found.append(Shown(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
+                    values.append(ShownValue(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
         except RecursionError:
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
-    return found
+    return values
 
 
 def _parts(validator: Validator, event: Event) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
         return {"payload": event.body}
 
 
-def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[Shown]:
-    """The plain values at and below a place, also in what goes whole: a path may let them pass."""
-    said, state, rule = step
-    goes = said is DROP or said is ODD_KEY
-    whole: Step = (said, None, rule) if goes else (UNKNOWN, None, None)
+def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
+    """Yield the plain values at and below a place, also those in objects masked whole: a path may let them pass."""
+    meaning, state, rule = step
+    goes = meaning is DROP or meaning is ODD_KEY
+    whole: Step = (meaning, None, rule) if goes else (UNKNOWN, None, None)
     if type(value) is dict:
         for key, item in value.items():
             below = whole if goes or state is None else state.of_key(key)
@@ -76,8 +76,8 @@ def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterato
         for item in value:
             yield from _values(policy, item, below, f"{path}[]")
     elif value is not None:
-        after = None if said is DROP else policy.plain(value, step, Notes(Counter()))
-        yield Shown(path, value, after, _verdict(step, value, after))
+        after = None if meaning is DROP else policy.plain(value, step, Notes(Counter()))
+        yield ShownValue(path, value, after, _verdict(step, value, after))
 
 
 def _verdict(step: Step, before: Any, after: Any) -> str:
@@ -88,7 +88,7 @@ def _verdict(step: Step, before: Any, after: Any) -> str:
 
 
 def _written(key: str) -> str:
-    """A key as a path has it; `*` where it looks like a value."""
+    """Return a key as a path has it; `*` if it looks like a value."""
     if not is_field_name(key):
         return "*"
     return f'"{key}"' if "." in key else key

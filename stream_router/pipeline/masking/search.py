@@ -120,7 +120,7 @@ class _Matcher(PhoneNumberMatcher):
         return int(self._max_tries)
 
 
-class Search:
+class TextSearch:
     """A search through the texts of one event after the other.
 
     `regions` are the countries whose phones are found as they are written there, without their country's code.
@@ -160,13 +160,13 @@ class Search:
         if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:
             return REDACTED, ["redact"]
         self._signs_left -= signs
-        found: list[str] = []
+        kinds: list[str] = []
         masked = folded
         for kind, spans in self._finders:
-            masked = _replaced(masked, kind, spans(masked), found)
+            masked = _replaced(masked, kind, spans(masked), kinds)
         if self._tries_left <= 0:  # what was not tried may be private
             return REDACTED, ["redact"]
-        return (masked, found) if found else (text, found)
+        return (masked, kinds) if kinds else (text, kinds)
 
     def _phones(self, text: str) -> Spans:
         yield from _spans(_ZEROS, text)
@@ -210,8 +210,8 @@ class Search:
         return self._tries_left >= 0 and iban.is_valid(text, check_country=False)
 
 
-def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
-    """The text with these places, which may overlap, replaced by the kind's name."""
+def _replaced(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
+    """Return the text with these places, which may overlap, replaced by the kind's name."""
     parts: list[str] = []
     done = 0
     begin = end = -1
@@ -222,7 +222,7 @@ def _replaced(text: str, kind: str, spans: Spans, found: list[str]) -> str:
         if end >= 0:
             parts += text[done:begin], f"[{kind.upper()}]"
             done = end
-            found.append(kind)
+            kinds.append(kind)
         begin, end = start, stop
     return "".join(parts) + text[done:] if parts else text
 
@@ -262,7 +262,7 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
     Of a number's digits every second from the last but one is doubled, so its check is a difference of two sums.
     """
     plain = [*map(int, digits)]
-    doubled = [digit * 2 - 9 * (digit > 4) for digit in plain]
+    doubled = [digit * 2 if digit <= 4 else digit * 2 - 9 for digit in plain]
     even, odd = doubled.copy(), plain.copy()
     even[1::2], odd[1::2] = plain[1::2], doubled[1::2]
     return [0, *accumulate(even)], [0, *accumulate(odd)]

@@ -9,12 +9,12 @@ from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusa
 from stream_router.aws_error_codes import Disposition
 from stream_router.dead_letter_reasons import Rejected
 from stream_router.model import DeadLetter, Entry
-from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
+from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, RetryPolicy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.mapping import exact_json
 from stream_router.process import failpoint
 
-POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
+POLICY = RetryPolicy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
 
 
 class Upload(NamedTuple):
@@ -110,6 +110,6 @@ class ClaimCheck:
     def collect(self) -> list[Entry | DeadLetter]:
         """Entries and letters whose objects are stored since the last time."""
         stored = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
-        if any(isinstance(one, Entry) for one in stored):
+        if any(isinstance(item, Entry) for item in stored):
             failpoint("claim_check_stored_before_entry_sent")
         return stored

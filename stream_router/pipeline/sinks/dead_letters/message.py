@@ -24,7 +24,7 @@ _LEAST_PIECE = 16 * 1024
 """A piece of the data, however large the rest of a letter is: a message without any would be stored, and settle it."""
 
 
-class Message(NamedTuple):
+class LetterMessage(NamedTuple):
     """One SQS message of a dead letter. `size_bytes` counts as SQS does: body and attributes."""
 
     letter: DeadLetter
@@ -50,8 +50,8 @@ class LetterWriter:
         self._ordered = ordered
         self._masking = masking
 
-    def write(self, letter: DeadLetter) -> list[Message]:
-        """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
+    def write(self, letter: DeadLetter) -> list[LetterMessage]:
+        """Return the letter in one message, with as much as fits; an empty list if even gzip alone does not fit."""
         if letter.location:
             return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": letter.location}))]
         raw = letter.raw
@@ -62,12 +62,11 @@ class LetterWriter:
                 return [message]
         return []
 
-    def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[Message]:
-        """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
+    def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[LetterMessage]:
+        """Return the letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
 
-        Parts of one writing have one `part.cut`.
-
-        With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
+        Parts that were written together have one `part.cut`. `minimal` asks for the form that no queue refuses: no
+        attributes, ASCII, at most 200 KiB each.
         """
         record = _gzipped(letter.raw)
         most = MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES
@@ -84,7 +83,7 @@ class LetterWriter:
         return messages
 
     def _frame_bytes(self, letter: DeadLetter) -> int:
-        """What a message holds besides its piece of the data."""
+        """Return the size of a message without its piece of the data."""
         return (
             self._message(letter, self._content(letter, None, {"encoding": "", "data": ""})).size_bytes + _FRAME_BYTES
         )
@@ -118,12 +117,12 @@ class LetterWriter:
             content["masking"] = self._masking
         return content
 
-    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> Message:
+    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> LetterMessage:
         body = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
         attributes = {} if minimal else _attributes(letter)
         size = len(body) + sum(len(name) + len("String") + len(value.encode()) for name, value in attributes.items())
         md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
-        return Message(letter, body, attributes, size, md5, minimal)
+        return LetterMessage(letter, body, attributes, size, md5, minimal)
 
 
 def _attributes(letter: DeadLetter) -> dict[str, str]:

@@ -9,10 +9,10 @@ import orjson
 from stream_router import limits
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.aws_error_codes import Disposition
-from stream_router.model import DeadLetter, Place
-from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, Policy
+from stream_router.model import DeadLetter, EventPlace
+from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, RetryPolicy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import LetterMessage, LetterWriter
 from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ MAX_IN_FLIGHT = 16
 """Calls at once. A full shard brings some 6,500 of the smallest events a second; at 20 ms a call these store 8,000."""
 
 BYTES_IN_FLIGHT = 4 * limits.SQS_MESSAGE_BYTES
-POLICY = Policy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
+POLICY = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
 
 
 class SendMessageCalls:
@@ -35,28 +35,28 @@ class SendMessageCalls:
         self._queue_url = queue_url
         self._room = limits.SQS_MESSAGE_BYTES
 
-    def take(self, ready: deque[Message]) -> list[Message]:
-        taken: list[Message] = []
+    def take(self, ready: deque[LetterMessage]) -> list[LetterMessage]:
+        taken: list[LetterMessage] = []
         room = self._room
         while ready and len(taken) < limits.SQS_BATCH_MAX and (not taken or ready[0].size_bytes <= room):
             room -= ready[0].size_bytes
             taken.append(ready.popleft())
         return taken
 
-    def is_full(self, items: Sequence[Message]) -> bool:
+    def is_full(self, items: Sequence[LetterMessage]) -> bool:
         return len(items) >= limits.SQS_BATCH_MAX
 
-    def size_bytes(self, items: Sequence[Message]) -> int:
+    def size_bytes(self, items: Sequence[LetterMessage]) -> int:
         return sum(item.size_bytes for item in items)
 
-    def key(self, item: Message) -> int:
+    def key(self, item: LetterMessage) -> int:
         return id(item)
 
-    def send(self, items: Sequence[Message], done: Callable[[Answer], None]) -> None:
+    def send(self, items: Sequence[LetterMessage], done: Callable[[Answer], None]) -> None:
         entries = [_wire(str(number), message) for number, message in enumerate(items)]
         self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
 
-    def read(self, answer: Answer, items: Sequence[Message]) -> list[Outcome] | Refusal:
+    def read(self, answer: Answer, items: Sequence[LetterMessage]) -> list[Outcome] | Refusal:
         outcomes = of_send_message_batch(answer, [message.body_md5 for message in items])
         if isinstance(outcomes, Refusal):
             # A minimal form cannot be to blame, and there is no smaller one: hold.
@@ -64,8 +64,8 @@ class SendMessageCalls:
             return outcomes._replace(disposition=Disposition.HOLD) if lone else outcomes
         return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
 
-    def too_large(self, items: Sequence[Message], refusal: Refusal) -> bool:
-        """Whether SQS refused the batch for its size (older endpoints take 256 KiB); then batches are smaller."""
+    def too_large(self, items: Sequence[LetterMessage], refusal: Refusal) -> bool:
+        """Return whether SQS refused the batch for its size (older endpoints take 256 KiB); if so, shrink batches."""
         if refusal.code not in _TOO_LONG:
             return False
         if len(items) > 1:
@@ -73,7 +73,7 @@ class SendMessageCalls:
         return True
 
 
-class DeadLetters:
+class DeadLetterQueue:
     """Takes charge of dead letters until `collect` hands each back, stored whole."""
 
     def __init__(
@@ -85,7 +85,7 @@ class DeadLetters:
     ) -> None:
         self.dispatcher = Dispatcher(calls, POLICY, clock, random)
         self._writer = writer
-        self._parts: dict[Place, int] = {}
+        self._parts: dict[EventPlace, int] = {}
 
     def take(self, letters: Iterable[DeadLetter], aside: Callable[[DeadLetter], object] | None = None) -> None:
         """Take charge of `letters`; those that fit no message go `aside` where that is given: to S3, and come back."""
@@ -101,7 +101,7 @@ class DeadLetters:
         self.dispatcher.advance(flush=False)
 
     def collect(self) -> list[DeadLetter]:
-        """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
+        """Return the letters stored whole since the last call. Resend refused messages in minimal form."""
         accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
         for message in [message for messages in accepted for message in messages]:
@@ -122,13 +122,13 @@ class DeadLetters:
         return through
 
 
-def _never_refused(message: Message, outcome: Outcome) -> Outcome:
+def _never_refused(message: LetterMessage, outcome: Outcome) -> Outcome:
     if message.minimal and outcome.disposition is Disposition.DEAD_LETTER:
         return outcome._replace(disposition=Disposition.HOLD)
     return outcome
 
 
-def _wire(number: str, message: Message) -> dict[str, object]:
+def _wire(number: str, message: LetterMessage) -> dict[str, object]:
     entry: dict[str, object] = {"Id": number, "MessageBody": message.body}
     if message.attributes:
         entry["MessageAttributes"] = {

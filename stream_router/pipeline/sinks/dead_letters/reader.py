@@ -82,8 +82,8 @@ class _Stored(_Json):
     data: str
 
 
-class _Part(_Json):
-    """`cut` is the same in all parts of one writing of a letter; "" of a version that told no two writings apart."""
+class _LetterPart(_Json):
+    """`cut` is the same in all parts of one writing of a letter; "" of a version that did not mark it."""
 
     n: int = Field(ge=1)
     of: int = Field(ge=1)
@@ -105,7 +105,7 @@ class Letter(_Json):
     origin: Origin = Origin()
     entry: dict[str, Any] | None = None
     record: _Stored
-    part: _Part | None = None
+    part: _LetterPart | None = None
     masking: str = ""
     resubmitted: str | None = None
     event_type: str = ""
@@ -118,9 +118,9 @@ class Letter(_Json):
 
 
 def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | None = None) -> Letter:
-    """The letter that a message holds, parsed or not; `attributes` are the message's.
+    """Return the letter in a message. `body` may be parsed already; `attributes` are the message's.
 
-    Raises UnreadableLetterError.
+    Raise UnreadableLetterError if the message holds no letter of this version.
     """
     try:
         content = body if isinstance(body, dict) else orjson.loads(body)
@@ -138,12 +138,12 @@ def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | Non
 
 
 def _no_letter_of_ours(content: Any) -> UnreadableLetterError:
-    """What a message is that is no letter of this version, where that shows."""
-    no_letter, told = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
-    if "detail-type" in told or "failedMessages" in told:
+    """Return the error for a message that is no letter of this version, with what it is instead if that shows."""
+    no_letter, fields = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
+    if "detail-type" in fields or "failedMessages" in fields:
         its = "EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
         return UnreadableLetterError(f"{no_letter}, but {its}")
-    if str(told.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
+    if str(fields.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
         return StrangeLetterError(f"{no_letter}, but one of another version (which can read it)")
     return UnreadableLetterError(no_letter)
 
@@ -152,13 +152,13 @@ PartsKey = tuple[object, ...]
 
 
 def parts_key(letter: Letter) -> PartsKey:
-    """What the parts of one writing of a letter have in common, and no part of another."""
+    """Return what the parts of one letter, written at one time, have in common, and no part of another."""
     of, cut = (letter.part.of, letter.part.cut) if letter.part else (1, "")
     return (*letter.place, letter.origin.event_id, letter.resubmitted, letter.record.encoding, of, cut)
 
 
 def join(parts: Iterable[Letter]) -> Letter | None:
-    """The letter whose parts these are, in any order, a part perhaps more than once; None where one is missing."""
+    """Return the letter of these parts, or None if one is missing. Parts may come in any order, and more than once."""
     by_number = {part.part.n if part.part else 1: part for part in parts}
     first = by_number.get(1)
     if first is None or any(n not in by_number for n in range(1, (first.part.of if first.part else 1) + 1)):
@@ -168,10 +168,10 @@ def join(parts: Iterable[Letter]) -> Letter | None:
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
-    """The event's own line. `fetch` gets an object of S3 by its URL (s3://bucket/key).
+    """Return the event's own line. `fetch` gets an object of S3 by its URL (s3://bucket/key).
 
-    Raises UnreadableLetterError for a part alone, for an encoding that this version does not know, for data that are
-    damaged, and where there is no `fetch`.
+    Raise UnreadableLetterError for a part alone, for an encoding that this version does not know, for damaged data, and
+    for a letter in S3 if there is no `fetch`.
     """
     if letter.part is not None and letter.part.of > 1:
         raise UnreadableLetterError("it is one part of several")
@@ -192,7 +192,7 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> byt
 
 
 def _unzipped(data: bytes) -> bytes:
-    """What was gzipped, and not the memory of the host where a thousand times as much comes of it."""
+    """Unzip data, but no more than MOST_BYTES: a small message may unpack to more than the host's memory."""
     reading = zlib.decompressobj(zlib.MAX_WBITS | _GZIP)
     raw = reading.decompress(data, MOST_BYTES)
     if reading.unconsumed_tail:

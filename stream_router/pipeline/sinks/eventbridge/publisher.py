@@ -13,7 +13,7 @@ from stream_router import limits
 from stream_router.aws_answers import Answer, Outcome, Refusal
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, Ended, GivenUp
 from stream_router.process import failpoint
 
@@ -88,13 +88,13 @@ class PutEventsCalls:
         return self._read(answer, len(items))
 
     def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
-        """Whether the bus refused the call for its size; then calls are packed smaller, and large entries go alone.
+        """Return whether the bus refused the call for its size; if so, pack calls smaller and send large entries alone.
 
-        What held everywhere before AWS allowed more is taken for granted: a message may quote an entry, so its words
-        alone prove nothing of a smaller call.
+        A call within the limit that held everywhere before AWS raised it counts as never too large. The message may
+        quote an entry, so its words alone prove nothing of a smaller call.
         """
-        said = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
-        if not said or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
+        is_about_size = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
+        if not is_about_size or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
             return False
         if self.packing.bytes > limits.REQUEST_BYTES_256K:
             log.warning(
@@ -106,7 +106,10 @@ class PutEventsCalls:
 
 
 def conversation(entry: Entry) -> str:
-    """What keeps an entry's order. Masked, two conversations may have one name, and one of them several."""
+    """Return the name of the order that an entry keeps.
+
+    Masking may give two conversations one name, or one conversation several: `lane` is the name before masking.
+    """
     return entry.lane or entry.order_key
 
 
@@ -125,7 +128,7 @@ class Lanes:
         return self._held
 
     def enter(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those of `entries` that may be sent now, in order; the rest waits for `leave`."""
+        """Return those of `entries` that may be sent now, in order; the others wait for `leave`."""
         if not self._enabled:
             return list(entries)
         through = []
@@ -141,7 +144,7 @@ class Lanes:
         return through
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those that may be sent now because `entries`, let through before, are accepted or given up."""
+        """Return the entries that may be sent now because `entries`, let through before, are accepted or given up."""
         if not self._enabled:
             return []
         freed = []
@@ -164,7 +167,7 @@ class Publisher:
     """
 
     def __init__(
-        self, calls: PutEventsCalls, policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+        self, calls: PutEventsCalls, policy: RetryPolicy, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self.dispatcher = Dispatcher(calls, policy, clock, random)
         self.limits = calls.limits
@@ -182,24 +185,24 @@ class Publisher:
         self.dispatcher.advance(flush=False)
 
     def again(self, entry: Entry) -> None:
-        """An entry that was unpublished comes back in a form that a call can carry."""
+        """Take back an entry that was unpublished, in a form that a call can carry."""
         self.dispatcher.submit([entry])
 
     def ended(self, entry: Entry, why: GivenUp) -> None:
-        """An entry that was unpublished found its end elsewhere: the next of its conversation may go.
+        """Note that an unpublished entry ended elsewhere: the next of its conversation may go.
 
-        In an outage that is given up for, it is given up too: it waited as long.
+        If the entry was given up in an outage, the next one is given up too: it waited as long.
         """
         freed = self._lanes.leave((entry,))
         if why.reason is Reason.OUTAGE:
-            self._unpublished += [(one, why._replace(attempts=0)) for one in freed]
+            self._unpublished += [(freed_entry, why._replace(attempts=0)) for freed_entry in freed]
         else:
             self._admit(freed)
 
     def collect(self) -> Ended[Entry] | None:
-        """What ended since the last time, None where nothing did; what is given up is not published.
+        """Return what ended since the last call, or None if nothing did. Given-up entries are not published.
 
-        What follows accepted entries in their conversations may go now.
+        The entries that follow accepted ones in their conversations are sent from here.
         """
         if not (self.dispatcher.collectable or self._unpublished):
             return None
@@ -213,7 +216,7 @@ class Publisher:
         return ended
 
     def _admit(self, entries: list[Entry]) -> None:
-        """Entries whose turn it is: what a call can carry waits for the next one, the rest stays unpublished."""
+        """Queue entries whose turn it is. An entry too large for any call stays unpublished."""
         if not entries:
             return
         most = self.limits.bytes

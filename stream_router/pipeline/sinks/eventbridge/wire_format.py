@@ -17,7 +17,7 @@ _DOUBLE = struct.Struct(">d").pack
 
 
 def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
-    """The body of a classic PutEvents call to `bus` (name or ARN)."""
+    """Return the body of a classic PutEvents call to `bus` (name or ARN)."""
     wired = [
         {
             "Source": SOURCE,
@@ -32,7 +32,7 @@ def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
 
 
 def _text_of(detail: bytes) -> orjson.Fragment:
-    """A Detail, JSON itself, as a JSON string: it holds no raw control character, so only two kinds are escaped."""
+    """Return a Detail, JSON itself, as a JSON string. It holds no raw control characters, so two kinds are escaped."""
     return orjson.Fragment(b'"%b"' % detail.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
 
 
@@ -54,7 +54,7 @@ class V2Encoder:
         self._deduplication_id = token
 
     def put_events(self, entries: Sequence[Entry]) -> bytes:
-        """The body of one call."""
+        """Return the body of one call."""
         parts = [self._head, _head(0x80, len(entries))]
         for event, detail_type, detail, time_s, _, order_key, _ in entries:
             parts += (
@@ -72,7 +72,7 @@ class V2Encoder:
         return b"".join(parts)
 
     def _learn(self, detail_type: str) -> bytes:
-        """What stands before the Detail, the same for every entry of a type; of a few types it is kept."""
+        """Return the bytes before the Detail, the same for every entry of a type. A few types are kept."""
         text = b"\xa5" + _text("Source") + _text(SOURCE) + _text("DetailType") + _text(detail_type) + _text("Detail")
         if len(self._before_detail) < TYPES_KEPT:
             self._before_detail[detail_type] = text
@@ -80,33 +80,34 @@ class V2Encoder:
 
 
 def deduplication_id(shard_id: str, event: Event) -> str:
-    """What tells a v2 bus that an event is a copy: the event's id where the sender gave its delivery one.
+    """Return the token by which a v2 bus recognises a copy: the event's id, if the sender gave its delivery an id.
 
-    An id derived from content never does, since two equal records may be two real events: then the place in the stream.
-    What an operator put back is no copy of what went out before, but of what the same run put back: the run is in it.
+    An id derived from content is no such token, since two equal records may be two real events. The place in the stream
+    is used then. A resubmitted event is no copy of the earlier one, only of what the same run resubmitted, so the run
+    is part of the token.
     """
     if event.id_from == "delivery":
         token = event.event_id
     else:
         record = event.record
         token = f"{shard_id}:{record.sequence_number}:{record.sub_sequence_number}:{event.line}"
-    if told := read_resubmitted(event.resubmitted):
-        token = f"{token}:{told.run}"
+    if resubmission := read_resubmitted(event.resubmitted):
+        token = f"{token}:{resubmission.run}"
     return _within_128(token)
 
 
 def group_id(order_key: str) -> str:
-    """An EventGroupId; a conversation id that is too long is hashed."""
+    """Return an EventGroupId; a conversation id that is too long is hashed."""
     return _within_128(order_key)
 
 
 def _within_128(text: str) -> str:
-    """At most the 128 characters that EventGroupId and DeduplicationId may have (model `eventbridgev2`)."""
+    """Shorten a text to the 128 characters that EventGroupId and DeduplicationId may have (model `eventbridgev2`)."""
     return text if len(text) <= 128 else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _head(major: int, value: int) -> bytes:
-    """A CBOR item's head: major type in the top three bits, then the shortest form of `value`."""
+    """Return a CBOR item's head: major type in the top three bits, then the shortest form of `value`."""
     if value < 24:
         return bytes((major | value,))
     if value < 0x100:

@@ -1,4 +1,4 @@
-"""What a shard's child tells of itself, made by hand."""
+"""Snapshots of children, made by hand, and the folder in which a supervisor finds them."""
 
 import contextlib
 from pathlib import Path
@@ -27,7 +27,7 @@ def snapshot(
     gauges: dict[str, float] | None = None,
     **states: Any,
 ) -> Snapshot:
-    """A child's snapshot, whose latencies are 1 ms, 2 ms, … up to what it has delivered, unless they are given."""
+    """Return a child's snapshot; its latencies are 1 ms, 2 ms, … up to the number delivered, unless given."""
     histogram = Histogram()
     histogram.record([float(n + 1) for n in range(delivered)] if latencies_ms is None else latencies_ms)
     counts = {
@@ -43,31 +43,31 @@ def snapshot(
 
 
 def caught_up(shard: str, pid: int, delivered: int, *, at: float, **more: Any) -> Snapshot:
-    """The same of a child that was called a moment ago, and waits for records, unless `more` says otherwise."""
+    """Return the snapshot of a child that was called a moment ago and waits for records, unless `more` differs."""
     return snapshot(shard, pid, delivered, at=at, **{**CAUGHT_UP, **more})
 
 
-def say(state: Path, *told: Snapshot) -> None:
-    """Put snapshots where their children would."""
-    for one in told:
-        file = snapshot_file(state, one.states["shard"], one.states["pid"])
+def write_snapshots(state: Path, *children: Snapshot) -> None:
+    """Write snapshots where their children would."""
+    for child in children:
+        file = snapshot_file(state, child.states["shard"], child.states["pid"])
         file.parent.mkdir(exist_ok=True)
         half = file.with_suffix(".half")
-        half.write_bytes(orjson.dumps(one.to_dict()))
+        half.write_bytes(orjson.dumps(child.to_dict()))
         half.replace(file)
 
 
-def merged(*told: Snapshot) -> Merged:
-    """What a supervisor makes of children that said this, and live."""
+def merged(*children: Snapshot) -> Merged:
+    """Return what a supervisor makes of these snapshots while their children live."""
     with TemporaryDirectory() as folder:
-        say(Path(folder), *told)
+        write_snapshots(Path(folder), *children)
         return Merger(Path(folder), lambda _: True).merge()
 
 
 def read_snapshots(state: Path) -> list[Snapshot]:
-    """What the children of a state folder have said, where it is whole."""
-    found = []
+    """Return the whole snapshots in a state folder."""
+    whole = []
     for file in sorted((state / SNAPSHOTS).glob("*.json")):
         with contextlib.suppress(OSError, ValueError):
-            found.append(read(file))
-    return found
+            whole.append(read(file))
+    return whole

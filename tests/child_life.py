@@ -12,13 +12,13 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 from stream_router.aws_answers import Answer
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.shard import ShardProcessor
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, Entry, Event, Record
-from stream_router.pipeline.delivery.blame import Policy
+from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, rig
@@ -36,7 +36,7 @@ class TooLongError(BaseException):
     """A seed makes more calls than a run of many has time for."""
 
 
-class Told:
+class TelemetryStub:
     """The shard's telemetry: remembers whether it was closed."""
 
     closed = 0
@@ -56,7 +56,7 @@ class Told:
         self.closed += 1
 
 
-class Supervised(KnownTarget):
+class SupervisedTarget(KnownTarget):
     """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and is heard at once."""
 
     def __init__(
@@ -107,11 +107,11 @@ class Life:
         rate: float = 0.0,
         later_s: float = 0.0,
     ) -> None:
-        made = transform or (lambda found: entry(0)._replace(event=found))
-        policy = Policy(16, 16 * MIB, 4, max_rate=rate)
-        self.rig: Rig = rig(transform=made, judge=judge, policy=policy)
+        route_as = transform or (lambda event: entry(0)._replace(event=event))
+        policy = RetryPolicy(16, 16 * MIB, 4, max_rate=rate)
+        self.rig: Rig = rig(transform=route_as, judge=judge, policy=policy)
         world = self.rig.world
-        self.told = Told()
+        self.telemetry = TelemetryStub()
         self.errors: list[str] = []
         self.tries, self.beats = 0, 0
         self.taken: list[str | None] = []
@@ -126,15 +126,15 @@ class Life:
             return RECEIVED_MS + 1000 * (later_s + world.now - begun)
 
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0", now=now_ms)
-        self.proof = Supervised(TargetOk, world.clock, AGAIN_S)
-        router, clock, told = self.rig.router, world.clock, cast("ShardTelemetry", self.told)
+        self.proof = SupervisedTarget(TargetOk, world.clock, AGAIN_S)
+        router, clock, telemetry = self.rig.router, world.clock, cast("ShardTelemetry", self.telemetry)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        self.shard = Shard(
+        self.shard = ShardProcessor(
             router,
-            told,
+            telemetry,
             self.window,
             self.checkpoints,
             end,
@@ -165,8 +165,8 @@ class Life:
 
     def hear(self, action: str, **fields: Any) -> None:
         """One message of the daemon's."""
-        told = {"action": action, **fields}
-        message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
+        line = {"action": action, **fields}
+        message = messages.ProcessRecordsInput(line) if "records" in fields else dispatch.message_decode(line)
         self.in_callback = action
         message.dispatch(self, self.shard)
         self.in_callback = ""

@@ -1,8 +1,8 @@
-"""ministack that answers chosen calls as it is told, started with `python -m` in place of ministack itself.
+"""ministack that answers chosen calls by a script, started with `python -m` in place of ministack itself.
 
-`python -m tests.told_ministack PORT TO` answers on a port of its own, and passes on to the port TO what it is not told.
-$ANSWERS is a folder. A file there that is named like an operation (`GetRecords`) holds what the next calls are answered
-in place of ministack's answer: `tell` and `spoil` write it. It is gone once all was given.
+`python -m tests.scripted_ministack PORT TO` answers on a port of its own, and forwards to port TO what no script names.
+$ANSWERS is a folder. A file there that is named like an operation (`GetRecords`) holds the answer to its next calls, in
+place of ministack's: `script_answer` and `spoil_record` write it. It is deleted once all was given.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ from stream_router.local.steady_ministack import keep_connections
 JSON = [(b"content-type", b"application/x-amz-json-1.1")]
 
 
-def tell(folder: Path, operation: str, status: int, body: dict[str, Any], *, times: int = 1) -> None:
-    """The next `times` calls of the operation are answered so."""
+def script_answer(folder: Path, operation: str, status: int, body: dict[str, Any], *, times: int = 1) -> None:
+    """Answer the next `times` calls of the operation with this status and body."""
     _write(folder / operation, {"status": status, "body": body, "times": times})
 
 
-def spoil(folder: Path, wrong: dict[str, Any]) -> None:
-    """The first record of the next answer of GetRecords that has any has these fields (None: has them not)."""
+def spoil_record(folder: Path, wrong: dict[str, Any]) -> None:
+    """Give the first record of the next GetRecords with records these fields; None removes a field."""
     _write(folder / "GetRecords", {"wrong": wrong, "times": 1})
 
 
-def _write(file: Path, told: dict[str, Any]) -> None:
-    """In one piece: it is read at any moment."""
+def _write(file: Path, script: dict[str, Any]) -> None:
+    """Write the file in one piece: it is read at any moment."""
     new = file.with_name(f".{file.name}")
-    new.write_text(json.dumps(told))
+    new.write_text(json.dumps(script))
     new.replace(file)
 
 
-class Told:
+class ScriptedAnswers:
     """An ASGI application in front of another one."""
 
     def __init__(self, app: Any, folder: Path) -> None:
@@ -50,17 +50,17 @@ class Told:
         if not target or not file.is_file():
             await self._app(scope, receive, send)
             return
-        told = json.loads(file.read_bytes())
-        if "wrong" in told:
-            await self._spoilt(file, told, scope, receive, send)
+        script = json.loads(file.read_bytes())
+        if "wrong" in script:
+            await self._spoilt(file, script, scope, receive, send)
             return
         while (await receive()).get("more_body"):
             pass
-        self._given(file, told)
-        await send({"type": "http.response.start", "status": told["status"], "headers": JSON})
-        await send({"type": "http.response.body", "body": json.dumps(told["body"]).encode()})
+        self._use_up(file, script)
+        await send({"type": "http.response.start", "status": script["status"], "headers": JSON})
+        await send({"type": "http.response.body", "body": json.dumps(script["body"]).encode()})
 
-    async def _spoilt(self, file: Path, told: dict[str, Any], scope: Any, receive: Any, send: Any) -> None:
+    async def _spoilt(self, file: Path, script: dict[str, Any], scope: Any, receive: Any, send: Any) -> None:
         messages: list[Any] = []
 
         async def keep(message: Any) -> None:
@@ -69,20 +69,22 @@ class Told:
         await self._app(scope, receive, keep)
         answer = json.loads(b"".join(message.get("body", b"") for message in messages))
         if answer.get("Records"):
-            self._given(file, told)
+            self._use_up(file, script)
             first = answer["Records"][0]
-            answer["Records"][0] = {name: value for name, value in (first | told["wrong"]).items() if value is not None}
+            answer["Records"][0] = {
+                name: value for name, value in (first | script["wrong"]).items() if value is not None
+            }
         await send({"type": "http.response.start", "status": messages[0]["status"], "headers": JSON})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
-    def _given(self, file: Path, told: dict[str, Any]) -> None:
-        if told["times"] > 1:
-            _write(file, {**told, "times": told["times"] - 1})
+    def _use_up(self, file: Path, script: dict[str, Any]) -> None:
+        if script["times"] > 1:
+            _write(file, {**script, "times": script["times"] - 1})
         else:
             file.unlink()
 
 
-class PassedOn:
+class Forwarder:
     """An ASGI application that another server answers for."""
 
     def __init__(self, to_port: int) -> None:
@@ -109,11 +111,11 @@ def main(arguments: list[str]) -> None:
         port, to_port = map(int, arguments)
         config = Config()
         config.bind = [f"127.0.0.1:{port}"]
-        asyncio.run(serve(Told(PassedOn(to_port), answers), config))
+        asyncio.run(serve(ScriptedAnswers(Forwarder(to_port), answers), config))
         return
     import ministack.app
 
-    ministack.app.app = Told(ministack.app.app, answers)
+    ministack.app.app = ScriptedAnswers(ministack.app.app, answers)
     ministack.app.main()
 
 
