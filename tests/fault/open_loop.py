@@ -234,7 +234,7 @@ class Outcome:
         self.due = {event.number: at for shard in shards for event, at in zip(shard.events, shard.due_ms, strict=True)}
         self.sick = {event.number for shard in shards for event in shard.events if event.sick}
         self.accepted: dict[int, list[float]] = {}
-        self.first_failed: dict[int, float] = {}
+        self.failed: dict[int, list[float]] = {}
         self.dead: dict[int, tuple[float, str]] = {}
         for line in fake_aws.lines():
             if line["operation"].startswith("PutEvents") and line["index"] >= 0 and "eventId" in line:
@@ -242,7 +242,7 @@ class Outcome:
                 if line["verdict"] in TOOK:
                     self.accepted.setdefault(number, []).append(line["time"])
                 elif line["verdict"] == "refused":
-                    self.first_failed.setdefault(number, line["time"])
+                    self.failed.setdefault(number, []).append(line["time"])
             elif line["operation"] == "SendMessageBatch" and line["verdict"] in TOOK:
                 self.dead.setdefault(int(line["eventId"], 16), (line["time"], line["note"]))
 
@@ -265,11 +265,12 @@ class Outcome:
         seen = {int((times[0] - begun_ms) // 1000) for times in self.accepted.values()}
         return [second for second in range(min(seen), int(seconds)) if second not in seen]
 
-    def buried_after_s(self) -> list[float]:
-        """Seconds from each sick entry's first failure to its dead letter; all of them must have one."""
+    def buried_after_s(self, since_ms: float = 0.0) -> list[float]:
+        """Seconds from each sick entry's first failure after `since_ms` to its dead letter; every one must have one."""
         assert self.dead.keys() == self.sick, (len(self.dead), len(self.sick))
         assert {why for _, why in self.dead.values()} <= {"retries_exhausted"}
-        return sorted((at - self.first_failed[n]) / 1000 for n, (at, _) in self.dead.items())
+        first = {number: min(at for at in self.failed[number] if at >= since_ms) for number in self.dead}
+        return sorted((at - first[number]) / 1000 for number, (at, _) in self.dead.items())
 
     def check_checkpoints(self, shard: ShardRun, least: int = 3) -> None:
         """None was asked for past a record that was not settled then, and there were that many at least."""
@@ -281,7 +282,7 @@ class Outcome:
             assert found, f"event {event.number} is lost"
             latest = max(latest, min(found))
             settled_at.append(latest)
-        assert len(shard.checkpoints) >= least
+        assert len(shard.checkpoints) >= least, f"only {len(shard.checkpoints)} checkpoints"
         for asked_ms, record in shard.checkpoints:
             assert settled_at[record] <= asked_ms + 1, f"checkpoint {record} is past an unsettled record"
 
