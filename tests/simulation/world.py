@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -280,7 +281,8 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     decided, in_life = max(own)
     first = min(at for at, life in own if life == in_life)
     minute = (max(first, decided - older) for older in range(55, 66))
-    since_it = (first + later for later in (0.001, 1, 2, 5) if first > decided - 65)
+    # The child counts by whole seconds, from the one that begins after the failure on.
+    since_it = (first + 0.001, math.ceil(first), first + 1, first + 2, first + 5) if first > decided - 65 else ()
     return any(_were_well(outside, event_id, since, decided) for since in (*minute, *since_it))
 
 
