@@ -94,8 +94,8 @@ def bus(tmp_path: Path) -> Iterator[FakeAwsProcess]:
         yield fake
 
 
-def honest(world: World, first: int) -> dict[str, float]:
-    """Post at an even rate for LENGTH_S: by event id the wall clock (epoch ms) at which each was due."""
+def honest(world: World, first: int, length_s: float = LENGTH_S) -> dict[str, float]:
+    """Post at an even rate for `length_s`: by event id the wall clock (epoch ms) at which each was due."""
     begun, begun_ms = time.monotonic(), time.time() * 1000
     due_ms: dict[str, float] = {}
 
@@ -107,7 +107,7 @@ def honest(world: World, first: int) -> dict[str, float]:
         due_ms[event_id("hmac", f"h-{first + number}", 0, body)] = begun_ms + 1000 * due_s
 
     with ThreadPoolExecutor(8) as pool:
-        for future in [pool.submit(post, number) for number in range(int(LENGTH_S * RATE))]:
+        for future in [pool.submit(post, number) for number in range(int(length_s * RATE))]:
             future.result()
     return due_ms
 
@@ -203,3 +203,44 @@ def test_one_sender_s_bad_events_hold_nobody_up(
     assert (world.jvm(), sorted(world.children())) == (daemon, children), "something was started again"
     until(lambda: not alarms(world), 180, "the alarm ends by itself")
     until(lambda: bool(logged(world, "many-dead-letters-ended")), 10, "its end is logged")
+
+
+ATTACK_LENGTH_S = 60.0
+ATTACK_EVERY_S = 1.0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_text_that_was_expensive_to_search_holds_nobody_up(
+    make_world: Callable[..., World], bus: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """Three searched notes of 99,000 times "4 " a second, beside 20 good events a second: at most twice as late."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text('base = "default"\nsearch = ["payload.notes[]"]\nregions = ["DE"]\n')
+    world = started(make_world, bus, STREAM_ROUTER_MASKING=str(policy))
+    for number in range(50):
+        world.post_patiently(f"first-{number}", webhook(number))
+    until(lambda: len(bus.lines("PutEvents", "accepted")) >= 50, 30, "events flow")
+    alone_ms = honest(world, 0, ATTACK_LENGTH_S)
+    until(lambda: all_are_accepted(bus, alone_ms), 30, "what was sent alone is accepted")
+
+    stopped, attacks = threading.Event(), list[str]()
+
+    def attack() -> None:
+        while not stopped.wait(ATTACK_EVERY_S):
+            number = len(attacks)
+            body = webhook(2_000_000 + number, payload={"notes": ["4 " * 99_000] * 3})
+            attacks.append(world.post_patiently(f"a-{number}", body))
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        beside_ms = honest(world, 1_000_000, ATTACK_LENGTH_S)
+    finally:
+        stopped.set()
+        attacker.join()
+    assert len(attacks) >= 0.8 * ATTACK_LENGTH_S / ATTACK_EVERY_S
+    until(lambda: all_are_accepted(bus, beside_ms | dict.fromkeys(attacks, 0.0)), 60, "every event is accepted")
+    alone_p99_ms, beside_p99_ms = percentile_ms(bus, alone_ms, 0.99), percentile_ms(bus, beside_ms, 0.99)
+    print(f"p99 alone {alone_p99_ms:.0f} ms, beside {beside_p99_ms:.0f} ms; {len(attacks)} attacks")  # noqa: T201
+    assert beside_p99_ms <= 2 * alone_p99_ms
