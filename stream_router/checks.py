@@ -243,7 +243,7 @@ def stream_writable(session: Session, name: str) -> Finding:
             if code_of(error) != "DryRunOperationException":  # which says that it would have worked
                 raise
 
-    gone = ("there is no such stream in this region", "make it with `stream-router setup`")
+    gone = ("there is no such stream in this region", "see SR101")
     no, _ = ask("SR102", STREAM, "PutRecords", try_it, gone, _NO_PUT)
     return no or ok("SR102", "PutRecords would work")
 

@@ -187,7 +187,7 @@ class TargetQuestion:
             code = code_of(error)
             if code in ABSENT:
                 is_bus = operation == "DescribeEventBus"
-                raise AbsentError(self._no_bus() if is_bus else self._no_rule("does not exist")) from None
+                raise AbsentError(self._no_bus() if is_bus else self._absent_rule()) from None
             if code not in NOT_SPOKEN:
                 raise
             self._unjudged.add(operation)
@@ -196,8 +196,15 @@ class TargetQuestion:
 
     def _no_bus(self) -> TargetBroken:
         return TargetBroken(
-            "bus", f"the event bus {self._bus} does not exist", f"{SETUP}, or correct STREAM_ROUTER_EVENT_BUS"
+            "bus", f"the event bus {self._bus} does not exist", self._cure_of_absence("STREAM_ROUTER_EVENT_BUS")
         )
+
+    def _absent_rule(self) -> TargetBroken:
+        return self._no_rule("does not exist", self._cure_of_absence("STREAM_ROUTER_RULE"))
+
+    def _cure_of_absence(self, setting: str) -> str:
+        """Return the cure with the region first: in a wrong one, `setup` would make everything a second time."""
+        return f"check that AWS_REGION ({self._region}) is right, correct {setting}, or {SETUP}"
 
     def _no_rule(self, problem: str, cure: str = SETUP) -> TargetBroken:
         kind = "subscriber" if self._is_v2 else "rule"

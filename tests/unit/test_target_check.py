@@ -3,6 +3,7 @@
 import json
 import math
 import queue
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_what_is_a_no(
         return
     assert isinstance(said, TargetBroken)
     assert (said.of, problem in said.problem, bool(said.cure)) == (of, True, True)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("describe_event_bus", "ResourceNotFoundException")],
+        [BUS, ("describe_rule", "ResourceNotFoundException")],  # the bus `default` is in every region
+    ],
+)
+def test_what_is_absent_may_be_in_another_region(monkeypatch: pytest.MonkeyPatch, calls: list[Call]) -> None:
+    """`setup` in a wrong region would make everything a second time, so the region comes before it."""
+    answer = Asked(monkeypatch).now(*calls)
+    assert isinstance(answer, TargetBroken)
+    assert re.match(r"check that AWS_REGION \([a-z0-9-]+\) is right, .*`stream-router setup`", answer.cure), answer.cure
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InternalException"])
