@@ -288,7 +288,7 @@ class ReceiverProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """SIGTERM; the exit status, which must come within 10 s."""
