@@ -382,8 +382,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "After a lost lease": {
         "the lease is lost but calls go on": Mutant(
             "stream_router/consumer/child/shard.py",
-            '        self._router.stop()\n        log.info("shard given back"',
-            '        log.info("shard given back"',
+            '        self._router.stop()\n        log.info("The shard was given back."',
+            '        log.info("The shard was given back."',
             ("tests/unit/test_shard.py::test_once_the_lease_is_given_back_no_call_is_started",),
         ),
         "what comes back after a hand-off starts calls": Mutant(

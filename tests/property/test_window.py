@@ -195,7 +195,9 @@ def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, cap
     for _ in range(600):
         world.now += 1
         world.window.waits("bytes")
-    assert [one.message for one in caplog.records] == [f"the shard holds: {MEANS['bytes']}"] * 10
+    assert [one.message for one in caplog.records] == [
+        f"The shard holds. Events wait in the stream, and none is lost. Reason: {MEANS['bytes']}."
+    ] * 10
     assert (world.window.held_since, world.window.holds_for) == (moved_at, "bytes")
     world.now += 2.0
     assert world.window.holds_for == "", "no record waits any more"

@@ -76,8 +76,8 @@ def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ([ITERATOR, read(0, b"{}")], "a record that it had not given"),
-        ([ITERATOR, read(9_000), read(9_000, DAMAGED), read(0, HALF_DAMAGED)], "a record that it had not given"),
+        ([ITERATOR, read(0, b"{}")], "a record that it had not passed on"),
+        ([ITERATOR, read(9_000), read(9_000, DAMAGED), read(0, HALF_DAMAGED)], "a record that it had not passed on"),
         ([ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
         ([UNKNOWN, ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
         ([ITERATOR, THE_END, ok({})], "without leases for its children"),

@@ -1,4 +1,4 @@
-"""Checkpoints of one shard: at the settled watermark, never past what the bus is proven for, by the KCL's rules."""
+"""Checkpoints of one shard: at the settled watermark, and never past the last successful target check."""
 
 import logging
 import math
@@ -14,28 +14,32 @@ from stream_router.process import failpoint
 log = logging.getLogger(__name__)
 
 SHARD_END_WITHIN_S = 10.0
+"""Seconds for which the checkpoint of a shard's end is retried."""
 
 EARLY_S = 2.5
-"""So long before it is due a checkpoint goes with a new proof: the two then keep step. Else a checkpoint could rest on
-a proof that is an interval old, and a crash bring back twice as much."""
+"""Seconds by which a checkpoint may be early if a new target check has succeeded, so that the two keep step.
+
+Otherwise a checkpoint could rest on a check that is an interval old, and a crash would bring back twice as many events.
+"""
 
 LOOK_EVERY_S = 0.25
-"""How often it is looked whether a proof has come that a checkpoint waits for."""
+"""Interval at which a checkpoint that waits for a target check is tried again."""
 
 
 class LeavingError(SystemExit):
-    """The process ends here, and all that is not checkpointed comes again."""
+    """The process ends on purpose. Records above the checkpoint are read again."""
 
 
 class LeaseGoneError(Exception):
-    """A checkpoint said that the lease is another worker's: stop here, the records are theirs."""
+    """A checkpoint was refused because another worker holds the lease."""
 
 
 class Checkpoints:
-    """Says what is settled and proven, and checkpoints it every `every_s` seconds where it moved.
+    """Watermark of one shard, and the checkpoints that follow it every `every_s` seconds.
 
-    `taken` is the latest checkpoint that was taken, None until there is one. `accepted_at` tells when the bus last
-    accepted anything: what is settled by dead letters alone waits for no proof. Times are monotonic seconds.
+    `taken` is the latest checkpoint, None until there is one. `accepted_at` returns the time at which the bus last
+    accepted an entry: records that were settled by dead letters alone wait for no target check. Times are monotonic
+    seconds.
     """
 
     def __init__(
@@ -52,16 +56,16 @@ class Checkpoints:
         self._watermark = Watermark()
         self.taken: RecordPosition | None = None
         self.taken_at = clock()
-        """When; until there is one, when the shard was taken up."""
+        """Time of that checkpoint; until there is one, time at which this child took over the shard."""
         self._due = clock() + every_s
         self._proof_s = -math.inf
         self._digits = 0
         self._given: int | None = None
 
     def expect(self, records: Sequence[Record], digits: int) -> None:
-        """Note the records that come next. The daemon writes sequence numbers in at least `digits` digits.
+        """Add the records that come next. The daemon writes sequence numbers with at least `digits` digits.
 
-        It gets them back in the same form: an emulator pads them with zeros and compares them as text.
+        Checkpoints use the same form, since an emulator pads the numbers with zeros and compares them as text.
         """
         self._digits = digits
         self._watermark.expect(records)
@@ -69,28 +73,28 @@ class Checkpoints:
 
     @property
     def settled(self) -> bool:
-        """Whether every record that came is settled."""
+        """Whether every record received so far is settled."""
         self._watermark.advance(self._accepted_at())
         return self._watermark.settled
 
     def oldest_ms(self) -> tuple[int, int] | None:
-        """`Watermark.oldest_ms`."""
+        """Return what `Watermark.oldest_ms` returns."""
         self._watermark.advance(self._accepted_at())
         return self._watermark.oldest_ms()
 
     def proven(self) -> bool:
-        """Return whether bus and rule are proven for everything settled."""
+        """Return whether a target check has succeeded since the last settled event was accepted."""
         self._watermark.advance(self._accepted_at())
         self._watermark.proven(self.proof.proven_s)
         return not self._watermark.unproven
 
     @property
     def last_given(self) -> str:
-        """The number of the last record that came, as the daemon writes it; "" where none came."""
+        """Sequence number of the last record received, as the daemon writes it; "" if none was received."""
         return "" if self._given is None else self._written(self._given)
 
     def take_if_due(self, checkpointer: Checkpointer) -> bool:
-        """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
+        """Advance the watermark, and take a checkpoint if one is due. Return False if it must be retried."""
         now = self._clock()
         self._watermark.advance(self._accepted_at())
         if now < self._due and not self._comes_with_a_proof(now):
@@ -98,13 +102,13 @@ class Checkpoints:
         return self.take(checkpointer)
 
     def _comes_with_a_proof(self, now: float) -> bool:
-        """Return whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
+        """Return whether a checkpoint is nearly due, and a target check succeeded since the last checkpoint."""
         return now >= self._due - min(EARLY_S, self._every_s / 2) and self.proof.proven_s > self._proof_s
 
     def take(self, checkpointer: Checkpointer) -> bool:
-        """Checkpoint the settled, proven prefix, where it moved. False where it is to be tried again: throttled.
+        """Checkpoint the settled and checked prefix if it has moved. Return False if it must be retried.
 
-        Raises LeaseGoneError where the lease is lost, CheckpointError where the KCL calls it a mistake of ours.
+        Raises LeaseGoneError if the lease is lost, CheckpointError if the KCL refuses the position.
         """
         now = self._clock()
         self._due = now + self._every_s
@@ -123,11 +127,11 @@ class Checkpoints:
         return True
 
     def _written(self, sequence_number: int) -> str:
-        """Return the number as the daemon writes it."""
+        """Return the number in the form that the daemon uses."""
         return str(sequence_number).zfill(self._digits)
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
-        """Take the checkpoint of a shard's end. Retry for a while: without it the daemon wedges the shard.
+        """Checkpoint the end of the shard. Retry for SHARD_END_WITHIN_S, since a shard without it is never finished.
 
         Raises as `take` does.
         """
@@ -139,9 +143,10 @@ class Checkpoints:
 
 
 def _refusal(checkpointer: Checkpointer, *position: str | int) -> CheckpointError | None:
-    """Send a checkpoint; why it is to be tried again later, None where it was taken. Raises as `take` does.
+    """Send a checkpoint. Return the error after which it should be retried, None if it was taken.
 
-    By the KCL's own names (docs/facts.md, "KCL") that is what is throttled, or fails on the way to DynamoDB.
+    The KCL's names for such errors (docs/facts.md, "KCL") stand for throttling and for failures of DynamoDB. Raises as
+    `take` does.
     """
     try:
         checkpointer.checkpoint(*position)
@@ -151,7 +156,8 @@ def _refusal(checkpointer: Checkpointer, *position: str | int) -> CheckpointErro
         if error.value not in ("ThrottlingException", "KinesisClientLibDependencyException"):
             raise
         log.warning(
-            "checkpoint not taken, again later", extra={"event": "checkpoint-not-taken", "error": str(error.value)}
+            "A checkpoint was not taken. It is retried; until then a crash brings back more events.",
+            extra={"event": "checkpoint-not-taken", "error": str(error.value)},
         )
         return error
     return None

@@ -1,10 +1,20 @@
-"""Crash isolation: an event that kills its process is found by a marker on disk and buried, alone.
+"""Crash isolation: an event that kills its process is found by a marker on disk, and alone becomes a dead letter.
 
-A child that dies takes the JVM and so every shard of the host with it, and its records come again. A shard whose child
-died three times at one checkpoint opens, transforms and starts its next events one at a time, each noted on disk while
-it is at work. The one that was at work at two deaths in a row is the culprit: one death alone may have come from
-outside. What an operator put back after it was buried like this is noted before it is opened, always, and is the
-culprit at its first death.
+A child that dies ends the JVM and so every shard of the host, and its records are read again. A shard whose child died
+CAREFUL_AFTER times at one checkpoint becomes *careful*: it opens, transforms and starts its next events one at a time,
+and writes each to disk while it is in work.
+
+| the child died | at the same checkpoint | then |
+|---|---|---|
+| with nothing in work | yes | one more death; from CAREFUL_AFTER on the shard is careful |
+| with nothing in work | no | the deaths are counted from 0 again |
+| with an event in work | either | the event is the suspect; one death alone may have had an outside cause |
+| with the suspect in work again | either | the event is a culprit |
+| with a resubmitted culprit in work | either | the event is a culprit at once |
+| on purpose, or with its JVM | either | that is no death |
+
+A culprit becomes a dead letter (`crashed`). A checkpoint forgets the culprits before it, and the deaths once it has
+passed the newest record that any dead child had accepted (`Life.next`, `CrashGuard.progressed`).
 """
 
 import contextlib
@@ -25,19 +35,20 @@ from stream_router.process import Rewritten, now_ms
 log = logging.getLogger(__name__)
 
 CAREFUL_AFTER = 3
+"""Number of deaths at one checkpoint after which events are handled one at a time."""
 WHOLE_RECORD = -1
-"""The line of a marker that is set while a record is opened, before its events are known."""
+"""Line number in a marker that is set while a record is opened, before its events are known."""
 
 _TAIL_BYTES = 512
-"""The fields behind an envelope's body fit into so much: `resubmitted` names an application and a run."""
+"""Bytes at an envelope's end that hold the fields behind its body, such as `resubmitted`."""
 
 
 class Life(BaseModel):
-    """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work.
+    """One child's life, as the shard's file has it: its first checkpoint, the deaths there, the event in work.
 
-    `once`: one death convicts what is at work. `suspect` was at work at the latest death. `taken` is the newest record
-    that a child took charge of, `careful_until` the same of the children that died. `alone_ms` is when only sick events
-    were left at the shard's end (epoch ms; 0: not yet).
+    `once` is true if one death makes the event in work a culprit. `suspect` was in work at the latest death. `taken` is
+    the newest record that a child accepted, `careful_until` the newest one of the children that died. `alone_ms` is the
+    time at which only sick events were left at the shard's end (epoch ms; 0: not yet).
     """
 
     checkpoint: str
@@ -52,7 +63,7 @@ class Life(BaseModel):
     alone_ms: float = 0.0
 
     def next(self, checkpoint: str) -> "Life":
-        """Return the life after this one, at `checkpoint`."""
+        """Return the life of the child after this one, by the table above."""
         life = Life(
             checkpoint=checkpoint,
             culprits=self.culprits,
@@ -64,7 +75,7 @@ class Life(BaseModel):
             life.deaths = self.deaths if self.checkpoint == checkpoint else 0
             return life
         life.careful_until = max(self.careful_until, self.taken)
-        life.suspect = self.at_work or self.suspect  # a death while nothing is at work says nothing of anybody
+        life.suspect = self.at_work or self.suspect  # a death with nothing in work incriminates no event
         if self.at_work:
             life.deaths = self.deaths
             if self.once or self.at_work == self.suspect:
@@ -75,10 +86,10 @@ class Life(BaseModel):
 
 
 class CrashGuard:
-    """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`.
+    """The life of one shard's child, kept on disk in `folder`. Created when the child takes the shard at `checkpoint`.
 
-    A disk that cannot be written is logged once a minute; only what is handled carefully needs it. `clock` is
-    monotonic, `now` the wall clock (epoch ms).
+    A disk that cannot be written is logged once a minute; only a careful shard needs it. `clock` is monotonic, `now`
+    the wall clock (epoch ms).
     """
 
     def __init__(
@@ -96,22 +107,22 @@ class CrashGuard:
         self._waits: EventPlace | None = None
         try:
             self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)
-        except (OSError, ValidationError):  # none, torn by a power cut, or another version's
+        except (OSError, ValidationError):  # missing, cut off by a power failure, or another version's
             self._life = Life(checkpoint=checkpoint)
         self._save()
 
     @property
     def careful(self) -> bool:
-        """Whether there may be records that are to be handled one event at a time."""
+        """Whether some records may have to be handled one event at a time."""
         return self._life.deaths >= CAREFUL_AFTER
 
     def route(
         self, records: Sequence[Record], router: Router, start: Callable[[], None], keep_up: Callable[[], None]
     ) -> None:
-        """Route `records` in their order: as `router` does, with `keep_up`, but where care is needed event by event.
+        """Route `records` in their order: one event at a time if care is needed, otherwise by `router`, with `keep_up`.
 
-        `start` returns once all that was routed is on its way. Nobody waits for an answer: a sick event must not stop
-        this. Raises OSError where what is at work cannot be noted.
+        `start` returns once every routed event is in flight. Nothing here waits for an answer, so a sick event does not
+        stop the shard. Raises OSError if the event in work cannot be written to disk.
         """
         others: list[Record] = []
         for record in records:
@@ -127,7 +138,7 @@ class CrashGuard:
         router.route(others, keep_up)
 
     def _one_at_a_time(self, record: Record, router: Router, start: Callable[[], None], *, once: bool) -> None:
-        # Noted before a burial too: a death in it must not be charged to the record before.
+        # The marker is also set before a dead letter is made, or a death in that would incriminate the record before.
         self._begin(record, WHOLE_RECORD, once=once)
         if self._is_culprit(record, WHOLE_RECORD):
             for letters in _unread(record):
@@ -147,29 +158,29 @@ class CrashGuard:
         return EventPlace(*_position(record), line) in self._life.culprits
 
     def _begin(self, record: Record, line: int, *, once: bool) -> None:
-        """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
+        """Write the event in work to disk. The file must outlive the process, not the host, so it is not synced."""
         self._life.at_work, self._life.once, self._waits = EventPlace(*_position(record), line), once, None
         try:
             self._file.write(self._life.model_dump_json())
         except OSError as error:
             log.error(  # noqa: TRY400 - one line
-                "a careful shard stands without its crash marker: %s; the child ends",
+                "The crash marker cannot be written: %s. This shard needs it, so the child ends. Free some space.",
                 error.strerror,
                 extra={"event": "careful-without-marker"},
             )
-            # Nor may the event before be charged with the death that comes of this: a full disk still lets files go.
+            # This death must not incriminate the event before. A full disk still allows a file to be deleted.
             with contextlib.suppress(OSError):
                 self._file.remove()
             raise
 
     def holds(self) -> None:
-        """Note that the records in work wait for a destination that is down: a death now has another cause."""
+        """Record that the event in work waits for a destination that is down: a death now has another cause."""
         if self._life.at_work:
             self._waits = self._life.at_work
             self._set(None)
 
     def goes_on(self) -> None:
-        """Note that the records in work may be worked on again."""
+        """Record that work on the event continues after a hold."""
         if self._waits:
             self._set(self._waits)
             self._waits = None
@@ -179,14 +190,14 @@ class CrashGuard:
         self._save()
 
     def took_charge(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """Note that the child is in charge of a batch that ends with this record."""
+        """Record that the child accepted a batch that ends with this record."""
         self._life.taken = (sequence_number, sub_sequence_number)
         self._save()
 
     def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """Note a checkpoint here: deaths before it are past, and so are their culprits.
+        """Record a checkpoint. It forgets the culprits before it.
 
-        Care ends when the checkpoint has passed the newest record that any dead child had taken charge of.
+        Care ends when the checkpoint has passed the newest record that any dead child had accepted.
         """
         life, reached = self._life, (sequence_number, sub_sequence_number)
         life.checkpoint = f"{sequence_number}:{sub_sequence_number}"
@@ -197,17 +208,17 @@ class CrashGuard:
 
     @property
     def alone_s(self) -> float:
-        """How long ago a child on this disk first had only sick events left at the shard's end; 0.0 where none had."""
+        """Seconds since a child on this host first had only sick events left at the shard's end; 0.0 if none had."""
         return max(0.0, self._now() - self._life.alone_ms) / 1000 if self._life.alone_ms else 0.0
 
     def alone_at_the_end(self) -> None:
-        """Note that only sick events are left at the shard's end. The next child goes on counting from now."""
+        """Record that only sick events are left at the shard's end. The next child counts from the same time on."""
         if not self._life.alone_ms:
             self._life.alone_ms = self._now()
             self._save()
 
     def ended_well(self) -> None:
-        """Note that the child ends by its own will, or because its JVM did: this end is no death."""
+        """Record that the child ends on purpose, or because its JVM did: this end is no death."""
         self._life.alive = False
         self._set(None)
 
@@ -217,7 +228,8 @@ class CrashGuard:
         except OSError as error:
             if self._to_be_logged():
                 log.warning(
-                    "the shard's crash marker was not written: %s",
+                    "The shard's crash marker was not written: %s. An event that kills its process may not be found. "
+                    "Check the disk of the state folder.",
                     error.strerror,
                     extra={"event": "crash-marker-not-written"},
                 )
@@ -228,15 +240,15 @@ def _position(record: Record) -> tuple[int, int]:
 
 
 def _came_back_after_a_crash(record: Record) -> bool:
-    """Return whether an operator resubmitted an event that killed a process; nothing of the event itself is parsed.
+    """Return whether an operator resubmitted an event that had killed a process. The event itself is not parsed.
 
-    Its line has a record of its own, so the mark is at the record's end.
+    Such an event has a record of its own, so the mark is at the record's end.
     """
     return b"crashed" in record.data[-_TAIL_BYTES:] and envelope.holds_crashed(record.data)
 
 
 def _unread(record: Record) -> Iterator[list[DeadLetter]]:
-    """Yield a letter for each line of a record that cannot even be opened, unparsed, a slice at a time."""
+    """Yield dead letters for the unparsed lines of a record whose opening kills the process, a slice at a time."""
     lines = [line for line in record.data.split(b"\n") if line and not line.isspace()] or [record.data]
     record.expect(len(lines))
     for at in range(0, len(lines), SLICE_EVENTS):

@@ -1,7 +1,7 @@
-"""One shard's work in this process: takes charge of the daemon's batches, sees each event to its end, checkpoints.
+"""Record processor of one shard: accepts batches from the KCL daemon, delivers each event, takes checkpoints.
 
-A batch is answered once the window has room for the next; what is not settled stays under way (docs/delivery.md).
-Calls, answers, retries and signals go on in every wait: for room, for a checkpoint's answer, for the next batch.
+A batch is answered once the window has room for the next one; unsettled events stay pending (docs/delivery.md).
+Every wait (for room, for a checkpoint's answer, for the next batch) also handles calls, answers, retries and signals.
 """
 
 import contextlib
@@ -28,29 +28,30 @@ from stream_router.process import failpoint
 log = logging.getLogger(__name__)
 
 COMPANY_S = 0.01
-"""How long what does not fill a call waits for the daemon's next batch, where calls are in flight anyway."""
+"""Seconds for which entries that do not fill a call wait for the next batch while other calls are in flight."""
 
 WAIT_S = 0.25
-"""Longest wait inside a callback between two looks at signals, proofs and deadlines."""
+"""Longest wait inside a callback before signals, the target check and deadlines are checked again."""
 
 REST_S = 1.0
-"""The same between two callbacks."""
+"""The longest such wait between two callbacks."""
 
 LEAVE_WITHIN_S = 4.0
-"""After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
+"""Time after a SIGTERM within which the child answers the daemon. Events that are unsettled by then are read again."""
 
 STAY_S = 30.0
-"""Longer than a stop lasts: a daemon that still brings something then was not stopped, and needs a child that reads."""
+"""Longer than a stop lasts. A daemon that still sends records by then was not stopped, and needs a new child."""
 
 HAND_OFF_WITHIN_S = 25.0
-"""Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
+"""Time for a hand-off. The KCL allows 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it and the last
+checkpoint need five of them."""
 
 
 class ShardProcessor:
     """The KCL's record processor of one shard. An exception that leaves a callback ends the process.
 
-    What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`. `beat` is
-    called inside callbacks, at each turn: the supervisor sees that the shard goes on. Times are monotonic seconds.
+    State that outlives a batch is an attribute of this class; `window.py` counts what has a limit. `beat` is called at
+    each turn inside a callback, and shows the supervisor that the shard makes progress. Times are monotonic seconds.
     """
 
     def __init__(
@@ -72,26 +73,26 @@ class ShardProcessor:
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
-        self._given = RecordPosition(-1, -1)
+        self._last_position = RecordPosition(-1, -1)
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
-        """When to answer at the latest; 0.0 until a stop is requested. A signal handler sets it, once."""
+        """Latest time for an answer; 0.0 until a stop is requested. A signal handler sets it once."""
         telemetry.vitals = self._vitals
 
-    # What the daemon calls.
+    # --- callbacks of the daemon
 
     def process_records(self, message: messages.ProcessRecordsInput) -> None:
-        """Take charge of a batch; return once there is room for the next."""
+        """Accept a batch of records. Return once there is room for the next batch."""
         records, checkpointer = message.records, message.checkpointer
         if records:
-            self._in_order(records)
+            self._check_order(records)
         self._hand_off_by = self._clock() + HAND_OFF_WITHIN_S  # a hand-off waits for this callback to end
         self._vitals.called(message.millis_behind_latest)
         if self._lease_gone:
             return
         if self.leave_by and self._clock() >= self.leave_by + STAY_S:
-            self._leave("told to leave, and the daemon goes on")
+            self._leave("asked to stop, but the daemon goes on")
         self._follow_target_check()
         with self._losing_the_lease():
             if records and not self.leave_by:
@@ -103,40 +104,41 @@ class ShardProcessor:
             self._checkpoint(checkpointer)
         failpoint("processed_before_answer")
 
-    def _in_order(self, records: list[dict[str, Any]]) -> None:
-        """End the process before records that it has, or older ones: in the next one they come in their order.
+    def _check_order(self, records: list[dict[str, Any]]) -> None:
+        """End the process if the daemon sends records that were sent before, or older ones.
 
-        Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
+        If Kinesis does not answer for a minute, the KCL starts to read again while a batch may still be in transit. The
+        next process gets all records in their order.
         """
         first, last = (
             RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
             for record in (records[0], records[-1])
         )
-        if first <= self._given:
+        if first <= self._last_position:
             log.error(
-                "the daemon gave records a second time: leaving, so that all come in their order",
+                "The daemon sent records a second time. This process ends, so that the next one reads all in order.",
                 extra={"event": "given-twice"},
             )
-            self._leave("records were given a second time")
-        self._given = last
+            self._leave("records were sent a second time")
+        self._last_position = last
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         self._batches += 1
         batch = Batch(self._batches)
-        self._guard.took_charge(*self._given)
+        self._guard.took_charge(*self._last_position)
         failpoint("batch_taken_before_opened")
         cut, left = slices(records, batch, lambda: self._window.slice_records), len(records)
         while left:
             self._vitals.unopened(records[-left])
             self._await_room(checkpointer)
             if self.leave_by:
-                # The batch stays open: its other records were not read, and come again.
+                # The batch stays open: its other records were not read, so the next child reads them.
                 self._unread = True
                 return
-            some = next(cut)  # cut only now: it is a small one where the window lets no more in
-            left -= len(some)
+            records_slice = next(cut)  # cut only now, since the window may allow only a small slice
+            left -= len(records_slice)
             self._vitals.unopened(records[-left] if left else None)
-            self._open(some, len(records[-1]["sequenceNumber"]), checkpointer)
+            self._open(records_slice, len(records[-1]["sequenceNumber"]), checkpointer)
         self._window.all_opened(batch)
 
     def _open(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
@@ -152,19 +154,19 @@ class ShardProcessor:
         self._turn(0.0)
 
     def lease_lost(self, _: messages.LeaseLostInput) -> None:
-        """Start nothing more and checkpoint nothing: the shard is another worker's."""
+        """Stop. Start no call and take no checkpoint, since another worker holds the lease now."""
         failpoint("in_lease_lost")
         self._lease_gone = True
         self._give_back("lease lost")
 
     def shard_ended(self, message: messages.ShardEndedInput) -> None:
-        """Settle everything, prove the end, and take the bare checkpoint; otherwise end the process.
+        """Settle everything, verify that the shard has ended, and checkpoint SHARD_END.
 
-        A lost lease ends quietly.
+        If that is not possible, end the process. If the lease is lost, stop without an error.
         """
         if not self._lease_gone:
             if self._unread:
-                self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
+                self._leave("a batch was answered without being read, so the shard's end may not be checkpointed")
             self._router.at_the_end(self._guard.alone_s)
             with self._losing_the_lease():
                 self._settle_the_end(message.checkpointer)
@@ -175,21 +177,21 @@ class ShardProcessor:
         while router.backlog or not (self._checkpoints.proven() and end.proven):
             end.ask(self._checkpoints.last_given)
             if refuted := end.refuted:
-                self.request_leave()  # what is to be judged by later events would wait here for good
+                self.request_leave()  # an entry that needs later events as a comparison would wait for ever
             if self.leave_by and (self._clock() >= self.leave_by or (refuted and not router.backlog)):
-                self._leave(refuted or "told to leave before the shard's end was settled")
+                self._leave(refuted or "asked to stop before the shard's end was settled")
             self._turn(WAIT_S)
             if router.only_sick:
                 self._guard.alone_at_the_end()
-            if not self._checkpoints.settled:  # of the last record's position the KCL makes SHARD_END here
+            if not self._checkpoints.settled:  # the KCL would turn the last record's position into SHARD_END
                 self._checkpoint(checkpointer)
         if not self._checkpoints.settled:
-            raise AssertionError("the accounts do not add up: nothing is under way, yet a record is not settled")
+            raise AssertionError("nothing is pending, yet a record is not settled")
         failpoint("in_shard_end")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
     def shutdown_requested(self, message: messages.ShutdownRequestedInput) -> None:
-        """Checkpoint for the last time before a stop or the loss of the lease. Start nothing after it."""
+        """Take the last checkpoint before a stop or a hand-off of the lease. Start nothing after it."""
         failpoint("in_shutdown_requested")
         if not self._lease_gone:
             while (self._router.backlog or not self._checkpoints.proven()) and self._has_time:
@@ -197,39 +199,39 @@ class ShardProcessor:
             with self._losing_the_lease():
                 while not self._checkpoint(message.checkpointer, now=True) and self._has_time:
                     self._turn(WAIT_S)
-        self.request_leave()  # what comes after it could be opened and never sent
+        self.request_leave()  # records that came later would be opened and never sent
         self._give_back("shutdown requested")
 
     @property
     def _has_time(self) -> bool:
-        """Whether whoever stops the child, or wants its lease, still waits for its answer."""
+        """Whether the supervisor or the next owner of the lease still waits for an answer."""
         return self._clock() < min(self._hand_off_by, self.leave_by or inf)
 
     def request_leave(self) -> None:
-        """Handle the supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer what comes."""
+        """Handle the supervisor's SIGTERM: open no more records, settle what can be settled soon, answer callbacks."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
 
     def meanwhile(self) -> None:
-        """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""
+        """Continue with pending events between two callbacks, or while a checkpoint's answer is awaited."""
         self._turn(REST_S, daemon=True)
 
-    # How it goes on in between.
+    # --- progress between callbacks
 
     def _await_room(self, checkpointer: Checkpointer) -> None:
-        """Wait until one more record may be opened, or the child must leave. Only this waits inside a callback."""
+        """Wait until one more record may be opened or the child must stop."""
         while not self.leave_by and self._window.is_full:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
 
     def _keep_up(self, checkpointer: Checkpointer) -> None:
-        """Between two slices of many events: go on once few enough of them wait for a call."""
+        """Wait, between two slices of a large record, until few enough events wait for a call."""
         self._turn(0.0)
         while not self.leave_by and self._window.is_crowded:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
 
     def _until_started(self, checkpointer: Checkpointer) -> None:
-        """Turn until all that was routed is in flight, or waits for its own retry."""
+        """Wait until every routed event is in flight or waits for its own retry."""
         self._routed_at = 0.0
         self._turn(0.0)
         self._checkpoint(checkpointer)
@@ -238,7 +240,7 @@ class ShardProcessor:
             self._checkpoint(checkpointer)
 
     def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
-        """Start what may start, wait for what comes first, settle what came back."""
+        """Start calls that may start, wait for the first event of any kind, and settle what was answered."""
         if not daemon:
             self._beat()
         self._guard.goes_on()
@@ -255,30 +257,31 @@ class ShardProcessor:
         self._telemetry.tick()
         if self._checkpoints.proof.is_broken:
             log.warning(
-                "the rule takes our events again: leaving, so that what was sent since it last did so goes again",
+                "The rule takes our events again. Events sent since the last successful check may have reached nobody. "
+                "This process ends, and the next one sends them again.",
                 extra={"event": "child-left-for-proof"},
             )
             self._leave("what was sent is not proven to have reached a target")
 
     def _follow_target_check(self) -> None:
-        """Publish nothing while bus or rule do not take our events. Dead letters go on."""
+        """Hold publishing while bus or rule do not take our events. Dead letters are still sent."""
         proof = self._checkpoints.proof
         proof.look()
         self._router.block_publishing(blocked=bool(proof.problem))
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:
-        """End quietly if a checkpoint says that the lease is another worker's."""
+        """Stop without an error if a checkpoint shows that another worker holds the lease."""
         try:
             yield
         except LeaseGoneError:
-            # What is in flight ends unheard; the daemon says `leaseLost` next.
+            # Answers of calls in flight are ignored from now on. The daemon calls `leaseLost` next.
             self._lease_gone = True
             self._router.stop()
-            log.warning("the lease is another worker's, stopping", extra={"event": "lease-lost"})
+            log.warning("Another worker holds the lease now. This shard stops here.", extra={"event": "lease-lost"})
 
     def _checkpoint(self, checkpointer: Checkpointer, *, now: bool = False) -> bool:
-        """Checkpoint where it is due, or `now`; False where it is to be tried again."""
+        """Take a checkpoint if one is due, or at once if `now`. Return False if it must be retried."""
         before, take = self._checkpoints.taken, self._checkpoints.take if now else self._checkpoints.take_if_due
         through = take(checkpointer)
         if (taken := self._checkpoints.taken) and taken != before:
@@ -287,16 +290,16 @@ class ShardProcessor:
         return through
 
     def ended_well(self) -> None:
-        """Note that the process ends by its own will or its daemon's: no death of the shard's."""
+        """Record that the process ends on purpose, or because its daemon does: the shard did not crash."""
         self._guard.ended_well()
 
     def _give_back(self, why: str) -> None:
         self._router.stop()
-        log.info("shard given back", extra={"event": "shard-given-back", "why": why})
+        log.info("The shard was given back.", extra={"event": "shard-given-back", "why": why})
         self._telemetry.close()
         self.ended_well()
 
     def _leave(self, why: str) -> NoReturn:
-        """End the process; whatever is not checkpointed comes again."""
+        """End the process. Records above the checkpoint are read again."""
         self._give_back(why)
         raise LeavingError(os.EX_TEMPFAIL)

@@ -1,8 +1,9 @@
-"""Whether a shard is read to its end, by Kinesis's own word: it is asked what comes after the last record.
+"""Verification of a shard's end: Kinesis is asked what comes after the last record, before SHARD_END is checkpointed.
 
-The KCL ends a shard for good where Kinesis says once that it does not know it (docs/facts.md, "KCL"): an open shard had
-the checkpoint SHARD_END then, and what came into it was read by nobody. Where the shard is closed the KCL does not know
-its children then, and makes no leases for them; once the parent has SHARD_END it never does. So these are looked for.
+The KCL ends a shard for good if Kinesis answers once that it does not know the shard (docs/facts.md, "KCL"). An open
+shard then got the checkpoint SHARD_END, and nobody read the records that came later. If the shard is closed, the KCL
+does not know its children in that case and creates no leases for them; it never does once the parent has SHARD_END. So
+the leases of the children are checked too.
 """
 
 import logging
@@ -24,31 +25,32 @@ Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
 LEASE = "GetItem"
 
 AGAIN_S = 1.0
-"""Between two questions where the first was refused, or had no answer."""
+"""Seconds until a call that was refused, or had no answer, is repeated."""
 
 READ_EVERY_S = 0.5
-"""A shard answers five reads a second."""
+"""Seconds between two reads. A shard answers five reads a second, for all its readers."""
 
 OPEN_TIMES = 10
-"""So many reads at the newest end, one after the other, find nothing and no end: the shard is open."""
+"""Number of consecutive reads at the newest position that find neither a record nor an end: the shard is open."""
 
 UNKNOWN_TIMES = 3
-"""So often in a row Kinesis does not know the shard before the stream itself is asked for."""
+"""Number of consecutive answers that the shard is unknown, after which the stream itself is checked."""
 
 ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
 _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
 
 
 def of_lease(table: str, shard_id: str) -> dict[str, Any]:
-    """Return the parameters of LEASE: read the row of a shard's lease as it is now."""
+    """Return the parameters of LEASE, a consistent read of a shard's lease."""
     return {"TableName": table, "Key": {"leaseKey": {"S": shard_id}}, "ConsistentRead": True}
 
 
 class ShardEnd:
-    """`start` is the checkpoint where the child began, `leases` the lease table. Monotonic seconds.
+    """Check whether the end of a shard that the KCL reports is real.
 
-    `proven` says that nothing comes after the child's last record and nothing ever will, `refuted` why the end that
-    the KCL told of is none: "" while that is not known.
+    `start` is the checkpoint at which the child began, `leases` the lease table. `proven` becomes true once it is known
+    that nothing comes after the child's last record, and nothing ever will. `refuted` says why the shard has not ended;
+    it is "" as long as that is not known. Times are monotonic seconds.
     """
 
     def __init__(
@@ -69,9 +71,9 @@ class ShardEnd:
         self.proven, self.refuted = False, ""
 
     def ask(self, last: str) -> None:
-        """Ask on, where it is not known whether anything comes after the child's `last` record.
+        """Send the next call, unless the result is known already or a call is in flight.
 
-        The record is named by its number as the daemon writes it, "" where none came.
+        `last` is the sequence number of the child's last record as the daemon writes it, "" if it read none.
         """
         if not (self.proven or self.refuted or self._asking or self._clock() < self._again_at):
             self._asking = True
@@ -85,7 +87,7 @@ class ShardEnd:
             return STREAM, self._stream
         if self._iterator:
             return READ, {"ShardIterator": self._iterator, "Limit": 1}
-        if not last.isdecimal():  # of AT_TIMESTAMP the time is not known here
+        if not last.isdecimal():  # the time of AT_TIMESTAMP is not known here
             begins = "TRIM_HORIZON" if last == "TRIM_HORIZON" else "LATEST"
             return ITERATOR, {**self._shard, "ShardIteratorType": begins}
         after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
@@ -103,20 +105,20 @@ class ShardEnd:
         elif operation == STREAM:
             self.proven = True
             log.warning(
-                "Kinesis no longer has the shard: it is past the stream's retention",
+                "Kinesis no longer has the shard, since it is older than the stream's retention. It counts as ended.",
                 extra={"event": "shard-past-retention"},
             )
         else:
             self._iterator, self._unknown = result["ShardIterator"], 0
 
     def _read(self, result: dict[str, Any]) -> None:
-        """Judge an answer of READ.
+        """Handle an answer of READ.
 
-        One without a next iterator and without children proves nothing: the KCL asks again then, too.
+        An answer without a next iterator and without children proves nothing; the KCL asks again then, too.
         """
         self._again_at = self._clock() + READ_EVERY_S
         if any(map(_is_given, result["Records"])):
-            self.refuted = "the KCL ended the shard before a record that it had not given"
+            self.refuted = "the KCL ended the shard before a record that it had not passed on"
         elif not (following := result.get("NextShardIterator")):
             self._children = [child["ShardId"] for child in result.get("ChildShards") or ()]
         else:
@@ -140,11 +142,11 @@ class ShardEnd:
         self._unknown = self._unknown + 1 if refusal.code in ABSENT and operation != LEASE else 0
         if self._to_be_said():
             log.warning(
-                "the shard's end is not checkpointed before it is known that nothing comes after it",
+                "Kinesis or DynamoDB did not say whether the shard has ended. Its end is checkpointed once they do.",
                 extra={"event": "shard-end-not-known", "operation": operation, "error": refusal.code},
             )
 
 
 def _is_given(record: dict[str, Any]) -> bool:
-    """Return whether the KCL gives a child any part of a record; not if the aggregation is broken at its start."""
+    """Return whether the KCL passes any part of a record to a child. It skips malformed aggregated records."""
     return not all(part.passed_over for part in kpl.parts_of(pybase64.b64decode(record["Data"])))

@@ -1,4 +1,4 @@
-"""How one shard is now, and where its time went: what goes into its snapshot for the supervisor's pages."""
+"""Present state of one shard, and how its time was spent, for its snapshot."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,26 +12,26 @@ from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
 from stream_router.telemetry.snapshot import Snapshot
 
 Wait = Callable[[float, bool], None]
-"""Moves the calls on and waits so many seconds at most; where the second is true, for the daemon's line too."""
+"""Handles calls and waits for the given number of seconds at most; if the flag is true, for the daemon's line too."""
 
 
 def in_binary(seconds: float) -> float:
     """Round seconds to about a thousandth, as a binary fraction, so that sums are exact in any order.
 
-    Otherwise a sum in another order may be less in its last digit. Prometheus would take that for a counter that began
-    again at zero, and count all of it once more.
+    Otherwise a sum in another order may be less in its last digit. Prometheus would take that for a counter that was
+    reset to zero, and count its whole value again.
     """
     return round(seconds * 1024) / 1024
 
 
 WAITS = ("waiting", "bus", "holding", "deadLetters")
-"""What a child waits for: records, the bus, a destination that accepts nothing, the dead letters' queue."""
+"""Activities of a waiting child: for records, the bus, a destination that accepts nothing, the dead-letter queue."""
 
 
 class ShardVitals:
-    """Callable: fills the vitals into a snapshot. Told of each callback and of each wait; times are monotonic seconds.
+    """Present state of one shard. Calling it writes the state into a snapshot. Times are monotonic seconds.
 
-    Moments are reported as seconds ago, since nobody else has this clock.
+    Times are reported as seconds ago, since other processes do not have this clock.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class ShardVitals:
         self._clock = clock
         self._began = self._callback_at = self._caught_up_at = clock()
         self._behind_ms: int | None = None
-        """None until the daemon has brought something, or nothing: until then nobody knows."""
+        """None until the first callback, before which nobody knows."""
         self._spent = dict.fromkeys(WAITS, 0.0)
         self._unopened_ms: int | None = None
 
     def called(self, behind_ms: int | None) -> None:
-        """Note that the daemon brings records or says that there are none; `behind_ms` of the stream is behind them."""
+        """Record a callback of the daemon, `behind_ms` behind the newest record of the stream."""
         self._callback_at = self._clock()
         if behind_ms is not None:
             self._behind_ms = behind_ms
@@ -62,26 +62,27 @@ class ShardVitals:
             self._behind_ms = 0
 
     def unopened(self, record: dict[str, Any] | None) -> None:
-        """Note the next record of the daemon's batch that is not opened yet; None if all are."""
+        """Record the next record of the daemon's batch that is not opened yet; None if all are."""
         self._unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
 
     def timed(self, wait: Wait) -> Wait:
-        """`wait`, with its time put down to what it is for."""
+        """Return `wait` with its time counted by what is waited for."""
 
         def timed_wait(seconds: float, daemon: bool) -> None:
-            if not seconds:  # only a look: it moves the calls on, which is work
+            if not seconds:  # handling answers is work, not waiting
                 wait(seconds, daemon)
                 return
-            activity, began = self._what(daemon=daemon), self._clock()
+            activity, began = self._activity(daemon=daemon), self._clock()
             wait(seconds, daemon)
             self._spent[activity] += self._clock() - began
 
         return timed_wait
 
-    def _what(self, *, daemon: bool) -> str:
+    def _activity(self, *, daemon: bool) -> str:
+        """Return what the child waits for now, a key of WAITS."""
         dispatcher = self._router.publisher.dispatcher
         if dispatcher.flight.calls and not dispatcher.gate.failures and not self._window.holds_for:
-            return "bus"  # nearly always, and asked before each wait
+            return "bus"  # the usual case first, since this runs before each wait
         if self._router.holding or self._window.holds_for:
             return "holding"
         if self._router.publisher.backlog:
@@ -111,7 +112,7 @@ class ShardVitals:
         }
 
     def _oldest_ms(self) -> tuple[int, int] | None:
-        """Earliest receipt and earliest arrival of what is not settled, opened or not; None where there is nothing."""
+        """Return the earliest receipt and arrival of unsettled events, opened or not; None if there are none."""
         oldest = self._checkpoints.oldest_ms()
         if (unopened := self._unopened_ms) is None:
             return oldest
@@ -129,9 +130,10 @@ class ShardVitals:
         }
 
     def _hold(self, now: float) -> dict[str, Any]:
-        """Why the shard holds, in a word and in words, and for how long; empty where it does not.
+        """Return why the shard holds, as a code and in words, and for how long.
 
-        A destination counts though another one accepts: the checkpoint passes nothing that waits for either.
+        A destination that accepts nothing counts even if another one accepts: the checkpoint passes no event that waits
+        for either of them.
         """
         if problem := self._checkpoints.proof.problem:
             return {"holding": "target", "holdReason": problem}

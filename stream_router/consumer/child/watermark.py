@@ -1,4 +1,7 @@
-"""The settled watermark: how far a shard may be checkpointed. Never past an unsettled record, never past a proof."""
+"""Settled watermark: how far a shard may be checkpointed.
+
+It never passes an unsettled record, nor a record that was accepted after the last successful target check.
+"""
 
 import itertools
 from collections import deque
@@ -8,16 +11,14 @@ from typing import NamedTuple
 from stream_router.model import Record
 
 SAMPLE_EVERY_S = 0.1
-"""How finely it is remembered what a position was reached by: a proof frees positions to within this."""
-
+"""Resolution at which positions are stored: a target check releases positions to within this."""
 
 SAMPLES_MAX = 1_000
-"""So many positions are remembered. Where no proof comes for long, every other one is forgotten, again and again: a
-proof then frees positions to within a tenth of its age."""
-
+"""Maximum number of stored positions. If no target check succeeds for long, every other position is dropped, again and
+again, and a check then releases positions to within a tenth of its age."""
 
 COMPACT_FROM = 2_000
-"""So many records wait behind an unsettled one before settled ones among them are folded together."""
+"""Number of records behind an unsettled one from which on runs of settled records are merged into one position."""
 
 
 class RecordPosition(NamedTuple):
@@ -28,11 +29,11 @@ class RecordPosition(NamedTuple):
 
 
 class Watermark:
-    """Follows the records of one shard in order. Times are monotonic seconds, the clock of the proof."""
+    """Records of one shard in order, and how far they are settled. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._unsettled: deque[Record | RecordPosition] = deque()
-        """Records in order; a run of settled ones may be folded into the position of its last."""
+        """Records in order. A run of settled records may be merged into the position of its last one."""
         self._compact_at = COMPACT_FROM
         self._reached: deque[tuple[float, RecordPosition]] = deque()
         self._proven: RecordPosition | None = None
@@ -46,7 +47,7 @@ class Watermark:
         self._unsettled.extend(records)
 
     def advance(self, accepted_at: float) -> None:
-        """Move over every record that is settled with all before it; the bus accepted nothing after `accepted_at`."""
+        """Advance over all records that are settled. The bus accepted nothing after `accepted_at`."""
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
             item = self._unsettled.popleft()
@@ -55,17 +56,17 @@ class Watermark:
             self._compact()
         if position is None:
             return
-        # The last sample gives way only where an older one stands close before it: were it to give way to every newer
-        # one, steady progress would leave a single sample that is always younger than any proof.
+        # A new position replaces the last one only if an older one is close before that. If it always did, steady
+        # progress would leave a single position that is always younger than any target check.
         if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:
             self._reached.pop()
         self._reached.append((accepted_at, position))
         if len(self._reached) > SAMPLES_MAX:
-            # The newest stays, and each that is left keeps its own time: none is freed by an earlier proof than before.
+            # The newest stays. Each that is left keeps its time, so no earlier check than before releases it.
             self._reached = deque(list(self._reached)[::-2][::-1])
 
     def _compact(self) -> None:
-        """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
+        """Merge each run of settled records into one position: an hour behind one sick entry then costs no memory."""
         folded: deque[Record | RecordPosition] = deque()
         run: RecordPosition | None = None
         for item, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
@@ -82,20 +83,20 @@ class Watermark:
         self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
     def proven(self, proof_s: float) -> RecordPosition | None:
-        """Return the furthest position reached before `proof_s`, when the check began that found bus and rule right."""
+        """Return the last position reached before `proof_s`, the time at which the last successful check began."""
         while self._reached and self._reached[0][0] < proof_s:
             self._proven = self._reached.popleft()[1]
         return self._proven
 
     @property
     def settled(self) -> bool:
-        """Whether every record that came is settled."""
+        """Whether every record received so far is settled."""
         return not self._unsettled
 
     def oldest_ms(self) -> tuple[int, int] | None:
         """Return when the oldest unsettled event was received, and when the oldest such record arrived (epoch ms).
 
-        Both are exact to a record: an event counts until its whole record is settled. None if all is settled.
+        Both are exact to a record: an event counts until its whole record is settled. Return None if all are settled.
         """
         waiting = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
         if not waiting:
@@ -104,7 +105,7 @@ class Watermark:
 
     @property
     def unproven(self) -> bool:
-        """Whether settled positions wait for a proof."""
+        """Whether settled positions wait for a target check."""
         return bool(self._reached)
 
 

@@ -1,7 +1,7 @@
-"""What a child has under way: the daemon's records in slices, how many there may be, and where none may come, why.
+"""Limits of what a child may have pending: records are opened in slices, and only while the window has room.
 
-Bounded in bytes, and in what would come again after a crash (docs/delivery.md). A full window in which something was
-settled lately is back-pressure, which is ordinary; holding is what an operator must hear of.
+The window is limited in bytes, and in events that a crash would bring back (docs/delivery.md). A full window in which
+something was settled lately is ordinary back-pressure. A full window in which nothing moves is a hold, and reported.
 """
 
 import logging
@@ -21,59 +21,69 @@ log = logging.getLogger(__name__)
 
 SLICE_RECORDS = 500
 SLICE_BYTES = 96 * 1024
-"""About 150 events: their parsed forms then stay in the caches until they are sent (benchmarks/child.py)."""
+"""About 150 events. Their parsed forms then stay in the CPU's caches until they are sent (benchmarks/child.py)."""
 
 WINDOW_BYTES = 64 * 1024 * 1024
-"""What one child may have under way: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of
-ordinary events carry, and yet a small host holds ten such children. Above a Kinesis record's own ceiling, 10 MiB."""
+"""Bytes that one child may have pending: a minute of a full shard (1 MB/s).
+
+This is much more than 128 calls of ordinary events carry and more than the largest Kinesis record (10 MiB), and a small
+host can still run ten such children.
+"""
 
 WINDOW_SPAN_S = 120.0
-"""Seconds of work above the checkpoint, which come again after a crash. Well above the checkpoint's own interval, or
-the window would wait for each of them."""
+"""Seconds of work above the checkpoint, which is read again after a crash. Well above the checkpoint's interval, or the
+window would wait for each checkpoint."""
 
 SPAN_FREE_EVENTS = 2_000
-"""So few events above the checkpoint may be as old as they like: that they come again costs nothing."""
+"""Number of events above the checkpoint that may be of any age: reading so few again costs nothing."""
 
 RECORDS_MAX = 1_000_000
-"""Records above the checkpoint, whatever the span: a ceiling for a shard that is read faster than anybody thought."""
+"""Maximum number of records above the checkpoint, whatever their age, for a shard that is read extremely fast."""
 
 SPARE_BYTES = 2 * 1024 * 1024
-"""More than a record of the usual limit, so that a small batch fits beside a window that one large record filled."""
+"""More than a record of the usual limit (1 MiB), so that a small batch fits beside one large record."""
 
 READY_MAX = 1_000
-"""Events that wait for nothing but a call; beyond it no further record is opened: it would only leave the caches."""
+"""Number of events ready for a call above which no further record is opened: it would only leave the CPU's caches."""
 
 LETTERS_READY_MAX = 10_000
-"""Dead letters that may wait for a call beside them: good events must not wait behind the bad ones of others. Two
-requests of a receiver's largest array, and some 30 MB of small letters."""
+"""Number of dead letters that may also wait for a call, so that good events do not wait behind others' bad ones.
+
+It equals two requests with a receiver's largest array, and some 30 MB of small letters.
+"""
 
 SMALL_BATCH_RECORDS = 100
 SMALL_BATCH_EVERY_S = 5.0
-"""Where only entries in trouble of their own, and what waits behind them, fill span or bytes, a small batch is opened
-now and then all the same: without others nothing tells whether the bus is well, and the shard would stand for good."""
+"""Size of, and interval between, the small batches that are opened although the window is full.
+
+That happens if only entries that fail by themselves, and events behind them, fill the window. Without other entries as
+a comparison nobody could tell whether the bus is well, and the shard would hold for ever.
+"""
 
 HOLDING_AFTER_S = 5.0
-"""A full window in which something was settled, or accepted, so lately is back-pressure."""
+"""Seconds without anything settled or accepted after which a full window is a hold, and no longer back-pressure."""
 
 LOOKED_LATELY_S = 2.0
-"""While a record waits for room this is looked at several times a second."""
+"""Seconds since the last check of a full window within which a record counts as waiting for room. While one waits, the
+window is checked several times a second."""
 
 MEANS = {
-    "bytes": "as many bytes are under way as one child may hold, and none of them is settled",
-    "calls": "calls are not answered, or not accepted; see the line on the destination",
-    "span": "the checkpoint stands still, and as much work is above it as may be; see the lines on bus and checkpoint",
-    "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
-    "target": "event bus or rule do not take our events: nothing is published until they do; see the supervisor's line",
+    "bytes": "the pending events fill the child's memory limit, and none is settled; see the log on bus and queue",
+    "calls": "calls are not answered, or not accepted; see the log on the destination",
+    "span": "the checkpoint does not move, and two minutes of work are above it; see the log on bus and checkpoint",
+    "records": "the checkpoint does not move, and a million records are above it; see the log on bus and checkpoint",
+    "target": "event bus or rule do not take our events, so nothing is published; see the supervisor's log",
 }
-"""What keeps the next record out, in words."""
+"""Reasons for which no further record is opened, in words."""
 
 
 def slices(
     records: Iterable[dict[str, Any]], batch: Batch, most: Callable[[], int] = lambda: SLICE_RECORDS
 ) -> Iterator[list[Record]]:
-    """Yield the daemon's records, decoded, in order: at most `most()` at a time or, but for a larger one, about 96 KiB.
+    """Yield the daemon's records, decoded and in order, in slices of at most `most()` records and about 96 KiB.
 
-    What a KPL producer aggregated into one record of the stream stays together: no checkpoint is within it.
+    Records that a KPL producer aggregated into one record of the stream stay together, since no checkpoint may lie
+    between them. A single larger record is a slice of its own.
     """
     taken: list[Record] = []
     size, limit, last = 0, most(), ""
@@ -98,10 +108,10 @@ def slices(
 
 
 class Window:
-    """Counts what is under way, and is asked before each slice of records whether it may be opened.
+    """Counts of what is pending, and the decision whether the next slice of records may be opened.
 
-    It says once a minute that the shard holds, where it does. `closed` gets each batch whose last record is
-    settled. Times are monotonic seconds.
+    While the shard holds, a log line says so once a minute. `closed` gets each batch whose last record is settled.
+    Times are monotonic seconds.
     """
 
     def __init__(
@@ -120,7 +130,7 @@ class Window:
         """Bytes of the records that are not settled."""
         self._settled_at = clock()
         self._opened: deque[tuple[float, RecordPosition, int, int]] = deque()
-        """Slices above the checkpoint: when each was opened, its last position, all events and records up to there."""
+        """Slices above the checkpoint: time of opening, last position, numbers of events and of records up to there."""
         self._events = self._records = 0
         self._taken = (0, 0)
         self._small_batch = False
@@ -128,20 +138,20 @@ class Window:
         self._waited_at = -LOOKED_LATELY_S
         self._holds = ""
         self.held_since = 0.0
-        """Since when the shard holds, where it does."""
+        """Beginning of the hold, if the shard holds."""
         self._to_be_said = Seldom(clock)
 
-    # What is under way.
+    # --- what is pending
 
     def take_charge(self, records: Sequence[Record]) -> None:
-        """Take charge of these records."""
+        """Count these records as pending."""
         for record in records:
             record.on_settled = self._settled
             record.batch.unsettled += 1
             self.held_bytes += record.size_bytes
 
     def opened(self, records: Sequence[Record]) -> None:
-        """They are opened: their events are known."""
+        """Count the events of these records, which are known now."""
         self._small_batch = False
         self._records += len(records)
         for record in records:
@@ -152,7 +162,7 @@ class Window:
         self._opened.append((self._clock(), last, self._events, self._records))
 
     def all_opened(self, batch: Batch) -> None:
-        """Note that no more records of this batch will come."""
+        """Record that all records of this batch are opened."""
         batch.is_open = False
         if not batch.unsettled:
             self._closed(batch)
@@ -166,25 +176,25 @@ class Window:
             self._closed(batch)
 
     def checkpoint_taken(self, position: RecordPosition) -> None:
-        """Note that everything up to here will not come again."""
+        """Record a checkpoint: a crash brings back nothing up to here."""
         while self._opened and self._opened[0][1] <= position:
             self._taken = self._opened.popleft()[2:]
 
     @property
     def events_above(self) -> int:
-        """Events that would come again after a crash, to within one slice."""
+        """Number of events that a crash would bring back, to within one slice."""
         return self._events - self._taken[0]
 
     @property
     def span_s(self) -> float:
-        """Seconds since the oldest of them was opened."""
+        """Seconds since the oldest slice above the checkpoint was opened."""
         return self._clock() - self._opened[0][0] if self._opened else 0.0
 
-    # Whether one more may be opened.
+    # --- whether the next slice may be opened
 
     @property
     def is_full(self) -> bool:
-        """Whether the next slice has to wait. What is let in as a small batch is let in until it is opened."""
+        """Whether the next slice has to wait. A small batch that was admitted stays admitted until it is opened."""
         if self._small_batch or not (full_by := self._full_by()):
             return False
         now = self._clock()
@@ -206,12 +216,12 @@ class Window:
 
     @property
     def _calls_are_behind(self) -> bool:
-        """Tell whether so much waits for a call that more of it would only fill the memory."""
+        """Whether so many events wait for a call that more of them would only fill the memory."""
         letters = self._router.ready_letters
         return self._router.ready - letters > READY_MAX or letters > LETTERS_READY_MAX
 
     def _full_by(self) -> str:
-        """Return what keeps the next record out, a key of MEANS; "" if there is room."""
+        """Return why the next record may not be opened, a key of MEANS; "" if there is room."""
         if self._proof.problem:
             return "target"
         if self._calls_are_behind:
@@ -225,7 +235,7 @@ class Window:
 
     @property
     def slice_records(self) -> int:
-        """The most records of the next slice."""
+        """Maximum number of records of the next slice."""
         return SMALL_BATCH_RECORDS if self._small_batch else SLICE_RECORDS
 
     @property
@@ -235,13 +245,13 @@ class Window:
 
     @property
     def holds_for(self) -> str:
-        """What the shard holds for now, a key of MEANS; "" where it does not, or no record waits any more."""
+        """Reason for the present hold, a key of MEANS; "" if the shard does not hold, or no record waits any more."""
         return self._holds if self._holds and self.is_waited_for else ""
 
     def waits(self, full_by: str) -> None:
-        """Note what keeps the next record, or the shard's end, out."""
+        """Record why the next record, or the shard's end, has to wait."""
         self._waited_at = now = self._clock()
-        # A record of very many events is settled with the last of them.
+        # A record of very many events is settled only with its last event, so accepted entries count as progress too.
         moved_at = max(self._settled_at, self._router.accepted_at)
         if now - moved_at < HOLDING_AFTER_S:
             self._holds = ""
@@ -249,7 +259,7 @@ class Window:
         self._holds, self.held_since = full_by, moved_at
         if self._to_be_said():
             log.warning(
-                "the shard holds: %s",
+                "The shard holds. Events wait in the stream, and none is lost. Reason: %s.",
                 MEANS[full_by],
                 extra={
                     "event": "shard-holds",
