@@ -100,9 +100,15 @@ class Calls:
 
     @property
     def full(self) -> bool:
-        """Whether no further call may start now."""
+        """Whether no further call may start now.
+
+        A stream that has not answered any of some calls for LATE_AFTER_S may fall silent. A further call would only
+        add to the events that it may store late, beside their copies from the spill or from their senders.
+        """
         if self.is_silent:
             return self._is_probing or self._probe_timer is not None
+        if self.in_flight >= FEWEST_CALLS and self._now_s() - self._heard_s > LATE_AFTER_S:
+            return True
         return self.in_flight >= self.allowed or self._bytes >= MOST_BYTES
 
     @property
@@ -129,7 +135,8 @@ class Calls:
         nothing of the others.
         """
         took_s = min(self._took_s, default=0.0)
-        spread_s = max(took_s / self.allowed, (self._now_s() - self._heard_s) / SILENT_CALLS)
+        quiet_s = self._now_s() - self._heard_s - took_s  # a slow stream is not yet overdue
+        spread_s = max(took_s / self.allowed, quiet_s / SILENT_CALLS)
         company_s = min(LONGEST_LINGER_S, NEAR_S - took_s) if took_s > QUICK_CALL_S else 0.0
         return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), company_s)
 

@@ -131,6 +131,18 @@ def test_memory_is_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -
     assert bench.post(events[4]) == []
 
 
+def test_a_stream_that_answers_none_of_four_calls_gets_no_further_one() -> None:
+    """It may fall silent, and may store late whatever it was sent."""
+    bench = Bench(buckets=64)
+    bench.stream.latency_s = 30.0
+    calls = list[int]()
+    for number in range(100):
+        bench.submit(number % 64)
+        bench.loop.move(0.02)
+        calls.append(len(bench.stream.calls))
+    assert FEWEST_CALLS <= calls[45] == calls[-1], "from 0.92 s on no call is started"
+
+
 def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
     """Halves at most once in 0.85 s where calls come late, never below four, and grows by one where they do not."""
     bench = Bench(verdicts=["late"] * 300, buckets=64)
@@ -208,6 +220,36 @@ def test_in_an_outage_what_arrives_goes_to_the_disk_at_once() -> None:
         bench.loop.move(0.1)
     told = bench.submit(0)
     bench.loop.move(0.01)
+    assert told == [TO_SPILL]
+
+
+@pytest.mark.parametrize(("usual_s", "outcome"), [(0.7, TO_STREAM), (0.01, TO_SPILL)])
+def test_an_event_in_flight_is_kept_from_the_spill_only_if_the_stream_is_usually_that_slow(
+    usual_s: float, outcome: str
+) -> None:
+    """A call that is open at 0.6 s is awaited until 0.75 s, or spilled at once if calls usually take 10 ms."""
+    bench = Bench()
+    bench.disk(FakeDisk(bench.loop, 0.005))
+    bench.stream.latency_s = usual_s
+    for _ in range(3):
+        bench.submit(0)
+        bench.loop.move(1.0)
+    bench.stream.latency_s = 0.7
+    told = bench.submit(0)
+    bench.loop.move(1.0)
+    assert told == [outcome]
+
+
+def test_a_call_that_lasts_longer_than_the_slow_ones_before_it_is_spilled_in_time() -> None:
+    bench = Bench()
+    bench.disk(FakeDisk(bench.loop, 0.005))
+    bench.stream.latency_s = 0.7
+    for _ in range(3):
+        bench.submit(0)
+        bench.loop.move(1.0)
+    bench.stream.latency_s = 3.0
+    told = bench.submit(0)
+    bench.loop.move(0.8)
     assert told == [TO_SPILL]
 
 
