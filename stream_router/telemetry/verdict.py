@@ -232,7 +232,8 @@ class Verdict(NamedTuple):
 
     def probe_words(self, *, healthy: bool) -> str:
         """Return the words for a platform's probe. Only what a restart would mend is ill, whatever the verdict."""
-        return f"{self.code}: {self.words}" + ("" if healthy else "; ill, a restart is needed")
+        name = self.words if self.words == self.code else f"{self.code}: {self.words}"
+        return name + ("" if healthy else "; ill, a restart is needed")
 
     def fields(self) -> dict[str, Any]:
         """Return the verdict for `Snapshot.states`, from which `/status` is made."""
