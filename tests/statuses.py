@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from stream_router.consumer.supervisor.history import COLUMNS
+from stream_router.consumer.supervisor.status import PARTLY_READ_MEANING
 from stream_router.telemetry.verdict import TABLE, Code
 
 AT_MS = 1_795_599_002_123
@@ -109,8 +110,8 @@ def holding() -> dict[str, Any]:
     held["timeShares"] = {"waiting": 0.0, "work": 0.01, "bus": 0.04, "holding": 0.95, "deadLetters": 0.0}
     return consumer(
         **verdict("holding"),
-        meaning="The shard publishes nothing.",
-        cure="Mend what the reason names.",
+        meaning=TABLE[Code.HOLDING].meaning,
+        cure=TABLE[Code.HOLDING].cure,
         since="2026-11-25T09:28:00.000Z",
         reason=f"1 of 2 shards: {reason}",
         lag={"oldestUnsettledAgeS": 122.1, "retentionHeadroomS": 604_677.9, "caughtUp": False, "catchUpS": None},
@@ -124,6 +125,8 @@ def moved() -> dict[str, Any]:
     """A shard went to another worker; nobody reads a third one."""
     return consumer(
         **verdict("shards-unread"),
+        meaning=TABLE[Code.SHARDS_UNREAD].meaning,
+        cure=TABLE[Code.SHARDS_UNREAD].cure,
         since="2026-11-25T09:26:00.000Z",
         reason="1 shard of the stream is read by nobody: shardId-000000000002 (lease does not move)",
         shards=[shard(0)],
@@ -131,6 +134,43 @@ def moved() -> dict[str, Any]:
             {"shard": "shardId-000000000002", "why": "lease does not move", "since": "2026-11-25T09:26:00.000Z"}
         ],
     )
+
+
+def empty() -> dict[str, Any]:
+    """A consumer that is well and has seen no event since it was started, a minute ago."""
+    none = {stage: dict.fromkeys(("count", "p50", "p90", "p95", "p99", "p999", "max"), 0) for stage in STAGES}
+    counters = dict.fromkeys(("delivered", "dead_lettered", "retried", "records", "dropped"), 0)
+    idle = {"waiting": 1.0, "work": 0.0, "bus": 0.0, "holding": 0.0, "deadLetters": 0.0}
+    shards = [shard(number, counters=counters, timeShares=idle) for number in (0, 1)]
+    for one in shards:
+        one["gauges"] |= {"oldest_unsettled_age_seconds": 0.0, "window_bytes": 0, "calls_in_flight": 0}
+    return consumer(
+        rates=dict.fromkeys(("deliveredPerS", "deadLettersPerS", "retriesPerS", "recordsPerS"), 0.0),
+        totals={"counters": counters, "deadLetters": {}, "retries": {}, "entriesPerCall": None, "latenciesMs": none},
+        recent={"seconds": 60, "latenciesMs": none},
+        shards=shards,
+    )
+
+
+def starting() -> dict[str, Any]:
+    """A consumer that reads one shard of two yet."""
+    return empty() | {
+        **verdict("starting"),
+        "since": "2026-11-25T09:29:50.000Z",
+        "reason": "not read yet: shardId-000000000001",
+        "meaning": PARTLY_READ_MEANING,
+        "cure": TABLE[Code.STARTING].cure,
+        "shards": [shard(0)],
+        "unreadShards": None,
+        "lag": {"oldestUnsettledAgeS": None, "retentionHeadroomS": None, "caughtUp": False, "catchUpS": None},
+    }
+
+
+def history_without_events(rows: int = 6) -> dict[str, Any]:
+    """A minute in which nothing went through."""
+    hour = history()
+    quiet = [[row[0], 0.0, 0.0, 0.0, *[None] * 5, 0.0, 604_798.0, 0, 2] for row in hour["rows"][-rows:]]
+    return hour | {"rows": quiet, "deadLetters": {}}
 
 
 def history(*, trouble: bool = False) -> dict[str, Any]:

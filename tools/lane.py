@@ -1,6 +1,7 @@
 """Writes docs/proof.md's table of the lane, and the README's sentence: what the kept runs gave. Run by `make docs`."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from marked import filled
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, README = ROOT / "docs" / "proof.md", ROOT / "README.md"
 RESULTS = ROOT / "tests" / "fault" / "lane" / "results"
+AWS_FAILS = ("call_error", "entry_error", "html", "reset", "short", "stall")
+"""Faults of the fake AWS's own answers; delays are none."""
+
 BEGIN = "<!-- lane: written by `make docs` -->"
 
 
@@ -42,10 +46,16 @@ def readme() -> str:
     sent, kills = (sum(run["figures"][name] for run in runs) for name in ("sent", "kills"))
     lost = sum(run["rules"]["lost"] for run in runs)
     count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
-    said = f"""**Tried:** [the lane](docs/proof.md#the-lane), chaos over all of it, in {count}: {kills} times `kill -9`,
-stops, cut lines, failing AWS; {sent:,} events sent, {lost} lost. Try it:
+    bites = Counter[str]()
+    for run in runs:
+        bites.update(run["bites"])
+    wires = sum(number for name, number in bites.items() if name.startswith("wire "))
+    failed = sum(bites[name] for name in AWS_FAILS)
+    sentence = f"""**Tried:** [the lane](docs/proof.md#the-lane), chaos over all of it, in {count}. Its faults:
+{kills} `kill -9`, {bites["stop"]} stops, {wires:,} faults of connections, {failed:,} failed answers of AWS.
+{sent:,} events sent, {lost} lost. Try it:
 `.venv/bin/python -m tests.fault.lane --seed 7 --short`."""
-    return filled(README.read_text("utf-8"), BEGIN, said)
+    return filled(README.read_text("utf-8"), BEGIN, sentence)
 
 
 def main() -> None:

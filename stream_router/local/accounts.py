@@ -41,6 +41,12 @@ class Accounts:
         self.dead: dict[str | bytes, Letter] = {}
         """Dead letters: of garbage by its bytes, of an event by its id."""
         self.copies = 0
+        self.read_again = 0
+        """Copies that a child opened once more, because it read again from the last checkpoint."""
+        self._opened: dict[str, set[float]] = {}
+        """When each event was opened, by its id: the moments of the copies that arrived (epoch ms)."""
+        self._buried: dict[str | bytes, set[str]] = {}
+        """When each dead letter failed, likewise, as text."""
         self.changed_identity = 0
         self.last_ms = 0.0
         """When the last event came out, by the queue's stamp (epoch ms)."""
@@ -81,7 +87,10 @@ class Accounts:
         )
         with self._lock:
             self.changed_identity += detail["correlationId"] != correlation_id(identity)
+            opened = self._opened.setdefault(identity, set())
             self.copies += identity in self.delivered
+            self.read_again += bool(opened) and processed_ms not in opened
+            opened.add(processed_ms)
             self.delivered.setdefault(identity, Arrival(received_ms, processed_ms, sent_ms))
             self.last_ms = max(self.last_ms, sent_ms)
 
@@ -91,7 +100,10 @@ class Accounts:
         raw = reader.original(parsed)
         with self._lock:
             key = raw if raw in self.injected else parsed.origin.event_id
+            failed = self._buried.setdefault(key, set())
             self.copies += key in self.dead
+            self.read_again += bool(failed) and parsed.failed_at not in failed
+            failed.add(parsed.failed_at)
             self.dead[key] = parsed
             self.last_ms = max(self.last_ms, sent_ms)
 

@@ -33,6 +33,16 @@ ROWS = {
     "deadLettered": ("dead letters", "came out in the dead-letter queue"),
 }
 
+READ_AGAIN = (
+    "from the last checkpoint: events that a killed child had sent since. A checkpoint is at most six seconds of work "
+    "behind, which is many events while a backlog is caught up. None is taken while the bus is away"
+)
+SENT_AGAIN = "events whose call was cut before its answer came: nobody knows whether the bus took them"
+TIME_NOTE = (
+    "The embedded EventBridge (ministack) drops `Time` of PutEvents: `time` at the target is its own clock. "
+    "On AWS it is the event's time."
+)
+
 Product = dict[str, Any]
 """What the product's own metrics say: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
 
@@ -98,6 +108,8 @@ def as_json(
         "delivered": len(accounts.delivered),
         "deadLettered": len(accounts.dead),
         "duplicates": accounts.copies,
+        "readAgain": accounts.read_again,
+        "sentAgain": accounts.copies - accounts.read_again,
         "lost": accounts.lost(),
         "seconds": round(seconds, 2),
         "eventsPerSecond": round(accounts.expected() / seconds, 1) if seconds else 0.0,
@@ -131,6 +143,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Print the tables: what became of each event, and how long it took."""
     console.print(_counts(result))
     console.print(_latencies(result, tuple(QUANTILES) if console.width >= WIDE else NARROW_QUANTILES))
+    console.print(TIME_NOTE, style="dim", highlight=False)
 
 
 def _counts(result: dict[str, Any]) -> Table:
@@ -143,6 +156,9 @@ def _counts(result: dict[str, Any]) -> Table:
     for reason, count in result["deadLettersByReason"].items():
         table.add_row(f"  {reason}", f"{count:,}", "")
     table.add_row("duplicates", f"{result['duplicates']:,}", "further copies, all with the same ids")
+    if result["duplicates"]:
+        table.add_row("  read again", f"{result['readAgain']:,}", READ_AGAIN)
+        table.add_row("  sent again", f"{result['sentAgain']:,}", SENT_AGAIN)
     style = "bold red" if result["lost"] else "bold green"
     table.add_row("lost", f"{result['lost']:,}", "accepted or injected, and came out nowhere", style=style)
     table.add_section()

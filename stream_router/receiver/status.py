@@ -29,6 +29,8 @@ WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
 ANSWERED_503 = "Events that the stream does not take in time are answered 503; their senders have to send them again."
 """What a stream in trouble means for events."""
 
+LOOP_HANGS = "Senders get no answer until the receiver goes on. What was answered 202 is stored."
+
 HANGS_AFTER_S = 5.0
 """An event loop that has not come round for so long hangs, or its process was stopped."""
 
@@ -89,7 +91,9 @@ class Status:
         verdict, still_s = self._verdict, time.time() - self.latest.at_s
         if still_s < HANGS_AFTER_S:
             return verdict
-        hangs = Trouble(Code.HANGING, f"the event loop has not come round for {still_s:.0f} s", self.latest.at_s)
+        hangs = Trouble(
+            Code.HANGING, f"the event loop has not come round for {still_s:.0f} s", self.latest.at_s, LOOP_HANGS
+        )
         return judge([hangs], time.time())
 
     def health(self) -> ProbeAnswer:

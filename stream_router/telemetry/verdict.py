@@ -76,14 +76,14 @@ TABLE: Mapping[Code, StateText] = {
     Code.STREAM_DOWN: StateText(
         "the stream takes no events",
         Level.BAD,
-        "New events wait in the spill. Without a spill senders are answered 503.",
+        "New events wait in the spill, and no accepted event is lost. Without a spill senders are answered 503.",
         "Mend what AWS's code in the reason names.",
         "spill",
     ),
     Code.STREAM_PARTLY_DOWN: StateText(
         "part of the stream takes no events",
         Level.BAD,
-        "Some conversations wait in the spill, or their senders are answered 503. The others go on.",
+        "Some conversations wait in the spill, or their senders are answered 503. No accepted event is lost.",
         "`stream-router shards` says how full each shard is; the log has AWS's code.",
         "spill",
     ),
@@ -110,7 +110,7 @@ TABLE: Mapping[Code, StateText] = {
     Code.SHARDS_UNREAD: StateText(
         "a shard is not read",
         Level.BAD,
-        "Its events wait in the stream.",
+        "Its events wait in the stream, and none is lost while the stream keeps them.",
         "After a start wait two minutes. If it lasts, start more consumers.",
         "unread-shards",
     ),
@@ -124,7 +124,7 @@ TABLE: Mapping[Code, StateText] = {
     Code.HANGING: StateText(
         "a process hangs",
         Level.BAD,
-        "Its events wait. A daemon whose child hangs is replaced after three minutes.",
+        "Its events wait in the stream, and none is lost. A daemon whose child hangs is replaced after three minutes.",
         "The log names the process; end that one with `kill -KILL`.",
         "restarts",
     ),
@@ -138,7 +138,8 @@ TABLE: Mapping[Code, StateText] = {
     Code.CUT_OFF: StateText(
         "AWS refuses to be asked",
         Level.BAD,
-        "No shard is read here, and nobody knows here whether others read them.",
+        "No shard is read here, and it is not known here whether others read them. Events wait in the stream; none is "
+        "lost.",
         "See which call the log names, and grant it or wait.",
         "holding",
     ),
@@ -232,7 +233,8 @@ class Verdict(NamedTuple):
 
     def probe_words(self, *, healthy: bool) -> str:
         """Return the words for a platform's probe. Only what a restart would mend is ill, whatever the verdict."""
-        return f"{self.code}: {self.words}" + ("" if healthy else "; ill, a restart is needed")
+        name = self.words if self.words == self.code else f"{self.code}: {self.words}"
+        return name + ("" if healthy else "; ill, a restart is needed")
 
     def fields(self) -> dict[str, Any]:
         """Return the verdict for `Snapshot.states`, from which `/status` is made."""

@@ -8,10 +8,23 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_router.telemetry.verdict import Level, level_of, no_answer, rank_of, sentence
-from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, since, size
+from stream_router.top.words import (
+    UNKNOWN,
+    events_a_second,
+    get,
+    millis,
+    number,
+    records_a_second,
+    seconds,
+    since,
+    size,
+)
 
 WIDE = 100
 """Columns from which on a shard's line also says its calls and what it has delivered."""
+
+TERMINAL = 80
+"""Columns of a usual terminal; a narrower one gets shorter headers."""
 
 LINES_MAX = 10
 """Hosts that have a line on a live screen, which is to have room for the one that is shown whole."""
@@ -41,14 +54,14 @@ def _how_many(unread: Any) -> str:
 CONSUMER: tuple[Facts, ...] = (
     (
         ("data safe for", "lag.retentionHeadroomS", seconds),
-        ("oldest unsettled", "lag.oldestUnsettledAgeS", seconds),
+        ("oldest unsettled event", "lag.oldestUnsettledAgeS", seconds),
         ("caught up in", "lag.catchUpS", seconds),
     ),
     (
-        ("last minute: delivered", "rates.deliveredPerS", rate),
-        ("read", "rates.recordsPerS", rate),
-        ("retries", "rates.retriesPerS", rate),
-        ("dead letters", "rates.deadLettersPerS", rate),
+        ("last minute: delivered", "rates.deliveredPerS", events_a_second),
+        ("read", "rates.recordsPerS", records_a_second),
+        ("sent again", "rates.retriesPerS", events_a_second),
+        ("dead letters", "rates.deadLettersPerS", events_a_second),
     ),
     (
         ("bus", "bus.state", lambda state: state or UNKNOWN),
@@ -60,16 +73,16 @@ CONSUMER: tuple[Facts, ...] = (
 )
 RECEIVER: tuple[Facts, ...] = (
     (
-        ("last minute: stored", "rates.storedPerS", rate),
-        ("spilled", "rates.spilledPerS", rate),
-        ("refused", "rates.refusedPerS", rate),
+        ("last minute: stored", "rates.storedPerS", events_a_second),
+        ("spilled", "rates.spilledPerS", events_a_second),
+        ("refused", "rates.refusedPerS", events_a_second),
         ("answer p50", "recent.latenciesMs.answered.p50", millis),
         ("p99", "recent.latenciesMs.answered.p99", millis),
         ("connections", "connections", number),
     ),
     (
         ("stream", "kinesis.up", lambda up: {True: "takes events", False: "takes nothing"}.get(up, UNKNOWN)),
-        ("refused buckets", "kinesis.bucketsRefusing", number),
+        ("partition groups refused", "kinesis.bucketsRefusing", number),
         ("spilled events", "spill.events", number),
         ("oldest", "spill.oldestAgeS", seconds),
         ("size", "spill.bytes", size),
@@ -83,10 +96,15 @@ SHARD: Facts = (
 )
 SHARD_WIDE: Facts = (
     *SHARD,
-    ("calls", "gauges.calls_in_flight", number),
+    ("in flight", "gauges.calls_in_flight", number),
     ("of", "gauges.calls_ceiling", number),
     ("delivered", "counters.delivered", number),
 )
+LEGEND = (
+    "lag: age of the oldest event that is not settled. safe for: until the stream deletes it. "
+    "window: bytes read and not settled. checkpt: age of the checkpoint, from which a crash reads again."
+)
+LEGEND_WIDE = f"{LEGEND} in flight: PutEvents calls without an answer yet, of how many may be. delivered: events."
 
 
 class Host(NamedTuple):
@@ -131,7 +149,7 @@ def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> Re
     parts: list[RenderableType] = [Text(KEYS, "dim", justify="right")] if live else []
     parts += [_first_line(hosts), *_advice(verdict_of(hosts))]
     if several:
-        parts += _lines(hosts, LINES_MAX if live else len(hosts))
+        parts += _lines(hosts, LINES_MAX if live else len(hosts), console.width)
     if chosen:
         parts += [Text(chosen.url, "underline")] if several else []
         parts += [Text("consumer ").append_text(_verdict(chosen))] if len(hosts) > 1 else []
@@ -172,9 +190,9 @@ def _advice(host: Host) -> list[RenderableType]:
     return [Text(" ".join(str(text) for text in texts if text), "dim")] if any(texts) else []
 
 
-def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
+def _lines(hosts: Sequence[Host], most: int, width: int) -> list[RenderableType]:
     """Return one line per host; if there are more than `most` hosts, for the worst."""
-    table = _table("host", "state", "lag", "safe for", "rate", "p99")
+    table = _table("host", "state", "lag", "safe for", "events/s" if width >= TERMINAL else "ev/s", "p99")
     shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
         status, consumes = host.status, host.program == "consume"
@@ -183,7 +201,7 @@ def _lines(hosts: Sequence[Host], most: int) -> list[RenderableType]:
             Text(str(host.verdict.get("state") or "unknown"), STYLES[host.level]),
             seconds(get(status, "lag.oldestUnsettledAgeS")),
             seconds(get(status, "lag.retentionHeadroomS")),
-            rate(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
+            number(get(status, "rates.deliveredPerS" if consumes else "rates.storedPerS")),
             millis(get(status, f"recent.latenciesMs.{'received_to_accepted' if consumes else 'answered'}.p99")),
         )
     if len(hosts) > most:
@@ -254,7 +272,8 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
         if shard.get("reason") and level_of(shard) is not Level.GOOD:
             begun = since(shard.get("since"), status.get("at"))
             notes.append(Text(f"shard {short}{f' since {begun}' if begun else ''}: {shard['reason']}", "dim"))
-    return Group(*notes, table) if shards else Group(*notes)
+    legend = Text(LEGEND_WIDE if width >= WIDE else LEGEND, "dim")
+    return Group(*notes, table, legend) if shards else Group(*notes)
 
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:

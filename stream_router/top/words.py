@@ -25,9 +25,14 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
-def rate(value: Any) -> str:
-    """Return a rate per second."""
-    return UNKNOWN if number(value) is UNKNOWN else f"{number(value)}/s"
+def events_a_second(value: Any) -> str:
+    """Return a rate of events."""
+    return UNKNOWN if number(value) is UNKNOWN else f"{number(value)} events/s"
+
+
+def records_a_second(value: Any) -> str:
+    """Return a rate of records. A record of the stream holds one event or several."""
+    return UNKNOWN if number(value) is UNKNOWN else f"{number(value)} records/s"
 
 
 def seconds(value: Any) -> str:

@@ -50,7 +50,7 @@ def serve(vitals: Vitals) -> Iterator[Serve]:
 def test_health_and_readiness_follow_the_vitals(serve: Serve, vitals: Vitals) -> None:
     """Ready while it runs; 503 while it drains, and still healthy. The probe's answer names the verdict."""
     port = serve()
-    assert port.get("/healthz").text == "well: well\n"
+    assert port.get("/healthz").text == "well\n"
     assert (port.get("/healthz").status_code, port.get("/readyz").text) == (200, "ready\n")
     vitals.draining()
     draining = port.get("/readyz")

@@ -114,7 +114,8 @@ def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> 
         "lag.retentionHeadroomS": "6 d 23 h",
         "lag.oldestUnsettledAgeS": "2 min 2 s",
         "lag.catchUpS": "-",
-        "rates.deliveredPerS": "256/s",
+        "rates.deliveredPerS": "256 events/s",
+        "rates.recordsPerS": "100 records/s",
         "recent.latenciesMs.received_to_accepted.p50": "840 ms",
         "recent.latenciesMs.received_to_accepted.p999": "35 s",
         "recent.latenciesMs.read_to_sent.p99": "-",
@@ -122,6 +123,8 @@ def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> 
         "shards.1.timeShares.holding": "95 %",
     }
     assert {path: words[path] for path in wanted} == wanted
+    assert "no event is lost" in words["meaning"]
+    assert words["cure"], "a red verdict says what to do"
     first = browser.value("document.querySelector('#shards tbody tr').textContent")
     assert first.startswith("shardId-000000000001✗ a shard holds since 09:28:00 UTC: the event bus refuses")
 
@@ -162,6 +165,61 @@ def test_the_lines_are_where_the_history_says(serve: Serve, browser: Chromium) -
     assert (lines[0].count("M"), lines[1].count("M")) == (2, 1)
     bars = browser.value("document.querySelectorAll('#dead rect').length")
     assert bars == len([1 for n in range(360) if n % 70 == 3 or n % 110 == 5])
+
+
+def test_charts_say_what_they_cover_and_an_empty_one_has_no_axis(serve: Serve, browser: Chromium) -> None:
+    """A consumer of ten minutes says so; if nothing went through, a chart is a sentence and not an axis of 1e-9."""
+    hour = statuses.history()
+    hour["rows"] = hour["rows"][-60:]
+    hour["deadLetters"] = {name: counts[-60:] for name, counts in hour["deadLetters"].items()}
+    browser.open(serve(statuses.consumer(), hour).url)
+    browser.until(SHOWN)
+    headings = "[...document.querySelectorAll('h2 [data-span]')].map((span) => span.textContent)"
+    assert browser.value(headings) == ["last 10 min"] * 3
+    for row in hour["rows"]:
+        row[1:9] = [0.0, 0.0, 0.0, *[None] * 5]
+    browser.open(serve(statuses.consumer(), hour | {"deadLetters": {}}).url)
+    browser.until(SHOWN)
+    for chart, words in (("latency", "events"), ("rates", "events"), ("dead", "dead letters")):
+        drawn = f"[...document.querySelectorAll('#{chart} *')].map((e) => e.tagName + ' ' + e.textContent)"
+        assert browser.value(drawn) == [f"text no {words}, last 10 min"]
+    browser.open(serve(statuses.consumer(), hour | {"rows": [], "deadLetters": {}}).url)
+    browser.until(SHOWN)
+    assert browser.value(headings) == ["since the start"] * 3
+    assert browser.said == []
+
+
+def test_whoever_sees_no_colors_tells_lines_and_bars_apart(serve: Serve, browser: Chromium) -> None:
+    """In each chart every series has its own pattern, and the legend shows the same one."""
+    browser.open(serve(statuses.holding(), statuses.history(trouble=True)).url)
+    browser.until(SHOWN)
+    for chart, styled in (
+        ("latency", "strokeDasharray"),
+        ("rates", "strokeDasharray"),
+        ("dead", "fill"),
+        ("time", "fill"),
+    ):
+        shape = "path" if styled == "strokeDasharray" else "rect"
+        look = f"(e) => e.getAttribute('class') + ' ' + getComputedStyle(e).{styled}"
+        drawn = browser.value(f"[...new Set([...document.querySelectorAll('#{chart} {shape}[class]')].map({look}))]")
+        legend = browser.value(f"[...document.querySelectorAll('#{chart}-legend {shape}')].map({look})")
+        assert sorted(drawn) == sorted(legend)
+        assert len({one.split(" ", 1)[1] for one in legend}) == len(legend) > 1
+
+
+def test_what_a_column_means_is_said(serve: Serve, browser: Chromium) -> None:
+    """Each column of the shards has its meaning on hover, and in a list for whoever has no mouse."""
+    browser.open(serve(statuses.consumer()).url)
+    browser.until(SHOWN)
+    columns = browser.value(
+        "[...document.querySelectorAll('#shards th[scope=col]')].map((e) => [e.textContent, e.title])"
+    )
+    listed = browser.value(
+        "[...document.querySelectorAll('#words dt')].map((e) => [e.textContent, e.nextSibling.textContent])"
+    )
+    assert [column for column in columns if column[0] not in ("shard", "state")] == listed
+    assert ["calls in flight", "PutEvents calls sent and not answered yet, of how many may be at present."] in listed
+    assert browser.value("[...document.querySelectorAll('#figures > div')].every((card) => card.title)")
 
 
 def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:

@@ -77,7 +77,7 @@ def test_who_gets_in_what_is_said_and_what_is_read_again(tmp_path: Path) -> None
         assert [status(running, client) for client in (welcome, trusting(ours), trusting(ours, ours))] == [202, 0, 0]
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert [httpx.get(f"{running.admin_url}/{name}").text for name in ("healthz", "readyz")] == [
-            "well: well\n",
+            "well\n",
             "ready\n",
         ]
         assert httpx.get(f"{running.admin_url}/status").status_code == 401

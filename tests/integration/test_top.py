@@ -52,13 +52,15 @@ def the(lines: list[str], start: str) -> str:
 def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_what_is_well() -> None:
     """State, since when, why; then how long data is safe, rates, percentiles, reasons, the receiver, the shards."""
     lines = shown(statuses.holding(), statuses.receiver())
-    assert " ".join(lines[:4]) == (
+    assert " ".join(lines[:6]) == (
         "✗ a shard holds (holding) since 09:28:00 UTC: 1 of 2 shards: the event bus refuses every call "
-        "(ThrottlingException) [1 of 2 well] The shard publishes nothing. Mend what the reason names."
+        "(ThrottlingException) [1 of 2 well] The shard publishes nothing, and no event is lost. Events wait "
+        "in the stream. Mend what the reason names; the shard goes on by itself."
     )
     found = [
-        "data safe for 6d23h  oldest unsettled 2m02s  caught up in -",
-        "last minute: delivered 256/s  read 100/s  retries 14.5/s",
+        "data safe for 6d23h  oldest unsettled event 2m02s",
+        "last minute: delivered 256 events/s  read 100 records/s",
+        "sent again 14.5 events/s  dead letters 0 events/s",
         the(lines, "whole way"),
         "dead letters: malformed_json 6, unroutable 1",
         "retries: ThrottlingException 20, InternalFailure 4",
@@ -67,7 +69,7 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "shard 1 since 09:28:00: the event bus refuses every call",
     ]
     assert found == sorted(found, key=lines.index)
-    assert found[2].split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
+    assert found[3].split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
     first = lines.index(the(lines, "shard state")) + 1
     assert lines[first].split() == ["1", "a", "shard", "holds", "2m02s", "6d23h", "117KiB", "3.5s"]
     moved = shown(statuses.moved())
@@ -81,9 +83,26 @@ def test_several_hosts_are_a_line_each_and_the_worst_is_shown_whole() -> None:
     assert " ".join(lines[:2]) == (
         "✗ a program does not answer (no-answer): c:9464 does not answer (connection refused) [1 of 3 well]"
     )
-    assert the(lines, "a:9464").split() == ["a:9464", "well", "0s", "6d23h", "512/s", "231ms"]
+    assert the(lines, "a:9464").split() == ["a:9464", "well", "0s", "6d23h", "512", "231ms"]
     assert the(lines, "c:9464 a").split() == ["c:9464", "a", "program", "does", "not", "answer", "-", "-", "-", "-"]
     assert "http://b:9464" in lines
+
+
+def test_a_start_is_amber_and_says_which_shard_is_not_read_yet() -> None:
+    """With what waits, and what to do."""
+    lines = shown(statuses.starting(), width=80)
+    assert lines[0] == "◐ starting since 09:29:50 UTC: not read yet: shardId-000000000001"
+    assert " ".join(lines[1:3]).endswith("Events of the others wait in the stream. Wait two minutes.")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_each_column_of_a_shard_is_explained_below(width: int) -> None:
+    """Every abbreviation of the header stands in the legend."""
+    lines = shown(statuses.consumer(), width=width)
+    header = lines.index(the(lines, "shard "))
+    legend = " ".join(lines[header + 3 :])
+    columns = ["lag", "safe for", "window", "checkpt", *(["in flight", "delivered"] if width >= 100 else [])]
+    assert [column for column in columns if f"{column}:" in legend and column in lines[header]] == columns
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])

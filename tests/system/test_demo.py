@@ -94,4 +94,6 @@ def test_a_demo_in_which_things_break_loses_nothing() -> None:
     result = demo("--chaos")
     assert (result["sent"], result["lost"], result["changedIdentity"], result["wrongReasons"]) == (10_000, 0, 0, 0)
     assert len(result["faults"]) == 7
+    assert result["readAgain"] > 0, "what a killed process had sent since its last checkpoint"
+    assert result["duplicates"] == result["readAgain"] + result["sentAgain"]
     assert all(fault["what"].split(";")[0] in result["said"] for fault in result["faults"])

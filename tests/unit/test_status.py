@@ -133,13 +133,14 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     [
         ("reads", 0, "well", None),
         ("holds", 0, "holding", "1 of 1 shards: bytes"),
-        ("holds, unread", 0, "shards-unread", "nobody reads b (no owner)"),
+        ("holds, unread", 0, "holding", "1 of 1 shards: bytes"),
+        ("holds, unread", START_S, "shards-unread", "nobody reads b (no owner)"),
         ("holds, hangs", 0, "hanging", "child 0 stands; child 1 stands; child 2 stands and 57 more"),
         ("holds, unmatched", 0, "target-broken", "is gone"),
         ("holds, hangs, unmatched, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
         ("silent destination", 0, "aws-silent", "EventBridge"),
         ("reads, disk", 0, "disk-full", "the disk of /state is full"),
-        ("reads, unread", 0, "shards-unread", "nobody reads b (no owner)"),
+        ("reads, unread", START_S, "shards-unread", "nobody reads b (no owner)"),
         ("", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", START_S, "shards-unread", "nobody reads a (no owner), b (no owner)"),
@@ -165,6 +166,26 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
     assert (page["code"], page["state"], page["level"], page["reason"]) == (code, row.words, row.level.value, reason)
     assert page["meaning"] == row.meaning
     assert page["lag"]["caughtUp"] is (bool(page["shards"]) and "unread" not in what)
+
+
+def test_a_worker_starts_until_every_shard_is_read(world: World) -> None:
+    """Amber and not green while a shard has no owner yet. Once all were read, a shard without a reader is red."""
+    world.child_says("a")
+    world.known = StreamKnown(None, WEEK_S, without_owner=["a", "b", "c"])
+    world.after(2)
+    page = world.status_object()
+    assert (page["code"], page["level"], page["reason"]) == ("starting", "warn", "not read yet: b, c")
+    assert page["meaning"] == "The shards that are read go on. Events of the others wait in the stream."
+    world.unread("b")
+    world.after(2)
+    page = world.status_object()
+    assert (page["code"], page["reason"]) == ("starting", "not read yet: b"), "no owner for 8 s, but the start goes on"
+    world.unread()
+    world.after(2)
+    assert world.status_object()["code"] == "well"
+    world.unread("b")
+    world.after(2)
+    assert world.status_object()["code"] == "shards-unread"
 
 
 def test_an_aws_that_was_silent_leaves_a_worker_without_shards_starting_and_not_well(world: World) -> None:

@@ -51,6 +51,8 @@ READ_S = 5.0
 SLOWEST = 0.001
 """Seconds of lag gained in a second; what is slower is no catching up."""
 
+PARTLY_READ_MEANING = "The shards that are read go on. Events of the others wait in the stream."
+
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 
@@ -76,6 +78,8 @@ class StatusInput(NamedTuple):
     """Which disk is full."""
     reads_nothing_s: float = 0.0
     """Seconds for which no shard was read here although AWS answered."""
+    not_read_yet: Sequence[str] = ()
+    """Shards without an owner at the latest check, if not all shards were read since the daemon was started."""
 
 
 class ConsumerStatus:
@@ -119,6 +123,8 @@ class ConsumerStatus:
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
         """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
+        self._all_read_since: float | None = None
+        """Start (epoch seconds) of the daemon since whose start each shard of the stream had a reader at some time."""
 
     def look(self) -> StatusInput:
         """Return all that is known, at most a second old."""
@@ -199,6 +205,7 @@ class ConsumerStatus:
             disk_trouble=self._disk_trouble(),
             reads_nothing_s=at - self._read_at,
         )
+        seen = seen._replace(not_read_yet=self._not_read_yet(seen))
         snapshot = _snapshot(seen, merged.totals)
         if (catch_up_s := self._catch_up_s(seen, snapshot)) is not None:
             snapshot.gauges[metrics.CATCH_UP.name][()] = catch_up_s
@@ -208,6 +215,19 @@ class ConsumerStatus:
         if last := self._recent.note(Sample(at, snapshot, times)):
             self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(seen.shards))
         return seen._replace(snapshot=snapshot)
+
+    def _not_read_yet(self, seen: StatusInput) -> Sequence[str]:
+        """Return the shards that nobody has taken up since the daemon was started; none once all were read."""
+        known, stream = seen.known, seen.stream
+        if known.state != "running" or seen.snapshot.at_s - known.since_s >= START_S:
+            return ()
+        if stream.unread is not None and not stream.unread and not stream.without_owner:
+            self._all_read_since = known.since_s
+        if self._all_read_since == known.since_s:
+            return ()
+        here = {shard.shard_id for shard in seen.shards}
+        unread = {shard.shard for shard in stream.unread or ()}
+        return sorted({*stream.without_owner, *unread} - here)
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
@@ -395,7 +415,10 @@ def troubles(seen: StatusInput) -> Iterator[Trouble]:
     if known.hangs:
         yield Trouble(Code.HANGING, _the_first(known.hangs, "; "))
     yield from _of_shards(seen)
-    is_young = not seen.shards and at_s - known.since_s < START_S
+    if seen.shards and seen.not_read_yet:
+        shards = _the_first(seen.not_read_yet, ", ")
+        yield Trouble(Code.STARTING, f"not read yet: {shards}", known.since_s, meaning=PARTLY_READ_MEANING)
+    is_young = at_s - known.since_s < START_S and (not seen.shards or bool(seen.not_read_yet))
     if unread and not is_young and not (seen.table_waits_for and not seen.shards):
         shards = _the_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
         yield Trouble(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
@@ -444,7 +467,7 @@ def _as_sentence(text: str | None) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _the_first(texts: "list[str] | tuple[str, ...]", between: str) -> str:
+def _the_first(texts: Sequence[str], between: str) -> str:
     """Join three texts, and say how many more there are: a host may have a hundred shards."""
     return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 

@@ -202,6 +202,8 @@ class StreamKnown(NamedTuple):
     """How long the stream keeps a record, by the last answer."""
     workers: int = 1
     """Owners of leases, by the last answer."""
+    without_owner: Sequence[str] = ()
+    """Shards that are to be read and had no owner at the last check, perhaps for a moment only."""
 
 
 NOTHING = StreamKnown()
@@ -267,7 +269,7 @@ class StreamWatch:
             self.known = StreamKnown(None, retention_s, self.known.workers)
             return
         workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
-        self.known = StreamKnown(self._unread(look), retention_s, workers)
+        self.known = StreamKnown(self._unread(look), retention_s, workers, without_owner(look))
         self._log_unread(self.known.unread or [])
 
     def _unread(self, look: StreamView) -> list[UnreadShard] | None:
