@@ -99,10 +99,10 @@ class CxoneClient:
 
     def token(self) -> Token:
         """Get an access token for the client's id and secret. Raises CxoneError."""
-        given = self._settings
-        url = given.auth_url or self._token_endpoint()
+        settings = self._settings
+        url = settings.auth_url or self._token_endpoint()
         # Both parts URL-encoded, as RFC 6749 (2.3.1) wants and CXone's own clients do.
-        pair = f"{quote(given.client_id or '', safe='')}:{quote(given.secret('client_secret'), safe='')}"
+        pair = f"{quote(settings.client_id or '', safe='')}:{quote(settings.secret('client_secret'), safe='')}"
         headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         form = {"grant_type": "client_credentials", "scope": " ".join(sorted(SCOPES))}
         answer = self._send("the token endpoint", "POST", url, data=form, headers=headers)
@@ -130,11 +130,11 @@ class CxoneClient:
     def _token_endpoint(self) -> str:
         """As the discovery document names it, where credentials may be sent to it."""
         answer = self._send("the discovery", "GET", f"{ISSUER}/.well-known/openid-configuration")
-        found = _members(answer.content)
-        url, cure = found.get("token_endpoint"), "set CXONE_AUTH_URL to the endpoint"
+        document = _members(answer.content)
+        url, cure = document.get("token_endpoint"), "set CXONE_AUTH_URL to the endpoint"
         if answer.status_code != 200 or not isinstance(url, str):
             raise CxoneError(f"the discovery answers {answer.status_code} and names no token endpoint; {cure}")
-        if str(found.get("issuer", ISSUER)).rstrip("/") != ISSUER:  # OpenID Discovery 4.3
+        if str(document.get("issuer", ISSUER)).rstrip("/") != ISSUER:  # OpenID Discovery 4.3
             raise CxoneError(f"the discovery document is another issuer's than {ISSUER}; {cure}")
         try:
             check_for_credentials(url)
@@ -143,7 +143,7 @@ class CxoneClient:
             raise CxoneError(f"the discovered token_endpoint is no https:// URL; {cure}") from None
         return url
 
-    def _send(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
+    def _send(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
         """Return the first answer that is neither 429 nor 5xx. Raise CxoneError."""
         attempts = Retrying(
             retry=retry_if_exception_type(_AgainError),
@@ -152,11 +152,11 @@ class CxoneClient:
             reraise=True,
         )
         try:
-            return attempts(self._attempt, what, method, url, **request)
+            return attempts(self._attempt, endpoint, method, url, **request)
         except _AgainError as error:
-            raise CxoneError(f"{what}: {error}; try again later") from None
+            raise CxoneError(f"{endpoint}: {error}; try again later") from None
 
-    def _attempt(self, what: str, method: str, url: str, **request: Any) -> httpx.Response:
+    def _attempt(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
         host = httpx.URL(url).host
         try:
             # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
@@ -173,14 +173,14 @@ class CxoneClient:
             if status not in ("401", "403", "407"):
                 raise _AgainError(f"{host} cannot be reached by way of the proxy of HTTPS_PROXY or ALL_PROXY") from None
             cure = f"let {host} through there, name it in NO_PROXY, or give a user: http://USER:PASSWORD@HOST:PORT"
-            raise CxoneError(f"{what}: the proxy of HTTPS_PROXY or ALL_PROXY refuses ({status}); {cure}") from None
+            raise CxoneError(f"{endpoint}: the proxy of HTTPS_PROXY or ALL_PROXY refuses ({status}); {cure}") from None
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
             # Of connections the words are the system's and OpenSSL's own.
-            told = str(error) if isinstance(error, httpx.ConnectError) else type(error).__name__
-            if "CERTIFICATE_VERIFY_FAILED" in told:  # another attempt would meet the same one
+            reason = str(error) if isinstance(error, httpx.ConnectError) else type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in reason:  # another attempt would meet the same one
                 cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
-                raise CxoneError(f"{what}: the certificate of {host} is not trusted ({told}); {cure}") from None
-            raise _AgainError(f"{host} cannot be reached ({told})") from None
+                raise CxoneError(f"{endpoint}: the certificate of {host} is not trusted ({reason}); {cure}") from None
+            raise _AgainError(f"{host} cannot be reached ({reason})") from None
         if answer.status_code == 429 or answer.status_code >= 500:
             does = "throttles us" if answer.status_code == 429 else "is in trouble"
             told_s = retry_after_s(answer.headers)
@@ -191,9 +191,9 @@ class CxoneClient:
 
 def _pause_s(state: RetryCallState) -> float:
     """Return what CXone asks for and up to a tenth more, so that callers spread out; else our own pauses, jittered."""
-    told = state.outcome and state.outcome.exception()
-    if isinstance(told, _AgainError) and told.wait_s:
-        return told.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
+    error = state.outcome and state.outcome.exception()
+    if isinstance(error, _AgainError) and error.wait_s:
+        return error.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
     return wait_random_exponential(FIRST_PAUSE_S, LONGEST_PAUSE_S)(state)
 
 
@@ -220,10 +220,10 @@ def _epoch_s(value: str) -> float:
 def _members(text: bytes) -> dict[str, Any]:
     """Return the members of a JSON object; none where it is no object."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _refusal(status: int, code: str) -> str:

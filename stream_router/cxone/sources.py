@@ -55,8 +55,8 @@ def token() -> int:
     if got.scopes is not None:  # of others only the number: a server may say anything there
         others = f" and {len(got.scopes - SCOPES)} others" if got.scopes - SCOPES else ""
         scopes = f"scopes {' '.join(sorted(got.scopes & SCOPES)) or 'none that were asked for'}{others}"
-    whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
-    _say(f"the credentials work: {got.told()}, {scopes}, {whose}")
+    tenant = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
+    _say(f"the credentials work: {got.told()}, {scopes}, {tenant}")
     return 0
 
 
@@ -106,8 +106,8 @@ def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
 
 def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
     """Whether every event type is one of NICE's, and what the consumer makes of it under these settings."""
-    given = sorted(set(source.event_types))
-    if strange := [one for one in given if one not in DIGITAL_TYPES]:
+    event_types = sorted(set(source.event_types))
+    if strange := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
         yield "unknown", source.name, text
     else:
@@ -116,8 +116,10 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
     for table in (*document.shapes, document):
         names = {**names, **table.event_types}
     dropped, let_through = set(types.items(settings.drop_types)), types.items(settings.event_types)
-    kept = [one for one in given if dropped.isdisjoint((one, names.get(one, one)))]
-    lost = [one for one in kept if names.get(one, one) not in let_through]
+    kept = [
+        event_type for event_type in event_types if dropped.isdisjoint((event_type, names.get(event_type, event_type)))
+    ]
+    lost = [event_type for event_type in kept if names.get(event_type, event_type) not in let_through]
     if lost and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
         yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"

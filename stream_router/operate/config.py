@@ -17,11 +17,11 @@ def run(program: str | None) -> int:
     if program is not None and program not in NAMES:
         raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
     kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
-    told: set[str] = set()
+    printed: set[str] = set()
     for name, kind in kinds.items():
         rows = list(reading.rows(kind))
-        _section(name, [row for row in rows if row.variable not in told])
-        told |= {row.variable for row in rows}
+        _section(name, [row for row in rows if row.variable not in printed])
+        printed |= {row.variable for row in rows}
     if of_aws := reading.of_aws():
         _section("AWS, as boto3 reads it", of_aws)
     for line in (*reading.unknown(), *reading.warnings()):

@@ -69,8 +69,8 @@ def tally(title: str, counts: Counter[str]) -> None:
     """Print a count and its parts, the largest first; nothing if it is 0."""
     if counts:
         tell(f"{title} {counts.total():,}")
-    for what, count in counts.most_common():
-        tell(f"  {count:>7,}  {what}")
+    for name, count in counts.most_common():
+        tell(f"  {count:>7,}  {name}")
 
 
 # --- times as an operator types them
@@ -88,8 +88,8 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
         if ago := _AGO.fullmatch(text.strip()):
             found_ms = now_ms - int(ago[1]) * _MS[ago[2]]
         else:
-            found = datetime.fromisoformat(text.strip())
-            found_ms = round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+            moment = datetime.fromisoformat(text.strip())
+            found_ms = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
         iso(found_ms)  # every command writes its span, and that has no form for a year before 1970 or after 9999
     except (ValueError, OverflowError):
         raise SettingsError(

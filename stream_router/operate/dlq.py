@@ -146,13 +146,13 @@ def list_(at: At, wanted: Selection) -> int:
 def show(at: At, identity: str, *, payload: bool) -> int:
     """`dlq show`: one, by its event's id or correlationId, or its message's id. 1 where it was not seen."""
     wanted = Selection(ids=(event_id_as_typed(identity),))
-    for one in at.read():
-        if one.is_meant(wanted) or any(identity == message.id for message in one.messages):
-            for name, value in one.rows().items():
+    for letter in at.read():
+        if letter.is_meant(wanted) or any(identity == message.id for message in letter.messages):
+            for name, value in letter.rows().items():
                 tell(f"{name:<11} {value}")
             try:
                 if payload:
-                    write_line(sys.stdout, one.shown(at.settings, one.raw(at.clients)))
+                    write_line(sys.stdout, letter.shown(at.settings, letter.raw(at.clients)))
             except UnreadableLetterError as error:
                 say(f"stream-router dlq: {error}")
                 return 1
@@ -167,10 +167,10 @@ def export(at: At, file: Path, wanted: Selection) -> int:
     written, skipped = 0, Counter[str]()
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            for one in at.read():
-                if one.is_meant(wanted):
+            for letter in at.read():
+                if letter.is_meant(wanted):
                     try:
-                        out.write(export_line(one, one.raw(at.clients)))
+                        out.write(export_line(letter, letter.raw(at.clients)))
                         written += 1
                     except UnreadableLetterError as error:
                         skipped[str(error)] += 1
@@ -184,11 +184,11 @@ def export(at: At, file: Path, wanted: Selection) -> int:
     return 1 if is_partial or (wanted.ids and not written) else 0
 
 
-def export_line(one: One, raw: bytes) -> bytes:
+def export_line(letter: One, raw: bytes) -> bytes:
     """One line of the file: what is known, and, last and to be edited, `event` (JSON) or `line` (text)."""
     name, text = _editable(raw)
-    known: dict[str, object] = {"key": _key(one), "was": _digest(text)}
-    known |= {"eventId": one.event_id, "reason": one.reason, "sentAt": iso(one.sent_ms), "told": one.rows()}
+    known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
+    known |= {"eventId": letter.event_id, "reason": letter.reason, "sentAt": iso(letter.sent_ms), "told": letter.rows()}
     return orjson.dumps(known)[:-1] + (f',"{name}":'.encode() + text if name else b"") + b"}\n"
 
 
@@ -209,9 +209,9 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _key(one: One) -> str:
+def _key(letter: One) -> str:
     """Return what tells a letter of the file from every other of the queue."""
-    return _digest(repr(one.key).encode())
+    return _digest(repr(letter.key).encode())
 
 
 class UnusableFileError(Exception):
@@ -223,46 +223,46 @@ def read_export(path: Path) -> dict[str, bytes | None]:
 
     Raises UnusableFileError, OSError.
     """
-    found: dict[str, bytes | None] = {}
+    edits: dict[str, bytes | None] = {}
     with path.open("rb") as lines:
         for number, text in enumerate(lines, 1):
             try:
-                told = orjson.loads(text)
-                name = "event" if "event" in told else "line"
-                now = member(text.strip(), name) if name in told else b""
-                edited = now if name == "event" else str(told.get("line")).encode()
-                found[told["key"]] = None if _digest(now) == told["was"] else edited
+                exported = orjson.loads(text)
+                name = "event" if "event" in exported else "line"
+                now = member(text.strip(), name) if name in exported else b""
+                edited = now if name == "event" else str(exported.get("line")).encode()
+                edits[exported["key"]] = None if _digest(now) == exported["was"] else edited
             except (ValueError, LookupError, TypeError, RecursionError):
                 raise UnusableFileError(
                     f"line {number} is none that `dlq export` wrote, or is no JSON since it was edited; of an export "
                     "that was broken off delete the last line"
                 ) from None
-    return found
+    return edits
 
 
 # --- redrive
 
 
-def redrive(at: At, how: How) -> int:
+def redrive(at: At, options: How) -> int:
     """`dlq redrive`. 0, or 1 where something was to come back and did not."""
     try:
-        file = read_export(how.file) if how.file else None
+        file = read_export(options.file) if options.file else None
     except (OSError, UnusableFileError) as error:
-        say(f"stream-router dlq: {how.file}: {error}; nothing was put back")
+        say(f"stream-router dlq: {options.file}: {error}; nothing was put back")
         return 1
     if file is not None:
         edited = sum(edit is not None for edit in file.values())
         tell(f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)")
-    return Redrive(at, how, file).run()
+    return Redrive(at, options, file).run()
 
 
 class Redrive:
     """One redrive."""
 
-    def __init__(self, at: At, how: How, file: dict[str, bytes | None] | None) -> None:
-        self._at, self._how, self._file = at, how, file
+    def __init__(self, at: At, options: How, file: dict[str, bytes | None] | None) -> None:
+        self._at, self._how, self._file = at, options, file
         self._paths = types.paths(at.settings.partition_path)
-        self._back = PutBack(at.settings, at.clients, how.rate, at.stop, dry_run=how.dry_run, run=how.run)
+        self._back = PutBack(at.settings, at.clients, options.rate, at.stop, dry_run=options.dry_run, run=options.run)
         self._selected = 0
         self._began_ms = now_ms()
 
@@ -291,55 +291,55 @@ class Redrive:
         """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
         some: dict[object, One] = {}
         size = 0
-        for one in self._at.read():
-            if not one.is_meant(self._how.wanted) or (self._file is not None and _key(one) not in self._file):
+        for letter in self._at.read():
+            if not letter.is_meant(self._how.wanted) or (self._file is not None and _key(letter) not in self._file):
                 continue
-            if (before := some.get(one.key)) is not None:
-                before.messages += one.messages
+            if (before := some.get(letter.key)) is not None:
+                before.messages += letter.messages
                 continue
-            some[one.key] = one
-            size += one.size_bytes
+            some[letter.key] = letter
+            size += letter.size_bytes
             if len(some) >= min(IN_HAND, self._left or IN_HAND) or size >= BYTES_IN_HAND:
-                yield sorted(some.values(), key=lambda one: one.order)
+                yield sorted(some.values(), key=lambda letter: letter.order)
                 some, size = {}, 0
         if some:
-            yield sorted(some.values(), key=lambda one: one.order)
+            yield sorted(some.values(), key=lambda letter: letter.order)
 
-    def _round(self, some: list[One]) -> None:
+    def _round(self, letters: list[One]) -> None:
         settings, going = self._at.settings, list[One]()
         if self._at.undelivered and not self._selected:
-            _before_they_go(max(one.sent_ms for one in some))
-        self._selected += len(some)
-        for one in some:
-            if why := one.passed_over(self._how, settings):
+            _before_they_go(max(letter.sent_ms for letter in letters))
+        self._selected += len(letters)
+        for letter in letters:
+            if why := letter.passed_over(self._how, settings):
                 self._back.passed_over[why] += 1
             else:
-                going.append(one)
+                going.append(letter)
         if self._at.undelivered and self._back.passed_over:
             tally("note: these stay", self._back.passed_over)
-        self._send(self._outgoing(one for one in going if one.reason != Reason.CRASHED))
+        self._send(self._outgoing(letter for letter in going if letter.reason != Reason.CRASHED))
         # What kills its process takes along what stands in its record: it stands alone.
-        for outgoing in self._outgoing(one for one in going if one.reason == Reason.CRASHED):
+        for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
             self._send([outgoing])
 
-    def _outgoing(self, some: Iterable[One]) -> Iterator[Outgoing]:
-        for one in some:
+    def _outgoing(self, letters: Iterable[One]) -> Iterator[Outgoing]:
+        for letter in letters:
             try:
-                raw = one.raw(self._at.clients)
-                edited = self._file[_key(one)] if self._file is not None else None
-                line = one.line(raw, edited, self._at.settings, self._back.name)
+                raw = letter.raw(self._at.clients)
+                edited = self._file[_key(letter)] if self._file is not None else None
+                line = letter.line(raw, edited, self._at.settings, self._back.name)
             except UnreadableLetterError as error:
                 self._back.passed_over[str(error)] += 1
                 continue
-            yield Outgoing(line, one.conversation(raw if edited is None else edited, self._paths), one)
+            yield Outgoing(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
 
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
         stored: list[Message] = []
         try:
-            for one in self._back.put(islice(outgoing, self._left)):
+            for stored_line in self._back.put(islice(outgoing, self._left)):
                 failpoint("redrive_put_before_deleted")
-                assert isinstance(one.token, One)
-                stored += one.token.messages
+                assert isinstance(stored_line.token, One)
+                stored += stored_line.token.messages
                 if len(stored) >= DELETED_AT_ONCE:
                     taken, stored = stored, []
                     self._delete(taken)
@@ -355,24 +355,24 @@ class Redrive:
 
     def _report(self, ended: str) -> int:
         """Say what was done, and what was not; the command's exit status."""
-        at, how, back = self._at, self._how, self._back
+        at, options, back = self._at, self._how, self._back
         tell(f"selected {self._selected:,}")
         at.end()
         back.report(ended, self._go_on() if ended else "")
-        if back.count and not how.dry_run and not ended:
+        if back.count and not options.dry_run and not ended:
             of_it = " --undelivered" if at.undelivered else ""
             tell(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
-        nothing = not back.count and bool(self._selected or at.queue.missing or how.wanted.ids or how.file)
+        nothing = not back.count and bool(self._selected or at.queue.missing or options.wanted.ids or options.file)
         return 1 if ended or nothing else 0
 
     def _go_on(self) -> str:
         """Return the command that goes on: the queue still has what was not put back."""
-        how = self._how
-        words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{how.rate:g}"]
-        words += ["--file", str(how.file)] if how.file else []
-        words += ["--limit", str(self._left)] if how.limit else []
-        flags = {"--all": how.take_all, "--yes": how.yes, "--undelivered": self._at.undelivered}
-        return how.wanted.command(*words, *(name for name, given in flags.items() if given))
+        options = self._how
+        words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{options.rate:g}"]
+        words += ["--file", str(options.file)] if options.file else []
+        words += ["--limit", str(self._left)] if options.limit else []
+        flags = {"--all": options.take_all, "--yes": options.yes, "--undelivered": self._at.undelivered}
+        return options.wanted.command(*words, *(name for name, is_set in flags.items() if is_set))
 
 
 def _before_they_go(latest_ms: int) -> None:

@@ -19,29 +19,33 @@ def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transform
     """
     transform = Transform(transform_config(settings), now_ms)
 
-    def made(found: Event | DeadLetter) -> Transformed:
-        one = found if isinstance(found, DeadLetter) else transform(found)
+    def apply(opened: Event | DeadLetter) -> Transformed:
+        transformed = opened if isinstance(opened, DeadLetter) else transform(opened)
         if (
-            isinstance(one, DeadLetter | Dropped)
+            isinstance(transformed, DeadLetter | Dropped)
             or settings.offload_bucket
-            or one.size_bytes <= settings.bytes_per_call
+            or transformed.size_bytes <= settings.bytes_per_call
         ):
-            return one
-        return DeadLetter(one.event, *TOO_LARGE, entry=one, event_type=one.detail_type)
+            return transformed
+        return DeadLetter(transformed.event, *TOO_LARGE, entry=transformed, event_type=transformed.detail_type)
 
-    return made
+    return apply
 
 
-def type_of(made: Transformed) -> str:
+def type_of(transformed: Transformed) -> str:
     """Return the event type by our name, "" where it is not known."""
-    return made.event_type if isinstance(made, DeadLetter | Dropped) else made.detail_type
+    return transformed.event_type if isinstance(transformed, DeadLetter | Dropped) else transformed.detail_type
 
 
-def would_be(made: Transformed) -> str:
+def would_be(transformed: Transformed) -> str:
     """Return what would become of it, in words by which it is counted; no payload in them."""
-    if isinstance(made, DeadLetter):
-        return f"a dead letter: {made.reason.value} ({made.code})  {made.event_type}".rstrip()
-    return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"
+    if isinstance(transformed, DeadLetter):
+        return f"a dead letter: {transformed.reason.value} ({transformed.code})  {transformed.event_type}".rstrip()
+    return (
+        f"dropped  {transformed.event_type}"
+        if isinstance(transformed, Dropped)
+        else f"published  {transformed.detail_type}"
+    )
 
 
 def shown(settings: Consumer, event: Event, reason: str = "") -> str:

@@ -94,25 +94,27 @@ class Wanted:
         self.text = f"{'conversation' if options.conversation else 'interaction'} {self._name}"
         if bool(options.ids) + bool(options.interaction) + bool(options.conversation) != 1:
             raise SettingsError("find: give event ids, or --interaction, or --conversation")
-        for one in self.ids:
-            if not _ID.fullmatch(one):
-                raise SettingsError(f"find: {one[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)")
+        for event_id in self.ids:
+            if not _ID.fullmatch(event_id):
+                raise SettingsError(
+                    f"find: {event_id[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)"
+                )
         mapping = config_file.load(settings.config)
         self._validator = Validator(mapping)
         written = re.escape(orjson.dumps(self._name)[1:-1])
         self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
 
-    def takes(self, found: Event | DeadLetter) -> bool | None:
+    def takes(self, opened: Event | DeadLetter) -> bool | None:
         """Whether an event is asked for; None where masking took away what it would be known by.
 
         By the name that mapping finds in it; where mapping fails, by whether the name stands in what was sent.
         """
-        event = found.event if isinstance(found, DeadLetter) else found
+        event = opened.event if isinstance(opened, DeadLetter) else opened
         if self.ids:
             return event.event_id in self.ids
-        if isinstance(found, Event):
+        if isinstance(opened, Event):
             try:
-                valid = self._validator.read(found)
+                valid = self._validator.read(opened)
             except Rejected:
                 pass
             else:
@@ -120,18 +122,18 @@ class Wanted:
                 return name == self._name or (None if _MASKED.search(name) else False)
         return self._in_raw.search(event.raw) is not None
 
-    def takes_letter(self, one: OurLetter, clients: Clients) -> bool | None:
+    def takes_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
         """Return whether a dead letter is wanted; None also if its event cannot be had."""
         if self.ids:
-            return one.event_id in self.ids
+            return letter.event_id in self.ids
         try:
-            raw = one.raw(clients)
+            raw = letter.raw(clients)
         except UnreadableLetterError:
             return None
-        if one.reason == Reason.CRASHED:  # to open it here would end this process too
+        if letter.reason == Reason.CRASHED:  # to open it here would end this process too
             return self._in_raw.search(raw) is not None
-        taken = [self.takes(found) for found in open_record(Record(raw, 0))]
-        return True if True in taken else None if None in taken or one.letter.masking else False
+        taken = [self.takes(opened) for opened in open_record(Record(raw, 0))]
+        return True if True in taken else None if None in taken or letter.letter.masking else False
 
     def takes_detail(self, detail: Mapping[str, Any]) -> bool:
         """Return whether the Detail of an event that EventBridge had is wanted."""
@@ -150,11 +152,11 @@ class Verdict(NamedTuple):
 class Place:
     """An event in the stream, and what the queues hold of this copy: that it is a dead letter, or undelivered."""
 
-    def __init__(self, shard_id: str, record: UserRecord, found: Event | DeadLetter) -> None:
+    def __init__(self, shard_id: str, record: UserRecord, opened: Event | DeadLetter) -> None:
         self.shard_id, self.position, self.arrived_at_ms = shard_id, record.position, record.arrived_at_ms
         self.passed_over = record.passed_over
-        self.found = found
-        self.event = found.event if isinstance(found, DeadLetter) else found
+        self.found = opened
+        self.event = opened.event if isinstance(opened, DeadLetter) else opened
         self.token = deduplication_id(shard_id, self.event)
         """What a v2 bus knows it by."""
         self.letter: OurLetter | None = None
@@ -163,15 +165,15 @@ class Place:
     @property
     def what(self) -> str:
         """What this copy is, where an operator put it there."""
-        told = read_resubmitted(self.event.resubmitted)
-        if told is None:
+        mark = read_resubmitted(self.event.resubmitted)
+        if mark is None:
             return ""
-        return f"; put back by {told.way} (run {told.run}, time {told.times})"
+        return f"; put back by {mark.way} (run {mark.run}, time {mark.times})"
 
     def is_of(self, application: str) -> bool:
         """Whether it is for this application of the stream: what was put back may be for another."""
-        told = read_resubmitted(self.event.resubmitted)
-        return told is None or told.application == application
+        mark = read_resubmitted(self.event.resubmitted)
+        return mark is None or mark.application == application
 
 
 class Search:
@@ -208,21 +210,21 @@ class Search:
     def _read_stream(self, clients: Clients, stop: Stop) -> None:
         settings, span = self._settings, self._span
         try:
-            told = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
-            for piece in stream_.read(clients, told, span, stop):
+            stream = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
+            for piece in stream_.read(clients, stream, span, stop):
                 for record in piece.records:
-                    opened = Record(record.data, *record.position, record.arrived_at_ms)
-                    for found in open_record(opened):
-                        if self._wanted.takes(found):
-                            place = Place(piece.shard.shard_id, record, found)
+                    whole = Record(record.data, *record.position, record.arrived_at_ms)
+                    for opened in open_record(whole):
+                        if self._wanted.takes(opened):
+                            place = Place(piece.shard.shard_id, record, opened)
                             self._places.setdefault(place.event.event_id, []).append(place)
-                    opened.data = b""  # each event has its own line; one that is kept must not keep a whole record
+                    whole.data = b""  # each event has its own line; one that is kept must not keep a whole record
             if stop.asked:
                 self._unseen["stream"] = "the reading was broken off"
             # Listed anew: of a shard that was resharded while it was read, its children's leases tell.
             now = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
             found_leases = leases.read(clients.dynamodb, settings.application)
-            self._checkpoints = leases.checkpoints(found_leases, {**told.shards, **now.shards})
+            self._checkpoints = leases.checkpoints(found_leases, {**stream.shards, **now.shards})
         except UnreadableError as error:
             self._unseen["stream"] = self._unseen["checkpoints"] = str(error)
         except LeasesError as error:
@@ -234,18 +236,18 @@ class Search:
         """Each to the place in the stream that it is of."""
         every = (place for places in self._places.values() for place in places)
         by_key: dict[object, Place] = {
-            (self._settings.stream, one.shard_id, *one.position, one.event.line): one for one in every
+            (self._settings.stream, place.shard_id, *place.position, place.event.line): place for place in every
         }
         unread: list[UnreadableLetterError] = []
         try:
             with Queue(clients.sqs, self._settings.sqs_dlq_url, stop) as queue:
-                for one in our_letters(queue, unread):
-                    taken = self._wanted.takes_letter(one, clients)
+                for letter in our_letters(queue, unread):
+                    taken = self._wanted.takes_letter(letter, clients)
                     self._uncompared += taken is None
-                    if taken and (place := by_key.get((*one.letter.place[:2], *one.order))):
-                        place.letter = one
+                    if taken and (place := by_key.get((*letter.letter.place[:2], *letter.order))):
+                        place.letter = letter
                     elif taken:
-                        self._verdicts[one.event_id] = Verdict(DEAD, _why_dead(one))
+                        self._verdicts[letter.event_id] = Verdict(DEAD, _why_dead(letter))
             unseen = queue.missing
         except QueueError as error:
             unseen = str(error)
@@ -259,8 +261,8 @@ class Search:
         try:
             url = undelivered_url(settings, clients.sqs)
             with Queue(clients.sqs, url, stop) as queue:
-                for one in undelivered_events(queue, []):
-                    self._take_undelivered(one)
+                for undelivered in undelivered_events(queue, []):
+                    self._take_undelivered(undelivered)
             self._unseen["undelivered"] = queue.missing
         except QueueError as error:
             if isinstance(error, QueueAbsentError) and others and not settings.target_dlq_arn:
@@ -268,18 +270,18 @@ class Search:
             else:  # `setup` makes none where the rule is others'
                 self._unseen["undelivered"] = str(error)
 
-    def _take_undelivered(self, one: Undelivered) -> None:
+    def _take_undelivered(self, undelivered: Undelivered) -> None:
         """To the copy of its event that it is of: a v2 bus tells it by token, else it is the last that came before."""
-        by_token = [place for places in self._places.values() for place in places if place.token in one.tokens]
-        copies = self._places.get(one.event_id, []) if self._wanted.takes_detail(one.detail) else []
-        before = [copy for copy in copies if copy.arrived_at_ms <= one.published_ms + CLOCKS_MS]
+        by_token = [place for places in self._places.values() for place in places if place.token in undelivered.tokens]
+        copies = self._places.get(undelivered.event_id, []) if self._wanted.takes_detail(undelivered.detail) else []
+        before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCKS_MS]
         for place in by_token or (before or copies)[-1:]:
-            place.undelivered = one
+            place.undelivered = undelivered
         if not by_token and not copies:
-            ids = {token.partition(":")[0] for token in one.tokens} & {*self._wanted.ids}
-            if self._wanted.takes_detail(one.detail):
-                ids.add(one.event_id)
-            self._verdicts |= dict.fromkeys(ids, Verdict(UNDELIVERED, f"{one.code}: {one.text}"))
+            ids = {token.partition(":")[0] for token in undelivered.tokens} & {*self._wanted.ids}
+            if self._wanted.takes_detail(undelivered.detail):
+                ids.add(undelivered.event_id)
+            self._verdicts |= dict.fromkeys(ids, Verdict(UNDELIVERED, f"{undelivered.code}: {undelivered.text}"))
 
     # --- what it means
 
@@ -288,8 +290,8 @@ class Search:
         unseen = self._unseen
         if place.letter:
             return Verdict(DEAD, _why_dead(place.letter))
-        if one := place.undelivered:
-            return Verdict(UNDELIVERED, f"{one.code}: {one.text}")
+        if undelivered := place.undelivered:
+            return Verdict(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
         if place.passed_over:
             why = "its producer (KPL) wrote a wrong table; `stream-router replay --since WHEN --id ID` publishes it"
             return Verdict("in a damaged aggregated record: the KCL hands it to nobody", why)
@@ -301,22 +303,25 @@ class Search:
             return Verdict("not settled yet: the consumer's checkpoint is not past it", why)
         if not place.is_of(self._settings.application):
             return Verdict("settled unsent", "it was put back for another application of the stream")
-        made = self._made(place.found)
-        if isinstance(made, Dropped):
-            return Verdict("past the checkpoint, and a setting drops it", f"it drops events of type {made.event_type}")
+        transformed = self._made(place.found)
+        if isinstance(transformed, Dropped):
+            return Verdict(
+                "past the checkpoint, and a setting drops it", f"it drops events of type {transformed.event_type}"
+            )
         if unseen["letters"]:
             return Verdict(UNKNOWN, f"it may be in the dead-letter queue: {unseen['letters']}")
-        if isinstance(made, DeadLetter) and made.reason is Reason.UNSUPPORTED_VERSION:
+        if isinstance(transformed, DeadLetter) and transformed.reason is Reason.UNSUPPORTED_VERSION:
             return Verdict(UNKNOWN, "its envelope is of a later version; look with the version of the consumers")
-        if isinstance(made, DeadLetter):
+        if isinstance(transformed, DeadLetter):
             gone = "it was redriven, purged or has expired, or other settings published it"
             return Verdict(
-                "past the checkpoint, and its dead letter is gone", f"today's settings make it {would_be(made)}; {gone}"
+                "past the checkpoint, and its dead letter is gone",
+                f"today's settings make it {would_be(transformed)}; {gone}",
             )
         more = f"; it may be undelivered at the target: {unseen['undelivered']}" if unseen["undelivered"] else ""
         return Verdict(
             "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone",
-            f"today's settings publish it as {made.detail_type}{more}",
+            f"today's settings publish it as {transformed.detail_type}{more}",
         )
 
     def _has_passed(self, place: Place) -> bool | None:
@@ -389,10 +394,10 @@ class Search:
             )
 
 
-def _why_dead(one: OurLetter) -> str:
+def _why_dead(letter: OurLetter) -> str:
     """Why an event is in the dead-letter queue; no payload in it."""
-    code = f" ({one.code})" if one.code else ""
-    return f"{one.reason}{code}: {one.text}; since {one.letter.failed_at}"
+    code = f" ({letter.code})" if letter.code else ""
+    return f"{letter.reason}{code}: {letter.text}; since {letter.letter.failed_at}"
 
 
 def _block(head: str, facts: Sequence[tuple[str, str]]) -> None:

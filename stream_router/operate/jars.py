@@ -54,8 +54,10 @@ def run(source: str | None) -> int:
         sys.stderr.write(f"stream-router jars: {error}\n")
         return 1
     counts["there already"] = len(jars.listed()) - len(missing)
-    told = ", ".join(f"{counts[how]} {how}" for how in ("there already", "from the cache", "fetched") if counts[how])
-    _say(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})")
+    origins = ", ".join(
+        f"{counts[origin]} {origin}" for origin in ("there already", "from the cache", "fetched") if counts[origin]
+    )
+    _say(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({origins})")
     return 0
 
 

@@ -43,7 +43,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
     """Return the leases of `application`, by shard. Raise LeasesError."""
     try:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
-        found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
+        leases = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
     except (BotoCoreError, ClientError) as error:
         code = code_of(error)
         if code in ABSENT:
@@ -51,7 +51,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
             raise LeasesError(f"there is no lease table {application}: {why}", code) from None
         failure, what_to_do = failure_of(error)
         raise LeasesError(f"the lease table {application} cannot be read{failure}: {what_to_do}", code) from None
-    return {lease.shard_id: lease for lease in found}
+    return {lease.shard_id: lease for lease in leases}
 
 
 def lease_of(row: Mapping[str, Any]) -> Lease | None:
@@ -77,7 +77,9 @@ def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dic
     """
     at = {name: lease.checkpoint for name, lease in leases.items() if name in shards}
     done: set[str] = set()
-    above = [parent for name, found in at.items() if found.sequence_number >= 0 for parent in shards[name].parents]
+    above = [
+        parent for name, checkpoint in at.items() if checkpoint.sequence_number >= 0 for parent in shards[name].parents
+    ]
     while above:
         name = above.pop()
         if name in shards and name not in at and name not in done:

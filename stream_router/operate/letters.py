@@ -135,27 +135,27 @@ class OurLetter(Queued):
             return event
         return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
 
-    def passed_over(self, how: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: How, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if self.letter.origin.stream not in ("", settings.stream):
             return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
         if self.letter.masking:
             return "stored masked: `stream-router replay --since WHEN --id ID` puts it back while the stream keeps it"
-        if self.reason == Reason.CRASHED and not how.wanted.ids and not how.wanted.reason:
+        if self.reason == Reason.CRASHED and not options.wanted.ids and not options.wanted.reason:
             return "killed a process: --reason crashed, or --id, takes it all the same"
-        told = read_resubmitted(self.letter.resubmitted)
-        if told and told.times >= TIMES_MOST and not how.take_all:
+        mark = read_resubmitted(self.letter.resubmitted)
+        if mark and mark.times >= TIMES_MOST and not options.take_all:
             return f"came back {TIMES_MOST} times: mend its cause (`dlq show`); --all takes it all the same"
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
         """Return what goes on the stream. An edit's run is made of its bytes, so it is the same after a kill."""
-        told = redriven(self.letter.resubmitted, settings.application, run)
+        mark = redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
-            told = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], told.times)
+            mark = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], mark.times)
         event, crashed = self._event(raw), self.reason == Reason.CRASHED
         text = raw if edited is None else edited
-        return seal_line(text, event.event_id, event.id_from, event.received_at_ms, told, crashed=crashed)
+        return seal_line(text, event.event_id, event.id_from, event.received_at_ms, mark, crashed=crashed)
 
     def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
         """Return the name of the conversation by which the receiver would group it."""
@@ -182,7 +182,7 @@ def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[
         if (whole := join(part for part, _ in some)) is not None:
             joined.add(key)
             del parts[key]
-            yield OurLetter(whole, [one for _, one in some])
+            yield OurLetter(whole, [carrier for _, carrier in some])
     unread_ += [StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")] * len(parts)
 
 
@@ -198,26 +198,26 @@ class Undelivered(Queued):
             value = orjson.loads(message.body)
         except orjson.JSONDecodeError:
             raise UnreadableLetterError("the message is no JSON") from None
-        told: dict[str, Any] = value if isinstance(value, dict) else {}
+        document: dict[str, Any] = value if isinstance(value, dict) else {}
         self.body, message.body = message.body, ""
         self.size_bytes = len(self.body)
         self.detail: dict[str, Any] = {}
         self.tokens: list[str] = []
         self._tag = ""
         self.is_ours = False
-        if isinstance(told.get("failedMessages"), list):
-            self._of_v2(message, told)
-        elif "detail-type" in told and isinstance(told.get("detail"), dict):
-            self._of_classic(message, told)
+        if isinstance(document.get("failedMessages"), list):
+            self._of_v2(message, document)
+        elif "detail-type" in document and isinstance(document.get("detail"), dict):
+            self._of_classic(message, document)
         else:
-            ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if told.get("schema") == SCHEMA else ""
+            ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if document.get("schema") == SCHEMA else ""
             raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{ours}")
         self.order = (self._received_at_ms,)
 
     def _of_classic(self, message: Message, value: dict[str, Any]) -> None:
-        told, self.detail = message.attributes, value["detail"]
-        code = told.get("ERROR_CODE") or "no code"
-        text = told.get("ERROR_MESSAGE") or "EventBridge gives no reason"
+        attributes, self.detail = message.attributes, value["detail"]
+        code = attributes.get("ERROR_CODE") or "no code"
+        text = attributes.get("ERROR_MESSAGE") or "EventBridge gives no reason"
         super().__init__([message], _text(self.detail.get("eventId")), str(value["detail-type"]), code, code, text)
         if value.get("id"):  # two targets that did not take one event have a message each, and PutEvents reaches both
             self.key = (_text(value["id"]), self.event_id)
@@ -227,17 +227,22 @@ class Undelivered(Queued):
         self._is_encrypted = value["detail-type"] == ENCRYPTED and value.get("source") == "aws.events"
         self._received_at_ms = _epoch_ms(self.detail.get("receivedAt")) or _epoch_ms(value.get("time"))
         self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
-        tries = f"{told.get('RETRY_ATTEMPTS', '0')}, {told.get('EXHAUSTED_RETRY_CONDITION', 'no retry was made')}"
-        self._told = {"retries": tries, "rule": told.get("RULE_ARN", ""), "target": told.get("TARGET_ARN", "")}
+        condition = attributes.get("EXHAUSTED_RETRY_CONDITION", "no retry was made")
+        tries = f"{attributes.get('RETRY_ATTEMPTS', '0')}, {condition}"
+        self._told = {
+            "retries": tries,
+            "rule": attributes.get("RULE_ARN", ""),
+            "target": attributes.get("TARGET_ARN", ""),
+        }
 
     def _of_v2(self, message: Message, value: dict[str, Any]) -> None:
-        failed = [one for one in value["failedMessages"] if isinstance(one, dict)]
-        self.tokens = [_text(one.get("deduplicationId")) for one in failed]
+        failed = [failure for failure in value["failedMessages"] if isinstance(failure, dict)]
+        self.tokens = [_text(failure.get("deduplicationId")) for failure in failed]
         code = _text(value.get("errorCode")) or "no code"
         text = _text(value.get("errorMessage")) or "EventBridge gives no reason"
         identity = self.tokens[0] if len(failed) == 1 and ":" not in self.tokens[0] else ""
         super().__init__([message], identity, "", code, code, text)
-        self._received_at_ms = min(filter(None, (_epoch_ms(one.get("timestamp")) for one in failed)), default=0)
+        self._received_at_ms = min(filter(None, (_epoch_ms(failure.get("timestamp")) for failure in failed)), default=0)
         self.published_ms = message.sent_ms
         tries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
         self._told = {"retries": tries, "tokens": " ".join(self.tokens)}
@@ -262,7 +267,7 @@ class Undelivered(Queued):
             return readable(raw)
         return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
 
-    def passed_over(self, how: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: How, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if not self.detail:
             since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
@@ -273,7 +278,7 @@ class Undelivered(Queued):
             return f"EventBridge keeps it encrypted: mend the key, then stream-router replay --since {since}"
         if not self.is_ours:
             return "the event is none that we publish"
-        if not self._tag.startswith("pii-masked") and settings.masking != "off" and not how.yes:
+        if not self._tag.startswith("pii-masked") and settings.masking != "off" and not options.yes:
             return "not known to be masked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
         return ""
 
@@ -281,8 +286,8 @@ class Undelivered(Queued):
         """Return what goes on the stream. Raise UnreadableLetterError for one that was edited."""
         if edited is not None:
             raise UnreadableLetterError("its line was edited: an undelivered event goes back as it was accepted")
-        told = Resubmitted("undelivered", settings.application, run, 1)
-        return seal_entry(raw, self.event_id, "content", self._received_at_ms, told)
+        mark = Resubmitted("undelivered", settings.application, run, 1)
+        return seal_entry(raw, self.event_id, "content", self._received_at_ms, mark)
 
     def conversation(self, _raw: bytes, _paths: object) -> str:
         """Return the name of its conversation."""

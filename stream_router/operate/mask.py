@@ -28,10 +28,10 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     wrong.
     """
     console = console or Console()
-    given = load(Mask)
-    key = given.secret("masking_key")
+    settings = load(Mask)
+    key = settings.secret("masking_key")
     compiled = _compiled(policy, key.encode())
-    mapping = config_file.load(given.config)
+    mapping = config_file.load(settings.config)
     validator = Validator(mapping)
     shown: list[preview.ShownValue] = []
     for file in files:

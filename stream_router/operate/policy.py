@@ -70,26 +70,26 @@ def document(name: str, home: Home) -> dict[str, Any]:
         "operate": _operate,
         "teardown": _setup,
     }
-    given = _common(load(Common), load(Queue), home) | values[name](home)
-    filled = [_filled(statement, given) for statement in template["Statement"]]
+    arns_by_name = _common(load(Common), load(Queue), home) | values[name](home)
+    filled = [_filled(statement, arns_by_name) for statement in template["Statement"]]
     return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
 
 
 def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
     """Return the statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
-    made = {**statement, "Resource": _each(statement["Resource"], values)}
+    filled = {**statement, "Resource": _each(statement["Resource"], values)}
     for operator, test in statement.get("Condition", {}).items():
-        made["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
-    return made
+        filled["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
+    return filled
 
 
 def _each(named: str | list[str], values: Values) -> list[str] | str:
     """Return the ARNs that names of a template stand for; what follows a name is put behind each of them."""
-    found: list[str] = []
+    expanded: list[str] = []
     for text in [named] if isinstance(named, str) else named:
         is_name = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
-        found += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
-    return found[0] if len(found) == 1 else found
+        expanded += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
+    return expanded[0] if len(expanded) == 1 else expanded
 
 
 def _common(settings: Common, queue: Queue, home: Home) -> Values:
@@ -144,11 +144,11 @@ def _consumer(kind: type[C], home: Home) -> C:
 
 def _consume(home: Home) -> Values:
     settings = _consumer(Consumer, home)
-    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
-    told = properties.render(settings, found, "any").properties
-    fan_out = [home.stream(settings.stream)] if told.get("retrievalMode", "").upper() == "FANOUT" else []
+    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    rendered = properties.render(settings, endpoint_urls, "any").properties
+    fan_out = [home.stream(settings.stream)] if rendered.get("retrievalMode", "").upper() == "FANOUT" else []
     has_subscriber = limits.is_v2_bus(settings.event_bus) and settings.rule != NO_RULE and settings.bus_proof != "trust"
-    daemons = [settings.application] if told.get("metricsLevel", "").upper() != "NONE" else []
+    daemons = [settings.application] if rendered.get("metricsLevel", "").upper() != "NONE" else []
     return {
         "fan_out_stream": fan_out,
         "fan_out_consumers": [f"{arn}/consumer/{settings.application}:*" for arn in fan_out],
@@ -234,15 +234,15 @@ def _operate(home: Home) -> Values:
 
 def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
     """Of the secrets of a program those that AWS keeps, each once; one that another account shares names its ARN."""
-    found: Values = {"secrets": [], "parameters": []}
+    kept: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(plain, secrets)):
         store, _, name = reference.partition(":")
         whole = name if name.startswith("arn:") else ""
         if store == "ssm":
             # Behind it may stand a version or a label, as in NAME:3, which is no part of the ARN.
             arn = whole or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
-            found["parameters"].append(":".join(arn.split(":")[:6]))
+            kept["parameters"].append(":".join(arn.split(":")[:6]))
         elif store == "secretsmanager":
             # A secret's ARN ends with six characters that its name does not have.
-            found["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
-    return found
+            kept["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
+    return kept

@@ -43,7 +43,7 @@ class Selection(NamedTuple):
         """Return the command of these words that takes the same, to be pasted into a shell."""
         since, until = (iso(at) if at else "" for at in (self.since_ms, self.until_ms))
         pairs = [("--since", since), ("--until", until), ("--reason", self.reason)]
-        pairs += [("--event-type", one) for one in self.event_types] + [("--id", one) for one in self.ids]
+        pairs += [("--event-type", value) for value in self.event_types] + [("--id", value) for value in self.ids]
         options = [word for name, value in pairs if value for word in (name, value)]
         return shlex.join(["stream-router", *words, *options])
 
@@ -108,23 +108,23 @@ class PutBack:
         """Yield each line once it is stored; of a dry run none. Raises StreamRefusesError."""
         fitting = self._fitting(outgoing)
         if self.dry_run:
-            for one in fitting:
+            for line in fitting:
                 self.count += 1
-                self._would.update(self._tried(one.line))
+                self._would.update(self._tried(line.line))
             return
-        for one in self._writer.put(fitting):
+        for line in self._writer.put(fitting):
             self.count += 1
-            yield one
+            yield line
             if time.monotonic() >= self._progress_due_s:
                 self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
                 tell(f"put back on the stream so far {self.count:,}; run {self.name}")
 
     def _fitting(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
-        for one in outgoing:
+        for line in outgoing:
             if self._stop.asked:
                 return
-            if len(one.line) <= MOST_LINE_BYTES:
-                yield one
+            if len(line.line) <= MOST_LINE_BYTES:
+                yield line
             else:
                 self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
 
@@ -132,7 +132,7 @@ class PutBack:
         """Return what the consumer would make of it with the settings of this shell."""
         if holds_crashed(line):
             return ["not tried, since it killed a process"]
-        return [would_be(self._made(found)) for found in open_record(Record(line, 1, 0, int(now_ms())))]
+        return [would_be(self._made(opened)) for opened in open_record(Record(line, 1, 0, int(now_ms())))]
 
     def report(self, ended: str, go_on: str) -> None:
         """Say what was done, and what was not: why it ended early ("": it did not), and the command that goes on."""

@@ -58,13 +58,13 @@ class Message:
 
     __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "sent_ms")
 
-    def __init__(self, told: Mapping[str, Any], hidden_until: float) -> None:
-        self.id = str(told["MessageId"])
-        self.handle = str(told["ReceiptHandle"])
-        self.body = str(told["Body"])
-        given = told.get("MessageAttributes") or {}
-        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in given.items()}
-        self.sent_ms = int((told.get("Attributes") or {}).get("SentTimestamp") or 0)
+    def __init__(self, received: Mapping[str, Any], hidden_until: float) -> None:
+        self.id = str(received["MessageId"])
+        self.handle = str(received["ReceiptHandle"])
+        self.body = str(received["Body"])
+        attributes = received.get("MessageAttributes") or {}
+        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in attributes.items()}
+        self.sent_ms = int((received.get("Attributes") or {}).get("SentTimestamp") or 0)
         self.hidden_until = hidden_until
 
 
@@ -119,7 +119,7 @@ class Queue:
             if self._stop.asked:
                 self.missing = f"the reading of {self.name} was broken off"
                 return
-            new = [message for found in self._pool.map(self._receive, range(CALLS)) for message in found]
+            new = [message for batch in self._pool.map(self._receive, range(CALLS)) for message in batch]
             empty = 0 if new else empty + 1
             yield from new
         # What an earlier look gave back SQS still counts as hidden, so the two are taken together.
@@ -146,7 +146,11 @@ class Queue:
             if code_of(error) == "OverLimit":  # as many are hidden as SQS allows: `missing` says it
                 return []
             raise self._refused(error) from error
-        return [one for told in answer.get("Messages", ()) if (one := self._taken(Message(told, asked + HIDE_S)))]
+        return [
+            message
+            for received in answer.get("Messages", ())
+            if (message := self._taken(Message(received, asked + HIDE_S)))
+        ]
 
     def _taken(self, message: Message) -> Message | None:
         """Return the message, held; None if it was seen before, or came after the run began (what fails again)."""
@@ -178,7 +182,7 @@ class Queue:
         self._each("change_message_visibility_batch", wanted, VisibilityTimeout=0)
 
     def _let_go(self, messages: list[Message], but: list[Message]) -> None:
-        kept = {one.id for one in but}
+        kept = {message.id for message in but}
         with self._lock:
             for message in messages:
                 if message.id not in kept:
@@ -189,7 +193,7 @@ class Queue:
         call, left = getattr(self._sqs, operation), messages
 
         def batch(some: list[Message]) -> list[Message]:
-            entries = [{"Id": str(n), "ReceiptHandle": one.handle, **more} for n, one in enumerate(some)]
+            entries = [{"Id": str(n), "ReceiptHandle": message.handle, **more} for n, message in enumerate(some)]
             try:
                 answer = call(QueueUrl=self.url, Entries=entries)
             except (ClientError, BotoCoreError) as error:
@@ -198,14 +202,14 @@ class Queue:
             done = {entry["Id"] for entry in answer.get("Successful", ())}
             for failed in answer.get("Failed", ()):
                 self.trouble = str(failed.get("Code"))
-            return [one for n, one in enumerate(some) if str(n) not in done]
+            return [message for n, message in enumerate(some) if str(n) not in done]
 
         for failures in range(TRIES):
             if failures:
                 self._stop.wait(backoff_s(failures - 1, 0.2, 2.0))
             size = limits.SQS_BATCH_MAX
             batches = [left[at : at + size] for at in range(0, len(left), size)]
-            left = [one for failed in self._pool.map(batch, batches) for one in failed]
+            left = [message for failed in self._pool.map(batch, batches) for message in failed]
             if not left:
                 break
         return left
@@ -215,11 +219,13 @@ class Queue:
         while not self._over.wait(KEEP_EVERY_S):
             now = time.monotonic()
             with self._lock:
-                due = [one for one in self._held.values() if one.hidden_until - now < HIDE_S / 2]
-            failed = {one.id for one in self._each("change_message_visibility_batch", due, VisibilityTimeout=HIDE_S)}
-            for one in due:
-                if one.id not in failed:
-                    one.hidden_until = now + HIDE_S
+                due = [message for message in self._held.values() if message.hidden_until - now < HIDE_S / 2]
+            failed = {
+                message.id for message in self._each("change_message_visibility_batch", due, VisibilityTimeout=HIDE_S)
+            }
+            for message in due:
+                if message.id not in failed:
+                    message.hidden_until = now + HIDE_S
 
     def _refused(self, error: ClientError | BotoCoreError) -> QueueError:
         code = code_of(error)

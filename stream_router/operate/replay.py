@@ -111,22 +111,22 @@ class Replay:
         began_ms = run_began_ms(self._back.name) - CLOCKS_MS
         for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
             for record in piece.records:
-                for found in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
-                    event = found.event if isinstance(found, DeadLetter) else found
+                for opened in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
+                    event = opened.event if isinstance(opened, DeadLetter) else opened
                     if read_resubmitted(event.resubmitted) == self._mark:
                         self._stored_before[event.event_id] += 1
 
     def _outgoing(self, piece: Piece) -> Iterator[Outgoing]:
         for record in piece.records:
-            opened = Record(record.data, *record.position, record.arrived_at_ms)
-            for found in open_record(opened):
-                event = found.event if isinstance(found, DeadLetter) else found
+            whole = Record(record.data, *record.position, record.arrived_at_ms)
+            for opened in open_record(whole):
+                event = opened.event if isinstance(opened, DeadLetter) else opened
                 if self._wanted.ids and event.event_id not in self._wanted.ids:
                     continue
-                if why := self._why_not(found, event):
+                if why := self._why_not(opened, event):
                     self._back.passed_over[why] += 1
                     continue
-                if self._wanted.event_types and type_of(self._made(found)) not in self._wanted.event_types:
+                if self._wanted.event_types and type_of(self._made(opened)) not in self._wanted.event_types:
                     continue
                 self._unmet.discard(event.event_id)
                 if self._stored_before[event.event_id]:
@@ -137,15 +137,15 @@ class Replay:
                 body = event.body if isinstance(event.body, dict) else {}
                 yield Outgoing(line, conversation_of(body, event.event_id, self._paths), None)
 
-    def _why_not(self, found: Event | DeadLetter, event: Event) -> str:
+    def _why_not(self, opened: Event | DeadLetter, event: Event) -> str:
         """Why it is not to be put back; "" where it is."""
-        told = read_resubmitted(event.resubmitted)
-        if told and told.application != self._settings.application:
-            return f"put back for application {told.application}"
-        if told and told.way == "replay":
+        mark = read_resubmitted(event.resubmitted)
+        if mark and mark.application != self._settings.application:
+            return f"put back for application {mark.application}"
+        if mark and mark.way == "replay":
             return "put there by a replay"
-        if isinstance(found, DeadLetter):
-            return f"no event, but a dead letter: {found.reason.value} ({found.code})"
+        if isinstance(opened, DeadLetter):
+            return f"no event, but a dead letter: {opened.reason.value} ({opened.code})"
         if isinstance(event.body, dict) and event.body.get("eventType") == PROBE_TYPE:
             return "a probe of `stream-router doctor --end-to-end`, which is nobody's event"
         return ""
@@ -157,8 +157,8 @@ class Replay:
         self._back.report(why, self._go_on() if why else "")
         if why:
             return NOT_ALL
-        for one in sorted(self._unmet):
-            tell(f"not put back: {one}; see stream-router find {one}")
+        for event_id in sorted(self._unmet):
+            tell(f"not put back: {event_id}; see stream-router find {event_id}")
         chosen = self._wanted.ids or self._wanted.event_types
         is_empty = not self._back.count and not self._passed_before
         return NOT_ALL if self._unmet or (chosen and is_empty) else DONE

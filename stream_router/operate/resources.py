@@ -95,11 +95,11 @@ class Resource(ABC):
     def line(self) -> str:
         """`+` is made, `~` changed, `=` right as it is."""
         sign = "=" if self.is_right else "+" if self.has is None else "~"
-        told = [
+        differences = [
             f"{name} {_shown(value)}" if self.has is None else f"{name} {_shown(self.has.get(name))} -> {_shown(value)}"
             for name, value in self.changes.items()
         ]
-        return f"{sign} {self.what}" + (f": {', '.join(told)}" if told else "")
+        return f"{sign} {self.what}" + (f": {', '.join(differences)}" if differences else "")
 
     @abstractmethod
     def found(self) -> State | None:
@@ -213,8 +213,8 @@ class Stream(Resource):
         """One change after the other: Kinesis takes the next only when the stream is ACTIVE again."""
         kinesis, name, tags = self._kinesis, self._name, self.tags or {}
         if self.has is None:
-            how: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
-            kinesis.create_stream(StreamName=name, Tags=tags, **how)
+            mode: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+            kinesis.create_stream(StreamName=name, Tags=tags, **mode)
         self._until_active()
         if self.has is None and tags.items() - self._tags().items():  # an emulator may pass over them
             kinesis.add_tags_to_stream(StreamName=name, Tags=tags)
@@ -448,9 +448,11 @@ def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     """Return a queue's policy with our statement in it, once; what others wrote stays as it is."""
     has = policy.get("Statement") or []
     listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
-    if any({**one, "Sid": statement["Sid"]} == statement for one in listed):  # whoever wrote it, under whatever name
+    if any(
+        {**listed_statement, "Sid": statement["Sid"]} == statement for listed_statement in listed
+    ):  # whoever wrote it, under whatever name
         return policy
-    kept = [one for one in listed if one.get("Sid") != statement["Sid"]]
+    kept = [listed_statement for listed_statement in listed if listed_statement.get("Sid") != statement["Sid"]]
     return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}
 
 
@@ -670,7 +672,7 @@ class Rule(Resource):
 
     def holds(self) -> str:
         """Targets of others, whose events would end."""
-        others = [one for one in self.targets() if not one["Id"].startswith(OURS)]
+        others = [target for target in self.targets() if not target["Id"].startswith(OURS)]
         return f"{len(others)} targets of others" if others else ""
 
     def delete(self) -> None:
@@ -697,10 +699,10 @@ class Target(Resource):
     queue for what the target does not take; `named` whether a setting names that queue. A target goes with its rule.
     """
 
-    def __init__(self, clients: Clients, rule: Rule, given: dict[str, Any], undelivered: str, *, named: bool) -> None:
+    def __init__(self, clients: Clients, rule: Rule, fields: dict[str, Any], undelivered: str, *, named: bool) -> None:
         self._events = clients.events
         self._rule = rule
-        self._given, self._arn = given, str(given["Arn"])
+        self._given, self._arn = fields, str(fields["Arn"])
         self.what = f"target {self._arn}"
         self._undelivered, self._named = undelivered, named
         self._queue = undelivered
@@ -714,18 +716,20 @@ class Target(Resource):
     def wanted(self) -> State:
         """AWS's own retry policy (185 tries in 24 hours) where nobody chose another."""
         own_id = f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
-        made = {"Id": own_id, **(self.has or {}), **self._given}
+        fields = {"Id": own_id, **(self.has or {}), **self._given}
         if self.has:
-            made["Id"] = self.has["Id"]
-        if not self._given.get("DeadLetterConfig") and (self._named or not made.get("DeadLetterConfig")):
-            made["DeadLetterConfig"] = {"Arn": self._undelivered}
-        self._queue = made["DeadLetterConfig"].get("Arn")
-        return made
+            fields["Id"] = self.has["Id"]
+        if not self._given.get("DeadLetterConfig") and (self._named or not fields.get("DeadLetterConfig")):
+            fields["DeadLetterConfig"] = {"Arn": self._undelivered}
+        self._queue = fields["DeadLetterConfig"].get("Arn")
+        return fields
 
     def stops(self) -> str:
         """PutTargets replaces the target that has the same id, whatever its ARN is."""
         identity = {**(self.has or {}), **self.changes}["Id"]
-        gone = next((one["Arn"] for one in self._targets if one["Id"] == identity and one["Arn"] != self._arn), "")
+        gone = next(
+            (target["Arn"] for target in self._targets if target["Id"] == identity and target["Arn"] != self._arn), ""
+        )
         taken = f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be taken away"
         return taken if gone else ""
 
@@ -744,25 +748,25 @@ class Target(Resource):
     def notes(self) -> list[str]:
         """Who has to let EventBridge in, a second target of ours, another queue for what the target does not take."""
         rule = self._rule
-        told = [
-            f"target {one['Arn']} of an earlier setup gets every event too; to end that: aws events "
-            f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {one['Id']}"
-            for one in self._targets
-            if one["Arn"] != self._arn and one["Id"].startswith(OURS)
+        notes = [
+            f"target {other['Arn']} of an earlier setup gets every event too; to end that: aws events "
+            f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {other['Id']}"
+            for other in self._targets
+            if other["Arn"] != self._arn and other["Id"].startswith(OURS)
         ]
         if self._queue != self._undelivered:
-            told.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
+            notes.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
         service = self._arn.split(":")[2]
         if service in ("sns", "logs"):
-            told.append("its policy must let events.amazonaws.com in, with this rule as aws:SourceArn")
+            notes.append("its policy must let events.amazonaws.com in, with this rule as aws:SourceArn")
         if service == "lambda":
-            told.append(
+            notes.append(
                 f"unless it lets EventBridge in already, run: aws lambda add-permission --function-name {self._arn} "
                 f"--statement-id {OURS}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
                 f"events.amazonaws.com --source-arn {rule.arn}"
             )
-            told.append(
+            notes.append(
                 "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "
                 "give the function an on-failure destination (docs/tutorial.md)"
             )
-        return told
+        return notes

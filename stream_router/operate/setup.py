@@ -68,8 +68,8 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
     if not todo:
         _say("nothing to change")
     elif plan:
-        made = sum(resource.has is None for resource in todo)
-        _say(f"plan: {made} to make, {len(todo) - made} to change; run `{again}` to do it")
+        to_make = sum(resource.has is None for resource in todo)
+        _say(f"plan: {to_make} to make, {len(todo) - to_make} to change; run `{again}` to do it")
     if url := deployment.dead_letters.url:
         _say(f"export SQS_DLQ_URL={url}")
     if deployment.problem:
@@ -160,9 +160,9 @@ class Deployment:
         for resource in self.resources:
             resource.look()
         if limits.is_v2_bus(settings.event_bus):
-            what = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
+            name = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
             self.problem = subscriber_problem(self._clients, settings)
-            self.further.append(f"! {what}: {self.problem}" if self.problem else f"= {what}")
+            self.further.append(f"! {name}: {self.problem}" if self.problem else f"= {name}")
             text = pattern_text(settings.event_type_list)
             self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
         else:
@@ -235,7 +235,7 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
         if not page.get("NextToken"):
             break
         asked["NextToken"] = page["NextToken"]
-    arn = next((one["SubscriberArn"] for one in listed if one["Name"] == name), None)
+    arn = next((item["SubscriberArn"] for item in listed if item["Name"] == name), None)
     if arn is None:
         return "is not there"
     has = events.describe_subscriber(SubscriberArn=arn)
@@ -251,8 +251,8 @@ def look(settings: Setup) -> None:
         raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` knows its own; take it out")
     target_of(settings)
     if settings.target_dlq_arn:
-        given = arns.parse(settings.target_dlq_arn, UNDELIVERED)
-        if given.service != "sqs" or given.resource.endswith(".fifo") or given.region != settings.aws_region:
+        queue = arns.parse(settings.target_dlq_arn, UNDELIVERED)
+        if queue.service != "sqs" or queue.resource.endswith(".fifo") or queue.region != settings.aws_region:
             raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
 
 
@@ -261,17 +261,21 @@ def target_of(settings: Setup) -> dict[str, Any]:
 
     Raises SettingsError where the file is not there, or is not what PutTargets takes.
     """
-    given: dict[str, Any] = {}
+    from_file: dict[str, Any] = {}
     if settings.target_file:
         try:
-            given = json.loads(settings.target_file.read_text("utf-8"))
+            from_file = json.loads(settings.target_file.read_text("utf-8"))
         except OSError as error:
             raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a file that can") from None
         except ValueError as error:
             raise SettingsError(f"{FILE}: is no JSON ({error}); {_EXAMPLE}") from None
-        if not isinstance(given, dict):
+        if not isinstance(from_file, dict):
             raise SettingsError(f"{FILE}: is no JSON object; {_EXAMPLE}")
-        fields = {"Id": "id", "Arn": "arn:aws:", **{name: one for name, one in given.items() if one is not None}}
+        fields = {
+            "Id": "id",
+            "Arn": "arn:aws:",
+            **{name: field for name, field in from_file.items() if field is not None},
+        }
         model = ServiceModel(Loader().load_service_model("events", "service-2"))
         shape = model.shape_for("Target")
         report = ParamValidator().validate(fields, shape)
@@ -280,14 +284,14 @@ def target_of(settings: Setup) -> dict[str, Any]:
             raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
         if why := above_max(shape, fields):
             raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
-    if (arn := given.get("Arn") or settings.target_arn) is None:
+    if (arn := from_file.get("Arn") or settings.target_arn) is None:
         if settings.target_file:
             raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
         return {}
     if settings.target_arn not in (None, arn):
         raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
     _check_target_arn(arn, settings.aws_region, TARGET if settings.target_arn else FILE)
-    return {**given, "Arn": arn}
+    return {**from_file, "Arn": arn}
 
 
 def above_max(shape: Shape, value: Any, path: str = "") -> str:

@@ -91,11 +91,11 @@ def show(settings: Receiver, clients: Clients, stop: Stop) -> str:
     if stop.asked:  # half of a minute would be half of the load
         return "broken off: nothing is measured"
     _write(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
-    for one in loads:
-        records, size = one.records_per_s / RECORDS_PER_S, one.bytes_per_s / BYTES_PER_S
+    for load in loads:
+        records, size = load.records_per_s / RECORDS_PER_S, load.bytes_per_s / BYTES_PER_S
         _write(
-            f"{one.shard_id:<22}{one.keys:>6.1%}{one.records_per_s:>8,.1f}{records:>5.0%}"
-            f"{one.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
+            f"{load.shard_id:<22}{load.keys:>6.1%}{load.records_per_s:>8,.1f}{records:>5.0%}"
+            f"{load.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
         )
     groups = settings.buckets if settings.ordering == "conversation" else 0
     _write(advice(loads, on_demand=stream.on_demand, groups=groups))
@@ -180,13 +180,13 @@ def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> st
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
     )
     _write(f"stream {settings.stream}: from {has['OpenShardCount']} shards to {wanted}")
-    until_s, told = time.monotonic() + FOLLOWED_FOR_S, ""
+    until_s, shown_state = time.monotonic() + FOLLOWED_FOR_S, ""
     while True:
         has = summary()
         state = f"{has['StreamStatus']}, {has['OpenShardCount']} shards open"
-        if state != told:
+        if state != shown_state:
             _write(state)
-            told = state
+            shown_state = state
         if has["StreamStatus"] == "ACTIVE" and has["OpenShardCount"] == wanted:
             _write("done")
             return ""

@@ -115,18 +115,23 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
                 f"{iso(now_ms - keeps_ms)} can be read; give a later --since"
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
-        shards = {one["ShardId"]: _shard(one) for one in shards_of(kinesis, name, ShardFilter=since)}
+        shards = {
+            listed_shard["ShardId"]: _shard(listed_shard)
+            for listed_shard in shards_of(kinesis, name, ShardFilter=since)
+        }
     except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
     return Stream(name, shards, on_demand, keeps_ms)
 
 
-def _shard(one: Any) -> Shard:
-    parents = tuple(name for name in (one.get("ParentShardId"), one.get("AdjacentParentShardId")) if name)
-    keys = one["HashKeyRange"]
-    is_open = "EndingSequenceNumber" not in one["SequenceNumberRange"]
-    return Shard(one["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
+def _shard(listed_shard: Any) -> Shard:
+    parents = tuple(
+        name for name in (listed_shard.get("ParentShardId"), listed_shard.get("AdjacentParentShardId")) if name
+    )
+    keys = listed_shard["HashKeyRange"]
+    is_open = "EndingSequenceNumber" not in listed_shard["SequenceNumberRange"]
+    return Shard(listed_shard["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
 
 
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
@@ -274,18 +279,18 @@ class _Reading:
 
 def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
     """Return Kinesis's records, taken apart as the KCL does it, and their size in bytes."""
-    found: list[UserRecord] = []
+    user_records: list[UserRecord] = []
     size_bytes = 0
     for record in records:
         data = record["Data"]
         size_bytes += len(data) + len(record["PartitionKey"])
         arrived_at_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
         number = int(record["SequenceNumber"])
-        found += [
+        user_records += [
             UserRecord(Position(number, part.sub_sequence_number), arrived_at_ms, part.data, part.passed_over)
             for part in kpl.parts_of(data)
         ]
-    return found, size_bytes
+    return user_records, size_bytes
 
 
 def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[Piece]:
@@ -303,19 +308,21 @@ def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[P
             open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
             if not open_:
                 return
-            stop.wait(min(one.due_s for one in open_) - time.monotonic())
-            due = [one for one in open_ if one.due_s <= time.monotonic()]
-            for one, answer in zip(due, pool.map(_Reading.ask, due, [clients.kinesis_once] * len(due)), strict=True):
+            stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
+            due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
+            for reading, answer in zip(
+                due, pool.map(_Reading.ask, due, [clients.kinesis_once] * len(due)), strict=True
+            ):
                 if isinstance(answer, BotoCoreError | ClientError):
-                    one.failed(answer)
+                    reading.failed(answer)
                     continue
-                piece = one.answered(answer)
+                piece = reading.answered(answer)
                 progress.note(piece)
                 yield piece
                 if piece.is_last:
-                    open_.remove(one)
-                if one.ended:
-                    ended.add(one.shard.shard_id)
+                    open_.remove(reading)
+                if reading.ended:
+                    ended.add(reading.shard.shard_id)
                 if stop.asked:
                     return
 

@@ -86,9 +86,9 @@ class StreamWriter:
         """
         source, left, size_bytes = iter(outgoing), list[Outgoing](), 0
         while not self._stop.asked:
-            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (one := next(source, None)):
-                left.append(one)
-                size_bytes += len(one.line)
+            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (line := next(source, None)):
+                left.append(line)
+                size_bytes += len(line.line)
             if not left:
                 return
             call = self._next_call(left)
@@ -100,8 +100,8 @@ class StreamWriter:
                 if number:
                     stored.update(map(id, lines))
                     yield from lines
-            left = [one for one in left if id(one) not in stored]
-            size_bytes = sum(len(one.line) for one in left)
+            left = [line for line in left if id(line) not in stored]
+            size_bytes = sum(len(line.line) for line in left)
 
     @property
     def _most_in_hand(self) -> int:
@@ -112,9 +112,9 @@ class StreamWriter:
         call: dict[int, list[Outgoing]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
-        for one in left:
-            group = group_of(conversation_hash(one.conversation or one.line.decode("latin-1")), self._groups)
-            size_bytes = 1 + len(one.line) + (0 if group in call else _KEY_BYTES)
+        for line in left:
+            group = group_of(conversation_hash(line.conversation or line.line.decode("latin-1")), self._groups)
+            size_bytes = 1 + len(line.line) + (0 if group in call else _KEY_BYTES)
             in_record = record_bytes.get(group, -1) + size_bytes
             if (
                 in_record > limits.KINESIS_RECORD_BYTES
@@ -123,7 +123,7 @@ class StreamWriter:
             ):
                 full.add(group)
             if group not in full:
-                call.setdefault(group, []).append(one)
+                call.setdefault(group, []).append(line)
                 record_bytes[group], call_bytes = in_record, call_bytes + size_bytes
         return call
 
@@ -139,7 +139,7 @@ class StreamWriter:
         records: list[PutRecordsRequestEntryTypeDef] = []
         for group, lines in call.items():
             key, hash_key = group_place(group, self._groups)
-            data = b"\n".join([one.line for one in lines])
+            data = b"\n".join([result.line for result in lines])
             records.append({"Data": data, "PartitionKey": key, "ExplicitHashKey": hash_key})
         code, results = "", list["PutRecordsResultEntryTypeDef"]()
         try:
@@ -152,13 +152,16 @@ class StreamWriter:
             code = code_of(error)
         if not code and len(results) != len(records):
             code = "UnreadableAnswer"
-        numbers = [_number(one) for one in results] if not code else [""] * len(records)
+        numbers = [_number(result) for result in results] if not code else [""] * len(records)
         failed = numbers.count("")
         if failed < len(numbers):
             self._failing_since_s = None
         if failed:
             self._wait_after(
-                code or next((told for one in results if (told := one.get("ErrorCode"))), "UnreadableAnswer")
+                code
+                or next(
+                    (error_code for result in results if (error_code := result.get("ErrorCode"))), "UnreadableAnswer"
+                )
             )
         else:
             self._failures = 0
@@ -177,8 +180,8 @@ class StreamWriter:
     def _why(self, code: str) -> str:
         if code in ABSENT:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
-        what = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
-        return f"stream {self._stream} takes nothing ({code}): {what}"
+        advice = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
+        return f"stream {self._stream} takes nothing ({code}): {advice}"
 
 
 def _number(result: "PutRecordsResultEntryTypeDef") -> str:

@@ -21,17 +21,17 @@ def problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, order
     With `ordered` it has to deliver in order.
     """
     state = "REVOKED" if subscriber.get("Revoked") else subscriber.get("State")
-    found = [] if state == "RUNNING" else [f"is {state}"]
+    problems_seen = [] if state == "RUNNING" else [f"is {state}"]
     if not subscriber.get("OnFailureConfiguration", {}).get("Arn"):
-        found.append("has no dead-letter queue")
+        problems_seen.append("has no dead-letter queue")
     if not subscriber.get("InvokeConfiguration", {}).get("RoleArn"):
-        found.append("has no role to reach its target with")
+        problems_seen.append("has no role to reach its target with")
     if ordered and subscriber.get("Type") != "FIFO":
         kind = subscriber.get("Type") or "UNORDERED"
-        found.append(f"is of type {kind}, and STREAM_ROUTER_ORDERING=conversation wants FIFO")
-    for one in subscriber.get("FilterConfiguration", {}).get("Filters", ()):
-        found += _of_filter(str(one.get("Scope")), str(one.get("Pattern")), event_types)
-    return found
+        problems_seen.append(f"is of type {kind}, and STREAM_ROUTER_ORDERING=conversation wants FIFO")
+    for event_filter in subscriber.get("FilterConfiguration", {}).get("Filters", ()):
+        problems_seen += _of_filter(str(event_filter.get("Scope")), str(event_filter.get("Pattern")), event_types)
+    return problems_seen
 
 
 def _of_filter(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
@@ -51,11 +51,11 @@ def _of_filter(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator
     source, detail_type = FIELDS[scope]
     if not _takes(fields, source, SOURCE):
         yield f"has a {scope} filter that does not take the source {SOURCE}"
-    if missing := [one for one in event_types if not _takes(fields, detail_type, one)]:
+    if missing := [event_type for event_type in event_types if not _takes(fields, detail_type, event_type)]:
         yield f"has a {scope} filter that does not take {', '.join(missing)}"
 
 
 def _takes(fields: Mapping[str, Any], name: str, value: str) -> bool:
     """Return whether a pattern may match this value of a field: it names no value, this one, or an operator."""
     allowed = fields.get(name)
-    return not isinstance(allowed, list) or value in allowed or any(isinstance(one, dict) for one in allowed)
+    return not isinstance(allowed, list) or value in allowed or any(isinstance(element, dict) for element in allowed)

@@ -66,10 +66,10 @@ def allows(policy: Policy, action: str, rule_arn: str) -> bool:
     statements = policy.get("Statement") or []
     if isinstance(statements, dict):  # IAM takes a single statement without a list around it
         statements = [statements]
-    about = [one for one in statements if _is_about(one, action)]
-    if any(one["Effect"] == "Deny" and _holds(one, rule_arn, unknown=False) for one in about):
+    about = [statement for statement in statements if _is_about(statement, action)]
+    if any(statement["Effect"] == "Deny" and _holds(statement, rule_arn, unknown=False) for statement in about):
         return False
-    return any(one["Effect"] == "Allow" and _holds(one, rule_arn, unknown=True) for one in about)
+    return any(statement["Effect"] == "Allow" and _holds(statement, rule_arn, unknown=True) for statement in about)
 
 
 def _is_about(statement: Policy, action: str) -> bool:
@@ -77,7 +77,7 @@ def _is_about(statement: Policy, action: str) -> bool:
     services = ["*"] if principal == "*" else [*_listed((principal or {}).get("Service"))]
     if principal != "*" and "*" in _listed((principal or {}).get("AWS")):
         services.append("*")
-    actions = (str(one).lower() for one in _listed(statement.get("Action")))
+    actions = (str(listed_action).lower() for listed_action in _listed(statement.get("Action")))
     is_ours = EVENTBRIDGE in services or "*" in services
     return is_ours and any(fnmatchcase(action.lower(), pattern) for pattern in actions)
 

@@ -113,27 +113,27 @@ def read_toml(path: Path, variable: str, model: type[M], words: str = "") -> M:
     try:
         return model.model_validate(tomllib.loads(written))
     except ValidationError as error:
-        found = dict.fromkeys(_problems(error, model))
-        raise SettingsError("\n".join(f"{variable}: {path}: {problem}" for problem in found)) from None
+        problems = dict.fromkeys(_problems(error, model))
+        raise SettingsError("\n".join(f"{variable}: {path}: {problem}" for problem in problems)) from None
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, and of deep nesting
         raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """`key: problem; cure` of each key that is wrong. What is missing is not told beside its mistyped name."""
-    found, keys = error.errors(include_url=False), set(_keys(model))
-    places = [_place(one["loc"], keys) for one in found]
+    details, keys = error.errors(include_url=False), set(_keys(model))
+    places = [_place(detail["loc"], keys) for detail in details]
     meant = {
         place: near(place.rpartition(".")[2], keys)
-        for one, place in zip(found, places, strict=True)
-        if one["type"] == "extra_forbidden"
+        for detail, place in zip(details, places, strict=True)
+        if detail["type"] == "extra_forbidden"
     }
-    for one, place in zip(found, places, strict=True):
+    for detail, place in zip(details, places, strict=True):
         if place in meant:
             cure = f"did you mean {meant[place]}?" if meant[place] else "remove it, or correct its name"
             yield f"{place}: is no key that is known here; {cure}"
-        elif one["type"] != "missing" or place.rpartition(".")[2] not in meant.values():
-            problem = in_words(one)
+        elif detail["type"] != "missing" or place.rpartition(".")[2] not in meant.values():
+            problem = in_words(detail)
             yield f"{place or 'the file'}: {problem}" + ("" if "; " in problem else "; correct this key")
 
 

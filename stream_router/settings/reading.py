@@ -36,47 +36,47 @@ PROGRAMS: dict[str, type[Settings]] = {"receive": Receiver, "consume": Consumer,
 """Whose settings are every one that there is: other commands read some of these."""
 
 
-def load(kind: type[S], *checks: Callable[[S], object], **given: Any) -> S:
+def load(kind: type[S], *checks: Callable[[S], object], **overrides: Any) -> S:
     """Read and check the environment for one program; `given` wins over it (by field name).
 
     `checks` are of what the settings name, files for example; each raises SettingsError. All that is wrong is said at
     once: where a setting is wrong, they look at the others. Raises SettingsError with the lines to show, and exit 78.
     """
-    return _read(kind, [*unknown(), *_wrong_failpoints()], checks, given)
+    return _read(kind, [*unknown(), *_wrong_failpoints()], checks, overrides)
 
 
-def read(kind: type[S], **given: Any) -> S:
+def read(kind: type[S], **overrides: Any) -> S:
     """Read the settings, whatever unknown names there are."""
-    return _read(kind, [], (), given)
+    return _read(kind, [], (), overrides)
 
 
-def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], given: dict[str, Any]) -> S:
+def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], overrides: dict[str, Any]) -> S:
     values = {name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))}
     good: dict[str, Any] = {}
     wrong: dict[str, Any] = {}
     mistyped = " ".join(lines)  # what is there under a mistyped name is not missing
     try:
-        made = kind.model_validate({**values, **given}, context=good)
+        settings = kind.model_validate({**values, **overrides}, context=good)
     except ValidationError as error:
-        for one in error.errors(include_url=False):
-            wrong.setdefault(str(one["loc"][0]), one)
+        for detail in error.errors(include_url=False):
+            wrong.setdefault(str(detail["loc"][0]), detail)
         fields = {name: kind.model_fields[name] for name in wrong}
         defaults = {name: "" if field.is_required() else field.default for name, field in fields.items()}
-        made = cast("S", kind.model_construct(**{**good, **defaults}))
-    for name, one in wrong.items():
-        if one["type"] != "missing" or variable(kind, name) not in mistyped:
-            lines.append(_line(kind, name, one))
+        settings = cast("S", kind.model_construct(**{**good, **defaults}))
+    for name, detail in wrong.items():
+        if detail["type"] != "missing" or variable(kind, name) not in mistyped:
+            lines.append(_line(kind, name, detail))
     named = [variable(kind, name) for name in wrong]
     not_now = not lines
     for check in checks:
         try:
-            check(made)
+            check(settings)
         except SettingsError as error:
             not_now = not_now and isinstance(error, NotNowError)
             lines += [line for line in str(error).splitlines() if not any(name in line for name in named)]
     if lines:
         raise (NotNowError if not_now else SettingsError)("\n".join(dict.fromkeys(lines)))
-    return made
+    return settings
 
 
 def _line(kind: type[Settings], name: str, error: Any) -> str:
@@ -161,8 +161,8 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         elif isinstance(value, SecretStr) and (path := in_path(value)):
             yield variable(kind, name), path
     if isinstance(settings, Receiver) and settings.config:
-        given = [source.secrets for source in sources.read(settings.config) if isinstance(source, sources.Posted)]
-        secrets = [secret for secret in given if secret]
+        configured = [source.secrets for source in sources.read(settings.config) if isinstance(source, sources.Posted)]
+        secrets = [secret for secret in configured if secret]
         if not all(secret.get_secret_value().startswith(READ_ELSEWHERE) for secret in secrets):
             yield sources.VARIABLE, settings.config
         yield from ((sources.VARIABLE, path) for secret in secrets if (path := in_path(secret)))
@@ -179,10 +179,10 @@ def warn(settings: Settings) -> None:
 
 def warn_of_failpoints() -> None:
     """Log that failpoints are armed: of a child, whose supervisor has said the rest."""
-    if told := failpoints_in_force():
+    if armed := failpoints_in_force():
         log.warning(
             "failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s",
-            told,
+            armed,
             extra={"event": "failpoints-armed"},
         )
 
@@ -197,8 +197,10 @@ def _wrong_failpoints() -> Iterator[str]:
 def _not_known(name: str, known: frozenset[str] | set[str]) -> str:
     """Return the problem and the cure: the nearest known name, compared without the beginning that many names share."""
     ends = {_end(setting): setting for setting in sorted(known)}
-    found = near(_end(name.upper()), ends)
-    cure = f"did you mean {ends[found]}?" if found else "unset it; `stream-router config` lists those that are known"
+    nearest = near(_end(name.upper()), ends)
+    cure = (
+        f"did you mean {ends[nearest]}?" if nearest else "unset it; `stream-router config` lists those that are known"
+    )
     return f"{name}: is no setting that this version knows, so it would do nothing; {cure}"
 
 
@@ -228,8 +230,8 @@ def rows(kind: type[Settings]) -> Iterator[Row]:
     """Every setting of a program, right or wrong."""
     for name in kind.model_fields:
         shown = variable(kind, name)
-        if given := os.environ.get(shown):
-            yield Row(shown, _hidden(given) if is_secret(kind, name) else users_hidden(given), ENVIRONMENT)
+        if set_value := os.environ.get(shown):
+            yield Row(shown, _hidden(set_value) if is_secret(kind, name) else users_hidden(set_value), ENVIRONMENT)
         elif value := default(kind, name):
             yield Row(shown, value, DEFAULT)
         elif name == "aws_region":

@@ -55,10 +55,10 @@ class Entrance(Guarded):
     @classmethod
     def _gives_no_secret_away(cls, scheme: str | None, info: ValidationInfo) -> str | None:
         """Anyone on the way can read what is sent as it is."""
-        given = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
-        if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in given:
+        exposure = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
+        if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in exposure:
             return scheme
-        if in_the_clear(*given):
+        if in_the_clear(*exposure):
             raise ValueError(
                 f"would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
                 f"proxies in front in {variable(cls, 'trusted_proxies')}"
@@ -67,10 +67,10 @@ class Entrance(Guarded):
 
     @field_validator("webhook_secrets")
     @classmethod
-    def _are_strong(cls, given: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _are_strong(cls, webhook_secrets: SecretStr, info: ValidationInfo) -> SecretStr:
         """Another scheme counts other bytes of a secret; `none` has no use for one."""
         scheme = info.data.get("webhook_scheme") or ""
-        return given if scheme == "none" else cls.strong(given, info, scheme)
+        return webhook_secrets if scheme == "none" else cls.strong(webhook_secrets, info, scheme)
 
 
 def in_the_clear(listen: str, tls_cert: Path | None, trusted_proxies: str) -> bool:
@@ -94,10 +94,10 @@ class Signature(BaseModel):
     replay_window_s: int = Field(300, ge=1, le=86400)
 
 
-def left_over(scheme: str, given: Collection[str]) -> list[str]:
+def left_over(scheme: str, field_names: Collection[str]) -> list[str]:
     """Of the fields that are set, those of scheme `hmac` that another scheme makes no use of."""
     takes_id = scheme in (*types.SENDS_ITS_SECRET, "none")
-    of_hmac = sorted(name for name in given if name.startswith("hmac_") and scheme != "hmac")
+    of_hmac = sorted(name for name in field_names if name.startswith("hmac_") and scheme != "hmac")
     return [name for name in of_hmac if not (takes_id and name == "hmac_id_header")]
 
 

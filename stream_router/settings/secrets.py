@@ -30,19 +30,21 @@ def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: boo
     `region` is AWS's, by default that of the environment. Where `weak` is false, what stands elsewhere is refused if
     it is too weak; a secret that is the setting itself was looked at with the settings.
     """
-    given = secret.get_secret_value() if secret else ""
-    if not given.startswith(READ_ELSEWHERE):
-        return given
+    setting = secret.get_secret_value() if secret else ""
+    if not setting.startswith(READ_ELSEWHERE):
+        return setting
     try:
-        region = region or types.region_of_environment() if given.startswith(IN_AWS) else ""
+        region = region or types.region_of_environment() if setting.startswith(IN_AWS) else ""
     except ValueError as error:
         raise SettingsError(f"AWS_REGION: {error}") from None
-    found = lines(in_file(given, variable) if given.startswith(IN_FILE) else in_aws(given, variable, region))
-    if len(found) != 1:
-        raise SettingsError(f"{variable}: {len(found)} secrets stand where it points; leave one, on a line of its own")
-    if not weak and (weakness := weakness_of_one(found[0])):
+    secrets = lines(in_file(setting, variable) if setting.startswith(IN_FILE) else in_aws(setting, variable, region))
+    if len(secrets) != 1:
+        raise SettingsError(
+            f"{variable}: {len(secrets)} secrets stand where it points; leave one, on a line of its own"
+        )
+    if not weak and (weakness := weakness_of_one(secrets[0])):
         raise SettingsError(f"{variable}: {weakness}")
-    return found[0]
+    return secrets[0]
 
 
 def lines(text: str) -> list[str]:
@@ -53,8 +55,8 @@ def lines(text: str) -> list[str]:
 
 def in_path(secret: SecretStr) -> Path | None:
     """Return the path of the file in which a secret stands; None if it stands elsewhere."""
-    given = secret.get_secret_value()
-    return Path(given.removeprefix(IN_FILE)) if given.startswith(IN_FILE) else None
+    setting = secret.get_secret_value()
+    return Path(setting.removeprefix(IN_FILE)) if setting.startswith(IN_FILE) else None
 
 
 def in_file(where: str, variable: str) -> str:
@@ -77,10 +79,10 @@ def in_aws(where: str, variable: str, region: str) -> str:
     try:
         return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
-        told = f"{variable}: it cannot be had from AWS ({error}); "
+        problem = f"{variable}: it cannot be had from AWS ({error}); "
         if error.outage:
-            raise NotNowError(f"{told}try again, and check the way to AWS where that does not help") from None
-        raise SettingsError(f"{told}check its name and the role's permissions") from None
+            raise NotNowError(f"{problem}try again, and check the way to AWS where that does not help") from None
+        raise SettingsError(f"{problem}check its name and the role's permissions") from None
 
 
 def _as_text(text: str, variable: str) -> str:

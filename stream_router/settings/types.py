@@ -115,7 +115,7 @@ def known_region(name: str) -> str:
     elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
     if name in known or (elsewhere and _REGION.fullmatch(name)):
         return name
-    meant = f"did you mean {found}?" if (found := near(name, known)) else "give one, for example us-east-1"
+    meant = f"did you mean {nearest}?" if (nearest := near(name, known)) else "give one, for example us-east-1"
     raise ValueError(
         f"is no region that botocore {__version__} knows; {meant} (one that is newer: upgrade botocore, "
         "or set AWS_ENDPOINT_URL)"
@@ -185,12 +185,12 @@ def paths(text: str) -> list[list[str]]:
 
     An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer.
     """
-    found = [[step.strip() for step in path.split(".")] for path in items(text)]
-    if not found or not all(step for path in found for step in path):
+    split_paths = [[step.strip() for step in path.split(".")] for path in items(text)]
+    if not split_paths or not all(step for path in split_paths for step in path):
         raise ValueError("names no path, or one with an empty step")
-    if any(path[0] == "$" or path[0].startswith("/") for path in found):
+    if any(path[0] == "$" or path[0].startswith("/") for path in split_paths):
         raise ValueError("has a path that begins with $. or /, as those of other languages do")
-    return found
+    return split_paths
 
 
 Paths = Annotated[str, read_by(paths), "comma-separated dotted paths into the event, first found wins"]
@@ -310,10 +310,10 @@ _TAG = re.compile(r"(?!aws:)([\w .:/+@-]{1,128})=([\w .:/+@-]{0,256})")
 
 def tags(text: str) -> dict[str, str]:
     """`key=value,…` as a mapping. Raises ValueError for what AWS would not take as a tag."""
-    found = [_TAG.fullmatch(item) for item in items(text)]
-    if not all(found):
+    matches = [_TAG.fullmatch(item) for item in items(text)]
+    if not all(matches):
         raise ValueError("has an item that is no key=value as AWS takes it")
-    return {tag[1].strip(): tag[2].strip() for tag in found if tag}
+    return {tag[1].strip(): tag[2].strip() for tag in matches if tag}
 
 
 Tags = Annotated[str, read_by(tags), "key=value,…: keys to 128, values to 256 letters, digits and _ . : / + @ -"]

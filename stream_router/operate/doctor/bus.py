@@ -171,9 +171,9 @@ def _letters(world: World) -> Iterator[Finding]:
     if not url:
         yield skipped("SR103", "waits for SR002")
     else:
-        found = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
-        yield found
-        yield _waiting(world, url) if found.verdict is CheckVerdict.WELL else skipped("SR153", "waits for SR103")
+        queue = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
+        yield queue
+        yield _waiting(world, url) if queue.verdict is CheckVerdict.WELL else skipped("SR153", "waits for SR103")
     if world.consume is None:
         yield skipped("SR104", "waits for SR002")
     elif world.consume.offload_bucket:
@@ -220,8 +220,8 @@ def _deployment(world: World) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - as every call of AWS's
         yield of_error("SR003", "setup", "a part of it", error)
         return
-    told = [resource.line()[2:] for resource in wanted.resources if not resource.is_right]
-    differs = "; ".join(one for one in (*told, wanted.problem, wanted.too_few_buckets()) if one)
+    differing = [resource.line()[2:] for resource in wanted.resources if not resource.is_right]
+    differs = "; ".join(text for text in (*differing, wanted.problem, wanted.too_few_buckets()) if text)
     cure = "`stream-router setup --plan` shows what `setup` would do"
     yield warn("SR003", "setup", differs, cure) if differs else ok("SR003", "all is as `setup` would make it")
 

@@ -36,15 +36,15 @@ def run(
     world = World(program, offline=offline)
     console = Console(stderr=True)
     with console.status("looks at everything"):
-        found = look(world)
+        findings = look(world)
     if end_to_end:
         with console.status("an event of our own goes the whole way"):
-            found += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
-    code = status(found)
+            findings += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
+    code = status(findings)
     if as_json:
-        sys.stdout.write(told_as_json(found, code) + "\n")
+        sys.stdout.write(told_as_json(findings, code) + "\n")
     else:
-        show(found, code)
+        show(findings, code)
     sys.stdout.flush()
     return code
 
@@ -55,31 +55,31 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
     Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
     nothing else of it is asked.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     waits = "" if world.common else "waits for the settings (SR001, SR002)"
     for subject in subjects:
         if world.offline and (subject.aws or subject is host.HERE):
             continue
-        made, why = ([], waits) if subject.aws and waits else _made(subject, world)
+        of_subject, why = ([], waits) if subject.aws and waits else _made(subject, world)
         for code in subject.checks:
-            found += [one for one in made if one.code == code] or [skipped(code, why)]
-        if subject is host.ACCOUNT and not waits and made[0].verdict is CheckVerdict.WRONG:
+            findings += [finding for finding in of_subject if finding.code == code] or [skipped(code, why)]
+        if subject is host.ACCOUNT and not waits and of_subject[0].verdict is CheckVerdict.WRONG:
             waits = "waits for SR010"
-    return [one for one in found if CHECKS[one.code].programs & world.programs]
+    return [finding for finding in findings if CHECKS[finding.code].programs & world.programs]
 
 
 def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
     """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
-    made: list[Finding] = []
+    findings: list[Finding] = []
     try:
-        made.extend(subject.look(world))  # what came before an error is kept
+        findings.extend(subject.look(world))  # what came before an error is kept
     except Exception as error:  # noqa: BLE001 - it is said
-        seen = {one.code for one in made}
+        seen = {finding.code for finding in findings}
         code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
         about = subject.checks[code].about
-        made.append(of_error(code, about, about, error))
-    last = made[-1]
-    return made, last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+        findings.append(of_error(code, about, about, error))
+    last = findings[-1]
+    return findings, last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
 
 
 # --- showing them
@@ -94,61 +94,63 @@ SIGNS = {
 }
 
 
-def status(found: Sequence[Finding]) -> int:
+def status(findings: Sequence[Finding]) -> int:
     """0 all is well, 1 something is wrong, 2 it cannot be judged."""
-    seen = {one.verdict for one in found}
+    seen = {finding.verdict for finding in findings}
     if CheckVerdict.WRONG in seen:
         return WRONG
     return UNJUDGED if CheckVerdict.UNKNOWN in seen else WELL
 
 
-def verdict(found: Sequence[Finding], code: int) -> str:
+def verdict(findings: Sequence[Finding], code: int) -> str:
     """Return the last line."""
-    counts = Counter(one.verdict for one in found)
+    counts = Counter(finding.verdict for finding in findings)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
-    told = []
+    parts = []
     for kind, (sign, _) in SIGNS.items():
         if counts[kind] or kind is CheckVerdict.WELL:
             plural = "s" * (counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING))
-            told.append(f"{counts[kind]} {'not asked' if kind is CheckVerdict.SKIPPED else sign + plural}")
-    return f"{words[code]}: {', '.join(told)}"
+            parts.append(f"{counts[kind]} {'not asked' if kind is CheckVerdict.SKIPPED else sign + plural}")
+    return f"{words[code]}: {', '.join(parts)}"
 
 
-def show(found: Sequence[Finding], code: int) -> None:
+def show(findings: Sequence[Finding], code: int) -> None:
     """One line each, as it is: a terminal folds what is too long."""
     console = Console(soft_wrap=True, highlight=False)
-    for one in found:
-        sign, style = SIGNS[one.verdict]
-        console.print(Text(f"{sign:8}", style), Text(f"{one.code}  {CHECKS[one.code].about:22} {_text(one)}"))
-    console.print(Text(verdict(found, code), "bold green" if code == WELL else "bold red"))
+    for finding in findings:
+        sign, style = SIGNS[finding.verdict]
+        console.print(
+            Text(f"{sign:8}", style), Text(f"{finding.code}  {CHECKS[finding.code].about:22} {_text(finding)}")
+        )
+    console.print(Text(verdict(findings, code), "bold green" if code == WELL else "bold red"))
 
 
-def _text(one: Finding) -> str:
+def _text(finding: Finding) -> str:
     """One line, without what would drive a terminal."""
-    whose = f"{one.setting}: " if one.setting and one.verdict is not CheckVerdict.WELL else ""
-    more = f"; {one.cure}" if one.cure else ""
-    page = f" ({_page(one)})" if _page(one) else ""
-    return "".join(char if char.isprintable() else " " for char in f"{whose}{one.says}{more}{page}")
+    setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.WELL else ""
+    more = f"; {finding.cure}" if finding.cure else ""
+    page = f" ({_page(finding)})" if _page(finding) else ""
+    return "".join(char if char.isprintable() else " " for char in f"{setting}{finding.says}{more}{page}")
 
 
-def _page(one: Finding) -> str:
+def _page(finding: Finding) -> str:
     """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
-    name = CHECKS[one.code].runbook
-    return f"docs/runbooks/{name}.md" if name and one.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
+    name = CHECKS[finding.code].runbook
+    return f"docs/runbooks/{name}.md" if name and finding.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
-def told_as_json(found: Sequence[Finding], code: int) -> str:
+def told_as_json(findings: Sequence[Finding], code: int) -> str:
     """Return the findings for programs, as JSON."""
     checks: list[dict[str, Any]] = [
         {
-            "code": one.code,
-            "about": CHECKS[one.code].about,
-            "verdict": one.verdict.value,
-            "setting": one.setting,
-            "says": one.says,
-            "cure": one.cure,
-            **({"runbook": page} if (page := _page(one)) else {}),
+            "code": finding.code,
+            "about": CHECKS[finding.code].about,
+            "verdict": finding.verdict.value,
+            "setting": finding.setting,
+            "says": finding.says,
+            "cure": finding.cure,
+            **({"runbook": page} if (page := _page(finding)) else {}),
         }
-        for one in found
+        for finding in findings
     ]
-    return json.dumps({"verdict": verdict(found, code), "status": code, "checks": checks})
+    return json.dumps({"verdict": verdict(findings, code), "status": code, "checks": checks})

@@ -48,11 +48,11 @@ def _settings(world: World) -> Iterator[Finding]:
     ]
     names = [*(of_line("SR004", line) for line in unknown), *doubtful]
     yield from names or [ok("SR004", "every name is known")]
-    said = set(unknown)
+    reported = set(unknown)
     if "receive" in world.programs:
-        yield from _of_program("SR001", said, lambda: _receive(world))
+        yield from _of_program("SR001", reported, lambda: _receive(world))
     if "consume" in world.programs:
-        yield from _of_program("SR002", said, lambda: _consume(world))
+        yield from _of_program("SR002", reported, lambda: _consume(world))
     if world.consume is None:
         yield skipped("SR005", "waits for SR002")
     elif world.consume.masking == "off":
@@ -64,16 +64,16 @@ def _settings(world: World) -> Iterator[Finding]:
     yield from _disks(world)
 
 
-def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
+def _of_program(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
     """Yield a finding for each line with which the program would not start, except those reported before."""
     try:
         yield ok(code, start())
     except SettingsError as error:
-        lines = [line for line in str(error).splitlines() if line not in said]
-        said.update(lines)
-        for found in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
-            silent = isinstance(error, NotNowError) and found.verdict is CheckVerdict.WRONG
-            yield found._replace(verdict=CheckVerdict.UNKNOWN) if silent else found
+        lines = [line for line in str(error).splitlines() if line not in reported]
+        reported.update(lines)
+        for finding in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
+            silent = isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG
+            yield finding._replace(verdict=CheckVerdict.UNKNOWN) if silent else finding
 
 
 def _receive(world: World) -> str:
@@ -108,8 +108,8 @@ def _secrets(world: World, settings: Any, *names: str) -> Any:
 
 
 def _rendered(settings: Consumer) -> properties.Rendered:
-    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
-    return properties.render(settings, found, "doctor")
+    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    return properties.render(settings, endpoint_urls, "doctor")
 
 
 def _writable(variable: str, folder: Path | None) -> None:
@@ -132,7 +132,7 @@ def _disks(world: World) -> Iterator[Finding]:
         needs.append(("STREAM_ROUTER_STATE_DIR", state_dir, FREE_WARN_BYTES))
         if world.consume.audit_dir not in (None, TO_STDERR):
             needs.append(("STREAM_ROUTER_AUDIT_DIR", Path(str(world.consume.audit_dir)), FREE_WARN_BYTES))
-    troubles = [found for setting, folder, wanted_bytes in needs if (found := _disk(setting, folder, wanted_bytes))]
+    troubles = [trouble for setting, folder, wanted_bytes in needs if (trouble := _disk(setting, folder, wanted_bytes))]
     yield from troubles
     if not needs:
         yield skipped("SR015", "waits for SR001 and SR002")
@@ -202,11 +202,11 @@ SETTINGS = Subject(
 
 def _java(_: World) -> Iterator[Finding]:
     try:
-        found = java.find_java()
+        java_path = java.find_java()
     except SettingsError as error:
         yield of_line("SR006", str(error))
         return
-    yield ok("SR006", f"Java {java.java_version(found)} ({found})")
+    yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
@@ -219,7 +219,7 @@ def _java(_: World) -> Iterator[Finding]:
         yield skipped("SR106", "waits for SR002")
         return
     try:
-        java.prove(found, options)
+        java.prove(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
         yield of_line("SR106", str(error))
@@ -284,22 +284,22 @@ _UNKNOWN = refused(
 
 
 def _account(world: World) -> Iterator[Finding]:
-    what = ("SR010", "AWS credentials", "who we are")
+    subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
-        found = credentials.find(world.session)
+        provider = credentials.find(world.session)
         answer = world.client("sts").get_caller_identity()
         elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
         where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
-        if world.consume and java.signs_in(world.session, found):
+        if world.consume and java.signs_in(world.session, provider):
             yield warn("SR010", "AWS_PROFILE", f"{java.PROBLEM}: `consume` would not start", java.CURE)
         else:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield of_error(*what, error, no=_UNKNOWN)
+        yield of_error(*subject, error, no=_UNKNOWN)
     except (BotoCoreError, SettingsError) as error:  # an endpoint that is no URL, a CA bundle that cannot be read
-        yield of_error(*what, error)
+        yield of_error(*subject, error)
         if isinstance(error, SettingsError):
             return
     yield _clock(world, served_s(answer))

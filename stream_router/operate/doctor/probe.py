@@ -50,20 +50,20 @@ def run(world: World, url: str) -> list[Finding]:
         return [skipped(code, "a v2 bus has no rules, so nothing can be followed behind it") for code in CHECKS]
     mark = secrets.token_hex(16)
     name = f"{PROBE_PREFIX}{mark[:12]}"
-    found: list[Finding] = []
+    findings: list[Finding] = []
     left = ""
     try:
         check_url(world.receive, url)
         signer(world.receive)
         with _caught(world, name, mark) as queue:
             left = f"; rule and queue {name} may be left: delete them"
-            found += _follow(world, queue, lambda: _post(world, url, name, mark))
+            findings += _follow(world, queue, lambda: _post(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
-        del found[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
-        broken = of_error([*CHECKS][len(found)], "end to end", "the probe's rule or queue", error)
+        del findings[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
+        broken = of_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
         verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
-        found.append(broken._replace(verdict=verdict, says=broken.says + left))
-    return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
+        findings.append(broken._replace(verdict=verdict, says=broken.says + left))
+    return findings + [skipped(code, "the probe came no further") for code in [*CHECKS][len(findings) :]]
 
 
 @contextmanager
@@ -109,15 +109,15 @@ def _post(world: World, url: str, name: str, mark: str) -> Answered:
 def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
     answer: Answered = post()
     if answer.status != 202:
-        said = answer.body.decode("utf-8", "replace")[:200]
-        told = f"answered {answer.status}: {said}" if answer.status else f"gave no answer: {said}"
+        text = answer.body.decode("utf-8", "replace")[:200]
+        problem = f"answered {answer.status}: {text}" if answer.status else f"gave no answer: {text}"
         cure = "start `stream-router receive`, or give its URL with --url; its log says why it refuses"
-        if said.startswith("SSL"):
+        if text.startswith("SSL"):
             cure = (
                 "give the name that stands in the certificate with --url https://NAME:PORT/v1/events; if its CA is "
                 "private, set SSL_CERT_FILE to the CA's file"
             )
-        yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {told}", cure)
+        yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {problem}", cure)
         return
     yield ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
     message = _arrive(world, queue, AGAIN_S)

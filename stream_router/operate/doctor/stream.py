@@ -42,9 +42,9 @@ from stream_router.operate.stream import TRIM_HORIZON
 
 def _stream(world: World) -> Iterator[Finding]:
     name = world.settings.stream
-    found = checks.stream(world.session, name)
-    yield found
-    if found.verdict is not CheckVerdict.WELL:
+    finding = checks.stream(world.session, name)
+    yield finding
+    if finding.verdict is not CheckVerdict.WELL:
         return
     if is_aws(world.client("kinesis").meta.endpoint_url):
         yield checks.stream_writable(world.session, name)
@@ -112,11 +112,11 @@ SHARDS_READ = 20
 
 def _leases(world: World) -> Iterator[Finding]:
     yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
-    no, found = _look(world)
+    no, view_and_leases = _look(world)
     if no:
         yield no
         return
-    first, held = found
+    first, held = view_and_leases
     yield _owners(world, first)
     yield _lag(world, {name: lease for name, lease in held.items() if lease.checkpoint != END})
 
@@ -126,7 +126,7 @@ def _look(world: World) -> tuple[Finding | None, Any]:
 
     def look() -> tuple[StreamView, dict[str, leases.Lease]]:
         held = leases.read(world.client("dynamodb"), world.settings.application)
-        shards = [StreamShard.of(one) for one in shards_of(world.client("kinesis"), world.settings.stream)]
+        shards = [StreamShard.of(shard) for shard in shards_of(world.client("kinesis"), world.settings.stream)]
         rows = {
             name: LeaseState(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
             for name, lease in held.items()
@@ -150,10 +150,10 @@ def _owners(world: World, first: StreamView) -> Finding:
     latest, no, left = first, None, list[UnreadShard]()
     for _ in range(LOOKS):
         world.wait(LOOK_EVERY_S)
-        no, found = _look(world)
+        no, view_and_leases = _look(world)
         if no:
             continue  # before the last look not each worker has had the time to renew
-        latest, _held = found
+        latest, _held = view_and_leases
         left = unread(latest, first)
         if not left:
             break
@@ -161,8 +161,8 @@ def _owners(world: World, first: StreamView) -> Finding:
         return no
     held = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
     if left:
-        told = ", ".join(f"{one.shard}: {one.why}" for one in left[:NAMED])
-        says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({told})"
+        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in left[:NAMED])
+        says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({examples})"
         return wrong("SR160", APPLICATION, says, RESTARTED)
     workers = sorted({*held.values()} - {""})
     more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
@@ -184,7 +184,7 @@ def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
             late[shard] = behind_s
     if not late:
         return silent or skipped("SR115", "no shard is read")
-    shard = max(late, key=lambda one: late[one])
+    shard = max(late, key=lambda name: late[name])
     says = f"{late[shard]:.0f} s behind at {shard}"
     if len(unfinished) > SHARDS_READ:
         says += f", of the {SHARDS_READ} of {len(unfinished)} shards that were checked"
