@@ -449,13 +449,13 @@ def redrive(
     Example: stream-router dlq redrive --reason unroutable --dry-run
     """
     from stream_router.operate import dlq as operate
-    from stream_router.operate.letters import How
+    from stream_router.operate.letters import RedriveOptions
     from stream_router.operate.put_back import run_began_ms
 
     if run:
         run_began_ms(run)
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    how = How(wanted, file, rate, limit, dry_run, take_all, yes, run)
+    how = RedriveOptions(wanted, file, rate, limit, dry_run, take_all, yes, run)
     _end(operate.at_queue(undelivered, lambda at: operate.redrive(at, how)))
 
 

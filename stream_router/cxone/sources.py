@@ -18,7 +18,7 @@ from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.settings import types
 from stream_router.settings.operators import Cxone
 from stream_router.settings.reading import load
-from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, read, read_part
+from stream_router.settings.sources import DataStreamSource, DigitalSource, PostedSource, read, read_part
 from stream_router.settings.types import is_url
 
 NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
@@ -125,7 +125,7 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
         yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"
 
 
-def _of_url(source: Posted) -> Finding:
+def _of_url(source: PostedSource) -> Finding:
     path = f"/v1/events/{source.name}" if source.has_a_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
         return "wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS"

@@ -37,7 +37,7 @@ def run(program: str | None) -> int:
     return 0
 
 
-def _section(name: str, rows: list[reading.Row]) -> None:
+def _section(name: str, rows: list[reading.SettingRow]) -> None:
     _say(f"# {name}")
     for row in rows:
         unset = row.source.startswith(reading.UNSET)

@@ -22,10 +22,10 @@ from stream_router.envelope import is_too_deep, member
 from stream_router.event_id import event_id_as_typed
 from stream_router.log import start_logging
 from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
-from stream_router.operate.letters import How, OurLetter, Undelivered, our_letters, undelivered_events
-from stream_router.operate.put_back import PutBack, Selection
-from stream_router.operate.queue import Message, Queue, QueueError, bus_undelivered_url, undelivered_url
-from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
+from stream_router.operate.letters import OurLetter, RedriveOptions, UndeliveredEvent, our_letters, undelivered_events
+from stream_router.operate.put_back import ResubmitRun, Selection
+from stream_router.operate.queue import Message, QueueError, QueueReader, bus_undelivered_url, undelivered_url
+from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import failpoint, iso, now_ms
 from stream_router.settings import types
@@ -47,22 +47,24 @@ DELETED_AT_ONCE = 100
 STILL_S = 300.0
 """What a target refused since then says that it is not well."""
 
-One = OurLetter | Undelivered
+AnyLetter = OurLetter | UndeliveredEvent
 
 
-class At:
+class QueueSession:
     """A command at its queue: ours, or EventBridge's own."""
 
-    def __init__(self, settings: DeadLetters, clients: Clients, queue: Queue, stop: Stop, *, undelivered: bool) -> None:
+    def __init__(
+        self, settings: DeadLetters, clients: Clients, queue: QueueReader, stop: Stop, *, undelivered: bool
+    ) -> None:
         self.settings, self.clients, self.queue, self.stop = settings, clients, queue, stop
         self.undelivered = undelivered
         self._unread: list[UnreadableLetterError] = []
         held = f"; {queue.hidden:,} more are in another reader's hand" if queue.hidden else ""
         tell(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
 
-    def read(self) -> Iterator[One]:
+    def read(self) -> Iterator[AnyLetter]:
         """Yield each whole dead letter that was in the queue when the command began, once."""
-        letters: Iterator[One] = our_letters(self.queue, self._unread)
+        letters: Iterator[AnyLetter] = our_letters(self.queue, self._unread)
         if self.undelivered:
             letters = undelivered_events(self.queue, self._unread)
         due_s = time.monotonic() + PROGRESS_INTERVAL_S
@@ -80,7 +82,7 @@ class At:
             tell(f"note: {self.queue.missing}")
 
 
-def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool = False) -> int:
+def at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
     """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1.
 
     With `of_bus_too` it is done at the bus's own dead-letter queue as well, if the bus has one.
@@ -95,8 +97,8 @@ def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool =
                 urls.append(of_bus)
             status = 0
             for url in dict.fromkeys(urls):
-                with Queue(clients.sqs, url, stop) as queue:
-                    status = max(status, work(At(settings, clients, queue, stop, undelivered=undelivered)))
+                with QueueReader(clients.sqs, url, stop) as queue:
+                    status = max(status, work(QueueSession(settings, clients, queue, stop, undelivered=undelivered)))
             return status
     except QueueError as error:
         say(f"stream-router dlq: {error}")
@@ -106,7 +108,7 @@ def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool =
 # --- list, show, export
 
 
-class Kind:
+class LetterTally:
     """Count, span and oldest ids of the letters that share reason, code and event type."""
 
     def __init__(self) -> None:
@@ -115,7 +117,7 @@ class Kind:
         self.oldest: list[tuple[int, str]] = []
         """Time of sending (epoch ms) and id, sorted; at most IDS_SHOWN, so that memory does not grow with the queue."""
 
-    def add(self, letter: One) -> None:
+    def add(self, letter: AnyLetter) -> None:
         """Count one more letter."""
         self.count += 1
         self.first_ms, self.last_ms = min(self.first_ms, letter.sent_ms), max(self.last_ms, letter.sent_ms)
@@ -123,16 +125,16 @@ class Kind:
         self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:IDS_SHOWN]
 
 
-def list_(at: At, wanted: Selection) -> int:
+def list_(at: QueueSession, wanted: Selection) -> int:
     """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
-    kinds: dict[tuple[str, str, str], Kind] = {}
+    kinds: dict[tuple[str, str, str], LetterTally] = {}
     seen = matching = 0
     for letter in at.read():
         seen += 1
         if letter.is_meant(wanted):
             matching += 1
             name = (letter.reason, letter.code, letter.event_type or "(type not known)")
-            kinds.setdefault(name, Kind()).add(letter)
+            kinds.setdefault(name, LetterTally()).add(letter)
     filtered = f"; {matching:,} of them match" if wanted != Selection() else ""
     tell(f"read {count_of(seen, 'dead letter')}{filtered}")
     for name, kind in sorted(kinds.items(), key=lambda pair: (-pair[1].count, pair[0])):
@@ -143,7 +145,7 @@ def list_(at: At, wanted: Selection) -> int:
     return 1 if at.stop.asked or at.queue.missing else 0
 
 
-def show(at: At, identity: str, *, payload: bool) -> int:
+def show(at: QueueSession, identity: str, *, payload: bool) -> int:
     """`dlq show`: one, by its event's id or correlationId, or its message's id. 1 where it was not seen."""
     wanted = Selection(ids=(event_id_as_typed(identity),))
     for letter in at.read():
@@ -162,7 +164,7 @@ def show(at: At, identity: str, *, payload: bool) -> int:
     return 1
 
 
-def export(at: At, file: Path, wanted: Selection) -> int:
+def export(at: QueueSession, file: Path, wanted: Selection) -> int:
     """`dlq export`: JSON lines with the events, unmasked; the messages stay. 1 where some of it was not written."""
     written, skipped = 0, Counter[str]()
     try:
@@ -184,7 +186,7 @@ def export(at: At, file: Path, wanted: Selection) -> int:
     return 1 if is_partial or (wanted.ids and not written) else 0
 
 
-def export_line(letter: One, raw: bytes) -> bytes:
+def export_line(letter: AnyLetter, raw: bytes) -> bytes:
     """One line of the file: what is known, and, last and to be edited, `event` (JSON) or `line` (text)."""
     name, text = _editable(raw)
     known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
@@ -209,7 +211,7 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _key(letter: One) -> str:
+def _key(letter: AnyLetter) -> str:
     """Return what tells a letter of the file from every other of the queue."""
     return _digest(repr(letter.key).encode())
 
@@ -243,7 +245,7 @@ def read_export(path: Path) -> dict[str, bytes | None]:
 # --- redrive
 
 
-def redrive(at: At, options: How) -> int:
+def redrive(at: QueueSession, options: RedriveOptions) -> int:
     """`dlq redrive`. 0, or 1 where something was to come back and did not."""
     try:
         file = read_export(options.file) if options.file else None
@@ -259,10 +261,12 @@ def redrive(at: At, options: How) -> int:
 class Redrive:
     """One redrive."""
 
-    def __init__(self, at: At, options: How, file: dict[str, bytes | None] | None) -> None:
+    def __init__(self, at: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
         self._at, self._how, self._file = at, options, file
         self._paths = types.paths(at.settings.partition_path)
-        self._back = PutBack(at.settings, at.clients, options.rate, at.stop, dry_run=options.dry_run, run=options.run)
+        self._back = ResubmitRun(
+            at.settings, at.clients, options.rate, at.stop, dry_run=options.dry_run, run=options.run
+        )
         self._selected = 0
         self._began_ms = now_ms()
 
@@ -287,9 +291,9 @@ class Redrive:
         """How many more may go back; None for all."""
         return max(0, self._how.limit - self._back.count) if self._how.limit else None
 
-    def _in_hand(self) -> Iterator[list[One]]:
+    def _in_hand(self) -> Iterator[list[AnyLetter]]:
         """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
-        some: dict[object, One] = {}
+        some: dict[object, AnyLetter] = {}
         size = 0
         for letter in self._at.read():
             if not letter.is_meant(self._how.wanted) or (self._file is not None and _key(letter) not in self._file):
@@ -305,8 +309,8 @@ class Redrive:
         if some:
             yield sorted(some.values(), key=lambda letter: letter.order)
 
-    def _round(self, letters: list[One]) -> None:
-        settings, going = self._at.settings, list[One]()
+    def _round(self, letters: list[AnyLetter]) -> None:
+        settings, going = self._at.settings, list[AnyLetter]()
         if self._at.undelivered and not self._selected:
             _before_they_go(max(letter.sent_ms for letter in letters))
         self._selected += len(letters)
@@ -322,7 +326,7 @@ class Redrive:
         for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
             self._send([outgoing])
 
-    def _outgoing(self, letters: Iterable[One]) -> Iterator[Outgoing]:
+    def _outgoing(self, letters: Iterable[AnyLetter]) -> Iterator[OutgoingLine]:
         for letter in letters:
             try:
                 raw = letter.raw(self._at.clients)
@@ -331,14 +335,14 @@ class Redrive:
             except UnreadableLetterError as error:
                 self._back.passed_over[str(error)] += 1
                 continue
-            yield Outgoing(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
+            yield OutgoingLine(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
 
-    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+    def _send(self, outgoing: Iterable[OutgoingLine]) -> None:
         stored: list[Message] = []
         try:
             for stored_line in self._back.put(islice(outgoing, self._left)):
                 failpoint("redrive_put_before_deleted")
-                assert isinstance(stored_line.token, One)
+                assert isinstance(stored_line.token, AnyLetter)
                 stored += stored_line.token.messages
                 if len(stored) >= DELETED_AT_ONCE:
                     taken, stored = stored, []

@@ -24,8 +24,8 @@ from stream_router.operate import stream as stream_
 from stream_router.operate.console import Stop, check_span, count_of, moment_ms, say, stopping, tell, write_line
 from stream_router.operate.dry_run import shown, transform_of, type_of, would_be
 from stream_router.operate.leases import LeasesError
-from stream_router.operate.letters import OurLetter, Undelivered, our_letters, undelivered_events
-from stream_router.operate.queue import Queue, QueueAbsentError, QueueError, undelivered_url
+from stream_router.operate.letters import OurLetter, UndeliveredEvent, our_letters, undelivered_events
+from stream_router.operate.queue import QueueAbsentError, QueueError, QueueReader, undelivered_url
 from stream_router.operate.stream import Position, Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
@@ -69,7 +69,7 @@ def run(settings: DeadLetters, options: Options) -> int:
         until_ms = int(now_ms())
         span = Span(moment_ms(options.since, "--since", until_ms), until_ms)
         check_span(*span)
-        search = Search(settings, Wanted(settings, options), span)
+        search = Search(settings, SearchCriteria(settings, options), span)
         search.look(Clients(settings.aws_region))
         search.report(payload=options.payload)
     except SettingsError:
@@ -80,7 +80,7 @@ def run(settings: DeadLetters, options: Options) -> int:
     return search.status
 
 
-class Wanted:
+class SearchCriteria:
     """What is asked for: event ids, or an interaction, or a conversation.
 
     Raises SettingsError where it is not exactly one of the three, or where an id is none. An id may be given as a
@@ -142,7 +142,7 @@ class Wanted:
         return detail.get("conversationId" if self._is_conversation else "originalEventId") == self._name
 
 
-class Verdict(NamedTuple):
+class EventFate(NamedTuple):
     """What became of an event, and what that rests on."""
 
     fate: str
@@ -160,7 +160,7 @@ class Place:
         self.token = deduplication_id(shard_id, self.event)
         """What a v2 bus knows it by."""
         self.letter: OurLetter | None = None
-        self.undelivered: Undelivered | None = None
+        self.undelivered: UndeliveredEvent | None = None
 
     @property
     def what(self) -> str:
@@ -182,12 +182,12 @@ class Search:
     `_unseen` says why some of the stream, of the checkpoints or of a queue was not seen, by which of these it is.
     """
 
-    def __init__(self, settings: DeadLetters, wanted: Wanted, span: Span) -> None:
+    def __init__(self, settings: DeadLetters, wanted: SearchCriteria, span: Span) -> None:
         self._settings, self._wanted, self._span = settings, wanted, span
         self._made = transform_of(settings)
         self._places: dict[str, list[Place]] = {}
         """By event id, each in the order of arrival."""
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, EventFate] = {}
         """Of each event that was found anywhere."""
         self._checkpoints: Mapping[str, Position] = {}
         self._unseen = dict.fromkeys(("stream", "checkpoints", "letters", "undelivered"), "")
@@ -240,14 +240,14 @@ class Search:
         }
         unread: list[UnreadableLetterError] = []
         try:
-            with Queue(clients.sqs, self._settings.sqs_dlq_url, stop) as queue:
+            with QueueReader(clients.sqs, self._settings.sqs_dlq_url, stop) as queue:
                 for letter in our_letters(queue, unread):
                     taken = self._wanted.takes_letter(letter, clients)
                     self._uncompared += taken is None
                     if taken and (place := by_key.get((*letter.letter.place[:2], *letter.order))):
                         place.letter = letter
                     elif taken:
-                        self._verdicts[letter.event_id] = Verdict(DEAD, _why_dead(letter))
+                        self._verdicts[letter.event_id] = EventFate(DEAD, _why_dead(letter))
             unseen = queue.missing
         except QueueError as error:
             unseen = str(error)
@@ -260,7 +260,7 @@ class Search:
         others = settings.rule == NO_RULE or limits.is_v2_bus(settings.event_bus)
         try:
             url = undelivered_url(settings, clients.sqs)
-            with Queue(clients.sqs, url, stop) as queue:
+            with QueueReader(clients.sqs, url, stop) as queue:
                 for undelivered in undelivered_events(queue, []):
                     self._take_undelivered(undelivered)
             self._unseen["undelivered"] = queue.missing
@@ -270,7 +270,7 @@ class Search:
             else:  # `setup` makes none where the rule is others'
                 self._unseen["undelivered"] = str(error)
 
-    def _take_undelivered(self, undelivered: Undelivered) -> None:
+    def _take_undelivered(self, undelivered: UndeliveredEvent) -> None:
         """To the copy of its event that it is of: a v2 bus tells it by token, else it is the last that came before."""
         by_token = [place for places in self._places.values() for place in places if place.token in undelivered.tokens]
         copies = self._places.get(undelivered.event_id, []) if self._wanted.takes_detail(undelivered.detail) else []
@@ -281,45 +281,45 @@ class Search:
             ids = {token.partition(":")[0] for token in undelivered.tokens} & {*self._wanted.ids}
             if self._wanted.takes_detail(undelivered.detail):
                 ids.add(undelivered.event_id)
-            self._verdicts |= dict.fromkeys(ids, Verdict(UNDELIVERED, f"{undelivered.code}: {undelivered.text}"))
+            self._verdicts |= dict.fromkeys(ids, EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}"))
 
     # --- what it means
 
-    def _verdict(self, place: Place) -> Verdict:
+    def _verdict(self, place: Place) -> EventFate:
         """Return what became of this copy: only what is certain."""
         unseen = self._unseen
         if place.letter:
-            return Verdict(DEAD, _why_dead(place.letter))
+            return EventFate(DEAD, _why_dead(place.letter))
         if undelivered := place.undelivered:
-            return Verdict(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
+            return EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
         if place.passed_over:
             why = "its producer (KPL) wrote a wrong table; `stream-router replay --since WHEN --id ID` publishes it"
-            return Verdict("in a damaged aggregated record: the KCL hands it to nobody", why)
+            return EventFate("in a damaged aggregated record: the KCL hands it to nobody", why)
         passed = self._has_passed(place)
         if passed is None:
-            return Verdict(UNKNOWN, unseen["checkpoints"] or "its shard's checkpoint is a word, not a position")
+            return EventFate(UNKNOWN, unseen["checkpoints"] or "its shard's checkpoint is a word, not a position")
         if not passed:
             why = "it will be published, or buried, when its turn comes"
-            return Verdict("not settled yet: the consumer's checkpoint is not past it", why)
+            return EventFate("not settled yet: the consumer's checkpoint is not past it", why)
         if not place.is_of(self._settings.application):
-            return Verdict("settled unsent", "it was put back for another application of the stream")
+            return EventFate("settled unsent", "it was put back for another application of the stream")
         transformed = self._made(place.found)
         if isinstance(transformed, Dropped):
-            return Verdict(
+            return EventFate(
                 "past the checkpoint, and a setting drops it", f"it drops events of type {transformed.event_type}"
             )
         if unseen["letters"]:
-            return Verdict(UNKNOWN, f"it may be in the dead-letter queue: {unseen['letters']}")
+            return EventFate(UNKNOWN, f"it may be in the dead-letter queue: {unseen['letters']}")
         if isinstance(transformed, DeadLetter) and transformed.reason is Reason.UNSUPPORTED_VERSION:
-            return Verdict(UNKNOWN, "its envelope is of a later version; look with the version of the consumers")
+            return EventFate(UNKNOWN, "its envelope is of a later version; look with the version of the consumers")
         if isinstance(transformed, DeadLetter):
             gone = "it was redriven, purged or has expired, or other settings published it"
-            return Verdict(
+            return EventFate(
                 "past the checkpoint, and its dead letter is gone",
                 f"today's settings make it {would_be(transformed)}; {gone}",
             )
         more = f"; it may be undelivered at the target: {unseen['undelivered']}" if unseen["undelivered"] else ""
-        return Verdict(
+        return EventFate(
             "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone",
             f"today's settings publish it as {transformed.detail_type}{more}",
         )

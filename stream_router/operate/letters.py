@@ -27,7 +27,7 @@ from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
 from stream_router.operate.dry_run import shown
 from stream_router.operate.put_back import Selection
-from stream_router.operate.queue import Message, Queue, object_of
+from stream_router.operate.queue import Message, QueueReader, object_of
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import (
@@ -49,7 +49,7 @@ TIMES_MOST = 5
 """What came back so often wants a person, not another try."""
 
 
-class How(NamedTuple):
+class RedriveOptions(NamedTuple):
     """How to redrive, as typed: `rate` lines a second (0.0: no bound), at most `limit` letters (0: all), and so on."""
 
     wanted: Selection
@@ -63,7 +63,7 @@ class How(NamedTuple):
     """Id of the run that this one goes on with; "" for a new one."""
 
 
-class Queued:
+class QueuedLetter:
     """One dead letter in hand, and the messages that carry it: one, or one a part, and copies.
 
     `code` and `text` are the error's. Copies of one letter have the same `key`; `order` sorts the oldest first.
@@ -88,7 +88,7 @@ class Queued:
         return wanted.takes(self.event_id, self.event_type, self.sent_ms, self.reason)
 
 
-class OurLetter(Queued):
+class OurLetter(QueuedLetter):
     """One of our own dead letters. A letter whose event is at the same place, with the same bytes, is a copy of it."""
 
     def __init__(self, letter: Letter, messages: list[Message]) -> None:
@@ -135,7 +135,7 @@ class OurLetter(Queued):
             return event
         return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
 
-    def passed_over(self, options: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if self.letter.origin.stream not in ("", settings.stream):
             return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
@@ -162,7 +162,7 @@ class OurLetter(Queued):
         return conversation_of_line(raw, paths)
 
 
-def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
+def our_letters(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
     """Yield the letters of a queue, whole; `unread_` gets what is none, or not whole."""
     parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
     joined = set[PartsKey]()
@@ -186,7 +186,7 @@ def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[
     unread_ += [StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")] * len(parts)
 
 
-class Undelivered(Queued):
+class UndeliveredEvent(QueuedLetter):
     """One message of EventBridge's own queue. Raises UnreadableLetterError where it is none.
 
     Of a classic bus it has the event, whose Detail is `detail`; of a v2 bus only the `tokens` by which it knew events.
@@ -267,7 +267,7 @@ class Undelivered(Queued):
             return readable(raw)
         return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
 
-    def passed_over(self, options: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if not self.detail:
             since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
@@ -305,10 +305,10 @@ def _epoch_ms(value: object) -> int:
         return 0
 
 
-def undelivered_events(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[Undelivered]:
+def undelivered_events(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[UndeliveredEvent]:
     """Yield the events of EventBridge's queue; `unread_` gets what is none."""
     for message in queue.read():
         try:
-            yield Undelivered(message)
+            yield UndeliveredEvent(message)
         except UnreadableLetterError as error:
             unread_.append(error)

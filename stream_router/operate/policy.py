@@ -26,10 +26,10 @@ from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_
 from stream_router.operate.setup import TARGET, home_of, look, target_of
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.operators import DeadLetters, Queue, Setup
+from stream_router.settings.operators import DeadLetters, QueueSettings, Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import Posted, plain
+from stream_router.settings.sources import PostedSource, plain
 from stream_router.settings.sources import read as sources_of
 from stream_router.telemetry.cloudwatch import NAMESPACE
 
@@ -70,7 +70,7 @@ def document(name: str, home: Home) -> dict[str, Any]:
         "operate": _operate,
         "teardown": _setup,
     }
-    arns_by_name = _common(load(Common), load(Queue), home) | values[name](home)
+    arns_by_name = _common(load(Common), load(QueueSettings), home) | values[name](home)
     filled = [_filled(statement, arns_by_name) for statement in template["Statement"]]
     return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
 
@@ -92,7 +92,7 @@ def _each(named: str | list[str], values: Values) -> list[str] | str:
     return expanded[0] if len(expanded) == 1 else expanded
 
 
-def _common(settings: Common, queue: Queue, home: Home) -> Values:
+def _common(settings: Common, queue: QueueSettings, home: Home) -> Values:
     """Return what all programs call by the same names."""
     classic = not limits.is_v2_bus(settings.event_bus)
     rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
@@ -120,7 +120,7 @@ def _spill(url: str | None, home: Home) -> list[str]:
 
 
 def _receive(home: Home) -> Values:
-    settings, queue = load(Receiver), load(Queue)
+    settings, queue = load(Receiver), load(QueueSettings)
     spill = _spill(settings.spill_queue, home)
     return {
         "spill": spill,
@@ -132,13 +132,13 @@ def _receive(home: Home) -> Values:
 
 def _of_senders(settings: Receiver) -> list[SecretStr | None]:
     """Return the receiver's secrets: of its senders, and of its admin port."""
-    posted = [source for source in sources_of(settings.config) if isinstance(source, Posted)]
+    posted = [source for source in sources_of(settings.config) if isinstance(source, PostedSource)]
     return [settings.webhook_secrets, settings.admin_token, *(source.secrets for source in posted)]
 
 
 def _consumer(kind: type[C], home: Home) -> C:
     """Before `setup` has run nobody knows the queue's URL, but its name is known."""
-    queue = load(Queue).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
+    queue = load(QueueSettings).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
     return load(kind, sqs_dlq_url=queue)
 
 

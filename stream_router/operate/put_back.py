@@ -16,7 +16,7 @@ from stream_router.event_id import event_id_as_typed
 from stream_router.model import Record
 from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
 from stream_router.operate.dry_run import transform_of, would_be
-from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamWriter
+from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamWriter
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
 
@@ -80,7 +80,7 @@ def run_began_ms(run: str) -> int:
         raise SettingsError(refusal) from None
 
 
-class PutBack:
+class ResubmitRun:
     """One run: lines put on the stream, or, of a dry run, tried here. `name` is the run's id.
 
     `run` is the id of an earlier run that this one goes on with, "" for a new one.
@@ -104,7 +104,7 @@ class PutBack:
         if not self.dry_run:
             tell(f"run {self.name}; if it is killed, go on with: {go_on}")
 
-    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+    def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Yield each line once it is stored; of a dry run none. Raises StreamRefusesError."""
         fitting = self._fitting(outgoing)
         if self.dry_run:
@@ -119,7 +119,7 @@ class PutBack:
                 self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
                 tell(f"put back on the stream so far {self.count:,}; run {self.name}")
 
-    def _fitting(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+    def _fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         for line in outgoing:
             if self._stop.asked:
                 return

@@ -68,7 +68,7 @@ class Message:
         self.hidden_until = hidden_until
 
 
-class Queue:
+class QueueReader:
     """One queue, and what of it is in hand. Use it with `with`: its end gives back what was not deleted.
 
     It begins with SQS's own count, which is a minute late: `visible` messages, and `hidden` ones in somebody's hand.

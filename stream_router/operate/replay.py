@@ -12,9 +12,9 @@ from stream_router.envelope import Resubmitted, conversation_of, open_record, re
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
 from stream_router.operate.console import Stop, say, stopping, tell
 from stream_router.operate.dry_run import transform_of, type_of
-from stream_router.operate.put_back import PutBack, Selection, run_began_ms
-from stream_router.operate.stream import LATE_MS, Piece, Span, Stream, UnreadableError, describe, read
-from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
+from stream_router.operate.put_back import ResubmitRun, Selection, run_began_ms
+from stream_router.operate.stream import LATE_MS, Piece, Span, StreamDescription, UnreadableError, describe, read
+from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.process import now_ms
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE
@@ -51,7 +51,7 @@ def run(
         except UnreadableError as error:
             say(f"stream-router replay: {error}")
             return NOT_ALL
-        back = PutBack(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
+        back = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
         words = ("--rate", f"{rate_s:g}", *["--yes"] * yes)
         return Replay(settings, wanted, words, stream, back, is_continued=bool(earlier_run)).run(clients, stop)
 
@@ -67,8 +67,8 @@ class Replay:
         settings: DeadLetters,
         wanted: Selection,
         words: tuple[str, ...],
-        stream: Stream,
-        back: PutBack,
+        stream: StreamDescription,
+        back: ResubmitRun,
         *,
         is_continued: bool = False,
     ) -> None:
@@ -116,7 +116,7 @@ class Replay:
                     if read_resubmitted(event.resubmitted) == self._mark:
                         self._stored_before[event.event_id] += 1
 
-    def _outgoing(self, piece: Piece) -> Iterator[Outgoing]:
+    def _outgoing(self, piece: Piece) -> Iterator[OutgoingLine]:
         for record in piece.records:
             whole = Record(record.data, *record.position, record.arrived_at_ms)
             for opened in open_record(whole):
@@ -135,7 +135,7 @@ class Replay:
                     continue
                 line = seal_line(event.raw, event.event_id, event.id_from, event.received_at_ms, self._mark)
                 body = event.body if isinstance(event.body, dict) else {}
-                yield Outgoing(line, conversation_of(body, event.event_id, self._paths), None)
+                yield OutgoingLine(line, conversation_of(body, event.event_id, self._paths), None)
 
     def _why_not(self, opened: Event | DeadLetter, event: Event) -> str:
         """Why it is not to be put back; "" where it is."""

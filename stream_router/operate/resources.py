@@ -154,7 +154,7 @@ def _as_list(tags: dict[str, str] | None) -> Any:
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
-class Stream(Resource):
+class StreamResource(Resource):
     """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after.
 
     `ordered`: whether conversations keep their order, for which records have to go to shards by their hash keys.
@@ -279,7 +279,7 @@ LETS_IN = "open to EventBridge"
 class LeaseTable(Resource):
     """The KCL's lease table. `consume` makes it, `setup` only shows it, and `teardown` deletes it after its stream."""
 
-    def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "Stream") -> None:
+    def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "StreamResource") -> None:
         self._clients, self._name, self.tags, self._stream = clients, name, tags, stream
         self.what = f"lease table {name}"
 
@@ -334,7 +334,7 @@ class LeaseTable(Resource):
         self._clients.dynamodb.delete_table(TableName=self._name)
 
 
-class Queue(Resource):
+class QueueResource(Resource):
     """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge if `source_arn` may send to it.
 
     `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target, which
@@ -538,7 +538,7 @@ class Bus(Resource):
         self._events.delete_event_bus(Name=self._bus)
 
 
-class BusQueue(Queue):
+class BusQueue(QueueResource):
     """The dead-letter queue of a bus under a customer's key. It is under SQS's own key: the bus's may be what fails.
 
     A bus that has another such queue, or no customer's key, needs none.

@@ -28,11 +28,11 @@ from stream_router.operate.resources import (
     Bus,
     BusQueue,
     LeaseTable,
-    Queue,
+    QueueResource,
     Resource,
     Rule,
     SetupError,
-    Stream,
+    StreamResource,
     Target,
     buckets_for,
     pattern_text,
@@ -113,19 +113,21 @@ class Deployment:
         self.problem = ""
         """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
         ordered = settings.ordering == "conversation"
-        self._stream = Stream(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
+        self._stream = StreamResource(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
         table = LeaseTable(clients, settings.application, tags, self._stream)
         self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
-        self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
+        self.dead_letters = QueueResource(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self.resources.append(self.dead_letters)
         if settings.spill_queue:
-            self.resources.append(Queue(clients, home.queue_of(settings.spill_queue), tags, key=key))
+            self.resources.append(QueueResource(clients, home.queue_of(settings.spill_queue), tags, key=key))
         if limits.is_v2_bus(bus):
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
-        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn))
+        self.resources.append(
+            QueueResource(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn)
+        )
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
         of_bus = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made(bus) else ""
         its_bus = Bus(clients, bus, key, tags, rule, dead_letters=of_bus, account=home.account)
@@ -148,7 +150,7 @@ class Deployment:
         if what := round_again.get(target["Arn"], ""):
             raise SettingsError(f"{TARGET}: is {what}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
-            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
+            self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
     def _note(self, text: str) -> None:

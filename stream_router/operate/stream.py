@@ -91,7 +91,7 @@ class Shard(NamedTuple):
     is_open: bool
 
 
-class Stream(NamedTuple):
+class StreamDescription(NamedTuple):
     """A stream as it stood when it was asked for; `keeps_ms` is how long it keeps a record."""
 
     name: str
@@ -100,7 +100,7 @@ class Stream(NamedTuple):
     keeps_ms: float = inf
 
 
-def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
+def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> StreamDescription:
     """Return the stream, with the shards that can hold records of `since_ms` or later, closed ones too.
 
     Raises UnreadableError, also where retention does not reach back so far.
@@ -122,7 +122,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
     except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
-    return Stream(name, shards, on_demand, keeps_ms)
+    return StreamDescription(name, shards, on_demand, keeps_ms)
 
 
 def _shard(listed_shard: Any) -> Shard:
@@ -195,7 +195,7 @@ class Piece(NamedTuple):
 class _Reading:
     """One shard that is being read. `ask` runs in a thread of its own, all else in that of whoever reads."""
 
-    def __init__(self, stream: Stream, shard: Shard, span: Span) -> None:
+    def __init__(self, stream: StreamDescription, shard: Shard, span: Span) -> None:
         self.shard = shard
         self.due_s = 0.0
         self.ended = False
@@ -293,7 +293,7 @@ def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
     return user_records, size_bytes
 
 
-def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[Piece]:
+def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) -> Iterator[Piece]:
     """Every record of the span, in the order of its shard, until `stop` is asked. Raises UnreadableError.
 
     A reading that will take more than a minute is announced, and its progress is printed. It goes in rounds, each of
@@ -343,7 +343,7 @@ _SAID_FROM_S = 60.0
 _PROGRESS_EVERY_S = 10.0
 
 
-def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> float:
+def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: Span) -> float:
     """Print how long a reading of over a minute will take; return the span's bytes by CloudWatch, 0.0 if unknown."""
     minutes = ceil((span.until_ms - span.since_ms) / 60_000)
     if minutes <= 1:

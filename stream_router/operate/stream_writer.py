@@ -48,7 +48,7 @@ class StreamRefusesError(Exception):
     """The stream takes nothing; its text is one line with the cure."""
 
 
-class Outgoing(NamedTuple):
+class OutgoingLine(NamedTuple):
     """A line as `envelope.seal_line` or `seal_entry` made it, at most MOST_LINE_BYTES of it.
 
     `conversation` is the name by which the receiver would choose its partition group
@@ -77,14 +77,14 @@ class StreamWriter:
         self._failing_since_s: float | None = None
         self._failures = 0
 
-    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+    def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Each line once its record has a sequence number; until `stop` is asked.
 
         What was not handed back by then is not stored, or nobody knows: a call that got no answer may have stored it,
         and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
         where waiting is no use.
         """
-        source, left, size_bytes = iter(outgoing), list[Outgoing](), 0
+        source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
         while not self._stop.asked:
             while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (line := next(source, None)):
                 left.append(line)
@@ -107,9 +107,9 @@ class StreamWriter:
     def _most_in_hand(self) -> int:
         return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
 
-    def _next_call(self, left: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:
+    def _next_call(self, left: Iterable[OutgoingLine]) -> dict[int, list[OutgoingLine]]:
         """Return the next record of as many groups as a call may hold; what follows a full record waits."""
-        call: dict[int, list[Outgoing]] = {}
+        call: dict[int, list[OutgoingLine]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
         for line in left:
@@ -134,7 +134,7 @@ class StreamWriter:
         if self._rate_s:
             self._next_s = max(now_s, self._next_s) + lines / self._rate_s
 
-    def _stored(self, call: dict[int, list[Outgoing]]) -> list[str]:
+    def _stored(self, call: dict[int, list[OutgoingLine]]) -> list[str]:
         """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
         records: list[PutRecordsRequestEntryTypeDef] = []
         for group, lines in call.items():

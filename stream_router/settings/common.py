@@ -140,7 +140,7 @@ class Common(Settings):
         return types.items(self.event_types)
 
 
-class Guarded(Common):
+class GuardedSettings(Common):
     """A program with an admin port and secrets: what can be guessed is refused, unless it is asked for."""
 
     weak_secrets: Literal["refuse", "allow"] = "refuse"

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router import limits
 from stream_router.settings import types
-from stream_router.settings.common import SETUP_TAG, Guarded, variable
+from stream_router.settings.common import SETUP_TAG, GuardedSettings, variable
 from stream_router.settings.types import (
     Bucket,
     DropTypes,
@@ -20,7 +20,7 @@ from stream_router.settings.types import (
 )
 
 
-class Consumer(Guarded):
+class Consumer(GuardedSettings):
     """What `consume` and its children need."""
 
     admin_at = "admin_listen"

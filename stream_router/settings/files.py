@@ -90,7 +90,7 @@ def make_folder(folder: Path, variable: str, mode: int = 0o777) -> None:
 # --- TOML
 
 
-class Checked(BaseModel):
+class CheckedTable(BaseModel):
     """A table whose keys are all known; errors never quote values."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True, arbitrary_types_allowed=True)

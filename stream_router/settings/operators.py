@@ -26,14 +26,14 @@ from stream_router.settings.types import (
 )
 
 
-class Queue(Settings):
+class QueueSettings(Settings):
     """The dead-letter queue where it is known, and the key under which `setup` puts all that it makes."""
 
     sqs_dlq_url: QueueUrl | None = Field(None, validation_alias="SQS_DLQ_URL")
     kms_key: KmsKey | None = None
 
 
-class Setup(Queue, Common):
+class Setup(QueueSettings, Common):
     """What `setup` needs."""
 
     target_arn: Arn | None = Field(None, validation_alias="EVENTBRIDGE_TARGET_ARN")

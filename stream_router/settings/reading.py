@@ -131,7 +131,7 @@ def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
         return
     document = sources.read_part(settings.config, sources.Document)
     schemes = {os.environ.get(variable(Receiver, "webhook_scheme"))}
-    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.Posted)}
+    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.PostedSource)}
     is_default = settings.event_types == default(type(settings), "event_types") and not document.event_types
     if "expert" in schemes and is_default and os.environ.get(variable(Consumer, "unroutable")) in (None, "dead-letter"):
         yield (
@@ -161,7 +161,9 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         elif isinstance(value, SecretStr) and (path := in_path(value)):
             yield variable(kind, name), path
     if isinstance(settings, Receiver) and settings.config:
-        configured = [source.secrets for source in sources.read(settings.config) if isinstance(source, sources.Posted)]
+        configured = [
+            source.secrets for source in sources.read(settings.config) if isinstance(source, sources.PostedSource)
+        ]
         secrets = [secret for secret in configured if secret]
         if not all(secret.get_secret_value().startswith(READ_ELSEWHERE) for secret in secrets):
             yield sources.VARIABLE, settings.config
@@ -218,7 +220,7 @@ OF_AWS = ("AWS_PROFILE", "AWS_CA_BUNDLE")
 _USER_IN_A_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One setting; the value of a secret is hidden."""
 
     variable: str
@@ -226,31 +228,33 @@ class Row(NamedTuple):
     source: str
 
 
-def rows(kind: type[Settings]) -> Iterator[Row]:
+def rows(kind: type[Settings]) -> Iterator[SettingRow]:
     """Every setting of a program, right or wrong."""
     for name in kind.model_fields:
         shown = variable(kind, name)
         if set_value := os.environ.get(shown):
-            yield Row(shown, _hidden(set_value) if is_secret(kind, name) else users_hidden(set_value), ENVIRONMENT)
+            yield SettingRow(
+                shown, _hidden(set_value) if is_secret(kind, name) else users_hidden(set_value), ENVIRONMENT
+            )
         elif value := default(kind, name):
-            yield Row(shown, value, DEFAULT)
+            yield SettingRow(shown, value, DEFAULT)
         elif name == "aws_region":
             yield _region_from_elsewhere(shown)
         else:
-            yield Row(shown, "", UNSET)
+            yield SettingRow(shown, "", UNSET)
 
 
-def _region_from_elsewhere(shown: str) -> Row:
+def _region_from_elsewhere(shown: str) -> SettingRow:
     try:
-        return Row(shown, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
+        return SettingRow(shown, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
     except ValueError:
-        return Row(shown, "", UNSET)
+        return SettingRow(shown, "", UNSET)
 
 
-def of_aws() -> list[Row]:
+def of_aws() -> list[SettingRow]:
     """Return what of boto3's own settings the environment holds; no credentials."""
     shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
-    return [Row(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
+    return [SettingRow(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
 
 
 def is_set(*variables: str) -> bool:

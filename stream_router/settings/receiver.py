@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router.settings import types
-from stream_router.settings.common import Guarded, variable
+from stream_router.settings.common import GuardedSettings, variable
 from stream_router.settings.types import (
     Folder,
     HeaderName,
@@ -34,7 +34,7 @@ CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},
 SAME_QUEUE = "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events; name a queue of its own"
 
 
-class Entrance(Guarded):
+class Entrance(GuardedSettings):
     """Where it is reached, and by which secrets a sender is known."""
 
     admin_at = "receiver_admin_listen"

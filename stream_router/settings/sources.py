@@ -20,7 +20,7 @@ class _Table(BaseModel):
     name: str = Field(min_length=1, max_length=64)
 
 
-class Posted(_Table, Signature):
+class PostedSource(_Table, Signature):
     """A source that posts to the receiver. With `secrets` it has a path of its own, `/v1/events/<name>`.
 
     The keys are the environment's settings of the same names, in lower case, for this source alone. Where it gives no
@@ -41,7 +41,7 @@ class Posted(_Table, Signature):
         return self.secrets is not None or self.scheme == "none"
 
     @model_validator(mode="after")
-    def _whole(self) -> "Posted":
+    def _whole(self) -> "PostedSource":
         if self.secrets is not None and self.scheme is None:
             raise ValueError("secrets: need a scheme beside them")
         if self.has_a_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
@@ -49,7 +49,7 @@ class Posted(_Table, Signature):
         return self
 
 
-class WebhookSource(Posted):
+class WebhookSource(PostedSource):
     """Something in CXone that posts to our receiver: Expert, a Studio script, Workflow Automation."""
 
     type: Literal["webhook"]
@@ -66,7 +66,7 @@ class DataStreamSource(_Table):
     role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")
 
 
-class DigitalSource(Posted):
+class DigitalSource(PostedSource):
     """CXone digital's events, posted to our receiver."""
 
     type: Literal["digital"]

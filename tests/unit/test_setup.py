@@ -8,7 +8,16 @@ import pytest
 from stream_router.errors import SettingsError
 from stream_router.operate import resources, subscriber
 from stream_router.operate.arns import Home
-from stream_router.operate.resources import Bus, BusQueue, Queue, Resource, Rule, SetupError, Stream, Target
+from stream_router.operate.resources import (
+    Bus,
+    BusQueue,
+    QueueResource,
+    Resource,
+    Rule,
+    SetupError,
+    StreamResource,
+    Target,
+)
 from stream_router.operate.setup import run
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -81,7 +90,7 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     """What its owner has to mend is said, with what its filters have to let through; and `setup` ends with 1."""
     given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
-    for kind in (Stream, Queue):  # which are as they should be
+    for kind in (StreamResource, QueueResource):  # which are as they should be
         monkeypatch.setattr(kind, "found", lambda _: {"shards": 2})
         monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
@@ -173,12 +182,12 @@ def test_a_target_that_eventbridge_refuses_is_an_error(script: Script) -> None:
         target.apply()
 
 
-def queue(script: Script, attributes: dict[str, str]) -> Queue:
+def queue(script: Script, attributes: dict[str, str]) -> QueueResource:
     """A queue that is there."""
     asked = {"QueueUrl": URL, "AttributeNames": ["All"]}
     script.expect("sqs", "get_queue_attributes", asked, {"Attributes": attributes})
     script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": OURS})
-    return Queue(script.clients, HOME.queue("q"), OURS, url=URL, key=KEY)
+    return QueueResource(script.clients, HOME.queue("q"), OURS, url=URL, key=KEY)
 
 
 def test_a_queue_is_asked_before_it_is_believed_empty(script: Script) -> None:
@@ -223,7 +232,7 @@ def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pyte
     script.refuse("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist")
     asked = {"QueueName": "q", "Attributes": attributes, "tags": OURS}
     script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
-    made_right(Queue(script.clients, HOME.queue("q"), OURS, key=KEY))
+    made_right(QueueResource(script.clients, HOME.queue("q"), OURS, key=KEY))
     made_right(queue(script, {**attributes, "KmsMasterKeyId": "theirs"}))
 
     script.refuse("kinesis", "describe_stream_summary", {"StreamName": "s"}, "ResourceNotFoundException")
@@ -234,9 +243,9 @@ def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pyte
     stream(script, None)
     script.expect("kinesis", "start_stream_encryption", {"StreamName": "s", "EncryptionType": "KMS", "KeyId": KEY})
     stream(script, None)
-    made_right(Stream(script.clients, "s", 2, KEY, OURS))
+    made_right(StreamResource(script.clients, "s", 2, KEY, OURS))
     stream(script, OURS, RetentionPeriodHours=8760, EncryptionType="KMS", KeyId="theirs")
-    assert made_right(Stream(script.clients, "s", 2, KEY, OURS)) == {}
+    assert made_right(StreamResource(script.clients, "s", 2, KEY, OURS)) == {}
 
     script.refuse("events", "describe_event_bus", {"Name": "cx"}, "ResourceNotFoundException")
     tags = [{"Key": "stream-router-setup", "Value": "s"}]
@@ -305,13 +314,13 @@ def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> 
     """AUTO spreads records over the shards as it likes. Without a promised order it is a note."""
     stream(script, None, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_ORDERING: .*AUTO.*USER_PARTITION_KEY"):
-        Stream(script.clients, "s", 2, None, OURS, ordered=True).look()
+        StreamResource(script.clients, "s", 2, None, OURS, ordered=True).look()
     stream(script, OURS, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
-    loose = Stream(script.clients, "s", 2, None, OURS)
+    loose = StreamResource(script.clients, "s", 2, None, OURS)
     loose.look()
     assert "AUTO" in loose.notes()[0]
     stream(script, OURS, RecordDistributionStrategy="USER_PARTITION_KEY")
-    keyed = Stream(script.clients, "s", 2, None, OURS, ordered=True)
+    keyed = StreamResource(script.clients, "s", 2, None, OURS, ordered=True)
     keyed.look()
     assert keyed.notes() == []
     script.done()
@@ -342,4 +351,4 @@ def test_a_stream_in_the_making_is_waited_for_and_one_that_goes_is_not(
     stream(script, None, StreamStatus="DELETING")
     for words in ("stream s is CREATING still; ", "stream s is being deleted; "):
         with pytest.raises(SetupError, match=words):
-            made_right(Stream(script.clients, "s", 2, None, OURS))
+            made_right(StreamResource(script.clients, "s", 2, None, OURS))

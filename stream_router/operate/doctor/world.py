@@ -17,7 +17,7 @@ from stream_router.checks import ONCE, Finding
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.operators import Queue
+from stream_router.settings.operators import QueueSettings
 from stream_router.settings.reading import read
 from stream_router.settings.receiver import Receiver
 
@@ -55,7 +55,7 @@ class World:
         self.programs = frozenset({program}) if program else BOTH
         self.named = program is not None
         self.offline, self.now_s, self.wait = offline, now_s, wait
-        self.common, self.queue = _read(Common), _read(Queue)
+        self.common, self.queue = _read(Common), _read(QueueSettings)
         self.receive, self.consume = _read(Receiver), _read(Consumer)
         self.session = Session()
         if self.common:
