@@ -28,7 +28,7 @@ def refusal(code: str, status: int = 400, operation: str = "GetRecords") -> Clie
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pace and no backoff; what is given up after a time is given up at once."""
-    monkeypatch.setattr(stream_module, "READ_EVERY_S", 0.0)
+    monkeypatch.setattr(stream_module, "READ_INTERVAL_S", 0.0)
     for module in (stream_module, stream_writer):
         monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.0)
 

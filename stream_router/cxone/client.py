@@ -75,7 +75,7 @@ class Token(NamedTuple):
     scopes: frozenset[str] | None
     tenant_id: str
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Its life, in words."""
         return "a token whose life is not told" if self.life_s is None else f"a token of {self.life_s:.0f} s"
 

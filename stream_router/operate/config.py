@@ -25,7 +25,7 @@ def run(program: str | None) -> int:
     if of_aws := reading.of_aws():
         _section("AWS, as boto3 reads it", of_aws)
     for line in (*reading.unknown(), *reading.warnings()):
-        _say(f"# unknown: {line}")
+        _print_line(f"# unknown: {line}")
     for name, kind in kinds.items():
         try:
             reading.load(kind)
@@ -33,16 +33,18 @@ def run(program: str | None) -> int:
             if program:
                 raise
             for line in str(error).splitlines():
-                _say(f"# `{name}` would not start: {line}")
+                _print_line(f"# `{name}` would not start: {line}")
     return 0
 
 
 def _section(name: str, rows: list[reading.SettingRow]) -> None:
-    _say(f"# {name}")
+    _print_line(f"# {name}")
     for row in rows:
         unset = row.source.startswith(reading.UNSET)
-        _say(f"{'#' if unset else ''}{row.variable}={shlex.quote(row.value) if row.value else ''}  # {row.source}")
+        _print_line(
+            f"{'#' if unset else ''}{row.variable}={shlex.quote(row.value) if row.value else ''}  # {row.source}"
+        )
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line.encode("utf-8", "replace").decode() + "\n")

@@ -32,7 +32,7 @@ def write_line(stream: TextIO, text: str) -> None:
             os.close(nowhere)
 
 
-def say(text: str) -> None:
+def warn(text: str) -> None:
     """One line beside the result: on standard error, where progress goes too."""
     write_line(sys.stderr, text)
 
@@ -60,17 +60,17 @@ def readable(data: bytes) -> str:
     return plain(data.decode("utf-8", "replace"), keeps="\n\t")
 
 
-def tell(text: str) -> None:
+def print_line(text: str) -> None:
     """One line of the result, on standard output; what others wrote drives no terminal."""
     write_line(sys.stdout, plain(text))
 
 
-def tally(title: str, counts: Counter[str]) -> None:
+def print_tally(title: str, counts: Counter[str]) -> None:
     """Print a count and its parts, the largest first; nothing if it is 0."""
     if counts:
-        tell(f"{title} {counts.total():,}")
+        print_line(f"{title} {counts.total():,}")
     for name, count in counts.most_common():
-        tell(f"  {count:>7,}  {name}")
+        print_line(f"  {count:>7,}  {name}")
 
 
 # --- times as an operator types them
@@ -112,19 +112,19 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._told: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def ask(self, *_: Any) -> None:
         """Ask for it. A signal's handler may: unlike an Event's `set`, this holds no lock that a wait holds too."""
         if not self.asked:
             self.asked = True
-            self._told.put(None)
+            self._wakeups.put(None)
 
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until somebody asks; whether somebody did."""
         if not self.asked and seconds > 0:
             with contextlib.suppress(queue.Empty):
-                self._told.get(timeout=seconds)
+                self._wakeups.get(timeout=seconds)
         return self.asked
 
 

@@ -21,7 +21,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import is_too_deep, member
 from stream_router.event_id import event_id_as_typed
 from stream_router.log import start_logging
-from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
+from stream_router.operate.console import Stop, count_of, duration, print_line, print_tally, stopping, warn, write_line
 from stream_router.operate.letters import OurLetter, RedriveOptions, UndeliveredEvent, our_letters, undelivered_events
 from stream_router.operate.put_back import ResubmitRun, Selection
 from stream_router.operate.queue import Message, QueueError, QueueReader, bus_undelivered_url, undelivered_url
@@ -60,7 +60,7 @@ class QueueSession:
         self.undelivered = undelivered
         self._unread: list[UnreadableLetterError] = []
         held = f"; {queue.hidden:,} more are in another reader's hand" if queue.hidden else ""
-        tell(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
+        print_line(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
 
     def read(self) -> Iterator[AnyLetter]:
         """Yield each whole dead letter that was in the queue when the command began, once."""
@@ -73,16 +73,16 @@ class QueueSession:
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + PROGRESS_INTERVAL_S
                 total = count_of(self.queue.visible, "message")
-                say(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
+                warn(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
         """Say what could not be read, and what was not seen."""
-        tally("not read", Counter(map(str, self._unread)))
+        print_tally("not read", Counter(map(str, self._unread)))
         if self.queue.missing:
-            tell(f"note: {self.queue.missing}")
+            print_line(f"note: {self.queue.missing}")
 
 
-def at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
+def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
     """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1.
 
     With `of_bus_too` it is done at the bus's own dead-letter queue as well, if the bus has one.
@@ -101,7 +101,7 @@ def at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_t
                     status = max(status, work(QueueSession(settings, clients, queue, stop, undelivered=undelivered)))
             return status
     except QueueError as error:
-        say(f"stream-router dlq: {error}")
+        warn(f"stream-router dlq: {error}")
         return 1
 
 
@@ -125,64 +125,64 @@ class LetterTally:
         self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:IDS_SHOWN]
 
 
-def list_(at: QueueSession, wanted: Selection) -> int:
+def list_(session: QueueSession, wanted: Selection) -> int:
     """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
     kinds: dict[tuple[str, str, str], LetterTally] = {}
     seen = matching = 0
-    for letter in at.read():
+    for letter in session.read():
         seen += 1
-        if letter.is_meant(wanted):
+        if letter.is_selected(wanted):
             matching += 1
             name = (letter.reason, letter.code, letter.event_type or "(type not known)")
             kinds.setdefault(name, LetterTally()).add(letter)
     filtered = f"; {matching:,} of them match" if wanted != Selection() else ""
-    tell(f"read {count_of(seen, 'dead letter')}{filtered}")
+    print_line(f"read {count_of(seen, 'dead letter')}{filtered}")
     for name, kind in sorted(kinds.items(), key=lambda pair: (-pair[1].count, pair[0])):
-        tell(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
-        tell(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
-        tell("           " + " ".join(identity for _, identity in kind.oldest))
-    at.end()
-    return 1 if at.stop.asked or at.queue.missing else 0
+        print_line(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
+        print_line(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
+        print_line("           " + " ".join(identity for _, identity in kind.oldest))
+    session.end()
+    return 1 if session.stop.asked or session.queue.missing else 0
 
 
-def show(at: QueueSession, identity: str, *, payload: bool) -> int:
+def show(session: QueueSession, identity: str, *, payload: bool) -> int:
     """`dlq show`: one, by its event's id or correlationId, or its message's id. 1 where it was not seen."""
     wanted = Selection(ids=(event_id_as_typed(identity),))
-    for letter in at.read():
-        if letter.is_meant(wanted) or any(identity == message.id for message in letter.messages):
+    for letter in session.read():
+        if letter.is_selected(wanted) or any(identity == message.id for message in letter.messages):
             for name, value in letter.rows().items():
-                tell(f"{name:<11} {value}")
+                print_line(f"{name:<11} {value}")
             try:
                 if payload:
-                    write_line(sys.stdout, letter.shown(at.settings, letter.raw(at.clients)))
+                    write_line(sys.stdout, letter.shown(session.settings, letter.raw(session.clients)))
             except UnreadableLetterError as error:
-                say(f"stream-router dlq: {error}")
+                warn(f"stream-router dlq: {error}")
                 return 1
             return 0
-    at.end()
-    say(f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` looks everywhere")
+    session.end()
+    warn(f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` looks everywhere")
     return 1
 
 
-def export(at: QueueSession, file: Path, wanted: Selection) -> int:
+def export(session: QueueSession, file: Path, wanted: Selection) -> int:
     """`dlq export`: JSON lines with the events, unmasked; the messages stay. 1 where some of it was not written."""
     written, skipped = 0, Counter[str]()
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            for letter in at.read():
-                if letter.is_meant(wanted):
+            for letter in session.read():
+                if letter.is_selected(wanted):
                     try:
-                        out.write(export_line(letter, letter.raw(at.clients)))
+                        out.write(export_line(letter, letter.raw(session.clients)))
                         written += 1
                     except UnreadableLetterError as error:
                         skipped[str(error)] += 1
     except OSError as error:
-        say(f"stream-router dlq: {file} cannot be written, or not to its end ({error.strerror}); name a new file")
+        warn(f"stream-router dlq: {file} cannot be written, or not to its end ({error.strerror}); name a new file")
         return 1
-    tell(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
-    tally("skipped", skipped)
-    at.end()
-    is_partial = at.stop.asked or bool(at.queue.missing or skipped)
+    print_line(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
+    print_tally("skipped", skipped)
+    session.end()
+    is_partial = session.stop.asked or bool(session.queue.missing or skipped)
     return 1 if is_partial or (wanted.ids and not written) else 0
 
 
@@ -245,27 +245,29 @@ def read_export(path: Path) -> dict[str, bytes | None]:
 # --- redrive
 
 
-def redrive(at: QueueSession, options: RedriveOptions) -> int:
+def redrive(session: QueueSession, options: RedriveOptions) -> int:
     """`dlq redrive`. 0, or 1 where something was to come back and did not."""
     try:
         file = read_export(options.file) if options.file else None
     except (OSError, UnusableFileError) as error:
-        say(f"stream-router dlq: {options.file}: {error}; nothing was put back")
+        warn(f"stream-router dlq: {options.file}: {error}; nothing was put back")
         return 1
     if file is not None:
         edited = sum(edit is not None for edit in file.values())
-        tell(f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)")
-    return Redrive(at, options, file).run()
+        print_line(
+            f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)"
+        )
+    return Redrive(session, options, file).run()
 
 
 class Redrive:
     """One redrive."""
 
-    def __init__(self, at: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
-        self._at, self._how, self._file = at, options, file
-        self._paths = types.paths(at.settings.partition_path)
-        self._back = ResubmitRun(
-            at.settings, at.clients, options.rate, at.stop, dry_run=options.dry_run, run=options.run
+    def __init__(self, session: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
+        self._session, self._options, self._file = session, options, file
+        self._paths = types.paths(session.settings.partition_path)
+        self._run = ResubmitRun(
+            session.settings, session.clients, options.rate, session.stop, dry_run=options.dry_run, run=options.run
         )
         self._selected = 0
         self._began_ms = now_ms()
@@ -273,13 +275,13 @@ class Redrive:
     def run(self) -> int:
         """Everything, to the summary."""
         ended = "an error that nobody foresaw"
-        self._back.announce(self._go_on())
+        self._run.announce(self._continue_command())
         try:
-            for some in self._in_hand():
-                self._round(some)
-                if self._at.stop.asked or self._left == 0:
+            for some in self._read_batches():
+                self._resubmit_batch(some)
+                if self._session.stop.asked or self._remaining == 0:
                     break
-            ended = "broken off" if self._at.stop.asked else ""
+            ended = "broken off" if self._session.stop.asked else ""
         except (QueueError, StreamRefusesError) as error:
             ended = str(error)
         finally:  # whatever it ends by: only the summary says what was put back
@@ -287,40 +289,42 @@ class Redrive:
         return status
 
     @property
-    def _left(self) -> int | None:
+    def _remaining(self) -> int | None:
         """How many more may go back; None for all."""
-        return max(0, self._how.limit - self._back.count) if self._how.limit else None
+        return max(0, self._options.limit - self._run.count) if self._options.limit else None
 
-    def _in_hand(self) -> Iterator[list[AnyLetter]]:
+    def _read_batches(self) -> Iterator[list[AnyLetter]]:
         """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
         some: dict[object, AnyLetter] = {}
         size = 0
-        for letter in self._at.read():
-            if not letter.is_meant(self._how.wanted) or (self._file is not None and _key(letter) not in self._file):
+        for letter in self._session.read():
+            if not letter.is_selected(self._options.wanted) or (
+                self._file is not None and _key(letter) not in self._file
+            ):
                 continue
             if (before := some.get(letter.key)) is not None:
                 before.messages += letter.messages
                 continue
             some[letter.key] = letter
             size += letter.size_bytes
-            if len(some) >= min(IN_HAND, self._left or IN_HAND) or size >= BYTES_IN_HAND:
+            if len(some) >= min(IN_HAND, self._remaining or IN_HAND) or size >= BYTES_IN_HAND:
                 yield sorted(some.values(), key=lambda letter: letter.order)
                 some, size = {}, 0
         if some:
             yield sorted(some.values(), key=lambda letter: letter.order)
 
-    def _round(self, letters: list[AnyLetter]) -> None:
-        settings, going = self._at.settings, list[AnyLetter]()
-        if self._at.undelivered and not self._selected:
-            _before_they_go(max(letter.sent_ms for letter in letters))
+    def _resubmit_batch(self, letters: list[AnyLetter]) -> None:
+        settings, going = self._session.settings, list[AnyLetter]()
+        if self._session.undelivered and not self._selected:
+            _print_warnings(max(letter.sent_ms for letter in letters))
         self._selected += len(letters)
         for letter in letters:
-            if why := letter.passed_over(self._how, settings):
-                self._back.passed_over[why] += 1
+            if why := letter.passed_over(self._options, settings):
+                self._run.passed_over[why] += 1
             else:
                 going.append(letter)
-        if self._at.undelivered and self._back.passed_over:
-            tally("note: these stay", self._back.passed_over)
+        if self._session.undelivered and self._run.passed_over:
+            print_tally("note: these stay", self._run.passed_over)
         self._send(self._outgoing(letter for letter in going if letter.reason != Reason.CRASHED))
         # What kills its process takes along what stands in its record: it stands alone.
         for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
@@ -329,18 +333,18 @@ class Redrive:
     def _outgoing(self, letters: Iterable[AnyLetter]) -> Iterator[OutgoingLine]:
         for letter in letters:
             try:
-                raw = letter.raw(self._at.clients)
+                raw = letter.raw(self._session.clients)
                 edited = self._file[_key(letter)] if self._file is not None else None
-                line = letter.line(raw, edited, self._at.settings, self._back.name)
+                line = letter.line(raw, edited, self._session.settings, self._run.name)
             except UnreadableLetterError as error:
-                self._back.passed_over[str(error)] += 1
+                self._run.passed_over[str(error)] += 1
                 continue
             yield OutgoingLine(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
 
     def _send(self, outgoing: Iterable[OutgoingLine]) -> None:
         stored: list[Message] = []
         try:
-            for stored_line in self._back.put(islice(outgoing, self._left)):
+            for stored_line in self._run.store(islice(outgoing, self._remaining)):
                 failpoint("redrive_put_before_deleted")
                 assert isinstance(stored_line.token, AnyLetter)
                 stored += stored_line.token.messages
@@ -351,37 +355,40 @@ class Redrive:
             self._delete(stored)
 
     def _delete(self, messages: list[Message]) -> None:
-        if messages and (left := self._at.queue.delete(messages)):
+        if messages and (left := self._session.queue.delete(messages)):
             raise QueueError(
-                f"SQS did not delete {count_of(len(left), 'message')} ({self._at.queue.trouble}): their events are on "
-                "the stream, and the next redrive puts them there again, under the same ids; allow sqs:DeleteMessage"
+                f"SQS did not delete {count_of(len(left), 'message')} ({self._session.queue.trouble}): their events "
+                "are on the stream, and the next redrive puts them there again, under the same ids; "
+                "allow sqs:DeleteMessage"
             )
 
     def _report(self, ended: str) -> int:
         """Say what was done, and what was not; the command's exit status."""
-        at, options, back = self._at, self._how, self._back
-        tell(f"selected {self._selected:,}")
-        at.end()
-        back.report(ended, self._go_on() if ended else "")
+        session, options, back = self._session, self._options, self._run
+        print_line(f"selected {self._selected:,}")
+        session.end()
+        back.report(ended, self._continue_command() if ended else "")
         if back.count and not options.dry_run and not ended:
-            of_it = " --undelivered" if at.undelivered else ""
-            tell(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
-        nothing = not back.count and bool(self._selected or at.queue.missing or options.wanted.ids or options.file)
+            of_it = " --undelivered" if session.undelivered else ""
+            print_line(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
+        nothing = not back.count and bool(self._selected or session.queue.missing or options.wanted.ids or options.file)
         return 1 if ended or nothing else 0
 
-    def _go_on(self) -> str:
+    def _continue_command(self) -> str:
         """Return the command that goes on: the queue still has what was not put back."""
-        options = self._how
-        words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{options.rate:g}"]
+        options = self._options
+        words = ["dlq", "redrive", "--run", self._run.name, "--rate", f"{options.rate:g}"]
         words += ["--file", str(options.file)] if options.file else []
-        words += ["--limit", str(self._left)] if options.limit else []
-        flags = {"--all": options.take_all, "--yes": options.yes, "--undelivered": self._at.undelivered}
-        return options.wanted.command(*words, *(name for name, is_set in flags.items() if is_set))
+        words += ["--limit", str(self._remaining)] if options.limit else []
+        flags = {"--all": options.take_all, "--yes": options.yes, "--undelivered": self._session.undelivered}
+        return options.wanted.as_command(*words, *(name for name, is_set in flags.items() if is_set))
 
 
-def _before_they_go(latest_ms: int) -> None:
+def _print_warnings(latest_ms: int) -> None:
     """Warn before undelivered events are put back; `latest_ms` is when the latest of them came."""
-    tell("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
+    print_line("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
     ago_s = (now_ms() - latest_ms) / 1000
     looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
-    tell(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; `stream-router doctor` says more")
+    print_line(
+        f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; `stream-router doctor` says more"
+    )

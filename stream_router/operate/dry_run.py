@@ -12,7 +12,7 @@ from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 
-def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
+def build_transform(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
     """Return the consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
 
     What no call can carry is one too, unless it goes by claim check. Raises SettingsError.
@@ -32,12 +32,12 @@ def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transform
     return apply
 
 
-def type_of(transformed: Transformed) -> str:
+def event_type_of(transformed: Transformed) -> str:
     """Return the event type by our name, "" where it is not known."""
     return transformed.event_type if isinstance(transformed, DeadLetter | Dropped) else transformed.detail_type
 
 
-def would_be(transformed: Transformed) -> str:
+def describe_outcome(transformed: Transformed) -> str:
     """Return what would become of it, in words by which it is counted; no payload in them."""
     if isinstance(transformed, DeadLetter):
         return f"a dead letter: {transformed.reason.value} ({transformed.code})  {transformed.event_type}".rstrip()
@@ -48,7 +48,7 @@ def would_be(transformed: Transformed) -> str:
     )
 
 
-def shown(settings: Consumer, event: Event, reason: str = "") -> str:
+def render_event(settings: Consumer, event: Event, reason: str = "") -> str:
     """Return an event as an operator may see it: in its own bytes, masked if a policy is in force.
 
     `reason` is that of its dead letter. What killed a process is not opened here to be masked.

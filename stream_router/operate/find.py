@@ -21,8 +21,8 @@ from stream_router.event_id import event_id_as_typed
 from stream_router.model import DeadLetter, Dropped, Event, Record
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_
-from stream_router.operate.console import Stop, check_span, count_of, moment_ms, say, stopping, tell, write_line
-from stream_router.operate.dry_run import shown, transform_of, type_of, would_be
+from stream_router.operate.console import Stop, check_span, count_of, moment_ms, print_line, stopping, warn, write_line
+from stream_router.operate.dry_run import build_transform, describe_outcome, event_type_of, render_event
 from stream_router.operate.leases import LeasesError
 from stream_router.operate.letters import OurLetter, UndeliveredEvent, our_letters, undelivered_events
 from stream_router.operate.queue import QueueAbsentError, QueueError, QueueReader, undelivered_url
@@ -70,7 +70,7 @@ def run(settings: DeadLetters, options: Options) -> int:
         span = Span(moment_ms(options.since, "--since", until_ms), until_ms)
         check_span(*span)
         search = Search(settings, SearchCriteria(settings, options), span)
-        search.look(Clients(settings.aws_region))
+        search.read(Clients(settings.aws_region))
         search.report(payload=options.payload)
     except SettingsError:
         raise
@@ -104,7 +104,7 @@ class SearchCriteria:
         written = re.escape(orjson.dumps(self._name)[1:-1])
         self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
 
-    def takes(self, opened: Event | DeadLetter) -> bool | None:
+    def matches(self, opened: Event | DeadLetter) -> bool | None:
         """Whether an event is asked for; None where masking took away what it would be known by.
 
         By the name that mapping finds in it; where mapping fails, by whether the name stands in what was sent.
@@ -122,7 +122,7 @@ class SearchCriteria:
                 return name == self._name or (None if _MASKED.search(name) else False)
         return self._in_raw.search(event.raw) is not None
 
-    def takes_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
+    def matches_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
         """Return whether a dead letter is wanted; None also if its event cannot be had."""
         if self.ids:
             return letter.event_id in self.ids
@@ -132,10 +132,10 @@ class SearchCriteria:
             return None
         if letter.reason == Reason.CRASHED:  # to open it here would end this process too
             return self._in_raw.search(raw) is not None
-        taken = [self.takes(opened) for opened in open_record(Record(raw, 0))]
+        taken = [self.matches(opened) for opened in open_record(Record(raw, 0))]
         return True if True in taken else None if None in taken or letter.letter.masking else False
 
-    def takes_detail(self, detail: Mapping[str, Any]) -> bool:
+    def matches_detail(self, detail: Mapping[str, Any]) -> bool:
         """Return whether the Detail of an event that EventBridge had is wanted."""
         if self.ids:
             return detail.get("eventId") in self.ids
@@ -155,7 +155,7 @@ class Place:
     def __init__(self, shard_id: str, record: UserRecord, opened: Event | DeadLetter) -> None:
         self.shard_id, self.position, self.arrived_at_ms = shard_id, record.position, record.arrived_at_ms
         self.passed_over = record.passed_over
-        self.found = opened
+        self.opened = opened
         self.event = opened.event if isinstance(opened, DeadLetter) else opened
         self.token = deduplication_id(shard_id, self.event)
         """What a v2 bus knows it by."""
@@ -163,7 +163,7 @@ class Place:
         self.undelivered: UndeliveredEvent | None = None
 
     @property
-    def what(self) -> str:
+    def resubmission(self) -> str:
         """What this copy is, where an operator put it there."""
         mark = read_resubmitted(self.event.resubmitted)
         if mark is None:
@@ -184,7 +184,7 @@ class Search:
 
     def __init__(self, settings: DeadLetters, wanted: SearchCriteria, span: Span) -> None:
         self._settings, self._wanted, self._span = settings, wanted, span
-        self._made = transform_of(settings)
+        self._transform = build_transform(settings)
         self._places: dict[str, list[Place]] = {}
         """By event id, each in the order of arrival."""
         self._verdicts: dict[str, EventFate] = {}
@@ -196,7 +196,7 @@ class Search:
 
     # --- looking
 
-    def look(self, clients: Clients) -> None:
+    def read(self, clients: Clients) -> None:
         """Read the stream, then the checkpoints, then the queues. A stop ends what is under way of these."""
         with stopping() as stop:
             self._read_stream(clients, stop)
@@ -205,7 +205,7 @@ class Search:
             self._read_undelivered(clients, stop)
         for event_id, places in self._places.items():
             ours = [place for place in places if place.is_of(self._settings.application)]
-            self._verdicts[event_id] = self._verdict((ours or places)[-1])
+            self._verdicts[event_id] = self._judge((ours or places)[-1])
 
     def _read_stream(self, clients: Clients, stop: Stop) -> None:
         settings, span = self._settings, self._span
@@ -215,7 +215,7 @@ class Search:
                 for record in piece.records:
                     whole = Record(record.data, *record.position, record.arrived_at_ms)
                     for opened in open_record(whole):
-                        if self._wanted.takes(opened):
+                        if self._wanted.matches(opened):
                             place = Place(piece.shard.shard_id, record, opened)
                             self._places.setdefault(place.event.event_id, []).append(place)
                     whole.data = b""  # each event has its own line; one that is kept must not keep a whole record
@@ -242,12 +242,12 @@ class Search:
         try:
             with QueueReader(clients.sqs, self._settings.sqs_dlq_url, stop) as queue:
                 for letter in our_letters(queue, unread):
-                    taken = self._wanted.takes_letter(letter, clients)
+                    taken = self._wanted.matches_letter(letter, clients)
                     self._uncompared += taken is None
                     if taken and (place := by_key.get((*letter.letter.place[:2], *letter.order))):
                         place.letter = letter
                     elif taken:
-                        self._verdicts[letter.event_id] = EventFate(DEAD, _why_dead(letter))
+                        self._verdicts[letter.event_id] = EventFate(DEAD, _explain_dead_letter(letter))
             unseen = queue.missing
         except QueueError as error:
             unseen = str(error)
@@ -266,30 +266,30 @@ class Search:
             self._unseen["undelivered"] = queue.missing
         except QueueError as error:
             if isinstance(error, QueueAbsentError) and others and not settings.target_dlq_arn:
-                say("note: what the rule's targets did not take is not looked for (STREAM_ROUTER_TARGET_DLQ_ARN)")
+                warn("note: what the rule's targets did not take is not looked for (STREAM_ROUTER_TARGET_DLQ_ARN)")
             else:  # `setup` makes none where the rule is others'
                 self._unseen["undelivered"] = str(error)
 
     def _take_undelivered(self, undelivered: UndeliveredEvent) -> None:
         """To the copy of its event that it is of: a v2 bus tells it by token, else it is the last that came before."""
         by_token = [place for places in self._places.values() for place in places if place.token in undelivered.tokens]
-        copies = self._places.get(undelivered.event_id, []) if self._wanted.takes_detail(undelivered.detail) else []
+        copies = self._places.get(undelivered.event_id, []) if self._wanted.matches_detail(undelivered.detail) else []
         before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCKS_MS]
         for place in by_token or (before or copies)[-1:]:
             place.undelivered = undelivered
         if not by_token and not copies:
             ids = {token.partition(":")[0] for token in undelivered.tokens} & {*self._wanted.ids}
-            if self._wanted.takes_detail(undelivered.detail):
+            if self._wanted.matches_detail(undelivered.detail):
                 ids.add(undelivered.event_id)
             self._verdicts |= dict.fromkeys(ids, EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}"))
 
     # --- what it means
 
-    def _verdict(self, place: Place) -> EventFate:
+    def _judge(self, place: Place) -> EventFate:
         """Return what became of this copy: only what is certain."""
         unseen = self._unseen
         if place.letter:
-            return EventFate(DEAD, _why_dead(place.letter))
+            return EventFate(DEAD, _explain_dead_letter(place.letter))
         if undelivered := place.undelivered:
             return EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
         if place.passed_over:
@@ -303,7 +303,7 @@ class Search:
             return EventFate("not settled yet: the consumer's checkpoint is not past it", why)
         if not place.is_of(self._settings.application):
             return EventFate("settled unsent", "it was put back for another application of the stream")
-        transformed = self._made(place.found)
+        transformed = self._transform(place.opened)
         if isinstance(transformed, Dropped):
             return EventFate(
                 "past the checkpoint, and a setting drops it", f"it drops events of type {transformed.event_type}"
@@ -316,7 +316,7 @@ class Search:
             gone = "it was redriven, purged or has expired, or other settings published it"
             return EventFate(
                 "past the checkpoint, and its dead letter is gone",
-                f"today's settings make it {would_be(transformed)}; {gone}",
+                f"today's settings make it {describe_outcome(transformed)}; {gone}",
             )
         more = f"; it may be undelivered at the target: {unseen['undelivered']}" if unseen["undelivered"] else ""
         return EventFate(
@@ -348,7 +348,7 @@ class Search:
         """Each event by its age, then what was not found, then what was not seen."""
         received = {name: places[0].event.received_at_ms for name, places in self._places.items()}
         for event_id in sorted(self._verdicts, key=lambda name: received.get(name, 0)):
-            self._tell_event(event_id, payload=payload)
+            self._print_event(event_id, payload=payload)
         missing = self._unseen["stream"]
         compared = f"{count_of(self._uncompared, 'dead letter')} could not be compared, in S3 or masked"
         unseen = [self._unseen["letters"], self._unseen["undelivered"], compared if self._uncompared else ""]
@@ -362,14 +362,14 @@ class Search:
             nothing = f"{UNKNOWN}: {missing}"
         for event_id in self._wanted.ids:
             if event_id not in self._verdicts:
-                _block(event_id, [("verdict", nothing)])
+                _print_block(event_id, [("verdict", nothing)])
         if not self._wanted.ids and not self._verdicts:
-            tell(f"{self._wanted.text}: {nothing}")
+            print_line(f"{self._wanted.text}: {nothing}")
         more = "; ".join(filter(None, (missing, "" if self._wanted.ids else not_seen)))
         if self._verdicts and more:
-            tell(f"there may be more: {more}")
+            print_line(f"there may be more: {more}")
 
-    def _tell_event(self, event_id: str, *, payload: bool) -> None:
+    def _print_event(self, event_id: str, *, payload: bool) -> None:
         """One event: each place, in the order of arrival, then the verdict, which is that of the newest."""
         kind, facts = "", list[tuple[str, str]]()
         places = self._places.get(event_id, [])
@@ -378,30 +378,31 @@ class Search:
                 facts.append(("received", iso(place.event.received_at_ms)))
             line = f", line {place.event.line}" if place.event.line else ""
             facts.append(("stream", f"shard {place.shard_id}, record {place.position}{line}"))
-            facts.append(("", f"stored {iso(place.arrived_at_ms)}{place.what}"))
+            facts.append(("", f"stored {iso(place.arrived_at_ms)}{place.resubmission}"))
             facts.append(
                 ("checkpoint", {True: "past it", False: "not past it", None: "not known"}[self._has_passed(place)])
             )
             if place is not places[-1] and (place.letter or place.undelivered):
-                facts.append(("", "{}: {}".format(*self._verdict(place))))
-            kind = (place.letter.event_type if place.letter else type_of(self._made(place.found))) or kind
+                facts.append(("", "{}: {}".format(*self._judge(place))))
+            kind = (place.letter.event_type if place.letter else event_type_of(self._transform(place.opened))) or kind
         verdict = self._verdicts[event_id]
-        _block(f"{event_id}  {kind}".rstrip(), [*facts, ("verdict", verdict.fate), ("", verdict.why)])
+        _print_block(f"{event_id}  {kind}".rstrip(), [*facts, ("verdict", verdict.fate), ("", verdict.why)])
         if payload and places:
             newest = places[-1]
             write_line(
-                sys.stdout, f"  {shown(self._settings, newest.event, newest.letter.reason if newest.letter else '')}"
+                sys.stdout,
+                f"  {render_event(self._settings, newest.event, newest.letter.reason if newest.letter else '')}",
             )
 
 
-def _why_dead(letter: OurLetter) -> str:
+def _explain_dead_letter(letter: OurLetter) -> str:
     """Why an event is in the dead-letter queue; no payload in it."""
     code = f" ({letter.code})" if letter.code else ""
     return f"{letter.reason}{code}: {letter.text}; since {letter.letter.failed_at}"
 
 
-def _block(head: str, facts: Sequence[tuple[str, str]]) -> None:
-    tell(head)
+def _print_block(head: str, facts: Sequence[tuple[str, str]]) -> None:
+    print_line(head)
     for name, text in facts:
         if text:
-            tell(f"  {name:<10}  {text}")
+            print_line(f"  {name:<10}  {text}")

@@ -40,16 +40,16 @@ def run(source: str | None) -> int:
 
     Raises SettingsError where the source is none, or no folder can be written to.
     """
-    get = _source(source or MAVEN_CENTRAL)
-    where, cache = _folder(), _cache()
-    missing = [jar for jar in jars.listed() if not _has(where / jar.name, jar)]
-    if missing and not os.access(where, os.W_OK | os.X_OK):
-        raise _not_ours(where)
+    get = _open_source(source or MAVEN_CENTRAL)
+    folder, cache = _find_folder(), _find_cache()
+    missing = [jar for jar in jars.listed() if not _is_whole(folder / jar.name, jar)]
+    if missing and not os.access(folder, os.W_OK | os.X_OK):
+        raise _describe_unwritable(folder)
     if missing:
-        _say(f"bringing {len(missing)} of the KCL daemon's jars ...")
+        _print_line(f"bringing {len(missing)} of the KCL daemon's jars ...")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), missing))
+            counts = Counter(pool.map(lambda jar: _complete(jar, folder, cache, get), missing))
     except (FetchError, OSError) as error:
         sys.stderr.write(f"stream-router jars: {error}\n")
         return 1
@@ -57,14 +57,14 @@ def run(source: str | None) -> int:
     origins = ", ".join(
         f"{counts[origin]} {origin}" for origin in ("there already", "from the cache", "fetched") if counts[origin]
     )
-    _say(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({origins})")
+    _print_line(f"{jars.prove_whole()} jars of the KCL daemon are whole in {folder} ({origins})")
     return 0
 
 
-def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
+def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
     """Bring one jar into its folder; how it came there."""
-    if _has(kept := cache / jar.name, jar):
-        write_whole(where / jar.name, kept.read_bytes())
+    if _is_whole(kept := cache / jar.name, jar):
+        write_whole(folder / jar.name, kept.read_bytes())
         return "from the cache"
     content = get(jar)
     if not jar.is_content(content):
@@ -75,18 +75,18 @@ def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -
     with suppress(OSError):  # a home that cannot be written to: the next installation fetches again
         cache.mkdir(parents=True, exist_ok=True)
         write_whole(kept, content)
-    write_whole(where / jar.name, content)
+    write_whole(folder / jar.name, content)
     return "fetched"
 
 
-def _has(path: Path, jar: Jar) -> bool:
+def _is_whole(path: Path, jar: Jar) -> bool:
     try:
         return jar.is_content(path.read_bytes())
     except OSError:
         return False
 
 
-def _source(text: str) -> Callable[[Jar], bytes]:
+def _open_source(text: str) -> Callable[[Jar], bytes]:
     """How to get a jar: from a repository's URL, or from a folder with the jars in it or laid out as a repository."""
     if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
@@ -111,10 +111,10 @@ def _download(url: str, jar: Jar) -> bytes:
 
     def again(state: RetryCallState) -> None:
         assert state.outcome
-        _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again")
+        _print_line(f"{jar.name}: {_describe_error(state.outcome.exception())}; trying again")
 
     tries = Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_transient),
         wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
         stop=stop_after_attempt(TRIES),
         before_sleep=again,
@@ -125,29 +125,29 @@ def _download(url: str, jar: Jar) -> bytes:
         return bytes(tries(lambda: get().raise_for_status().content))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise FetchError(
-            f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_told(error)}); check the network or its "
-            "proxy, or name a mirror or a folder (--from), then run the same command again"
+            f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_describe_error(error)}); check the network "
+            "or its proxy, or name a mirror or a folder (--from), then run the same command again"
         ) from None
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code == 429 or error.response.status_code >= 500
     return isinstance(error, httpx.TransportError)
 
 
-def _told(error: BaseException | None) -> str:
+def _describe_error(error: BaseException | None) -> str:
     if isinstance(error, httpx.HTTPStatusError):  # whose text repeats the URL, with the password in it
         return f"HTTP {error.response.status_code}"
     return f"{type(error).__name__}: {error}"
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def _folder() -> Path:
+def _find_folder() -> Path:
     """Return the folder that `consume` reads, though it be another user's; else the first that this user can make."""
     with suppress(SettingsError):  # there is none yet
         return jars.folder()
@@ -155,16 +155,16 @@ def _folder() -> Path:
         with suppress(OSError):
             candidate.mkdir(parents=True, exist_ok=True)
             return candidate
-    raise _not_ours(next(jars.folders()))
+    raise _describe_unwritable(next(jars.folders()))
 
 
-def _not_ours(folder: Path) -> SettingsError:
+def _describe_unwritable(folder: Path) -> SettingsError:
     return SettingsError(
         f"KCL daemon: no folder for its jars can be written to ({folder}); run this as the user who installed "
         "stream_router"
     )
 
 
-def _cache() -> Path:
+def _find_cache() -> Path:
     """Return the user's own cache, shared by all installations."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream_router" / "jars"

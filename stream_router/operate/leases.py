@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws_error_codes import ABSENT, code_of
 from stream_router.checks import failure_of
-from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
+from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, parse_position
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +43,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
     """Return the leases of `application`, by shard. Raise LeasesError."""
     try:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
-        leases = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
+        leases = [lease for page in pages for row in page["Items"] if (lease := parse_lease(row))]
     except (BotoCoreError, ClientError) as error:
         code = code_of(error)
         if code in ABSENT:
@@ -54,14 +54,14 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
     return {lease.shard_id: lease for lease in leases}
 
 
-def lease_of(row: Mapping[str, Any]) -> Lease | None:
+def parse_lease(row: Mapping[str, Any]) -> Lease | None:
     """Return the lease in a row of the table; None if the row is another thing, or of a worker of several streams."""
     kind = row.get("entityType", {}).get("S", "LEASE")
     checkpoint = row.get("checkpoint", {}).get("S")
     if kind != "LEASE" or checkpoint is None or "streamName" in row:
         return None
     try:
-        position = position_of(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
+        position = parse_position(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
     except ValueError:
         return None
     counter = int(row.get("leaseCounter", {}).get("N", "0"))

@@ -25,9 +25,9 @@ from stream_router.envelope import (
 )
 from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
-from stream_router.operate.dry_run import shown
+from stream_router.operate.dry_run import render_event
 from stream_router.operate.put_back import Selection
-from stream_router.operate.queue import Message, QueueReader, object_of
+from stream_router.operate.queue import Message, QueueReader, fetch_object
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import (
@@ -83,9 +83,9 @@ class QueuedLetter:
         """When it was sent (epoch ms), by the queue's own stamp."""
         return min(message.sent_ms for message in self.messages)
 
-    def is_meant(self, wanted: Selection) -> bool:
+    def is_selected(self, wanted: Selection) -> bool:
         """Whether an operator chose it."""
-        return wanted.takes(self.event_id, self.event_type, self.sent_ms, self.reason)
+        return wanted.matches(self.event_id, self.event_type, self.sent_ms, self.reason)
 
 
 class OurLetter(QueuedLetter):
@@ -102,7 +102,7 @@ class OurLetter(QueuedLetter):
 
     def raw(self, clients: Clients) -> bytes:
         """Return the event's line. Raise UnreadableLetterError, UnavailableLetterError."""
-        return reader.original(self.letter, lambda url: object_of(clients, url))
+        return reader.original(self.letter, lambda url: fetch_object(clients, url))
 
     def rows(self) -> dict[str, str]:
         """Return what `show` says of it."""
@@ -123,7 +123,7 @@ class OurLetter(QueuedLetter):
 
     def shown(self, settings: DeadLetters, raw: bytes) -> str:
         """Return the event as an operator may see it."""
-        return shown(settings, self._event(raw), self.reason)
+        return render_event(settings, self._event(raw), self.reason)
 
     def _event(self, raw: bytes) -> Event:
         """Return the event, of which no byte is parsed, under the identity that the letter tells."""
@@ -229,7 +229,7 @@ class UndeliveredEvent(QueuedLetter):
         self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
         condition = attributes.get("EXHAUSTED_RETRY_CONDITION", "no retry was made")
         tries = f"{attributes.get('RETRY_ATTEMPTS', '0')}, {condition}"
-        self._told = {
+        self._delivery_rows = {
             "retries": tries,
             "rule": attributes.get("RULE_ARN", ""),
             "target": attributes.get("TARGET_ARN", ""),
@@ -245,7 +245,7 @@ class UndeliveredEvent(QueuedLetter):
         self._received_at_ms = min(filter(None, (_epoch_ms(failure.get("timestamp")) for failure in failed)), default=0)
         self.published_ms = message.sent_ms
         tries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
-        self._told = {"retries": tries, "tokens": " ".join(self.tokens)}
+        self._delivery_rows = {"retries": tries, "tokens": " ".join(self.tokens)}
 
     def raw(self, _: Clients) -> bytes:
         """Return the message's JSON: of a classic bus the event."""
@@ -257,7 +257,7 @@ class UndeliveredEvent(QueuedLetter):
             "event": self.event_id or "(not known)",
             "event type": self.event_type or "(not known: v2)",
             "error": f"{self.code}: {self.text}",
-            **self._told,
+            **self._delivery_rows,
             "received": iso(self._received_at_ms) if self._received_at_ms else "",
         }
 

@@ -30,7 +30,7 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     console = console or Console()
     settings = load(Mask)
     key = settings.secret("masking_key")
-    compiled = _compiled(policy, key.encode())
+    compiled = _load_policy(policy, key.encode())
     mapping = config_file.load(settings.config)
     validator = Validator(mapping)
     shown: list[preview.ShownValue] = []
@@ -38,17 +38,17 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
         try:
             shown += preview.show(compiled, validator, file.read_bytes())
         except OSError as error:
-            return _fail(file, f"cannot be read ({error.strerror}); name a file with JSON events")
+            return _report_failure(file, f"cannot be read ({error.strerror}); name a file with JSON events")
         except ValueError as error:
-            return _fail(file, str(error))
-    console.print(_table(compiled, shown))
+            return _report_failure(file, str(error))
+    console.print(_build_table(compiled, shown))
     if not key and any(line.verdict == "hashed" for line in shown):
         console.print("STREAM_ROUTER_MASKING_KEY is not set, so what is to be hashed is redacted.")
-    _paste(console, policy, shown)
+    _print_allow_lines(console, policy, shown)
     return 0
 
 
-def _compiled(policy: str, key: bytes) -> MaskingPolicy:
+def _load_policy(policy: str, key: bytes) -> MaskingPolicy:
     if policy == "off":
         raise SettingsError("--policy: off masks nothing; name default, or a policy file")
     try:
@@ -57,12 +57,12 @@ def _compiled(policy: str, key: bytes) -> MaskingPolicy:
         raise SettingsError(str(error).replace(f"{policy_file.VARIABLE}: ", "--policy: ", 1)) from None
 
 
-def _fail(file: Path, problem: str) -> int:
+def _report_failure(file: Path, problem: str) -> int:
     sys.stderr.write(f"stream-router mask: {file}: {problem}\n")
     return 1
 
 
-def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
+def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
     """Each path once with each of its verdicts, and the first value that met it."""
     table = Table(title=escape(f"policy {policy.id}, version {policy.version}: entries are tagged {policy.tag}"))
     for name in ("path", "verdict", "for example", "becomes"):
@@ -72,12 +72,12 @@ def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
         firsts.setdefault((line.path, line.verdict), line)
     for line in sorted(firsts.values(), key=lambda line: line.path):
         after = "" if line.after is None else line.after
-        cells = (plain(line.path), line.verdict, _cut(line.before), _cut(after))
+        cells = (plain(line.path), line.verdict, _shorten(line.before), _shorten(after))
         table.add_row(*map(escape, cells), style="dim" if line.verdict == "passed" else "")
     return table
 
 
-def _paste(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
+def _print_allow_lines(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
     """Print the lines of a policy that would let pass what this one redacts."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
@@ -91,7 +91,7 @@ def _paste(console: Console, policy: str, shown: list[preview.ShownValue]) -> No
         console.print(escape(plain(line)), highlight=False, soft_wrap=True)
 
 
-def _cut(value: object) -> str:
+def _shorten(value: object) -> str:
     """Short and without control characters: a sample must not drive the terminal."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     clean = plain(text[:_TEXT_MAX])

@@ -23,7 +23,7 @@ from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
-from stream_router.operate.setup import TARGET, home_of, look, target_of
+from stream_router.operate.setup import TARGET, check_settings, find_home, read_target
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import DeadLetters, QueueSettings, Setup
@@ -50,40 +50,40 @@ Values = dict[str, list[str]]
 def run(name: str) -> int:
     """Print the policy as JSON on stdout. 0; 1 where STS does not tell the account. Raises SettingsError."""
     try:
-        home = home_of(Clients(load(Common).aws_region))
+        home = find_home(Clients(load(Common).aws_region))
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: the account cannot be asked for: {error}\n")
         return 1
-    sys.stdout.write(json.dumps(document(name, home), indent=2) + "\n")
+    sys.stdout.write(json.dumps(build_policy(name, home), indent=2) + "\n")
     return 0
 
 
-def document(name: str, home: Home) -> dict[str, Any]:
+def build_policy(name: str, home: Home) -> dict[str, Any]:
     """Return the policy of a program, with the settings of the environment. Raise SettingsError."""
     if name not in NAMES:
         raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
     values = {
-        "receive": _receive,
-        "consume": _consume,
-        "setup": _setup,
-        "operate": _operate,
-        "teardown": _setup,
+        "receive": _receive_arns,
+        "consume": _consume_arns,
+        "setup": _setup_arns,
+        "operate": _operate_arns,
+        "teardown": _setup_arns,
     }
-    arns_by_name = _common(load(Common), load(QueueSettings), home) | values[name](home)
-    filled = [_filled(statement, arns_by_name) for statement in template["Statement"]]
+    arns_by_name = _common_arns(load(Common), load(QueueSettings), home) | values[name](home)
+    filled = [_fill(statement, arns_by_name) for statement in template["Statement"]]
     return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
 
 
-def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
+def _fill(statement: dict[str, Any], values: Values) -> dict[str, Any]:
     """Return the statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
-    filled = {**statement, "Resource": _each(statement["Resource"], values)}
+    filled = {**statement, "Resource": _expand(statement["Resource"], values)}
     for operator, test in statement.get("Condition", {}).items():
-        filled["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
+        filled["Condition"] = {operator: {key: _expand(text, values) for key, text in test.items()}}
     return filled
 
 
-def _each(named: str | list[str], values: Values) -> list[str] | str:
+def _expand(named: str | list[str], values: Values) -> list[str] | str:
     """Return the ARNs that names of a template stand for; what follows a name is put behind each of them."""
     expanded: list[str] = []
     for text in [named] if isinstance(named, str) else named:
@@ -92,7 +92,7 @@ def _each(named: str | list[str], values: Values) -> list[str] | str:
     return expanded[0] if len(expanded) == 1 else expanded
 
 
-def _common(settings: Common, queue: QueueSettings, home: Home) -> Values:
+def _common_arns(settings: Common, queue: QueueSettings, home: Home) -> Values:
     """Return what all programs call by the same names."""
     classic = not limits.is_v2_bus(settings.event_bus)
     rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
@@ -105,45 +105,45 @@ def _common(settings: Common, queue: QueueSettings, home: Home) -> Values:
         "bus": [home.bus(settings.event_bus)],
         "rule": rule,
         "any_of_rule": ANY * bool(rule),
-        "key": _if(queue.kms_key),
+        "key": _as_list(queue.kms_key),
         "namespaces": [NAMESPACE],
     }
 
 
-def _if(value: str | None) -> list[str]:
+def _as_list(value: str | None) -> list[str]:
     return [value] if value else []
 
 
-def _spill(url: str | None, home: Home) -> list[str]:
+def _spill_arns(url: str | None, home: Home) -> list[str]:
     """Return the spill queue's ARN; none if no spill queue is set."""
     return [home.queue_of(url)] if url else []
 
 
-def _receive(home: Home) -> Values:
+def _receive_arns(home: Home) -> Values:
     settings, queue = load(Receiver), load(QueueSettings)
-    spill = _spill(settings.spill_queue, home)
+    spill = _spill_arns(settings.spill_queue, home)
     return {
         "spill": spill,
         "dead_letters_of_spill": [home.queue_of(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
-        "key_of_spill": _if(queue.kms_key) if spill else [],
-        **_kept(_of_senders(settings), home),
+        "key_of_spill": _as_list(queue.kms_key) if spill else [],
+        **_list_kept_in_aws(_list_receiver_secrets(settings), home),
     }
 
 
-def _of_senders(settings: Receiver) -> list[SecretStr | None]:
+def _list_receiver_secrets(settings: Receiver) -> list[SecretStr | None]:
     """Return the receiver's secrets: of its senders, and of its admin port."""
     posted = [source for source in sources_of(settings.config) if isinstance(source, PostedSource)]
     return [settings.webhook_secrets, settings.admin_token, *(source.secrets for source in posted)]
 
 
-def _consumer(kind: type[C], home: Home) -> C:
+def _load_consumer(kind: type[C], home: Home) -> C:
     """Before `setup` has run nobody knows the queue's URL, but its name is known."""
     queue = load(QueueSettings).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
     return load(kind, sqs_dlq_url=queue)
 
 
-def _consume(home: Home) -> Values:
-    settings = _consumer(Consumer, home)
+def _consume_arns(home: Home) -> Values:
+    settings = _load_consumer(Consumer, home)
     endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
     rendered = properties.render(settings, endpoint_urls, "any").properties
     fan_out = [home.stream(settings.stream)] if rendered.get("retrievalMode", "").upper() == "FANOUT" else []
@@ -156,24 +156,24 @@ def _consume(home: Home) -> Values:
         "any_of_v2_bus": ANY * has_subscriber,
         "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * has_subscriber,
         "namespaces": [NAMESPACE, *daemons],
-        "bucket": _buckets(settings, home),
-        **_kept((settings.masking_key, settings.audit_key, settings.admin_token), home),
+        "bucket": _bucket_arns(settings, home),
+        **_list_kept_in_aws((settings.masking_key, settings.audit_key, settings.admin_token), home),
     }
 
 
-def _buckets(settings: Consumer, home: Home) -> list[str]:
+def _bucket_arns(settings: Consumer, home: Home) -> list[str]:
     return [f"arn:{home.partition}:s3:::{settings.offload_bucket}"] if settings.offload_bucket else []
 
 
-def _setup(home: Home) -> Values:
+def _setup_arns(home: Home) -> Values:
     """Of `setup` and of `teardown`: which of the things that they look at are theirs to make or to change."""
     settings = load(Setup)
-    look(settings)
+    check_settings(settings)
     classic = not limits.is_v2_bus(settings.event_bus)
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
-    undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
-    spill = _spill(settings.spill_queue, home)
+    undelivered = _as_list(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
+    spill = _spill_arns(settings.spill_queue, home)
     keyed_bus = [bus] * (classic and settings.kms_key is not None and arns.is_made(settings.event_bus))
     of_bus = [home.queue(bus_undelivered_name(settings.stream))] * bool(keyed_bus)
     own = [dead_letters, *spill, *undelivered, *of_bus]
@@ -187,52 +187,52 @@ def _setup(home: Home) -> Values:
         "own_bus": own_bus,
         "any_of_own_bus": ANY * bool(own_bus),
         "keyed_bus": keyed_bus,
-        "key_of_made_bus": _if(settings.kms_key) * bool(keyed_bus),
+        "key_of_made_bus": _as_list(settings.kms_key) * bool(keyed_bus),
         "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
-        "rule_with_target": [rule] * bool(classic and target_of(settings)),
+        "rule_with_target": [rule] * bool(classic and read_target(settings)),
         "any_of_v2_bus": ANY * (not classic),
         "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * (not classic),
-        **_target(settings, home),
+        **_target_arns(settings, home),
     }
 
 
-def _target(settings: Setup, home: Home) -> Values:
+def _target_arns(settings: Setup, home: Home) -> Values:
     """Return the rule's target where it is a queue of ours, and the role by which EventBridge reaches it."""
-    target = {} if limits.is_v2_bus(settings.event_bus) else target_of(settings)
+    target = {} if limits.is_v2_bus(settings.event_bus) else read_target(settings)
     arn = arns.parse(target["Arn"], TARGET) if target else None
     queue = target["Arn"] if arn and arn.service == "sqs" and home.owns(arn) else None
-    return {"target_queue": _if(queue), "role": _if(target.get("RoleArn"))}
+    return {"target_queue": _as_list(queue), "role": _as_list(target.get("RoleArn"))}
 
 
-def _judged_target(settings: Setup, home: Home, *, has_rule: bool) -> Values:
+def _judged_target_arns(settings: Setup, home: Home, *, has_rule: bool) -> Values:
     """Return the rule's target, by its service, of which `doctor` reads the resource policy."""
-    target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else target_of(settings)
+    target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else read_target(settings)
     arn = target.get("Arn", "")
     service = arn.split(":")[2] if arn else ""
     return {
-        "target_queue": _target(settings, home)["target_queue"] if has_rule else [],
+        "target_queue": _target_arns(settings, home)["target_queue"] if has_rule else [],
         "target_topic": [arn] if service == "sns" else [],
         "target_function": [arn] if service == "lambda" else [],
     }
 
 
-def _operate(home: Home) -> Values:
-    receiver, consumer = load(Receiver), _consumer(DeadLetters, home)
+def _operate_arns(home: Home) -> Values:
+    receiver, consumer = load(Receiver), _load_consumer(DeadLetters, home)
     bus, has_rule = consumer.event_bus, consumer.rule != NO_RULE
     classic = not limits.is_v2_bus(bus)
-    kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
+    kept = [*_list_receiver_secrets(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
-        "spill": _spill(receiver.spill_queue, home),
+        "spill": _spill_arns(receiver.spill_queue, home),
         "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
         "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
-        "bucket": _buckets(consumer, home),
-        **_judged_target(load(Setup), home, has_rule=has_rule),
-        **_kept(kept, home),
+        "bucket": _bucket_arns(consumer, home),
+        **_judged_target_arns(load(Setup), home, has_rule=has_rule),
+        **_list_kept_in_aws(kept, home),
     }
 
 
-def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
+def _list_kept_in_aws(secrets: Iterable[SecretStr | None], home: Home) -> Values:
     """Of the secrets of a program those that AWS keeps, each once; one that another account shares names its ARN."""
     kept: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(plain, secrets)):

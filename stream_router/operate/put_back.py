@@ -14,8 +14,8 @@ from stream_router.envelope import holds_crashed, open_record
 from stream_router.errors import SettingsError
 from stream_router.event_id import event_id_as_typed
 from stream_router.model import Record
-from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
-from stream_router.operate.dry_run import transform_of, would_be
+from stream_router.operate.console import Stop, check_span, moment_ms, print_line, print_tally
+from stream_router.operate.dry_run import build_transform, describe_outcome
 from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamWriter
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
@@ -30,7 +30,7 @@ class Selection(NamedTuple):
     ids: tuple[str, ...] = ()
     reason: str = ""
 
-    def takes(self, event_id: str, event_type: str, at_ms: int, reason: str) -> bool:
+    def matches(self, event_id: str, event_type: str, at_ms: int, reason: str) -> bool:
         """Whether it is meant; `at_ms` is when it came where it is."""
         return (
             (not self.ids or event_id in self.ids)
@@ -39,7 +39,7 @@ class Selection(NamedTuple):
             and self.reason in ("", reason)
         )
 
-    def command(self, *words: str) -> str:
+    def as_command(self, *words: str) -> str:
         """Return the command of these words that takes the same, to be pasted into a shell."""
         since, until = (iso(at) if at else "" for at in (self.since_ms, self.until_ms))
         pairs = [("--since", since), ("--until", until), ("--reason", self.reason)]
@@ -48,7 +48,9 @@ class Selection(NamedTuple):
         return shlex.join(["stream-router", *words, *options])
 
 
-def selection(since: str, until: str, event_types: Sequence[str], ids: Sequence[str], reason: str = "") -> Selection:
+def parse_selection(
+    since: str, until: str, event_types: Sequence[str], ids: Sequence[str], reason: str = ""
+) -> Selection:
     """From the command line. Raises SettingsError for a time that is none, or a span that is none."""
     now = int(now_ms())
     since_ms = moment_ms(since, "--since", now) if since else 0
@@ -64,7 +66,7 @@ PROGRESS_INTERVAL_S = 5.0
 """Seconds between two lines of progress: what a killed command leaves in its output."""
 
 
-def new_run() -> str:
+def new_run_id() -> str:
     """Return the id of a run that begins now: its time (UTC), and eight random hex digits."""
     return f"{datetime.fromtimestamp(now_ms() / 1000, UTC):{_RUN_TIME}}-{secrets.token_hex(4)}"
 
@@ -89,12 +91,12 @@ class ResubmitRun:
     def __init__(
         self, settings: DeadLetters, clients: Clients, rate_s: float, stop: Stop, *, dry_run: bool, run: str = ""
     ) -> None:
-        self.name = run or new_run()
+        self.name = run or new_run_id()
         self.dry_run = dry_run
         self.count = 0
         """Lines that are on the stream, or would be."""
         self.passed_over, self._would = Counter[str](), Counter[str]()
-        self._made = transform_of(settings)
+        self._transform = build_transform(settings)
         self._settings, self._stop = settings, stop
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, rate_s, stop)
@@ -102,24 +104,24 @@ class ResubmitRun:
     def announce(self, go_on: str) -> None:
         """Print the run's id and the command that goes on with it: a command that is killed can print nothing later."""
         if not self.dry_run:
-            tell(f"run {self.name}; if it is killed, go on with: {go_on}")
+            print_line(f"run {self.name}; if it is killed, go on with: {go_on}")
 
-    def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+    def store(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Yield each line once it is stored; of a dry run none. Raises StreamRefusesError."""
-        fitting = self._fitting(outgoing)
+        fitting = self._select_fitting(outgoing)
         if self.dry_run:
             for line in fitting:
                 self.count += 1
-                self._would.update(self._tried(line.line))
+                self._would.update(self._try_out(line.line))
             return
         for line in self._writer.put(fitting):
             self.count += 1
             yield line
             if time.monotonic() >= self._progress_due_s:
                 self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
-                tell(f"put back on the stream so far {self.count:,}; run {self.name}")
+                print_line(f"put back on the stream so far {self.count:,}; run {self.name}")
 
-    def _fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+    def _select_fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         for line in outgoing:
             if self._stop.asked:
                 return
@@ -128,21 +130,21 @@ class ResubmitRun:
             else:
                 self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
 
-    def _tried(self, line: bytes) -> list[str]:
+    def _try_out(self, line: bytes) -> list[str]:
         """Return what the consumer would make of it with the settings of this shell."""
         if holds_crashed(line):
             return ["not tried, since it killed a process"]
-        return [would_be(self._made(opened)) for opened in open_record(Record(line, 1, 0, int(now_ms())))]
+        return [describe_outcome(self._transform(opened)) for opened in open_record(Record(line, 1, 0, int(now_ms())))]
 
     def report(self, ended: str, go_on: str) -> None:
         """Say what was done, and what was not: why it ended early ("": it did not), and the command that goes on."""
-        tally("passed over", self.passed_over)
+        print_tally("passed over", self.passed_over)
         if self.dry_run:
-            tell(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
-            tally("would be", self._would)
+            print_line(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
+            print_tally("would be", self._would)
         else:
-            tell(f"put back on the stream {self.count:,}; run {self.name}")
+            print_line(f"put back on the stream {self.count:,}; run {self.name}")
         if ended:
-            tell(f"not all: {ended}")
+            print_line(f"not all: {ended}")
         if go_on and not self.dry_run:
-            tell(f"go on with: {go_on}")
+            print_line(f"go on with: {go_on}")

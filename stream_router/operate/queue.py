@@ -25,10 +25,10 @@ from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterErr
 from stream_router.process import backoff_s
 from stream_router.settings.operators import DeadLetters
 
-HIDE_S = 300
+VISIBILITY_TIMEOUT_S = 300
 """How long a message is hidden at a time; after half of it, it is hidden anew."""
 
-KEEP_EVERY_S = 30.0
+VISIBILITY_CHECK_INTERVAL_S = 30.0
 """How often it is looked whose time runs out."""
 
 CALLS = 8
@@ -83,7 +83,7 @@ class QueueReader:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="keeps-hidden", daemon=True)
+        self._keeper = threading.Thread(target=self._extend_visibility, name="keeps-hidden", daemon=True)
         self._begun_ms = 0.0
         self._came_later = 0
         self.visible = self.hidden = 0
@@ -97,7 +97,7 @@ class QueueReader:
         try:
             answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
         except (ClientError, BotoCoreError) as error:
-            raise self._refused(error) from error
+            raise self._describe_refusal(error) from error
         self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
         self._begun_ms = served_s(answer) * 1000  # by SQS's own clock
         self._keeper.start()
@@ -138,21 +138,21 @@ class QueueReader:
                 QueueUrl=self.url,
                 MaxNumberOfMessages=limits.SQS_BATCH_MAX,
                 WaitTimeSeconds=LONG_POLL_S,
-                VisibilityTimeout=HIDE_S,
+                VisibilityTimeout=VISIBILITY_TIMEOUT_S,
                 AttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
         except (ClientError, BotoCoreError) as error:
             if code_of(error) == "OverLimit":  # as many are hidden as SQS allows: `missing` says it
                 return []
-            raise self._refused(error) from error
+            raise self._describe_refusal(error) from error
         return [
             message
             for received in answer.get("Messages", ())
-            if (message := self._taken(Message(received, asked + HIDE_S)))
+            if (message := self._take_in(Message(received, asked + VISIBILITY_TIMEOUT_S)))
         ]
 
-    def _taken(self, message: Message) -> Message | None:
+    def _take_in(self, message: Message) -> Message | None:
         """Return the message, held; None if it was seen before, or came after the run began (what fails again)."""
         later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
         with self._lock:
@@ -171,24 +171,24 @@ class QueueReader:
     def delete(self, messages: Iterable[Message]) -> list[Message]:
         """Delete these; those that SQS did not delete come back, and stay in hand."""
         wanted = list(messages)
-        left = self._each("delete_message_batch", wanted)
-        self._let_go(wanted, left)
+        left = self._send_batches("delete_message_batch", wanted)
+        self._release(wanted, left)
         return left
 
     def give_back(self, messages: Iterable[Message]) -> None:
         """Show these to other readers again; what SQS does not show now it shows within HIDE_S."""
         wanted = list(messages)
-        self._let_go(wanted, [])
-        self._each("change_message_visibility_batch", wanted, VisibilityTimeout=0)
+        self._release(wanted, [])
+        self._send_batches("change_message_visibility_batch", wanted, VisibilityTimeout=0)
 
-    def _let_go(self, messages: list[Message], but: list[Message]) -> None:
+    def _release(self, messages: list[Message], but: list[Message]) -> None:
         kept = {message.id for message in but}
         with self._lock:
             for message in messages:
                 if message.id not in kept:
                     self._held.pop(message.id, None)
 
-    def _each(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
+    def _send_batches(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
         """Do it to every message, ten a call, several calls at once; those come back for which SQS never said yes."""
         call, left = getattr(self._sqs, operation), messages
 
@@ -214,20 +214,25 @@ class QueueReader:
                 break
         return left
 
-    def _keep(self) -> None:
+    def _extend_visibility(self) -> None:
         """Hide anew what has been hidden for half of its time, as long as it is in hand."""
-        while not self._over.wait(KEEP_EVERY_S):
+        while not self._over.wait(VISIBILITY_CHECK_INTERVAL_S):
             now = time.monotonic()
             with self._lock:
-                due = [message for message in self._held.values() if message.hidden_until - now < HIDE_S / 2]
+                due = [
+                    message for message in self._held.values() if message.hidden_until - now < VISIBILITY_TIMEOUT_S / 2
+                ]
             failed = {
-                message.id for message in self._each("change_message_visibility_batch", due, VisibilityTimeout=HIDE_S)
+                message.id
+                for message in self._send_batches(
+                    "change_message_visibility_batch", due, VisibilityTimeout=VISIBILITY_TIMEOUT_S
+                )
             }
             for message in due:
                 if message.id not in failed:
-                    message.hidden_until = now + HIDE_S
+                    message.hidden_until = now + VISIBILITY_TIMEOUT_S
 
-    def _refused(self, error: ClientError | BotoCoreError) -> QueueError:
+    def _describe_refusal(self, error: ClientError | BotoCoreError) -> QueueError:
         code = code_of(error)
         if code in ABSENT:
             return QueueAbsentError(
@@ -276,7 +281,7 @@ def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
     return str(url)
 
 
-def object_of(clients: Clients, url: str) -> bytes:
+def fetch_object(clients: Clients, url: str) -> bytes:
     """Return an object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
 
     Raises UnreadableLetterError where it cannot be had.

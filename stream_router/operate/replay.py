@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from stream_router.aws.clients import Clients
 from stream_router.envelope import Resubmitted, conversation_of, open_record, read_resubmitted, seal_line
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
-from stream_router.operate.console import Stop, say, stopping, tell
-from stream_router.operate.dry_run import transform_of, type_of
+from stream_router.operate.console import Stop, print_line, stopping, warn
+from stream_router.operate.dry_run import build_transform, event_type_of
 from stream_router.operate.put_back import ResubmitRun, Selection, run_began_ms
 from stream_router.operate.stream import LATE_MS, Piece, Span, StreamDescription, UnreadableError, describe, read
 from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
@@ -38,7 +38,7 @@ def run(
     begun_ms = int(now_ms())
     earlier_began_ms = run_began_ms(earlier_run) if earlier_run else begun_ms
     if settings.rule == NO_RULE and not yes and not dry_run:
-        say(
+        warn(
             "stream-router replay: STREAM_ROUTER_RULE is none: every rule on the bus that matches gets these events "
             "once more, and whether the one that missed them takes them now is not known here; add --yes to go on"
         )
@@ -49,7 +49,7 @@ def run(
         try:
             stream = describe(clients.kinesis, settings.stream, wanted.since_ms, begun_ms)
         except UnreadableError as error:
-            say(f"stream-router replay: {error}")
+            warn(f"stream-router replay: {error}")
             return NOT_ALL
         back = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
         words = ("--rate", f"{rate_s:g}", *["--yes"] * yes)
@@ -72,10 +72,10 @@ class Replay:
         *,
         is_continued: bool = False,
     ) -> None:
-        self._settings, self._wanted, self._words, self._stream, self._back = settings, wanted, words, stream, back
+        self._settings, self._wanted, self._words, self._stream, self._run = settings, wanted, words, stream, back
         self._span = Span(wanted.since_ms, wanted.until_ms)
         self._mark = Resubmitted("replay", settings.application, back.name, 1)
-        self._made = transform_of(settings)
+        self._transform = build_transform(settings)
         self._paths = types.paths(settings.partition_path)
         self._unmet = set(wanted.ids)
         self._is_continued = is_continued
@@ -86,12 +86,12 @@ class Replay:
     def run(self, clients: Clients, stop: Stop) -> int:
         """Replay everything, to the summary."""
         why = "an error that nobody foresaw"
-        self._back.announce(self._go_on())
+        self._run.announce(self._continue_command())
         try:
             if self._is_continued:
                 self._count_stored(clients, stop)
             for piece in read(clients, self._stream, self._span, stop) if not stop.asked else ():
-                for _ in self._back.put(self._outgoing(piece)):
+                for _ in self._run.store(self._outgoing(piece)):
                     pass
                 if stop.asked:
                     break
@@ -107,8 +107,8 @@ class Replay:
 
         The stream itself is the record of that, so it holds after a kill as well: no file says how far a run came.
         """
-        say("reading what this run put on the stream before")
-        began_ms = run_began_ms(self._back.name) - CLOCKS_MS
+        warn("reading what this run put on the stream before")
+        began_ms = run_began_ms(self._run.name) - CLOCKS_MS
         for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
             for record in piece.records:
                 for opened in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
@@ -123,10 +123,10 @@ class Replay:
                 event = opened.event if isinstance(opened, DeadLetter) else opened
                 if self._wanted.ids and event.event_id not in self._wanted.ids:
                     continue
-                if why := self._why_not(opened, event):
-                    self._back.passed_over[why] += 1
+                if why := self._explain_skipping(opened, event):
+                    self._run.passed_over[why] += 1
                     continue
-                if self._wanted.event_types and type_of(self._made(opened)) not in self._wanted.event_types:
+                if self._wanted.event_types and event_type_of(self._transform(opened)) not in self._wanted.event_types:
                     continue
                 self._unmet.discard(event.event_id)
                 if self._stored_before[event.event_id]:
@@ -137,7 +137,7 @@ class Replay:
                 body = event.body if isinstance(event.body, dict) else {}
                 yield OutgoingLine(line, conversation_of(body, event.event_id, self._paths), None)
 
-    def _why_not(self, opened: Event | DeadLetter, event: Event) -> str:
+    def _explain_skipping(self, opened: Event | DeadLetter, event: Event) -> str:
         """Why it is not to be put back; "" where it is."""
         mark = read_resubmitted(event.resubmitted)
         if mark and mark.application != self._settings.application:
@@ -153,16 +153,16 @@ class Replay:
     def _report(self, why: str) -> int:
         """Print the summary; return the command's exit status. `why` the run ended early, "" if it did not."""
         if self._passed_before:
-            tell(f"put back by this run before {self._passed_before:,}")
-        self._back.report(why, self._go_on() if why else "")
+            print_line(f"put back by this run before {self._passed_before:,}")
+        self._run.report(why, self._continue_command() if why else "")
         if why:
             return NOT_ALL
         for event_id in sorted(self._unmet):
-            tell(f"not put back: {event_id}; see stream-router find {event_id}")
+            print_line(f"not put back: {event_id}; see stream-router find {event_id}")
         chosen = self._wanted.ids or self._wanted.event_types
-        is_empty = not self._back.count and not self._passed_before
+        is_empty = not self._run.count and not self._passed_before
         return NOT_ALL if self._unmet or (chosen and is_empty) else DONE
 
-    def _go_on(self) -> str:
+    def _continue_command(self) -> str:
         """Return the command that goes on with this run: the same span, less what the stream then shows as put."""
-        return self._wanted.command("replay", "--run", self._back.name, *self._words)
+        return self._wanted.as_command("replay", "--run", self._run.name, *self._words)

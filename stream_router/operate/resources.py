@@ -1,9 +1,9 @@
 """What a deployment has in AWS: of each resource what is there, what should be there, and the calls that make it so.
 
-A resource's state is a mapping, field by field, of all that `setup` judges (`found`). `wanted` is the same mapping as
-it should be. It is made from what was found, since what others chose stays: a longer retention, a key of their own, a
-rule's further filters, a target's retry policy. What differs are the changes, and `apply` makes the calls for them.
-Tags and a customer's key are given to what is made, and never changed afterwards.
+A resource's state maps each field that `setup` judges to its value (`read_state`). `wanted_state` returns the same
+mapping as it should be. It starts from the present state, because choices of others stay: a longer retention, another
+key, a rule's further filters, a target's retry policy. The fields that differ are the changes; `apply` makes the calls
+for them. Tags and a customer's key are set when a resource is made, and never changed afterwards.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from stream_router.process import iso
 from stream_router.settings.common import SETUP_TAG
 
 State = dict[str, Any]
-"""A resource, field by field; `tags` and `holds` are for `teardown`, and never part of what is wanted."""
+"""A resource, field by field; `tags` and `describe_contents` are for `teardown`, and never part of what is wanted."""
 
 TAG = SETUP_TAG
 
-OURS = "stream-router"
+TARGET_ID_PREFIX = "stream-router"
 """What the ids of our targets begin with."""
 
 RETENTION_HOURS = 168
@@ -54,10 +54,10 @@ AWS_KINESIS_KEY = "alias/aws/kinesis"
 SSE_SQS = "SSE-SQS"
 """How we call SQS's own encryption, beside a key's ARN."""
 
-LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
+STATUS_POLL_INTERVAL_S, STATUS_POLL_LIMIT_S = 3.0, 180.0
 """How often, and how long, a stream that is made or changed is looked at."""
 
-QUEUE_LOOK_S = 2
+QUEUE_WAIT_S = 2
 """How long SQS looks for a message; more than 0 makes it ask all of its servers."""
 
 BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
@@ -69,51 +69,55 @@ class SetupError(Exception):
 
 
 class Resource(ABC):
-    """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors.
+    """One thing in AWS. `label` is its name in every line. All that it asks or does may raise botocore's errors.
 
     `tags` are what it is given when it is made, and None where it is not ours to take away.
     """
 
-    what: str
+    label: str
     tags: dict[str, str] | None = None
     has: State | None = None
-    """Its state at the last `look`; None where it is not there."""
+    """Its state at the last `refresh`; None where it is not there."""
     changes: State
     """The fields of what is wanted that are not so yet; all where nothing is there."""
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Ask for it. Raises SettingsError where a setting is against it."""
-        self.has = self.found()
+        self.has = self.read_state()
         has = self.has or {}
-        self.changes = {name: value for name, value in self.wanted().items() if name not in has or has[name] != value}
+        self.changes = {
+            name: value for name, value in self.wanted_state().items() if name not in has or has[name] != value
+        }
 
     @property
     def is_right(self) -> bool:
         """Whether nothing has to be done."""
         return self.has is not None and not self.changes
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """`+` is made, `~` changed, `=` right as it is."""
         sign = "=" if self.is_right else "+" if self.has is None else "~"
         differences = [
-            f"{name} {_shown(value)}" if self.has is None else f"{name} {_shown(self.has.get(name))} -> {_shown(value)}"
+            f"{name} {_format_value(value)}"
+            if self.has is None
+            else f"{name} {_format_value(self.has.get(name))} -> {_format_value(value)}"
             for name, value in self.changes.items()
         ]
-        return f"{sign} {self.what}" + (f": {', '.join(differences)}" if differences else "")
+        return f"{sign} {self.label}" + (f": {', '.join(differences)}" if differences else "")
 
     @abstractmethod
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Its state, None where it is not there."""
 
     @abstractmethod
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Return the state that it should have, given the present one. Raise SettingsError if a setting forbids it."""
 
     @abstractmethod
     def apply(self) -> None:
         """Make the resource, or the changes. Raises SetupError where AWS says no."""
 
-    def stops(self) -> str:
+    def describe_risk(self) -> str:
         """Why the changes would stop events, or undo what somebody meant; "" where they do neither."""
         return ""
 
@@ -121,11 +125,11 @@ class Resource(ABC):
         """Return what the operator should know of it that no call can set right."""
         return []
 
-    def holds(self) -> str:
+    def describe_contents(self) -> str:
         """Return what would be lost with it; "" where nothing would."""
         return ""
 
-    def stays(self) -> str:
+    def explain_keeping(self) -> str:
         """Why `teardown` leaves it; "" where `setup` of this deployment made it, and nothing speaks against it."""
         ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
@@ -134,7 +138,7 @@ class Resource(ABC):
         """Take it away, once it was looked at; nothing where it goes with another resource."""
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else str(value)
@@ -170,22 +174,22 @@ class StreamResource(Resource):
         *,
         ordered: bool = False,
     ) -> None:
-        self.what, self.tags = f"stream {name}", tags
+        self.label, self.tags = f"stream {name}", tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
         self._ordered = ordered
         self._spread = ""
         """What is wrong with its record distribution, and the cure; "" if nothing is."""
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """One that is in the making is waited for by `apply`. Raises SetupError while it is being deleted."""
         if not (summary := self._summary()):
             return None
         if summary["StreamStatus"] == "DELETING":
-            raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run the command again then")
+            raise SetupError(f"{self.label} is being deleted; in a minute it is gone: run the command again then")
         self._spread = ""
         if summary.get("RecordDistributionStrategy") == SPREAD:
-            self._spread = "; ".join(spread_over_shards(self._name, summary["StreamARN"]))
+            self._spread = "; ".join(describe_auto_distribution(self._name, summary["StreamARN"]))
             if self._ordered:
                 raise SettingsError(f"STREAM_ROUTER_ORDERING: {self._spread}")
         key = summary.get("KeyId") or AWS_KINESIS_KEY
@@ -196,7 +200,7 @@ class StreamResource(Resource):
             "tags": self._tags(),
         }
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Return the wanted state, keeping a longer retention and another key."""
         has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
@@ -225,7 +229,7 @@ class StreamResource(Resource):
             kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
             self._until_active()
 
-    def holds(self) -> str:
+    def describe_contents(self) -> str:
         """Whether there are events in it, read or not: a replay needs them. An old shard answers some reads empty."""
         for shard in shards_of(self._kinesis, self._name):
             start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
@@ -253,14 +257,14 @@ class StreamResource(Resource):
 
     def _until_active(self) -> None:
         """Not with botocore's waiter: it asks with another right, and says the same of a refusal and of a time-out."""
-        until = time.monotonic() + LOOK_FOR_S
+        until = time.monotonic() + STATUS_POLL_LIMIT_S
         while (status := (self._summary() or {}).get("StreamStatus", "not to be seen")) != "ACTIVE":
             if time.monotonic() >= until:
-                raise SetupError(f"{self.what} is {status} still; when it is ACTIVE, run `stream-router setup` again")
-            time.sleep(LOOK_EVERY_S)
+                raise SetupError(f"{self.label} is {status} still; when it is ACTIVE, run `stream-router setup` again")
+            time.sleep(STATUS_POLL_INTERVAL_S)
 
 
-def spread_over_shards(name: str, arn: str) -> tuple[str, str]:
+def describe_auto_distribution(name: str, arn: str) -> tuple[str, str]:
     """Return what a stream's record distribution AUTO breaks, and the cure."""
     problem = (
         f"the record distribution of stream {name} is {SPREAD}: Kinesis ignores hash keys, so a conversation's events "
@@ -281,20 +285,20 @@ class LeaseTable(Resource):
 
     def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "StreamResource") -> None:
         self._clients, self._name, self.tags, self._stream = clients, name, tags, stream
-        self.what = f"lease table {name}"
+        self.label = f"lease table {name}"
 
     @property
     def is_right(self) -> bool:
         """Nothing here is for `setup` to do."""
         return True
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """`=` if it is there; what makes it if it is not."""
         if self.has is None:
-            return f"  {self.what}: `consume` makes it at its first start"
-        return f"= {self.what}"
+            return f"  {self.label}: `consume` makes it at its first start"
+        return f"= {self.label}"
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Its state and tags; None if there is no such table."""
         try:
             table = self._clients.dynamodb.describe_table(TableName=self._name)["Table"]
@@ -306,7 +310,7 @@ class LeaseTable(Resource):
         tags = _as_mapping(tag for page in pages for tag in page["Tags"])
         return {"state": state_of(table), "protected": table.get("DeletionProtectionEnabled", False), "tags": tags}
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Nothing: the table is made and completed by `consume` and the KCL."""
         return {}
 
@@ -321,11 +325,11 @@ class LeaseTable(Resource):
             ]
         return []
 
-    def stays(self) -> str:
+    def explain_keeping(self) -> str:
         """Explain why the table stays: without its checkpoints all that its stream holds would come again."""
-        if why := super().stays():
+        if why := super().explain_keeping():
             return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
-        if self._stream.has and self._stream.stays():
+        if self._stream.has and self._stream.explain_keeping():
             return "it has the checkpoints of a stream that stays"
         return "it is protected from deletion" if self.has and self.has["protected"] else ""
 
@@ -355,11 +359,11 @@ class QueueResource(Resource):
         self._sqs = clients.sqs
         self._key, self._variable = key, variable
         self.name = arn.rsplit(":", 1)[-1]
-        self.what, self.tags, self.url = f"queue {self.name}", tags, url
-        self._statement = let_in(arn, source_arn) if source_arn else None
+        self.label, self.tags, self.url = f"queue {self.name}", tags, url
+        self._statement = eventbridge_statement(arn, source_arn) if source_arn else None
         self._policy: dict[str, Any] = {}
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Retention, size, encryption, policy, tags, and how many messages it has."""
         try:
             self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
@@ -373,12 +377,12 @@ class QueueResource(Resource):
             "retention (s)": int(has.get("MessageRetentionPeriod", 0)),
             "largest message (bytes)": int(has.get("MaximumMessageSize", 0)),
             "encryption": has.get("KmsMasterKeyId") or encryption,
-            LETS_IN: self._statement is not None and merged(self._policy, self._statement) == self._policy,
+            LETS_IN: self._statement is not None and merge_statement(self._policy, self._statement) == self._policy,
             "tags": tags,
-            "holds": held(has),
+            "holds": count_messages(has),
         }
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """At least what the contract says. Raises SettingsError where a setting names it, and it is not there."""
         if self.has is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
@@ -404,18 +408,18 @@ class QueueResource(Resource):
         if key := self.changes.get("encryption"):
             attributes |= {"SqsManagedSseEnabled": "true"} if key == SSE_SQS else {"KmsMasterKeyId": key}
         if LETS_IN in self.changes and self._statement:
-            attributes["Policy"] = json.dumps(merged(self._policy, self._statement))
+            attributes["Policy"] = json.dumps(merge_statement(self._policy, self._statement))
         if self.has is None:
             tags = self.tags or {}
             self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)["QueueUrl"]
         else:
             self._sqs.set_queue_attributes(QueueUrl=str(self.url), Attributes=attributes)
 
-    def holds(self) -> str:
+    def describe_contents(self) -> str:
         """Its messages, hidden and delayed ones as well. The counts may be a minute old, so none is looked for too."""
         if self.has and self.has["holds"]:
             return f"{self.has['holds']} messages"
-        look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
+        look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_WAIT_S}
         return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
 
     def delete(self) -> None:
@@ -423,12 +427,12 @@ class QueueResource(Resource):
         self._sqs.delete_queue(QueueUrl=str(self.url))
 
 
-def held(attributes: Mapping[str, str]) -> int:
+def count_messages(attributes: Mapping[str, str]) -> int:
     """How many messages a queue has by its attributes: those that somebody reads, or that are delayed, as well."""
     return sum(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
 
 
-def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
+def eventbridge_statement(queue_arn: str, source_arn: str) -> dict[str, Any]:
     """Return the statement that lets EventBridge send to a queue, for this rule or bus only.
 
     The Sid's hash keeps apart rules whose names look alike, and a queue may have a statement for each.
@@ -444,7 +448,7 @@ def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
     }
 
 
-def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     """Return a queue's policy with our statement in it, once; what others wrote stays as it is."""
     has = policy.get("Statement") or []
     listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
@@ -477,11 +481,11 @@ class Bus(Resource):
         self._events = clients.events
         self._bus, self._key, self._rule = bus, key, rule
         self._dead_letters, self._account = dead_letters, account
-        self.what = f"event bus {bus}"
+        self.label = f"event bus {bus}"
         self.tags = None if f"/{bus}".endswith("/default") else tags
         self._described: dict[str, Any] = {}
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Its key, its own dead-letter queue and its tags. Raises SetupError if its owner does not let us look."""
         try:
             self._described = dict(self._events.describe_event_bus(Name=self._bus))
@@ -491,7 +495,7 @@ class Bus(Resource):
             owner = (self._bus.split(":") + [""] * 5)[4]
             if code_of(error) in DENIED and owner not in ("", self._account):
                 raise SetupError(
-                    f"{self.what} is of account {owner}, which does not let this account look at it; "
+                    f"{self.label} is of account {owner}, which does not let this account look at it; "
                     'docs/operations.md says under "A bus of another account" what works there'
                 ) from None
             raise
@@ -503,7 +507,7 @@ class Bus(Resource):
             "tags": _as_mapping(tags),
         }
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Return what is missing. Raises SettingsError if there is no bus, and none can be made."""
         if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
@@ -526,12 +530,12 @@ class Bus(Resource):
         own |= {"KmsKeyIdentifier": self._key} if self._key else {}
         self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
-    def stays(self) -> str:
+    def explain_keeping(self) -> str:
         """AWS deletes no bus that has a rule; ours, which was looked at before, goes first."""
         pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
         named = [rule["Name"] for page in pages for rule in page.get("Rules", [])]
-        others = [name for name in named if name != self._rule.name or self._rule.stays()]
-        return super().stays() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
+        others = [name for name in named if name != self._rule.name or self._rule.explain_keeping()]
+        return super().explain_keeping() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
     def delete(self) -> None:
         """Delete the bus, once its rules are gone."""
@@ -548,22 +552,24 @@ class BusQueue(QueueResource):
         super().__init__(clients, arn, tags, source_arn=bus_arn)
         self._arn, self._bus = arn, bus
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Ask for the bus first, which may need no queue."""
-        self._bus.look()
-        super().look()
+        self._bus.refresh()
+        super().refresh()
 
     @property
     def is_right(self) -> bool:
         """Whether nothing has to be done: the queue is as it should be, or is not needed."""
         return not self._bus.takes(self._arn) or super().is_right
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """As of every resource; or that it is not needed."""
-        return super().line() if self._bus.takes(self._arn) else f"  {self.what}: not needed by {self._bus.what}"
+        return (
+            super().status_line() if self._bus.takes(self._arn) else f"  {self.label}: not needed by {self._bus.label}"
+        )
 
 
-def pattern(event_types: Any) -> dict[str, Any]:
+def event_pattern(event_types: Any) -> dict[str, Any]:
     """Return the rule's event pattern, as docs/contract.md, "The rule", has it."""
     return {
         "source": [SOURCE],
@@ -574,7 +580,7 @@ def pattern(event_types: Any) -> dict[str, Any]:
 
 def pattern_text(event_types: Any) -> str:
     """Return the pattern as it is sent. Raise SettingsError where it is longer than EventBridge takes."""
-    text = json.dumps(pattern(event_types), separators=(",", ":"))
+    text = json.dumps(event_pattern(event_types), separators=(",", ":"))
     if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
         raise SettingsError(
             f"STREAM_ROUTER_EVENT_TYPES: the pattern has {len(text)} characters, {limits.EVENT_PATTERN_MAX_CHARS} are "
@@ -590,12 +596,12 @@ class Rule(Resource):
 
     def __init__(self, clients: Clients, bus: str, name: str, arn: str, event_types: Any, tags: dict[str, str]) -> None:
         self._events = clients.events
-        self.what, self.tags = f"rule {name} on bus {bus}", tags
+        self.label, self.tags = f"rule {name} on bus {bus}", tags
         self.name, self.bus, self.arn = name, bus, arn
         self._types = event_types
         self._described: dict[str, Any] = {}
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Pattern, state and tags."""
         try:
             self._described = dict(self._events.describe_rule(Name=self.name, EventBusName=self.bus))
@@ -605,17 +611,17 @@ class Rule(Resource):
         has = json.loads(self._described.get("EventPattern") or "{}")
         return {"pattern": has, "state": self._described.get("State", "ENABLED"), "tags": tags}
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Ours for source, detail-type and eventSource; a filter beside them on a rule for our events stays.
 
         Raises SettingsError where it is another stream's: pattern and dead-letter queue would change their owner.
         """
-        ours = pattern(self._types)
+        ours = event_pattern(self._types)
         if self.has is None:
             return {"pattern": ours, "state": "ENABLED"}
         if (stream := self.has["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
-                f"STREAM_ROUTER_RULE: {self.what} is of stream {stream}; name another rule, or hand it over: aws "
+                f"STREAM_ROUTER_RULE: {self.label} is of stream {stream}; name another rule, or hand it over: aws "
                 f"events tag-resource --resource-arn {self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
             )
         has = self.has["pattern"]
@@ -623,7 +629,7 @@ class Rule(Resource):
             ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
         return {"pattern": ours, "state": "ENABLED" if self.has["state"] == "DISABLED" else self.has["state"]}
 
-    def stops(self) -> str:
+    def describe_risk(self) -> str:
         """Say why the change may stop events, or would enable a rule that somebody disabled; "" if neither."""
         why = []
         if self.has and self.has["pattern"] and "pattern" in self.changes:
@@ -670,9 +676,9 @@ class Rule(Resource):
         except self._events.exceptions.ResourceNotFoundException:
             return []
 
-    def holds(self) -> str:
+    def describe_contents(self) -> str:
         """Targets of others, whose events would end."""
-        others = [target for target in self.targets() if not target["Id"].startswith(OURS)]
+        others = [target for target in self.targets() if not target["Id"].startswith(TARGET_ID_PREFIX)]
         return f"{len(others)} targets of others" if others else ""
 
     def delete(self) -> None:
@@ -703,19 +709,19 @@ class Target(Resource):
         self._events = clients.events
         self._rule = rule
         self._given, self._arn = fields, str(fields["Arn"])
-        self.what = f"target {self._arn}"
+        self.label = f"target {self._arn}"
         self._undelivered, self._named = undelivered, named
         self._queue = undelivered
         self._targets: list[dict[str, Any]] = []
 
-    def found(self) -> State | None:
+    def read_state(self) -> State | None:
         """Return the target of this ARN, under whatever id: a second one would deliver every event twice."""
         self._targets = self._rule.targets()
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """AWS's own retry policy (185 tries in 24 hours) where nobody chose another."""
-        own_id = f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
+        own_id = f"{TARGET_ID_PREFIX}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
         fields = {"Id": own_id, **(self.has or {}), **self._given}
         if self.has:
             fields["Id"] = self.has["Id"]
@@ -724,7 +730,7 @@ class Target(Resource):
         self._queue = fields["DeadLetterConfig"].get("Arn")
         return fields
 
-    def stops(self) -> str:
+    def describe_risk(self) -> str:
         """PutTargets replaces the target that has the same id, whatever its ARN is."""
         identity = {**(self.has or {}), **self.changes}["Id"]
         gone = next(
@@ -752,7 +758,7 @@ class Target(Resource):
             f"target {other['Arn']} of an earlier setup gets every event too; to end that: aws events "
             f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {other['Id']}"
             for other in self._targets
-            if other["Arn"] != self._arn and other["Id"].startswith(OURS)
+            if other["Arn"] != self._arn and other["Id"].startswith(TARGET_ID_PREFIX)
         ]
         if self._queue != self._undelivered:
             notes.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
@@ -762,8 +768,8 @@ class Target(Resource):
         if service == "lambda":
             notes.append(
                 f"unless it lets EventBridge in already, run: aws lambda add-permission --function-name {self._arn} "
-                f"--statement-id {OURS}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
-                f"events.amazonaws.com --source-arn {rule.arn}"
+                f"--statement-id {TARGET_ID_PREFIX}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction "
+                f"--principal events.amazonaws.com --source-arn {rule.arn}"
             )
             notes.append(
                 "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "

@@ -54,24 +54,24 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
-        deployment.look()
+        deployment.refresh()
         todo = [resource for resource in deployment.resources if not resource.is_right]
-        held = any(resource.stops() for resource in todo)
-        again = "stream-router setup" + " --yes" * held
-        deployment.make(_say, only_told=plan or (held and not yes))
+        needs_yes = any(resource.describe_risk() for resource in todo)
+        again = "stream-router setup" + " --yes" * needs_yes
+        deployment.apply_changes(_print_line, only_told=plan or (needs_yes and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
-    if held and not plan and not yes:
-        _say(f"nothing was changed; if what needs --yes is meant, run `{again}`")
+    if needs_yes and not plan and not yes:
+        _print_line(f"nothing was changed; if what needs --yes is meant, run `{again}`")
         return 1
     if not todo:
-        _say("nothing to change")
+        _print_line("nothing to change")
     elif plan:
         to_make = sum(resource.has is None for resource in todo)
-        _say(f"plan: {to_make} to make, {len(todo) - to_make} to change; run `{again}` to do it")
+        _print_line(f"plan: {to_make} to make, {len(todo) - to_make} to change; run `{again}` to do it")
     if url := deployment.dead_letters.url:
-        _say(f"export SQS_DLQ_URL={url}")
+        _print_line(f"export SQS_DLQ_URL={url}")
     if deployment.problem:
         return 1
     return WOULD_CHANGE if plan and exit_code and todo else 0
@@ -80,17 +80,17 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
 def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
     """Make or complete everything, for who sets up by code; the dead-letter queue's URL. Raises as `run` tells."""
     deployment = Deployment(settings, clients)
-    deployment.look()
-    deployment.make(say)
+    deployment.refresh()
+    deployment.apply_changes(say)
     return str(deployment.dead_letters.url)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def home_of(clients: Clients) -> Home:
+def find_home(clients: Clients) -> Home:
     """Partition, region and account."""
     return Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
 
@@ -99,10 +99,10 @@ class Deployment:
     """Everything that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
 
     def __init__(self, settings: Setup, clients: Clients) -> None:
-        look(settings)
+        check_settings(settings)
         self.settings = settings
         self._clients = clients
-        home = self._home = home_of(clients)
+        home = self._home = find_home(clients)
         tags = {TAG: settings.stream, **settings.tag_map}
         key, bus = settings.kms_key, settings.event_bus
         rule_arn = home.rule(bus, settings.rule)
@@ -134,8 +134,8 @@ class Deployment:
         if of_bus:
             self.resources.append(BusQueue(clients, of_bus, tags, its_bus, home.bus(bus)))
         self.resources += [its_bus, rule]
-        if not (target := target_of(settings)):
-            self._note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
+        if not (target := read_target(settings)):
+            self._add_note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
         if own == undelivered:
             name = UNDELIVERED if named else "SQS_DLQ_URL"
@@ -153,35 +153,35 @@ class Deployment:
             self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
-    def _note(self, text: str) -> None:
+    def _add_note(self, text: str) -> None:
         self.further.append(f"  note: {text}")
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Find out what each resource needs. Changes nothing, and proves that the rule takes our events."""
         settings = self.settings
         for resource in self.resources:
-            resource.look()
+            resource.refresh()
         if limits.is_v2_bus(settings.event_bus):
             name = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
             self.problem = subscriber_problem(self._clients, settings)
             self.further.append(f"! {name}: {self.problem}" if self.problem else f"= {name}")
             text = pattern_text(settings.event_type_list)
-            self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
+            self._add_note(f"its filters have to let through {text} (docs/operations.md makes it)")
         else:
-            self._note(self.proved())
+            self._add_note(self.prove_rule())
         if settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
-            self._note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
+            self._add_note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
         if too_few := self.too_few_buckets():
-            self._note(too_few)
+            self._add_note(too_few)
 
-    def make(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
+    def apply_changes(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
         """Apply what is not right, each with its line once it is done. A run that is broken off is gone on with."""
         for resource in self.resources:
             if not (only_told or resource.is_right):
                 resource.apply()
-            say(resource.line())
-            if only_told and (why := resource.stops()):
+            say(resource.status_line())
+            if only_told and (why := resource.describe_risk()):
                 say(f"  needs --yes: {why}")
             for note in resource.notes():
                 say(f"  note: {note}")
@@ -198,7 +198,7 @@ class Deployment:
         )
         return too_few if self.settings.buckets < least else ""
 
-    def proved(self) -> str:
+    def prove_rule(self) -> str:
         """Let EventBridge itself test an event of each type as the pipeline makes it. Raise SetupError."""
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)
@@ -242,23 +242,23 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
         return "is not there"
     has = events.describe_subscriber(SubscriberArn=arn)
     ordered = settings.ordering == "conversation"
-    return ", ".join(subscriber.problems(has, settings.event_type_list, ordered=ordered))
+    return ", ".join(subscriber.find_problems(has, settings.event_type_list, ordered=ordered))
 
 
-def look(settings: Setup) -> None:
+def check_settings(settings: Setup) -> None:
     """Everything that the settings alone can tell. Raises SettingsError."""
     pattern_text(settings.event_type_list)
     sample_entries(settings.aws_region, settings.event_type_list, 0)
     if TAG in settings.tag_map:
         raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` knows its own; take it out")
-    target_of(settings)
+    read_target(settings)
     if settings.target_dlq_arn:
         queue = arns.parse(settings.target_dlq_arn, UNDELIVERED)
         if queue.service != "sqs" or queue.resource.endswith(".fifo") or queue.region != settings.aws_region:
             raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
 
 
-def target_of(settings: Setup) -> dict[str, Any]:
+def read_target(settings: Setup) -> dict[str, Any]:
     """Return the fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
 
     Raises SettingsError where the file is not there, or is not what PutTargets takes.
@@ -284,7 +284,7 @@ def target_of(settings: Setup) -> dict[str, Any]:
         if report.has_errors():
             why = report.generate_report().splitlines()[0].rstrip(":")
             raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
-        if why := above_max(shape, fields):
+        if why := find_value_above_max(shape, fields):
             raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
     if (arn := from_file.get("Arn") or settings.target_arn) is None:
         if settings.target_file:
@@ -296,7 +296,7 @@ def target_of(settings: Setup) -> dict[str, Any]:
     return {**from_file, "Arn": arn}
 
 
-def above_max(shape: Shape, value: Any, path: str = "") -> str:
+def find_value_above_max(shape: Shape, value: Any, path: str = "") -> str:
     """Return the first number, text or list in a parameter that is above AWS's own maximum, in words; "" if none is.
 
     botocore's validation knows the minimum alone.
@@ -310,7 +310,7 @@ def above_max(shape: Shape, value: Any, path: str = "") -> str:
     most, size = shape.metadata.get("max"), len(value) if isinstance(value, str | list | dict) else value
     if most is not None and size > most:
         return f"{path.lstrip('.')} is {size}, and AWS takes {most} at most"
-    return next((text for part in parts if part[1] is not None and (text := above_max(*part))), "")
+    return next((text for part in parts if part[1] is not None and (text := find_value_above_max(*part))), "")
 
 
 def _check_target_arn(arn: str, region: str, variable: str) -> None:
@@ -345,32 +345,34 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     goes: list[Resource] = []
     lost: list[str] = []
     for resource in resources:
-        resource.has = None if resource.tags is None else resource.found()
+        resource.has = None if resource.tags is None else resource.read_state()
         if resource.has is None:
             continue
-        if why := resource.stays():
-            _say(f"= {resource.what} stays: {why}")
+        if why := resource.explain_keeping():
+            _print_line(f"= {resource.label} stays: {why}")
             continue
         goes.append(resource)
-        holds = resource.holds()
-        _say(f"- {resource.what}" + (f": holds {holds}" if holds else ""))
-        lost += [f"{resource.what}: {holds}"] * bool(holds)
+        holds = resource.describe_contents()
+        _print_line(f"- {resource.label}" + (f": holds {holds}" if holds else ""))
+        lost += [f"{resource.label}: {holds}"] * bool(holds)
     if not goes:
         names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
-        _say(f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for")
+        _print_line(
+            f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for"
+        )
     elif lost and not force:
-        _say(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
-        _say(
+        _print_line(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
+        _print_line(
             "keep dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
             "`consume` read the stream to its end (`stream-router top`); nothing of it can be replayed afterwards. "
             "What --force does says `stream-router teardown --help`"
         )
         return 1
     elif not yes:
-        _say(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
-        _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
+        _print_line(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
+        _print_line("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
     else:
         for resource in goes:
             resource.delete()
-            _say(f"deleted {resource.what}")
+            _print_line(f"deleted {resource.label}")
     return 0

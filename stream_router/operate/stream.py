@@ -20,7 +20,7 @@ from stream_router.aws.clients import Clients, shards_of
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
 from stream_router.checks import failure_of
 from stream_router.consumer import kpl
-from stream_router.operate.console import Stop, count_of, duration, say
+from stream_router.operate.console import Stop, count_of, duration, warn
 from stream_router.process import backoff_s, iso
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ SHARD_END = Position(10**129, 0)
 _WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": LATEST, "SHARD_END": SHARD_END}
 
 
-def position_of(sequence_number: str, sub_sequence_number: int) -> Position:
+def parse_position(sequence_number: str, sub_sequence_number: int) -> Position:
     """Return a checkpoint of a lease's row. Raise ValueError if it is neither a number nor one of the words."""
     return _WORDS.get(sequence_number) or Position(int(sequence_number), sub_sequence_number)
 
@@ -141,7 +141,7 @@ def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
     return f"stream {name} cannot be read{failure}: {what_to_do}"
 
 
-def is_passing(error: ClientError) -> bool:
+def is_transient(error: ClientError) -> bool:
     """Whether an error of Kinesis may be gone at the next try: throttling, or a fault of the service's own."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
     return code_of(error) in THROTTLING or status >= 500
@@ -149,7 +149,7 @@ def is_passing(error: ClientError) -> bool:
 
 # --- reading
 
-READ_EVERY_S = 1.0
+READ_INTERVAL_S = 1.0
 READ_BYTES = 1_000_000
 FIRST_RECORDS, GROWTH, MOST_RECORDS = 4, 8, 10_000
 """Kinesis bounds a read by its records alone. Nothing is known of their size at first, so a reading begins with few and
@@ -164,7 +164,7 @@ LATE_MS = 10_000
 FORGOTTEN_MS = 60_000
 """At the edge of what the stream keeps, what goes within a minute is not missed: a `--since` may name that edge."""
 
-GIVEN_UP_AFTER_S = 120.0
+GIVE_UP_AFTER_S = 120.0
 """So long a shard may answer nothing but throttling and faults of the service before it counts as unreadable."""
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 10.0
@@ -192,7 +192,7 @@ class Piece(NamedTuple):
     is_last: bool
 
 
-class _Reading:
+class _ShardReader:
     """One shard that is being read. `ask` runs in a thread of its own, all else in that of whoever reads."""
 
     def __init__(self, stream: StreamDescription, shard: Shard, span: Span) -> None:
@@ -220,10 +220,10 @@ class _Reading:
         except (BotoCoreError, ClientError) as error:
             return error
 
-    def failed(self, error: BotoCoreError | ClientError) -> None:
+    def plan_retry(self, error: BotoCoreError | ClientError) -> None:
         """Plan another try after a read that failed. Raise UnreadableError if that is no use."""
         code, now_s, name = code_of(error), time.monotonic(), self._stream.name
-        self.due_s = now_s + READ_EVERY_S
+        self.due_s = now_s + READ_INTERVAL_S
         if code == "ExpiredIteratorException":  # whoever takes the records took more than five minutes
             self._iterator = ""
             return
@@ -232,20 +232,20 @@ class _Reading:
                 f"stream {name}, or a shard of it, is no longer there: a closed shard goes with the last of its "
                 "records; give a later --since"
             )
-        if isinstance(error, ClientError) and not is_passing(error):
+        if isinstance(error, ClientError) and not is_transient(error):
             raise UnreadableError(_why_unreadable(name, error))
         if not self._failures:
             self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
+        elif now_s - self._failing_since_s > GIVE_UP_AFTER_S:
             raise UnreadableError(
-                f"stream {name} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
+                f"stream {name} could not be read for {GIVE_UP_AFTER_S:.0f} s ({code}); try again later"
             )
         self._failures += 1
         self._limit = max(1, self._limit // 2)
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
-        self.due_s = now_s + max(READ_EVERY_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+        self.due_s = now_s + max(READ_INTERVAL_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
 
-    def answered(self, answer: Any) -> Piece:
+    def take_answer(self, answer: Any) -> Piece:
         """Return the records of the span that a read brought.
 
         Raises UnreadableError where the stream may have dropped some before they were read: Kinesis then goes on at the
@@ -258,14 +258,14 @@ class _Reading:
                 f"{self.shard.shard_id}: the stream's retention overtook the reading, so records may have gone unread; "
                 "give a later --since"
             )
-        records, size_bytes = opened(answer["Records"])
+        records, size_bytes = open_records(answer["Records"])
         if answer["Records"]:
             last = answer["Records"][-1]["SequenceNumber"]
             self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
             fitting = READ_BYTES * len(answer["Records"]) // (size_bytes + len(answer["Records"]))
             self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
         self._iterator = answer.get("NextShardIterator") or ""
-        self.due_s = self._asked_s + READ_EVERY_S * max(1.0, size_bytes / READ_BYTES)
+        self.due_s = self._asked_s + READ_INTERVAL_S * max(1.0, size_bytes / READ_BYTES)
         behind_ms = answer.get("MillisBehindLatest", 0)
         newest_ms = max((record.arrived_at_ms for record in records), default=0)
         self.ended = not self._iterator
@@ -277,7 +277,7 @@ class _Reading:
         return Piece(self.shard, wanted, size_bytes, until_ms if is_last else min(reached_ms, until_ms), is_last)
 
 
-def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
+def open_records(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
     """Return Kinesis's records, taken apart as the KCL does it, and their size in bytes."""
     user_records: list[UserRecord] = []
     size_bytes = 0
@@ -301,22 +301,22 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
     """
     progress = _Progress(span, _announce(clients.cloudwatch, stream, span))
     waiting, ended = dict(stream.shards), set[str]()
-    open_: list[_Reading] = []
+    open_: list[_ShardReader] = []
     with futures.ThreadPoolExecutor(MOST_AT_ONCE, "read") as pool:
         while not stop.asked:
-            begun = _ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
-            open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
+            begun = _find_ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
+            open_ += [_ShardReader(stream, waiting.pop(shard.shard_id), span) for shard in begun]
             if not open_:
                 return
             stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
             due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
             for reading, answer in zip(
-                due, pool.map(_Reading.ask, due, [clients.kinesis_once] * len(due)), strict=True
+                due, pool.map(_ShardReader.ask, due, [clients.kinesis_once] * len(due)), strict=True
             ):
                 if isinstance(answer, BotoCoreError | ClientError):
-                    reading.failed(answer)
+                    reading.plan_retry(answer)
                     continue
-                piece = reading.answered(answer)
+                piece = reading.take_answer(answer)
                 progress.note(piece)
                 yield piece
                 if piece.is_last:
@@ -327,7 +327,7 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
                     return
 
 
-def _ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
+def _find_ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
     """Return the shards that may be begun: those whose parents, as far as they still exist, are read to their end."""
     return [
         shard for shard in waiting.values() if all(parent in ended or parent not in shards for parent in shard.parents)
@@ -364,7 +364,7 @@ def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: S
     shards = len(stream.shards)
     seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES  # a second for each
     if seconds > _SAID_FROM_S:
-        say(
+        warn(
             f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "
             f"about {duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
         )
@@ -393,4 +393,4 @@ class _Progress:
         self._due_s = time.monotonic() + _PROGRESS_EVERY_S
         total = f" of about {self._total_bytes / 1e6:,.1f}" if self._total_bytes >= self._size_bytes else ""
         reached = iso(min(self._reached_ms.values()))
-        say(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")
+        warn(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")

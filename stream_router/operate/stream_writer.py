@@ -16,7 +16,7 @@ from stream_router import limits
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
 from stream_router.envelope import conversation_hash, group_of, group_place
 from stream_router.operate.console import Stop
-from stream_router.operate.stream import is_passing
+from stream_router.operate.stream import is_transient
 from stream_router.process import backoff_s
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MOST_IN_HAND = 5_000
 CALLS_PER_S = 4
 """With a rate, so many calls a second: each is small enough that no shard has a burst."""
 
-GIVEN_UP_AFTER_S = 60.0
+GIVE_UP_AFTER_S = 60.0
 """So long the stream may take nothing."""
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
@@ -96,7 +96,7 @@ class StreamWriter:
             if self._stop.asked:
                 return
             stored = set[int]()
-            for lines, number in zip(call.values(), self._stored(call), strict=True):
+            for lines, number in zip(call.values(), self._put_records(call), strict=True):
                 if number:
                     stored.update(map(id, lines))
                     yield from lines
@@ -134,7 +134,7 @@ class StreamWriter:
         if self._rate_s:
             self._next_s = max(now_s, self._next_s) + lines / self._rate_s
 
-    def _stored(self, call: dict[int, list[OutgoingLine]]) -> list[str]:
+    def _put_records(self, call: dict[int, list[OutgoingLine]]) -> list[str]:
         """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
         records: list[PutRecordsRequestEntryTypeDef] = []
         for group, lines in call.items():
@@ -146,13 +146,13 @@ class StreamWriter:
             results = self._kinesis.put_records(StreamName=self._stream, Records=records)["Records"]
         except ClientError as error:
             code = code_of(error)
-            if not is_passing(error):
-                raise StreamRefusesError(self._why(code)) from None
+            if not is_transient(error):
+                raise StreamRefusesError(self._describe_refusal(code)) from None
         except BotoCoreError as error:
             code = code_of(error)
         if not code and len(results) != len(records):
             code = "UnreadableAnswer"
-        numbers = [_number(result) for result in results] if not code else [""] * len(records)
+        numbers = [_sequence_number(result) for result in results] if not code else [""] * len(records)
         failed = numbers.count("")
         if failed < len(numbers):
             self._failing_since_s = None
@@ -171,18 +171,18 @@ class StreamWriter:
         now_s = time.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
-            raise StreamRefusesError(self._why(code))
+        elif now_s - self._failing_since_s > GIVE_UP_AFTER_S:
+            raise StreamRefusesError(self._describe_refusal(code))
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
         self._stop.wait(backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
         self._failures += 1
 
-    def _why(self, code: str) -> str:
+    def _describe_refusal(self, code: str) -> str:
         if code in ABSENT:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
         advice = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
         return f"stream {self._stream} takes nothing ({code}): {advice}"
 
 
-def _number(result: "PutRecordsResultEntryTypeDef") -> str:
+def _sequence_number(result: "PutRecordsResultEntryTypeDef") -> str:
     return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")

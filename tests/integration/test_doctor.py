@@ -111,7 +111,7 @@ class Place:
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""
         world = World(now_s=lambda: time.time() + self.ahead_s, wait=self.renew)
-        return command.look(world, [one for one in command.SUBJECTS if java_too or one is not host.JAVA])
+        return command.run_checks(world, [one for one in command.SUBJECTS if java_too or one is not host.JAVA])
 
 
 @pytest.fixture
@@ -529,7 +529,7 @@ def test_whatever_breaks_on_the_probes_way_is_a_finding(
 def test_offline_asks_no_network(place: Place) -> None:
     """Nothing of AWS is among its checks, and they end although there is no AWS."""
     place.set(AWS_ENDPOINT_URL="http://127.0.0.1:9")
-    found = command.look(World(offline=True))
+    found = command.run_checks(World(offline=True))
     assert {one.code for one in found} == {*host.SETTINGS.checks, *host.JAVA.checks}
     assert command.status(found) == 0
 

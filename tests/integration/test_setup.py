@@ -33,7 +33,7 @@ Said = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def _one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator has one server, which knows its messages at once."""
-    monkeypatch.setattr(resources, "QUEUE_LOOK_S", 0)
+    monkeypatch.setattr(resources, "QUEUE_WAIT_S", 0)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_each_policy_of_the_documents_is_what_setup_prints(name: str, monkeypatc
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     policies = importlib.import_module("policies")
     given(monkeypatch, policies.SETTINGS)
-    assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.document(name, policies.HOME)
+    assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.build_policy(name, policies.HOME)
 
 
 def test_every_link_leads_somewhere() -> None:

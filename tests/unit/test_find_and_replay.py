@@ -151,7 +151,7 @@ def asked(
         quick(patch)
         patch.setattr(find, "Clients", lambda _: clients)
         patch.setattr(find, "QueueReader", lambda _sqs, url, _stop: queues[url.rpartition("/")[2]])
-        patch.setattr(find, "tell", written.append)
+        patch.setattr(find, "print_line", written.append)
         patch.setattr(find, "write_line", lambda _, text: written.append(text))
         found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/letters", **settings)
         return find.run(found, options), " ".join(" ".join(written).split())

@@ -175,7 +175,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
 @pytest.mark.parametrize("raised", [None, refusal("ThrottlingException"), ConnectTimeoutError(endpoint_url="x")])
 def test_a_stream_that_takes_nothing_is_given_up(raised: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a minute; for want of a right or of a stream at once (tests/integration/test_dlq.py)."""
-    monkeypatch.setattr(stream_writer, "GIVEN_UP_AFTER_S", 0.05)
+    monkeypatch.setattr(stream_writer, "GIVE_UP_AFTER_S", 0.05)
 
     def judge(_: int) -> str:
         if raised:

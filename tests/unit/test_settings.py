@@ -407,7 +407,7 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
         given(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
         assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.warnings(load(Receiver)))
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
-    found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
+    found = [one for one in host.SETTINGS.check(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
 
 

@@ -43,7 +43,7 @@ def script() -> Script:
 
 def made_right(resource: Resource) -> dict[str, Any]:
     """Look at a resource, and apply what is not right; the changes."""
-    resource.look()
+    resource.refresh()
     if not resource.is_right:
         resource.apply()
     return resource.changes
@@ -91,7 +91,7 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
     for kind in (StreamResource, QueueResource):  # which are as they should be
-        monkeypatch.setattr(kind, "found", lambda _: {"shards": 2})
+        monkeypatch.setattr(kind, "read_state", lambda _: {"shards": 2})
         monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
     script.refuse("dynamodb", "describe_table", {"TableName": "cxone-event-router"}, "ResourceNotFoundException")
@@ -141,14 +141,14 @@ def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, fo
     if isinstance(changes, tuple):
         scope, pattern = changes
         changes = {"FilterConfiguration": {"Filters": [{"Scope": scope, "Pattern": json.dumps(pattern)}]}}
-    assert subscriber.problems({**RUNS, **changes}, TYPES, ordered=False) == found
+    assert subscriber.find_problems({**RUNS, **changes}, TYPES, ordered=False) == found
 
 
 @pytest.mark.parametrize(("kind", "is_well"), [("FIFO", True), ("UNORDERED", False), (None, False)])
 def test_order_wants_a_subscriber_that_keeps_it(kind: str | None, is_well: bool) -> None:
     """Order is a property of the subscriber, not of the bus."""
     has = {**RUNS, **({"Type": kind} if kind else {})}
-    assert (subscriber.problems(has, TYPES, ordered=True) == []) is is_well
+    assert (subscriber.find_problems(has, TYPES, ordered=True) == []) is is_well
 
 
 def rule(script: Script) -> Rule:
@@ -175,7 +175,7 @@ def test_a_target_that_eventbridge_refuses_is_an_error(script: Script) -> None:
     script.expect("events", "list_targets_by_rule", asked, {})
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
     target = Target(script.clients, rule(script), {"Arn": arn}, HOME.queue("u"), named=False)
-    target.look()
+    target.refresh()
     refused = {"FailedEntryCount": 1, "FailedEntries": [{"TargetId": "x", "ErrorCode": "Odd", "ErrorMessage": "no"}]}
     script.expect("events", "put_targets", {**asked, "Targets": [target.changes]}, refused)
     with pytest.raises(SetupError, match=r"^EventBridge refused the target \(Odd: no\); "):
@@ -193,17 +193,19 @@ def queue(script: Script, attributes: dict[str, str]) -> QueueResource:
 def test_a_queue_is_asked_before_it_is_believed_empty(script: Script) -> None:
     """Its count of 0 may be a minute old. What is received for this is visible again at once."""
     ours = queue(script, {"ApproximateNumberOfMessages": "0"})
-    ours.look()
-    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": resources.QUEUE_LOOK_S}
+    ours.refresh()
+    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": resources.QUEUE_WAIT_S}
     script.expect("sqs", "receive_message", asked, {"Messages": [{"MessageId": "1"}]})
-    assert ours.holds() == "messages"
+    assert ours.describe_contents() == "messages"
 
 
 def test_rules_that_share_a_queue_both_keep_their_statement() -> None:
     """Bus cxone-prod with rule router and bus cxone with rule prod-router have names that look alike."""
     policy: dict[str, Any] = {}
     for path in ("cxone-prod/router", "cxone/prod-router") * 2:
-        policy = resources.merged(policy, resources.let_in(HOME.queue("q"), HOME.arn("events", f"rule/{path}")))
+        policy = resources.merge_statement(
+            policy, resources.eventbridge_statement(HOME.queue("q"), HOME.arn("events", f"rule/{path}"))
+        )
     assert len({statement["Sid"] for statement in policy["Statement"]}) == len(policy["Statement"]) == 2
 
 
@@ -227,7 +229,7 @@ def stream(script: Script, tags: dict[str, str] | None, **has: Any) -> None:
 
 def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
     """Queue, stream and bus."""
-    monkeypatch.setattr(resources, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(resources, "STATUS_POLL_INTERVAL_S", 0)
     attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576", "KmsMasterKeyId": KEY}
     script.refuse("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist")
     asked = {"QueueName": "q", "Attributes": attributes, "tags": OURS}
@@ -292,13 +294,15 @@ def test_a_bus_s_queue_is_under_sqs_s_own_key_open_to_the_bus_and_made_only_if_n
     script.refuse("sqs", "get_queue_url", {"QueueName": "s-bus-undelivered"}, "QueueDoesNotExist")
     if not theirs:
         attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"}
-        policy = {"Version": "2012-10-17", "Statement": [resources.let_in(BUS_QUEUE, BUS_ARN)]}
+        policy = {"Version": "2012-10-17", "Statement": [resources.eventbridge_statement(BUS_QUEUE, BUS_ARN)]}
         attributes |= {"SqsManagedSseEnabled": "true", "Policy": json.dumps(policy)}
         asked = {"QueueName": "s-bus-undelivered", "Attributes": attributes, "tags": OURS}
         script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
     made_right(made)
     script.done()
-    assert made.line().startswith("  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: ")
+    assert made.status_line().startswith(
+        "  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: "
+    )
 
 
 def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Script) -> None:
@@ -307,21 +311,21 @@ def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Scr
     script.refuse("events", "describe_event_bus", {"Name": theirs}, "AccessDeniedException")
     made = Bus(script.clients, theirs, None, OURS, rule(script), account=ACCOUNT)
     with pytest.raises(SetupError, match=r"is of account 999999999999, .*A bus of another account"):
-        made.look()
+        made.refresh()
 
 
 def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> None:
     """AUTO spreads records over the shards as it likes. Without a promised order it is a note."""
     stream(script, None, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_ORDERING: .*AUTO.*USER_PARTITION_KEY"):
-        StreamResource(script.clients, "s", 2, None, OURS, ordered=True).look()
+        StreamResource(script.clients, "s", 2, None, OURS, ordered=True).refresh()
     stream(script, OURS, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
     loose = StreamResource(script.clients, "s", 2, None, OURS)
-    loose.look()
+    loose.refresh()
     assert "AUTO" in loose.notes()[0]
     stream(script, OURS, RecordDistributionStrategy="USER_PARTITION_KEY")
     keyed = StreamResource(script.clients, "s", 2, None, OURS, ordered=True)
-    keyed.look()
+    keyed.refresh()
     assert keyed.notes() == []
     script.done()
 
@@ -332,7 +336,7 @@ def test_a_rule_beyond_aws_s_default_quotas_is_noted(script: Script) -> None:
     made = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
     script.refuse("events", "describe_rule", {"Name": "r", "EventBusName": "cx"}, "ResourceNotFoundException")
     script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": [{"Name": str(n)} for n in range(300)]})
-    made.look()
+    made.refresh()
     length = len(resources.pattern_text(types))
     assert 2048 < length < 4096
     of_pattern, of_rules = made.notes()
@@ -345,7 +349,7 @@ def test_a_stream_in_the_making_is_waited_for_and_one_that_goes_is_not(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A `setup` that was broken off may have left it so."""
-    monkeypatch.setattr(resources, "LOOK_FOR_S", 0)
+    monkeypatch.setattr(resources, "STATUS_POLL_LIMIT_S", 0)
     stream(script, OURS, StreamStatus="CREATING")
     stream(script, None, StreamStatus="CREATING")
     stream(script, None, StreamStatus="DELETING")

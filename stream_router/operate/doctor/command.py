@@ -36,20 +36,20 @@ def run(
     world = World(program, offline=offline)
     console = Console(stderr=True)
     with console.status("looks at everything"):
-        findings = look(world)
+        findings = run_checks(world)
     if end_to_end:
         with console.status("an event of our own goes the whole way"):
             findings += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
     code = status(findings)
     if as_json:
-        sys.stdout.write(told_as_json(findings, code) + "\n")
+        sys.stdout.write(findings_as_json(findings, code) + "\n")
     else:
         show(findings, code)
     sys.stdout.flush()
     return code
 
 
-def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
+def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
     """Return the findings of every check that concerns the programs of `world`, in the order of the tables.
 
     Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
@@ -60,7 +60,7 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
     for subject in subjects:
         if world.offline and (subject.aws or subject is host.HERE):
             continue
-        of_subject, why = ([], waits) if subject.aws and waits else _made(subject, world)
+        of_subject, why = ([], waits) if subject.aws and waits else _run_subject(subject, world)
         for code in subject.checks:
             findings += [finding for finding in of_subject if finding.code == code] or [skipped(code, why)]
         if subject is host.ACCOUNT and not waits and of_subject[0].verdict is CheckVerdict.WRONG:
@@ -68,11 +68,11 @@ def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
     return [finding for finding in findings if CHECKS[finding.code].programs & world.programs]
 
 
-def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
+def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
     """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
     findings: list[Finding] = []
     try:
-        findings.extend(subject.look(world))  # what came before an error is kept
+        findings.extend(subject.check(world))  # what came before an error is kept
     except Exception as error:  # noqa: BLE001 - it is said
         seen = {finding.code for finding in findings}
         code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
@@ -120,26 +120,27 @@ def show(findings: Sequence[Finding], code: int) -> None:
     for finding in findings:
         sign, style = SIGNS[finding.verdict]
         console.print(
-            Text(f"{sign:8}", style), Text(f"{finding.code}  {CHECKS[finding.code].about:22} {_text(finding)}")
+            Text(f"{sign:8}", style),
+            Text(f"{finding.code}  {CHECKS[finding.code].about:22} {_format_finding(finding)}"),
         )
     console.print(Text(verdict(findings, code), "bold green" if code == WELL else "bold red"))
 
 
-def _text(finding: Finding) -> str:
+def _format_finding(finding: Finding) -> str:
     """One line, without what would drive a terminal."""
     setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.WELL else ""
     more = f"; {finding.cure}" if finding.cure else ""
-    page = f" ({_page(finding)})" if _page(finding) else ""
+    page = f" ({_runbook_path(finding)})" if _runbook_path(finding) else ""
     return "".join(char if char.isprintable() else " " for char in f"{setting}{finding.says}{more}{page}")
 
 
-def _page(finding: Finding) -> str:
+def _runbook_path(finding: Finding) -> str:
     """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
     name = CHECKS[finding.code].runbook
     return f"docs/runbooks/{name}.md" if name and finding.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
-def told_as_json(findings: Sequence[Finding], code: int) -> str:
+def findings_as_json(findings: Sequence[Finding], code: int) -> str:
     """Return the findings for programs, as JSON."""
     checks: list[dict[str, Any]] = [
         {
@@ -149,7 +150,7 @@ def told_as_json(findings: Sequence[Finding], code: int) -> str:
             "setting": finding.setting,
             "says": finding.says,
             "cure": finding.cure,
-            **({"runbook": page} if (page := _page(finding)) else {}),
+            **({"runbook": page} if (page := _runbook_path(finding)) else {}),
         }
         for finding in findings
     ]

@@ -41,7 +41,7 @@ FREE_WARN_BYTES = 100 * 2**20
 """State and audit log are small; a disk with less is about to be full of something else."""
 
 
-def _settings(world: World) -> Iterator[Finding]:
+def _check_settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
     doubtful = [
         of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.warnings(world.receive)
@@ -50,9 +50,9 @@ def _settings(world: World) -> Iterator[Finding]:
     yield from names or [ok("SR004", "every name is known")]
     reported = set(unknown)
     if "receive" in world.programs:
-        yield from _of_program("SR001", reported, lambda: _receive(world))
+        yield from _check_program_settings("SR001", reported, lambda: _load_receive(world))
     if "consume" in world.programs:
-        yield from _of_program("SR002", reported, lambda: _consume(world))
+        yield from _check_program_settings("SR002", reported, lambda: _load_consume(world))
     if world.consume is None:
         yield skipped("SR005", "waits for SR002")
     elif world.consume.masking == "off":
@@ -60,11 +60,11 @@ def _settings(world: World) -> Iterator[Finding]:
         yield warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
     else:
         yield ok("SR005", f"policy {world.consume.masking}")
-    yield _certificate(world)
-    yield from _disks(world)
+    yield _check_certificate(world)
+    yield from _check_disks(world)
 
 
-def _of_program(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
+def _check_program_settings(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
     """Yield a finding for each line with which the program would not start, except those reported before."""
     try:
         yield ok(code, start())
@@ -76,29 +76,29 @@ def _of_program(code: str, reported: set[str], start: Callable[[], str]) -> Iter
             yield finding._replace(verdict=CheckVerdict.UNKNOWN) if silent else finding
 
 
-def _receive(world: World) -> str:
+def _load_receive(world: World) -> str:
     """Return what `receive` looks at before it listens. Raise SettingsError."""
     settings = load(Receiver, *preflight.LOOKS)
-    _secrets(world, settings, "admin_token")
+    _read_secrets(world, settings, "admin_token")
     if not world.offline:
         sources.of(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
     return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
 
 
-def _consume(world: World) -> str:
+def _load_consume(world: World) -> str:
     """Return what `consume` looks at before it asks AWS. Raise SettingsError."""
-    settings = _secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
+    settings = _read_secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
-    _rendered(settings)
+    _render_properties(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
-    _writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
+    _check_writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
     if settings.audit_dir != TO_STDERR:
-        _writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
+        _check_writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
     return f"stream {settings.stream}, application {settings.application}, bus {settings.event_bus}"
 
 
-def _secrets(world: World, settings: Any, *names: str) -> Any:
+def _read_secrets(world: World, settings: Any, *names: str) -> Any:
     """Return the settings, once each of these secrets is readable; offline a stand-in replaces AWS's."""
     for name in names:
         if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
@@ -107,12 +107,12 @@ def _secrets(world: World, settings: Any, *names: str) -> Any:
     return settings
 
 
-def _rendered(settings: Consumer) -> properties.Rendered:
+def _render_properties(settings: Consumer) -> properties.Rendered:
     endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
     return properties.render(settings, endpoint_urls, "doctor")
 
 
-def _writable(variable: str, folder: Path | None) -> None:
+def _check_writable(variable: str, folder: Path | None) -> None:
     """Try to write: nothing else tells (rights, a read-only disk, root). A missing folder is made at start."""
     if folder is None:
         return
@@ -122,7 +122,7 @@ def _writable(variable: str, folder: Path | None) -> None:
         raise unwritable(variable, error) from None
 
 
-def _disks(world: World) -> Iterator[Finding]:
+def _check_disks(world: World) -> Iterator[Finding]:
     """Report each folder of a program whose disk has no room left: the spill, the state and the audit log need some."""
     needs: list[tuple[str, Path, int]] = []
     if world.receive and world.receive.spill_dir:
@@ -132,7 +132,9 @@ def _disks(world: World) -> Iterator[Finding]:
         needs.append(("STREAM_ROUTER_STATE_DIR", state_dir, FREE_WARN_BYTES))
         if world.consume.audit_dir not in (None, TO_STDERR):
             needs.append(("STREAM_ROUTER_AUDIT_DIR", Path(str(world.consume.audit_dir)), FREE_WARN_BYTES))
-    troubles = [trouble for setting, folder, wanted_bytes in needs if (trouble := _disk(setting, folder, wanted_bytes))]
+    troubles = [
+        trouble for setting, folder, wanted_bytes in needs if (trouble := _check_disk(setting, folder, wanted_bytes))
+    ]
     yield from troubles
     if not needs:
         yield skipped("SR015", "waits for SR001 and SR002")
@@ -140,7 +142,7 @@ def _disks(world: World) -> Iterator[Finding]:
         yield ok("SR015", f"room for {', '.join(setting for setting, _, _ in needs)}")
 
 
-def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
+def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
     """Judge the free bytes and inodes of a folder's disk; None if there are enough, or the kernel does not tell."""
     cure = "make room on this disk, or name a folder on another one"
     if text := full(folder):
@@ -160,7 +162,7 @@ def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
     return None
 
 
-def _certificate(world: World) -> Finding:
+def _check_certificate(world: World) -> Finding:
     """Check the certificate: senders refuse one that has ended, and the receiver serves on with it."""
     settings = world.receive
     if settings is None:
@@ -193,14 +195,14 @@ SETTINGS = Subject(
         "SR014": Check("TLS certificate", RECEIVE, "certificate"),
         "SR015": Check("free disk space"),
     },
-    _settings,
+    _check_settings,
     aws=False,
 )
 
 # --- Java
 
 
-def _java(_: World) -> Iterator[Finding]:
+def _check_java(_: World) -> Iterator[Finding]:
     try:
         java_path = java.find_java()
     except SettingsError as error:
@@ -214,7 +216,7 @@ def _java(_: World) -> Iterator[Finding]:
         yield skipped("SR106", "waits for SR007")
         return
     try:
-        options = _rendered(read(Consumer)).jvm_options
+        options = _render_properties(read(Consumer)).jvm_options
     except SettingsError:
         yield skipped("SR106", "waits for SR002")
         return
@@ -231,7 +233,7 @@ JAVA = Subject(
         "SR007": Check("the KCL's jars", CONSUME),
         "SR106": Check("JVM options", CONSUME),
     },
-    _java,
+    _check_java,
     aws=False,
 )
 
@@ -240,17 +242,17 @@ JAVA = Subject(
 CODES = {"receive": "SR020", "consume": "SR021"}
 
 
-def _here(world: World) -> Iterator[Finding]:
+def _check_programs(world: World) -> Iterator[Finding]:
     settings = read(Top)
     urls = dict(zip(("consume", "receive"), settings.urls, strict=True))
     wanted = [program for program in CODES if program in world.programs]
     answers = asyncio.run(top.ask([urls[program] for program in wanted], settings.token))
     silent = all("does not answer" in host.error for host in answers)
     for program, host in zip(wanted, answers, strict=True):
-        yield _told(CODES[program], program, host, named=world.named, expected=world.named or not silent)
+        yield _judge_program(CODES[program], program, host, named=world.named, expected=world.named or not silent)
 
 
-def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
+def _judge_program(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
     """Return the verdict that the program itself gives. One that does not answer may be none of this host's."""
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
@@ -268,7 +270,9 @@ def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -
     return (wrong if host.level is Level.BAD else warn)(code, program, says, cure)
 
 
-HERE = Subject({"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _here, aws=False)
+HERE = Subject(
+    {"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _check_programs, aws=False
+)
 
 # --- who we are, to AWS
 
@@ -283,7 +287,7 @@ _UNKNOWN = refused(
 )
 
 
-def _account(world: World) -> Iterator[Finding]:
+def _check_account(world: World) -> Iterator[Finding]:
     subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
@@ -302,10 +306,10 @@ def _account(world: World) -> Iterator[Finding]:
         yield of_error(*subject, error)
         if isinstance(error, SettingsError):
             return
-    yield _clock(world, served_s(answer))
+    yield _check_clock(world, served_s(answer))
 
 
-def _clock(world: World, theirs_s: float | None) -> Finding:
+def _check_clock(world: World, theirs_s: float | None) -> Finding:
     """By the time that AWS's answer bears, a refusal too."""
     if not theirs_s:
         return skipped("SR013", "no answer bears a time")
@@ -319,4 +323,4 @@ def _clock(world: World, theirs_s: float | None) -> Finding:
     return wrong("SR013", "clock", f"{says}: calls and webhooks are refused for it", cure)
 
 
-ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _account)
+ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _check_account)

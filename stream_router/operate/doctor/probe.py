@@ -20,7 +20,7 @@ from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
 from stream_router.operate.doctor.world import Check, World
 from stream_router.operate.policy import PROBE_PREFIX
-from stream_router.operate.resources import let_in
+from stream_router.operate.resources import eventbridge_statement
 from stream_router.process import iso, now_ms
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.signing import check_url, signer
@@ -35,7 +35,7 @@ POST_S = 5.0
 ARRIVAL_S = 60.0
 """A consumer that just starts takes half a minute to its first record."""
 
-AGAIN_S = 20.0
+RESEND_AFTER_S = 20.0
 """A new rule may take a while until it works: then another probe is sent."""
 
 
@@ -55,9 +55,9 @@ def run(world: World, url: str) -> list[Finding]:
     try:
         check_url(world.receive, url)
         signer(world.receive)
-        with _caught(world, name, mark) as queue:
+        with _catch_probe(world, name, mark) as queue:
             left = f"; rule and queue {name} may be left: delete them"
-            findings += _follow(world, queue, lambda: _post(world, url, name, mark))
+            findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
         del findings[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
         broken = of_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
@@ -67,13 +67,13 @@ def run(world: World, url: str) -> list[Finding]:
 
 
 @contextmanager
-def _caught(world: World, name: str, mark: str) -> Iterator[str]:
+def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
     """Yield the URL of a queue behind a rule that matches our probe alone; delete both afterwards."""
     events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
     region = world.settings.aws_region
     account = world.client("sts").get_caller_identity()["Account"]
     home = Home(world.session.get_partition_for_region(region), region, account)
-    statement = let_in(home.queue(name), home.rule(world.settings.event_bus, name))
+    statement = eventbridge_statement(home.queue(name), home.rule(world.settings.event_bus, name))
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     detail = {"eventSource": ["cxone.webhook"], "payload": {"probe": [mark]}}
     pattern = json.dumps({"source": [SOURCE], "detail-type": [PROBE_TYPE], "detail": detail})
@@ -90,7 +90,7 @@ def _caught(world: World, name: str, mark: str) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=queue)
 
 
-def _post(world: World, url: str, name: str, mark: str) -> Answered:
+def _post_probe(world: World, url: str, name: str, mark: str) -> Answered:
     """Send a probe, and how the receiver answered."""
     assert world.receive is not None
     body = {
@@ -106,7 +106,7 @@ def _post(world: World, url: str, name: str, mark: str) -> Answered:
     return answers[0]
 
 
-def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
+def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
     answer: Answered = post()
     if answer.status != 202:
         text = answer.body.decode("utf-8", "replace")[:200]
@@ -120,10 +120,10 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
         yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {problem}", cure)
         return
     yield ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
-    message = _arrive(world, queue, AGAIN_S)
+    message = _wait_for_message(world, queue, RESEND_AFTER_S)
     if message is None:
         post()
-        message = _arrive(world, queue, ARRIVAL_S - AGAIN_S)
+        message = _wait_for_message(world, queue, ARRIVAL_S - RESEND_AFTER_S)
     if message is None:
         says = f"the probe was stored, and not seen behind the bus within {ARRIVAL_S:.0f} s"
         cure = "see SR160 and SR120, and the log of `consume`; a dead letter would say why"
@@ -136,7 +136,7 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
     yield ok("SR203", f"{(at_queue - processed) * 1000:.0f} ms from the consumer over the bus to a queue")
 
 
-def _arrive(world: World, queue: str, within_s: float) -> Any | None:
+def _wait_for_message(world: World, queue: str, within_s: float) -> Any | None:
     """Return the message, as soon as it is there."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:

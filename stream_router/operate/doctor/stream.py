@@ -35,12 +35,12 @@ from stream_router.consumer.supervisor.stream_watch import (
 )
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
-from stream_router.operate.resources import held
+from stream_router.operate.resources import count_messages
 from stream_router.operate.stream import SHARD_END as END
 from stream_router.operate.stream import TRIM_HORIZON
 
 
-def _stream(world: World) -> Iterator[Finding]:
+def _check_stream(world: World) -> Iterator[Finding]:
     name = world.settings.stream
     finding = checks.stream(world.session, name)
     yield finding
@@ -52,12 +52,12 @@ def _stream(world: World) -> Iterator[Finding]:
         yield skipped("SR102", "an emulator might store what is only tried")
 
 
-ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _stream)
+ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _check_stream)
 
 # --- what waits in front of it
 
 
-def _spill(world: World) -> Iterator[Finding]:
+def _check_spill(world: World) -> Iterator[Finding]:
     """Check the spill queue, and count the messages that wait there."""
     if world.receive is None:
         yield skipped("SR107", "waits for SR001")
@@ -77,7 +77,7 @@ def _spill(world: World) -> Iterator[Finding]:
     )
     if no:
         yield no
-    elif count := held(attributes):
+    elif count := count_messages(attributes):
         cure = "start a receiver, or see why the stream takes nothing"
         yield warn("SR154", checks.SPILL_QUEUE, f"{count} messages of accepted events wait", cure)
     else:
@@ -89,15 +89,15 @@ SPILL = Subject(
         "SR107": Check("spill queue", RECEIVE, "spill"),
         "SR154": Check("spilled events", RECEIVE, "spill"),
     },
-    _spill,
+    _check_spill,
 )
 
 # --- its leases
 
-LOOKS, LOOK_EVERY_S = 7, 1.0
+LEASE_READS, LEASE_READ_INTERVAL_S = 7, 1.0
 """A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
 
-NAMED = 10
+MAX_NAMED = 10
 """Workers that are named: among a few a stranger is seen."""
 
 RESTARTED = (
@@ -110,31 +110,31 @@ SHARDS_READ = 20
 """Shards of which the lag is read: one read each, of the five a second that a shard serves."""
 
 
-def _leases(world: World) -> Iterator[Finding]:
+def _check_leases(world: World) -> Iterator[Finding]:
     yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
-    no, view_and_leases = _look(world)
+    no, view_and_leases = _read_leases(world)
     if no:
         yield no
         return
-    first, held = view_and_leases
-    yield _owners(world, first)
-    yield _lag(world, {name: lease for name, lease in held.items() if lease.checkpoint != END})
+    first, lease_rows = view_and_leases
+    yield _check_owners(world, first)
+    yield _check_lag(world, {name: lease for name, lease in lease_rows.items() if lease.checkpoint != END})
 
 
-def _look(world: World) -> tuple[Finding | None, Any]:
+def _read_leases(world: World) -> tuple[Finding | None, Any]:
     """Return the stream's shards and the table's leases as the supervisor's judge needs them; with the leases."""
 
-    def look() -> tuple[StreamView, dict[str, leases.Lease]]:
-        held = leases.read(world.client("dynamodb"), world.settings.application)
+    def read_both() -> tuple[StreamView, dict[str, leases.Lease]]:
+        lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
         shards = [StreamShard.of(shard) for shard in shards_of(world.client("kinesis"), world.settings.stream)]
         rows = {
             name: LeaseState(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
-            for name, lease in held.items()
+            for name, lease in lease_rows.items()
         }
-        return StreamView(world.now_s(), shards, rows), held
+        return StreamView(world.now_s(), shards, rows), lease_rows
 
     try:
-        return None, look()
+        return None, read_both()
     except leases.LeasesError as error:
         says, _, cure = str(error).partition("; ")
         if error.code in ABSENT:
@@ -145,12 +145,12 @@ def _look(world: World) -> tuple[Finding | None, Any]:
         return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
 
 
-def _owners(world: World, first: StreamView) -> Finding:
+def _check_owners(world: World, first: StreamView) -> Finding:
     """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
     latest, no, left = first, None, list[UnreadShard]()
-    for _ in range(LOOKS):
-        world.wait(LOOK_EVERY_S)
-        no, view_and_leases = _look(world)
+    for _ in range(LEASE_READS):
+        world.wait(LEASE_READ_INTERVAL_S)
+        no, view_and_leases = _read_leases(world)
         if no:
             continue  # before the last look not each worker has had the time to renew
         latest, _held = view_and_leases
@@ -159,24 +159,24 @@ def _owners(world: World, first: StreamView) -> Finding:
             break
     if no:
         return no
-    held = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
+    owners = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
     if left:
-        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in left[:NAMED])
-        says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({examples})"
+        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in left[:MAX_NAMED])
+        says = f"{len(left)} of {len(owners) or len(latest.shards)} shards are read by nobody ({examples})"
         return wrong("SR160", APPLICATION, says, RESTARTED)
-    workers = sorted({*held.values()} - {""})
-    more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
-    return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")
+    workers = sorted({*owners.values()} - {""})
+    more = f" and {len(workers) - MAX_NAMED} more" if len(workers) > MAX_NAMED else ""
+    return ok("SR160", f"{len(owners)} leases, {len(workers)} workers: {', '.join(workers[:MAX_NAMED])}{more}")
 
 
-def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
+def _check_lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
     """Check that the oldest event above each shard's checkpoint is a recent one."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
     silent: Finding | None = None
     for shard, lease in list(unfinished.items())[:SHARDS_READ]:
-        behind = functools.partial(_behind_s, world, lease)
+        behind = functools.partial(_measure_lag_s, world, lease)
         no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
         if no and no.verdict is not CheckVerdict.WRONG:
             silent = no
@@ -200,7 +200,7 @@ _GONE = ("it is gone", "")
 """Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
 
 
-def _behind_s(world: World, lease: leases.Lease) -> float | None:
+def _measure_lag_s(world: World, lease: leases.Lease) -> float | None:
     """Return the seconds since the oldest event above the checkpoint came; None if the checkpoint is no position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if lease.checkpoint.sequence_number >= 0:
@@ -222,5 +222,5 @@ LEASES = Subject(
         "SR160": Check("shards' owners", CONSUME, "unread-shards"),
         "SR115": Check("lag", CONSUME, "behind"),
     },
-    _leases,
+    _check_leases,
 )

@@ -81,7 +81,7 @@ class Subject(NamedTuple):
     """Checks that one generator makes, one after the other. `aws` where they ask AWS."""
 
     checks: dict[str, Check]
-    look: Callable[[World], Iterator[Finding]]
+    check: Callable[[World], Iterator[Finding]]
     aws: bool = True
 
 
