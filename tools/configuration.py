@@ -194,7 +194,7 @@ def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
     if kind.model_fields[name].is_required():
         return "**required**"
-    return f"`{shown}`" if (shown := reading.default(kind, name)) else "-"
+    return f"`{shown}`" if (shown := reading.default_text(kind, name)) else "-"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`stream-router cxone token` and `cxone sources`: prove the credentials, check the configured event sources.
+"""`stream-router cxone token` and `cxone sources`: test the credentials, check the configured event sources.
 
-Sources stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. Most of what
-decides whether an event comes cannot be asked (Expert's guide names a webhooks API, which we do not use); that is
-said, not passed over.
+Each source is a table `[[cxone.sources]]` in the file of STREAM_ROUTER_CONFIG. Most of what decides
+whether events come cannot be checked from here (Expert's guide names a webhooks API, which we do
+not use). Such points are reported as `unknown`, not left out.
 """
 
 import sys
@@ -31,11 +31,14 @@ _EXPERT_NOTE = (
 
 
 Finding = tuple[Literal["ok", "wrong", "unknown"], str, str]
-"""One line of the check: verdict, what it is about, text. `unknown` is what cannot be found out from here."""
+"""A line of the check: verdict, subject, text. `unknown` marks what cannot be checked from here."""
 
 
 class _Renames(BaseModel):
-    """Of the file, and of one of its shapes, what renames event types: the consumer checks the rest."""
+    """The keys that rename event types, of the file or of one of its shapes.
+
+    The consumer checks the other keys.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -44,24 +47,27 @@ class _Renames(BaseModel):
 
 
 def token() -> int:
-    """Get a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
+    """Print lifetime, scopes and tenant of a token, never the token itself.
+
+    Return 0, or 1 if CXone gives no token.
+    """
     settings = load(Cxone)
     try:
         token = CxoneClient(settings).token()
     except CxoneError as error:
         sys.stderr.write(f"stream-router cxone: {plain(str(error))}\n")
         return 1
-    scopes = "scopes not told"
-    if token.scopes is not None:  # of others only the number: a server may say anything there
+    scopes = "scopes not stated"
+    if token.scopes is not None:  # of unknown scopes only the number: the server may write anything there
         others = f" and {len(token.scopes - SCOPES)} others" if token.scopes - SCOPES else ""
         scopes = f"scopes {' '.join(sorted(token.scopes & SCOPES)) or 'none that were asked for'}{others}"
-    tenant = f"tenant {token.tenant_id}" if token.tenant_id else "tenant not told"
+    tenant = f"tenant {token.tenant_id}" if token.tenant_id else "tenant not stated"
     _print_line(f"the credentials work: {token.describe()}, {scopes}, {tenant}")
     return 0
 
 
 def sources() -> int:
-    """Print a line for each finding. 0, or 1 where something is wrong. Raises SettingsError."""
+    """Print a line for each finding. Return 0, or 1 if something is wrong. Raises SettingsError."""
     settings = load(Cxone)
     status = 0
     for verdict, about, text in _check_sources(settings):
@@ -89,7 +95,10 @@ def _check_sources(settings: Cxone) -> Iterator[Finding]:
 
 
 def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
-    """Yield the findings that need CXone's answer. The other checks run without it, also while CXone is down."""
+    """Yield the findings on token and scopes, which need CXone's answer.
+
+    The other checks run while CXone is down.
+    """
     try:
         token = cxone.token()
     except CxoneError as error:
@@ -105,7 +114,7 @@ def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
 
 
 def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
-    """Whether every event type is one of NICE's, and what the consumer makes of it under these settings."""
+    """Yield whether each event type is documented by NICE, and whether the consumer would dead-letter it."""
     event_types = sorted(set(source.event_types))
     if strange := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"

@@ -19,12 +19,12 @@ def run(program: str | None) -> int:
     kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
     printed: set[str] = set()
     for name, kind in kinds.items():
-        rows = list(reading.rows(kind))
+        rows = list(reading.list_settings(kind))
         _section(name, [row for row in rows if row.variable not in printed])
         printed |= {row.variable for row in rows}
-    if of_aws := reading.of_aws():
+    if of_aws := reading.list_aws_settings():
         _section("AWS, as boto3 reads it", of_aws)
-    for line in (*reading.unknown(), *reading.warnings()):
+    for line in (*reading.find_unknown(), *reading.find_warnings()):
         _print_line(f"# unknown: {line}")
     for name, kind in kinds.items():
         try:

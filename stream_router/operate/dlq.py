@@ -265,7 +265,7 @@ class Redrive:
 
     def __init__(self, session: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
         self._session, self._options, self._file = session, options, file
-        self._paths = types.paths(session.settings.partition_path)
+        self._paths = types.parse_paths(session.settings.partition_path)
         self._run = ResubmitRun(
             session.settings, session.clients, options.rate, session.stop, dry_run=options.dry_run, run=options.run
         )

@@ -76,7 +76,7 @@ class Replay:
         self._span = Span(wanted.since_ms, wanted.until_ms)
         self._mark = Resubmitted("replay", settings.application, back.name, 1)
         self._transform = build_transform(settings)
-        self._paths = types.paths(settings.partition_path)
+        self._paths = types.parse_paths(settings.partition_path)
         self._unmet = set(wanted.ids)
         self._is_continued = is_continued
         self._stored_before = Counter[str]()

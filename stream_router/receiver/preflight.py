@@ -16,7 +16,7 @@ from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import OURS
-from stream_router.settings.reading import of_aws
+from stream_router.settings.reading import list_aws_settings
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
 from stream_router.settings.sources import PostedSource, plain, read
@@ -103,7 +103,7 @@ def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]
         "version": version("stream_router"),
         "python": platform.python_version(),
         "region": settings.aws_region,
-        "aws": {row.variable: row.value for row in of_aws()},
+        "aws": {row.variable: row.value for row in list_aws_settings()},
         "stream": settings.stream,
         "buckets": settings.buckets,
         "scheme": settings.webhook_scheme or "",

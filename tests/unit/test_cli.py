@@ -167,7 +167,9 @@ def test_every_setting_is_told_once_with_its_source_and_no_secret(
     variables = [line.lstrip("#").partition("=")[0] for line in told if not line.startswith("# ")]
     assert len(variables) == len(set(variables))
     assert [line for line in told if line.startswith("# unknown: CXONE_CLIENT: ")]
-    assert [row.value for row in reading.of_aws()] == ["http://(hidden)@127.0.0.1:9/a@b"], "the first log line has them"
+    assert [row.value for row in reading.list_aws_settings()] == ["http://(hidden)@127.0.0.1:9/a@b"], (
+        "the first log line has them"
+    )
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_the_configuration_page_begins_with_ten_that_work(monkeypatch: pytest.Mo
     ten = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` ", table, re.MULTILINE))
     assert len(ten) == 10
     given(monkeypatch, ten)
-    assert (load(Receiver).webhook_scheme, load(Receiver).in_the_clear) == ("hmac", False)
+    assert (load(Receiver).webhook_scheme, load(Receiver).is_unencrypted) == ("hmac", False)
     assert load(Consumer).sqs_dlq_url == ten["SQS_DLQ_URL"]
     assert load(Setup).target_arn == ten["EVENTBRIDGE_TARGET_ARN"]
 

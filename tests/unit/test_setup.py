@@ -92,7 +92,7 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
     for kind in (StreamResource, QueueResource):  # which are as they should be
         monkeypatch.setattr(kind, "read_state", lambda _: {"shards": 2})
-        monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
+        monkeypatch.setattr(kind, "wanted_state", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
     script.refuse("dynamodb", "describe_table", {"TableName": "cxone-event-router"}, "ResourceNotFoundException")
     if isinstance(has, str):

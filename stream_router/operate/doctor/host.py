@@ -42,9 +42,9 @@ FREE_WARN_BYTES = 100 * 2**20
 
 
 def _check_settings(world: World) -> Iterator[Finding]:
-    unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
+    unknown = list(reading.find_unknown())  # a program refuses those; of the others it only tells
     doubtful = [
-        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.warnings(world.receive)
+        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.find_warnings(world.receive)
     ]
     names = [*(of_line("SR004", line) for line in unknown), *doubtful]
     yield from names or [ok("SR004", "every name is known")]
@@ -293,7 +293,7 @@ def _check_account(world: World) -> Iterator[Finding]:
     try:
         provider = credentials.find(world.session)
         answer = world.client("sts").get_caller_identity()
-        elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
+        elsewhere = [row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value]
         where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
         if world.consume and java.signs_in(world.session, provider):
             yield warn("SR010", "AWS_PROFILE", f"{java.PROBLEM}: `consume` would not start", java.CURE)
