@@ -95,7 +95,7 @@ class CxoneClient:
     It uses the environment's proxy and CA certificates (SSL_CERT_FILE, else AWS_CA_BUNDLE).
 
     Requests that end with 429, 5xx or a broken connection are sent again until DEADLINE_S has
-    passed. Redirects are not followed: they could carry the credentials elsewhere. Raises
+    passed. Redirects are not followed. Raises
     SettingsError if the CA certificates or the proxy cannot be used.
     """
 

@@ -1,4 +1,4 @@
-"""`stream-router config`: prints every setting that is in force, as lines that a shell could read."""
+"""`stream-router config`: prints every setting in force, as lines that a shell can read."""
 
 import shlex
 import sys
@@ -10,9 +10,9 @@ NAMES = ("receive", "consume", "setup")
 
 
 def run(program: str | None) -> int:
-    """Print the settings of one program, or of all, each with where it came from.
+    """Print the settings of one program, or of all, each with its source.
 
-    Raises SettingsError, after the list, where the settings of the program that is named are wrong.
+    Raises SettingsError, after the list, if the settings of a named program are wrong.
     """
     if program is not None and program not in NAMES:
         raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
@@ -47,4 +47,5 @@ def _section(name: str, rows: list[reading.SettingRow]) -> None:
 
 
 def _print_line(line: str) -> None:
+    # The environment may hold bytes that are not UTF-8. Printed as they are, they would end the command.
     sys.stdout.write(line.encode("utf-8", "replace").decode() + "\n")

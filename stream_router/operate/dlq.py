@@ -1,8 +1,8 @@
-"""`stream-router dlq`: what is in the dead-letter queues, and the way back to the stream (docs/dead-letters.md).
+"""`stream-router dlq`: lists dead letters, exports them, and resubmits them to the stream (docs/dead-letters.md).
 
-A redrive only puts lines on the stream, under the ids that they had; the consumer does the rest. A message is deleted
-once its line has a sequence number. So whatever happens in between, a kill included, it is in the queue or on the
-stream; perhaps in both, and then under one id.
+A redrive only puts lines on the stream, under their earlier ids; the consumer does the rest. A
+message is deleted once its line has a sequence number. So at any moment, also after a kill, each
+event is in the queue or on the stream; it may be in both, and then under one id.
 """
 
 import hashlib
@@ -39,19 +39,19 @@ PROGRESS_INTERVAL_S = 5.0
 """Seconds between two lines of progress while a queue is read."""
 
 IN_HAND, BYTES_IN_HAND = 10_000, 64 * 1024 * 1024
-"""What a redrive sorts and puts at once; the rest comes after it."""
+"""Letters and bytes that a redrive sorts and resubmits as one batch."""
 
 DELETED_AT_ONCE = 100
-"""Messages whose lines are stored, before they are deleted: what a kill brings twice."""
+"""Messages that are deleted together once their lines are stored: the most that a kill resubmits twice."""
 
 STILL_S = 300.0
-"""What a target refused since then says that it is not well."""
+"""If the target refused an event within this time, it is reported as failing."""
 
 AnyLetter = OurLetter | UndeliveredEvent
 
 
 class QueueSession:
-    """A command at its queue: ours, or EventBridge's own."""
+    """A command's work with one queue: our dead-letter queue, or one of EventBridge's own."""
 
     def __init__(
         self, settings: DeadLetters, clients: Clients, queue: QueueReader, stop: Stop, *, undelivered: bool
@@ -59,7 +59,7 @@ class QueueSession:
         self.settings, self.clients, self.queue, self.stop = settings, clients, queue, stop
         self.undelivered = undelivered
         self._unread: list[UnreadableLetterError] = []
-        held = f"; {queue.hidden:,} more are in another reader's hand" if queue.hidden else ""
+        held = f"; {queue.hidden:,} more are hidden, since another reader has them" if queue.hidden else ""
         print_line(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
 
     def read(self) -> Iterator[AnyLetter]:
@@ -76,16 +76,19 @@ class QueueSession:
                 warn(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
-        """Say what could not be read, and what was not seen."""
+        """Print which messages could not be read, and why messages were not seen."""
         print_tally("not read", Counter(map(str, self._unread)))
         if self.queue.missing:
             print_line(f"note: {self.queue.missing}")
 
 
 def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
-    """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1.
+    """Run `work` at our queue, or with `undelivered` at EventBridge's own.
 
-    With `of_bus_too` it is done at the bus's own dead-letter queue as well, if the bus has one.
+    Return the command's exit status.
+
+    With `of_bus_too` `work` also runs at the bus's own dead-letter queue, if the bus has one. A
+    queue that cannot be used gives one line and status 1.
     """
     settings = load(DeadLetters)
     start_logging("WARNING", settings.log_format)
@@ -146,7 +149,10 @@ def list_(session: QueueSession, wanted: Selection) -> int:
 
 
 def show(session: QueueSession, identity: str, *, payload: bool) -> int:
-    """`dlq show`: one, by its event's id or correlationId, or its message's id. 1 where it was not seen."""
+    """Print the letter with this event id, correlationId or message id.
+
+    Return 1 if it was not seen, else 0.
+    """
     wanted = Selection(ids=(event_id_as_typed(identity),))
     for letter in session.read():
         if letter.is_selected(wanted) or any(identity == message.id for message in letter.messages):
@@ -160,12 +166,17 @@ def show(session: QueueSession, identity: str, *, payload: bool) -> int:
                 return 1
             return 0
     session.end()
-    warn(f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` looks everywhere")
+    warn(
+        f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` searches everywhere"
+    )
     return 1
 
 
 def export(session: QueueSession, file: Path, wanted: Selection) -> int:
-    """`dlq export`: JSON lines with the events, unmasked; the messages stay. 1 where some of it was not written."""
+    """Write the letters to a new file as JSON lines, unmasked; the messages stay.
+
+    Return 1 if not all were written.
+    """
     written, skipped = 0, Counter[str]()
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -177,7 +188,7 @@ def export(session: QueueSession, file: Path, wanted: Selection) -> int:
                     except UnreadableLetterError as error:
                         skipped[str(error)] += 1
     except OSError as error:
-        warn(f"stream-router dlq: {file} cannot be written, or not to its end ({error.strerror}); name a new file")
+        warn(f"stream-router dlq: {file} cannot be written completely ({error.strerror}); name a new file")
         return 1
     print_line(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
     print_tally("skipped", skipped)
@@ -187,17 +198,20 @@ def export(session: QueueSession, file: Path, wanted: Selection) -> int:
 
 
 def export_line(letter: AnyLetter, raw: bytes) -> bytes:
-    """One line of the file: what is known, and, last and to be edited, `event` (JSON) or `line` (text)."""
+    """Return a line of the export: the letter's facts, and last the editable `event` or `line`."""
     name, text = _editable(raw)
     known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
     known |= {"eventId": letter.event_id, "reason": letter.reason, "sentAt": iso(letter.sent_ms), "told": letter.rows()}
-    return orjson.dumps(known)[:-1] + (f',"{name}":'.encode() + text if name else b"") + b"}\n"
+    head = orjson.dumps(known)[:-1]
+    # The event's own bytes are appended: to serialize it again would round numbers and drop one of two equal keys.
+    editable = f',"{name}":'.encode() + text if name else b""
+    return head + editable + b"}\n"
 
 
 def _editable(raw: bytes) -> tuple[str, bytes]:
-    """Return the event in an editable form, and its JSON: `event`, `line`; nothing if it is no text."""
+    """Return name (`event`, `line`) and JSON of the editable member; two empty values if it is no text."""
     try:
-        if not is_too_deep(orjson.loads(raw)):  # a line break can only stand between two tokens
+        if not is_too_deep(orjson.loads(raw)):  # raw line breaks occur between JSON tokens alone
             return "event", raw.translate(bytes.maketrans(b"\r\n", b"  ")).strip()
     except orjson.JSONDecodeError:
         pass
@@ -212,16 +226,16 @@ def _digest(text: bytes) -> str:
 
 
 def _key(letter: AnyLetter) -> str:
-    """Return what tells a letter of the file from every other of the queue."""
+    """Return the key that identifies a letter in an export and in the queue."""
     return _digest(repr(letter.key).encode())
 
 
 class UnusableFileError(Exception):
-    """The file is none of `export`'s; the text names the line."""
+    """A file was not written by `export`; the text names the line."""
 
 
 def read_export(path: Path) -> dict[str, bytes | None]:
-    """Return the letters of an export by their keys, with their new content if it is not byte for byte the old.
+    """Return the edited content of each letter of an export by its key; None if the letter was not edited.
 
     Raises UnusableFileError, OSError.
     """
@@ -236,8 +250,8 @@ def read_export(path: Path) -> dict[str, bytes | None]:
                 edits[exported["key"]] = None if _digest(now) == exported["was"] else edited
             except (ValueError, LookupError, TypeError, RecursionError):
                 raise UnusableFileError(
-                    f"line {number} is none that `dlq export` wrote, or is no JSON since it was edited; of an export "
-                    "that was broken off delete the last line"
+                    f"line {number} was not written by `dlq export`, or is no JSON since it was edited; if the export "
+                    "was interrupted, delete the last line"
                 ) from None
     return edits
 
@@ -246,7 +260,10 @@ def read_export(path: Path) -> dict[str, bytes | None]:
 
 
 def redrive(session: QueueSession, options: RedriveOptions) -> int:
-    """`dlq redrive`. 0, or 1 where something was to come back and did not."""
+    """Resubmit the selected letters.
+
+    Return 0, or 1 if a letter should have been resubmitted and was not.
+    """
     try:
         file = read_export(options.file) if options.file else None
     except (OSError, UnusableFileError) as error:
@@ -255,13 +272,13 @@ def redrive(session: QueueSession, options: RedriveOptions) -> int:
     if file is not None:
         edited = sum(edit is not None for edit in file.values())
         print_line(
-            f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)"
+            f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (marked in metadata.replayed)"
         )
     return Redrive(session, options, file).run()
 
 
 class Redrive:
-    """One redrive."""
+    """One run of `dlq redrive`."""
 
     def __init__(self, session: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
         self._session, self._options, self._file = session, options, file
@@ -273,8 +290,8 @@ class Redrive:
         self._began_ms = now_ms()
 
     def run(self) -> int:
-        """Everything, to the summary."""
-        ended = "an error that nobody foresaw"
+        """Resubmit all batches and print the summary. Return the exit status."""
+        ended = "an unforeseen error"
         self._run.announce(self._continue_command())
         try:
             for some in self._read_batches():
@@ -284,17 +301,20 @@ class Redrive:
             ended = "broken off" if self._session.stop.asked else ""
         except (QueueError, StreamRefusesError) as error:
             ended = str(error)
-        finally:  # whatever it ends by: only the summary says what was put back
+        finally:  # after any exception as well: only the summary says what was put back
             status = self._report(ended)
         return status
 
     @property
     def _remaining(self) -> int | None:
-        """How many more may go back; None for all."""
+        """Number of letters that `--limit` still allows; None without a limit."""
         return max(0, self._options.limit - self._run.count) if self._options.limit else None
 
     def _read_batches(self) -> Iterator[list[AnyLetter]]:
-        """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
+        """Yield the selected letters in batches, oldest first.
+
+        Copies of a letter are one letter with several messages.
+        """
         some: dict[object, AnyLetter] = {}
         size = 0
         for letter in self._session.read():
@@ -326,7 +346,7 @@ class Redrive:
         if self._session.undelivered and self._run.passed_over:
             print_tally("note: these stay", self._run.passed_over)
         self._send(self._outgoing(letter for letter in going if letter.reason != Reason.CRASHED))
-        # What kills its process takes along what stands in its record: it stands alone.
+        # An event that kills its process takes the other events of its record with it, so it gets a record of its own.
         for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
             self._send([outgoing])
 
@@ -363,19 +383,24 @@ class Redrive:
             )
 
     def _report(self, ended: str) -> int:
-        """Say what was done, and what was not; the command's exit status."""
+        """Print the summary, and return the command's exit status."""
         session, options, back = self._session, self._options, self._run
         print_line(f"selected {self._selected:,}")
         session.end()
         back.report(ended, self._continue_command() if ended else "")
         if back.count and not options.dry_run and not ended:
             of_it = " --undelivered" if session.undelivered else ""
-            print_line(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
+            print_line(
+                f"events that fail again are listed by: stream-router dlq list{of_it} --since {iso(self._began_ms)}"
+            )
         nothing = not back.count and bool(self._selected or session.queue.missing or options.wanted.ids or options.file)
         return 1 if ended or nothing else 0
 
     def _continue_command(self) -> str:
-        """Return the command that goes on: the queue still has what was not put back."""
+        """Return the command that continues this run.
+
+        The queue still has the letters that were not put back.
+        """
         options = self._options
         words = ["dlq", "redrive", "--run", self._run.name, "--rate", f"{options.rate:g}"]
         words += ["--file", str(options.file)] if options.file else []
@@ -385,10 +410,11 @@ class Redrive:
 
 
 def _print_warnings(latest_ms: int) -> None:
-    """Warn before undelivered events are put back; `latest_ms` is when the latest of them came."""
-    print_line("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
+    """Print warnings before undelivered events are put back.
+
+    `latest_ms` is the time of the latest one (epoch ms).
+    """
+    print_line("note: PutEvents cannot address one target: every matching rule of the bus gets these events again")
     ago_s = (now_ms() - latest_ms) / 1000
-    looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
-    print_line(
-        f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; `stream-router doctor` says more"
-    )
+    looks = "still seems to fail" if ago_s < STILL_S else "seems to work, as far as this queue shows"
+    print_line(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; run `stream-router doctor`")

@@ -1,8 +1,9 @@
-"""`stream-router find`: what became of an event, or of all events of an interaction or a conversation.
+"""`stream-router find`: reports the outcome of an event, or of all events of an interaction or a conversation.
 
-The stream is read first, then the checkpoints, then both queues: what is settled has its letter in the queue by then.
-An event may be in the stream more than once, since operators put events back: each place is said, and the newest one's
-is the verdict. Only what is certain is said.
+The stream is read first, then the checkpoints, then both queues. In this order a dead letter of a
+settled event is already in its queue. An event may be in the stream more than once, since operators
+put events back. Each copy is printed, and the newest decides the verdict. Only certain outcomes are
+reported.
 """
 
 import re
@@ -43,14 +44,16 @@ UNKNOWN = "cannot be judged"
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MASKED = re.compile(r"\[[A-Z_]+\]|^\*{4}|^hmac:")
-"""What masking leaves of an id, whole or in it, as far as that shows (docs/masking.md)."""
+"""Traces of masking in an id, as far as they can be recognised (docs/masking.md)."""
+
+_CHECKPOINT_WORDS = {True: "past it", False: "not past it", None: "not known"}
 
 CLOCKS_MS = 5_000
-"""How far the clocks of Kinesis and of a consumer's host may be apart, where it is told which copy came before."""
+"""Largest assumed difference between the clocks of Kinesis and a consumer's host when copies are put in order."""
 
 
 class Options(NamedTuple):
-    """What the operator typed."""
+    """Options of the command, as typed."""
 
     ids: Sequence[str]
     interaction: str | None
@@ -62,8 +65,8 @@ class Options(NamedTuple):
 def run(settings: DeadLetters, options: Options) -> int:
     """Run the command. Return 0 for found, 1 for not found, 2 for cannot judge.
 
-    Raises SettingsError, and UnforeseenError with 2. The command line's own answer to an unforeseen error is 1, which
-    means "not received" here.
+    Raises SettingsError, and UnforeseenError with status 2: elsewhere an unforeseen error ends with
+    1, which would mean "not received" here.
     """
     try:
         until_ms = int(now_ms())
@@ -81,10 +84,10 @@ def run(settings: DeadLetters, options: Options) -> int:
 
 
 class SearchCriteria:
-    """What is asked for: event ids, or an interaction, or a conversation.
+    """Events to search for: by event ids, by interaction, or by conversation.
 
-    Raises SettingsError where it is not exactly one of the three, or where an id is none. An id may be given as a
-    `correlationId` too, which is the same in another form.
+    An id may also be a `correlationId`, which is the same id in another form. Raises SettingsError
+    unless exactly one of the three is given, or if an id has no valid form.
     """
 
     def __init__(self, settings: DeadLetters, options: Options) -> None:
@@ -105,9 +108,9 @@ class SearchCriteria:
         self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
 
     def matches(self, opened: Event | DeadLetter) -> bool | None:
-        """Whether an event is asked for; None where masking took away what it would be known by.
+        """Return whether the search is for this event; None if masking removed its id.
 
-        By the name that mapping finds in it; where mapping fails, by whether the name stands in what was sent.
+        The mapped name is compared. If mapping fails, the raw event is searched for the name.
         """
         event = opened.event if isinstance(opened, DeadLetter) else opened
         if self.ids:
@@ -119,38 +122,43 @@ class SearchCriteria:
                 pass
             else:
                 name = (valid.conversation_id if self._is_conversation else valid.interaction_id) or ""
-                return name == self._name or (None if _MASKED.search(name) else False)
+                if name == self._name:
+                    return True
+                return None if _MASKED.search(name) else False
         return self._in_raw.search(event.raw) is not None
 
     def matches_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
-        """Return whether a dead letter is wanted; None also if its event cannot be had."""
+        """Return whether the search is for this dead letter; None if masked or unreadable."""
         if self.ids:
             return letter.event_id in self.ids
         try:
             raw = letter.raw(clients)
         except UnreadableLetterError:
             return None
-        if letter.reason == Reason.CRASHED:  # to open it here would end this process too
+        if letter.reason == Reason.CRASHED:  # parsing this event killed a process, and would kill this one
             return self._in_raw.search(raw) is not None
-        taken = [self.matches(opened) for opened in open_record(Record(raw, 0))]
-        return True if True in taken else None if None in taken or letter.letter.masking else False
+        matching = [self.matches(opened) for opened in open_record(Record(raw, 0))]
+        if True in matching:
+            return True
+        is_uncertain = None in matching or bool(letter.letter.masking)
+        return None if is_uncertain else False
 
     def matches_detail(self, detail: Mapping[str, Any]) -> bool:
-        """Return whether the Detail of an event that EventBridge had is wanted."""
+        """Return whether the search is for the event with this Detail."""
         if self.ids:
             return detail.get("eventId") in self.ids
         return detail.get("conversationId" if self._is_conversation else "originalEventId") == self._name
 
 
 class EventFate(NamedTuple):
-    """What became of an event, and what that rests on."""
+    """Outcome of an event, and the evidence for it."""
 
     fate: str
     why: str
 
 
 class Place:
-    """An event in the stream, and what the queues hold of this copy: that it is a dead letter, or undelivered."""
+    """A copy of an event in the stream, with its dead letter or its undelivered message if a queue has one."""
 
     def __init__(self, shard_id: str, record: UserRecord, opened: Event | DeadLetter) -> None:
         self.shard_id, self.position, self.arrived_at_ms = shard_id, record.position, record.arrived_at_ms
@@ -158,46 +166,50 @@ class Place:
         self.opened = opened
         self.event = opened.event if isinstance(opened, DeadLetter) else opened
         self.token = deduplication_id(shard_id, self.event)
-        """What a v2 bus knows it by."""
+        """Deduplication id of this copy on a v2 bus."""
         self.letter: OurLetter | None = None
         self.undelivered: UndeliveredEvent | None = None
 
     @property
     def resubmission(self) -> str:
-        """What this copy is, where an operator put it there."""
+        """Return which run put this copy on the stream, in words; "" if the receiver stored it."""
         mark = read_resubmitted(self.event.resubmitted)
         if mark is None:
             return ""
         return f"; put back by {mark.way} (run {mark.run}, time {mark.times})"
 
     def is_of(self, application: str) -> bool:
-        """Whether it is for this application of the stream: what was put back may be for another."""
+        """Return whether this copy is for `application`: a resubmitted copy is for one application alone."""
         mark = read_resubmitted(self.event.resubmitted)
         return mark is None or mark.application == application
 
 
 class Search:
-    """What is looked for, what was found, and what it means.
+    """A search through stream, checkpoints and queues, and its result.
 
-    `_unseen` says why some of the stream, of the checkpoints or of a queue was not seen, by which of these it is.
+    `_unseen` has the reason why a part was not seen completely, by the part: stream, checkpoints,
+    letters, undelivered.
     """
 
     def __init__(self, settings: DeadLetters, wanted: SearchCriteria, span: Span) -> None:
         self._settings, self._wanted, self._span = settings, wanted, span
         self._transform = build_transform(settings)
         self._places: dict[str, list[Place]] = {}
-        """By event id, each in the order of arrival."""
+        """Copies by event id, in the order of arrival."""
         self._verdicts: dict[str, EventFate] = {}
-        """Of each event that was found anywhere."""
+        """Outcome by event id, for each event that was found anywhere."""
         self._checkpoints: Mapping[str, Position] = {}
         self._unseen = dict.fromkeys(("stream", "checkpoints", "letters", "undelivered"), "")
         self._uncompared = 0
-        """Dead letters of which nobody can tell whether they are of what is asked for."""
+        """Number of dead letters that could not be compared with the search."""
 
-    # --- looking
+    # --- reading
 
     def read(self, clients: Clients) -> None:
-        """Read the stream, then the checkpoints, then the queues. A stop ends what is under way of these."""
+        """Read the stream, then the checkpoints, then the queues.
+
+        The first Ctrl-C ends the reading of the stream, the second the reading of the queues.
+        """
         with stopping() as stop:
             self._read_stream(clients, stop)
         with stopping() as stop:
@@ -218,10 +230,10 @@ class Search:
                         if self._wanted.matches(opened):
                             place = Place(piece.shard.shard_id, record, opened)
                             self._places.setdefault(place.event.event_id, []).append(place)
-                    whole.data = b""  # each event has its own line; one that is kept must not keep a whole record
+                    whole.data = b""  # an event that is kept has its own line and must not keep its record's bytes
             if stop.asked:
-                self._unseen["stream"] = "the reading was broken off"
-            # Listed anew: of a shard that was resharded while it was read, its children's leases tell.
+                self._unseen["stream"] = "the reading was interrupted"
+            # Shards are listed again: if one was resharded meanwhile, the leases of its children show its checkpoint.
             now = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
             found_leases = leases.read(clients.dynamodb, settings.application)
             self._checkpoints = leases.checkpoints(found_leases, {**stream.shards, **now.shards})
@@ -233,7 +245,7 @@ class Search:
             places.sort(key=lambda place: place.arrived_at_ms)
 
     def _read_letters(self, clients: Clients, stop: Stop) -> None:
-        """Each to the place in the stream that it is of."""
+        """Attach each dead letter to its copy in the stream; judge letters without a copy by themselves."""
         every = (place for places in self._places.values() for place in places)
         by_key: dict[object, Place] = {
             (self._settings.stream, place.shard_id, *place.position, place.event.line): place for place in every
@@ -252,7 +264,7 @@ class Search:
         except QueueError as error:
             unseen = str(error)
         strange = sum(isinstance(error, StrangeLetterError) for error in unread)
-        of_them = f"{count_of(strange, 'message')} of the dead-letter queue cannot be read, or not by this version"
+        of_them = f"{count_of(strange, 'message')} of the dead-letter queue cannot be read by this version"
         self._unseen["letters"] = "; ".join(filter(None, (unseen, of_them if strange else "")))
 
     def _read_undelivered(self, clients: Clients, stop: Stop) -> None:
@@ -267,11 +279,11 @@ class Search:
         except QueueError as error:
             if isinstance(error, QueueAbsentError) and others and not settings.target_dlq_arn:
                 warn("note: what the rule's targets did not take is not looked for (STREAM_ROUTER_TARGET_DLQ_ARN)")
-            else:  # `setup` makes none where the rule is others'
+            else:  # without a rule of ours `setup` makes no such queue
                 self._unseen["undelivered"] = str(error)
 
     def _take_undelivered(self, undelivered: UndeliveredEvent) -> None:
-        """To the copy of its event that it is of: a v2 bus tells it by token, else it is the last that came before."""
+        """Attach an undelivered message to its copy: by token (v2), else the last before publication."""
         by_token = [place for places in self._places.values() for place in places if place.token in undelivered.tokens]
         copies = self._places.get(undelivered.event_id, []) if self._wanted.matches_detail(undelivered.detail) else []
         before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCKS_MS]
@@ -283,23 +295,23 @@ class Search:
                 ids.add(undelivered.event_id)
             self._verdicts |= dict.fromkeys(ids, EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}"))
 
-    # --- what it means
+    # --- judging
 
     def _judge(self, place: Place) -> EventFate:
-        """Return what became of this copy: only what is certain."""
+        """Return the outcome of a copy, as far as it is certain."""
         unseen = self._unseen
         if place.letter:
             return EventFate(DEAD, _explain_dead_letter(place.letter))
         if undelivered := place.undelivered:
             return EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
         if place.passed_over:
-            why = "its producer (KPL) wrote a wrong table; `stream-router replay --since WHEN --id ID` publishes it"
+            why = "its producer (KPL) wrote a wrong table; publish it with `stream-router replay --since WHEN --id ID`"
             return EventFate("in a damaged aggregated record: the KCL hands it to nobody", why)
         passed = self._has_passed(place)
         if passed is None:
             return EventFate(UNKNOWN, unseen["checkpoints"] or "its shard's checkpoint is a word, not a position")
         if not passed:
-            why = "it will be published, or buried, when its turn comes"
+            why = "it will be published or dead-lettered when its turn comes"
             return EventFate("not settled yet: the consumer's checkpoint is not past it", why)
         if not place.is_of(self._settings.application):
             return EventFate("settled unsent", "it was put back for another application of the stream")
@@ -330,7 +342,7 @@ class Search:
 
     @property
     def status(self) -> int:
-        """0 where everything that was asked for was found and can be judged, 2 where it cannot, else 1."""
+        """Exit status: FOUND if all was found and judged, CANNOT_JUDGE if a part was not seen, else NOT_FOUND."""
         if any(verdict.fate == UNKNOWN for verdict in self._verdicts.values()):
             return CANNOT_JUDGE
         missing = self._unseen["stream"]
@@ -342,10 +354,10 @@ class Search:
             return FOUND
         return CANNOT_JUDGE if missing or self._unseen["letters"] or self._uncompared else NOT_FOUND
 
-    # --- saying it
+    # --- printing
 
     def report(self, *, payload: bool) -> None:
-        """Each event by its age, then what was not found, then what was not seen."""
+        """Print each event by age, then the ids that were not found, then the parts that were not seen."""
         received = {name: places[0].event.received_at_ms for name, places in self._places.items()}
         for event_id in sorted(self._verdicts, key=lambda name: received.get(name, 0)):
             self._print_event(event_id, payload=payload)
@@ -370,7 +382,7 @@ class Search:
             print_line(f"there may be more: {more}")
 
     def _print_event(self, event_id: str, *, payload: bool) -> None:
-        """One event: each place, in the order of arrival, then the verdict, which is that of the newest."""
+        """Print an event: each copy in the order of arrival, then the verdict on the newest."""
         kind, facts = "", list[tuple[str, str]]()
         places = self._places.get(event_id, [])
         for place in places:
@@ -379,9 +391,7 @@ class Search:
             line = f", line {place.event.line}" if place.event.line else ""
             facts.append(("stream", f"shard {place.shard_id}, record {place.position}{line}"))
             facts.append(("", f"stored {iso(place.arrived_at_ms)}{place.resubmission}"))
-            facts.append(
-                ("checkpoint", {True: "past it", False: "not past it", None: "not known"}[self._has_passed(place)])
-            )
+            facts.append(("checkpoint", _CHECKPOINT_WORDS[self._has_passed(place)]))
             if place is not places[-1] and (place.letter or place.undelivered):
                 facts.append(("", "{}: {}".format(*self._judge(place))))
             kind = (place.letter.event_type if place.letter else event_type_of(self._transform(place.opened))) or kind
@@ -389,14 +399,12 @@ class Search:
         _print_block(f"{event_id}  {kind}".rstrip(), [*facts, ("verdict", verdict.fate), ("", verdict.why)])
         if payload and places:
             newest = places[-1]
-            write_line(
-                sys.stdout,
-                f"  {render_event(self._settings, newest.event, newest.letter.reason if newest.letter else '')}",
-            )
+            reason = newest.letter.reason if newest.letter else ""
+            write_line(sys.stdout, f"  {render_event(self._settings, newest.event, reason)}")
 
 
 def _explain_dead_letter(letter: OurLetter) -> str:
-    """Why an event is in the dead-letter queue; no payload in it."""
+    """Return why an event is in the dead-letter queue, without payload."""
     code = f" ({letter.code})" if letter.code else ""
     return f"{letter.reason}{code}: {letter.text}; since {letter.letter.failed_at}"
 

@@ -1,4 +1,4 @@
-"""`stream-router jars`: brings the KCL daemon's jars, each proved by its SHA-256, from a repository or a folder."""
+"""`stream-router jars`: fetches the KCL daemon's jars from a repository or a folder, and verifies their SHA-256."""
 
 import os
 import ssl
@@ -24,21 +24,25 @@ AT_ONCE = 4
 TRIES = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
 ANSWER_TIMEOUT_S = 20.0
-"""Without a byte, or a connection. A mirror that fetches the jar itself may need longer, and has it by the next try."""
+"""Seconds without a byte, or without a connection.
+
+A mirror that first fetches the jar may need the next try.
+"""
 
 
 class FetchError(Exception):
-    """A jar could not be had; its text is one line."""
+    """A jar could not be fetched; the text is one line."""
 
 
 MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
-"""What Maven's own clients ask where nothing else is configured."""
+"""Default repository of Maven's own clients."""
 
 
 def run(source: str | None) -> int:
-    """Complete the folder of jars; 0, or 1 and one line where that cannot be.
+    """Fetch the missing jars. Return 0, or 1 with one line if a jar cannot be fetched or written.
 
-    Raises SettingsError where the source is none, or no folder can be written to.
+    Raises SettingsError if `source` is no repository and no folder, or if no folder for jars is
+    writable.
     """
     get = _open_source(source or MAVEN_CENTRAL)
     folder, cache = _find_folder(), _find_cache()
@@ -46,7 +50,7 @@ def run(source: str | None) -> int:
     if missing and not os.access(folder, os.W_OK | os.X_OK):
         raise _describe_unwritable(folder)
     if missing:
-        _print_line(f"bringing {len(missing)} of the KCL daemon's jars ...")
+        _print_line(f"fetching {len(missing)} of the KCL daemon's jars ...")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             counts = Counter(pool.map(lambda jar: _complete(jar, folder, cache, get), missing))
@@ -62,17 +66,17 @@ def run(source: str | None) -> int:
 
 
 def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
-    """Bring one jar into its folder; how it came there."""
+    """Put a jar into its folder. Return its origin in words."""
     if _is_whole(kept := cache / jar.name, jar):
         write_whole(folder / jar.name, kept.read_bytes())
         return "from the cache"
     content = get(jar)
     if not jar.is_content(content):
         raise FetchError(
-            f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); nothing of it is kept: "
-            "ask who runs the mirror, or name another (--from)"
+            f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); it was not kept: "
+            "ask the mirror's administrator, or name another source (--from)"
         )
-    with suppress(OSError):  # a home that cannot be written to: the next installation fetches again
+    with suppress(OSError):  # without a writable home the next installation fetches the jars again
         cache.mkdir(parents=True, exist_ok=True)
         write_whole(kept, content)
     write_whole(folder / jar.name, content)
@@ -87,7 +91,7 @@ def _is_whole(path: Path, jar: Jar) -> bool:
 
 
 def _open_source(text: str) -> Callable[[Jar], bytes]:
-    """How to get a jar: from a repository's URL, or from a folder with the jars in it or laid out as a repository."""
+    """Return a function that reads a jar from a repository's URL, or from a folder."""
     if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
@@ -104,9 +108,12 @@ def _open_source(text: str) -> Callable[[Jar], bytes]:
 
 
 def _download(url: str, jar: Jar) -> bytes:
-    """One file over HTTP, tried again where that can help, by the environment's proxy and the system's CAs.
+    """Download a file over HTTP with the environment's proxy and the system's CAs.
 
-    A user and password in the URL go to that host alone, wherever it sends us on to (httpx's own rule).
+    Raises FetchError.
+
+    Time-outs, broken connections, 429 and 5xx are tried again. User and password of the URL go to
+    its host alone: httpx drops them when it is redirected to another host.
     """
 
     def again(state: RetryCallState) -> None:
@@ -137,7 +144,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _describe_error(error: BaseException | None) -> str:
-    if isinstance(error, httpx.HTTPStatusError):  # whose text repeats the URL, with the password in it
+    if isinstance(error, httpx.HTTPStatusError):  # its text has the URL, and with it the password
         return f"HTTP {error.response.status_code}"
     return f"{type(error).__name__}: {error}"
 
@@ -148,8 +155,8 @@ def _print_line(line: str) -> None:
 
 
 def _find_folder() -> Path:
-    """Return the folder that `consume` reads, though it be another user's; else the first that this user can make."""
-    with suppress(SettingsError):  # there is none yet
+    """Return the folder that `consume` reads, even if another user owns it; else the first that this user can make."""
+    with suppress(SettingsError):  # no folder exists yet
         return jars.folder()
     for candidate in jars.folders():
         with suppress(OSError):
@@ -166,5 +173,5 @@ def _describe_unwritable(folder: Path) -> SettingsError:
 
 
 def _find_cache() -> Path:
-    """Return the user's own cache, shared by all installations."""
+    """Return the user's cache folder, which all installations share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream_router" / "jars"

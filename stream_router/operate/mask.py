@@ -1,4 +1,4 @@
-"""`stream-router mask`: what a masking policy does to samples, path by path, and the lines that would let more pass."""
+"""`stream-router mask`: shows the effect of a masking policy on samples, and the lines that would allow more paths."""
 
 import json
 import sys
@@ -21,11 +21,11 @@ _TEXT_MAX = 60
 
 
 def run(policy: str, *files: Path, console: Console | None = None) -> int:
-    """Print what `policy` (default, or a TOML file) does at each path of the samples; 0, or 1.
+    """Print the effect of `policy` (default, or a TOML file) at each path of the samples.
 
-    The samples are read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Returns 1 where a sample
-    cannot be read, is no JSON or nests too deep to be masked. Raises SettingsError for a policy or a config that is
-    wrong.
+    The samples are read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Return
+    0, or 1 if a sample cannot be read, is no JSON or nests too deep to be masked. Raises
+    SettingsError for a wrong policy or config file.
     """
     console = console or Console()
     settings = load(Mask)
@@ -43,7 +43,7 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
             return _report_failure(file, str(error))
     console.print(_build_table(compiled, shown))
     if not key and any(line.verdict == "hashed" for line in shown):
-        console.print("STREAM_ROUTER_MASKING_KEY is not set, so what is to be hashed is redacted.")
+        console.print("STREAM_ROUTER_MASKING_KEY is not set, so values are redacted instead of hashed.")
     _print_allow_lines(console, policy, shown)
     return 0
 
@@ -63,7 +63,7 @@ def _report_failure(file: Path, problem: str) -> int:
 
 
 def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
-    """Each path once with each of its verdicts, and the first value that met it."""
+    """Return a table with each pair of path and verdict once, and its first value as an example."""
     table = Table(title=escape(f"policy {policy.id}, version {policy.version}: entries are tagged {policy.tag}"))
     for name in ("path", "verdict", "for example", "becomes"):
         table.add_column(name, overflow="fold")
@@ -78,13 +78,13 @@ def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Tabl
 
 
 def _print_allow_lines(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
-    """Print the lines of a policy that would let pass what this one redacts."""
+    """Print the lines of a policy that would allow the paths which this policy redacts."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
         console.print("Nothing is redacted.")
         return
     where = "into a policy file" if policy == "default" else f"into {policy}"
-    console.print(f"Copy {escape(where)} the lines of what may pass, and no other (docs/masking.md):\n")
+    console.print(f"Copy {escape(where)} only the lines of values that may pass (docs/masking.md):\n")
     base = ['base = "default"'] if policy == "default" else []
     lines = [*base, "allow = [", *(f"  {json.dumps(path, ensure_ascii=False)}," for path in paths), "]"]
     for line in lines:
@@ -92,7 +92,7 @@ def _print_allow_lines(console: Console, policy: str, shown: list[preview.ShownV
 
 
 def _shorten(value: object) -> str:
-    """Short and without control characters: a sample must not drive the terminal."""
+    """Return a value as short text without control characters, which could drive the terminal."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     clean = plain(text[:_TEXT_MAX])
     return clean + "…" if len(text) > _TEXT_MAX else clean

@@ -1,7 +1,8 @@
-"""`stream-router replay`: events of the stream put on the stream again, which the consumer then publishes once more.
+"""`stream-router replay`: resubmits events of the stream, so that the consumer publishes them once more.
 
-Each goes back as its line stood, under the same id, marked with this run (`metadata.replayed`); the consumer's mapping,
-masking and settings apply. A run takes what was there when it began, and passes over what a replay put there.
+Each line is put on the stream unchanged, under the same id, marked with this run
+(`metadata.replayed`). The consumer's mapping, masking and settings apply. A run takes the events
+that were there when it began, except those that a replay put there.
 """
 
 from collections import Counter
@@ -24,23 +25,26 @@ DONE, NOT_ALL = 0, 1
 
 
 CLOCKS_MS = 300_000
-"""How far this host's clock may be off AWS's: AWS refuses the signature of one that is further off."""
+"""Largest difference of this host's clock from AWS's: beyond it AWS refuses the signatures."""
 
 
 def run(
     settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
 ) -> int:
-    """Replay the selection: 0, or 1 if something is left, or nothing that was asked for was there.
+    """Replay the selection.
 
-    `earlier_run` is the id of a run that was broken off: what it put on the stream is not put there again. Raises
-    SettingsError.
+    Return 0, or 1 if events are left, or if a selected event was not found.
+
+    `earlier_run` is the id of an interrupted run. Events that it put on the stream are not put
+    there again. Raises SettingsError.
     """
     begun_ms = int(now_ms())
     earlier_began_ms = run_began_ms(earlier_run) if earlier_run else begun_ms
     if settings.rule == NO_RULE and not yes and not dry_run:
         warn(
-            "stream-router replay: STREAM_ROUTER_RULE is none: every rule on the bus that matches gets these events "
-            "once more, and whether the one that missed them takes them now is not known here; add --yes to go on"
+            "stream-router replay: STREAM_ROUTER_RULE is none. Every matching rule on the bus will get these events "
+            "once more, and it cannot be checked here whether the rule that missed them takes them now. "
+            "Add --yes to go on"
         )
         return NOT_ALL
     wanted = wanted._replace(until_ms=min(wanted.until_ms or earlier_began_ms, earlier_began_ms))
@@ -52,14 +56,17 @@ def run(
             warn(f"stream-router replay: {error}")
             return NOT_ALL
         back = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
-        words = ("--rate", f"{rate_s:g}", *["--yes"] * yes)
+        words = ("--rate", f"{rate_s:g}", *(["--yes"] if yes else []))
         return Replay(settings, wanted, words, stream, back, is_continued=bool(earlier_run)).run(clients, stop)
 
 
 class Replay:
-    """One run. `words` are the options that another one to go on with needs beside the choice.
+    """A run of `replay`.
 
-    `is_continued`: the run was broken off before, so what it put on the stream is counted there first.
+    `words` are the options beside the selection, for the command that continues the run.
+
+    `is_continued`: the run was interrupted before, so the events that it put on the stream are
+    counted there first.
     """
 
     def __init__(
@@ -80,12 +87,12 @@ class Replay:
         self._unmet = set(wanted.ids)
         self._is_continued = is_continued
         self._stored_before = Counter[str]()
-        """Number of copies of each event, by its id, that earlier tries of this run put on the stream."""
+        """Copies by event id that earlier tries of this run put on the stream."""
         self._passed_before = 0
 
     def run(self, clients: Clients, stop: Stop) -> int:
-        """Replay everything, to the summary."""
-        why = "an error that nobody foresaw"
+        """Replay the selection and print the summary. Return the exit status."""
+        why = "an unforeseen error"
         self._run.announce(self._continue_command())
         try:
             if self._is_continued:
@@ -95,19 +102,20 @@ class Replay:
                     pass
                 if stop.asked:
                     break
-            why = "broken off" if stop.asked else ""
+            why = "interrupted" if stop.asked else ""
         except (UnreadableError, StreamRefusesError) as error:
             why = str(error)
-        finally:  # whatever it ends by: only the summary says what was put, and how to go on
+        finally:  # after any exception as well: only the summary says what was put back, and how to continue
             status = self._report(why)
         return status
 
     def _count_stored(self, clients: Clients, stop: Stop) -> None:
         """Count what earlier tries of this run put on the stream. Raises UnreadableError.
 
-        The stream itself is the record of that, so it holds after a kill as well: no file says how far a run came.
+        The stream itself is the record of a run's progress, so it is right after a kill as well. No
+        file is needed.
         """
-        warn("reading what this run put on the stream before")
+        warn("reading the events that this run put on the stream before")
         began_ms = run_began_ms(self._run.name) - CLOCKS_MS
         for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
             for record in piece.records:
@@ -138,7 +146,7 @@ class Replay:
                 yield OutgoingLine(line, conversation_of(body, event.event_id, self._paths), None)
 
     def _explain_skipping(self, opened: Event | DeadLetter, event: Event) -> str:
-        """Why it is not to be put back; "" where it is."""
+        """Return why an event is not put back; "" if it is."""
         mark = read_resubmitted(event.resubmitted)
         if mark and mark.application != self._settings.application:
             return f"put back for application {mark.application}"
@@ -147,11 +155,14 @@ class Replay:
         if isinstance(opened, DeadLetter):
             return f"no event, but a dead letter: {opened.reason.value} ({opened.code})"
         if isinstance(event.body, dict) and event.body.get("eventType") == PROBE_TYPE:
-            return "a probe of `stream-router doctor --end-to-end`, which is nobody's event"
+            return "a test event of `stream-router doctor --end-to-end`"
         return ""
 
     def _report(self, why: str) -> int:
-        """Print the summary; return the command's exit status. `why` the run ended early, "" if it did not."""
+        """Print the summary and return the exit status.
+
+        `why` is why the run ended early, "" if it did not.
+        """
         if self._passed_before:
             print_line(f"put back by this run before {self._passed_before:,}")
         self._run.report(why, self._continue_command() if why else "")
@@ -164,5 +175,8 @@ class Replay:
         return NOT_ALL if self._unmet or (chosen and is_empty) else DONE
 
     def _continue_command(self) -> str:
-        """Return the command that goes on with this run: the same span, less what the stream then shows as put."""
+        """Return the command that continues this run, with the same span.
+
+        It skips the events already on the stream.
+        """
         return self._wanted.as_command("replay", "--run", self._run.name, *self._words)

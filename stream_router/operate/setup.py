@@ -1,8 +1,9 @@
-"""`stream-router setup` and `teardown`: the resources of a deployment, made or verified in order, taken away backwards.
+"""`stream-router setup` and `teardown`: make or verify the resources of a deployment in order, delete them in reverse.
 
-`setup` looks at everything before it makes anything, and a second run changes nothing. What would stop events (a
-narrower pattern, a target taken away) it does only with `--yes`. `teardown` takes away what carries the deployment's
-tag, all of it or nothing: a rule that is gone while the consumer still publishes would lose events.
+`setup` reads the state of everything before it changes anything, and a second run changes nothing.
+A change that would stop events (a narrower pattern, a replaced target) needs `--yes`. `teardown`
+deletes the resources with the deployment's tag, all or none: without its rule a consumer that still
+publishes would lose events.
 """
 
 import json
@@ -43,27 +44,29 @@ from stream_router.settings.operators import Setup
 TARGET, FILE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "EVENTBRIDGE_TARGET_FILE", "STREAM_ROUTER_TARGET_DLQ_ARN"
 
 WOULD_CHANGE = 2
-"""Exit status of `--plan --exit-code` where something would be made or changed."""
+"""Exit status of `--plan --exit-code` if something would be made or changed."""
 
 
 def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
-    """Run the command: one line for each resource, then the lines to set. Return 1 if something needs the operator.
+    """Run the command: one line for each resource, then the lines to set.
 
-    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raise SettingsError if a setting
-    is at fault.
+    Return 1 if something needs the operator.
+
+    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raises
+    SettingsError if a setting is wrong.
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
         deployment.refresh()
         todo = [resource for resource in deployment.resources if not resource.is_right]
         needs_yes = any(resource.describe_risk() for resource in todo)
-        again = "stream-router setup" + " --yes" * needs_yes
+        again = "stream-router setup --yes" if needs_yes else "stream-router setup"
         deployment.apply_changes(_print_line, only_told=plan or (needs_yes and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
     if needs_yes and not plan and not yes:
-        _print_line(f"nothing was changed; if what needs --yes is meant, run `{again}`")
+        _print_line(f"nothing was changed; if the changes that need --yes are intended, run `{again}`")
         return 1
     if not todo:
         _print_line("nothing to change")
@@ -78,7 +81,10 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
 
 
 def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
-    """Make or complete everything, for who sets up by code; the dead-letter queue's URL. Raises as `run` tells."""
+    """Make or complete all resources, for callers in code. Return the dead-letter queue's URL.
+
+    Raises SetupError, SettingsError and botocore's errors.
+    """
     deployment = Deployment(settings, clients)
     deployment.refresh()
     deployment.apply_changes(say)
@@ -91,12 +97,12 @@ def _print_line(text: str) -> None:
 
 
 def find_home(clients: Clients) -> Home:
-    """Partition, region and account."""
+    """Return partition, region and account. Asks STS for the account; raises botocore's errors."""
     return Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
 
 
 class Deployment:
-    """Everything that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
+    """All resources that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
 
     def __init__(self, settings: Setup, clients: Clients) -> None:
         check_settings(settings)
@@ -109,9 +115,9 @@ class Deployment:
         own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
         undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
         self.further: list[str] = []
-        """Lines of what is nobody's resource."""
+        """Lines that belong to no resource."""
         self.problem = ""
-        """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
+        """Problem of a v2 bus's subscriber, which the bus's owner makes (docs/operations.md); "" if there is none."""
         ordered = settings.ordering == "conversation"
         self._stream = StreamResource(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
         table = LeaseTable(clients, settings.application, tags, self._stream)
@@ -157,7 +163,10 @@ class Deployment:
         self.further.append(f"  note: {text}")
 
     def refresh(self) -> None:
-        """Find out what each resource needs. Changes nothing, and proves that the rule takes our events."""
+        """Read the state of each resource, and test that the rule matches our events.
+
+        Changes nothing.
+        """
         settings = self.settings
         for resource in self.resources:
             resource.refresh()
@@ -176,9 +185,12 @@ class Deployment:
             self._add_note(too_few)
 
     def apply_changes(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
-        """Apply what is not right, each with its line once it is done. A run that is broken off is gone on with."""
+        """Apply the changes, and print each resource's line once it is done.
+
+        A later run continues an interrupted one.
+        """
         for resource in self.resources:
-            if not (only_told or resource.is_right):
+            if not only_told and not resource.is_right:
                 resource.apply()
             say(resource.status_line())
             if only_told and (why := resource.describe_risk()):
@@ -189,7 +201,7 @@ class Deployment:
             say(line)
 
     def too_few_buckets(self) -> str:
-        """Say that the receivers' buckets are too few to fill the shards, which no call can set; "" if enough."""
+        """Return a note if the receivers' buckets are too few to fill the shards, else ""."""
         shards = {**(self._stream.has or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
         too_few = (
@@ -199,7 +211,10 @@ class Deployment:
         return too_few if self.settings.buckets < least else ""
 
     def prove_rule(self) -> str:
-        """Let EventBridge itself test an event of each type as the pipeline makes it. Raise SetupError."""
+        """Let EventBridge test an event of each type as the pipeline makes it.
+
+        Return a note. Raises SetupError.
+        """
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)
         for entry in sample_entries(home.region, settings.event_type_list, int(time.time() * 1000)):
@@ -210,17 +225,17 @@ class Deployment:
                 if code_of(error) not in NOT_SPOKEN:
                     raise
                 answer = {}
-            if "Result" not in answer:  # an emulator may say yes to what it does not speak
-                return "that our events match the rule was not proved: this endpoint has no TestEventPattern"
+            if "Result" not in answer:  # an emulator may answer 200 to an operation that it does not know
+                return "it was not tested whether our events match the rule: this endpoint has no TestEventPattern"
             if not answer["Result"]:
                 raise SetupError(f"the rule's pattern would not match our own event of type {entry.detail_type}")
         return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
 
 
 def subscriber_problem(clients: Clients, settings: Setup) -> str:
-    """Return what is wrong with the subscriber of a v2 bus, rule and target in one; "" if it runs and loses nothing.
+    """Return the problems of a v2 bus's subscriber, which is rule and target in one; "" if it runs and loses nothing.
 
-    Raises SettingsError if there is no such bus; whatever else AWS refuses with says nothing of it.
+    Raises SettingsError if there is no such bus, and botocore's errors for any other refusal.
     """
     events, bus, name = clients.events_v2, settings.event_bus, settings.rule
     try:
@@ -246,11 +261,11 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
 
 
 def check_settings(settings: Setup) -> None:
-    """Everything that the settings alone can tell. Raises SettingsError."""
+    """Check the settings against each other without a call to AWS. Raises SettingsError."""
     pattern_text(settings.event_type_list)
     sample_entries(settings.aws_region, settings.event_type_list, 0)
     if TAG in settings.tag_map:
-        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` knows its own; take it out")
+        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` recognises its resources; remove it")
     read_target(settings)
     if settings.target_dlq_arn:
         queue = arns.parse(settings.target_dlq_arn, UNDELIVERED)
@@ -259,16 +274,16 @@ def check_settings(settings: Setup) -> None:
 
 
 def read_target(settings: Setup) -> dict[str, Any]:
-    """Return the fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
+    """Return the fields of PutTargets that the settings give, with the ARN; {} if there is to be no target.
 
-    Raises SettingsError where the file is not there, or is not what PutTargets takes.
+    Raises SettingsError if the file cannot be read, or if PutTargets would refuse its fields.
     """
     from_file: dict[str, Any] = {}
     if settings.target_file:
         try:
             from_file = json.loads(settings.target_file.read_text("utf-8"))
         except OSError as error:
-            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a file that can") from None
+            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a readable file") from None
         except ValueError as error:
             raise SettingsError(f"{FILE}: is no JSON ({error}); {_EXAMPLE}") from None
         if not isinstance(from_file, dict):
@@ -283,7 +298,7 @@ def read_target(settings: Setup) -> dict[str, Any]:
         report = ParamValidator().validate(fields, shape)
         if report.has_errors():
             why = report.generate_report().splitlines()[0].rstrip(":")
-            raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
+            raise SettingsError(f"{FILE}: has fields that PutTargets refuses ({why}); {_EXAMPLE}")
         if why := find_value_above_max(shape, fields):
             raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
     if (arn := from_file.get("Arn") or settings.target_arn) is None:
@@ -291,26 +306,31 @@ def read_target(settings: Setup) -> dict[str, Any]:
             raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
         return {}
     if settings.target_arn not in (None, arn):
-        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
+        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; remove one of the two")
     _check_target_arn(arn, settings.aws_region, TARGET if settings.target_arn else FILE)
     return {**from_file, "Arn": arn}
 
 
 def find_value_above_max(shape: Shape, value: Any, path: str = "") -> str:
-    """Return the first number, text or list in a parameter that is above AWS's own maximum, in words; "" if none is.
+    """Return which number, text or list in a parameter exceeds AWS's own maximum, in words; "" if none does.
 
-    botocore's validation knows the minimum alone.
+    botocore's validation checks the minimum alone.
     """
+    parts: list[tuple[Shape, Any, str]] = []
     if isinstance(shape, StructureShape):
         parts = [(member, value.get(name), f"{path}.{name}") for name, member in shape.members.items()]
     elif isinstance(shape, ListShape):
         parts = [(shape.member, item, f"{path}[{at}]") for at, item in enumerate(value)]
-    else:
-        parts = []
-    most, size = shape.metadata.get("max"), len(value) if isinstance(value, str | list | dict) else value
+    most = shape.metadata.get("max")
+    size = len(value) if isinstance(value, str | list | dict) else value
     if most is not None and size > most:
         return f"{path.lstrip('.')} is {size}, and AWS takes {most} at most"
-    return next((text for part in parts if part[1] is not None and (text := find_value_above_max(*part))), "")
+    for member, inner, inner_path in parts:
+        if inner is None:
+            continue
+        if excess := find_value_above_max(member, inner, inner_path):
+            return excess
+    return ""
 
 
 def _check_target_arn(arn: str, region: str, variable: str) -> None:
@@ -332,7 +352,10 @@ _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumE
 
 
 def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
-    """Run the command: a line for each resource. Return 1 if something holds events, or AWS refuses, else 0."""
+    """Print a line for each resource, and delete them with `yes`.
+
+    Return 1 if events would be lost or AWS refuses.
+    """
     try:
         return _teardown(settings, yes=yes, force=force)
     except (SetupError, BotoCoreError, ClientError) as error:
@@ -354,23 +377,22 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         goes.append(resource)
         holds = resource.describe_contents()
         _print_line(f"- {resource.label}" + (f": holds {holds}" if holds else ""))
-        lost += [f"{resource.label}: {holds}"] * bool(holds)
+        if holds:
+            lost.append(f"{resource.label}: {holds}")
     if not goes:
         names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
-        _print_line(
-            f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for"
-        )
+        _print_line(f"no resource of `setup` exists under the current names ({names}); earlier names are not searched")
     elif lost and not force:
         _print_line(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
         _print_line(
-            "keep dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
+            "save dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
             "`consume` read the stream to its end (`stream-router top`); nothing of it can be replayed afterwards. "
-            "What --force does says `stream-router teardown --help`"
+            "See `stream-router teardown --help` on --force"
         )
         return 1
     elif not yes:
-        _print_line(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
-        _print_line("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
+        _print_line(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "no event would be lost")
+        _print_line("nothing was deleted; stop `receive` and `consume`, then run it again with --yes")
     else:
         for resource in goes:
             resource.delete()

@@ -1,8 +1,8 @@
-"""Puts lines back on the stream, for whoever publishes events again: as the receiver stores them, and no faster.
+"""Writer of lines to the stream for `dlq redrive` and `replay`: in the receiver's format, at a bounded rate.
 
-A conversation's lines go to the partition group that the receiver chooses for it, in the order in which they are given:
-a call holds at most one record of a group, and the next call is made once it is answered. So what Kinesis refuses of a
-call is sent again before anything that came after it.
+A conversation's lines go to the partition group that the receiver chooses for it, and keep their
+order. A call has at most one record per group, and the next call is made after its answer. So a
+record that Kinesis refuses is sent again before any later line of its group.
 """
 
 import random
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef, PutRecordsResultEntryTypeDef
 
 _KEY_BYTES = 32
-"""More than a group's partition key has, which counts in a record."""
+"""Upper bound of a group's partition key, which counts towards the size of a record."""
 
 MOST_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
-"""A longer line fits no record: whoever has one passes it over, and says so."""
+"""Longest line that fits a record. Callers skip longer lines and report them."""
 
 MOST_CALL_BYTES = 4 * 1024 * 1024
-"""Kinesis takes ten; the receiver sends as many."""
+"""Bytes per call, as the receiver sends. Kinesis accepts 10 MiB."""
 
 MOST_IN_HAND = 5_000
-"""Lines that are taken from the caller at once; in these, calls are as full as they can be."""
+"""Lines that are taken from the caller in advance, so that calls have many groups."""
 
 CALLS_PER_S = 4
-"""With a rate, so many calls a second: each is small enough that no shard has a burst."""
+"""Calls per second if a rate is set: each call is then small enough not to burst on a shard."""
 
 GIVE_UP_AFTER_S = 60.0
-"""So long the stream may take nothing."""
+"""Seconds without a stored record after which the writer gives up."""
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
 
 
 class StreamRefusesError(Exception):
-    """The stream takes nothing; its text is one line with the cure."""
+    """The stream accepts no records. The text is one line with the cure."""
 
 
 class OutgoingLine(NamedTuple):
-    """A line as `envelope.seal_line` or `seal_entry` made it, at most MOST_LINE_BYTES of it.
+    """A line that `envelope.seal_line` or `seal_entry` made, of at most MOST_LINE_BYTES.
 
     `conversation` is the name by which the receiver would choose its partition group
     (`envelope.conversation_of_line`), "" if the line has none. `token` is the caller's own.
@@ -61,10 +61,10 @@ class OutgoingLine(NamedTuple):
 
 
 class StreamWriter:
-    """Writes to one stream at most `rate_s` lines a second (0.0: no bound), over all calls of `put`.
+    """Writer to one stream of at most `rate_s` lines per second (0.0: no bound), over all calls of `put`.
 
-    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of partition groups
-    (STREAM_ROUTER_BUCKETS).
+    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of
+    partition groups (STREAM_ROUTER_BUCKETS).
     """
 
     def __init__(self, kinesis: "KinesisClient", stream: str, groups: int, rate_s: float, stop: Stop) -> None:
@@ -78,11 +78,11 @@ class StreamWriter:
         self._failures = 0
 
     def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
-        """Each line once its record has a sequence number; until `stop` is asked.
+        """Store lines, and yield each once its record has a sequence number, until `stop` is asked.
 
-        What was not handed back by then is not stored, or nobody knows: a call that got no answer may have stored it,
-        and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
-        where waiting is no use.
+        A line that was not yielded is either not stored or in a call without an answer, which may
+        have stored it and is sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
+        stored record, or at once if waiting cannot help.
         """
         source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
         while not self._stop.asked:
@@ -108,7 +108,10 @@ class StreamWriter:
         return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
 
     def _next_call(self, left: Iterable[OutgoingLine]) -> dict[int, list[OutgoingLine]]:
-        """Return the next record of as many groups as a call may hold; what follows a full record waits."""
+        """Return the next record of each group, as many as a call may have.
+
+        After a full record later lines wait.
+        """
         call: dict[int, list[OutgoingLine]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
@@ -128,14 +131,20 @@ class StreamWriter:
         return call
 
     def _wait_for_rate(self, lines: int) -> None:
-        """Wait until so many may go; what was not used before is not made up for."""
+        """Wait until the rate allows the next call, and count its `lines`.
+
+        An unused share of the rate is lost.
+        """
         now_s = time.monotonic()
         self._stop.wait(self._next_s - now_s)
         if self._rate_s:
             self._next_s = max(now_s, self._next_s) + lines / self._rate_s
 
     def _put_records(self, call: dict[int, list[OutgoingLine]]) -> list[str]:
-        """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
+        """Call PutRecords.
+
+        Return each record's sequence number, "" if it was not stored. Waits after a failure.
+        """
         records: list[PutRecordsRequestEntryTypeDef] = []
         for group, lines in call.items():
             key, hash_key = group_place(group, self._groups)
@@ -181,7 +190,7 @@ class StreamWriter:
         if code in ABSENT:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
         advice = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
-        return f"stream {self._stream} takes nothing ({code}): {advice}"
+        return f"stream {self._stream} accepts no records ({code}): {advice}"
 
 
 def _sequence_number(result: "PutRecordsResultEntryTypeDef") -> str:

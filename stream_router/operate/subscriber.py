@@ -1,8 +1,8 @@
-"""What is wrong with the subscriber of a Custom Event Bus (v2), as far as DescribeSubscriber tells.
+"""Check of a Custom Event Bus's (v2) subscriber by the answer of DescribeSubscriber.
 
-Its filters are judged only by plain values of source and detail type: an operator such as `prefix` counts as a match.
-Sources: EventBridge user guide, "Filtering events for a subscriber" and "Event structure: data, metadata, and system
-metadata", 2026-12-02; botocore model `eventbridgev2`.
+Its filters are judged by plain values of source and detail type alone: an operator such as `prefix`
+counts as a match. Sources: EventBridge user guide, "Filtering events for a subscriber" and "Event
+structure: data, metadata, and system metadata", 2026-12-02; botocore model `eventbridgev2`.
 """
 
 import json
@@ -16,9 +16,9 @@ FIELDS = {"DATA": ("source", "detail-type"), "SYSTEM_METADATA": ("aws:Source", "
 
 
 def find_problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, ordered: bool) -> list[str]:
-    """Return what is wrong with a subscriber; empty if our events reach its target, and what it refuses is kept.
+    """Return the problems of a subscriber; [] if our events reach its target, and failed events are kept.
 
-    With `ordered` it has to deliver in order.
+    With `ordered` the subscriber has to be FIFO.
     """
     state = "REVOKED" if subscriber.get("Revoked") else subscriber.get("State")
     problems = [] if state == "RUNNING" else [f"is {state}"]
@@ -35,7 +35,10 @@ def find_problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, 
 
 
 def _find_filter_problems(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
-    """Yield why a filter keeps events of ours out: an event has to match every filter."""
+    """Yield why a filter keeps our events out.
+
+    An event has to match all filters of a subscriber.
+    """
     if scope == "METADATA":
         yield "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
         return

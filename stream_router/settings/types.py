@@ -110,7 +110,7 @@ def region_of_environment() -> str:
 def known_region(name: str) -> str:
     """Return the region if botocore lists it. Raises ValueError if not.
 
-    If an endpoint is set, any name in a region's form is accepted: an emulator takes every region.
+    If an endpoint is set, any name in a region's form is accepted.
     """
     from botocore import __version__
     from botocore.loaders import create_loader

@@ -402,7 +402,7 @@ world(
     *("is disabled", "events go nowhere", "aws events enable-rule"),
     too=("SR003",),
 )
-world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be asked (Access", "--policy operate")
+world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be called (Access", "--policy operate")
 world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter queue", "lost", "setup", too=("SR003",))
 world("SR122", WARNING, the_bus_is_under_a_key(), "has no dead-letter queue", "STREAM_ROUTER_KMS_KEY")
 world(

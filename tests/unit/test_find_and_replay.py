@@ -318,7 +318,7 @@ def test_what_is_nobodys_or_no_event_is_passed_over_and_said(capsys: pytest.Capt
     whys = {
         "put there by a replay": put_back("replay"),
         "put back for application another-router": put_back("redrive", "another-router"),
-        "a probe of": line(eventType=PROBE_TYPE),
+        "a test event of": line(eventType=PROBE_TYPE),
         "no event, but a dead letter: malformed_json": b"{broken",
         "fits no record": line(payload={"text": "x" * 900_000}),
     }

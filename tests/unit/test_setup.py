@@ -353,6 +353,6 @@ def test_a_stream_in_the_making_is_waited_for_and_one_that_goes_is_not(
     stream(script, OURS, StreamStatus="CREATING")
     stream(script, None, StreamStatus="CREATING")
     stream(script, None, StreamStatus="DELETING")
-    for words in ("stream s is CREATING still; ", "stream s is being deleted; "):
+    for words in ("stream s is still CREATING; ", "stream s is being deleted; "):
         with pytest.raises(SetupError, match=words):
             made_right(StreamResource(script.clients, "s", 2, None, OURS))

@@ -1,4 +1,4 @@
-"""Behind the stream: the bus, our rule, where events wait for a person, and what else `setup` would make of it."""
+"""Checks of the bus, the rule and its targets, of dead letters, and of what `setup` would change."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -34,13 +34,14 @@ BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREA
 
 
 def _check_bus(world: World) -> Iterator[Finding]:
-    """By the same question that `consume` asks all the time."""
+    """Check bus and rule with the target check that `consume` repeats."""
     settings = world.settings
     answer = TargetQuestion(settings)()
     if not isinstance(answer, TargetOk):
-        is_bus = (
-            answer.of == "bus" if isinstance(answer, TargetBroken) else answer.operation in ("", "DescribeEventBus")
-        )
+        if isinstance(answer, TargetBroken):
+            is_bus = answer.of == "bus"
+        else:
+            is_bus = answer.operation in ("", "DescribeEventBus")
         at = ("SR120", BUS) if is_bus else ("SR130", RULE)
         if not is_bus:
             yield ok("SR120", settings.event_bus)
@@ -51,9 +52,11 @@ def _check_bus(world: World) -> Iterator[Finding]:
                 answer.cure,
             )
             return
-        says = f"{answer.operation or 'the bus'} could not be asked ({answer.code})"
-        denied = answer.code in MAY_NOT_ASK
-        yield warn(*at, says, GRANT) if denied else unknown(*at, says, LATER)
+        says = f"{answer.operation or 'the bus'} could not be called ({answer.code})"
+        if answer.code in MAY_NOT_ASK:
+            yield warn(*at, says, GRANT)
+        else:
+            yield unknown(*at, says, LATER)
         return
     yield ok("SR120", settings.event_bus)
     yield _check_key(world)
@@ -69,7 +72,7 @@ def _check_bus(world: World) -> Iterator[Finding]:
 
 
 def _check_key(world: World) -> Finding:
-    """Check the bus's key: under a key that cannot be used a bus takes events, answers success, and loses them."""
+    """Check the bus's key: with an unusable key PutEvents succeeds, and the events are lost."""
     bus = world.settings.event_bus
 
     def describe() -> Any:
@@ -94,7 +97,10 @@ def _check_key(world: World) -> Finding:
 
 
 def _check_targets(world: World) -> Iterator[Finding]:
-    """Check the targets' dead-letter queues: what a target refuses waits there; without one it is lost."""
+    """Check that each target has a dead-letter queue, and whether events are in it.
+
+    Without one, failed events are lost.
+    """
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
     no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
@@ -105,11 +111,11 @@ def _check_targets(world: World) -> Iterator[Finding]:
     for target in targets:
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if not queue:
-            says = f"{target['Arn']} has no dead-letter queue: what it refuses is lost"
+            says = f"{target['Arn']} has no dead-letter queue: events that it refuses are lost"
             yield wrong("SR143", UNDELIVERED, says, SETUP)
             continue
         name = queue.rsplit(":", 1)[-1]
-        gone = (f"queue {name} is not there: what the target refuses is lost", SETUP)
+        gone = (f"queue {name} does not exist: events that the target refuses are lost", SETUP)
         no, count = ask("SR143", UNDELIVERED, f"queue {name}", partial(_messages_in, world, queue), gone)
         yield no or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
         if count:
@@ -122,7 +128,7 @@ def _check_targets(world: World) -> Iterator[Finding]:
 
 
 def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Report each target whose resource policy keeps EventBridge out: it gets no event while PutEvents succeeds."""
+    """Report each target whose resource policy refuses EventBridge: PutEvents succeeds all the same."""
     named = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
     no, rule = ask("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
     if no:
@@ -163,7 +169,7 @@ BUS_AND_RULE = Subject(
     _check_bus,
 )
 
-# --- where events wait for a person
+# --- dead letters, which need a decision
 
 
 def _check_letters(world: World) -> Iterator[Finding]:
@@ -187,12 +193,12 @@ def _check_letters(world: World) -> Iterator[Finding]:
 
 
 def _check_waiting_letters(world: World, url: str) -> Finding:
-    """No dead letter waits for someone to decide."""
+    """Check whether dead letters wait for a decision."""
     has = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     if not (count := count_messages(has)):
         return ok("SR153", "none")
     hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))
-    says = f"{count} wait" + (f" ({hidden} hidden, since somebody reads them)" if hidden else "")
+    says = f"{count} wait" + (f" ({hidden} hidden, since a reader has them)" if hidden else "")
     return warn("SR153", QUEUE, says, "`stream-router dlq list` says why, `dlq redrive` puts them back on the stream")
 
 
@@ -205,7 +211,7 @@ LETTERS = Subject(
     _check_letters,
 )
 
-# --- beside what `setup` would make of it
+# --- differences from what `setup` makes
 
 
 def _check_deployment(world: World) -> Iterator[Finding]:
@@ -221,7 +227,7 @@ def _check_deployment(world: World) -> Iterator[Finding]:
     except SetupError as error:
         yield warn("SR003", "setup", str(error), "`stream-router setup --plan` says more")
         return
-    except Exception as error:  # noqa: BLE001 - as every call of AWS's
+    except Exception as error:  # noqa: BLE001 - any failed call of AWS is a finding
         yield of_error("SR003", "setup", "a part of it", error)
         return
     differing = [resource.status_line()[2:] for resource in wanted.resources if not resource.is_right]

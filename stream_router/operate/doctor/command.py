@@ -1,4 +1,7 @@
-"""`stream-router doctor`: runs the checks, shows them, and ends with what they say. It changes nothing."""
+"""`stream-router doctor`: runs the checks, prints the findings, and ends with a status.
+
+It changes nothing.
+"""
 
 import json
 import sys
@@ -19,7 +22,7 @@ SUBJECTS = (
     *(stream.ITSELF, stream.SPILL, stream.LEASES, bus.BUS_AND_RULE, surroundings.SURROUNDINGS),
     *(bus.LETTERS, bus.DEPLOYMENT),
 )
-"""In the order in which they are shown; docs/doctor.md has the same."""
+"""Subjects in the order of the output, which is that of docs/doctor.md as well."""
 
 CHECKS: dict[str, Check] = {code: check for one in SUBJECTS for code, check in one.checks.items()} | probe.CHECKS
 
@@ -32,13 +35,16 @@ def run(
     end_to_end: bool = False,
     url: str | None = None,
 ) -> int:
-    """0 well, 1 something is wrong, 2 cannot judge. Bad settings are findings here."""
+    """Run the checks and print the findings. Return 0 well, 1 something is wrong, 2 cannot judge.
+
+    Wrong settings are findings here, not errors.
+    """
     world = World(program, offline=offline)
     console = Console(stderr=True)
-    with console.status("looks at everything"):
+    with console.status("running the checks"):
         findings = run_checks(world)
     if end_to_end:
-        with console.status("an event of our own goes the whole way"):
+        with console.status("sending a test event through the whole pipeline"):
             findings += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
     code = status(findings)
     if as_json:
@@ -50,17 +56,20 @@ def run(
 
 
 def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """Return the findings of every check that concerns the programs of `world`, in the order of the tables.
+    """Return the findings of all checks for the programs of `world`, in the order of the tables, at least one each.
 
-    Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
-    nothing else of it is asked.
+    Each call to AWS is tried once and is bounded. If AWS refuses the credentials, all further AWS
+    checks are skipped.
     """
     findings: list[Finding] = []
     waits = "" if world.common else "waits for the settings (SR001, SR002)"
     for subject in subjects:
         if world.offline and (subject.aws or subject is host.HERE):
             continue
-        of_subject, why = ([], waits) if subject.aws and waits else _run_subject(subject, world)
+        of_subject: list[Finding] = []
+        why = waits
+        if not (subject.aws and waits):
+            of_subject, why = _run_subject(subject, world)
         for code in subject.checks:
             findings += [finding for finding in of_subject if finding.code == code] or [skipped(code, why)]
         if subject is host.ACCOUNT and not waits and of_subject[0].verdict is CheckVerdict.WRONG:
@@ -69,20 +78,24 @@ def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Fin
 
 
 def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
-    """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
+    """Return a subject's findings, and why its remaining checks did not run.
+
+    An exception becomes a finding.
+    """
     findings: list[Finding] = []
     try:
-        findings.extend(subject.check(world))  # what came before an error is kept
-    except Exception as error:  # noqa: BLE001 - it is said
+        findings.extend(subject.check(world))  # findings before an exception are kept
+    except Exception as error:  # noqa: BLE001 - it becomes a finding
         seen = {finding.code for finding in findings}
         code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
         about = subject.checks[code].about
         findings.append(of_error(code, about, about, error))
     last = findings[-1]
-    return findings, last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+    why = last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+    return findings, why
 
 
-# --- showing them
+# --- output
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
 SIGNS = {
@@ -95,7 +108,7 @@ SIGNS = {
 
 
 def status(findings: Sequence[Finding]) -> int:
-    """0 all is well, 1 something is wrong, 2 it cannot be judged."""
+    """Return 0 if all is well, 1 if something is wrong, 2 if that cannot be judged."""
     seen = {finding.verdict for finding in findings}
     if CheckVerdict.WRONG in seen:
         return WRONG
@@ -103,19 +116,21 @@ def status(findings: Sequence[Finding]) -> int:
 
 
 def verdict(findings: Sequence[Finding], code: int) -> str:
-    """Return the last line."""
+    """Return the last line of the output: the status in words, and the number of findings by verdict."""
     counts = Counter(finding.verdict for finding in findings)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
     parts = []
     for kind, (sign, _) in SIGNS.items():
         if counts[kind] or kind is CheckVerdict.WELL:
-            plural = "s" * (counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING))
-            parts.append(f"{counts[kind]} {'not asked' if kind is CheckVerdict.SKIPPED else sign + plural}")
+            noun = "not asked" if kind is CheckVerdict.SKIPPED else sign
+            if counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING):
+                noun += "s"
+            parts.append(f"{counts[kind]} {noun}")
     return f"{words[code]}: {', '.join(parts)}"
 
 
 def show(findings: Sequence[Finding], code: int) -> None:
-    """One line each, as it is: a terminal folds what is too long."""
+    """Print one line per finding, not folded: a terminal folds long lines itself, and grep sees whole ones."""
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         sign, style = SIGNS[finding.verdict]
@@ -127,7 +142,7 @@ def show(findings: Sequence[Finding], code: int) -> None:
 
 
 def _format_finding(finding: Finding) -> str:
-    """One line, without what would drive a terminal."""
+    """Return a finding as one line without control characters, which could drive a terminal."""
     setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.WELL else ""
     more = f"; {finding.cure}" if finding.cure else ""
     page = f" ({_runbook_path(finding)})" if _runbook_path(finding) else ""
@@ -135,13 +150,13 @@ def _format_finding(finding: Finding) -> str:
 
 
 def _runbook_path(finding: Finding) -> str:
-    """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
+    """Return the path of the finding's runbook; "" if there is none, or if nothing is wrong."""
     name = CHECKS[finding.code].runbook
     return f"docs/runbooks/{name}.md" if name and finding.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
 def findings_as_json(findings: Sequence[Finding], code: int) -> str:
-    """Return the findings for programs, as JSON."""
+    """Return the findings as JSON (docs/contract.md)."""
     checks: list[dict[str, Any]] = [
         {
             "code": finding.code,

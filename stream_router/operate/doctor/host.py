@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
+"""Checks of this machine: settings, certificate, disks, Java, running programs, credentials and clock."""
 
 import asyncio
 import os
@@ -38,15 +38,17 @@ from stream_router.top.view import Host
 # --- settings
 
 FREE_WARN_BYTES = 100 * 2**20
-"""State and audit log are small; a disk with less is about to be full of something else."""
+"""Free bytes below which a disk of state or audit log is reported.
+
+Both are small, so something else fills it.
+"""
 
 
 def _check_settings(world: World) -> Iterator[Finding]:
-    unknown = list(reading.find_unknown())  # a program refuses those; of the others it only tells
-    doubtful = [
-        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.find_warnings(world.receive)
-    ]
-    names = [*(of_line("SR004", line) for line in unknown), *doubtful]
+    unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
+    names = [of_line("SR004", line) for line in unknown]
+    doubtful = [of_line("SR004", line) for line in reading.find_warnings(world.receive)]
+    names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
     yield from names or [ok("SR004", "every name is known")]
     reported = set(unknown)
     if "receive" in world.programs:
@@ -56,7 +58,7 @@ def _check_settings(world: World) -> Iterator[Finding]:
     if world.consume is None:
         yield skipped("SR005", "waits for SR002")
     elif world.consume.masking == "off":
-        says = "is off: names, addresses and numbers in events go to every consumer as they came"
+        says = "is off: names, addresses and numbers in events reach every consumer unmasked"
         yield warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
     else:
         yield ok("SR005", f"policy {world.consume.masking}")
@@ -65,19 +67,22 @@ def _check_settings(world: World) -> Iterator[Finding]:
 
 
 def _check_program_settings(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
-    """Yield a finding for each line with which the program would not start, except those reported before."""
+    """Yield a finding for each line with which the program would refuse to start, except those reported before."""
     try:
         yield ok(code, start())
     except SettingsError as error:
         lines = [line for line in str(error).splitlines() if line not in reported]
         reported.update(lines)
-        for finding in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
-            silent = isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG
-            yield finding._replace(verdict=CheckVerdict.UNKNOWN) if silent else finding
+        findings = [of_line(code, line) for line in lines] or [skipped(code, "waits for the findings above")]
+        for finding in findings:
+            if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
+                yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
+            else:
+                yield finding
 
 
 def _load_receive(world: World) -> str:
-    """Return what `receive` looks at before it listens. Raise SettingsError."""
+    """Run the checks of `receive` before it listens. Return a summary. Raises SettingsError."""
     settings = load(Receiver, *preflight.LOOKS)
     _read_secrets(world, settings, "admin_token")
     if not world.offline:
@@ -87,7 +92,10 @@ def _load_receive(world: World) -> str:
 
 
 def _load_consume(world: World) -> str:
-    """Return what `consume` looks at before it asks AWS. Raise SettingsError."""
+    """Run the checks of `consume` before its first call to AWS.
+
+    Return a summary. Raises SettingsError.
+    """
     settings = _read_secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _render_properties(settings)
@@ -99,10 +107,13 @@ def _load_consume(world: World) -> str:
 
 
 def _read_secrets(world: World, settings: Any, *names: str) -> Any:
-    """Return the settings, once each of these secrets is readable; offline a stand-in replaces AWS's."""
+    """Read each of these secrets, and return the settings.
+
+    Offline a placeholder replaces secrets stored in AWS.
+    """
     for name in names:
         if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
-            settings = settings.model_copy(update={name: SecretStr("stands in AWS, and nobody asks")})
+            settings = settings.model_copy(update={name: SecretStr("stored in AWS, not read offline")})
         settings.key(name)
     return settings
 
@@ -113,9 +124,13 @@ def _render_properties(settings: Consumer) -> properties.Rendered:
 
 
 def _check_writable(variable: str, folder: Path | None) -> None:
-    """Try to write: nothing else tells (rights, a read-only disk, root). A missing folder is made at start."""
+    """Raise SettingsError if the folder is not writable.
+
+    A missing folder is made at start, so its parent is tried.
+    """
     if folder is None:
         return
+    # Only a real write shows it: rights, a read-only disk, or being root make any other test wrong.
     try:
         TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
@@ -123,7 +138,7 @@ def _check_writable(variable: str, folder: Path | None) -> None:
 
 
 def _check_disks(world: World) -> Iterator[Finding]:
-    """Report each folder of a program whose disk has no room left: the spill, the state and the audit log need some."""
+    """Check the free space of the disks with the spill, the state and the audit log."""
     needs: list[tuple[str, Path, int]] = []
     if world.receive and world.receive.spill_dir:
         needs.append(("STREAM_ROUTER_SPILL_DIR", world.receive.spill_dir, world.receive.spill_max_bytes))
@@ -143,7 +158,7 @@ def _check_disks(world: World) -> Iterator[Finding]:
 
 
 def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
-    """Judge the free bytes and inodes of a folder's disk; None if there are enough, or the kernel does not tell."""
+    """Return a finding if a folder's disk lacks bytes or inodes; None if not, or if the kernel does not tell."""
     cure = "make room on this disk, or name a folder on another one"
     if text := full(folder):
         return wrong("SR015", setting, text, cure)
@@ -151,7 +166,7 @@ def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None
         has = os.statvfs(nearest(folder))
     except OSError:  # a folder that cannot be used is reported by SR001 or SR002
         return None
-    if not has.f_blocks:  # /proc and its like: no disk
+    if not has.f_blocks:  # a file system without blocks, such as /proc
         return None
     used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
     free_bytes, free_mib = has.f_bavail * has.f_frsize, has.f_bavail * has.f_frsize / 2**20
@@ -163,7 +178,7 @@ def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None
 
 
 def _check_certificate(world: World) -> Finding:
-    """Check the certificate: senders refuse one that has ended, and the receiver serves on with it."""
+    """Check the certificate's dates: senders refuse an expired one, while the receiver keeps serving it."""
     settings = world.receive
     if settings is None:
         return skipped("SR014", "waits for SR001")
@@ -176,7 +191,7 @@ def _check_certificate(world: World) -> Finding:
         return skipped("SR014", "waits for SR001")
     now_s, setting = world.now_s(), "STREAM_ROUTER_TLS_CERT"
     refused_now = ": senders refuse the connection, and no event comes in"
-    renew = "renew it; the receiver reads the new files by itself"
+    renew = "renew it; the receiver reads the new files without a restart"
     if ends_s <= now_s:
         return wrong("SR014", setting, f"the certificate ended at {iso(ends_s * 1000)}{refused_now}", renew)
     if begins_s > now_s:
@@ -237,7 +252,7 @@ JAVA = Subject(
     aws=False,
 )
 
-# --- the programs that run here, by their own word
+# --- the programs that run here, by their own status
 
 CODES = {"receive": "SR020", "consume": "SR021"}
 
@@ -253,7 +268,10 @@ def _check_programs(world: World) -> Iterator[Finding]:
 
 
 def _judge_program(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
-    """Return the verdict that the program itself gives. One that does not answer may be none of this host's."""
+    """Return the verdict that the program reports.
+
+    A program that does not answer may run on another host.
+    """
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")
@@ -261,25 +279,31 @@ def _judge_program(code: str, program: str, host: Host, *, named: bool, expected
     if host.error:
         other = next(name for name in CODES if name != program)
         cure = f"start `stream-router {program}`, or see why it is silent; a host for {other} alone: `doctor {other}`"
-        return (wrong if named else warn)(code, setting, says, cure)
+        # Only a program that the operator named is certain to belong on this host.
+        judge = wrong if named else warn
+        return judge(code, setting, says, cure)
     if host.level is Level.GOOD:
         return ok(code, says)
     page = runbook_of(str(host.status.get("code")))
     cure = str(host.status.get("cure") or "its log says more").removesuffix(".")
     cure += f" (docs/runbooks/{page}.md)" if page else ""
-    return (wrong if host.level is Level.BAD else warn)(code, program, says, cure)
+    judge = wrong if host.level is Level.BAD else warn
+    return judge(code, program, says, cure)
 
 
 HERE = Subject(
     {"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _check_programs, aws=False
 )
 
-# --- who we are, to AWS
+# --- credentials and clock
 
 SKEW_WARN_S, SKEW_WRONG_S = 5.0, 240.0
-"""AWS refuses a signature that is 5 minutes off, the receiver one that is STREAM_ROUTER_REPLAY_WINDOW_S off.
+"""Clock differences that are reported.
 
-The KCL's leader gives no lease to a worker whose clock is further behind than `workerMetricsReporterFreqInMillis`.
+AWS refuses signatures from 5 minutes, the receiver from its replay window.
+
+The KCL's leader assigns no lease to a worker whose clock is further behind than
+`workerMetricsReporterFreqInMillis`.
 """
 
 _UNKNOWN = refused(
@@ -302,7 +326,10 @@ def _check_account(world: World) -> Iterator[Finding]:
     except ClientError as error:
         answer = error.response
         yield of_error(*subject, error, no=_UNKNOWN)
-    except (BotoCoreError, SettingsError) as error:  # an endpoint that is no URL, a CA bundle that cannot be read
+    except (
+        BotoCoreError,
+        SettingsError,
+    ) as error:  # for example an endpoint that is no URL, or an unreadable CA bundle
         yield of_error(*subject, error)
         if isinstance(error, SettingsError):
             return
@@ -310,9 +337,9 @@ def _check_account(world: World) -> Iterator[Finding]:
 
 
 def _check_clock(world: World, theirs_s: float | None) -> Finding:
-    """By the time that AWS's answer bears, a refusal too."""
+    """Compare this host's clock with the Date of AWS's answer, which a refusal has as well."""
     if not theirs_s:
-        return skipped("SR013", "no answer bears a time")
+        return skipped("SR013", "no answer has a time")
     off_s = world.now_s() - theirs_s
     says = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} AWS"
     if abs(off_s) < SKEW_WARN_S:

@@ -1,7 +1,8 @@
-"""`doctor --end-to-end`: one event of the reserved type goes the whole way, followed to the bus, each stage timed.
+"""`doctor --end-to-end`: sends a test event through the whole pipeline to the bus, and times each stage.
 
-A rule and a queue of its own, for its mark alone, catch it behind the bus and are removed again. Nobody's event is
-touched, and our own rule never matches it; a foreign rule on the source alone gets it too, and its targets with it.
+A temporary rule and queue, for this event's mark alone, catch it behind the bus. No other event is
+touched, and our own rule never matches the reserved type. A foreign rule that matches the source
+alone delivers the test event as well.
 """
 
 import json
@@ -33,14 +34,16 @@ CHECKS = {
 
 POST_S = 5.0
 ARRIVAL_S = 60.0
-"""A consumer that just starts takes half a minute to its first record."""
+"""Seconds to wait for the event: a consumer that starts needs half a minute to its first record."""
 
 RESEND_AFTER_S = 20.0
-"""A new rule may take a while until it works: then another probe is sent."""
+"""Seconds after which a second event is sent, since a new rule may take time to work."""
 
 
 def run(world: World, url: str) -> list[Finding]:
-    """SR201 stored, SR202 through the consumer, SR203 over the bus: one finding each. Takes up to a minute.
+    """Return the findings SR201 (stored), SR202 (through the consumer), SR203 (over the bus).
+
+    Takes up to a minute.
 
     `url` is the receiver's.
     """
@@ -58,12 +61,12 @@ def run(world: World, url: str) -> list[Finding]:
         with _catch_probe(world, name, mark) as queue:
             left = f"; rule and queue {name} may be left: delete them"
             findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
-    except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
-        del findings[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
+    except Exception as error:  # noqa: BLE001 - it becomes a finding, so that the other findings are printed
+        del findings[len(CHECKS) - 1 :]  # a failed deletion of the rule is reported in place of the last finding
         broken = of_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
         verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
         findings.append(broken._replace(verdict=verdict, says=broken.says + left))
-    return findings + [skipped(code, "the probe came no further") for code in [*CHECKS][len(findings) :]]
+    return findings + [skipped(code, "the test event came no further") for code in [*CHECKS][len(findings) :]]
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
 
 
 def _post_probe(world: World, url: str, name: str, mark: str) -> Answered:
-    """Send a probe, and how the receiver answered."""
+    """Send a test event. Return the receiver's answer."""
     assert world.receive is not None
     body = {
         "interactionId": name,
@@ -125,7 +128,7 @@ def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
         post()
         message = _wait_for_message(world, queue, ARRIVAL_S - RESEND_AFTER_S)
     if message is None:
-        says = f"the probe was stored, and not seen behind the bus within {ARRIVAL_S:.0f} s"
+        says = f"the test event was stored, and did not arrive behind the bus within {ARRIVAL_S:.0f} s"
         cure = "see SR160 and SR120, and the log of `consume`; a dead letter would say why"
         yield wrong("SR202", "end to end", says, cure)
         return
@@ -137,7 +140,7 @@ def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
 
 
 def _wait_for_message(world: World, queue: str, within_s: float) -> Any | None:
-    """Return the message, as soon as it is there."""
+    """Return the queue's first message; None if none arrives `within_s` seconds."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         answer = world.client("sqs").receive_message(

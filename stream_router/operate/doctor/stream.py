@@ -1,4 +1,4 @@
-"""The stream and who reads it: there, its checkpoints this stream's, every shard read, up to now."""
+"""Checks of the stream and its readers: existence, checkpoints, an owner for every shard, lag."""
 
 import functools
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from stream_router.aws.endpoints import is_aws
 from stream_router.aws_error_codes import ABSENT
 from stream_router.checks import (
     APPLICATION,
-    LATER,
     MAY_NOT_ASK,
     STREAM,
     CheckVerdict,
@@ -49,12 +48,12 @@ def _check_stream(world: World) -> Iterator[Finding]:
     if is_aws(world.client("kinesis").meta.endpoint_url):
         yield checks.stream_writable(world.session, name)
     else:
-        yield skipped("SR102", "an emulator might store what is only tried")
+        yield skipped("SR102", "an emulator might store the test record")
 
 
 ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _check_stream)
 
-# --- what waits in front of it
+# --- the spill queue in front of it
 
 
 def _check_spill(world: World) -> Iterator[Finding]:
@@ -78,7 +77,7 @@ def _check_spill(world: World) -> Iterator[Finding]:
     if no:
         yield no
     elif count := count_messages(attributes):
-        cure = "start a receiver, or see why the stream takes nothing"
+        cure = "start a receiver, or see why the stream accepts no records"
         yield warn("SR154", checks.SPILL_QUEUE, f"{count} messages of accepted events wait", cure)
     else:
         yield ok("SR154", "none")
@@ -95,10 +94,12 @@ SPILL = Subject(
 # --- its leases
 
 LEASE_READS, LEASE_READ_INTERVAL_S = 7, 1.0
-"""A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
+"""Reads of the lease table, and seconds between them. A worker renews a lease three times in 10 s
+(failoverTimeMillis), so after 7 s each counter has moved.
+"""
 
 MAX_NAMED = 10
-"""Workers that are named: among a few a stranger is seen."""
+"""Workers or shards that a finding names."""
 
 RESTARTED = (
     "start `stream-router consume`. One that runs restarts its daemon after three to four minutes without a reader, at "
@@ -107,7 +108,7 @@ RESTARTED = (
 
 LATE_S = 300.0
 SHARDS_READ = 20
-"""Shards of which the lag is read: one read each, of the five a second that a shard serves."""
+"""Shards whose lag is read, with one of the five reads a second that a shard serves."""
 
 
 def _check_leases(world: World) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def _check_leases(world: World) -> Iterator[Finding]:
 
 
 def _read_leases(world: World) -> tuple[Finding | None, Any]:
-    """Return the stream's shards and the table's leases as the supervisor's judge needs them; with the leases."""
+    """Return a finding and None, or None and a pair: the view for the supervisor's judge, and the leases by shard."""
 
     def read_both() -> tuple[StreamView, dict[str, leases.Lease]]:
         lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
@@ -136,23 +137,23 @@ def _read_leases(world: World) -> tuple[Finding | None, Any]:
     try:
         return None, read_both()
     except leases.LeasesError as error:
-        says, _, cure = str(error).partition("; ")
+        cure = error.cure
         if error.code in ABSENT:
             cure = "start `stream-router consume`; one that runs has to be restarted"
-        is_known = error.code in ABSENT | MAY_NOT_ASK
-        return (warn if is_known else unknown)("SR160", APPLICATION, says, cure or LATER), None
+        judge = warn if error.code in ABSENT | MAY_NOT_ASK else unknown
+        return judge("SR160", APPLICATION, error.problem, cure), None
     except (ClientError, BotoCoreError) as error:
         return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
 
 
 def _check_owners(world: World, first: StreamView) -> Finding:
-    """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
+    """Check with the supervisor's judge that every readable shard has an owner that renews its lease."""
     latest, no, left = first, None, list[UnreadShard]()
     for _ in range(LEASE_READS):
         world.wait(LEASE_READ_INTERVAL_S)
         no, view_and_leases = _read_leases(world)
         if no:
-            continue  # before the last look not each worker has had the time to renew
+            continue  # only the last read counts: before it a worker may not have renewed yet
         latest, _held = view_and_leases
         left = unread(latest, first)
         if not left:
@@ -170,7 +171,7 @@ def _check_owners(world: World, first: StreamView) -> Finding:
 
 
 def _check_lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
-    """Check that the oldest event above each shard's checkpoint is a recent one."""
+    """Check the age of the oldest event after each shard's checkpoint."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
@@ -197,11 +198,11 @@ def _check_lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
 
 
 _GONE = ("it is gone", "")
-"""Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
+"""Answer for a lease whose shard the stream no longer has, or whose checkpoint is of another stream (SR105)."""
 
 
 def _measure_lag_s(world: World, lease: leases.Lease) -> float | None:
-    """Return the seconds since the oldest event above the checkpoint came; None if the checkpoint is no position."""
+    """Return the age of the oldest event after the checkpoint in seconds; None if the checkpoint is no position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if lease.checkpoint.sequence_number >= 0:
         start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": lease.sequence_number}

@@ -1,4 +1,4 @@
-"""Around stream and bus: the record distribution, the bus's own dead letters, its owner, quotas."""
+"""Checks around stream and bus: the record distribution, the bus's own dead letters, its owner, quotas."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,7 +6,6 @@ from typing import Any
 
 from stream_router import limits
 from stream_router.checks import STREAM, CheckVerdict, Finding, ask, ok, skipped, warn, wrong
-from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.bus import BUS
 from stream_router.operate.doctor.world import BOTH, CONSUME, SETUP, Check, Subject, World
@@ -15,6 +14,7 @@ from stream_router.operate.resources import (
     count_messages,
     count_rules,
     describe_auto_distribution,
+    describe_pattern_excess,
     pattern_text,
 )
 
@@ -39,7 +39,7 @@ def _check_surroundings(world: World) -> Iterator[Finding]:
 
 
 def _check_record_distribution(world: World) -> Finding:
-    """Check that Kinesis puts records where the receiver's hash keys say."""
+    """Check that Kinesis distributes records by the receiver's hash keys."""
     name = world.settings.stream
     kinesis = world.client("kinesis")
     no, answer = ask("SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", ""))
@@ -71,7 +71,7 @@ def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
         yield warn("SR122", BUS, says, f"set STREAM_ROUTER_KMS_KEY and {SETUP}")
         return
     name = queue.rsplit(":", 1)[-1]
-    gone = (f"queue {name} is not there: what the bus cannot encrypt is lost", SETUP)
+    gone = (f"queue {name} does not exist: events that the bus cannot encrypt are lost", SETUP)
     no, count = ask("SR122", BUS, f"queue {name}", partial(_messages_in, world, queue), gone)
     if no:
         yield no
@@ -83,14 +83,14 @@ def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
 
 
 def _messages_in(world: World, queue: str) -> int:
-    """Return how many messages a queue has."""
+    """Return the number of messages in a queue."""
     arn, sqs = arns.parse(queue, BUS), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
     return count_messages(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
 
 
 def _check_owner(world: World) -> Finding:
-    """Check whose the bus is: only its owner can let this account look at a bus and its rules."""
+    """Check which account owns the bus: only its owner can let this account read bus and rules."""
     bus = world.settings.event_bus
     if not bus.startswith("arn:"):
         return ok("SR123", "a bus of this account")
@@ -116,11 +116,10 @@ def _check_quotas(world: World) -> Iterator[Finding]:
     """Check our pattern's length and the bus's number of rules against AWS's default quotas."""
     settings = world.settings
     cure = "have the quota raised (Service Quotas, EventBridge), or name fewer event types"
-    try:
-        length = len(pattern_text(settings.event_type_list))
-    except SettingsError as error:
-        yield wrong("SR131", EVENT_TYPES, *str(error).split(": ", 1)[1].split("; ", 1))
+    if excess := describe_pattern_excess(settings.event_type_list):
+        yield wrong("SR131", EVENT_TYPES, *excess)
         return
+    length = len(pattern_text(settings.event_type_list))
     is_well = True
     if length > limits.EVENT_PATTERN_QUOTA_CHARS:
         is_well = False
