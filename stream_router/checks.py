@@ -176,7 +176,7 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     there = urlsplit(url).netloc
     if endpoints.is_aws(url):
         return f" at {there}{kind}", NO_WAY if isinstance(error, UNCONNECTED) else LATER
-    named = [row.variable for row in reading.of_aws() if "ENDPOINT" in row.variable and there in row.value]
+    named = [row.variable for row in reading.list_aws_settings() if "ENDPOINT" in row.variable and there in row.value]
     what_to_do = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
     return f" at {there.rpartition('@')[2]}{kind}", what_to_do
 

@@ -335,10 +335,10 @@ def replay(
     Each says metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2h --dry-run
     """
     from stream_router.operate import replay as operate
-    from stream_router.operate.put_back import selection
+    from stream_router.operate.put_back import parse_selection
     from stream_router.settings.operators import DeadLetters
 
-    wanted = selection(since, until, event_type or (), id or ())
+    wanted = parse_selection(since, until, event_type or (), id or ())
     _end(operate.run(_settings(DeadLetters), wanted, rate, dry_run=dry_run, yes=yes, earlier_run=run))
 
 
@@ -358,12 +358,12 @@ Until = Annotated[str, Option("--until", help="Only those sent to the queue befo
 
 def _selection(undelivered: bool, reason: str, *others: Any) -> "Selection":
     """Return the filters, as typed; a reason that no dead letter of ours can have ends the command with 2."""
-    from stream_router.operate.put_back import selection
+    from stream_router.operate.put_back import parse_selection
 
     if reason and not undelivered and reason not in set(Reason):
         raise typer.BadParameter(f"{reason!r} is none of: {', '.join(Reason)}", param_hint="'--reason'")
     since, until, event_types, ids = others
-    return selection(since, until, event_types or (), ids or (), reason)
+    return parse_selection(since, until, event_types or (), ids or (), reason)
 
 
 @dlq.command("list")
@@ -382,7 +382,7 @@ def list_(
     from stream_router.operate import dlq as operate
 
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    _end(operate.at_queue(undelivered, lambda at: operate.list_(at, wanted), of_bus_too=True))
+    _end(operate.run_at_queue(undelivered, lambda at: operate.list_(at, wanted), of_bus_too=True))
 
 
 @dlq.command()
@@ -399,7 +399,7 @@ def show(
     """
     from stream_router.operate import dlq as operate
 
-    _end(operate.at_queue(undelivered, lambda at: operate.show(at, id, payload=payload)))
+    _end(operate.run_at_queue(undelivered, lambda at: operate.show(at, id, payload=payload)))
 
 
 @dlq.command()
@@ -419,7 +419,7 @@ def export(
     from stream_router.operate import dlq as operate
 
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    _end(operate.at_queue(undelivered, lambda at: operate.export(at, file, wanted)))
+    _end(operate.run_at_queue(undelivered, lambda at: operate.export(at, file, wanted)))
 
 
 @dlq.command()
@@ -449,14 +449,14 @@ def redrive(
     Example: stream-router dlq redrive --reason unroutable --dry-run
     """
     from stream_router.operate import dlq as operate
-    from stream_router.operate.letters import How
+    from stream_router.operate.letters import RedriveOptions
     from stream_router.operate.put_back import run_began_ms
 
     if run:
         run_began_ms(run)
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    how = How(wanted, file, rate, limit, dry_run, take_all, yes, run)
-    _end(operate.at_queue(undelivered, lambda at: operate.redrive(at, how)))
+    how = RedriveOptions(wanted, file, rate, limit, dry_run, take_all, yes, run)
+    _end(operate.run_at_queue(undelivered, lambda at: operate.redrive(at, how)))
 
 
 # --- trials, on this machine or with samples

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws_error_codes import code_of
 from stream_router.operate import stream as stream_module
 from stream_router.operate import stream_writer
-from stream_router.operate.stream import Shard, Stream
+from stream_router.operate.stream import Shard, StreamDescription
 
 TOP = 2**128 - 1
 
@@ -28,7 +28,7 @@ def refusal(code: str, status: int = 400, operation: str = "GetRecords") -> Clie
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pace and no backoff; what is given up after a time is given up at once."""
-    monkeypatch.setattr(stream_module, "READ_EVERY_S", 0.0)
+    monkeypatch.setattr(stream_module, "READ_INTERVAL_S", 0.0)
     for module in (stream_module, stream_writer):
         monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.0)
 
@@ -59,9 +59,11 @@ class Shelf:
         self._lock = threading.Lock()
 
     @property
-    def stream(self) -> Stream:
+    def stream(self) -> StreamDescription:
         """The stream as `describe` would tell it."""
-        return Stream("s", {name: Shard(name, of, 0, TOP, name in self.open) for name, of in self.parents.items()})
+        return StreamDescription(
+            "s", {name: Shard(name, of, 0, TOP, name in self.open) for name, of in self.parents.items()}
+        )
 
     @property
     def clients(self) -> Any:

@@ -14,7 +14,7 @@ import asked
 from settings_alone import set_alone
 
 from stream_router.operate.arns import Home
-from stream_router.operate.policy import document
+from stream_router.operate.policy import build_policy
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "cloudformation" / "stream-router.yaml"
 PART = re.compile(
@@ -67,7 +67,7 @@ def text() -> str:
 
 def _part(found: re.Match[str]) -> str:
     space, name = found[1], found[2]
-    statements = document(name, HOME)["Statement"]
+    statements = build_policy(name, HOME)["Statement"]
     lines = [f"{space}  - {json.dumps(_conditional(statement))}\n" for statement in statements]
     begin = f"{space}# {name}: written by `make docs` from operate/policies\n"
     return f"{begin}{space}Statement:\n{''.join(lines)}{space}# end\n"

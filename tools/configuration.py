@@ -9,7 +9,7 @@ from pathlib import Path
 import asked
 
 from stream_router.settings import reading
-from stream_router.settings.common import Guarded, Settings, takes, variable
+from stream_router.settings.common import GuardedSettings, Settings, takes, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
@@ -65,7 +65,7 @@ what is in force and where it came from.
 """
 
 SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
-    ("Everywhere", Guarded),
+    ("Everywhere", GuardedSettings),
     ("The receiver", Receiver),
     ("The consumer", Consumer),
     ("Setup", Setup),
@@ -194,7 +194,7 @@ def default(kind: type[Settings], name: str) -> str:
     """A default as the page shows it."""
     if kind.model_fields[name].is_required():
         return "**required**"
-    return f"`{shown}`" if (shown := reading.default(kind, name)) else "-"
+    return f"`{shown}`" if (shown := reading.default_text(kind, name)) else "-"
 
 
 if __name__ == "__main__":

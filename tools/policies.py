@@ -7,7 +7,7 @@ import asked
 from settings_alone import set_alone
 
 from stream_router.operate.arns import Home
-from stream_router.operate.policy import NAMES, document
+from stream_router.operate.policy import NAMES, build_policy
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "policies"
 HOME = Home("aws", "eu-central-1", "123456789012")
@@ -21,7 +21,7 @@ def main() -> None:
     """A file for each, as `setup --policy` prints it with the defaults and a Lambda function as target."""
     FOLDER.mkdir(exist_ok=True)
     for name in NAMES:
-        (FOLDER / f"{name}.json").write_text(json.dumps(document(name, HOME), indent=2) + "\n", "utf-8")
+        (FOLDER / f"{name}.json").write_text(json.dumps(build_policy(name, HOME), indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`stream-router cxone token` and `cxone sources`: prove the credentials, check the configured event sources.
+"""`stream-router cxone token` and `cxone sources`: test the credentials, check the configured event sources.
 
-Sources stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. Most of what
-decides whether an event comes cannot be asked (Expert's guide names a webhooks API, which we do not use); that is
-said, not passed over.
+Each source is a table `[[cxone.sources]]` in the file of STREAM_ROUTER_CONFIG. Most of what decides
+whether events come cannot be checked from here (Expert's guide names a webhooks API, which we do
+not use). Such points are reported as `unknown`, not left out.
 """
 
 import sys
@@ -18,24 +18,27 @@ from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.settings import types
 from stream_router.settings.operators import Cxone
 from stream_router.settings.reading import load
-from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, read, read_part
+from stream_router.settings.sources import DataStreamSource, DigitalSource, PostedSource, read, read_part
 from stream_router.settings.types import is_url
 
 NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
 """The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (docs/facts.md, "CXone")."""
 
-_OF_EXPERT = (
+_EXPERT_NOTE = (
     "whether its event types match the rule: Expert's keep their names, and one that neither [event_types] renames nor "
     "STREAM_ROUTER_EVENT_TYPES names is a dead letter"
 )
 
 
 Finding = tuple[Literal["ok", "wrong", "unknown"], str, str]
-"""One line of the check: verdict, what it is about, text. `unknown` is what cannot be found out from here."""
+"""A line of the check: verdict, subject, text. `unknown` marks what cannot be checked from here."""
 
 
 class _Renames(BaseModel):
-    """Of the file, and of one of its shapes, what renames event types: the consumer checks the rest."""
+    """The keys that rename event types, of the file or of one of its shapes.
+
+    The consumer checks the other keys.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -44,70 +47,76 @@ class _Renames(BaseModel):
 
 
 def token() -> int:
-    """Get a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
+    """Print lifetime, scopes and tenant of a token, never the token itself.
+
+    Return 0, or 1 if CXone gives no token.
+    """
     settings = load(Cxone)
     try:
-        got = CxoneClient(settings).token()
+        token = CxoneClient(settings).token()
     except CxoneError as error:
         sys.stderr.write(f"stream-router cxone: {plain(str(error))}\n")
         return 1
-    scopes = "scopes not told"
-    if got.scopes is not None:  # of others only the number: a server may say anything there
-        others = f" and {len(got.scopes - SCOPES)} others" if got.scopes - SCOPES else ""
-        scopes = f"scopes {' '.join(sorted(got.scopes & SCOPES)) or 'none that were asked for'}{others}"
-    whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
-    _say(f"the credentials work: {got.told()}, {scopes}, {whose}")
+    scopes = "scopes not stated"
+    if token.scopes is not None:  # of unknown scopes only the number: the server may write anything there
+        others = f" and {len(token.scopes - SCOPES)} others" if token.scopes - SCOPES else ""
+        scopes = f"scopes {' '.join(sorted(token.scopes & SCOPES)) or 'none that were asked for'}{others}"
+    tenant = f"tenant {token.tenant_id}" if token.tenant_id else "tenant not stated"
+    _print_line(f"the credentials work: {token.describe()}, {scopes}, {tenant}")
     return 0
 
 
 def sources() -> int:
-    """Print a line for each finding. 0, or 1 where something is wrong. Raises SettingsError."""
+    """Print a line for each finding. Return 0, or 1 if something is wrong. Raises SettingsError."""
     settings = load(Cxone)
     status = 0
-    for verdict, about, text in _findings(settings):
+    for verdict, about, text in _check_sources(settings):
         status = 1 if verdict == "wrong" else status
-        _say(f"{verdict:8}{about}: {text}")
+        _print_line(f"{verdict:8}{about}: {text}")
     return status
 
 
-def _findings(settings: Cxone) -> Iterator[Finding]:
+def _check_sources(settings: Cxone) -> Iterator[Finding]:
     configured, document = read(settings.config), read_part(settings.config, _Renames)
-    yield from _of_the_account(CxoneClient(settings))
+    yield from _check_account(CxoneClient(settings))
     for source in configured:
         if isinstance(source, DataStreamSource):
-            yield from _of_data_stream(source, settings.stream)
+            yield from _check_data_stream(source, settings.stream)
             continue
-        yield _of_url(source)
+        yield _check_url(source)
         if isinstance(source, DigitalSource):
-            yield from _of_types(source, settings, document)
+            yield from _check_types(source, settings, document)
         elif source.scheme == "expert" and settings.unroutable == "dead-letter":
-            yield "unknown", source.name, _OF_EXPERT
+            yield "unknown", source.name, _EXPERT_NOTE
         text = "whether CXone sends here, and with which secret: only arriving events tell"
         yield "unknown", source.name, text
     if not configured:
         yield "unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file"
 
 
-def _of_the_account(cxone: CxoneClient) -> Iterator[Finding]:
-    """Yield the findings that need CXone's answer. The other checks run without it, also while CXone is down."""
+def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
+    """Yield the findings on token and scopes, which need CXone's answer.
+
+    The other checks run while CXone is down.
+    """
     try:
-        got = cxone.token()
+        token = cxone.token()
     except CxoneError as error:
         yield "wrong", "token", str(error)
         return
-    yield "ok", "token", got.told()
-    if got.scopes is None:
+    yield "ok", "token", token.describe()
+    if token.scopes is None:
         yield "unknown", "scopes", "CXone does not say what it granted"
-    elif missing := sorted(SCOPES - got.scopes):
+    elif missing := sorted(SCOPES - token.scopes):
         yield "wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them"
     else:
         yield "ok", "scopes", f"{' '.join(sorted(SCOPES))} granted"
 
 
-def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
-    """Whether every event type is one of NICE's, and what the consumer makes of it under these settings."""
-    given = sorted(set(source.event_types))
-    if strange := [one for one in given if one not in DIGITAL_TYPES]:
+def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
+    """Yield whether each event type is documented by NICE, and whether the consumer would dead-letter it."""
+    event_types = sorted(set(source.event_types))
+    if strange := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
         text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
         yield "unknown", source.name, text
     else:
@@ -116,14 +125,16 @@ def _of_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Ite
     for table in (*document.shapes, document):
         names = {**names, **table.event_types}
     dropped, let_through = set(types.items(settings.drop_types)), types.items(settings.event_types)
-    kept = [one for one in given if dropped.isdisjoint((one, names.get(one, one)))]
-    lost = [one for one in kept if names.get(one, one) not in let_through]
+    kept = [
+        event_type for event_type in event_types if dropped.isdisjoint((event_type, names.get(event_type, event_type)))
+    ]
+    lost = [event_type for event_type in kept if names.get(event_type, event_type) not in let_through]
     if lost and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
         yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"
 
 
-def _of_url(source: Posted) -> Finding:
+def _check_url(source: PostedSource) -> Finding:
     path = f"/v1/events/{source.name}" if source.has_a_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
         return "wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS"
@@ -133,7 +144,7 @@ def _of_url(source: Posted) -> Finding:
     return "ok", source.name, "url: HTTPS, and the receiver's path"
 
 
-def _of_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
+def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
     if source.stream == stream:
         yield "ok", source.name, "stream: the one that the consumer reads"
     else:
@@ -150,5 +161,5 @@ def _of_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
     yield "unknown", source.name, text
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(plain(line) + "\n")

@@ -1,1 +1,1 @@
-"""The operator's commands: what prepares AWS, and takes it away again."""
+"""Commands of the operator: `setup`, `teardown`, `doctor`, `dlq`, `replay`, `find` and others."""

@@ -1,4 +1,4 @@
-"""ARNs: taken apart, and built for what `setup` makes; and how it calls the queues that it makes."""
+"""ARNs: parsed, and built for the resources of a deployment; and the names of the queues that `setup` makes."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from stream_router.errors import SettingsError
 
 
 class Arn(NamedTuple):
-    """The parts of an ARN; `resource` is all after the fifth colon."""
+    """Parts of an ARN; `resource` is everything after the fifth colon."""
 
     partition: str
     service: str
@@ -16,7 +16,7 @@ class Arn(NamedTuple):
 
 
 def parse(text: str, variable: str) -> Arn:
-    """Take apart the ARN that a setting holds. Raises SettingsError where it is none."""
+    """Split the ARN that a setting holds into its parts. Raises SettingsError if it is no ARN."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
         raise SettingsError(f"{variable}: is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
@@ -24,14 +24,14 @@ def parse(text: str, variable: str) -> Arn:
 
 
 class Home(NamedTuple):
-    """Where we are: what every ARN of ours begins with."""
+    """Partition, region and account of this deployment."""
 
     partition: str
     region: str
     account: str
 
     def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of something here."""
+        """Return the ARN of a resource in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def queue(self, name: str) -> str:
@@ -39,12 +39,12 @@ class Home(NamedTuple):
         return self.arn("sqs", name)
 
     def queue_url(self, name: str) -> str:
-        """Return the URL of an SQS queue at AWS."""
+        """Return the URL of an SQS queue of this account at AWS."""
         domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
         return f"https://sqs.{self.region}.{domain}/{self.account}/{name}"
 
     def queue_of(self, url: str) -> str:
-        """Return the ARN of the queue at a URL, which ends with account and name; or of a bare name."""
+        """Return the ARN of a queue by its URL, which ends with account and name, or by its bare name."""
         account, name = url.split("/")[-2:] if "/" in url else (self.account, url)
         return f"arn:{self.partition}:sqs:{self.region}:{account}:{name}"
 
@@ -57,20 +57,25 @@ class Home(NamedTuple):
         return self.arn("dynamodb", f"table/{name}")
 
     def bus(self, bus: str) -> str:
-        """Return the ARN of a bus by its name, or by its ARN."""
+        """Return the ARN of a bus that is given by its name or its ARN."""
         return bus if bus.startswith("arn:") else self.arn("events", f"event-bus/{bus}")
 
     def rule(self, bus: str, name: str) -> str:
-        """Return the ARN of a rule on a bus, by the bus's name or ARN: a rule is in the account of its bus."""
-        head, _, of = self.bus(bus).rpartition(":event-bus/")
-        return f"{head}:rule/{name if of == 'default' else f'{of}/{name}'}"
+        """Return the ARN of a rule on a bus that is given by its name or ARN."""
+        # A rule belongs to the account of its bus. ARNs of rules on the default bus leave out the bus's name.
+        head, _, bus_name = self.bus(bus).rpartition(":event-bus/")
+        path = name if bus_name == "default" else f"{bus_name}/{name}"
+        return f"{head}:rule/{path}"
 
     def subscriber(self, bus: str, name: str) -> str:
-        """Return the ARNs of the subscribers of that name on a v2 bus; each has an id of its own at the end."""
+        """Return the ARN pattern of the subscribers of that name on a v2 bus.
+
+        Each ARN ends with an id of its own.
+        """
         return f"{bus.partition(':event-busv2/')[0]}:subscriber/{name}/*"
 
     def owns(self, arn: Arn) -> bool:
-        """Whether a resource is in this account and region."""
+        """Return whether a resource is in this account and region."""
         return (arn.region, arn.account) == (self.region, self.account)
 
 
@@ -80,12 +85,12 @@ def is_made(bus: str) -> bool:
 
 
 def dead_letters_name(stream: str) -> str:
-    """How `setup` calls our dead-letter queue."""
+    """Return the name that `setup` gives our dead-letter queue."""
     return f"{stream}-dead-letters"
 
 
 def undelivered_name(stream: str) -> str:
-    """How it calls EventBridge's own dead-letter queue of the target."""
+    """Return the name that `setup` gives EventBridge's own dead-letter queue of the target."""
     return f"{stream}-undelivered"
 
 

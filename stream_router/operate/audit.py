@@ -1,4 +1,4 @@
-"""`stream-router audit verify FILE…`: says whether audit files are as they were written."""
+"""`stream-router audit verify FILE…`: checks that audit files are unchanged."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,9 @@ from stream_router.telemetry import audit
 
 
 def run(*files: Path) -> int:
-    """Print what was found in each, and return 0 where every chain holds, 1 where one does not.
+    """Print a line for each file. Return 0 if every chain is intact, else 1.
 
-    The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; nothing else needs to be set.
+    The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; no other setting is needed.
     """
     key = load(AuditKey).secret("audit_key").encode() or None
     return max([_verify(file, key) for file in files], default=0)

@@ -1,4 +1,4 @@
-"""`stream-router config`: prints every setting that is in force, as lines that a shell could read."""
+"""`stream-router config`: prints every setting in force, as lines that a shell can read."""
 
 import shlex
 import sys
@@ -10,22 +10,22 @@ NAMES = ("receive", "consume", "setup")
 
 
 def run(program: str | None) -> int:
-    """Print the settings of one program, or of all, each with where it came from.
+    """Print the settings of one program, or of all, each with its source.
 
-    Raises SettingsError, after the list, where the settings of the program that is named are wrong.
+    Raises SettingsError, after the list, if the settings of a named program are wrong.
     """
     if program is not None and program not in NAMES:
         raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
     kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
-    told: set[str] = set()
+    printed: set[str] = set()
     for name, kind in kinds.items():
-        rows = list(reading.rows(kind))
-        _section(name, [row for row in rows if row.variable not in told])
-        told |= {row.variable for row in rows}
-    if of_aws := reading.of_aws():
+        rows = list(reading.list_settings(kind))
+        _section(name, [row for row in rows if row.variable not in printed])
+        printed |= {row.variable for row in rows}
+    if of_aws := reading.list_aws_settings():
         _section("AWS, as boto3 reads it", of_aws)
-    for line in (*reading.unknown(), *reading.warnings()):
-        _say(f"# unknown: {line}")
+    for line in (*reading.find_unknown(), *reading.find_warnings()):
+        _print_line(f"# unknown: {line}")
     for name, kind in kinds.items():
         try:
             reading.load(kind)
@@ -33,16 +33,19 @@ def run(program: str | None) -> int:
             if program:
                 raise
             for line in str(error).splitlines():
-                _say(f"# `{name}` would not start: {line}")
+                _print_line(f"# `{name}` would not start: {line}")
     return 0
 
 
-def _section(name: str, rows: list[reading.Row]) -> None:
-    _say(f"# {name}")
+def _section(name: str, rows: list[reading.SettingRow]) -> None:
+    _print_line(f"# {name}")
     for row in rows:
         unset = row.source.startswith(reading.UNSET)
-        _say(f"{'#' if unset else ''}{row.variable}={shlex.quote(row.value) if row.value else ''}  # {row.source}")
+        _print_line(
+            f"{'#' if unset else ''}{row.variable}={shlex.quote(row.value) if row.value else ''}  # {row.source}"
+        )
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
+    # The environment may hold bytes that are not UTF-8. Printed as they are, they would end the command.
     sys.stdout.write(line.encode("utf-8", "replace").decode() + "\n")

@@ -1,4 +1,4 @@
-"""What the operators' commands have in common on a terminal: lines, times as typed, and a stop."""
+"""Terminal functions of the operators' commands: lines, times as typed, and a stop."""
 
 import contextlib
 import os
@@ -18,32 +18,35 @@ from stream_router.process import heard_by, iso, of_a_stop
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write one line, at once. Where nobody reads any more (`| head -1`, a closed terminal) it goes nowhere.
+    """Write one line and flush it.
 
-    That stops no work and changes no exit status: a redrive would else end between a record and its message.
+    If nobody reads any more (`| head -1`, a closed terminal) it is dropped.
+
+    A dropped line stops no work and changes no exit status. Otherwise a redrive would end between
+    storing a record and deleting its message.
     """
     try:
         stream.write(f"{text}\n")
         stream.flush()
-    except OSError:  # what is buffered goes nowhere too, or Python itself would fail on it at its end
+    except OSError:  # the buffer is dropped too, or Python would fail to flush it at exit
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
 
 
-def say(text: str) -> None:
-    """One line beside the result: on standard error, where progress goes too."""
+def warn(text: str) -> None:
+    """Print a line on standard error: a warning or progress, which is no part of the result."""
     write_line(sys.stderr, text)
 
 
 def count_of(count: int, noun: str) -> str:
-    """`1 dead letter`, `2 dead letters`."""
+    """Return a count with its noun: `1 dead letter`, `2 dead letters`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Return a duration in s, min or h, whichever reads best."""
     whole = max(1, round(seconds))
     if whole < 120:
         return f"{whole} s"
@@ -53,24 +56,24 @@ def duration(seconds: float) -> str:
 
 
 def readable(data: bytes) -> str:
-    """Return an event, as every command shows one: in its own bytes, for any terminal.
+    """Return an event's text without control characters that could drive a terminal.
 
-    Laid out by a parser it would show a rounded number, and one of two equal keys.
+    The event is not parsed: a parser would round numbers and drop one of two equal keys.
     """
     return plain(data.decode("utf-8", "replace"), keeps="\n\t")
 
 
-def tell(text: str) -> None:
-    """One line of the result, on standard output; what others wrote drives no terminal."""
+def print_line(text: str) -> None:
+    """Print a line of the result on standard output, without control characters."""
     write_line(sys.stdout, plain(text))
 
 
-def tally(title: str, counts: Counter[str]) -> None:
-    """Print a count and its parts, the largest first; nothing if it is 0."""
+def print_tally(title: str, counts: Counter[str]) -> None:
+    """Print a total and its parts, the largest first; nothing if there are none."""
     if counts:
-        tell(f"{title} {counts.total():,}")
-    for what, count in counts.most_common():
-        tell(f"  {count:>7,}  {what}")
+        print_line(f"{title} {counts.total():,}")
+    for name, count in counts.most_common():
+        print_line(f"  {count:>7,}  {name}")
 
 
 # --- times as an operator types them
@@ -80,26 +83,28 @@ _MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def moment_ms(text: str, option: str, now_ms: int) -> int:
-    """Epoch ms of a moment: `2026-11-24T09:30:00Z` (UTC where no zone is given), or `90m`, `2h`, `3d` ago.
+    """Return a moment as epoch ms: `2026-11-24T09:30:00Z` (UTC if no zone is given), or `90m`, `2h`, `3d` ago.
 
     Raises SettingsError with one line that names the option.
     """
     try:
         if ago := _AGO.fullmatch(text.strip()):
-            found_ms = now_ms - int(ago[1]) * _MS[ago[2]]
+            moment_ms_ = now_ms - int(ago[1]) * _MS[ago[2]]
         else:
-            found = datetime.fromisoformat(text.strip())
-            found_ms = round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-        iso(found_ms)  # every command writes its span, and that has no form for a year before 1970 or after 9999
+            moment = datetime.fromisoformat(text.strip())
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            moment_ms_ = round(moment.timestamp() * 1000)
+        iso(moment_ms_)  # every command prints its span, and `iso` has no form for years before 1970 or after 9999
     except (ValueError, OverflowError):
         raise SettingsError(
-            f"{option}: is no moment since 1970; give one as 2026-11-24T09:30:00Z, or as 90m, 2h, 3d for so long ago"
+            f"{option}: is no moment since 1970; give a time as 2026-11-24T09:30:00Z, or an age as 90m, 2h or 3d"
         ) from None
-    return found_ms
+    return moment_ms_
 
 
 def check_span(since_ms: int, until_ms: int) -> None:
-    """Raise SettingsError where the span has no time in it."""
+    """Raise SettingsError if the span is empty."""
     if since_ms >= until_ms:
         raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
 
@@ -108,29 +113,33 @@ def check_span(since_ms: int, until_ms: int) -> None:
 
 
 class Stop:
-    """Whether the operator asked the command to end. What is under way then is finished, and what is left is said."""
+    """Request to end a command. The command finishes the work in progress and reports the rest."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._told: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def ask(self, *_: Any) -> None:
-        """Ask for it. A signal's handler may: unlike an Event's `set`, this holds no lock that a wait holds too."""
+        """Request the stop; also callable from a signal handler.
+
+        `threading.Event.set` takes a lock that `wait` may hold in the interrupted thread.
+        SimpleQueue.put is reentrant.
+        """
         if not self.asked:
             self.asked = True
-            self._told.put(None)
+            self._wakeups.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until somebody asks; whether somebody did."""
+        """Wait for `seconds` or until a stop is requested. Return whether one was requested."""
         if not self.asked and seconds > 0:
             with contextlib.suppress(queue.Empty):
-                self._told.get(timeout=seconds)
+                self._wakeups.get(timeout=seconds)
         return self.asked
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[Stop]:
-    """Ctrl-C, SIGTERM and a closed terminal ask for a stop while the block runs."""
+    """Yield a Stop that Ctrl-C, SIGTERM and a closed terminal request while the block runs."""
     stop = Stop()
     with heard_by(stop.ask, *of_a_stop()):
         yield stop

@@ -1,8 +1,8 @@
-"""`stream-router dlq`: what is in the dead-letter queues, and the way back to the stream (docs/dead-letters.md).
+"""`stream-router dlq`: lists dead letters, exports them, and resubmits them to the stream (docs/dead-letters.md).
 
-A redrive only puts lines on the stream, under the ids that they had; the consumer does the rest. A message is deleted
-once its line has a sequence number. So whatever happens in between, a kill included, it is in the queue or on the
-stream; perhaps in both, and then under one id.
+A redrive only puts lines on the stream, under their earlier ids; the consumer does the rest. A
+message is deleted once its line has a sequence number. So at any moment, also after a kill, each
+event is in the queue or on the stream; it may be in both, and then under one id.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import is_too_deep, member
 from stream_router.event_id import event_id_as_typed
 from stream_router.log import start_logging
-from stream_router.operate.console import Stop, count_of, duration, say, stopping, tally, tell, write_line
-from stream_router.operate.letters import How, OurLetter, Undelivered, our_letters, undelivered_events
-from stream_router.operate.put_back import PutBack, Selection
-from stream_router.operate.queue import Message, Queue, QueueError, bus_undelivered_url, undelivered_url
-from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
+from stream_router.operate.console import Stop, count_of, duration, print_line, print_tally, stopping, warn, write_line
+from stream_router.operate.letters import OurLetter, RedriveOptions, UndeliveredEvent, our_letters, undelivered_events
+from stream_router.operate.put_back import ResubmitRun, Selection
+from stream_router.operate.queue import Message, QueueError, QueueReader, bus_undelivered_url, undelivered_url
+from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import failpoint, iso, now_ms
 from stream_router.settings import types
@@ -39,30 +39,32 @@ PROGRESS_INTERVAL_S = 5.0
 """Seconds between two lines of progress while a queue is read."""
 
 IN_HAND, BYTES_IN_HAND = 10_000, 64 * 1024 * 1024
-"""What a redrive sorts and puts at once; the rest comes after it."""
+"""Letters and bytes that a redrive sorts and resubmits as one batch."""
 
 DELETED_AT_ONCE = 100
-"""Messages whose lines are stored, before they are deleted: what a kill brings twice."""
+"""Messages that are deleted together once their lines are stored: the most that a kill resubmits twice."""
 
 STILL_S = 300.0
-"""What a target refused since then says that it is not well."""
+"""If the target refused an event within this time, it is reported as failing."""
 
-One = OurLetter | Undelivered
+AnyLetter = OurLetter | UndeliveredEvent
 
 
-class At:
-    """A command at its queue: ours, or EventBridge's own."""
+class QueueSession:
+    """A command's work with one queue: our dead-letter queue, or one of EventBridge's own."""
 
-    def __init__(self, settings: DeadLetters, clients: Clients, queue: Queue, stop: Stop, *, undelivered: bool) -> None:
+    def __init__(
+        self, settings: DeadLetters, clients: Clients, queue: QueueReader, stop: Stop, *, undelivered: bool
+    ) -> None:
         self.settings, self.clients, self.queue, self.stop = settings, clients, queue, stop
         self.undelivered = undelivered
         self._unread: list[UnreadableLetterError] = []
-        held = f"; {queue.hidden:,} more are in another reader's hand" if queue.hidden else ""
-        tell(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
+        held = f"; {queue.hidden:,} more are hidden, since another reader has them" if queue.hidden else ""
+        print_line(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
 
-    def read(self) -> Iterator[One]:
+    def read(self) -> Iterator[AnyLetter]:
         """Yield each whole dead letter that was in the queue when the command began, once."""
-        letters: Iterator[One] = our_letters(self.queue, self._unread)
+        letters: Iterator[AnyLetter] = our_letters(self.queue, self._unread)
         if self.undelivered:
             letters = undelivered_events(self.queue, self._unread)
         due_s = time.monotonic() + PROGRESS_INTERVAL_S
@@ -71,19 +73,22 @@ class At:
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + PROGRESS_INTERVAL_S
                 total = count_of(self.queue.visible, "message")
-                say(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
+                warn(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
-        """Say what could not be read, and what was not seen."""
-        tally("not read", Counter(map(str, self._unread)))
+        """Print which messages could not be read, and why messages were not seen."""
+        print_tally("not read", Counter(map(str, self._unread)))
         if self.queue.missing:
-            tell(f"note: {self.queue.missing}")
+            print_line(f"note: {self.queue.missing}")
 
 
-def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool = False) -> int:
-    """Do it at our queue, or at EventBridge's own; a queue that cannot be used is one line and 1.
+def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
+    """Run `work` at our queue, or with `undelivered` at EventBridge's own.
 
-    With `of_bus_too` it is done at the bus's own dead-letter queue as well, if the bus has one.
+    Return the command's exit status.
+
+    With `of_bus_too` `work` also runs at the bus's own dead-letter queue, if the bus has one. A
+    queue that cannot be used gives one line and status 1.
     """
     settings = load(DeadLetters)
     start_logging("WARNING", settings.log_format)
@@ -95,18 +100,18 @@ def at_queue(undelivered: bool, work: Callable[[At], int], *, of_bus_too: bool =
                 urls.append(of_bus)
             status = 0
             for url in dict.fromkeys(urls):
-                with Queue(clients.sqs, url, stop) as queue:
-                    status = max(status, work(At(settings, clients, queue, stop, undelivered=undelivered)))
+                with QueueReader(clients.sqs, url, stop) as queue:
+                    status = max(status, work(QueueSession(settings, clients, queue, stop, undelivered=undelivered)))
             return status
     except QueueError as error:
-        say(f"stream-router dlq: {error}")
+        warn(f"stream-router dlq: {error}")
         return 1
 
 
 # --- list, show, export
 
 
-class Kind:
+class LetterTally:
     """Count, span and oldest ids of the letters that share reason, code and event type."""
 
     def __init__(self) -> None:
@@ -115,7 +120,7 @@ class Kind:
         self.oldest: list[tuple[int, str]] = []
         """Time of sending (epoch ms) and id, sorted; at most IDS_SHOWN, so that memory does not grow with the queue."""
 
-    def add(self, letter: One) -> None:
+    def add(self, letter: AnyLetter) -> None:
         """Count one more letter."""
         self.count += 1
         self.first_ms, self.last_ms = min(self.first_ms, letter.sent_ms), max(self.last_ms, letter.sent_ms)
@@ -123,79 +128,90 @@ class Kind:
         self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:IDS_SHOWN]
 
 
-def list_(at: At, wanted: Selection) -> int:
+def list_(session: QueueSession, wanted: Selection) -> int:
     """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
-    kinds: dict[tuple[str, str, str], Kind] = {}
+    kinds: dict[tuple[str, str, str], LetterTally] = {}
     seen = matching = 0
-    for letter in at.read():
+    for letter in session.read():
         seen += 1
-        if letter.is_meant(wanted):
+        if letter.is_selected(wanted):
             matching += 1
             name = (letter.reason, letter.code, letter.event_type or "(type not known)")
-            kinds.setdefault(name, Kind()).add(letter)
+            kinds.setdefault(name, LetterTally()).add(letter)
     filtered = f"; {matching:,} of them match" if wanted != Selection() else ""
-    tell(f"read {count_of(seen, 'dead letter')}{filtered}")
+    print_line(f"read {count_of(seen, 'dead letter')}{filtered}")
     for name, kind in sorted(kinds.items(), key=lambda pair: (-pair[1].count, pair[0])):
-        tell(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
-        tell(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
-        tell("           " + " ".join(identity for _, identity in kind.oldest))
-    at.end()
-    return 1 if at.stop.asked or at.queue.missing else 0
+        print_line(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
+        print_line(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
+        print_line("           " + " ".join(identity for _, identity in kind.oldest))
+    session.end()
+    return 1 if session.stop.asked or session.queue.missing else 0
 
 
-def show(at: At, identity: str, *, payload: bool) -> int:
-    """`dlq show`: one, by its event's id or correlationId, or its message's id. 1 where it was not seen."""
+def show(session: QueueSession, identity: str, *, payload: bool) -> int:
+    """Print the letter with this event id, correlationId or message id.
+
+    Return 1 if it was not seen, else 0.
+    """
     wanted = Selection(ids=(event_id_as_typed(identity),))
-    for one in at.read():
-        if one.is_meant(wanted) or any(identity == message.id for message in one.messages):
-            for name, value in one.rows().items():
-                tell(f"{name:<11} {value}")
+    for letter in session.read():
+        if letter.is_selected(wanted) or any(identity == message.id for message in letter.messages):
+            for name, value in letter.rows().items():
+                print_line(f"{name:<11} {value}")
             try:
                 if payload:
-                    write_line(sys.stdout, one.shown(at.settings, one.raw(at.clients)))
+                    write_line(sys.stdout, letter.shown(session.settings, letter.raw(session.clients)))
             except UnreadableLetterError as error:
-                say(f"stream-router dlq: {error}")
+                warn(f"stream-router dlq: {error}")
                 return 1
             return 0
-    at.end()
-    say(f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` looks everywhere")
+    session.end()
+    warn(
+        f"stream-router dlq: no dead letter of {identity} was seen; `stream-router find {identity}` searches everywhere"
+    )
     return 1
 
 
-def export(at: At, file: Path, wanted: Selection) -> int:
-    """`dlq export`: JSON lines with the events, unmasked; the messages stay. 1 where some of it was not written."""
+def export(session: QueueSession, file: Path, wanted: Selection) -> int:
+    """Write the letters to a new file as JSON lines, unmasked; the messages stay.
+
+    Return 1 if not all were written.
+    """
     written, skipped = 0, Counter[str]()
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            for one in at.read():
-                if one.is_meant(wanted):
+            for letter in session.read():
+                if letter.is_selected(wanted):
                     try:
-                        out.write(export_line(one, one.raw(at.clients)))
+                        out.write(export_line(letter, letter.raw(session.clients)))
                         written += 1
                     except UnreadableLetterError as error:
                         skipped[str(error)] += 1
     except OSError as error:
-        say(f"stream-router dlq: {file} cannot be written, or not to its end ({error.strerror}); name a new file")
+        warn(f"stream-router dlq: {file} cannot be written completely ({error.strerror}); name a new file")
         return 1
-    tell(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
-    tally("skipped", skipped)
-    at.end()
-    is_partial = at.stop.asked or bool(at.queue.missing or skipped)
+    print_line(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
+    print_tally("skipped", skipped)
+    session.end()
+    is_partial = session.stop.asked or bool(session.queue.missing or skipped)
     return 1 if is_partial or (wanted.ids and not written) else 0
 
 
-def export_line(one: One, raw: bytes) -> bytes:
-    """One line of the file: what is known, and, last and to be edited, `event` (JSON) or `line` (text)."""
+def export_line(letter: AnyLetter, raw: bytes) -> bytes:
+    """Return a line of the export: the letter's facts, and last the editable `event` or `line`."""
     name, text = _editable(raw)
-    known: dict[str, object] = {"key": _key(one), "was": _digest(text)}
-    known |= {"eventId": one.event_id, "reason": one.reason, "sentAt": iso(one.sent_ms), "told": one.rows()}
-    return orjson.dumps(known)[:-1] + (f',"{name}":'.encode() + text if name else b"") + b"}\n"
+    known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
+    known |= {"eventId": letter.event_id, "reason": letter.reason, "sentAt": iso(letter.sent_ms), "told": letter.rows()}
+    head = orjson.dumps(known)[:-1]
+    # The event's own bytes are appended: to serialize it again would round numbers and drop one of two equal keys.
+    editable = f',"{name}":'.encode() + text if name else b""
+    return head + editable + b"}\n"
 
 
 def _editable(raw: bytes) -> tuple[str, bytes]:
-    """Return the event in an editable form, and its JSON: `event`, `line`; nothing if it is no text."""
+    """Return name (`event`, `line`) and JSON of the editable member; two empty values if it is no text."""
     try:
-        if not is_too_deep(orjson.loads(raw)):  # a line break can only stand between two tokens
+        if not is_too_deep(orjson.loads(raw)):  # raw line breaks occur between JSON tokens alone
             return "event", raw.translate(bytes.maketrans(b"\r\n", b"  ")).strip()
     except orjson.JSONDecodeError:
         pass
@@ -209,137 +225,149 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _key(one: One) -> str:
-    """Return what tells a letter of the file from every other of the queue."""
-    return _digest(repr(one.key).encode())
+def _key(letter: AnyLetter) -> str:
+    """Return the key that identifies a letter in an export and in the queue."""
+    return _digest(repr(letter.key).encode())
 
 
 class UnusableFileError(Exception):
-    """The file is none of `export`'s; the text names the line."""
+    """A file was not written by `export`; the text names the line."""
 
 
 def read_export(path: Path) -> dict[str, bytes | None]:
-    """Return the letters of an export by their keys, with their new content if it is not byte for byte the old.
+    """Return the edited content of each letter of an export by its key; None if the letter was not edited.
 
     Raises UnusableFileError, OSError.
     """
-    found: dict[str, bytes | None] = {}
+    edits: dict[str, bytes | None] = {}
     with path.open("rb") as lines:
         for number, text in enumerate(lines, 1):
             try:
-                told = orjson.loads(text)
-                name = "event" if "event" in told else "line"
-                now = member(text.strip(), name) if name in told else b""
-                edited = now if name == "event" else str(told.get("line")).encode()
-                found[told["key"]] = None if _digest(now) == told["was"] else edited
+                exported = orjson.loads(text)
+                name = "event" if "event" in exported else "line"
+                now = member(text.strip(), name) if name in exported else b""
+                edited = now if name == "event" else str(exported.get("line")).encode()
+                edits[exported["key"]] = None if _digest(now) == exported["was"] else edited
             except (ValueError, LookupError, TypeError, RecursionError):
                 raise UnusableFileError(
-                    f"line {number} is none that `dlq export` wrote, or is no JSON since it was edited; of an export "
-                    "that was broken off delete the last line"
+                    f"line {number} was not written by `dlq export`, or is no JSON since it was edited; if the export "
+                    "was interrupted, delete the last line"
                 ) from None
-    return found
+    return edits
 
 
 # --- redrive
 
 
-def redrive(at: At, how: How) -> int:
-    """`dlq redrive`. 0, or 1 where something was to come back and did not."""
+def redrive(session: QueueSession, options: RedriveOptions) -> int:
+    """Resubmit the selected letters.
+
+    Return 0, or 1 if a letter should have been resubmitted and was not.
+    """
     try:
-        file = read_export(how.file) if how.file else None
+        file = read_export(options.file) if options.file else None
     except (OSError, UnusableFileError) as error:
-        say(f"stream-router dlq: {how.file}: {error}; nothing was put back")
+        warn(f"stream-router dlq: {options.file}: {error}; nothing was put back")
         return 1
     if file is not None:
         edited = sum(edit is not None for edit in file.values())
-        tell(f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (metadata.replayed says it)")
-    return Redrive(at, how, file).run()
+        print_line(
+            f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (marked in metadata.replayed)"
+        )
+    return Redrive(session, options, file).run()
 
 
 class Redrive:
-    """One redrive."""
+    """One run of `dlq redrive`."""
 
-    def __init__(self, at: At, how: How, file: dict[str, bytes | None] | None) -> None:
-        self._at, self._how, self._file = at, how, file
-        self._paths = types.paths(at.settings.partition_path)
-        self._back = PutBack(at.settings, at.clients, how.rate, at.stop, dry_run=how.dry_run, run=how.run)
+    def __init__(self, session: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
+        self._session, self._options, self._file = session, options, file
+        self._paths = types.parse_paths(session.settings.partition_path)
+        self._run = ResubmitRun(
+            session.settings, session.clients, options.rate, session.stop, dry_run=options.dry_run, run=options.run
+        )
         self._selected = 0
         self._began_ms = now_ms()
 
     def run(self) -> int:
-        """Everything, to the summary."""
-        ended = "an error that nobody foresaw"
-        self._back.announce(self._go_on())
+        """Resubmit all batches and print the summary. Return the exit status."""
+        ended = "an unforeseen error"
+        self._run.announce(self._continue_command())
         try:
-            for some in self._in_hand():
-                self._round(some)
-                if self._at.stop.asked or self._left == 0:
+            for some in self._read_batches():
+                self._resubmit_batch(some)
+                if self._session.stop.asked or self._remaining == 0:
                     break
-            ended = "broken off" if self._at.stop.asked else ""
+            ended = "broken off" if self._session.stop.asked else ""
         except (QueueError, StreamRefusesError) as error:
             ended = str(error)
-        finally:  # whatever it ends by: only the summary says what was put back
+        finally:  # after any exception as well: only the summary says what was put back
             status = self._report(ended)
         return status
 
     @property
-    def _left(self) -> int | None:
-        """How many more may go back; None for all."""
-        return max(0, self._how.limit - self._back.count) if self._how.limit else None
+    def _remaining(self) -> int | None:
+        """Number of letters that `--limit` still allows; None without a limit."""
+        return max(0, self._options.limit - self._run.count) if self._options.limit else None
 
-    def _in_hand(self) -> Iterator[list[One]]:
-        """Yield the selected letters, as many as may be held at once, oldest first; copies of one letter as one."""
-        some: dict[object, One] = {}
+    def _read_batches(self) -> Iterator[list[AnyLetter]]:
+        """Yield the selected letters in batches, oldest first.
+
+        Copies of a letter are one letter with several messages.
+        """
+        some: dict[object, AnyLetter] = {}
         size = 0
-        for one in self._at.read():
-            if not one.is_meant(self._how.wanted) or (self._file is not None and _key(one) not in self._file):
+        for letter in self._session.read():
+            if not letter.is_selected(self._options.wanted) or (
+                self._file is not None and _key(letter) not in self._file
+            ):
                 continue
-            if (before := some.get(one.key)) is not None:
-                before.messages += one.messages
+            if (before := some.get(letter.key)) is not None:
+                before.messages += letter.messages
                 continue
-            some[one.key] = one
-            size += one.size_bytes
-            if len(some) >= min(IN_HAND, self._left or IN_HAND) or size >= BYTES_IN_HAND:
-                yield sorted(some.values(), key=lambda one: one.order)
+            some[letter.key] = letter
+            size += letter.size_bytes
+            if len(some) >= min(IN_HAND, self._remaining or IN_HAND) or size >= BYTES_IN_HAND:
+                yield sorted(some.values(), key=lambda letter: letter.order)
                 some, size = {}, 0
         if some:
-            yield sorted(some.values(), key=lambda one: one.order)
+            yield sorted(some.values(), key=lambda letter: letter.order)
 
-    def _round(self, some: list[One]) -> None:
-        settings, going = self._at.settings, list[One]()
-        if self._at.undelivered and not self._selected:
-            _before_they_go(max(one.sent_ms for one in some))
-        self._selected += len(some)
-        for one in some:
-            if why := one.passed_over(self._how, settings):
-                self._back.passed_over[why] += 1
+    def _resubmit_batch(self, letters: list[AnyLetter]) -> None:
+        settings, going = self._session.settings, list[AnyLetter]()
+        if self._session.undelivered and not self._selected:
+            _print_warnings(max(letter.sent_ms for letter in letters))
+        self._selected += len(letters)
+        for letter in letters:
+            if why := letter.passed_over(self._options, settings):
+                self._run.passed_over[why] += 1
             else:
-                going.append(one)
-        if self._at.undelivered and self._back.passed_over:
-            tally("note: these stay", self._back.passed_over)
-        self._send(self._outgoing(one for one in going if one.reason != Reason.CRASHED))
-        # What kills its process takes along what stands in its record: it stands alone.
-        for outgoing in self._outgoing(one for one in going if one.reason == Reason.CRASHED):
+                going.append(letter)
+        if self._session.undelivered and self._run.passed_over:
+            print_tally("note: these stay", self._run.passed_over)
+        self._send(self._outgoing(letter for letter in going if letter.reason != Reason.CRASHED))
+        # An event that kills its process takes the other events of its record with it, so it gets a record of its own.
+        for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
             self._send([outgoing])
 
-    def _outgoing(self, some: Iterable[One]) -> Iterator[Outgoing]:
-        for one in some:
+    def _outgoing(self, letters: Iterable[AnyLetter]) -> Iterator[OutgoingLine]:
+        for letter in letters:
             try:
-                raw = one.raw(self._at.clients)
-                edited = self._file[_key(one)] if self._file is not None else None
-                line = one.line(raw, edited, self._at.settings, self._back.name)
+                raw = letter.raw(self._session.clients)
+                edited = self._file[_key(letter)] if self._file is not None else None
+                line = letter.line(raw, edited, self._session.settings, self._run.name)
             except UnreadableLetterError as error:
-                self._back.passed_over[str(error)] += 1
+                self._run.passed_over[str(error)] += 1
                 continue
-            yield Outgoing(line, one.conversation(raw if edited is None else edited, self._paths), one)
+            yield OutgoingLine(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
 
-    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+    def _send(self, outgoing: Iterable[OutgoingLine]) -> None:
         stored: list[Message] = []
         try:
-            for one in self._back.put(islice(outgoing, self._left)):
+            for stored_line in self._run.store(islice(outgoing, self._remaining)):
                 failpoint("redrive_put_before_deleted")
-                assert isinstance(one.token, One)
-                stored += one.token.messages
+                assert isinstance(stored_line.token, AnyLetter)
+                stored += stored_line.token.messages
                 if len(stored) >= DELETED_AT_ONCE:
                     taken, stored = stored, []
                     self._delete(taken)
@@ -347,37 +375,46 @@ class Redrive:
             self._delete(stored)
 
     def _delete(self, messages: list[Message]) -> None:
-        if messages and (left := self._at.queue.delete(messages)):
+        if messages and (left := self._session.queue.delete(messages)):
             raise QueueError(
-                f"SQS did not delete {count_of(len(left), 'message')} ({self._at.queue.trouble}): their events are on "
-                "the stream, and the next redrive puts them there again, under the same ids; allow sqs:DeleteMessage"
+                f"SQS did not delete {count_of(len(left), 'message')} ({self._session.queue.trouble}): their events "
+                "are on the stream, and the next redrive puts them there again, under the same ids; "
+                "allow sqs:DeleteMessage"
             )
 
     def _report(self, ended: str) -> int:
-        """Say what was done, and what was not; the command's exit status."""
-        at, how, back = self._at, self._how, self._back
-        tell(f"selected {self._selected:,}")
-        at.end()
-        back.report(ended, self._go_on() if ended else "")
-        if back.count and not how.dry_run and not ended:
-            of_it = " --undelivered" if at.undelivered else ""
-            tell(f"what fails again comes back: stream-router dlq list{of_it} --since {iso(self._began_ms)}")
-        nothing = not back.count and bool(self._selected or at.queue.missing or how.wanted.ids or how.file)
+        """Print the summary, and return the command's exit status."""
+        session, options, back = self._session, self._options, self._run
+        print_line(f"selected {self._selected:,}")
+        session.end()
+        back.report(ended, self._continue_command() if ended else "")
+        if back.count and not options.dry_run and not ended:
+            of_it = " --undelivered" if session.undelivered else ""
+            print_line(
+                f"events that fail again are listed by: stream-router dlq list{of_it} --since {iso(self._began_ms)}"
+            )
+        nothing = not back.count and bool(self._selected or session.queue.missing or options.wanted.ids or options.file)
         return 1 if ended or nothing else 0
 
-    def _go_on(self) -> str:
-        """Return the command that goes on: the queue still has what was not put back."""
-        how = self._how
-        words = ["dlq", "redrive", "--run", self._back.name, "--rate", f"{how.rate:g}"]
-        words += ["--file", str(how.file)] if how.file else []
-        words += ["--limit", str(self._left)] if how.limit else []
-        flags = {"--all": how.take_all, "--yes": how.yes, "--undelivered": self._at.undelivered}
-        return how.wanted.command(*words, *(name for name, given in flags.items() if given))
+    def _continue_command(self) -> str:
+        """Return the command that continues this run.
+
+        The queue still has the letters that were not put back.
+        """
+        options = self._options
+        words = ["dlq", "redrive", "--run", self._run.name, "--rate", f"{options.rate:g}"]
+        words += ["--file", str(options.file)] if options.file else []
+        words += ["--limit", str(self._remaining)] if options.limit else []
+        flags = {"--all": options.take_all, "--yes": options.yes, "--undelivered": self._session.undelivered}
+        return options.wanted.as_command(*words, *(name for name, is_set in flags.items() if is_set))
 
 
-def _before_they_go(latest_ms: int) -> None:
-    """Warn before undelivered events are put back; `latest_ms` is when the latest of them came."""
-    tell("note: PutEvents cannot aim at one target: every rule of the bus that matches gets these events again")
+def _print_warnings(latest_ms: int) -> None:
+    """Print warnings before undelivered events are put back.
+
+    `latest_ms` is the time of the latest one (epoch ms).
+    """
+    print_line("note: PutEvents cannot address one target: every matching rule of the bus gets these events again")
     ago_s = (now_ms() - latest_ms) / 1000
-    looks = "does not look well" if ago_s < STILL_S else "looks well, as far as this queue tells"
-    tell(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; `stream-router doctor` says more")
+    looks = "still seems to fail" if ago_s < STILL_S else "seems to work, as far as this queue shows"
+    print_line(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; run `stream-router doctor`")

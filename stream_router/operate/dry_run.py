@@ -1,4 +1,4 @@
-"""What the consumer would make of an event with the settings of this shell: tried here, nothing is sent."""
+"""Dry run of the consumer's pipeline with the settings of this shell. Nothing is sent."""
 
 from collections.abc import Callable
 
@@ -12,47 +12,54 @@ from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 
-def transform_of(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
-    """Return the consumer's mapping, masking and bounds. What could not be opened stays the dead letter that it is.
+def build_transform(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
+    """Return a function that maps, masks and bounds an event as the consumer does.
 
-    What no call can carry is one too, unless it goes by claim check. Raises SettingsError.
+    Raises SettingsError.
+
+    A dead letter stays as it is. An entry that is too large for a call becomes a dead letter,
+    unless claim checks are on.
     """
     transform = Transform(transform_config(settings), now_ms)
 
-    def made(found: Event | DeadLetter) -> Transformed:
-        one = found if isinstance(found, DeadLetter) else transform(found)
+    def apply(opened: Event | DeadLetter) -> Transformed:
+        transformed = opened if isinstance(opened, DeadLetter) else transform(opened)
         if (
-            isinstance(one, DeadLetter | Dropped)
+            isinstance(transformed, DeadLetter | Dropped)
             or settings.offload_bucket
-            or one.size_bytes <= settings.bytes_per_call
+            or transformed.size_bytes <= settings.bytes_per_call
         ):
-            return one
-        return DeadLetter(one.event, *TOO_LARGE, entry=one, event_type=one.detail_type)
+            return transformed
+        return DeadLetter(transformed.event, *TOO_LARGE, entry=transformed, event_type=transformed.detail_type)
 
-    return made
-
-
-def type_of(made: Transformed) -> str:
-    """Return the event type by our name, "" where it is not known."""
-    return made.event_type if isinstance(made, DeadLetter | Dropped) else made.detail_type
+    return apply
 
 
-def would_be(made: Transformed) -> str:
-    """Return what would become of it, in words by which it is counted; no payload in them."""
-    if isinstance(made, DeadLetter):
-        return f"a dead letter: {made.reason.value} ({made.code})  {made.event_type}".rstrip()
-    return f"dropped  {made.event_type}" if isinstance(made, Dropped) else f"published  {made.detail_type}"
+def event_type_of(transformed: Transformed) -> str:
+    """Return the event type by our name; "" if it is not known."""
+    return transformed.event_type if isinstance(transformed, DeadLetter | Dropped) else transformed.detail_type
 
 
-def shown(settings: Consumer, event: Event, reason: str = "") -> str:
-    """Return an event as an operator may see it: in its own bytes, masked if a policy is in force.
+def describe_outcome(transformed: Transformed) -> str:
+    """Return the outcome of an event in words without payload, by which outcomes are counted."""
+    if isinstance(transformed, DeadLetter):
+        return f"a dead letter: {transformed.reason.value} ({transformed.code})  {transformed.event_type}".rstrip()
+    return (
+        f"dropped  {transformed.event_type}"
+        if isinstance(transformed, Dropped)
+        else f"published  {transformed.detail_type}"
+    )
 
-    `reason` is that of its dead letter. What killed a process is not opened here to be masked.
+
+def render_event(settings: Consumer, event: Event, reason: str = "") -> str:
+    """Return an event as an operator may see it: unchanged, or masked if a policy is in force.
+
+    `reason` is the reason of its dead letter, "" without one.
     """
     if settings.masking == "off":
         return readable(event.raw)
-    if reason == Reason.CRASHED:
-        return "(it killed a process, so it is not opened here to be masked)"
+    if reason == Reason.CRASHED:  # parsing this event killed the consumer's process, and would kill this one
+        return "(it killed a process, so it is not parsed here to be masked)"
     transform = Transform(transform_config(settings), now_ms)
     masked = transform.masked_raw(event)
     if code := withheld_code(masked):

@@ -1,4 +1,4 @@
-"""`stream-router jars`: brings the KCL daemon's jars, each proved by its SHA-256, from a repository or a folder."""
+"""`stream-router jars`: fetches the KCL daemon's jars from a repository or a folder, and verifies their SHA-256."""
 
 import os
 import ssl
@@ -24,68 +24,74 @@ AT_ONCE = 4
 TRIES = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
 ANSWER_TIMEOUT_S = 20.0
-"""Without a byte, or a connection. A mirror that fetches the jar itself may need longer, and has it by the next try."""
+"""Seconds without a byte, or without a connection.
+
+A mirror that first fetches the jar may need the next try.
+"""
 
 
 class FetchError(Exception):
-    """A jar could not be had; its text is one line."""
+    """A jar could not be fetched; the text is one line."""
 
 
 MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
-"""What Maven's own clients ask where nothing else is configured."""
+"""Default repository of Maven's own clients."""
 
 
 def run(source: str | None) -> int:
-    """Complete the folder of jars; 0, or 1 and one line where that cannot be.
+    """Fetch the missing jars. Return 0, or 1 with one line if a jar cannot be fetched or written.
 
-    Raises SettingsError where the source is none, or no folder can be written to.
+    Raises SettingsError if `source` is no repository and no folder, or if no folder for jars is
+    writable.
     """
-    get = _source(source or MAVEN_CENTRAL)
-    where, cache = _folder(), _cache()
-    missing = [jar for jar in jars.listed() if not _has(where / jar.name, jar)]
-    if missing and not os.access(where, os.W_OK | os.X_OK):
-        raise _not_ours(where)
+    get = _open_source(source or MAVEN_CENTRAL)
+    folder, cache = _find_folder(), _find_cache()
+    missing = [jar for jar in jars.listed() if not _is_whole(folder / jar.name, jar)]
+    if missing and not os.access(folder, os.W_OK | os.X_OK):
+        raise _describe_unwritable(folder)
     if missing:
-        _say(f"bringing {len(missing)} of the KCL daemon's jars ...")
+        _print_line(f"fetching {len(missing)} of the KCL daemon's jars ...")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), missing))
+            counts = Counter(pool.map(lambda jar: _complete(jar, folder, cache, get), missing))
     except (FetchError, OSError) as error:
         sys.stderr.write(f"stream-router jars: {error}\n")
         return 1
     counts["there already"] = len(jars.listed()) - len(missing)
-    told = ", ".join(f"{counts[how]} {how}" for how in ("there already", "from the cache", "fetched") if counts[how])
-    _say(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})")
+    origins = ", ".join(
+        f"{counts[origin]} {origin}" for origin in ("there already", "from the cache", "fetched") if counts[origin]
+    )
+    _print_line(f"{jars.prove_whole()} jars of the KCL daemon are whole in {folder} ({origins})")
     return 0
 
 
-def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
-    """Bring one jar into its folder; how it came there."""
-    if _has(kept := cache / jar.name, jar):
-        write_whole(where / jar.name, kept.read_bytes())
+def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
+    """Put a jar into its folder. Return its origin in words."""
+    if _is_whole(kept := cache / jar.name, jar):
+        write_whole(folder / jar.name, kept.read_bytes())
         return "from the cache"
     content = get(jar)
     if not jar.is_content(content):
         raise FetchError(
-            f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); nothing of it is kept: "
-            "ask who runs the mirror, or name another (--from)"
+            f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); it was not kept: "
+            "ask the mirror's administrator, or name another source (--from)"
         )
-    with suppress(OSError):  # a home that cannot be written to: the next installation fetches again
+    with suppress(OSError):  # without a writable home the next installation fetches the jars again
         cache.mkdir(parents=True, exist_ok=True)
         write_whole(kept, content)
-    write_whole(where / jar.name, content)
+    write_whole(folder / jar.name, content)
     return "fetched"
 
 
-def _has(path: Path, jar: Jar) -> bool:
+def _is_whole(path: Path, jar: Jar) -> bool:
     try:
         return jar.is_content(path.read_bytes())
     except OSError:
         return False
 
 
-def _source(text: str) -> Callable[[Jar], bytes]:
-    """How to get a jar: from a repository's URL, or from a folder with the jars in it or laid out as a repository."""
+def _open_source(text: str) -> Callable[[Jar], bytes]:
+    """Return a function that reads a jar from a repository's URL, or from a folder."""
     if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
@@ -102,17 +108,20 @@ def _source(text: str) -> Callable[[Jar], bytes]:
 
 
 def _download(url: str, jar: Jar) -> bytes:
-    """One file over HTTP, tried again where that can help, by the environment's proxy and the system's CAs.
+    """Download a file over HTTP with the environment's proxy and the system's CAs.
 
-    A user and password in the URL go to that host alone, wherever it sends us on to (httpx's own rule).
+    Raises FetchError.
+
+    Time-outs, broken connections, 429 and 5xx are tried again. User and password of the URL go to
+    its host alone: httpx drops them when it is redirected to another host.
     """
 
     def again(state: RetryCallState) -> None:
         assert state.outcome
-        _say(f"{jar.name}: {_told(state.outcome.exception())}; trying again")
+        _print_line(f"{jar.name}: {_describe_error(state.outcome.exception())}; trying again")
 
     tries = Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_transient),
         wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
         stop=stop_after_attempt(TRIES),
         before_sleep=again,
@@ -123,46 +132,46 @@ def _download(url: str, jar: Jar) -> bytes:
         return bytes(tries(lambda: get().raise_for_status().content))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise FetchError(
-            f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_told(error)}); check the network or its "
-            "proxy, or name a mirror or a folder (--from), then run the same command again"
+            f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({_describe_error(error)}); check the network "
+            "or its proxy, or name a mirror or a folder (--from), then run the same command again"
         ) from None
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code == 429 or error.response.status_code >= 500
     return isinstance(error, httpx.TransportError)
 
 
-def _told(error: BaseException | None) -> str:
-    if isinstance(error, httpx.HTTPStatusError):  # whose text repeats the URL, with the password in it
+def _describe_error(error: BaseException | None) -> str:
+    if isinstance(error, httpx.HTTPStatusError):  # its text has the URL, and with it the password
         return f"HTTP {error.response.status_code}"
     return f"{type(error).__name__}: {error}"
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def _folder() -> Path:
-    """Return the folder that `consume` reads, though it be another user's; else the first that this user can make."""
-    with suppress(SettingsError):  # there is none yet
+def _find_folder() -> Path:
+    """Return the folder that `consume` reads, even if another user owns it; else the first that this user can make."""
+    with suppress(SettingsError):  # no folder exists yet
         return jars.folder()
     for candidate in jars.folders():
         with suppress(OSError):
             candidate.mkdir(parents=True, exist_ok=True)
             return candidate
-    raise _not_ours(next(jars.folders()))
+    raise _describe_unwritable(next(jars.folders()))
 
 
-def _not_ours(folder: Path) -> SettingsError:
+def _describe_unwritable(folder: Path) -> SettingsError:
     return SettingsError(
         f"KCL daemon: no folder for its jars can be written to ({folder}); run this as the user who installed "
         "stream_router"
     )
 
 
-def _cache() -> Path:
-    """Return the user's own cache, shared by all installations."""
+def _find_cache() -> Path:
+    """Return the user's cache folder, which all installations share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream_router" / "jars"

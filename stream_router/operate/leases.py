@@ -1,7 +1,8 @@
-"""The KCL's lease table: how far the consumer has come in each shard, and who reads it.
+"""Reader of the KCL's lease table: the checkpoint and the owner of each shard.
 
-Only rows of leases of one stream are read: KCL 3.5 keeps its leader, its migrations and its workers' figures in the
-same table, each with an `entityType` of its own (source: `DynamoDBLeaseSerializer` and `EntityType` of KCL 3.5.1).
+Rows of other kinds are skipped: KCL 3.5 keeps its leader, its migrations and its workers' figures
+in the same table, each with an `entityType` of its own (source: `DynamoDBLeaseSerializer` and
+`EntityType` of KCL 3.5.1).
 """
 
 from collections.abc import Mapping
@@ -11,57 +12,66 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws_error_codes import ABSENT, code_of
 from stream_router.checks import failure_of
-from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, position_of
+from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, parse_position
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class LeasesError(Exception):
-    """The lease table cannot be read, so nothing can be said of checkpoints; its text is one line with the cure."""
+    """The lease table cannot be read, so checkpoints are unknown.
 
-    def __init__(self, text: str, code: str = "") -> None:
-        super().__init__(text)
+    The text is one line with problem and cure.
+    """
+
+    def __init__(self, problem: str, cure: str, code: str = "") -> None:
+        super().__init__(f"{problem}; {cure}")
+        self.problem = problem
+        self.cure = cure
         self.code = code
-        """AWS's code; one of `aws_error_codes.ABSENT` where there is no such table."""
+        """AWS's error code; one of `aws_error_codes.ABSENT` if there is no such table."""
 
 
 class Lease(NamedTuple):
-    """One shard's lease: how far it is settled, whose it is ("" where nobody's), how often it was renewed."""
+    """Lease of a shard: checkpoint, owner ("" if it has none), and the number of renewals."""
 
     shard_id: str
     checkpoint: Position
     owner: str
     counter: int
     checkpoint_owner: str = ""
-    """The worker that hands the lease over to `owner`, "" if none does."""
+    """Worker that is handing the lease over to `owner`; "" if none is."""
     sequence_number: str = ""
-    """The checkpoint's number or word as its row has it: an emulator may write leading zeros, and wants them back."""
+    """The checkpoint as its row has it.
+
+    An emulator may write leading zeros, and accepts no other form.
+    """
 
 
 def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
-    """Return the leases of `application`, by shard. Raise LeasesError."""
+    """Return the leases of `application` by shard id. Raises LeasesError."""
     try:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
-        found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
+        leases = [lease for page in pages for row in page["Items"] if (lease := parse_lease(row))]
     except (BotoCoreError, ClientError) as error:
         code = code_of(error)
         if code in ABSENT:
-            why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
-            raise LeasesError(f"there is no lease table {application}: {why}", code) from None
+            why = "no consumer of this name has run, or it was deleted"
+            problem = f"there is no lease table {application}: {why}"
+            raise LeasesError(problem, "see STREAM_ROUTER_APPLICATION", code) from None
         failure, what_to_do = failure_of(error)
-        raise LeasesError(f"the lease table {application} cannot be read{failure}: {what_to_do}", code) from None
-    return {lease.shard_id: lease for lease in found}
+        raise LeasesError(f"the lease table {application} cannot be read{failure}", what_to_do, code) from None
+    return {lease.shard_id: lease for lease in leases}
 
 
-def lease_of(row: Mapping[str, Any]) -> Lease | None:
-    """Return the lease in a row of the table; None if the row is another thing, or of a worker of several streams."""
+def parse_lease(row: Mapping[str, Any]) -> Lease | None:
+    """Return the lease in a row of the table; None if the row is no lease, or one of a multi-stream worker."""
     kind = row.get("entityType", {}).get("S", "LEASE")
     checkpoint = row.get("checkpoint", {}).get("S")
     if kind != "LEASE" or checkpoint is None or "streamName" in row:
         return None
     try:
-        position = position_of(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
+        position = parse_position(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
     except ValueError:
         return None
     counter = int(row.get("leaseCounter", {}).get("N", "0"))
@@ -70,14 +80,17 @@ def lease_of(row: Mapping[str, Any]) -> Lease | None:
 
 
 def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:
-    """How far each shard is settled.
+    """Return the checkpoint of each shard; SHARD_END for finished shards whose lease is deleted.
 
-    The KCL deletes the lease of a shard that is read to its end once a child of it is under way, so such a shard
-    without a lease is settled to its end. Any other shard without a lease is one that no worker has begun.
+    The KCL deletes the lease of a shard that was read to its end once reading of a child has begun.
+    So a shard without a lease is settled if a descendant has a checkpoint. Any other shard without
+    a lease is one that no worker has begun.
     """
     at = {name: lease.checkpoint for name, lease in leases.items() if name in shards}
     done: set[str] = set()
-    above = [parent for name, found in at.items() if found.sequence_number >= 0 for parent in shards[name].parents]
+    above = [
+        parent for name, checkpoint in at.items() if checkpoint.sequence_number >= 0 for parent in shards[name].parents
+    ]
     while above:
         name = above.pop()
         if name in shards and name not in at and name not in done:

@@ -1,7 +1,7 @@
-"""A dead letter in hand, of either queue: our own ones, and EventBridge's of what the rule's target did not take.
+"""Dead letters as read from a queue: our own, and EventBridge's for events that the rule's target did not take.
 
-Of the latter a classic bus keeps the whole event, which goes back as it is. A v2 bus keeps ids alone: `replay` brings
-those back. Source: docs/facts.md, "EventBridge".
+In EventBridge's queue a classic bus keeps the whole event, which is resubmitted unchanged. A v2 bus
+keeps ids alone, and `replay` publishes those events again. Source: docs/facts.md, "EventBridge".
 """
 
 import hashlib
@@ -25,9 +25,9 @@ from stream_router.envelope import (
 )
 from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
-from stream_router.operate.dry_run import shown
+from stream_router.operate.dry_run import render_event
 from stream_router.operate.put_back import Selection
-from stream_router.operate.queue import Message, Queue, object_of
+from stream_router.operate.queue import Message, QueueReader, fetch_object
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import (
@@ -42,15 +42,17 @@ from stream_router.process import iso
 from stream_router.settings.operators import DeadLetters
 
 ENCRYPTED = "Encrypted Events"
-"""Detail type of what EventBridge keeps of an event that it could not decrypt. Source: EventBridge user guide,
-"Decrypting events in EventBridge dead-letter queues", 2026-12-02."""
+"""Detail type of a message for an event that EventBridge could not decrypt.
+
+Source: EventBridge user guide, "Decrypting events in EventBridge dead-letter queues", 2026-12-02.
+"""
 
 TIMES_MOST = 5
-"""What came back so often wants a person, not another try."""
+"""Resubmissions after which a letter needs a person instead of another try."""
 
 
-class How(NamedTuple):
-    """How to redrive, as typed: `rate` lines a second (0.0: no bound), at most `limit` letters (0: all), and so on."""
+class RedriveOptions(NamedTuple):
+    """Options of a redrive, as typed: `rate` in lines per second (0.0: unlimited), at most `limit` letters (0: all)."""
 
     wanted: Selection
     file: Path | None = None
@@ -60,13 +62,14 @@ class How(NamedTuple):
     take_all: bool = False
     yes: bool = False
     run: str = ""
-    """Id of the run that this one goes on with; "" for a new one."""
+    """Id of the run that this one continues; "" for a new run."""
 
 
-class Queued:
-    """One dead letter in hand, and the messages that carry it: one, or one a part, and copies.
+class QueuedLetter:
+    """A dead letter, and the messages that carry it: one per part, and copies.
 
-    `code` and `text` are the error's. Copies of one letter have the same `key`; `order` sorts the oldest first.
+    `code` and `text` are those of the error. Copies of a letter have the same `key`; `order` sorts
+    the oldest first.
     """
 
     order: tuple[int, ...] = ()
@@ -80,16 +83,19 @@ class Queued:
 
     @property
     def sent_ms(self) -> int:
-        """When it was sent (epoch ms), by the queue's own stamp."""
+        """Time of the oldest message (epoch ms), by the queue's own stamp."""
         return min(message.sent_ms for message in self.messages)
 
-    def is_meant(self, wanted: Selection) -> bool:
-        """Whether an operator chose it."""
-        return wanted.takes(self.event_id, self.event_type, self.sent_ms, self.reason)
+    def is_selected(self, wanted: Selection) -> bool:
+        """Return whether the letter matches the operator's filters."""
+        return wanted.matches(self.event_id, self.event_type, self.sent_ms, self.reason)
 
 
-class OurLetter(Queued):
-    """One of our own dead letters. A letter whose event is at the same place, with the same bytes, is a copy of it."""
+class OurLetter(QueuedLetter):
+    """A dead letter of our own queue.
+
+    Letters of the same place in the stream with the same bytes are copies.
+    """
 
     def __init__(self, letter: Letter, messages: list[Message]) -> None:
         at, error = letter.origin, letter.error
@@ -101,8 +107,11 @@ class OurLetter(Queued):
             self.key = (*letter.place, at.event_id, letter.record.data)
 
     def raw(self, clients: Clients) -> bytes:
-        """Return the event's line. Raise UnreadableLetterError, UnavailableLetterError."""
-        return reader.original(self.letter, lambda url: object_of(clients, url))
+        """Return the bytes of the event's line, from S3 if necessary.
+
+        Raises UnreadableLetterError, UnavailableLetterError.
+        """
+        return reader.original(self.letter, lambda url: fetch_object(clients, url))
 
     def rows(self) -> dict[str, str]:
         """Return what `show` says of it."""
@@ -122,11 +131,11 @@ class OurLetter(Queued):
         }
 
     def shown(self, settings: DeadLetters, raw: bytes) -> str:
-        """Return the event as an operator may see it."""
-        return shown(settings, self._event(raw), self.reason)
+        """Return the event as an operator may see it: masked if a policy is in force."""
+        return render_event(settings, self._event(raw), self.reason)
 
     def _event(self, raw: bytes) -> Event:
-        """Return the event, of which no byte is parsed, under the identity that the letter tells."""
+        """Return the event with the letter's identity, without parsing its bytes: parsing may be what failed."""
         at = self.letter.origin
         record = Record(raw, at.sequence or 0)
         record.expect(1)
@@ -135,35 +144,39 @@ class OurLetter(Queued):
             return event
         return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
 
-    def passed_over(self, how: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if self.letter.origin.stream not in ("", settings.stream):
             return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
         if self.letter.masking:
             return "stored masked: `stream-router replay --since WHEN --id ID` puts it back while the stream keeps it"
-        if self.reason == Reason.CRASHED and not how.wanted.ids and not how.wanted.reason:
-            return "killed a process: --reason crashed, or --id, takes it all the same"
-        told = read_resubmitted(self.letter.resubmitted)
-        if told and told.times >= TIMES_MOST and not how.take_all:
-            return f"came back {TIMES_MOST} times: mend its cause (`dlq show`); --all takes it all the same"
+        if self.reason == Reason.CRASHED and not options.wanted.ids and not options.wanted.reason:
+            return "killed a process: select it with --reason crashed or --id to put it back all the same"
+        mark = read_resubmitted(self.letter.resubmitted)
+        if mark and mark.times >= TIMES_MOST and not options.take_all:
+            return f"came back {TIMES_MOST} times: fix its cause (`dlq show`); --all puts it back all the same"
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
-        """Return what goes on the stream. An edit's run is made of its bytes, so it is the same after a kill."""
-        told = redriven(self.letter.resubmitted, settings.application, run)
+        """Return the line to put on the stream. `edited` replaces the event's bytes."""
+        mark = redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
-            told = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], told.times)
+            # The run id of an edit is a hash of its bytes: after a kill the next try has the same one.
+            mark = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], mark.times)
         event, crashed = self._event(raw), self.reason == Reason.CRASHED
         text = raw if edited is None else edited
-        return seal_line(text, event.event_id, event.id_from, event.received_at_ms, told, crashed=crashed)
+        return seal_line(text, event.event_id, event.id_from, event.received_at_ms, mark, crashed=crashed)
 
     def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
-        """Return the name of the conversation by which the receiver would group it."""
+        """Return the conversation by which the receiver would choose the partition group."""
         return conversation_of_line(raw, paths)
 
 
-def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
-    """Yield the letters of a queue, whole; `unread_` gets what is none, or not whole."""
+def our_letters(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
+    """Yield the complete letters of a queue.
+
+    `unread_` collects messages that are no letters, and incomplete letters.
+    """
     parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
     joined = set[PartsKey]()
     for message in queue.read():
@@ -175,22 +188,25 @@ def our_letters(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[
         finally:
             message.body = ""
         key = parts_key(letter)
-        if letter.part and key in joined:  # a part that was sent twice
+        if letter.part and key in joined:  # this part was sent twice
             continue
         some = parts.setdefault(key, [])
         some.append((letter, message))
         if (whole := join(part for part, _ in some)) is not None:
             joined.add(key)
             del parts[key]
-            yield OurLetter(whole, [one for _, one in some])
+            yield OurLetter(whole, [carrier for _, carrier in some])
     unread_ += [StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")] * len(parts)
 
 
-class Undelivered(Queued):
-    """One message of EventBridge's own queue. Raises UnreadableLetterError where it is none.
+class UndeliveredEvent(QueuedLetter):
+    """A message of EventBridge's own dead-letter queue.
 
-    Of a classic bus it has the event, whose Detail is `detail`; of a v2 bus only the `tokens` by which it knew events.
-    `published_ms` is about when it was published (epoch ms).
+    Raises UnreadableLetterError for any other message.
+
+    From a classic bus it has the event, whose Detail is `detail`. From a v2 bus it has only the
+    events' deduplication ids (`tokens`). `published_ms` is the approximate time of publication
+    (epoch ms).
     """
 
     def __init__(self, message: Message) -> None:
@@ -198,28 +214,30 @@ class Undelivered(Queued):
             value = orjson.loads(message.body)
         except orjson.JSONDecodeError:
             raise UnreadableLetterError("the message is no JSON") from None
-        told: dict[str, Any] = value if isinstance(value, dict) else {}
+        document: dict[str, Any] = value if isinstance(value, dict) else {}
         self.body, message.body = message.body, ""
         self.size_bytes = len(self.body)
         self.detail: dict[str, Any] = {}
         self.tokens: list[str] = []
         self._tag = ""
         self.is_ours = False
-        if isinstance(told.get("failedMessages"), list):
-            self._of_v2(message, told)
-        elif "detail-type" in told and isinstance(told.get("detail"), dict):
-            self._of_classic(message, told)
+        if isinstance(document.get("failedMessages"), list):
+            self._of_v2(message, document)
+        elif "detail-type" in document and isinstance(document.get("detail"), dict):
+            self._of_classic(message, document)
         else:
-            ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if told.get("schema") == SCHEMA else ""
+            ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if document.get("schema") == SCHEMA else ""
             raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{ours}")
         self.order = (self._received_at_ms,)
 
     def _of_classic(self, message: Message, value: dict[str, Any]) -> None:
-        told, self.detail = message.attributes, value["detail"]
-        code = told.get("ERROR_CODE") or "no code"
-        text = told.get("ERROR_MESSAGE") or "EventBridge gives no reason"
+        attributes, self.detail = message.attributes, value["detail"]
+        code = attributes.get("ERROR_CODE") or "no code"
+        text = attributes.get("ERROR_MESSAGE") or "EventBridge gives no reason"
         super().__init__([message], _text(self.detail.get("eventId")), str(value["detail-type"]), code, code, text)
-        if value.get("id"):  # two targets that did not take one event have a message each, and PutEvents reaches both
+        if value.get(
+            "id"
+        ):  # an event that two targets did not take has two messages, and one PutEvents reaches both targets
             self.key = (_text(value["id"]), self.event_id)
         metadata = self.detail.get("metadata")
         self._tag = _text(metadata.get("complianceTag")) if isinstance(metadata, dict) else ""
@@ -227,23 +245,28 @@ class Undelivered(Queued):
         self._is_encrypted = value["detail-type"] == ENCRYPTED and value.get("source") == "aws.events"
         self._received_at_ms = _epoch_ms(self.detail.get("receivedAt")) or _epoch_ms(value.get("time"))
         self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
-        tries = f"{told.get('RETRY_ATTEMPTS', '0')}, {told.get('EXHAUSTED_RETRY_CONDITION', 'no retry was made')}"
-        self._told = {"retries": tries, "rule": told.get("RULE_ARN", ""), "target": told.get("TARGET_ARN", "")}
+        condition = attributes.get("EXHAUSTED_RETRY_CONDITION", "no retry was made")
+        tries = f"{attributes.get('RETRY_ATTEMPTS', '0')}, {condition}"
+        self._delivery_rows = {
+            "retries": tries,
+            "rule": attributes.get("RULE_ARN", ""),
+            "target": attributes.get("TARGET_ARN", ""),
+        }
 
     def _of_v2(self, message: Message, value: dict[str, Any]) -> None:
-        failed = [one for one in value["failedMessages"] if isinstance(one, dict)]
-        self.tokens = [_text(one.get("deduplicationId")) for one in failed]
+        failed = [failure for failure in value["failedMessages"] if isinstance(failure, dict)]
+        self.tokens = [_text(failure.get("deduplicationId")) for failure in failed]
         code = _text(value.get("errorCode")) or "no code"
         text = _text(value.get("errorMessage")) or "EventBridge gives no reason"
         identity = self.tokens[0] if len(failed) == 1 and ":" not in self.tokens[0] else ""
         super().__init__([message], identity, "", code, code, text)
-        self._received_at_ms = min(filter(None, (_epoch_ms(one.get("timestamp")) for one in failed)), default=0)
+        self._received_at_ms = min(filter(None, (_epoch_ms(failure.get("timestamp")) for failure in failed)), default=0)
         self.published_ms = message.sent_ms
         tries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
-        self._told = {"retries": tries, "tokens": " ".join(self.tokens)}
+        self._delivery_rows = {"retries": tries, "tokens": " ".join(self.tokens)}
 
     def raw(self, _: Clients) -> bytes:
-        """Return the message's JSON: of a classic bus the event."""
+        """Return the message's JSON, which is the event if it came from a classic bus."""
         return self.body.encode()
 
     def rows(self) -> dict[str, str]:
@@ -252,17 +275,20 @@ class Undelivered(Queued):
             "event": self.event_id or "(not known)",
             "event type": self.event_type or "(not known: v2)",
             "error": f"{self.code}: {self.text}",
-            **self._told,
+            **self._delivery_rows,
             "received": iso(self._received_at_ms) if self._received_at_ms else "",
         }
 
     def shown(self, settings: DeadLetters, raw: bytes) -> str:
-        """Return the event as it was published; where a policy is in force, only one that was masked then."""
+        """Return the event as it was published.
+
+        If a policy is in force now, it is shown only if it was masked then.
+        """
         if settings.masking == "off" or not self.detail or (self.is_ours and self._tag.startswith("pii-masked")):
             return readable(raw)
         return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
 
-    def passed_over(self, how: How, settings: DeadLetters) -> str:
+    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
         """Why it does not go back; "" where it does."""
         if not self.detail:
             since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
@@ -273,19 +299,21 @@ class Undelivered(Queued):
             return f"EventBridge keeps it encrypted: mend the key, then stream-router replay --since {since}"
         if not self.is_ours:
             return "the event is none that we publish"
-        if not self._tag.startswith("pii-masked") and settings.masking != "off" and not how.yes:
+        if not self._tag.startswith("pii-masked") and settings.masking != "off" and not options.yes:
             return "not known to be masked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
         return ""
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
-        """Return what goes on the stream. Raise UnreadableLetterError for one that was edited."""
+        """Return the line to put on the stream. Raises UnreadableLetterError if it was edited."""
         if edited is not None:
-            raise UnreadableLetterError("its line was edited: an undelivered event goes back as it was accepted")
-        told = Resubmitted("undelivered", settings.application, run, 1)
-        return seal_entry(raw, self.event_id, "content", self._received_at_ms, told)
+            raise UnreadableLetterError(
+                "its line was edited, but an undelivered event can only be put back as it was accepted"
+            )
+        mark = Resubmitted("undelivered", settings.application, run, 1)
+        return seal_entry(raw, self.event_id, "content", self._received_at_ms, mark)
 
     def conversation(self, _raw: bytes, _paths: object) -> str:
-        """Return the name of its conversation."""
+        """Return the event's conversation, else its id."""
         return _text(self.detail.get("conversationId")) or self.event_id
 
 
@@ -300,10 +328,10 @@ def _epoch_ms(value: object) -> int:
         return 0
 
 
-def undelivered_events(queue: Queue, unread_: list[UnreadableLetterError]) -> Iterator[Undelivered]:
-    """Yield the events of EventBridge's queue; `unread_` gets what is none."""
+def undelivered_events(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[UndeliveredEvent]:
+    """Yield the undelivered events of EventBridge's queue. `unread_` collects other messages."""
     for message in queue.read():
         try:
-            yield Undelivered(message)
+            yield UndeliveredEvent(message)
         except UnreadableLetterError as error:
             unread_.append(error)

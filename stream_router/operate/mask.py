@@ -1,4 +1,4 @@
-"""`stream-router mask`: what a masking policy does to samples, path by path, and the lines that would let more pass."""
+"""`stream-router mask`: shows the effect of a masking policy on samples, and the lines that would allow more paths."""
 
 import json
 import sys
@@ -21,34 +21,34 @@ _TEXT_MAX = 60
 
 
 def run(policy: str, *files: Path, console: Console | None = None) -> int:
-    """Print what `policy` (default, or a TOML file) does at each path of the samples; 0, or 1.
+    """Print the effect of `policy` (default, or a TOML file) at each path of the samples.
 
-    The samples are read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Returns 1 where a sample
-    cannot be read, is no JSON or nests too deep to be masked. Raises SettingsError for a policy or a config that is
-    wrong.
+    The samples are read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Return
+    0, or 1 if a sample cannot be read, is no JSON or nests too deep to be masked. Raises
+    SettingsError for a wrong policy or config file.
     """
     console = console or Console()
-    given = load(Mask)
-    key = given.secret("masking_key")
-    compiled = _compiled(policy, key.encode())
-    mapping = config_file.load(given.config)
+    settings = load(Mask)
+    key = settings.secret("masking_key")
+    compiled = _load_policy(policy, key.encode())
+    mapping = config_file.load(settings.config)
     validator = Validator(mapping)
     shown: list[preview.ShownValue] = []
     for file in files:
         try:
             shown += preview.show(compiled, validator, file.read_bytes())
         except OSError as error:
-            return _fail(file, f"cannot be read ({error.strerror}); name a file with JSON events")
+            return _report_failure(file, f"cannot be read ({error.strerror}); name a file with JSON events")
         except ValueError as error:
-            return _fail(file, str(error))
-    console.print(_table(compiled, shown))
+            return _report_failure(file, str(error))
+    console.print(_build_table(compiled, shown))
     if not key and any(line.verdict == "hashed" for line in shown):
-        console.print("STREAM_ROUTER_MASKING_KEY is not set, so what is to be hashed is redacted.")
-    _paste(console, policy, shown)
+        console.print("STREAM_ROUTER_MASKING_KEY is not set, so values are redacted instead of hashed.")
+    _print_allow_lines(console, policy, shown)
     return 0
 
 
-def _compiled(policy: str, key: bytes) -> MaskingPolicy:
+def _load_policy(policy: str, key: bytes) -> MaskingPolicy:
     if policy == "off":
         raise SettingsError("--policy: off masks nothing; name default, or a policy file")
     try:
@@ -57,13 +57,13 @@ def _compiled(policy: str, key: bytes) -> MaskingPolicy:
         raise SettingsError(str(error).replace(f"{policy_file.VARIABLE}: ", "--policy: ", 1)) from None
 
 
-def _fail(file: Path, problem: str) -> int:
+def _report_failure(file: Path, problem: str) -> int:
     sys.stderr.write(f"stream-router mask: {file}: {problem}\n")
     return 1
 
 
-def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
-    """Each path once with each of its verdicts, and the first value that met it."""
+def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
+    """Return a table with each pair of path and verdict once, and its first value as an example."""
     table = Table(title=escape(f"policy {policy.id}, version {policy.version}: entries are tagged {policy.tag}"))
     for name in ("path", "verdict", "for example", "becomes"):
         table.add_column(name, overflow="fold")
@@ -72,27 +72,27 @@ def _table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
         firsts.setdefault((line.path, line.verdict), line)
     for line in sorted(firsts.values(), key=lambda line: line.path):
         after = "" if line.after is None else line.after
-        cells = (plain(line.path), line.verdict, _cut(line.before), _cut(after))
+        cells = (plain(line.path), line.verdict, _shorten(line.before), _shorten(after))
         table.add_row(*map(escape, cells), style="dim" if line.verdict == "passed" else "")
     return table
 
 
-def _paste(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
-    """Print the lines of a policy that would let pass what this one redacts."""
+def _print_allow_lines(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
+    """Print the lines of a policy that would allow the paths which this policy redacts."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
         console.print("Nothing is redacted.")
         return
     where = "into a policy file" if policy == "default" else f"into {policy}"
-    console.print(f"Copy {escape(where)} the lines of what may pass, and no other (docs/masking.md):\n")
+    console.print(f"Copy {escape(where)} only the lines of values that may pass (docs/masking.md):\n")
     base = ['base = "default"'] if policy == "default" else []
     lines = [*base, "allow = [", *(f"  {json.dumps(path, ensure_ascii=False)}," for path in paths), "]"]
     for line in lines:
         console.print(escape(plain(line)), highlight=False, soft_wrap=True)
 
 
-def _cut(value: object) -> str:
-    """Short and without control characters: a sample must not drive the terminal."""
+def _shorten(value: object) -> str:
+    """Return a value as short text without control characters, which could drive the terminal."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     clean = plain(text[:_TEXT_MAX])
     return clean + "…" if len(text) > _TEXT_MAX else clean

@@ -1,9 +1,9 @@
 """`stream-router setup --policy NAME`: the least IAM policy of a program, for the settings at hand.
 
-The policies are templates (`policies/NAME.json`). `${name}` in a `Resource` stands for the ARNs that the settings give:
-none, one or several. A statement that has no resource then is left out. So a template says all that its program may
-ever do, and a deployment without bucket, key or rule of its own gets nothing for them. Asks nobody but STS, and that
-only for the account's number.
+The policies are templates (`policies/NAME.json`). `${name}` in a `Resource` stands for no, one or
+several ARNs that the settings give. A statement without a resource is left out. So a template has
+all rights that its program may ever need, and a deployment without bucket, key or rule of its own
+gets no rights for them. The only AWS call is to STS, for the account's number.
 """
 
 import json
@@ -23,13 +23,13 @@ from stream_router.consumer.supervisor import properties
 from stream_router.errors import SettingsError
 from stream_router.operate import arns
 from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
-from stream_router.operate.setup import TARGET, home_of, look, target_of
+from stream_router.operate.setup import TARGET, check_settings, find_home, read_target
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.operators import DeadLetters, Queue, Setup
+from stream_router.settings.operators import DeadLetters, QueueSettings, Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import Posted, plain
+from stream_router.settings.sources import PostedSource, plain
 from stream_router.settings.sources import read as sources_of
 from stream_router.telemetry.cloudwatch import NAMESPACE
 
@@ -38,211 +38,236 @@ C = TypeVar("C", bound=Consumer)
 NAMES = ("receive", "consume", "setup", "operate", "teardown")
 
 PROBE_PREFIX = "stream-router-probe-"
-"""What the rule and the queue of `doctor --end-to-end` begin with: the operator's rights name them by it."""
+"""Prefix of the rule and the queue that `doctor --end-to-end` makes.
+
+The operator's policy names them by it.
+"""
 
 ANY = ["*"]
-"""Where AWS knows no resource for an action."""
+"""Resource of actions that AWS cannot restrict to a resource."""
 
 Values = dict[str, list[str]]
-"""The ARNs behind each name of a template."""
+"""ARNs by their name in the templates."""
 
 
 def run(name: str) -> int:
-    """Print the policy as JSON on stdout. 0; 1 where STS does not tell the account. Raises SettingsError."""
+    """Print the policy as JSON on stdout.
+
+    Return 0, or 1 if STS does not answer. Raises SettingsError.
+    """
     try:
-        home = home_of(Clients(load(Common).aws_region))
+        home = find_home(Clients(load(Common).aws_region))
     except (BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router setup: the account cannot be asked for: {error}\n")
+        sys.stderr.write(f"stream-router setup: the account's number cannot be read from STS: {error}\n")
         return 1
-    sys.stdout.write(json.dumps(document(name, home), indent=2) + "\n")
+    sys.stdout.write(json.dumps(build_policy(name, home), indent=2) + "\n")
     return 0
 
 
-def document(name: str, home: Home) -> dict[str, Any]:
-    """Return the policy of a program, with the settings of the environment. Raise SettingsError."""
+def build_policy(name: str, home: Home) -> dict[str, Any]:
+    """Return the IAM policy of a program for the environment's settings. Raises SettingsError."""
     if name not in NAMES:
         raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
     values = {
-        "receive": _receive,
-        "consume": _consume,
-        "setup": _setup,
-        "operate": _operate,
-        "teardown": _setup,
+        "receive": _receive_arns,
+        "consume": _consume_arns,
+        "setup": _setup_arns,
+        "operate": _operate_arns,
+        "teardown": _setup_arns,
     }
-    given = _common(load(Common), load(Queue), home) | values[name](home)
-    filled = [_filled(statement, given) for statement in template["Statement"]]
+    arns_by_name = _common_arns(load(Common), load(QueueSettings), home) | values[name](home)
+    filled = [_fill(statement, arns_by_name) for statement in template["Statement"]]
     return {**template, "Statement": [statement for statement in filled if statement["Resource"]]}
 
 
-def _filled(statement: dict[str, Any], values: Values) -> dict[str, Any]:
-    """Return the statement with ARNs in place of names; one value stands alone, as IAM's own examples have it."""
-    made = {**statement, "Resource": _each(statement["Resource"], values)}
+def _fill(statement: dict[str, Any], values: Values) -> dict[str, Any]:
+    """Return the statement with ARNs in place of the template's names."""
+    filled = {**statement, "Resource": _expand(statement["Resource"], values)}
     for operator, test in statement.get("Condition", {}).items():
-        made["Condition"] = {operator: {key: _each(text, values) for key, text in test.items()}}
-    return made
+        filled["Condition"] = {operator: {key: _expand(text, values) for key, text in test.items()}}
+    return filled
 
 
-def _each(named: str | list[str], values: Values) -> list[str] | str:
-    """Return the ARNs that names of a template stand for; what follows a name is put behind each of them."""
-    found: list[str] = []
+def _expand(named: str | list[str], values: Values) -> list[str] | str:
+    """Return the ARNs for names of a template.
+
+    A suffix after `${name}` is appended to each of its ARNs.
+    """
+    expanded: list[str] = []
     for text in [named] if isinstance(named, str) else named:
         is_name = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
-        found += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
-    return found[0] if len(found) == 1 else found
+        expanded += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
+    return expanded[0] if len(expanded) == 1 else expanded  # a single value without a list, as in IAM's examples
 
 
-def _common(settings: Common, queue: Queue, home: Home) -> Values:
-    """Return what all programs call by the same names."""
+def _common_arns(settings: Common, queue: QueueSettings, home: Home) -> Values:
+    """Return the ARNs of the names that all templates share."""
     classic = not limits.is_v2_bus(settings.event_bus)
     rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
     has_own_queue = classic and queue.kms_key is not None and arns.is_made(settings.event_bus)
     return {
-        "bus_undelivered": [home.queue(bus_undelivered_name(settings.stream))] * has_own_queue,
+        "bus_undelivered": [home.queue(bus_undelivered_name(settings.stream))] if has_own_queue else [],
         "stream": [home.stream(settings.stream)],
         "table": [home.table(settings.application)],
         "dead_letters": [home.queue_of(queue.sqs_dlq_url or dead_letters_name(settings.stream))],
         "bus": [home.bus(settings.event_bus)],
         "rule": rule,
-        "any_of_rule": ANY * bool(rule),
-        "key": _if(queue.kms_key),
+        "any_of_rule": _any_if(rule),
+        "key": _as_list(queue.kms_key),
         "namespaces": [NAMESPACE],
     }
 
 
-def _if(value: str | None) -> list[str]:
+def _as_list(value: str | None) -> list[str]:
+    """Return a list of the value; [] if there is none."""
     return [value] if value else []
 
 
-def _spill(url: str | None, home: Home) -> list[str]:
+def _any_if(condition: object) -> list[str]:
+    """Return ANY if the condition is true, else [], which leaves the statement out."""
+    return ANY if condition else []
+
+
+def _spill_arns(url: str | None, home: Home) -> list[str]:
     """Return the spill queue's ARN; none if no spill queue is set."""
     return [home.queue_of(url)] if url else []
 
 
-def _receive(home: Home) -> Values:
-    settings, queue = load(Receiver), load(Queue)
-    spill = _spill(settings.spill_queue, home)
+def _receive_arns(home: Home) -> Values:
+    settings, queue = load(Receiver), load(QueueSettings)
+    spill = _spill_arns(settings.spill_queue, home)
     return {
         "spill": spill,
         "dead_letters_of_spill": [home.queue_of(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
-        "key_of_spill": _if(queue.kms_key) if spill else [],
-        **_kept(_of_senders(settings), home),
+        "key_of_spill": _as_list(queue.kms_key) if spill else [],
+        **_list_kept_in_aws(_list_receiver_secrets(settings), home),
     }
 
 
-def _of_senders(settings: Receiver) -> list[SecretStr | None]:
-    """Return the receiver's secrets: of its senders, and of its admin port."""
-    posted = [source for source in sources_of(settings.config) if isinstance(source, Posted)]
+def _list_receiver_secrets(settings: Receiver) -> list[SecretStr | None]:
+    """Return the receiver's secrets: those of its senders, and its admin token."""
+    posted = [source for source in sources_of(settings.config) if isinstance(source, PostedSource)]
     return [settings.webhook_secrets, settings.admin_token, *(source.secrets for source in posted)]
 
 
-def _consumer(kind: type[C], home: Home) -> C:
-    """Before `setup` has run nobody knows the queue's URL, but its name is known."""
-    queue = load(Queue).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
+def _load_consumer(kind: type[C], home: Home) -> C:
+    """Load the consumer's settings, also before `setup` has made the dead-letter queue."""
+    # The queue's URL follows from the name that `setup` will give it.
+    queue = load(QueueSettings).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
     return load(kind, sqs_dlq_url=queue)
 
 
-def _consume(home: Home) -> Values:
-    settings = _consumer(Consumer, home)
-    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
-    told = properties.render(settings, found, "any").properties
-    fan_out = [home.stream(settings.stream)] if told.get("retrievalMode", "").upper() == "FANOUT" else []
+def _consume_arns(home: Home) -> Values:
+    settings = _load_consumer(Consumer, home)
+    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    rendered = properties.render(settings, endpoint_urls, "any").properties
+    fan_out = [home.stream(settings.stream)] if rendered.get("retrievalMode", "").upper() == "FANOUT" else []
     has_subscriber = limits.is_v2_bus(settings.event_bus) and settings.rule != NO_RULE and settings.bus_proof != "trust"
-    daemons = [settings.application] if told.get("metricsLevel", "").upper() != "NONE" else []
+    daemons = [settings.application] if rendered.get("metricsLevel", "").upper() != "NONE" else []
     return {
         "fan_out_stream": fan_out,
         "fan_out_consumers": [f"{arn}/consumer/{settings.application}:*" for arn in fan_out],
         "proved_bus": [] if settings.bus_proof == "trust" else [home.bus(settings.event_bus)],
-        "any_of_v2_bus": ANY * has_subscriber,
-        "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * has_subscriber,
+        "any_of_v2_bus": _any_if(has_subscriber),
+        "subscriber": [home.subscriber(settings.event_bus, settings.rule)] if has_subscriber else [],
         "namespaces": [NAMESPACE, *daemons],
-        "bucket": _buckets(settings, home),
-        **_kept((settings.masking_key, settings.audit_key, settings.admin_token), home),
+        "bucket": _bucket_arns(settings, home),
+        **_list_kept_in_aws((settings.masking_key, settings.audit_key, settings.admin_token), home),
     }
 
 
-def _buckets(settings: Consumer, home: Home) -> list[str]:
+def _bucket_arns(settings: Consumer, home: Home) -> list[str]:
     return [f"arn:{home.partition}:s3:::{settings.offload_bucket}"] if settings.offload_bucket else []
 
 
-def _setup(home: Home) -> Values:
-    """Of `setup` and of `teardown`: which of the things that they look at are theirs to make or to change."""
+def _setup_arns(home: Home) -> Values:
+    """Return the ARNs for `setup` and `teardown`: resources that they read, and those that they make or change."""
     settings = load(Setup)
-    look(settings)
+    check_settings(settings)
     classic = not limits.is_v2_bus(settings.event_bus)
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
-    undelivered = _if(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))) * classic
-    spill = _spill(settings.spill_queue, home)
-    keyed_bus = [bus] * (classic and settings.kms_key is not None and arns.is_made(settings.event_bus))
-    of_bus = [home.queue(bus_undelivered_name(settings.stream))] * bool(keyed_bus)
+    undelivered = [settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))] if classic else []
+    spill = _spill_arns(settings.spill_queue, home)
+    has_keyed_bus = classic and settings.kms_key is not None and arns.is_made(settings.event_bus)
+    keyed_bus = [bus] if has_keyed_bus else []
+    of_bus = [home.queue(bus_undelivered_name(settings.stream))] if has_keyed_bus else []
     own = [dead_letters, *spill, *undelivered, *of_bus]
     by_url = [dead_letters] if settings.sqs_dlq_url else []
-    own_bus = [bus] * (classic and not bus.endswith("/default"))
+    own_bus = [bus] if classic and not bus.endswith("/default") else []
     return {
-        "stream_key": [settings.kms_key or home.arn("kms", "key/*")],  # which is alias/aws/kinesis nobody knows before
+        "stream_key": [
+            settings.kms_key or home.arn("kms", "key/*")
+        ],  # the id behind alias/aws/kinesis is not known before
         "own_queues": own,
         "made_queues": [queue for queue in own if queue not in (*by_url, settings.target_dlq_arn)],
         "queues_by_name": [queue for queue in own if queue not in by_url],
         "own_bus": own_bus,
-        "any_of_own_bus": ANY * bool(own_bus),
+        "any_of_own_bus": _any_if(own_bus),
         "keyed_bus": keyed_bus,
-        "key_of_made_bus": _if(settings.kms_key) * bool(keyed_bus),
+        "key_of_made_bus": _as_list(settings.kms_key) if has_keyed_bus else [],
         "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
-        "rule_with_target": [rule] * bool(classic and target_of(settings)),
-        "any_of_v2_bus": ANY * (not classic),
-        "subscriber": [home.subscriber(settings.event_bus, settings.rule)] * (not classic),
-        **_target(settings, home),
+        "rule_with_target": [rule] if classic and read_target(settings) else [],
+        "any_of_v2_bus": _any_if(not classic),
+        "subscriber": [] if classic else [home.subscriber(settings.event_bus, settings.rule)],
+        **_target_arns(settings, home),
     }
 
 
-def _target(settings: Setup, home: Home) -> Values:
-    """Return the rule's target where it is a queue of ours, and the role by which EventBridge reaches it."""
-    target = {} if limits.is_v2_bus(settings.event_bus) else target_of(settings)
+def _target_arns(settings: Setup, home: Home) -> Values:
+    """Return the rule's target if it is a queue of this account, and the role by which EventBridge reaches it."""
+    target = {} if limits.is_v2_bus(settings.event_bus) else read_target(settings)
     arn = arns.parse(target["Arn"], TARGET) if target else None
     queue = target["Arn"] if arn and arn.service == "sqs" and home.owns(arn) else None
-    return {"target_queue": _if(queue), "role": _if(target.get("RoleArn"))}
+    return {"target_queue": _as_list(queue), "role": _as_list(target.get("RoleArn"))}
 
 
-def _judged_target(settings: Setup, home: Home, *, has_rule: bool) -> Values:
-    """Return the rule's target, by its service, of which `doctor` reads the resource policy."""
-    target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else target_of(settings)
+def _judged_target_arns(settings: Setup, home: Home, *, has_rule: bool) -> Values:
+    """Return the rule's target under the name of its service.
+
+    `doctor` reads the target's resource policy.
+    """
+    target = {} if limits.is_v2_bus(settings.event_bus) or not has_rule else read_target(settings)
     arn = target.get("Arn", "")
     service = arn.split(":")[2] if arn else ""
     return {
-        "target_queue": _target(settings, home)["target_queue"] if has_rule else [],
+        "target_queue": _target_arns(settings, home)["target_queue"] if has_rule else [],
         "target_topic": [arn] if service == "sns" else [],
         "target_function": [arn] if service == "lambda" else [],
     }
 
 
-def _operate(home: Home) -> Values:
-    receiver, consumer = load(Receiver), _consumer(DeadLetters, home)
+def _operate_arns(home: Home) -> Values:
+    receiver, consumer = load(Receiver), _load_consumer(DeadLetters, home)
     bus, has_rule = consumer.event_bus, consumer.rule != NO_RULE
     classic = not limits.is_v2_bus(bus)
-    kept = [*_of_senders(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
+    kept = [*_list_receiver_secrets(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
-        "spill": _spill(receiver.spill_queue, home),
-        "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] * classic,
-        "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] * classic,
-        "bucket": _buckets(consumer, home),
-        **_judged_target(load(Setup), home, has_rule=has_rule),
-        **_kept(kept, home),
+        "spill": _spill_arns(receiver.spill_queue, home),
+        "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] if classic else [],
+        "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] if classic else [],
+        "bucket": _bucket_arns(consumer, home),
+        **_judged_target_arns(load(Setup), home, has_rule=has_rule),
+        **_list_kept_in_aws(kept, home),
     }
 
 
-def _kept(secrets: Iterable[SecretStr | None], home: Home) -> Values:
-    """Of the secrets of a program those that AWS keeps, each once; one that another account shares names its ARN."""
-    found: Values = {"secrets": [], "parameters": []}
+def _list_kept_in_aws(secrets: Iterable[SecretStr | None], home: Home) -> Values:
+    """Return the ARNs of the secrets that are stored in AWS, each once.
+
+    A secret of another account is given by its ARN.
+    """
+    kept: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(plain, secrets)):
         store, _, name = reference.partition(":")
         whole = name if name.startswith("arn:") else ""
         if store == "ssm":
-            # Behind it may stand a version or a label, as in NAME:3, which is no part of the ARN.
+            # NAME:3 names a version or a label, which is no part of the ARN.
             arn = whole or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
-            found["parameters"].append(":".join(arn.split(":")[:6]))
+            kept["parameters"].append(":".join(arn.split(":")[:6]))
         elif store == "secretsmanager":
-            # A secret's ARN ends with six characters that its name does not have.
-            found["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
-    return found
+            # Secrets Manager appends six random characters to the name in the ARN.
+            kept["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
+    return kept

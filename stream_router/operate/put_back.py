@@ -1,4 +1,4 @@
-"""What goes back to the stream, for `dlq redrive` and `replay` alike: the choice, the run, and what is said of it."""
+"""Selection, run and summary of records that are resubmitted, for `dlq redrive` and `replay`."""
 
 import re
 import secrets
@@ -14,15 +14,18 @@ from stream_router.envelope import holds_crashed, open_record
 from stream_router.errors import SettingsError
 from stream_router.event_id import event_id_as_typed
 from stream_router.model import Record
-from stream_router.operate.console import Stop, check_span, moment_ms, tally, tell
-from stream_router.operate.dry_run import transform_of, would_be
-from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamWriter
+from stream_router.operate.console import Stop, check_span, moment_ms, print_line, print_tally
+from stream_router.operate.dry_run import build_transform, describe_outcome
+from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamWriter
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
 
 
 class Selection(NamedTuple):
-    """What an operator chose: all must hold, an empty one holds for everything. Times are epoch ms."""
+    """Filters of an operator.
+
+    An event must match all of them; an empty one matches everything. Times are epoch ms.
+    """
 
     since_ms: int = 0
     until_ms: int = 0
@@ -30,8 +33,11 @@ class Selection(NamedTuple):
     ids: tuple[str, ...] = ()
     reason: str = ""
 
-    def takes(self, event_id: str, event_type: str, at_ms: int, reason: str) -> bool:
-        """Whether it is meant; `at_ms` is when it came where it is."""
+    def matches(self, event_id: str, event_type: str, at_ms: int, reason: str) -> bool:
+        """Return whether an event matches.
+
+        `at_ms` is its arrival in the stream or the queue (epoch ms).
+        """
         return (
             (not self.ids or event_id in self.ids)
             and (not self.event_types or event_type in self.event_types)
@@ -39,17 +45,22 @@ class Selection(NamedTuple):
             and self.reason in ("", reason)
         )
 
-    def command(self, *words: str) -> str:
-        """Return the command of these words that takes the same, to be pasted into a shell."""
+    def as_command(self, *words: str) -> str:
+        """Return a command line of these words with the same filters, quoted for a shell."""
         since, until = (iso(at) if at else "" for at in (self.since_ms, self.until_ms))
         pairs = [("--since", since), ("--until", until), ("--reason", self.reason)]
-        pairs += [("--event-type", one) for one in self.event_types] + [("--id", one) for one in self.ids]
+        pairs += [("--event-type", value) for value in self.event_types] + [("--id", value) for value in self.ids]
         options = [word for name, value in pairs if value for word in (name, value)]
         return shlex.join(["stream-router", *words, *options])
 
 
-def selection(since: str, until: str, event_types: Sequence[str], ids: Sequence[str], reason: str = "") -> Selection:
-    """From the command line. Raises SettingsError for a time that is none, or a span that is none."""
+def parse_selection(
+    since: str, until: str, event_types: Sequence[str], ids: Sequence[str], reason: str = ""
+) -> Selection:
+    """Return the selection that was typed.
+
+    Raises SettingsError for an invalid time or an empty span.
+    """
     now = int(now_ms())
     since_ms = moment_ms(since, "--since", now) if since else 0
     until_ms = moment_ms(until, "--until", now) if until else 0
@@ -61,17 +72,23 @@ _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _RUN_TIME = "%Y%m%dT%H%M%S"
 
 PROGRESS_INTERVAL_S = 5.0
-"""Seconds between two lines of progress: what a killed command leaves in its output."""
+"""Seconds between two lines of progress.
+
+They are all that a killed command leaves in its output.
+"""
 
 
-def new_run() -> str:
-    """Return the id of a run that begins now: its time (UTC), and eight random hex digits."""
+def new_run_id() -> str:
+    """Return a new run id: the time (UTC), and eight random hex digits."""
     return f"{datetime.fromtimestamp(now_ms() / 1000, UTC):{_RUN_TIME}}-{secrets.token_hex(4)}"
 
 
 def run_began_ms(run: str) -> int:
-    """Return when a run began (epoch ms), by its id. Raises SettingsError if it is no id of a run."""
-    refusal = f"--run: {run[:40]!r} is no id of a run; copy it from the output of the run that was broken off"
+    """Return the beginning of a run (epoch ms) from its id.
+
+    Raises SettingsError if the text is no run id.
+    """
+    refusal = f"--run: {run[:40]!r} is no id of a run; copy it from the output of the interrupted run"
     if not _RUN.fullmatch(run):
         raise SettingsError(refusal)
     try:
@@ -80,69 +97,78 @@ def run_began_ms(run: str) -> int:
         raise SettingsError(refusal) from None
 
 
-class PutBack:
-    """One run: lines put on the stream, or, of a dry run, tried here. `name` is the run's id.
+class ResubmitRun:
+    """A run that puts lines on the stream.
 
-    `run` is the id of an earlier run that this one goes on with, "" for a new one.
+    A dry run tries them here instead. `name` is the run's id.
+
+    `run` is the id of an interrupted run that this one continues, "" for a new run.
     """
 
     def __init__(
         self, settings: DeadLetters, clients: Clients, rate_s: float, stop: Stop, *, dry_run: bool, run: str = ""
     ) -> None:
-        self.name = run or new_run()
+        self.name = run or new_run_id()
         self.dry_run = dry_run
         self.count = 0
-        """Lines that are on the stream, or would be."""
+        """Number of lines that are on the stream, or would be after a dry run."""
         self.passed_over, self._would = Counter[str](), Counter[str]()
-        self._made = transform_of(settings)
+        self._transform = build_transform(settings)
         self._settings, self._stop = settings, stop
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, rate_s, stop)
 
     def announce(self, go_on: str) -> None:
-        """Print the run's id and the command that goes on with it: a command that is killed can print nothing later."""
+        """Print the run's id and the command that continues it: a killed command can print nothing later."""
         if not self.dry_run:
-            tell(f"run {self.name}; if it is killed, go on with: {go_on}")
+            print_line(f"run {self.name}; if it is killed, go on with: {go_on}")
 
-    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
-        """Yield each line once it is stored; of a dry run none. Raises StreamRefusesError."""
-        fitting = self._fitting(outgoing)
+    def store(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+        """Store the lines, and yield each once it is stored.
+
+        A dry run yields none. Raises StreamRefusesError.
+        """
+        fitting = self._select_fitting(outgoing)
         if self.dry_run:
-            for one in fitting:
+            for line in fitting:
                 self.count += 1
-                self._would.update(self._tried(one.line))
+                self._would.update(self._try_out(line.line))
             return
-        for one in self._writer.put(fitting):
+        for line in self._writer.put(fitting):
             self.count += 1
-            yield one
+            yield line
             if time.monotonic() >= self._progress_due_s:
                 self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
-                tell(f"put back on the stream so far {self.count:,}; run {self.name}")
+                print_line(f"put back on the stream so far {self.count:,}; run {self.name}")
 
-    def _fitting(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
-        for one in outgoing:
+    def _select_fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+        for line in outgoing:
             if self._stop.asked:
                 return
-            if len(one.line) <= MOST_LINE_BYTES:
-                yield one
+            if len(line.line) <= MOST_LINE_BYTES:
+                yield line
             else:
                 self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
 
-    def _tried(self, line: bytes) -> list[str]:
-        """Return what the consumer would make of it with the settings of this shell."""
+    def _try_out(self, line: bytes) -> list[str]:
+        """Return the outcomes that the consumer would reach for a line with the settings of this shell."""
         if holds_crashed(line):
             return ["not tried, since it killed a process"]
-        return [would_be(self._made(found)) for found in open_record(Record(line, 1, 0, int(now_ms())))]
+        return [describe_outcome(self._transform(opened)) for opened in open_record(Record(line, 1, 0, int(now_ms())))]
 
     def report(self, ended: str, go_on: str) -> None:
-        """Say what was done, and what was not: why it ended early ("": it did not), and the command that goes on."""
-        tally("passed over", self.passed_over)
+        """Print the summary.
+
+        `ended` is why the run ended early, "" if it did not; `go_on` is the command that continues
+        it.
+        """
+        print_tally("passed over", self.passed_over)
         if self.dry_run:
-            tell(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
-            tally("would be", self._would)
+            print_line(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
+            print_tally("would be", self._would)
         else:
-            tell(f"put back on the stream {self.count:,}; run {self.name}")
+            print_line(f"put back on the stream {self.count:,}; run {self.name}")
         if ended:
-            tell(f"not all: {ended}")
+            print_line(f"not all: {ended}")
         if go_on and not self.dry_run:
-            tell(f"go on with: {go_on}")
+            print_line(f"go on with: {go_on}")

@@ -1,7 +1,8 @@
-"""The one reader of SQS queues: each message is seen once, hidden while in hand, then deleted or given back.
+"""Reader of SQS queues for all commands: each message is seen once, kept hidden, then deleted or given back.
 
-SQS hides a message from other readers for a while after it gave it to one. So whatever is not deleted is shown again as
-soon as nobody needs it. A command that is killed shows nothing again: SQS does, within HIDE_S.
+SQS hides a message from other readers for a time after it returned it to one. The command makes a
+message that it does not delete visible again as soon as it is done. After a kill SQS does that
+itself, within VISIBILITY_TIMEOUT_S.
 """
 
 import threading
@@ -25,54 +26,60 @@ from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterErr
 from stream_router.process import backoff_s
 from stream_router.settings.operators import DeadLetters
 
-HIDE_S = 300
-"""How long a message is hidden at a time; after half of it, it is hidden anew."""
+VISIBILITY_TIMEOUT_S = 300
+"""Visibility timeout of a message. It is extended once half of it has passed."""
 
-KEEP_EVERY_S = 30.0
-"""How often it is looked whose time runs out."""
+VISIBILITY_CHECK_INTERVAL_S = 30.0
+"""Seconds between two extensions of visibility timeouts."""
 
 CALLS = 8
-"""Calls at once: one alone brings ten messages in some 20 ms."""
+"""Concurrent calls. A single one returns ten messages in some 20 ms."""
 
 LONG_POLL_S = 1
 EMPTY_ROUNDS = 2
-"""Rounds of calls without a message, in a row, that say that nothing more is there."""
+"""Consecutive rounds without a message after which the queue counts as read."""
 
 TRIES = 5
-"""Of a delete or a change of visibility that SQS refuses for single messages."""
+"""Tries of a delete or a change of visibility that SQS refuses for single messages."""
 
 DATE_STEP_MS = 1_000
-"""How fine the date is that an answer tells."""
+"""Resolution of the Date header in an answer."""
 
 
 class QueueError(Exception):
-    """A queue cannot be used; the text says why, and what to do."""
+    """A queue cannot be used. The text has the reason and the cure."""
 
 
 class QueueAbsentError(QueueError):
-    """There is no such queue."""
+    """The queue does not exist."""
 
 
 class Message:
-    """One message in hand. `sent_ms` is when it was sent (epoch ms); `body` may be let go of once it is read."""
+    """A received message.
+
+    `sent_ms` is the time of sending (epoch ms). Callers may empty `body` to save memory.
+    """
 
     __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "sent_ms")
 
-    def __init__(self, told: Mapping[str, Any], hidden_until: float) -> None:
-        self.id = str(told["MessageId"])
-        self.handle = str(told["ReceiptHandle"])
-        self.body = str(told["Body"])
-        given = told.get("MessageAttributes") or {}
-        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in given.items()}
-        self.sent_ms = int((told.get("Attributes") or {}).get("SentTimestamp") or 0)
+    def __init__(self, received: Mapping[str, Any], hidden_until: float) -> None:
+        self.id = str(received["MessageId"])
+        self.handle = str(received["ReceiptHandle"])
+        self.body = str(received["Body"])
+        attributes = received.get("MessageAttributes") or {}
+        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in attributes.items()}
+        self.sent_ms = int((received.get("Attributes") or {}).get("SentTimestamp") or 0)
         self.hidden_until = hidden_until
 
 
-class Queue:
-    """One queue, and what of it is in hand. Use it with `with`: its end gives back what was not deleted.
+class QueueReader:
+    """A queue, and the messages of it that are held.
 
-    It begins with SQS's own count, which is a minute late: `visible` messages, and `hidden` ones in somebody's hand.
-    `stop` ends the reading early. Raises QueueError where SQS refuses, or does not answer after botocore's retries.
+    As a context manager it gives back what was not deleted.
+
+    At the beginning it reads SQS's own counts, which may be a minute old: `visible` messages, and
+    `hidden` ones that a reader has. `stop` ends the reading early. Raises QueueError if SQS
+    refuses, or does not answer after botocore's retries.
     """
 
     def __init__(self, sqs: Any, url: str, stop: Stop) -> None:
@@ -83,21 +90,21 @@ class Queue:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="keeps-hidden", daemon=True)
+        self._keeper = threading.Thread(target=self._extend_visibility, name="keeps-hidden", daemon=True)
         self._begun_ms = 0.0
         self._came_later = 0
         self.visible = self.hidden = 0
         self.trouble = ""
-        """AWS's code for the latest delete or change of visibility that failed."""
+        """AWS's error code of the latest delete or change of visibility that failed."""
         self.missing = ""
-        """Why not every message was seen; "" where all were, as far as SQS tells."""
+        """Why messages were not seen; "" if all were seen, by SQS's own counts."""
 
     def __enter__(self) -> Self:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         try:
             answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
         except (ClientError, BotoCoreError) as error:
-            raise self._refused(error) from error
+            raise self._describe_refusal(error) from error
         self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
         self._begun_ms = served_s(answer) * 1000  # by SQS's own clock
         self._keeper.start()
@@ -110,24 +117,26 @@ class Queue:
         self._pool.shutdown()
 
     def read(self) -> Iterator[Message]:
-        """Each message that was there when the run began, once; in hand, and hidden, until it is deleted or given back.
+        """Yield each message that was in the queue at the beginning, once.
 
-        Ends once nothing more comes, or the stop is asked for. `missing` is known after it.
+        It is held until it is deleted or given back.
+
+        The reading ends if no more messages come, or on a stop. `missing` is known afterwards.
         """
         empty = 0
         while empty < EMPTY_ROUNDS:
             if self._stop.asked:
-                self.missing = f"the reading of {self.name} was broken off"
+                self.missing = f"the reading of {self.name} was interrupted"
                 return
-            new = [message for found in self._pool.map(self._receive, range(CALLS)) for message in found]
+            new = [message for batch in self._pool.map(self._receive, range(CALLS)) for message in batch]
             empty = 0 if new else empty + 1
             yield from new
-        # What an earlier look gave back SQS still counts as hidden, so the two are taken together.
+        # SQS still counts messages as hidden that an earlier command gave back, so both counts are added.
         left = self.visible + self.hidden - (len(self._seen) - self._came_later)
         if left > 0:
             self.missing = (
-                f"about {count_of(left, 'message')} of {self.name} not seen: in another reader's hand, of a command "
-                f"that was killed (there again within 5 minutes), or beyond the {limits.SQS_HIDDEN_MAX:,} that SQS "
+                f"about {count_of(left, 'message')} of {self.name} not seen: held by another reader, held by a command "
+                f"that was killed (visible again within 5 minutes), or beyond the {limits.SQS_HIDDEN_MAX:,} that SQS "
                 "hides at once (redrive some first)"
             )
 
@@ -138,24 +147,32 @@ class Queue:
                 QueueUrl=self.url,
                 MaxNumberOfMessages=limits.SQS_BATCH_MAX,
                 WaitTimeSeconds=LONG_POLL_S,
-                VisibilityTimeout=HIDE_S,
+                VisibilityTimeout=VISIBILITY_TIMEOUT_S,
                 AttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
         except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "OverLimit":  # as many are hidden as SQS allows: `missing` says it
+            if code_of(error) == "OverLimit":  # SQS hides no further messages; `missing` reports the rest
                 return []
-            raise self._refused(error) from error
-        return [one for told in answer.get("Messages", ()) if (one := self._taken(Message(told, asked + HIDE_S)))]
+            raise self._describe_refusal(error) from error
+        return [
+            message
+            for received in answer.get("Messages", ())
+            if (message := self._take_in(Message(received, asked + VISIBILITY_TIMEOUT_S)))
+        ]
 
-    def _taken(self, message: Message) -> Message | None:
-        """Return the message, held; None if it was seen before, or came after the run began (what fails again)."""
+    def _take_in(self, message: Message) -> Message | None:
+        """Hold the message and return it; None if it was seen before, or was sent after the command began.
+
+        A letter that fails again during a redrive comes back as a new message. Without this check
+        it would be read for ever.
+        """
         later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
         with self._lock:
             known = message.id in self._seen
             self._seen.add(message.id)
             self._came_later += later and not known
-            if (before := self._held.get(message.id)) is not None:  # the newer receipt is the one that counts
+            if (before := self._held.get(message.id)) is not None:  # only the newest receipt handle is sure to work
                 before.handle, before.hidden_until = message.handle, message.hidden_until
             else:
                 self._held[message.id] = message
@@ -165,31 +182,37 @@ class Queue:
         return message
 
     def delete(self, messages: Iterable[Message]) -> list[Message]:
-        """Delete these; those that SQS did not delete come back, and stay in hand."""
+        """Delete messages. Return those that SQS did not delete; they stay held."""
         wanted = list(messages)
-        left = self._each("delete_message_batch", wanted)
-        self._let_go(wanted, left)
+        left = self._send_batches("delete_message_batch", wanted)
+        self._release(wanted, left)
         return left
 
     def give_back(self, messages: Iterable[Message]) -> None:
-        """Show these to other readers again; what SQS does not show now it shows within HIDE_S."""
-        wanted = list(messages)
-        self._let_go(wanted, [])
-        self._each("change_message_visibility_batch", wanted, VisibilityTimeout=0)
+        """Make messages visible to other readers again.
 
-    def _let_go(self, messages: list[Message], but: list[Message]) -> None:
-        kept = {one.id for one in but}
+        If SQS refuses, they are visible within VISIBILITY_TIMEOUT_S.
+        """
+        wanted = list(messages)
+        self._release(wanted, [])
+        self._send_batches("change_message_visibility_batch", wanted, VisibilityTimeout=0)
+
+    def _release(self, messages: list[Message], but: list[Message]) -> None:
+        kept = {message.id for message in but}
         with self._lock:
             for message in messages:
                 if message.id not in kept:
                     self._held.pop(message.id, None)
 
-    def _each(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
-        """Do it to every message, ten a call, several calls at once; those come back for which SQS never said yes."""
+    def _send_batches(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
+        """Run a batch operation on all messages, ten per call.
+
+        Return those for which SQS reported no success.
+        """
         call, left = getattr(self._sqs, operation), messages
 
         def batch(some: list[Message]) -> list[Message]:
-            entries = [{"Id": str(n), "ReceiptHandle": one.handle, **more} for n, one in enumerate(some)]
+            entries = [{"Id": str(n), "ReceiptHandle": message.handle, **more} for n, message in enumerate(some)]
             try:
                 answer = call(QueueUrl=self.url, Entries=entries)
             except (ClientError, BotoCoreError) as error:
@@ -198,30 +221,37 @@ class Queue:
             done = {entry["Id"] for entry in answer.get("Successful", ())}
             for failed in answer.get("Failed", ()):
                 self.trouble = str(failed.get("Code"))
-            return [one for n, one in enumerate(some) if str(n) not in done]
+            return [message for n, message in enumerate(some) if str(n) not in done]
 
         for failures in range(TRIES):
             if failures:
                 self._stop.wait(backoff_s(failures - 1, 0.2, 2.0))
             size = limits.SQS_BATCH_MAX
             batches = [left[at : at + size] for at in range(0, len(left), size)]
-            left = [one for failed in self._pool.map(batch, batches) for one in failed]
+            left = [message for failed in self._pool.map(batch, batches) for message in failed]
             if not left:
                 break
         return left
 
-    def _keep(self) -> None:
-        """Hide anew what has been hidden for half of its time, as long as it is in hand."""
-        while not self._over.wait(KEEP_EVERY_S):
+    def _extend_visibility(self) -> None:
+        """Extend the visibility timeout of held messages of which half has passed, until the command ends."""
+        while not self._over.wait(VISIBILITY_CHECK_INTERVAL_S):
             now = time.monotonic()
             with self._lock:
-                due = [one for one in self._held.values() if one.hidden_until - now < HIDE_S / 2]
-            failed = {one.id for one in self._each("change_message_visibility_batch", due, VisibilityTimeout=HIDE_S)}
-            for one in due:
-                if one.id not in failed:
-                    one.hidden_until = now + HIDE_S
+                due = [
+                    message for message in self._held.values() if message.hidden_until - now < VISIBILITY_TIMEOUT_S / 2
+                ]
+            failed = {
+                message.id
+                for message in self._send_batches(
+                    "change_message_visibility_batch", due, VisibilityTimeout=VISIBILITY_TIMEOUT_S
+                )
+            }
+            for message in due:
+                if message.id not in failed:
+                    message.hidden_until = now + VISIBILITY_TIMEOUT_S
 
-    def _refused(self, error: ClientError | BotoCoreError) -> QueueError:
+    def _describe_refusal(self, error: ClientError | BotoCoreError) -> QueueError:
         code = code_of(error)
         if code in ABSENT:
             return QueueAbsentError(
@@ -235,8 +265,8 @@ class Queue:
 def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
     """Return the URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
-    Raises QueueAbsentError where there is none, QueueError where it is not to be found, SettingsError where the setting
-    is no ARN.
+    Raises QueueAbsentError if it does not exist, QueueError if AWS refuses to look it up,
+    SettingsError if the setting is no ARN.
     """
     arn = settings.target_dlq_arn
     name = arn.rsplit(":", 1)[-1] if arn else arns.undelivered_name(settings.stream)
@@ -254,7 +284,7 @@ def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
 def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
     """Return the URL of the bus's own dead-letter queue, for events that its key failed; "" if the bus has none.
 
-    Raises QueueError if the bus or the queue cannot be asked for.
+    Raises QueueError if the bus or the queue cannot be read.
     """
     if limits.is_v2_bus(settings.event_bus):
         return ""
@@ -270,10 +300,10 @@ def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
     return str(url)
 
 
-def object_of(clients: Clients, url: str) -> bytes:
-    """Return an object of S3 (s3://bucket/key), where a dead letter lies that fits no message.
+def fetch_object(clients: Clients, url: str) -> bytes:
+    """Return an object of S3 (s3://bucket/key), which holds a dead letter that is too large for a message.
 
-    Raises UnreadableLetterError where it cannot be had.
+    Raises UnreadableLetterError if it cannot be read.
     """
     try:
         parts = urlsplit(url)
@@ -281,6 +311,9 @@ def object_of(clients: Clients, url: str) -> bytes:
         return bytes(answer["Body"].read())
     except (ClientError, BotoCoreError, ValueError) as error:
         code = code_of(error)
-        rights = "allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
-        why = "it is gone" if code == "NoSuchKey" else rights if code in DENIED else cure(code)
-        raise UnreadableLetterError(f"its object in S3 cannot be had ({code}): {why}") from None
+        advice = cure(code)
+        if code == "NoSuchKey":
+            advice = "it was deleted"
+        elif code in DENIED:  # without s3:ListBucket S3 answers AccessDenied for a missing object as well
+            advice = "allow s3:GetObject, and s3:ListBucket, without which S3 also denies objects that were deleted"
+        raise UnreadableLetterError(f"its object in S3 cannot be read ({code}): {advice}") from None

@@ -1,7 +1,8 @@
-"""`stream-router replay`: events of the stream put on the stream again, which the consumer then publishes once more.
+"""`stream-router replay`: resubmits events of the stream, so that the consumer publishes them once more.
 
-Each goes back as its line stood, under the same id, marked with this run (`metadata.replayed`); the consumer's mapping,
-masking and settings apply. A run takes what was there when it began, and passes over what a replay put there.
+Each line is put on the stream unchanged, under the same id, marked with this run
+(`metadata.replayed`). The consumer's mapping, masking and settings apply. A run takes the events
+that were there when it began, except those that a replay put there.
 """
 
 from collections import Counter
@@ -10,11 +11,11 @@ from collections.abc import Iterator
 from stream_router.aws.clients import Clients
 from stream_router.envelope import Resubmitted, conversation_of, open_record, read_resubmitted, seal_line
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
-from stream_router.operate.console import Stop, say, stopping, tell
-from stream_router.operate.dry_run import transform_of, type_of
-from stream_router.operate.put_back import PutBack, Selection, run_began_ms
-from stream_router.operate.stream import LATE_MS, Piece, Span, Stream, UnreadableError, describe, read
-from stream_router.operate.stream_writer import Outgoing, StreamRefusesError
+from stream_router.operate.console import Stop, print_line, stopping, warn
+from stream_router.operate.dry_run import build_transform, event_type_of
+from stream_router.operate.put_back import ResubmitRun, Selection, run_began_ms
+from stream_router.operate.stream import LATE_MS, Piece, Span, StreamDescription, UnreadableError, describe, read
+from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.process import now_ms
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE
@@ -24,23 +25,26 @@ DONE, NOT_ALL = 0, 1
 
 
 CLOCKS_MS = 300_000
-"""How far this host's clock may be off AWS's: AWS refuses the signature of one that is further off."""
+"""Largest difference of this host's clock from AWS's: beyond it AWS refuses the signatures."""
 
 
 def run(
     settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
 ) -> int:
-    """Replay the selection: 0, or 1 if something is left, or nothing that was asked for was there.
+    """Replay the selection.
 
-    `earlier_run` is the id of a run that was broken off: what it put on the stream is not put there again. Raises
-    SettingsError.
+    Return 0, or 1 if events are left, or if a selected event was not found.
+
+    `earlier_run` is the id of an interrupted run. Events that it put on the stream are not put
+    there again. Raises SettingsError.
     """
     begun_ms = int(now_ms())
     earlier_began_ms = run_began_ms(earlier_run) if earlier_run else begun_ms
     if settings.rule == NO_RULE and not yes and not dry_run:
-        say(
-            "stream-router replay: STREAM_ROUTER_RULE is none: every rule on the bus that matches gets these events "
-            "once more, and whether the one that missed them takes them now is not known here; add --yes to go on"
+        warn(
+            "stream-router replay: STREAM_ROUTER_RULE is none. Every matching rule on the bus will get these events "
+            "once more, and it cannot be checked here whether the rule that missed them takes them now. "
+            "Add --yes to go on"
         )
         return NOT_ALL
     wanted = wanted._replace(until_ms=min(wanted.until_ms or earlier_began_ms, earlier_began_ms))
@@ -49,17 +53,20 @@ def run(
         try:
             stream = describe(clients.kinesis, settings.stream, wanted.since_ms, begun_ms)
         except UnreadableError as error:
-            say(f"stream-router replay: {error}")
+            warn(f"stream-router replay: {error}")
             return NOT_ALL
-        back = PutBack(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
-        words = ("--rate", f"{rate_s:g}", *["--yes"] * yes)
+        back = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
+        words = ("--rate", f"{rate_s:g}", *(["--yes"] if yes else []))
         return Replay(settings, wanted, words, stream, back, is_continued=bool(earlier_run)).run(clients, stop)
 
 
 class Replay:
-    """One run. `words` are the options that another one to go on with needs beside the choice.
+    """A run of `replay`.
 
-    `is_continued`: the run was broken off before, so what it put on the stream is counted there first.
+    `words` are the options beside the selection, for the command that continues the run.
+
+    `is_continued`: the run was interrupted before, so the events that it put on the stream are
+    counted there first.
     """
 
     def __init__(
@@ -67,66 +74,67 @@ class Replay:
         settings: DeadLetters,
         wanted: Selection,
         words: tuple[str, ...],
-        stream: Stream,
-        back: PutBack,
+        stream: StreamDescription,
+        back: ResubmitRun,
         *,
         is_continued: bool = False,
     ) -> None:
-        self._settings, self._wanted, self._words, self._stream, self._back = settings, wanted, words, stream, back
+        self._settings, self._wanted, self._words, self._stream, self._run = settings, wanted, words, stream, back
         self._span = Span(wanted.since_ms, wanted.until_ms)
         self._mark = Resubmitted("replay", settings.application, back.name, 1)
-        self._made = transform_of(settings)
-        self._paths = types.paths(settings.partition_path)
+        self._transform = build_transform(settings)
+        self._paths = types.parse_paths(settings.partition_path)
         self._unmet = set(wanted.ids)
         self._is_continued = is_continued
         self._stored_before = Counter[str]()
-        """Number of copies of each event, by its id, that earlier tries of this run put on the stream."""
+        """Copies by event id that earlier tries of this run put on the stream."""
         self._passed_before = 0
 
     def run(self, clients: Clients, stop: Stop) -> int:
-        """Replay everything, to the summary."""
-        why = "an error that nobody foresaw"
-        self._back.announce(self._go_on())
+        """Replay the selection and print the summary. Return the exit status."""
+        why = "an unforeseen error"
+        self._run.announce(self._continue_command())
         try:
             if self._is_continued:
                 self._count_stored(clients, stop)
             for piece in read(clients, self._stream, self._span, stop) if not stop.asked else ():
-                for _ in self._back.put(self._outgoing(piece)):
+                for _ in self._run.store(self._outgoing(piece)):
                     pass
                 if stop.asked:
                     break
-            why = "broken off" if stop.asked else ""
+            why = "interrupted" if stop.asked else ""
         except (UnreadableError, StreamRefusesError) as error:
             why = str(error)
-        finally:  # whatever it ends by: only the summary says what was put, and how to go on
+        finally:  # after any exception as well: only the summary says what was put back, and how to continue
             status = self._report(why)
         return status
 
     def _count_stored(self, clients: Clients, stop: Stop) -> None:
         """Count what earlier tries of this run put on the stream. Raises UnreadableError.
 
-        The stream itself is the record of that, so it holds after a kill as well: no file says how far a run came.
+        The stream itself is the record of a run's progress, so it is right after a kill as well. No
+        file is needed.
         """
-        say("reading what this run put on the stream before")
-        began_ms = run_began_ms(self._back.name) - CLOCKS_MS
+        warn("reading the events that this run put on the stream before")
+        began_ms = run_began_ms(self._run.name) - CLOCKS_MS
         for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
             for record in piece.records:
-                for found in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
-                    event = found.event if isinstance(found, DeadLetter) else found
+                for opened in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
+                    event = opened.event if isinstance(opened, DeadLetter) else opened
                     if read_resubmitted(event.resubmitted) == self._mark:
                         self._stored_before[event.event_id] += 1
 
-    def _outgoing(self, piece: Piece) -> Iterator[Outgoing]:
+    def _outgoing(self, piece: Piece) -> Iterator[OutgoingLine]:
         for record in piece.records:
-            opened = Record(record.data, *record.position, record.arrived_at_ms)
-            for found in open_record(opened):
-                event = found.event if isinstance(found, DeadLetter) else found
+            whole = Record(record.data, *record.position, record.arrived_at_ms)
+            for opened in open_record(whole):
+                event = opened.event if isinstance(opened, DeadLetter) else opened
                 if self._wanted.ids and event.event_id not in self._wanted.ids:
                     continue
-                if why := self._why_not(found, event):
-                    self._back.passed_over[why] += 1
+                if why := self._explain_skipping(opened, event):
+                    self._run.passed_over[why] += 1
                     continue
-                if self._wanted.event_types and type_of(self._made(found)) not in self._wanted.event_types:
+                if self._wanted.event_types and event_type_of(self._transform(opened)) not in self._wanted.event_types:
                     continue
                 self._unmet.discard(event.event_id)
                 if self._stored_before[event.event_id]:
@@ -135,34 +143,40 @@ class Replay:
                     continue
                 line = seal_line(event.raw, event.event_id, event.id_from, event.received_at_ms, self._mark)
                 body = event.body if isinstance(event.body, dict) else {}
-                yield Outgoing(line, conversation_of(body, event.event_id, self._paths), None)
+                yield OutgoingLine(line, conversation_of(body, event.event_id, self._paths), None)
 
-    def _why_not(self, found: Event | DeadLetter, event: Event) -> str:
-        """Why it is not to be put back; "" where it is."""
-        told = read_resubmitted(event.resubmitted)
-        if told and told.application != self._settings.application:
-            return f"put back for application {told.application}"
-        if told and told.way == "replay":
+    def _explain_skipping(self, opened: Event | DeadLetter, event: Event) -> str:
+        """Return why an event is not put back; "" if it is."""
+        mark = read_resubmitted(event.resubmitted)
+        if mark and mark.application != self._settings.application:
+            return f"put back for application {mark.application}"
+        if mark and mark.way == "replay":
             return "put there by a replay"
-        if isinstance(found, DeadLetter):
-            return f"no event, but a dead letter: {found.reason.value} ({found.code})"
+        if isinstance(opened, DeadLetter):
+            return f"no event, but a dead letter: {opened.reason.value} ({opened.code})"
         if isinstance(event.body, dict) and event.body.get("eventType") == PROBE_TYPE:
-            return "a probe of `stream-router doctor --end-to-end`, which is nobody's event"
+            return "a test event of `stream-router doctor --end-to-end`"
         return ""
 
     def _report(self, why: str) -> int:
-        """Print the summary; return the command's exit status. `why` the run ended early, "" if it did not."""
+        """Print the summary and return the exit status.
+
+        `why` is why the run ended early, "" if it did not.
+        """
         if self._passed_before:
-            tell(f"put back by this run before {self._passed_before:,}")
-        self._back.report(why, self._go_on() if why else "")
+            print_line(f"put back by this run before {self._passed_before:,}")
+        self._run.report(why, self._continue_command() if why else "")
         if why:
             return NOT_ALL
-        for one in sorted(self._unmet):
-            tell(f"not put back: {one}; see stream-router find {one}")
+        for event_id in sorted(self._unmet):
+            print_line(f"not put back: {event_id}; see stream-router find {event_id}")
         chosen = self._wanted.ids or self._wanted.event_types
-        is_empty = not self._back.count and not self._passed_before
+        is_empty = not self._run.count and not self._passed_before
         return NOT_ALL if self._unmet or (chosen and is_empty) else DONE
 
-    def _go_on(self) -> str:
-        """Return the command that goes on with this run: the same span, less what the stream then shows as put."""
-        return self._wanted.command("replay", "--run", self._back.name, *self._words)
+    def _continue_command(self) -> str:
+        """Return the command that continues this run, with the same span.
+
+        It skips the events already on the stream.
+        """
+        return self._wanted.as_command("replay", "--run", self._run.name, *self._words)

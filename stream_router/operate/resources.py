@@ -1,9 +1,10 @@
-"""What a deployment has in AWS: of each resource what is there, what should be there, and the calls that make it so.
+"""Resources of a deployment in AWS: for each its present state, its wanted state, and the calls that establish it.
 
-A resource's state is a mapping, field by field, of all that `setup` judges (`found`). `wanted` is the same mapping as
-it should be. It is made from what was found, since what others chose stays: a longer retention, a key of their own, a
-rule's further filters, a target's retry policy. What differs are the changes, and `apply` makes the calls for them.
-Tags and a customer's key are given to what is made, and never changed afterwards.
+A resource's state maps each field that `setup` judges to its value (`read_state`). `wanted_state`
+returns the same mapping as it should be. It starts from the present state, because choices of
+others stay: a longer retention, another key, a rule's further filters, a target's retry policy. The
+fields that differ are the changes; `apply` makes the calls for them. Tags and a customer's key are
+set when a resource is made, and never changed afterwards.
 """
 
 import hashlib
@@ -25,128 +26,160 @@ from stream_router.process import iso
 from stream_router.settings.common import SETUP_TAG
 
 State = dict[str, Any]
-"""A resource, field by field; `tags` and `holds` are for `teardown`, and never part of what is wanted."""
+"""State of a resource by field.
+
+The fields `tags` and `holds` are for `teardown`, never part of a wanted state.
+"""
 
 TAG = SETUP_TAG
 
-OURS = "stream-router"
-"""What the ids of our targets begin with."""
+TARGET_ID_PREFIX = "stream-router"
+"""Prefix of the ids that `setup` gives to targets."""
 
 RETENTION_HOURS = 168
-"""How long the stream keeps what the consumer has not taken: the product holds through outages of up to a week."""
+"""Retention of the stream: events survive outages of the consumer of up to a week."""
 
 QUEUE_RETENTION_S = 14 * 24 * 3600
-"""The longest that SQS keeps a message (its default is 4 days). Source: API of SetQueueAttributes, 2026-11."""
+"""SQS's longest retention of a message (the default is 4 days).
+
+Source: API of SetQueueAttributes, 2026-11.
+"""
 
 AWS_OWNED_KEY = "AWS's own"
-"""Encryption of a bus that nobody gave a key."""
+"""Encryption of a bus without a customer's key."""
 
 NONE = "none"
-"""The dead-letter queue of a bus that has none."""
+"""Value of `dead letters` for a bus without a dead-letter queue."""
 
 SPREAD = "AUTO"
 """A stream's record distribution that ignores partition and hash keys. Source: API of
 UpdateStreamRecordDistributionStrategy, 2026-10."""
 
 AWS_KINESIS_KEY = "alias/aws/kinesis"
-"""The key that AWS keeps for Kinesis."""
+"""AWS's managed key for Kinesis."""
 
 SSE_SQS = "SSE-SQS"
-"""How we call SQS's own encryption, beside a key's ARN."""
+"""Value of `encryption` for SQS's own encryption; otherwise the value is a key's ARN."""
 
-LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
-"""How often, and how long, a stream that is made or changed is looked at."""
+STATUS_POLL_INTERVAL_S, STATUS_POLL_LIMIT_S = 3.0, 180.0
+"""Interval and limit of waiting until a stream is ACTIVE after it was made or changed."""
 
-QUEUE_LOOK_S = 2
-"""How long SQS looks for a message; more than 0 makes it ask all of its servers."""
+QUEUE_WAIT_S = 2
+"""Wait time of ReceiveMessage.
+
+With more than 0 (long polling) SQS asks all of its servers for messages.
+"""
 
 BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
-"""How many STREAM_ROUTER_BUCKETS fill all shards, and the most that a receiver has (docs/scale.md)."""
+"""STREAM_ROUTER_BUCKETS per shard that fills all shards, and the setting's maximum (docs/scale.md)."""
 
 
 class SetupError(Exception):
-    """`setup` or `teardown` cannot go on; its text is the one line that the operator sees, the cure in it."""
+    """`setup` or `teardown` cannot continue.
+
+    The text is the one line that the operator sees, with the cure.
+    """
 
 
 class Resource(ABC):
-    """One thing in AWS. `what` is its name in every line. All that it asks or does may raise botocore's errors.
+    """A resource in AWS.
 
-    `tags` are what it is given when it is made, and None where it is not ours to take away.
+    `label` is its name in every line. Every method that calls AWS may raise botocore's errors.
+
+    `tags` are set when it is made; None if it is not ours, so that `teardown` leaves it.
     """
 
-    what: str
+    label: str
     tags: dict[str, str] | None = None
     has: State | None = None
-    """Its state at the last `look`; None where it is not there."""
+    """State at the last `refresh`; None if the resource does not exist."""
     changes: State
-    """The fields of what is wanted that are not so yet; all where nothing is there."""
+    """Fields of the wanted state that differ from the present one; all if the resource does not exist."""
 
-    def look(self) -> None:
-        """Ask for it. Raises SettingsError where a setting is against it."""
-        self.has = self.found()
+    def refresh(self) -> None:
+        """Read the state, and compute the changes.
+
+        Raises SettingsError if a setting contradicts the state.
+        """
+        self.has = self.read_state()
         has = self.has or {}
-        self.changes = {name: value for name, value in self.wanted().items() if name not in has or has[name] != value}
+        self.changes = {
+            name: value for name, value in self.wanted_state().items() if name not in has or has[name] != value
+        }
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether the resource exists and needs no change."""
         return self.has is not None and not self.changes
 
-    def line(self) -> str:
-        """`+` is made, `~` changed, `=` right as it is."""
-        sign = "=" if self.is_right else "+" if self.has is None else "~"
-        told = [
-            f"{name} {_shown(value)}" if self.has is None else f"{name} {_shown(self.has.get(name))} -> {_shown(value)}"
-            for name, value in self.changes.items()
-        ]
-        return f"{sign} {self.what}" + (f": {', '.join(told)}" if told else "")
+    def status_line(self) -> str:
+        """Return the line of the plan: `+` will be made, `~` will be changed, `=` needs no change."""
+        if self.has is None:
+            sign = "+"
+            differences = [f"{name} {_format_value(value)}" for name, value in self.changes.items()]
+        else:
+            sign = "~" if self.changes else "="
+            differences = [
+                f"{name} {_format_value(self.has.get(name))} -> {_format_value(value)}"
+                for name, value in self.changes.items()
+            ]
+        return f"{sign} {self.label}" + (f": {', '.join(differences)}" if differences else "")
 
     @abstractmethod
-    def found(self) -> State | None:
-        """Its state, None where it is not there."""
+    def read_state(self) -> State | None:
+        """Return the present state; None if the resource does not exist."""
 
     @abstractmethod
-    def wanted(self) -> State:
-        """Return the state that it should have, given the present one. Raise SettingsError if a setting forbids it."""
+    def wanted_state(self) -> State:
+        """Return the wanted state, given the present one.
+
+        Raises SettingsError if a setting forbids it.
+        """
 
     @abstractmethod
     def apply(self) -> None:
-        """Make the resource, or the changes. Raises SetupError where AWS says no."""
+        """Make the resource or its changes. Raises SetupError if AWS refuses in its answer."""
 
-    def stops(self) -> str:
-        """Why the changes would stop events, or undo what somebody meant; "" where they do neither."""
+    def describe_risk(self) -> str:
+        """Return why the changes need --yes: they would stop events, or undo a decision; "" if they do neither."""
         return ""
 
     def notes(self) -> list[str]:
-        """Return what the operator should know of it that no call can set right."""
+        """Return notes for the operator on problems that no call can repair."""
         return []
 
-    def holds(self) -> str:
-        """Return what would be lost with it; "" where nothing would."""
+    def describe_contents(self) -> str:
+        """Return what would be lost if the resource were deleted; "" for nothing."""
         return ""
 
-    def stays(self) -> str:
-        """Why `teardown` leaves it; "" where `setup` of this deployment made it, and nothing speaks against it."""
+    def explain_keeping(self) -> str:
+        """Return why `teardown` keeps the resource; "" if `setup` of this deployment made it and it can be deleted."""
         ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
-    def delete(self) -> None:  # noqa: B027 - a target goes with its rule
-        """Take it away, once it was looked at; nothing where it goes with another resource."""
+    def delete(self) -> None:  # noqa: B027 - a target is deleted with its rule
+        """Delete the resource, whose state was read before.
+
+        Do nothing if it is deleted with another resource.
+        """
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else str(value)
 
 
 def buckets_for(shards: int) -> int:
-    """STREAM_ROUTER_BUCKETS for so many shards; beyond 1,024 of them some have to do with fewer than four."""
+    """Return the least STREAM_ROUTER_BUCKETS for a number of shards.
+
+    Above 1,024 shards the setting's maximum binds.
+    """
     return min(MOST_BUCKETS, BUCKETS_A_SHARD * shards)
 
 
 def _as_mapping(listed: Any) -> dict[str, str]:
-    """Tags as EventBridge and Kinesis list them."""
+    """Return tags, which EventBridge and Kinesis list as Key and Value, as a mapping."""
     return {tag["Key"]: tag.get("Value", "") for tag in listed}
 
 
@@ -154,10 +187,13 @@ def _as_list(tags: dict[str, str] | None) -> Any:
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
-class Stream(Resource):
-    """The Kinesis stream: a week's retention, encrypted at rest. Shards are set when it is made, and never after.
+class StreamResource(Resource):
+    """The Kinesis stream: a week's retention, encrypted at rest.
 
-    `ordered`: whether conversations keep their order, for which records have to go to shards by their hash keys.
+    Its number of shards is set when it is made, not later.
+
+    `ordered`: whether conversations keep their order, for which Kinesis has to distribute records
+    by their hash keys.
     """
 
     def __init__(
@@ -170,22 +206,25 @@ class Stream(Resource):
         *,
         ordered: bool = False,
     ) -> None:
-        self.what, self.tags = f"stream {name}", tags
+        self.label, self.tags = f"stream {name}", tags
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
         self._ordered = ordered
         self._spread = ""
-        """What is wrong with its record distribution, and the cure; "" if nothing is."""
+        """Problem of the record distribution, and the cure; "" if there is none."""
 
-    def found(self) -> State | None:
-        """One that is in the making is waited for by `apply`. Raises SetupError while it is being deleted."""
+    def read_state(self) -> State | None:
+        """Return shards, retention, encryption and tags; None if there is no stream.
+
+        Raises SetupError while it is deleted.
+        """
         if not (summary := self._summary()):
             return None
         if summary["StreamStatus"] == "DELETING":
-            raise SetupError(f"{self.what} is being deleted; in a minute it is gone: run the command again then")
+            raise SetupError(f"{self.label} is being deleted; run the command again in a minute")
         self._spread = ""
         if summary.get("RecordDistributionStrategy") == SPREAD:
-            self._spread = "; ".join(spread_over_shards(self._name, summary["StreamARN"]))
+            self._spread = "; ".join(describe_auto_distribution(self._name, summary["StreamARN"]))
             if self._ordered:
                 raise SettingsError(f"STREAM_ROUTER_ORDERING: {self._spread}")
         key = summary.get("KeyId") or AWS_KINESIS_KEY
@@ -196,7 +235,7 @@ class Stream(Resource):
             "tags": self._tags(),
         }
 
-    def wanted(self) -> State:
+    def wanted_state(self) -> State:
         """Return the wanted state, keeping a longer retention and another key."""
         has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
         return {
@@ -210,13 +249,14 @@ class Stream(Resource):
         return [self._spread] if self._spread else []
 
     def apply(self) -> None:
-        """One change after the other: Kinesis takes the next only when the stream is ACTIVE again."""
+        """Make the stream or its changes, one at a time."""
+        # Kinesis accepts the next change only when the stream is ACTIVE again.
         kinesis, name, tags = self._kinesis, self._name, self.tags or {}
         if self.has is None:
-            how: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
-            kinesis.create_stream(StreamName=name, Tags=tags, **how)
+            mode: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+            kinesis.create_stream(StreamName=name, Tags=tags, **mode)
         self._until_active()
-        if self.has is None and tags.items() - self._tags().items():  # an emulator may pass over them
+        if self.has is None and tags.items() - self._tags().items():  # an emulator may ignore Tags of CreateStream
             kinesis.add_tags_to_stream(StreamName=name, Tags=tags)
         if hours := self.changes.get("retention (hours)"):
             kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
@@ -225,8 +265,12 @@ class Stream(Resource):
             kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
             self._until_active()
 
-    def holds(self) -> str:
-        """Whether there are events in it, read or not: a replay needs them. An old shard answers some reads empty."""
+    def describe_contents(self) -> str:
+        """Return since when the stream has events, read or not; "" if it is empty.
+
+        Read events are needed for a replay.
+        """
+        # A read may return no records although later ones exist, so each shard is read up to its tip.
         for shard in shards_of(self._kinesis, self._name):
             start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
             iterator: Any = self._kinesis.get_shard_iterator(StreamName=self._name, **start).get("ShardIterator")
@@ -238,7 +282,7 @@ class Stream(Resource):
         return ""
 
     def delete(self) -> None:
-        """With the consumers that are registered on it (fan-out): AWS refuses it else."""
+        """Delete the stream and its registered consumers (fan-out): AWS refuses to delete a stream that has some."""
         self._kinesis.delete_stream(StreamName=self._name, EnforceConsumerDeletion=True)
 
     def _summary(self) -> Any:
@@ -248,20 +292,21 @@ class Stream(Resource):
             return None
 
     def _tags(self) -> dict[str, str]:
-        """All: a stream has at most 50, as many as one answer holds (API of ListTagsForStream, 2026-11)."""
+        """Return all tags: a stream has at most 50, which fit one answer (API of ListTagsForStream, 2026-11)."""
         return _as_mapping(self._kinesis.list_tags_for_stream(StreamName=self._name, Limit=50)["Tags"])
 
     def _until_active(self) -> None:
-        """Not with botocore's waiter: it asks with another right, and says the same of a refusal and of a time-out."""
-        until = time.monotonic() + LOOK_FOR_S
+        """Wait until the stream is ACTIVE. Raises SetupError after STATUS_POLL_LIMIT_S."""
+        # botocore's waiter needs another right, and has one text for a refusal and for a time-out.
+        until = time.monotonic() + STATUS_POLL_LIMIT_S
         while (status := (self._summary() or {}).get("StreamStatus", "not to be seen")) != "ACTIVE":
             if time.monotonic() >= until:
-                raise SetupError(f"{self.what} is {status} still; when it is ACTIVE, run `stream-router setup` again")
-            time.sleep(LOOK_EVERY_S)
+                raise SetupError(f"{self.label} is still {status}; when it is ACTIVE, run `stream-router setup` again")
+            time.sleep(STATUS_POLL_INTERVAL_S)
 
 
-def spread_over_shards(name: str, arn: str) -> tuple[str, str]:
-    """Return what a stream's record distribution AUTO breaks, and the cure."""
+def describe_auto_distribution(name: str, arn: str) -> tuple[str, str]:
+    """Return the problem of a stream whose record distribution is AUTO, and the cure."""
     problem = (
         f"the record distribution of stream {name} is {SPREAD}: Kinesis ignores hash keys, so a conversation's events "
         "go to any shard and lose their order"
@@ -277,25 +322,28 @@ LETS_IN = "open to EventBridge"
 
 
 class LeaseTable(Resource):
-    """The KCL's lease table. `consume` makes it, `setup` only shows it, and `teardown` deletes it after its stream."""
+    """The KCL's lease table.
 
-    def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "Stream") -> None:
+    `consume` makes it, `setup` only shows it, and `teardown` deletes it after its stream.
+    """
+
+    def __init__(self, clients: Clients, name: str, tags: dict[str, str], stream: "StreamResource") -> None:
         self._clients, self._name, self.tags, self._stream = clients, name, tags, stream
-        self.what = f"lease table {name}"
+        self.label = f"lease table {name}"
 
     @property
     def is_right(self) -> bool:
-        """Nothing here is for `setup` to do."""
+        """Always true: `setup` never changes the table."""
         return True
 
-    def line(self) -> str:
-        """`=` if it is there; what makes it if it is not."""
+    def status_line(self) -> str:
+        """Return the line of the plan. A missing table is made by `consume`."""
         if self.has is None:
-            return f"  {self.what}: `consume` makes it at its first start"
-        return f"= {self.what}"
+            return f"  {self.label}: `consume` makes it at its first start"
+        return f"= {self.label}"
 
-    def found(self) -> State | None:
-        """Its state and tags; None if there is no such table."""
+    def read_state(self) -> State | None:
+        """Return state, deletion protection and tags; None if there is no such table."""
         try:
             table = self._clients.dynamodb.describe_table(TableName=self._name)["Table"]
         except ClientError as error:
@@ -306,26 +354,27 @@ class LeaseTable(Resource):
         tags = _as_mapping(tag for page in pages for tag in page["Tags"])
         return {"state": state_of(table), "protected": table.get("DeletionProtectionEnabled", False), "tags": tags}
 
-    def wanted(self) -> State:
-        """Nothing: the table is made and completed by `consume` and the KCL."""
+    def wanted_state(self) -> State:
+        """Return no fields: `consume` and the KCL make and complete the table."""
         return {}
 
     def apply(self) -> None:
-        """Do nothing."""
+        """Do nothing: `consume` makes the table."""
 
     def notes(self) -> list[str]:
-        """Report an index that is missing or being built: no shard is read before it is there."""
+        """Report a missing or unfinished index: no shard is read before it is active."""
         if self.has and self.has["state"] in (TableState.WITHOUT_INDEX, TableState.INDEX_NOT_ACTIVE):
             return [
                 f"its index {OWNER_INDEX} is not there yet; AWS builds it in up to 20 minutes after `consume` starts"
             ]
         return []
 
-    def stays(self) -> str:
-        """Explain why the table stays: without its checkpoints all that its stream holds would come again."""
-        if why := super().stays():
+    def explain_keeping(self) -> str:
+        """Return why the table stays; "" if it can be deleted."""
+        # Without its checkpoints all events of the stream would be published again.
+        if why := super().explain_keeping():
             return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
-        if self._stream.has and self._stream.stays():
+        if self._stream.has and self._stream.explain_keeping():
             return "it has the checkpoints of a stream that stays"
         return "it is protected from deletion" if self.has and self.has["protected"] else ""
 
@@ -334,11 +383,11 @@ class LeaseTable(Resource):
         self._clients.dynamodb.delete_table(TableName=self._name)
 
 
-class Queue(Resource):
+class QueueResource(Resource):
     """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge if `source_arn` may send to it.
 
-    `variable` is the setting that names it, "" where it is called after the stream, and made. Of a rule's target, which
-    has no `tags` of ours, only the policy is looked at.
+    `variable` is the setting that names the queue, "" if it is named after the stream and made by
+    `setup`. Of a rule's target, which has no `tags` of ours, only the policy is checked.
     """
 
     def __init__(
@@ -355,12 +404,12 @@ class Queue(Resource):
         self._sqs = clients.sqs
         self._key, self._variable = key, variable
         self.name = arn.rsplit(":", 1)[-1]
-        self.what, self.tags, self.url = f"queue {self.name}", tags, url
-        self._statement = let_in(arn, source_arn) if source_arn else None
+        self.label, self.tags, self.url = f"queue {self.name}", tags, url
+        self._statement = eventbridge_statement(arn, source_arn) if source_arn else None
         self._policy: dict[str, Any] = {}
 
-    def found(self) -> State | None:
-        """Retention, size, encryption, policy, tags, and how many messages it has."""
+    def read_state(self) -> State | None:
+        """Return retention, message size, encryption, policy, tags and messages; None if there is no such queue."""
         try:
             self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
             has: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
@@ -373,13 +422,16 @@ class Queue(Resource):
             "retention (s)": int(has.get("MessageRetentionPeriod", 0)),
             "largest message (bytes)": int(has.get("MaximumMessageSize", 0)),
             "encryption": has.get("KmsMasterKeyId") or encryption,
-            LETS_IN: self._statement is not None and merged(self._policy, self._statement) == self._policy,
+            LETS_IN: self._statement is not None and merge_statement(self._policy, self._statement) == self._policy,
             "tags": tags,
-            "holds": held(has),
+            "holds": count_messages(has),
         }
 
-    def wanted(self) -> State:
-        """At least what the contract says. Raises SettingsError where a setting names it, and it is not there."""
+    def wanted_state(self) -> State:
+        """Return at least the values of the contract.
+
+        Raises SettingsError if a setting names a queue that does not exist.
+        """
         if self.has is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
             raise SettingsError(f"{self._variable}: queue {self.name} does not exist; {cure}")
@@ -395,7 +447,7 @@ class Queue(Resource):
         }
 
     def apply(self) -> None:
-        """All attributes in one call."""
+        """Make the queue, or set all changed attributes in one call."""
         attributes: Any = {}
         if retention := self.changes.get("retention (s)"):
             attributes["MessageRetentionPeriod"] = str(retention)
@@ -404,34 +456,37 @@ class Queue(Resource):
         if key := self.changes.get("encryption"):
             attributes |= {"SqsManagedSseEnabled": "true"} if key == SSE_SQS else {"KmsMasterKeyId": key}
         if LETS_IN in self.changes and self._statement:
-            attributes["Policy"] = json.dumps(merged(self._policy, self._statement))
+            attributes["Policy"] = json.dumps(merge_statement(self._policy, self._statement))
         if self.has is None:
             tags = self.tags or {}
             self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)["QueueUrl"]
         else:
             self._sqs.set_queue_attributes(QueueUrl=str(self.url), Attributes=attributes)
 
-    def holds(self) -> str:
-        """Its messages, hidden and delayed ones as well. The counts may be a minute old, so none is looked for too."""
+    def describe_contents(self) -> str:
+        """Return the messages in the queue, hidden and delayed ones included; "" for none."""
         if self.has and self.has["holds"]:
             return f"{self.has['holds']} messages"
-        look: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_LOOK_S}
-        return "messages" if self._sqs.receive_message(QueueUrl=str(self.url), **look).get("Messages") else ""
+        # The counts may be a minute old, so a count of 0 is confirmed by a receive, which hides nothing (timeout 0).
+        options: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_WAIT_S}
+        answer = self._sqs.receive_message(QueueUrl=str(self.url), **options)
+        return "messages" if answer.get("Messages") else ""
 
     def delete(self) -> None:
         """Delete the queue, with what it holds."""
         self._sqs.delete_queue(QueueUrl=str(self.url))
 
 
-def held(attributes: Mapping[str, str]) -> int:
-    """How many messages a queue has by its attributes: those that somebody reads, or that are delayed, as well."""
+def count_messages(attributes: Mapping[str, str]) -> int:
+    """Return the number of messages by a queue's attributes: visible, hidden and delayed ones."""
     return sum(int(count) for name, count in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
 
 
-def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
-    """Return the statement that lets EventBridge send to a queue, for this rule or bus only.
+def eventbridge_statement(queue_arn: str, source_arn: str) -> dict[str, Any]:
+    """Return the policy statement that lets EventBridge send to a queue, for this rule or bus alone.
 
-    The Sid's hash keeps apart rules whose names look alike, and a queue may have a statement for each.
+    A queue may have a statement for each of several rules. The hash in the Sid distinguishes rules
+    whose names become equal when other characters are replaced.
     """
     name = "".join(c if c.isalnum() else "-" for c in source_arn.rsplit(":", 1)[-1])
     return {
@@ -444,21 +499,22 @@ def let_in(queue_arn: str, source_arn: str) -> dict[str, Any]:
     }
 
 
-def merged(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
-    """Return a queue's policy with our statement in it, once; what others wrote stays as it is."""
+def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+    """Return a queue's policy with our statement added once. Other statements stay unchanged."""
     has = policy.get("Statement") or []
-    listed = has if isinstance(has, list) else [has]  # IAM allows a single statement without a list around it
-    if any({**one, "Sid": statement["Sid"]} == statement for one in listed):  # whoever wrote it, under whatever name
+    listed = has if isinstance(has, list) else [has]  # IAM accepts a single statement without a list
+    # An equal statement of somebody else is enough, whatever its Sid is.
+    if any({**listed_statement, "Sid": statement["Sid"]} == statement for listed_statement in listed):
         return policy
-    kept = [one for one in listed if one.get("Sid") != statement["Sid"]]
+    kept = [listed_statement for listed_statement in listed if listed_statement.get("Sid") != statement["Sid"]]
     return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}
 
 
 class Bus(Resource):
-    """The classic event bus. The default bus is everybody's, and a bus that is named by its ARN is not made.
+    """The classic event bus. The default bus and a bus that is named by its ARN are not made.
 
-    `dead_letters` is the queue (ARN) for events that the bus cannot encrypt under a customer's key, "" for none.
-    `account` is ours.
+    `dead_letters` is the ARN of the queue for events that the bus cannot encrypt under a customer's
+    key, "" for none. `account` is this account's number.
     """
 
     def __init__(
@@ -475,12 +531,15 @@ class Bus(Resource):
         self._events = clients.events
         self._bus, self._key, self._rule = bus, key, rule
         self._dead_letters, self._account = dead_letters, account
-        self.what = f"event bus {bus}"
+        self.label = f"event bus {bus}"
         self.tags = None if f"/{bus}".endswith("/default") else tags
         self._described: dict[str, Any] = {}
 
-    def found(self) -> State | None:
-        """Its key, its own dead-letter queue and its tags. Raises SetupError if its owner does not let us look."""
+    def read_state(self) -> State | None:
+        """Return key, dead-letter queue and tags; None if there is no bus.
+
+        Raises SetupError if its owner denies access.
+        """
         try:
             self._described = dict(self._events.describe_event_bus(Name=self._bus))
         except self._events.exceptions.ResourceNotFoundException:
@@ -489,7 +548,7 @@ class Bus(Resource):
             owner = (self._bus.split(":") + [""] * 5)[4]
             if code_of(error) in DENIED and owner not in ("", self._account):
                 raise SetupError(
-                    f"{self.what} is of account {owner}, which does not let this account look at it; "
+                    f"{self.label} is of account {owner}, which does not let this account read it; "
                     'docs/operations.md says under "A bus of another account" what works there'
                 ) from None
             raise
@@ -501,22 +560,26 @@ class Bus(Resource):
             "tags": _as_mapping(tags),
         }
 
-    def wanted(self) -> State:
-        """Return what is missing. Raises SettingsError if there is no bus, and none can be made."""
+    def wanted_state(self) -> State:
+        """Return the wanted key and dead-letter queue.
+
+        Raises SettingsError if there is no bus and none can be made.
+        """
         if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
         of_bus = {"dead letters": self._dead_letters} if self.takes(self._dead_letters) else {}
         return {"encryption": self._key or AWS_OWNED_KEY, **of_bus} if self.has is None else of_bus
 
     def takes(self, queue_arn: str) -> bool:
-        """Return whether the bus should have this dead-letter queue: it is under a customer's key, and has no other."""
+        """Return whether the bus should have this dead-letter queue: it has a customer's key, and no other queue."""
         has = self.has or {"encryption": self._key or AWS_OWNED_KEY, "dead letters": NONE}
         return bool(queue_arn) and has["encryption"] != AWS_OWNED_KEY and has["dead letters"] in (NONE, queue_arn)
 
     def apply(self) -> None:
-        """Make it, or give it the queue. UpdateEventBus replaces all of a bus: what else it has is sent again."""
+        """Make the bus, or give it the dead-letter queue."""
         own: Any = {"DeadLetterConfig": {"Arn": self._dead_letters}} if "dead letters" in self.changes else {}
         if self.has is not None:
+            # UpdateEventBus replaces all properties of a bus, so the others are sent again.
             kept = ("KmsKeyIdentifier", "Description", "LogConfig")
             own |= {name: self._described[name] for name in kept if self._described.get(name)}
             self._events.update_event_bus(Name=self._bus, **own)
@@ -524,20 +587,25 @@ class Bus(Resource):
         own |= {"KmsKeyIdentifier": self._key} if self._key else {}
         self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
-    def stays(self) -> str:
-        """AWS deletes no bus that has a rule; ours, which was looked at before, goes first."""
+    def explain_keeping(self) -> str:
+        """Return why the bus stays: AWS deletes no bus that has a rule.
+
+        Our own rule is deleted before the bus.
+        """
         pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
         named = [rule["Name"] for page in pages for rule in page.get("Rules", [])]
-        others = [name for name in named if name != self._rule.name or self._rule.stays()]
-        return super().stays() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
+        others = [name for name in named if name != self._rule.name or self._rule.explain_keeping()]
+        return super().explain_keeping() or (f"it has rules that stay ({', '.join(others[:3])})" if others else "")
 
     def delete(self) -> None:
         """Delete the bus, once its rules are gone."""
         self._events.delete_event_bus(Name=self._bus)
 
 
-class BusQueue(Queue):
-    """The dead-letter queue of a bus under a customer's key. It is under SQS's own key: the bus's may be what fails.
+class BusQueue(QueueResource):
+    """The dead-letter queue of a bus under a customer's key.
+
+    It uses SQS's own key: the bus's key may be what fails.
 
     A bus that has another such queue, or no customer's key, needs none.
     """
@@ -546,23 +614,25 @@ class BusQueue(Queue):
         super().__init__(clients, arn, tags, source_arn=bus_arn)
         self._arn, self._bus = arn, bus
 
-    def look(self) -> None:
-        """Ask for the bus first, which may need no queue."""
-        self._bus.look()
-        super().look()
+    def refresh(self) -> None:
+        """Read the bus first, which may need no queue, then the queue."""
+        self._bus.refresh()
+        super().refresh()
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing has to be done: the queue is as it should be, or is not needed."""
+        """Whether the queue needs no change, or is not needed."""
         return not self._bus.takes(self._arn) or super().is_right
 
-    def line(self) -> str:
-        """As of every resource; or that it is not needed."""
-        return super().line() if self._bus.takes(self._arn) else f"  {self.what}: not needed by {self._bus.what}"
+    def status_line(self) -> str:
+        """Return the line of the plan, or that the queue is not needed."""
+        return (
+            super().status_line() if self._bus.takes(self._arn) else f"  {self.label}: not needed by {self._bus.label}"
+        )
 
 
-def pattern(event_types: Any) -> dict[str, Any]:
-    """Return the rule's event pattern, as docs/contract.md, "The rule", has it."""
+def event_pattern(event_types: Any) -> dict[str, Any]:
+    """Return the rule's event pattern (docs/contract.md, "The rule")."""
     return {
         "source": [SOURCE],
         "detail-type": list(event_types),
@@ -570,31 +640,47 @@ def pattern(event_types: Any) -> dict[str, Any]:
     }
 
 
+def describe_pattern_excess(event_types: Any) -> tuple[str, str] | None:
+    """Return problem and cure if the pattern is longer than EventBridge accepts, else None."""
+    length = len(_serialize_pattern(event_types))
+    if length <= limits.EVENT_PATTERN_MAX_CHARS:
+        return None
+    problem = f"the pattern has {length} characters, {limits.EVENT_PATTERN_MAX_CHARS} are allowed"
+    return problem, "name fewer event types, or make a second rule"
+
+
+def _serialize_pattern(event_types: Any) -> str:
+    return json.dumps(event_pattern(event_types), separators=(",", ":"))
+
+
 def pattern_text(event_types: Any) -> str:
-    """Return the pattern as it is sent. Raise SettingsError where it is longer than EventBridge takes."""
-    text = json.dumps(pattern(event_types), separators=(",", ":"))
-    if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
-        raise SettingsError(
-            f"STREAM_ROUTER_EVENT_TYPES: the pattern has {len(text)} characters, {limits.EVENT_PATTERN_MAX_CHARS} are "
-            "allowed; name fewer event types, or make a second rule"
-        )
-    return text
+    """Return the pattern as it is sent.
+
+    Raises SettingsError if it is longer than EventBridge accepts.
+    """
+    if excess := describe_pattern_excess(event_types):
+        problem, cure = excess
+        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: {problem}; {cure}")
+    return _serialize_pattern(event_types)
 
 
 class Rule(Resource):
-    """The rule with our pattern. One that somebody else made for our events keeps its further filters and targets."""
+    """The rule with our pattern.
+
+    A rule that others made for our events keeps its further filters and targets.
+    """
 
     tags: dict[str, str]
 
     def __init__(self, clients: Clients, bus: str, name: str, arn: str, event_types: Any, tags: dict[str, str]) -> None:
         self._events = clients.events
-        self.what, self.tags = f"rule {name} on bus {bus}", tags
+        self.label, self.tags = f"rule {name} on bus {bus}", tags
         self.name, self.bus, self.arn = name, bus, arn
         self._types = event_types
         self._described: dict[str, Any] = {}
 
-    def found(self) -> State | None:
-        """Pattern, state and tags."""
+    def read_state(self) -> State | None:
+        """Return pattern, state and tags; None if there is no such rule."""
         try:
             self._described = dict(self._events.describe_rule(Name=self.name, EventBusName=self.bus))
         except self._events.exceptions.ResourceNotFoundException:
@@ -603,17 +689,18 @@ class Rule(Resource):
         has = json.loads(self._described.get("EventPattern") or "{}")
         return {"pattern": has, "state": self._described.get("State", "ENABLED"), "tags": tags}
 
-    def wanted(self) -> State:
-        """Ours for source, detail-type and eventSource; a filter beside them on a rule for our events stays.
+    def wanted_state(self) -> State:
+        """Return our pattern, with the further filters of an existing rule for our events.
 
-        Raises SettingsError where it is another stream's: pattern and dead-letter queue would change their owner.
+        Raises SettingsError if the rule belongs to another stream: this setup would take its
+        pattern and dead-letter queue.
         """
-        ours = pattern(self._types)
+        ours = event_pattern(self._types)
         if self.has is None:
             return {"pattern": ours, "state": "ENABLED"}
         if (stream := self.has["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
-                f"STREAM_ROUTER_RULE: {self.what} is of stream {stream}; name another rule, or hand it over: aws "
+                f"STREAM_ROUTER_RULE: {self.label} belongs to stream {stream}; name another rule, or hand it over: aws "
                 f"events tag-resource --resource-arn {self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
             )
         has = self.has["pattern"]
@@ -621,8 +708,8 @@ class Rule(Resource):
             ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
         return {"pattern": ours, "state": "ENABLED" if self.has["state"] == "DISABLED" else self.has["state"]}
 
-    def stops(self) -> str:
-        """Say why the change may stop events, or would enable a rule that somebody disabled; "" if neither."""
+    def describe_risk(self) -> str:
+        """Return why the change may stop events, or that it enables a rule that somebody disabled; "" if neither."""
         why = []
         if self.has and self.has["pattern"] and "pattern" in self.changes:
             old, new = self.has["pattern"], self.changes["pattern"]
@@ -634,9 +721,10 @@ class Rule(Resource):
         return "; ".join(why)
 
     def apply(self) -> None:
-        """PutRule replaces all of a rule: what else it has is sent again."""
+        """Make or change the rule."""
         keep: Any = {"Description": "CXone events, routed by stream_router", "Tags": _as_list(self.tags)}
         if self.has is not None:
+            # PutRule replaces all properties of a rule, so the others are sent again.
             kept = ("Description", "RoleArn", "ScheduleExpression")
             keep = {name: self._described[name] for name in kept if self._described.get(name)}
         state = {**(self.has or {}), **self.changes}
@@ -644,7 +732,7 @@ class Rule(Resource):
         self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
 
     def notes(self) -> list[str]:
-        """Return which of AWS's default quotas the pattern, or the number of rules if this one is new, is beyond."""
+        """Return which of AWS's default quotas the pattern exceeds, or the number of rules if this rule is new."""
         length = len(pattern_text(self._types))
         notes = []
         if length > limits.EVENT_PATTERN_QUOTA_CHARS:
@@ -661,16 +749,16 @@ class Rule(Resource):
         return notes
 
     def targets(self) -> list[dict[str, Any]]:
-        """All of its targets; none where there is no such rule."""
+        """Return all targets of the rule; [] if there is no such rule."""
         try:
             pages = self._events.get_paginator("list_targets_by_rule").paginate(Rule=self.name, EventBusName=self.bus)
             return [dict(target) for page in pages for target in page.get("Targets", [])]
         except self._events.exceptions.ResourceNotFoundException:
             return []
 
-    def holds(self) -> str:
-        """Targets of others, whose events would end."""
-        others = [one for one in self.targets() if not one["Id"].startswith(OURS)]
+    def describe_contents(self) -> str:
+        """Return how many targets of others would no longer get events; "" for none."""
+        others = [target for target in self.targets() if not target["Id"].startswith(TARGET_ID_PREFIX)]
         return f"{len(others)} targets of others" if others else ""
 
     def delete(self) -> None:
@@ -681,7 +769,10 @@ class Rule(Resource):
 
 
 def count_rules(events: Any, bus: str) -> int:
-    """Return how many rules a bus has, of whomever; 0 if there is no such bus yet. Raises botocore's errors."""
+    """Return the number of all rules on a bus; 0 if there is no such bus yet.
+
+    Raises botocore's errors.
+    """
     try:
         return sum(len(page.get("Rules", ())) for page in events.get_paginator("list_rules").paginate(EventBusName=bus))
     except ClientError as error:
@@ -691,50 +782,56 @@ def count_rules(events: Any, bus: str) -> int:
 
 
 class Target(Resource):
-    """The rule's target, in the fields of PutTargets: those that are given, else what is there, else AWS's defaults.
+    """The rule's target, in the fields of PutTargets: the given ones, else the present ones, else AWS's defaults.
 
-    `given` are the fields of EVENTBRIDGE_TARGET_FILE with the ARN; a null takes a field away. `undelivered` is the
-    queue for what the target does not take; `named` whether a setting names that queue. A target goes with its rule.
+    `fields` are those of EVENTBRIDGE_TARGET_FILE with the ARN; a null removes a field.
+    `undelivered` is the queue for events that the target does not take, and `named` whether a
+    setting names it. A target is deleted with its rule.
     """
 
-    def __init__(self, clients: Clients, rule: Rule, given: dict[str, Any], undelivered: str, *, named: bool) -> None:
+    def __init__(self, clients: Clients, rule: Rule, fields: dict[str, Any], undelivered: str, *, named: bool) -> None:
         self._events = clients.events
         self._rule = rule
-        self._given, self._arn = given, str(given["Arn"])
-        self.what = f"target {self._arn}"
+        self._given, self._arn = fields, str(fields["Arn"])
+        self.label = f"target {self._arn}"
         self._undelivered, self._named = undelivered, named
         self._queue = undelivered
         self._targets: list[dict[str, Any]] = []
 
-    def found(self) -> State | None:
-        """Return the target of this ARN, under whatever id: a second one would deliver every event twice."""
+    def read_state(self) -> State | None:
+        """Return the target of this ARN under any id; None if there is none.
+
+        A second one would deliver events twice.
+        """
         self._targets = self._rule.targets()
         return next((target for target in self._targets if target["Arn"] == self._arn), None)
 
-    def wanted(self) -> State:
-        """AWS's own retry policy (185 tries in 24 hours) where nobody chose another."""
-        own_id = f"{OURS}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
-        made = {"Id": own_id, **(self.has or {}), **self._given}
+    def wanted_state(self) -> State:
+        """Return the wanted fields. Without a RetryPolicy AWS retries 185 times in 24 hours."""
+        own_id = f"{TARGET_ID_PREFIX}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
+        fields = {"Id": own_id, **(self.has or {}), **self._given}
         if self.has:
-            made["Id"] = self.has["Id"]
-        if not self._given.get("DeadLetterConfig") and (self._named or not made.get("DeadLetterConfig")):
-            made["DeadLetterConfig"] = {"Arn": self._undelivered}
-        self._queue = made["DeadLetterConfig"].get("Arn")
-        return made
+            fields["Id"] = self.has["Id"]
+        if not self._given.get("DeadLetterConfig") and (self._named or not fields.get("DeadLetterConfig")):
+            fields["DeadLetterConfig"] = {"Arn": self._undelivered}
+        self._queue = fields["DeadLetterConfig"].get("Arn")
+        return fields
 
-    def stops(self) -> str:
-        """PutTargets replaces the target that has the same id, whatever its ARN is."""
+    def describe_risk(self) -> str:
+        """Return which other target would be replaced: PutTargets replaces by id, whatever the ARN."""
         identity = {**(self.has or {}), **self.changes}["Id"]
-        gone = next((one["Arn"] for one in self._targets if one["Id"] == identity and one["Arn"] != self._arn), "")
-        taken = f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be taken away"
+        gone = next(
+            (target["Arn"] for target in self._targets if target["Id"] == identity and target["Arn"] != self._arn), ""
+        )
+        taken = f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be replaced"
         return taken if gone else ""
 
     def apply(self) -> None:
-        """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
+        """Attach the target. Raises SetupError if EventBridge refuses it."""
         fields = {**(self.has or {}), **self.changes}
         target: Any = {name: value for name, value in fields.items() if value is not None}
         answer = self._events.put_targets(Rule=self._rule.name, EventBusName=self._rule.bus, Targets=[target])
-        if answer.get("FailedEntryCount"):
+        if answer.get("FailedEntryCount"):  # PutTargets answers 200 even if it attached nothing
             failed = answer["FailedEntries"][0]
             raise SetupError(
                 f"EventBridge refused the target ({failed.get('ErrorCode')}: {failed.get('ErrorMessage')}); correct "
@@ -742,27 +839,29 @@ class Target(Resource):
             )
 
     def notes(self) -> list[str]:
-        """Who has to let EventBridge in, a second target of ours, another queue for what the target does not take."""
+        """Return notes on a second target of ours, another queue of undelivered events, and permissions."""
         rule = self._rule
-        told = [
-            f"target {one['Arn']} of an earlier setup gets every event too; to end that: aws events "
-            f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {one['Id']}"
-            for one in self._targets
-            if one["Arn"] != self._arn and one["Id"].startswith(OURS)
+        notes = [
+            f"target {other['Arn']} of an earlier setup gets every event too; to end that: aws events "
+            f"remove-targets --rule {rule.name} --event-bus-name {rule.bus} --ids {other['Id']}"
+            for other in self._targets
+            if other["Arn"] != self._arn and other["Id"].startswith(TARGET_ID_PREFIX)
         ]
         if self._queue != self._undelivered:
-            told.append(f"what the target does not take goes to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it")
+            notes.append(
+                f"events that the target does not take go to {self._queue}: set STREAM_ROUTER_TARGET_DLQ_ARN to it"
+            )
         service = self._arn.split(":")[2]
         if service in ("sns", "logs"):
-            told.append("its policy must let events.amazonaws.com in, with this rule as aws:SourceArn")
+            notes.append("its policy must allow events.amazonaws.com, with this rule as aws:SourceArn")
         if service == "lambda":
-            told.append(
+            notes.append(
                 f"unless it lets EventBridge in already, run: aws lambda add-permission --function-name {self._arn} "
-                f"--statement-id {OURS}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction --principal "
-                f"events.amazonaws.com --source-arn {rule.arn}"
+                f"--statement-id {TARGET_ID_PREFIX}-{rule.name.replace('.', '-')} --action lambda:InvokeFunction "
+                f"--principal events.amazonaws.com --source-arn {rule.arn}"
             )
-            told.append(
+            notes.append(
                 "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "
                 "give the function an on-failure destination (docs/tutorial.md)"
             )
-        return told
+        return notes

@@ -1,8 +1,9 @@
-"""`stream-router setup` and `teardown`: the resources of a deployment, made or verified in order, taken away backwards.
+"""`stream-router setup` and `teardown`: make or verify the resources of a deployment in order, delete them in reverse.
 
-`setup` looks at everything before it makes anything, and a second run changes nothing. What would stop events (a
-narrower pattern, a target taken away) it does only with `--yes`. `teardown` takes away what carries the deployment's
-tag, all of it or nothing: a rule that is gone while the consumer still publishes would lose events.
+`setup` reads the state of everything before it changes anything, and a second run changes nothing.
+A change that would stop events (a narrower pattern, a replaced target) needs `--yes`. `teardown`
+deletes the resources with the deployment's tag, all or none: without its rule a consumer that still
+publishes would lose events.
 """
 
 import json
@@ -28,11 +29,11 @@ from stream_router.operate.resources import (
     Bus,
     BusQueue,
     LeaseTable,
-    Queue,
+    QueueResource,
     Resource,
     Rule,
     SetupError,
-    Stream,
+    StreamResource,
     Target,
     buckets_for,
     pattern_text,
@@ -43,97 +44,104 @@ from stream_router.settings.operators import Setup
 TARGET, FILE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "EVENTBRIDGE_TARGET_FILE", "STREAM_ROUTER_TARGET_DLQ_ARN"
 
 WOULD_CHANGE = 2
-"""Exit status of `--plan --exit-code` where something would be made or changed."""
+"""Exit status of `--plan --exit-code` if something would be made or changed."""
 
 
 def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
-    """Run the command: one line for each resource, then the lines to set. Return 1 if something needs the operator.
+    """Run the command: one line for each resource, then the lines to set.
 
-    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raise SettingsError if a setting
-    is at fault.
+    Return 1 if something needs the operator.
+
+    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raises
+    SettingsError if a setting is wrong.
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
-        deployment.look()
+        deployment.refresh()
         todo = [resource for resource in deployment.resources if not resource.is_right]
-        held = any(resource.stops() for resource in todo)
-        again = "stream-router setup" + " --yes" * held
-        deployment.make(_say, only_told=plan or (held and not yes))
+        needs_yes = any(resource.describe_risk() for resource in todo)
+        again = "stream-router setup --yes" if needs_yes else "stream-router setup"
+        deployment.apply_changes(_print_line, only_told=plan or (needs_yes and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
-    if held and not plan and not yes:
-        _say(f"nothing was changed; if what needs --yes is meant, run `{again}`")
+    if needs_yes and not plan and not yes:
+        _print_line(f"nothing was changed; if the changes that need --yes are intended, run `{again}`")
         return 1
     if not todo:
-        _say("nothing to change")
+        _print_line("nothing to change")
     elif plan:
-        made = sum(resource.has is None for resource in todo)
-        _say(f"plan: {made} to make, {len(todo) - made} to change; run `{again}` to do it")
+        to_make = sum(resource.has is None for resource in todo)
+        _print_line(f"plan: {to_make} to make, {len(todo) - to_make} to change; run `{again}` to do it")
     if url := deployment.dead_letters.url:
-        _say(f"export SQS_DLQ_URL={url}")
+        _print_line(f"export SQS_DLQ_URL={url}")
     if deployment.problem:
         return 1
     return WOULD_CHANGE if plan and exit_code and todo else 0
 
 
 def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
-    """Make or complete everything, for who sets up by code; the dead-letter queue's URL. Raises as `run` tells."""
+    """Make or complete all resources, for callers in code. Return the dead-letter queue's URL.
+
+    Raises SetupError, SettingsError and botocore's errors.
+    """
     deployment = Deployment(settings, clients)
-    deployment.look()
-    deployment.make(say)
+    deployment.refresh()
+    deployment.apply_changes(say)
     return str(deployment.dead_letters.url)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def home_of(clients: Clients) -> Home:
-    """Partition, region and account."""
+def find_home(clients: Clients) -> Home:
+    """Return partition, region and account. Asks STS for the account; raises botocore's errors."""
     return Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
 
 
 class Deployment:
-    """Everything that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
+    """All resources that `setup` shows, makes or verifies with these settings: the stream first, the target last."""
 
     def __init__(self, settings: Setup, clients: Clients) -> None:
-        look(settings)
+        check_settings(settings)
         self.settings = settings
         self._clients = clients
-        home = self._home = home_of(clients)
+        home = self._home = find_home(clients)
         tags = {TAG: settings.stream, **settings.tag_map}
         key, bus = settings.kms_key, settings.event_bus
         rule_arn = home.rule(bus, settings.rule)
         own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
         undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
         self.further: list[str] = []
-        """Lines of what is nobody's resource."""
+        """Lines that belong to no resource."""
         self.problem = ""
-        """What is wrong with a v2 bus's subscriber, which its owner makes (docs/operations.md)."""
+        """Problem of a v2 bus's subscriber, which the bus's owner makes (docs/operations.md); "" if there is none."""
         ordered = settings.ordering == "conversation"
-        self._stream = Stream(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
+        self._stream = StreamResource(clients, settings.stream, settings.shards, key, tags, ordered=ordered)
         table = LeaseTable(clients, settings.application, tags, self._stream)
         self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
-        self.dead_letters = Queue(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
+        self.dead_letters = QueueResource(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
         self.resources.append(self.dead_letters)
         if settings.spill_queue:
-            self.resources.append(Queue(clients, home.queue_of(settings.spill_queue), tags, key=key))
+            self.resources.append(QueueResource(clients, home.queue_of(settings.spill_queue), tags, key=key))
         if limits.is_v2_bus(bus):
             return
         named = bool(settings.target_dlq_arn)
         variable = UNDELIVERED if named else ""
-        self.resources.append(Queue(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn))
+        self.resources.append(
+            QueueResource(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn)
+        )
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
         of_bus = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made(bus) else ""
         its_bus = Bus(clients, bus, key, tags, rule, dead_letters=of_bus, account=home.account)
         if of_bus:
             self.resources.append(BusQueue(clients, of_bus, tags, its_bus, home.bus(bus)))
         self.resources += [its_bus, rule]
-        if not (target := target_of(settings)):
-            self._note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
+        if not (target := read_target(settings)):
+            self._add_note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
         if own == undelivered:
             name = UNDELIVERED if named else "SQS_DLQ_URL"
@@ -148,38 +156,44 @@ class Deployment:
         if what := round_again.get(target["Arn"], ""):
             raise SettingsError(f"{TARGET}: is {what}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
-            self.resources.append(Queue(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
+            self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
-    def _note(self, text: str) -> None:
+    def _add_note(self, text: str) -> None:
         self.further.append(f"  note: {text}")
 
-    def look(self) -> None:
-        """Find out what each resource needs. Changes nothing, and proves that the rule takes our events."""
+    def refresh(self) -> None:
+        """Read the state of each resource, and test that the rule matches our events.
+
+        Changes nothing.
+        """
         settings = self.settings
         for resource in self.resources:
-            resource.look()
+            resource.refresh()
         if limits.is_v2_bus(settings.event_bus):
-            what = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
+            name = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
             self.problem = subscriber_problem(self._clients, settings)
-            self.further.append(f"! {what}: {self.problem}" if self.problem else f"= {what}")
+            self.further.append(f"! {name}: {self.problem}" if self.problem else f"= {name}")
             text = pattern_text(settings.event_type_list)
-            self._note(f"its filters have to let through {text} (docs/operations.md makes it)")
+            self._add_note(f"its filters have to let through {text} (docs/operations.md makes it)")
         else:
-            self._note(self.proved())
+            self._add_note(self.prove_rule())
         if settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
-            self._note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
+            self._add_note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
         if too_few := self.too_few_buckets():
-            self._note(too_few)
+            self._add_note(too_few)
 
-    def make(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
-        """Apply what is not right, each with its line once it is done. A run that is broken off is gone on with."""
+    def apply_changes(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
+        """Apply the changes, and print each resource's line once it is done.
+
+        A later run continues an interrupted one.
+        """
         for resource in self.resources:
-            if not (only_told or resource.is_right):
+            if not only_told and not resource.is_right:
                 resource.apply()
-            say(resource.line())
-            if only_told and (why := resource.stops()):
+            say(resource.status_line())
+            if only_told and (why := resource.describe_risk()):
                 say(f"  needs --yes: {why}")
             for note in resource.notes():
                 say(f"  note: {note}")
@@ -187,7 +201,7 @@ class Deployment:
             say(line)
 
     def too_few_buckets(self) -> str:
-        """Say that the receivers' buckets are too few to fill the shards, which no call can set; "" if enough."""
+        """Return a note if the receivers' buckets are too few to fill the shards, else ""."""
         shards = {**(self._stream.has or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
         too_few = (
@@ -196,8 +210,11 @@ class Deployment:
         )
         return too_few if self.settings.buckets < least else ""
 
-    def proved(self) -> str:
-        """Let EventBridge itself test an event of each type as the pipeline makes it. Raise SetupError."""
+    def prove_rule(self) -> str:
+        """Let EventBridge test an event of each type as the pipeline makes it.
+
+        Return a note. Raises SetupError.
+        """
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)
         for entry in sample_entries(home.region, settings.event_type_list, int(time.time() * 1000)):
@@ -208,17 +225,17 @@ class Deployment:
                 if code_of(error) not in NOT_SPOKEN:
                     raise
                 answer = {}
-            if "Result" not in answer:  # an emulator may say yes to what it does not speak
-                return "that our events match the rule was not proved: this endpoint has no TestEventPattern"
+            if "Result" not in answer:  # an emulator may answer 200 to an operation that it does not know
+                return "it was not tested whether our events match the rule: this endpoint has no TestEventPattern"
             if not answer["Result"]:
                 raise SetupError(f"the rule's pattern would not match our own event of type {entry.detail_type}")
         return f"an event of each of our {len(settings.event_type_list)} types matches the rule (TestEventPattern)"
 
 
 def subscriber_problem(clients: Clients, settings: Setup) -> str:
-    """Return what is wrong with the subscriber of a v2 bus, rule and target in one; "" if it runs and loses nothing.
+    """Return the problems of a v2 bus's subscriber, which is rule and target in one; "" if it runs and loses nothing.
 
-    Raises SettingsError if there is no such bus; whatever else AWS refuses with says nothing of it.
+    Raises SettingsError if there is no such bus, and botocore's errors for any other refusal.
     """
     events, bus, name = clients.events_v2, settings.event_bus, settings.rule
     try:
@@ -235,76 +252,85 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
         if not page.get("NextToken"):
             break
         asked["NextToken"] = page["NextToken"]
-    arn = next((one["SubscriberArn"] for one in listed if one["Name"] == name), None)
+    arn = next((item["SubscriberArn"] for item in listed if item["Name"] == name), None)
     if arn is None:
         return "is not there"
     has = events.describe_subscriber(SubscriberArn=arn)
     ordered = settings.ordering == "conversation"
-    return ", ".join(subscriber.problems(has, settings.event_type_list, ordered=ordered))
+    return ", ".join(subscriber.find_problems(has, settings.event_type_list, ordered=ordered))
 
 
-def look(settings: Setup) -> None:
-    """Everything that the settings alone can tell. Raises SettingsError."""
+def check_settings(settings: Setup) -> None:
+    """Check the settings against each other without a call to AWS. Raises SettingsError."""
     pattern_text(settings.event_type_list)
     sample_entries(settings.aws_region, settings.event_type_list, 0)
     if TAG in settings.tag_map:
-        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` knows its own; take it out")
-    target_of(settings)
+        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` recognises its resources; remove it")
+    read_target(settings)
     if settings.target_dlq_arn:
-        given = arns.parse(settings.target_dlq_arn, UNDELIVERED)
-        if given.service != "sqs" or given.resource.endswith(".fifo") or given.region != settings.aws_region:
+        queue = arns.parse(settings.target_dlq_arn, UNDELIVERED)
+        if queue.service != "sqs" or queue.resource.endswith(".fifo") or queue.region != settings.aws_region:
             raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
 
 
-def target_of(settings: Setup) -> dict[str, Any]:
-    """Return the fields of PutTargets that the settings give, the ARN among them; empty where there is to be no target.
+def read_target(settings: Setup) -> dict[str, Any]:
+    """Return the fields of PutTargets that the settings give, with the ARN; {} if there is to be no target.
 
-    Raises SettingsError where the file is not there, or is not what PutTargets takes.
+    Raises SettingsError if the file cannot be read, or if PutTargets would refuse its fields.
     """
-    given: dict[str, Any] = {}
+    from_file: dict[str, Any] = {}
     if settings.target_file:
         try:
-            given = json.loads(settings.target_file.read_text("utf-8"))
+            from_file = json.loads(settings.target_file.read_text("utf-8"))
         except OSError as error:
-            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a file that can") from None
+            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a readable file") from None
         except ValueError as error:
             raise SettingsError(f"{FILE}: is no JSON ({error}); {_EXAMPLE}") from None
-        if not isinstance(given, dict):
+        if not isinstance(from_file, dict):
             raise SettingsError(f"{FILE}: is no JSON object; {_EXAMPLE}")
-        fields = {"Id": "id", "Arn": "arn:aws:", **{name: one for name, one in given.items() if one is not None}}
+        fields = {
+            "Id": "id",
+            "Arn": "arn:aws:",
+            **{name: field for name, field in from_file.items() if field is not None},
+        }
         model = ServiceModel(Loader().load_service_model("events", "service-2"))
         shape = model.shape_for("Target")
         report = ParamValidator().validate(fields, shape)
         if report.has_errors():
             why = report.generate_report().splitlines()[0].rstrip(":")
-            raise SettingsError(f"{FILE}: is not what PutTargets takes ({why}); {_EXAMPLE}")
-        if why := above_max(shape, fields):
+            raise SettingsError(f"{FILE}: has fields that PutTargets refuses ({why}); {_EXAMPLE}")
+        if why := find_value_above_max(shape, fields):
             raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
-    if (arn := given.get("Arn") or settings.target_arn) is None:
+    if (arn := from_file.get("Arn") or settings.target_arn) is None:
         if settings.target_file:
             raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
         return {}
     if settings.target_arn not in (None, arn):
-        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; take one of them away")
+        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; remove one of the two")
     _check_target_arn(arn, settings.aws_region, TARGET if settings.target_arn else FILE)
-    return {**given, "Arn": arn}
+    return {**from_file, "Arn": arn}
 
 
-def above_max(shape: Shape, value: Any, path: str = "") -> str:
-    """Return the first number, text or list in a parameter that is above AWS's own maximum, in words; "" if none is.
+def find_value_above_max(shape: Shape, value: Any, path: str = "") -> str:
+    """Return which number, text or list in a parameter exceeds AWS's own maximum, in words; "" if none does.
 
-    botocore's validation knows the minimum alone.
+    botocore's validation checks the minimum alone.
     """
+    parts: list[tuple[Shape, Any, str]] = []
     if isinstance(shape, StructureShape):
         parts = [(member, value.get(name), f"{path}.{name}") for name, member in shape.members.items()]
     elif isinstance(shape, ListShape):
         parts = [(shape.member, item, f"{path}[{at}]") for at, item in enumerate(value)]
-    else:
-        parts = []
-    most, size = shape.metadata.get("max"), len(value) if isinstance(value, str | list | dict) else value
+    most = shape.metadata.get("max")
+    size = len(value) if isinstance(value, str | list | dict) else value
     if most is not None and size > most:
         return f"{path.lstrip('.')} is {size}, and AWS takes {most} at most"
-    return next((text for part in parts if part[1] is not None and (text := above_max(*part))), "")
+    for member, inner, inner_path in parts:
+        if inner is None:
+            continue
+        if excess := find_value_above_max(member, inner, inner_path):
+            return excess
+    return ""
 
 
 def _check_target_arn(arn: str, region: str, variable: str) -> None:
@@ -326,7 +352,10 @@ _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumE
 
 
 def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
-    """Run the command: a line for each resource. Return 1 if something holds events, or AWS refuses, else 0."""
+    """Print a line for each resource, and delete them with `yes`.
+
+    Return 1 if events would be lost or AWS refuses.
+    """
     try:
         return _teardown(settings, yes=yes, force=force)
     except (SetupError, BotoCoreError, ClientError) as error:
@@ -339,32 +368,33 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     goes: list[Resource] = []
     lost: list[str] = []
     for resource in resources:
-        resource.has = None if resource.tags is None else resource.found()
+        resource.has = None if resource.tags is None else resource.read_state()
         if resource.has is None:
             continue
-        if why := resource.stays():
-            _say(f"= {resource.what} stays: {why}")
+        if why := resource.explain_keeping():
+            _print_line(f"= {resource.label} stays: {why}")
             continue
         goes.append(resource)
-        holds = resource.holds()
-        _say(f"- {resource.what}" + (f": holds {holds}" if holds else ""))
-        lost += [f"{resource.what}: {holds}"] * bool(holds)
+        holds = resource.describe_contents()
+        _print_line(f"- {resource.label}" + (f": holds {holds}" if holds else ""))
+        if holds:
+            lost.append(f"{resource.label}: {holds}")
     if not goes:
         names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
-        _say(f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for")
+        _print_line(f"no resource of `setup` exists under the current names ({names}); earlier names are not searched")
     elif lost and not force:
-        _say(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
-        _say(
-            "keep dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
+        _print_line(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
+        _print_line(
+            "save dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
             "`consume` read the stream to its end (`stream-router top`); nothing of it can be replayed afterwards. "
-            "What --force does says `stream-router teardown --help`"
+            "See `stream-router teardown --help` on --force"
         )
         return 1
     elif not yes:
-        _say(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "nothing in it would be lost")
-        _say("nothing was deleted; end `receive` and `consume`, then run it again with --yes")
+        _print_line(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "no event would be lost")
+        _print_line("nothing was deleted; stop `receive` and `consume`, then run it again with --yes")
     else:
         for resource in goes:
             resource.delete()
-            _say(f"deleted {resource.what}")
+            _print_line(f"deleted {resource.label}")
     return 0

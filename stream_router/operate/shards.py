@@ -1,6 +1,7 @@
 """`stream-router shards [--to N]`: the load of each shard against its limits, and resharding with its rules explained.
 
-The load is found by reading what came of late: Kinesis tells of single shards only where that is paid for.
+The load is measured by reading the last minute of the stream: CloudWatch has metrics of single
+shards only if enhanced monitoring is paid for.
 """
 
 import sys
@@ -14,30 +15,33 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
 from stream_router.operate import stream as streams
-from stream_router.operate.console import Stop, say, stopping, write_line
+from stream_router.operate.console import Stop, stopping, warn, write_line
 from stream_router.operate.resources import MOST_BUCKETS, buckets_for
 from stream_router.operate.stream import Piece, Shard, Span, UnreadableError
 from stream_router.settings.receiver import Receiver
 
 MEASURED_S = 60
-"""Long enough for a mean of what comes in bursts, and read in about as long."""
+"""Seconds of the stream that are measured: long enough for a mean of bursts, and read in about a minute."""
 
 RECORDS_PER_S, BYTES_PER_S = 1_000, 1_000_000
-"""What a shard takes (docs/facts.md)."""
+"""Limits of writing to a shard (docs/facts.md)."""
 
 FULL, ROOMY = 0.8, 0.25
-"""Shares of a limit: above the first a burst is refused, below the second half as many shards would do."""
+"""Shares of a limit: above FULL a burst is refused, below ROOMY half as many shards are enough."""
 
 WANTED = 0.5
-"""The share that a reshard should lead to: room for a burst, and for a catch-up beside new events."""
+"""Share of a limit to aim for when resharding: room for a burst, and for a catch-up beside new events."""
 
 LEAST_SHARDS = 2
-"""Fewer are advised nowhere: with one, a second consumer has nothing to do, and one child's trouble is everybody's."""
+"""Fewest shards that are advised.
+
+With one shard a second consumer is idle, and one child's fault stops everything.
+"""
 
 MOST_SHARDS = 10_000
-"""UpdateShardCount takes no more (botocore model `kinesis`, as all rules here)."""
+"""Limit of UpdateShardCount (botocore model `kinesis`, as all rules here)."""
 
-FOLLOWED_EVERY_S, FOLLOWED_FOR_S = 2.0, 1_800.0
+FOLLOW_INTERVAL_S, FOLLOW_LIMIT_S = 2.0, 1_800.0
 
 RULES = (
     "rules: at most double, at least half at once; 10 times in 24 hours; multiples of 25 % are quickest",
@@ -50,7 +54,10 @@ RULES = (
 
 
 class Load(NamedTuple):
-    """One shard's load. `keys` is its share of the hash keys, `share` of the limit that binds first."""
+    """Load of a shard.
+
+    `keys` is its share of the hash keys; `share` is its share of the limit that is nearest.
+    """
 
     shard_id: str
     keys: float
@@ -59,51 +66,57 @@ class Load(NamedTuple):
 
     @property
     def share(self) -> float:
-        """0.0 idle, 1.0 full."""
+        """Share of the nearest limit: 0.0 idle, 1.0 full."""
         return max(self.records_per_s / RECORDS_PER_S, self.bytes_per_s / BYTES_PER_S)
 
 
 def run(settings: Receiver, to: int | None) -> int:
-    """Run the command: show the load, or reshard to `to` shards. Return 1 if something stands against it, else 0."""
+    """Show the load, or reshard to `to` shards.
+
+    Return 0, or 1 with a line on standard error if that is impossible.
+    """
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
-            why = show(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
+            why = show_load(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
         except (UnreadableError, ClientError, BotoCoreError) as error:
             why = str(error)
     if why:
-        say(f"stream-router shards: {why}")
+        warn(f"stream-router shards: {why}")
     return 1 if why else 0
 
 
 # --- the load
 
 
-def show(settings: Receiver, clients: Clients, stop: Stop) -> str:
-    """Measure and show it, one line a shard: its share of the keys, records and bytes a second against their limits.
+def show_load(settings: Receiver, clients: Clients, stop: Stop) -> str:
+    """Print a line for each shard: its share of the hash keys, and records and bytes per second beside their limits.
 
-    Why there is nothing to show, "" where there is.
+    Return why nothing was measured; "" if it was.
     """
     now_ms = int(time.time() * 1000)
     span = Span(now_ms - MEASURED_S * 1000, now_ms)
     stream = streams.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
     loads = measure(streams.read(clients, stream, span, stop), stream.shards, span)
-    if stop.asked:  # half of a minute would be half of the load
-        return "broken off: nothing is measured"
-    _write(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
-    for one in loads:
-        records, size = one.records_per_s / RECORDS_PER_S, one.bytes_per_s / BYTES_PER_S
-        _write(
-            f"{one.shard_id:<22}{one.keys:>6.1%}{one.records_per_s:>8,.1f}{records:>5.0%}"
-            f"{one.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
+    if stop.asked:  # rates over a span that was read in part would be too low
+        return "interrupted: nothing was measured"
+    _print_line(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
+    for load in loads:
+        records, size = load.records_per_s / RECORDS_PER_S, load.bytes_per_s / BYTES_PER_S
+        _print_line(
+            f"{load.shard_id:<22}{load.keys:>6.1%}{load.records_per_s:>8,.1f}{records:>5.0%}"
+            f"{load.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
         )
     groups = settings.buckets if settings.ordering == "conversation" else 0
-    _write(advice(loads, on_demand=stream.on_demand, groups=groups))
+    _print_line(advise(loads, on_demand=stream.on_demand, groups=groups))
     return ""
 
 
 def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
-    """Return the loads of the open shards over the span. A Kinesis record counts once, with all its user records."""
+    """Return the loads of the open shards over the span.
+
+    A Kinesis record counts once, with all its user records.
+    """
     seconds = (span.until_ms - span.since_ms) / 1000
     records: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -126,8 +139,8 @@ def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) ->
     ]
 
 
-def advice(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> str:
-    """Say what to do, in one sentence. Nobody but Kinesis reshards a stream that is `on_demand`.
+def advise(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> str:
+    """Return one sentence of advice. Kinesis itself reshards a stream that is `on_demand`.
 
     `groups` is the receivers' number of partition groups if conversations keep their order, else 0.
     """
@@ -142,17 +155,17 @@ def advice(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> st
         return "the stream is on demand: Kinesis adds shards, and takes them away, by itself"
     if hottest.share >= FULL:
         more = range(max(len(loads) + 1, ceil(total / WANTED)), 2 * len(loads) + 1)
-        return f"nearly full: `stream-router shards --to {_first_keeping_order(more, groups)}`"
+        return f"nearly full: `stream-router shards --to {_choose_shard_count(more, groups)}`"
     if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:
         fewer = range(ceil(len(loads) / 2), len(loads))
-        to = _first_keeping_order(fewer, groups)
+        to = _choose_shard_count(fewer, groups)
         return f"half as many shards would do at this load: `stream-router shards --to {to}`"
     return "nothing to do"
 
 
-def _first_keeping_order(numbers: range, groups: int) -> int:
-    """Return the first of these numbers of shards that keeps order; the first of all if none does, or none has to."""
-    keeping = [number for number in numbers if number in keeping_order(groups)] if groups else []
+def _choose_shard_count(numbers: range, groups: int) -> int:
+    """Return the first number of shards that keeps order; the first of all if none does, or if order is not needed."""
+    keeping = [number for number in numbers if number in shard_counts_keeping_order(groups)] if groups else []
     return keeping[0] if keeping else numbers.start
 
 
@@ -160,45 +173,52 @@ def _first_keeping_order(numbers: range, groups: int) -> int:
 
 
 def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> str:
-    """Reshard by UpdateShardCount, and follow it to its end. Why it is not done, "" where it is."""
+    """Reshard with UpdateShardCount, and print the progress until it is done.
+
+    Return why it is not done, "" if it is.
+    """
 
     def summary() -> Any:
         return clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
 
     has = summary()
     if wanted == has["OpenShardCount"]:
-        _write(f"stream {settings.stream} has {wanted} shards already")
+        _print_line(f"stream {settings.stream} has {wanted} shards already")
         return ""
     for line in RULES:
-        _write(line)
+        _print_line(line)
     ordered = settings.ordering == "conversation"
     if ordered:
-        _write(f"{_listed(keeping_order(settings.buckets))} shards keep order with {settings.buckets} partition groups")
-    if why := next(refusals(has, wanted, settings.buckets, ordered=ordered), ""):
+        counts = _join_with_or(shard_counts_keeping_order(settings.buckets))
+        _print_line(f"{counts} shards keep order with {settings.buckets} partition groups")
+    if why := next(find_refusals(has, wanted, settings.buckets, ordered=ordered), ""):
         return why
     clients.kinesis.update_shard_count(
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
     )
-    _write(f"stream {settings.stream}: from {has['OpenShardCount']} shards to {wanted}")
-    until_s, told = time.monotonic() + FOLLOWED_FOR_S, ""
+    _print_line(f"stream {settings.stream}: from {has['OpenShardCount']} shards to {wanted}")
+    until_s, shown_state = time.monotonic() + FOLLOW_LIMIT_S, ""
     while True:
         has = summary()
         state = f"{has['StreamStatus']}, {has['OpenShardCount']} shards open"
-        if state != told:
-            _write(state)
-            told = state
+        if state != shown_state:
+            _print_line(state)
+            shown_state = state
         if has["StreamStatus"] == "ACTIVE" and has["OpenShardCount"] == wanted:
-            _write("done")
+            _print_line("done")
             return ""
-        if stop.wait(FOLLOWED_EVERY_S) or time.monotonic() > until_s:
-            goes_on = "Kinesis goes on by itself; say the same again to see whether it is done"
+        if stop.wait(FOLLOW_INTERVAL_S) or time.monotonic() > until_s:
+            goes_on = "Kinesis continues by itself; run the same command again to see whether it is done"
             return f"no longer followed, the stream is {state}: {goes_on}"
 
 
-def refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = False) -> Iterator[str]:
-    """Yield why the stream cannot have so many shards now. `summary` is DescribeStreamSummary's.
+def find_refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = False) -> Iterator[str]:
+    """Yield why the stream cannot have `wanted` shards now.
 
-    `groups` is the receivers' number of partition groups; `ordered`: conversations have to keep their order.
+    `summary` is the answer of DescribeStreamSummary.
+
+    `groups` is the receivers' number of partition groups; `ordered`: conversations have to keep
+    their order.
     """
     now, least = summary["OpenShardCount"], buckets_for(wanted)
     if summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
@@ -223,23 +243,24 @@ def refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = False) -
         yield (
             f"STREAM_ROUTER_BUCKETS is {groups}, no multiple of {wanted}: a partition group would lie across two"
             " shards, so a later change of that setting would move conversations, and their order would break; take"
-            f" {_listed(keeping_order(groups))} shards{or_else if multiple <= MOST_BUCKETS else ''}"
+            f" {_join_with_or(shard_counts_keeping_order(groups))} shards{or_else if multiple <= MOST_BUCKETS else ''}"
         )
 
 
-def keeping_order(groups: int) -> list[int]:
-    """Return the numbers of shards whose borders are borders of partition groups, with enough groups for each.
+def shard_counts_keeping_order(groups: int) -> list[int]:
+    """Return the numbers of shards whose borders are borders of partition groups, with enough groups per shard.
 
-    With them each conversation stays on its shard when STREAM_ROUTER_BUCKETS changes to another multiple of the number.
+    With these numbers each conversation stays on its shard when STREAM_ROUTER_BUCKETS changes to
+    another multiple of the number.
     """
     return [number for number in range(1, groups + 1) if groups % number == 0 and buckets_for(number) <= groups]
 
 
-def _listed(numbers: list[int]) -> str:
-    """Return "1, 2 or 4"."""
+def _join_with_or(numbers: list[int]) -> str:
+    """Return the numbers as "1, 2 or 4"."""
     *others, last = map(str, numbers)
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _write(line: str) -> None:
+def _print_line(line: str) -> None:
     write_line(sys.stdout, line)

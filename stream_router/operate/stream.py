@@ -1,9 +1,9 @@
-"""The stream as the operators' commands read it: a span of all shards, politely, beside the consumer.
+"""Reader of the stream for the operators' commands: a span of all shards, slow enough for the consumer beside it.
 
-A shard gives 5 reads and 2 MB a second to all who read it; the consumer takes up to 4 of the reads. So a shard is read
-once a second, about 1 MB at a time (docs/facts.md), and what a read brings beyond that is paid for
-with a longer rest. Closed shards are read too, parents before their children. A reading takes only what was there when
-it began: what arrived before the span's end, which is now at the latest.
+A shard serves 5 reads and 2 MB a second to all its readers; the consumer takes up to 4 of the
+reads. So a shard is read once a second, about 1 MB at a time (docs/facts.md). After a larger answer
+the pause is longer. Closed shards are read too, parents before their children. Records that arrive
+after the span's end, which is now at the latest, are left out.
 """
 
 import random
@@ -20,7 +20,7 @@ from stream_router.aws.clients import Clients, shards_of
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
 from stream_router.checks import failure_of
 from stream_router.consumer import kpl
-from stream_router.operate.console import Stop, count_of, duration, say
+from stream_router.operate.console import Stop, count_of, duration, warn
 from stream_router.process import backoff_s, iso
 
 if TYPE_CHECKING:
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 
 class UnreadableError(Exception):
-    """The stream cannot be read, so nothing can be said of it; its text is one line with the cure."""
+    """The stream cannot be read. The text is one line with the cure."""
 
 
 # --- positions
 
 
 class Position(NamedTuple):
-    """A place in a shard, or one of the KCL's words for one. Tuples compare as the KCL's `ExtendedSequenceNumber`."""
+    """A position in a shard, or one of the KCL's words for one.
+
+    It compares as the KCL's `ExtendedSequenceNumber`.
+    """
 
     sequence_number: int
     sub_sequence_number: int
@@ -49,21 +52,22 @@ AT_TIMESTAMP = Position(-3, 0)
 TRIM_HORIZON = Position(-2, 0)
 LATEST = Position(-1, 0)
 SHARD_END = Position(10**129, 0)
-"""Beyond any sequence number, which has at most 129 digits (model `kinesis`, SequenceNumber)."""
+"""Greater than any sequence number, which has at most 129 digits (model `kinesis`, SequenceNumber)."""
 
 _WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": LATEST, "SHARD_END": SHARD_END}
 
 
-def position_of(sequence_number: str, sub_sequence_number: int) -> Position:
-    """Return a checkpoint of a lease's row. Raise ValueError if it is neither a number nor one of the words."""
+def parse_position(sequence_number: str, sub_sequence_number: int) -> Position:
+    """Parse the checkpoint in a lease's row.
+
+    Raises ValueError if it is neither a number nor a word of the KCL.
+    """
     return _WORDS.get(sequence_number) or Position(int(sequence_number), sub_sequence_number)
 
 
 def has_passed(checkpoint: Position, position: Position) -> bool | None:
-    """Whether a checkpoint has passed a record; None where the checkpoint's word does not tell.
-
-    A worker that began at LATEST or AT_TIMESTAMP has passed over what was there before, but the row does not say where.
-    """
+    """Return whether a checkpoint is past a record; None if the checkpoint is LATEST or AT_TIMESTAMP."""
+    # A worker that began at such a word skipped older records, and the row does not state where it began.
     return None if checkpoint in (LATEST, AT_TIMESTAMP) else position <= checkpoint
 
 
@@ -71,18 +75,18 @@ def has_passed(checkpoint: Position, position: Position) -> bool | None:
 
 
 class Span(NamedTuple):
-    """From `since_ms` on, and before `until_ms` (epoch ms, by Kinesis's arrival time)."""
+    """Span of Kinesis's arrival times: from `since_ms` until before `until_ms` (epoch ms)."""
 
     since_ms: int
     until_ms: int
 
     def holds(self, arrived_at_ms: int) -> bool:
-        """Whether a record is of this span."""
+        """Return whether a record arrived in this span."""
         return self.since_ms <= arrived_at_ms < self.until_ms
 
 
 class Shard(NamedTuple):
-    """One shard: its parents (one after a split, two after a merge), its range of hash keys, whether it is open."""
+    """A shard: its parents (one after a split, two after a merge), its range of hash keys, and whether it is open."""
 
     shard_id: str
     parents: tuple[str, ...]
@@ -91,8 +95,8 @@ class Shard(NamedTuple):
     is_open: bool
 
 
-class Stream(NamedTuple):
-    """A stream as it stood when it was asked for; `keeps_ms` is how long it keeps a record."""
+class StreamDescription(NamedTuple):
+    """A stream when it was described. `keeps_ms` is its retention."""
 
     name: str
     shards: Mapping[str, Shard]
@@ -100,10 +104,10 @@ class Stream(NamedTuple):
     keeps_ms: float = inf
 
 
-def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
-    """Return the stream, with the shards that can hold records of `since_ms` or later, closed ones too.
+def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> StreamDescription:
+    """Describe the stream, with all shards that can have records of `since_ms` or later, closed ones included.
 
-    Raises UnreadableError, also where retention does not reach back so far.
+    Raises UnreadableError, also if the retention ends after `since_ms`.
     """
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
@@ -115,18 +119,23 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
                 f"{iso(now_ms - keeps_ms)} can be read; give a later --since"
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
-        shards = {one["ShardId"]: _shard(one) for one in shards_of(kinesis, name, ShardFilter=since)}
+        shards = {
+            listed_shard["ShardId"]: _shard(listed_shard)
+            for listed_shard in shards_of(kinesis, name, ShardFilter=since)
+        }
     except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
-    return Stream(name, shards, on_demand, keeps_ms)
+    return StreamDescription(name, shards, on_demand, keeps_ms)
 
 
-def _shard(one: Any) -> Shard:
-    parents = tuple(name for name in (one.get("ParentShardId"), one.get("AdjacentParentShardId")) if name)
-    keys = one["HashKeyRange"]
-    is_open = "EndingSequenceNumber" not in one["SequenceNumberRange"]
-    return Shard(one["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
+def _shard(listed_shard: Any) -> Shard:
+    parents = tuple(
+        name for name in (listed_shard.get("ParentShardId"), listed_shard.get("AdjacentParentShardId")) if name
+    )
+    keys = listed_shard["HashKeyRange"]
+    is_open = "EndingSequenceNumber" not in listed_shard["SequenceNumberRange"]
+    return Shard(listed_shard["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
 
 
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
@@ -136,37 +145,43 @@ def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
     return f"stream {name} cannot be read{failure}: {what_to_do}"
 
 
-def is_passing(error: ClientError) -> bool:
-    """Whether an error of Kinesis may be gone at the next try: throttling, or a fault of the service's own."""
+def is_transient(error: ClientError) -> bool:
+    """Return whether an error of Kinesis may pass: throttling, or a fault of the service (5xx)."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
     return code_of(error) in THROTTLING or status >= 500
 
 
 # --- reading
 
-READ_EVERY_S = 1.0
+READ_INTERVAL_S = 1.0
 READ_BYTES = 1_000_000
 FIRST_RECORDS, GROWTH, MOST_RECORDS = 4, 8, 10_000
-"""Kinesis bounds a read by its records alone. Nothing is known of their size at first, so a reading begins with few and
-asks for at most eight times as many at each step. GetRecords gives 10,000 at most (model `kinesis`)."""
+"""Records per read: at first, growth per step, maximum.
+
+GetRecords can be limited by records alone, and their size is not known at first. Its own maximum is
+10,000 (model `kinesis`).
+"""
 
 MOST_AT_ONCE = 64
-"""Shards that are read at the same time."""
+"""Shards that are read concurrently."""
 
 LATE_MS = 10_000
-"""Arrival times are approximate: so far behind the span's end a shard is read on before it counts as read."""
+"""Arrival times are approximate, so a shard is read until this long after the span's end."""
 
 FORGOTTEN_MS = 60_000
-"""At the edge of what the stream keeps, what goes within a minute is not missed: a `--since` may name that edge."""
+"""Tolerance at the end of the retention.
 
-GIVEN_UP_AFTER_S = 120.0
-"""So long a shard may answer nothing but throttling and faults of the service before it counts as unreadable."""
+A `--since` may name exactly that end, and records expire while it is read.
+"""
+
+GIVE_UP_AFTER_S = 120.0
+"""Seconds of nothing but throttling and 5xx after which a shard counts as unreadable."""
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 10.0
 
 
 class UserRecord(NamedTuple):
-    """One record as the consumer gets it. `passed_over`: the KCL does not hand it over (consumer/kpl.py)."""
+    """A record as the consumer gets it. `passed_over`: the KCL skips it (consumer/kpl.py)."""
 
     position: Position
     arrived_at_ms: int
@@ -175,9 +190,10 @@ class UserRecord(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some records of one shard that are in the span, in order.
+    """Consecutive records of a shard that are in the span.
 
-    `reached_ms` is about how far the shard is read (epoch ms); `is_last`: no more of the span can come of it.
+    `reached_ms` is the approximate arrival time up to which the shard was read (epoch ms).
+    `is_last`: the shard has no further records of the span.
     """
 
     shard: Shard
@@ -187,25 +203,30 @@ class Piece(NamedTuple):
     is_last: bool
 
 
-class _Reading:
-    """One shard that is being read. `ask` runs in a thread of its own, all else in that of whoever reads."""
+class _ShardReader:
+    """Reader of one shard.
 
-    def __init__(self, stream: Stream, shard: Shard, span: Span) -> None:
+    `ask` runs in a thread of the pool, everything else in the caller's thread.
+    """
+
+    def __init__(self, stream: StreamDescription, shard: Shard, span: Span) -> None:
         self.shard = shard
         self.due_s = 0.0
         self.ended = False
-        """Whether it was read to its very end, so that its children may be read."""
+        """Whether the shard was read to its end, so that its children may be read."""
         self._stream, self._span = stream, span
         since = datetime.fromtimestamp(span.since_ms / 1000, UTC)
         self._start: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
         self._iterator = ""
         self._limit = FIRST_RECORDS
-        self._reached_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
+        self._reached_ms: float = (
+            inf if shard.parents else span.since_ms
+        )  # a child shard may begin long after the span does
         self._asked_s = self._failing_since_s = 0.0
         self._failures = 0
 
     def ask(self, kinesis: "KinesisClient") -> Any:
-        """Return the next read's answer, or the error that the client raised."""
+        """Read the next records. Return the answer, or the error that the client raised."""
         self._asked_s = time.monotonic()
         try:
             if not self._iterator:
@@ -215,36 +236,36 @@ class _Reading:
         except (BotoCoreError, ClientError) as error:
             return error
 
-    def failed(self, error: BotoCoreError | ClientError) -> None:
-        """Plan another try after a read that failed. Raise UnreadableError if that is no use."""
+    def plan_retry(self, error: BotoCoreError | ClientError) -> None:
+        """Plan another try after a failed read. Raises UnreadableError if no try can help."""
         code, now_s, name = code_of(error), time.monotonic(), self._stream.name
-        self.due_s = now_s + READ_EVERY_S
-        if code == "ExpiredIteratorException":  # whoever takes the records took more than five minutes
+        self.due_s = now_s + READ_INTERVAL_S
+        if code == "ExpiredIteratorException":  # the caller took more than five minutes over the last records
             self._iterator = ""
             return
-        if code in ABSENT:  # the stream was there when its shards were listed
+        if code in ABSENT:  # the stream existed when its shards were listed
             raise UnreadableError(
                 f"stream {name}, or a shard of it, is no longer there: a closed shard goes with the last of its "
                 "records; give a later --since"
             )
-        if isinstance(error, ClientError) and not is_passing(error):
+        if isinstance(error, ClientError) and not is_transient(error):
             raise UnreadableError(_why_unreadable(name, error))
         if not self._failures:
             self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
+        elif now_s - self._failing_since_s > GIVE_UP_AFTER_S:
             raise UnreadableError(
-                f"stream {name} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
+                f"stream {name} could not be read for {GIVE_UP_AFTER_S:.0f} s ({code}); try again later"
             )
         self._failures += 1
         self._limit = max(1, self._limit // 2)
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
-        self.due_s = now_s + max(READ_EVERY_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+        self.due_s = now_s + max(READ_INTERVAL_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
 
-    def answered(self, answer: Any) -> Piece:
-        """Return the records of the span that a read brought.
+    def take_answer(self, answer: Any) -> Piece:
+        """Return the records of the span in an answer, and plan the next read.
 
-        Raises UnreadableError where the stream may have dropped some before they were read: Kinesis then goes on at the
-        oldest that it has, and says nothing.
+        Raises UnreadableError if records may have expired before they were read: Kinesis then
+        continues at the oldest record that it has, without an error.
         """
         self._failures = 0
         now_ms, until_ms = int(time.time() * 1000), self._span.until_ms
@@ -253,18 +274,18 @@ class _Reading:
                 f"{self.shard.shard_id}: the stream's retention overtook the reading, so records may have gone unread; "
                 "give a later --since"
             )
-        records, size_bytes = opened(answer["Records"])
+        records, size_bytes = open_records(answer["Records"])
         if answer["Records"]:
             last = answer["Records"][-1]["SequenceNumber"]
             self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
             fitting = READ_BYTES * len(answer["Records"]) // (size_bytes + len(answer["Records"]))
             self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
         self._iterator = answer.get("NextShardIterator") or ""
-        self.due_s = self._asked_s + READ_EVERY_S * max(1.0, size_bytes / READ_BYTES)
+        self.due_s = self._asked_s + READ_INTERVAL_S * max(1.0, size_bytes / READ_BYTES)
         behind_ms = answer.get("MillisBehindLatest", 0)
         newest_ms = max((record.arrived_at_ms for record in records), default=0)
         self.ended = not self._iterator
-        # A closed shard ends by itself; to leave it at its tip would leave its children out.
+        # A closed shard has an end, and its children are read after it, so it is not left at its tip.
         at_tip = self.shard.is_open and behind_ms == 0 and now_ms >= until_ms
         is_last = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
         self._reached_ms = reached_ms = max(newest_ms, now_ms - behind_ms)
@@ -272,71 +293,79 @@ class _Reading:
         return Piece(self.shard, wanted, size_bytes, until_ms if is_last else min(reached_ms, until_ms), is_last)
 
 
-def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
-    """Return Kinesis's records, taken apart as the KCL does it, and their size in bytes."""
-    found: list[UserRecord] = []
+def open_records(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
+    """Split Kinesis's records into user records as the KCL does.
+
+    Return them with the size in bytes.
+    """
+    user_records: list[UserRecord] = []
     size_bytes = 0
     for record in records:
         data = record["Data"]
         size_bytes += len(data) + len(record["PartitionKey"])
         arrived_at_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
         number = int(record["SequenceNumber"])
-        found += [
+        user_records += [
             UserRecord(Position(number, part.sub_sequence_number), arrived_at_ms, part.data, part.passed_over)
             for part in kpl.parts_of(data)
         ]
-    return found, size_bytes
+    return user_records, size_bytes
 
 
-def read(clients: Clients, stream: Stream, span: Span, stop: Stop) -> Iterator[Piece]:
-    """Every record of the span, in the order of its shard, until `stop` is asked. Raises UnreadableError.
+def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) -> Iterator[Piece]:
+    """Yield all records of the span, in order within each shard, until `stop` is asked.
 
-    A reading that will take more than a minute is announced, and its progress is printed. It goes in rounds, each of
-    one read of every shard that is due, so while the caller has a round's pieces in hand nothing further is asked for.
+    Raises UnreadableError.
+
+    A reading of more than a minute is announced, and its progress is printed. Reading goes in
+    rounds of one read per shard that is due. So no further reads are made while the caller handles
+    the records of a round.
     """
     progress = _Progress(span, _announce(clients.cloudwatch, stream, span))
     waiting, ended = dict(stream.shards), set[str]()
-    open_: list[_Reading] = []
+    open_: list[_ShardReader] = []
     with futures.ThreadPoolExecutor(MOST_AT_ONCE, "read") as pool:
         while not stop.asked:
-            begun = _ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
-            open_ += [_Reading(stream, waiting.pop(shard.shard_id), span) for shard in begun]
+            begun = _find_ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
+            open_ += [_ShardReader(stream, waiting.pop(shard.shard_id), span) for shard in begun]
             if not open_:
                 return
-            stop.wait(min(one.due_s for one in open_) - time.monotonic())
-            due = [one for one in open_ if one.due_s <= time.monotonic()]
-            for one, answer in zip(due, pool.map(_Reading.ask, due, [clients.kinesis_once] * len(due)), strict=True):
+            stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
+            due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
+            for reading, answer in zip(
+                due, pool.map(_ShardReader.ask, due, [clients.kinesis_once] * len(due)), strict=True
+            ):
                 if isinstance(answer, BotoCoreError | ClientError):
-                    one.failed(answer)
+                    reading.plan_retry(answer)
                     continue
-                piece = one.answered(answer)
+                piece = reading.take_answer(answer)
                 progress.note(piece)
                 yield piece
                 if piece.is_last:
-                    open_.remove(one)
-                if one.ended:
-                    ended.add(one.shard.shard_id)
+                    open_.remove(reading)
+                if reading.ended:
+                    ended.add(reading.shard.shard_id)
                 if stop.asked:
                     return
 
 
-def _ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
-    """Return the shards that may be begun: those whose parents, as far as they still exist, are read to their end."""
+def _find_ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
+    """Return the shards that may be begun: those whose parents are read to their end, or no longer exist."""
     return [
         shard for shard in waiting.values() if all(parent in ended or parent not in shards for parent in shard.parents)
     ]
 
 
-# --- how long it takes
+# --- progress
 
 _MOST_POINTS = 1_440
-"""Datapoints of one GetMetricStatistics (CloudWatch API reference)."""
+"""Maximum datapoints of one GetMetricStatistics call (CloudWatch API reference)."""
 
 _SAID_FROM_S = 60.0
 _PROGRESS_EVERY_S = 10.0
 
 
-def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> float:
+def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: Span) -> float:
     """Print how long a reading of over a minute will take; return the span's bytes by CloudWatch, 0.0 if unknown."""
     minutes = ceil((span.until_ms - span.since_ms) / 60_000)
     if minutes <= 1:
@@ -355,9 +384,10 @@ def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> flo
         return 0.0
     size_bytes = float(sum(point["Sum"] for point in answer.get("Datapoints", ())))
     shards = len(stream.shards)
-    seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES  # a second for each
+    # Each shard is read at READ_BYTES a second, up to MOST_AT_ONCE shards at a time.
+    seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES
     if seconds > _SAID_FROM_S:
-        say(
+        warn(
             f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "
             f"about {duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
         )
@@ -365,9 +395,10 @@ def _announce(cloudwatch: "CloudWatchClient", stream: Stream, span: Span) -> flo
 
 
 class _Progress:
-    """How far a reading is, in a line every ten seconds.
+    """Progress of a reading, printed as a line every ten seconds.
 
-    It names no time that is left: records are not spread evenly over a span, so that would be a guess.
+    It estimates no remaining time: records are not spread evenly over a span, so an estimate would
+    be a guess.
     """
 
     def __init__(self, span: Span, total_bytes: float) -> None:
@@ -377,7 +408,7 @@ class _Progress:
         self._records = self._size_bytes = 0
 
     def note(self, piece: Piece) -> None:
-        """Count a piece that was read, and print a line if one is due."""
+        """Count a piece, and print a line if one is due."""
         self._reached_ms[piece.shard.shard_id] = self._until_ms if piece.is_last else piece.reached_ms
         self._records += len(piece.records)
         self._size_bytes += piece.size_bytes
@@ -386,4 +417,4 @@ class _Progress:
         self._due_s = time.monotonic() + _PROGRESS_EVERY_S
         total = f" of about {self._total_bytes / 1e6:,.1f}" if self._total_bytes >= self._size_bytes else ""
         reached = iso(min(self._reached_ms.values()))
-        say(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")
+        warn(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")

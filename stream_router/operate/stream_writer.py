@@ -1,8 +1,8 @@
-"""Puts lines back on the stream, for whoever publishes events again: as the receiver stores them, and no faster.
+"""Writer of lines to the stream for `dlq redrive` and `replay`: in the receiver's format, at a bounded rate.
 
-A conversation's lines go to the partition group that the receiver chooses for it, in the order in which they are given:
-a call holds at most one record of a group, and the next call is made once it is answered. So what Kinesis refuses of a
-call is sent again before anything that came after it.
+A conversation's lines go to the partition group that the receiver chooses for it, and keep their
+order. A call has at most one record per group, and the next call is made after its answer. So a
+record that Kinesis refuses is sent again before any later line of its group.
 """
 
 import random
@@ -16,7 +16,7 @@ from stream_router import limits
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
 from stream_router.envelope import conversation_hash, group_of, group_place
 from stream_router.operate.console import Stop
-from stream_router.operate.stream import is_passing
+from stream_router.operate.stream import is_transient
 from stream_router.process import backoff_s
 
 if TYPE_CHECKING:
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef, PutRecordsResultEntryTypeDef
 
 _KEY_BYTES = 32
-"""More than a group's partition key has, which counts in a record."""
+"""Upper bound of a group's partition key, which counts towards the size of a record."""
 
 MOST_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
-"""A longer line fits no record: whoever has one passes it over, and says so."""
+"""Longest line that fits a record. Callers skip longer lines and report them."""
 
 MOST_CALL_BYTES = 4 * 1024 * 1024
-"""Kinesis takes ten; the receiver sends as many."""
+"""Bytes per call, as the receiver sends. Kinesis accepts 10 MiB."""
 
 MOST_IN_HAND = 5_000
-"""Lines that are taken from the caller at once; in these, calls are as full as they can be."""
+"""Lines that are taken from the caller in advance, so that calls have many groups."""
 
 CALLS_PER_S = 4
-"""With a rate, so many calls a second: each is small enough that no shard has a burst."""
+"""Calls per second if a rate is set: each call is then small enough not to burst on a shard."""
 
-GIVEN_UP_AFTER_S = 60.0
-"""So long the stream may take nothing."""
+GIVE_UP_AFTER_S = 60.0
+"""Seconds without a stored record after which the writer gives up."""
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
 
 
 class StreamRefusesError(Exception):
-    """The stream takes nothing; its text is one line with the cure."""
+    """The stream accepts no records. The text is one line with the cure."""
 
 
-class Outgoing(NamedTuple):
-    """A line as `envelope.seal_line` or `seal_entry` made it, at most MOST_LINE_BYTES of it.
+class OutgoingLine(NamedTuple):
+    """A line that `envelope.seal_line` or `seal_entry` made, of at most MOST_LINE_BYTES.
 
     `conversation` is the name by which the receiver would choose its partition group
     (`envelope.conversation_of_line`), "" if the line has none. `token` is the caller's own.
@@ -61,10 +61,10 @@ class Outgoing(NamedTuple):
 
 
 class StreamWriter:
-    """Writes to one stream at most `rate_s` lines a second (0.0: no bound), over all calls of `put`.
+    """Writer to one stream of at most `rate_s` lines per second (0.0: no bound), over all calls of `put`.
 
-    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of partition groups
-    (STREAM_ROUTER_BUCKETS).
+    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of
+    partition groups (STREAM_ROUTER_BUCKETS).
     """
 
     def __init__(self, kinesis: "KinesisClient", stream: str, groups: int, rate_s: float, stop: Stop) -> None:
@@ -77,18 +77,18 @@ class StreamWriter:
         self._failing_since_s: float | None = None
         self._failures = 0
 
-    def put(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
-        """Each line once its record has a sequence number; until `stop` is asked.
+    def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+        """Store lines, and yield each once its record has a sequence number, until `stop` is asked.
 
-        What was not handed back by then is not stored, or nobody knows: a call that got no answer may have stored it,
-        and its line goes again. Raises StreamRefusesError after GIVEN_UP_AFTER_S without any record stored, or at once
-        where waiting is no use.
+        A line that was not yielded is either not stored or in a call without an answer, which may
+        have stored it and is sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
+        stored record, or at once if waiting cannot help.
         """
-        source, left, size_bytes = iter(outgoing), list[Outgoing](), 0
+        source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
         while not self._stop.asked:
-            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (one := next(source, None)):
-                left.append(one)
-                size_bytes += len(one.line)
+            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (line := next(source, None)):
+                left.append(line)
+                size_bytes += len(line.line)
             if not left:
                 return
             call = self._next_call(left)
@@ -96,25 +96,28 @@ class StreamWriter:
             if self._stop.asked:
                 return
             stored = set[int]()
-            for lines, number in zip(call.values(), self._stored(call), strict=True):
+            for lines, number in zip(call.values(), self._put_records(call), strict=True):
                 if number:
                     stored.update(map(id, lines))
                     yield from lines
-            left = [one for one in left if id(one) not in stored]
-            size_bytes = sum(len(one.line) for one in left)
+            left = [line for line in left if id(line) not in stored]
+            size_bytes = sum(len(line.line) for line in left)
 
     @property
     def _most_in_hand(self) -> int:
         return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
 
-    def _next_call(self, left: Iterable[Outgoing]) -> dict[int, list[Outgoing]]:
-        """Return the next record of as many groups as a call may hold; what follows a full record waits."""
-        call: dict[int, list[Outgoing]] = {}
+    def _next_call(self, left: Iterable[OutgoingLine]) -> dict[int, list[OutgoingLine]]:
+        """Return the next record of each group, as many as a call may have.
+
+        After a full record later lines wait.
+        """
+        call: dict[int, list[OutgoingLine]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
-        for one in left:
-            group = group_of(conversation_hash(one.conversation or one.line.decode("latin-1")), self._groups)
-            size_bytes = 1 + len(one.line) + (0 if group in call else _KEY_BYTES)
+        for line in left:
+            group = group_of(conversation_hash(line.conversation or line.line.decode("latin-1")), self._groups)
+            size_bytes = 1 + len(line.line) + (0 if group in call else _KEY_BYTES)
             in_record = record_bytes.get(group, -1) + size_bytes
             if (
                 in_record > limits.KINESIS_RECORD_BYTES
@@ -123,42 +126,51 @@ class StreamWriter:
             ):
                 full.add(group)
             if group not in full:
-                call.setdefault(group, []).append(one)
+                call.setdefault(group, []).append(line)
                 record_bytes[group], call_bytes = in_record, call_bytes + size_bytes
         return call
 
     def _wait_for_rate(self, lines: int) -> None:
-        """Wait until so many may go; what was not used before is not made up for."""
+        """Wait until the rate allows the next call, and count its `lines`.
+
+        An unused share of the rate is lost.
+        """
         now_s = time.monotonic()
         self._stop.wait(self._next_s - now_s)
         if self._rate_s:
             self._next_s = max(now_s, self._next_s) + lines / self._rate_s
 
-    def _stored(self, call: dict[int, list[Outgoing]]) -> list[str]:
-        """One PutRecords call: each record's sequence number, "" where it has none. Waits where something failed."""
+    def _put_records(self, call: dict[int, list[OutgoingLine]]) -> list[str]:
+        """Call PutRecords.
+
+        Return each record's sequence number, "" if it was not stored. Waits after a failure.
+        """
         records: list[PutRecordsRequestEntryTypeDef] = []
         for group, lines in call.items():
             key, hash_key = group_place(group, self._groups)
-            data = b"\n".join([one.line for one in lines])
+            data = b"\n".join([result.line for result in lines])
             records.append({"Data": data, "PartitionKey": key, "ExplicitHashKey": hash_key})
         code, results = "", list["PutRecordsResultEntryTypeDef"]()
         try:
             results = self._kinesis.put_records(StreamName=self._stream, Records=records)["Records"]
         except ClientError as error:
             code = code_of(error)
-            if not is_passing(error):
-                raise StreamRefusesError(self._why(code)) from None
+            if not is_transient(error):
+                raise StreamRefusesError(self._describe_refusal(code)) from None
         except BotoCoreError as error:
             code = code_of(error)
         if not code and len(results) != len(records):
             code = "UnreadableAnswer"
-        numbers = [_number(one) for one in results] if not code else [""] * len(records)
+        numbers = [_sequence_number(result) for result in results] if not code else [""] * len(records)
         failed = numbers.count("")
         if failed < len(numbers):
             self._failing_since_s = None
         if failed:
             self._wait_after(
-                code or next((told for one in results if (told := one.get("ErrorCode"))), "UnreadableAnswer")
+                code
+                or next(
+                    (error_code for result in results if (error_code := result.get("ErrorCode"))), "UnreadableAnswer"
+                )
             )
         else:
             self._failures = 0
@@ -168,18 +180,18 @@ class StreamWriter:
         now_s = time.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
-        elif now_s - self._failing_since_s > GIVEN_UP_AFTER_S:
-            raise StreamRefusesError(self._why(code))
+        elif now_s - self._failing_since_s > GIVE_UP_AFTER_S:
+            raise StreamRefusesError(self._describe_refusal(code))
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
         self._stop.wait(backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
         self._failures += 1
 
-    def _why(self, code: str) -> str:
+    def _describe_refusal(self, code: str) -> str:
         if code in ABSENT:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
-        what = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
-        return f"stream {self._stream} takes nothing ({code}): {what}"
+        advice = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
+        return f"stream {self._stream} accepts no records ({code}): {advice}"
 
 
-def _number(result: "PutRecordsResultEntryTypeDef") -> str:
+def _sequence_number(result: "PutRecordsResultEntryTypeDef") -> str:
     return "" if result.get("ErrorCode") else result.get("SequenceNumber", "")

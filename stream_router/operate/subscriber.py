@@ -1,8 +1,8 @@
-"""What is wrong with the subscriber of a Custom Event Bus (v2), as far as DescribeSubscriber tells.
+"""Check of a Custom Event Bus's (v2) subscriber by the answer of DescribeSubscriber.
 
-Its filters are judged only by plain values of source and detail type: an operator such as `prefix` counts as a match.
-Sources: EventBridge user guide, "Filtering events for a subscriber" and "Event structure: data, metadata, and system
-metadata", 2026-12-02; botocore model `eventbridgev2`.
+Its filters are judged by plain values of source and detail type alone: an operator such as `prefix`
+counts as a match. Sources: EventBridge user guide, "Filtering events for a subscriber" and "Event
+structure: data, metadata, and system metadata", 2026-12-02; botocore model `eventbridgev2`.
 """
 
 import json
@@ -15,27 +15,30 @@ FIELDS = {"DATA": ("source", "detail-type"), "SYSTEM_METADATA": ("aws:Source", "
 """Names of source and detail type in a filter's pattern, by the filter's scope."""
 
 
-def problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, ordered: bool) -> list[str]:
-    """Return what is wrong with a subscriber; empty if our events reach its target, and what it refuses is kept.
+def find_problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, ordered: bool) -> list[str]:
+    """Return the problems of a subscriber; [] if our events reach its target, and failed events are kept.
 
-    With `ordered` it has to deliver in order.
+    With `ordered` the subscriber has to be FIFO.
     """
     state = "REVOKED" if subscriber.get("Revoked") else subscriber.get("State")
-    found = [] if state == "RUNNING" else [f"is {state}"]
+    problems = [] if state == "RUNNING" else [f"is {state}"]
     if not subscriber.get("OnFailureConfiguration", {}).get("Arn"):
-        found.append("has no dead-letter queue")
+        problems.append("has no dead-letter queue")
     if not subscriber.get("InvokeConfiguration", {}).get("RoleArn"):
-        found.append("has no role to reach its target with")
+        problems.append("has no role to reach its target with")
     if ordered and subscriber.get("Type") != "FIFO":
         kind = subscriber.get("Type") or "UNORDERED"
-        found.append(f"is of type {kind}, and STREAM_ROUTER_ORDERING=conversation wants FIFO")
-    for one in subscriber.get("FilterConfiguration", {}).get("Filters", ()):
-        found += _of_filter(str(one.get("Scope")), str(one.get("Pattern")), event_types)
-    return found
+        problems.append(f"is of type {kind}, and STREAM_ROUTER_ORDERING=conversation wants FIFO")
+    for event_filter in subscriber.get("FilterConfiguration", {}).get("Filters", ()):
+        problems += _find_filter_problems(str(event_filter.get("Scope")), str(event_filter.get("Pattern")), event_types)
+    return problems
 
 
-def _of_filter(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
-    """Yield why a filter keeps events of ours out: an event has to match every filter."""
+def _find_filter_problems(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
+    """Yield why a filter keeps our events out.
+
+    An event has to match all filters of a subscriber.
+    """
     if scope == "METADATA":
         yield "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
         return
@@ -49,13 +52,13 @@ def _of_filter(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator
         yield f"has a {scope} filter that is no JSON object"
         return
     source, detail_type = FIELDS[scope]
-    if not _takes(fields, source, SOURCE):
+    if not _accepts(fields, source, SOURCE):
         yield f"has a {scope} filter that does not take the source {SOURCE}"
-    if missing := [one for one in event_types if not _takes(fields, detail_type, one)]:
+    if missing := [event_type for event_type in event_types if not _accepts(fields, detail_type, event_type)]:
         yield f"has a {scope} filter that does not take {', '.join(missing)}"
 
 
-def _takes(fields: Mapping[str, Any], name: str, value: str) -> bool:
+def _accepts(fields: Mapping[str, Any], name: str, value: str) -> bool:
     """Return whether a pattern may match this value of a field: it names no value, this one, or an operator."""
     allowed = fields.get(name)
-    return not isinstance(allowed, list) or value in allowed or any(isinstance(one, dict) for one in allowed)
+    return not isinstance(allowed, list) or value in allowed or any(isinstance(element, dict) for element in allowed)

@@ -1,7 +1,8 @@
-"""Whether a rule's target lets EventBridge deliver to it, as far as its resource policy says.
+"""Check whether the resource policy of a rule's target lets EventBridge deliver to it.
 
-EventBridge needs a resource policy for queues, topics and functions, and a role for most other targets ("Using
-resource-based policies for Amazon EventBridge", EventBridge user guide). A role's own rights are not judged.
+EventBridge needs a resource policy for queues, topics and functions, and a role for most other
+targets ("Using resource-based policies for Amazon EventBridge", EventBridge user guide). A role's
+own rights are not judged.
 """
 
 import json
@@ -14,15 +15,18 @@ from botocore.exceptions import ClientError
 from stream_router.aws_error_codes import ABSENT, code_of
 
 ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:InvokeFunction"}
-"""What EventBridge does to a target of each service that needs a resource policy."""
+"""Action of EventBridge at a target, by service, for the services that need a resource policy."""
 
 EVENTBRIDGE = "events.amazonaws.com"
 SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
-"""Condition keys that the rule decides. Of another key nobody here knows the value that EventBridge would send."""
+"""Condition keys whose values are known: the rule's ARN and account.
+
+Values of other keys cannot be judged here.
+"""
 
 Policy = Mapping[str, Any]
 ClientOf = Callable[[str], Any]
-"""Makes a boto3 client of a service."""
+"""Function that returns a boto3 client of a service."""
 
 
 def refuses(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bool | None:
@@ -49,7 +53,7 @@ def _policy_of(service: str, arn: str, client_of: ClientOf) -> Policy:
     else:
         try:
             text = client_of("lambda").get_policy(FunctionName=arn)["Policy"]
-        except ClientError as error:  # a function that has no policy answers as one that does not exist
+        except ClientError as error:  # Lambda answers ResourceNotFoundException for a function without a policy as well
             if code_of(error) not in ABSENT:
                 raise
             text = None
@@ -60,16 +64,16 @@ def _policy_of(service: str, arn: str, client_of: ClientOf) -> Policy:
 def allows(policy: Policy, action: str, rule_arn: str) -> bool:
     """Return whether the policy lets EventBridge do `action` for this rule.
 
-    A condition on a key that is not known here counts as met in an Allow and as not met in a Deny: only a certain
-    refusal is reported.
+    An unknown condition counts as met in an Allow and as not met in a Deny, so that only certain
+    refusals are reported.
     """
     statements = policy.get("Statement") or []
-    if isinstance(statements, dict):  # IAM takes a single statement without a list around it
+    if isinstance(statements, dict):  # IAM accepts a single statement without a list
         statements = [statements]
-    about = [one for one in statements if _is_about(one, action)]
-    if any(one["Effect"] == "Deny" and _holds(one, rule_arn, unknown=False) for one in about):
+    about = [statement for statement in statements if _is_about(statement, action)]
+    if any(statement["Effect"] == "Deny" and _holds(statement, rule_arn, unknown=False) for statement in about):
         return False
-    return any(one["Effect"] == "Allow" and _holds(one, rule_arn, unknown=True) for one in about)
+    return any(statement["Effect"] == "Allow" and _holds(statement, rule_arn, unknown=True) for statement in about)
 
 
 def _is_about(statement: Policy, action: str) -> bool:
@@ -77,13 +81,16 @@ def _is_about(statement: Policy, action: str) -> bool:
     services = ["*"] if principal == "*" else [*_listed((principal or {}).get("Service"))]
     if principal != "*" and "*" in _listed((principal or {}).get("AWS")):
         services.append("*")
-    actions = (str(one).lower() for one in _listed(statement.get("Action")))
+    actions = (str(listed_action).lower() for listed_action in _listed(statement.get("Action")))
     is_ours = EVENTBRIDGE in services or "*" in services
     return is_ours and any(fnmatchcase(action.lower(), pattern) for pattern in actions)
 
 
 def _holds(statement: Policy, rule_arn: str, *, unknown: bool) -> bool:
-    """Return whether every condition holds for this rule; a condition that is not known here counts as `unknown`."""
+    """Return whether all conditions hold for this rule.
+
+    A condition that cannot be judged counts as `unknown`.
+    """
     account = rule_arn.split(":")[4]
     for operator, tests in (statement.get("Condition") or {}).items():
         is_comparison = operator.lower().removesuffix("ifexists") in (

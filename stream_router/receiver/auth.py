@@ -322,7 +322,7 @@ def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
         return signed(layout(settings), live, settings.replay_window_s), live
     id_header = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     if name in TOKENS:
-        if settings.in_the_clear:  # of the environment's own scheme the settings say so themselves
+        if settings.is_unencrypted:  # of the environment's own scheme the settings say so themselves
             raise SettingsError(
                 f"STREAM_ROUTER_WEBHOOK_SCHEME: {name} would send the secret itself over plain HTTP, for anyone to "
                 "read; give the receiver a TLS certificate, or name the proxies in front of it that end TLS"

@@ -64,7 +64,7 @@ class Intake:
         self._added_text = envelope.added_text(self._added)
         self._takes_xml = takes_xml
         self._max_line_bytes = settings.max_body_bytes
-        self._paths = types.paths(settings.partition_path)
+        self._paths = types.parse_paths(settings.partition_path)
         self._clock = clock
 
     def events(self, body: Body) -> list[Sealed]:

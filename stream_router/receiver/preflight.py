@@ -16,10 +16,10 @@ from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import OURS
-from stream_router.settings.reading import of_aws
+from stream_router.settings.reading import list_aws_settings
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import IN_AWS
-from stream_router.settings.sources import Posted, plain, read
+from stream_router.settings.sources import PostedSource, plain, read
 
 QUEUE_OPERATIONS = ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 SPARE_FILES = 256
@@ -40,7 +40,7 @@ class Stream(NamedTuple):
 def _senders(settings: Receiver) -> None:
     """Scheme, secrets and named sources, as far as this host alone can say: no secret of AWS is asked for yet."""
     kept = [settings.webhook_secrets.get_secret_value()]
-    kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, Posted)]
+    kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
     if not any(text.startswith(IN_AWS) for text in kept):
         sources.of(settings)
 
@@ -103,7 +103,7 @@ def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]
         "version": version("stream_router"),
         "python": platform.python_version(),
         "region": settings.aws_region,
-        "aws": {row.variable: row.value for row in of_aws()},
+        "aws": {row.variable: row.value for row in list_aws_settings()},
         "stream": settings.stream,
         "buckets": settings.buckets,
         "scheme": settings.webhook_scheme or "",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.settings import secrets as kept
-from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, describe_weakness_of_one
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,16 @@ class Secrets:
     def _read(self) -> str:
         """Return what stands there now. Raise SettingsError."""
         if self._where.startswith(IN_FILE):
-            return kept.in_file(self._where, VARIABLE)
-        return kept.in_aws(self._where, VARIABLE, self._region).replace(",", "\n")
+            return kept.read_file(self._where, VARIABLE)
+        return kept.fetch_from_aws(self._where, VARIABLE, self._region).replace(",", "\n")
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        found = kept.lines(text)
+        found = kept.parse_lines(text)
         if not found and self._where:
             raise SettingsError(f"{VARIABLE}: the file or store that it names holds no secret; write one there")
         if not found:
             raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {IN_FILE}PATH")
         for line in found:
-            if not self._weak and (weakness := weakness_of_one(line, self._scheme)):
+            if not self._weak and (weakness := describe_weakness_of_one(line, self._scheme)):
                 raise SettingsError(f"{VARIABLE}: {weakness}")
         return tuple(self._decode(line) for line in found)

@@ -71,7 +71,7 @@ class HttpServer:
         self._stats = stats
         self._drain_delay_s = settings.drain_delay_s
         self._most, self._most_of_client = settings.max_connections, settings.client_connections
-        self._proxies = types.networks(settings.trusted_proxies)
+        self._proxies = types.parse_networks(settings.trusted_proxies)
         self.connections: set[Connection] = set()
         self._unknown: dict[Connection, None] = {}
         """The oldest first."""

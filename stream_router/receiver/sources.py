@@ -14,7 +14,7 @@ from stream_router.receiver.request import Headers
 from stream_router.receiver.secrets import Secrets
 from stream_router.settings import sources
 from stream_router.settings.receiver import Receiver, Signature
-from stream_router.settings.sources import Posted
+from stream_router.settings.sources import PostedSource
 
 EVENTS_PATH = "/v1/events"
 MAX_TYPE_CHARS = 128
@@ -42,14 +42,16 @@ class Source(NamedTuple):
 
 def of(settings: Receiver) -> dict[str, Source]:
     """Every source by its path. Raises SettingsError where one is wrong, or where there is none."""
-    posted = [source for source in sources.read(settings.config) if isinstance(source, Posted) and source.has_a_path]
+    posted = [
+        source for source in sources.read(settings.config) if isinstance(source, PostedSource) and source.has_a_path
+    ]
     made = {f"{EVENTS_PATH}/{source.name}": _named(settings, source) for source in posted}
     if settings.webhook_scheme is not None or not posted:
         made[EVENTS_PATH] = _source(settings, "", takes_xml=False)
     return made
 
 
-def _named(settings: Receiver, source: Posted) -> Source:
+def _named(settings: Receiver, source: PostedSource) -> Source:
     given = {name: getattr(source, name) for name in source.model_fields_set & Signature.model_fields.keys()}
     changes: dict[str, Any] = {
         **given,

@@ -16,7 +16,7 @@ from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.states import StreamSpeed
 from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import host_names
+from stream_router.settings.types import parse_host_names
 from stream_router.telemetry import prometheus
 from stream_router.telemetry import status as of_both
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
@@ -207,7 +207,7 @@ def serve(settings: Receiver, status: Status) -> AdminServer:
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
         settings.key("admin_token") or None,
-        host_names(settings.admin_hosts),
+        parse_host_names(settings.admin_hosts),
         routes(status.health, status.ready, status.page, status.metrics),
     )
     server.start()

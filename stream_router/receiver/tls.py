@@ -51,7 +51,7 @@ def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
                 files.read(path)  # OpenSSL would wait for the writer of a pipe, and read a device without end
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.why(error)}); give a readable PEM file"
+                f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.describe_failure(error)}); give a readable PEM file"
             ) from None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,1 +1,1 @@
-"""What the programs are told: the only reader of the environment, one module a program."""
+"""Settings of the programs: the only reader of the environment, one module for each program."""

@@ -1,8 +1,9 @@
-"""What sets of settings are made of, and the settings that every program needs.
+"""Base class of all sets of settings, and the settings that every program needs.
 
-Names and defaults are promised (docs/contract.md, "Settings"). The environment gives a field as `STREAM_ROUTER_` and
-its name, or as its `validation_alias`. What a value may be is said by its type (`takes`); what a setting is for stands
-where the pages are made (tools/configuration.py).
+Names and defaults are part of the contract (docs/contract.md, "Settings"). The environment variable
+of a field is `STREAM_ROUTER_` and the field's name, or its `validation_alias`. The field's type
+describes its values (`takes`); the purpose of each setting is described in tools/configuration.py,
+which generates the pages.
 """
 
 from collections.abc import Iterator
@@ -17,18 +18,24 @@ from stream_router.settings.types import Application, Bus, EventTypes, HostNames
 PREFIX = "STREAM_ROUTER_"
 
 NO_RULE = "none"
-"""The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
+"""Value of STREAM_ROUTER_RULE if others own the rules behind the bus, or if the bus is v2 and has no rules."""
 
 SETUP_TAG = "stream-router-setup"
-"""Tag by which `teardown` recognises what this product made. Its value is the stream, which tells deployments apart."""
+"""Tag by which `teardown` recognises the resources of `setup`.
+
+Its value is the stream, one per deployment.
+"""
 
 
 class Settings(BaseModel):
-    """A set of settings. A check of one against another stands at the later of the two.
+    """A set of settings.
 
-    There a validator sees in `info.data` what is declared before it and is right itself; so every setting that is wrong
-    is said at once, and none because of another. Where the environment is read, the context is the dict that gets what
-    is well formed; what code makes itself is held to its forms alone, not against each other.
+    A check of two settings against each other belongs to the later of the two.
+
+    The validator of the later one finds the earlier one in `info.data` if that is valid by itself.
+    So all wrong settings are reported at once, and none only because another is wrong. When the
+    environment is read, `info.context` is a dict that collects the valid values. Settings that code
+    creates have no context: only their forms are checked.
     """
 
     model_config = ConfigDict(
@@ -38,23 +45,23 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_bare(cls, value: Any, info: ValidationInfo) -> Any:
-        """Nothing but a shell takes quotes away: Docker's files of variables keep them.
-
-        JVM options have quotes of their own; of secrets it is said where they are found weak.
-        """
+        """Refuse a value in quotes: only a shell removes quotes, Docker's environment files keep them."""
         name = str(info.field_name)
-        if isinstance(value, str) and types.is_quoted(value) and name != "jvm_options" and not is_secret(cls, name):
+        # JVM options may have quotes of their own. A quoted secret is refused by the check for weak secrets.
+        may_be_quoted = name == "jvm_options" or is_secret(cls, name)
+        if isinstance(value, str) and types.is_quoted(value) and not may_be_quoted:
             raise ValueError("stands in quotes, which are a part of it here; take them away")
         return value
 
     @field_validator("*")
     @classmethod
     def _has_a_meaning(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse bytes that are no text: the environment may hold any. Only a shell knows what `~` is."""
+        """Refuse text that is not UTF-8 and paths that only a shell would expand; record the value as valid."""
+        # The environment may hold any bytes; Python keeps those that are not UTF-8 as lone surrogates.
         if isinstance(value, str) and not types.is_utf8(value):
             raise ValueError("is not UTF-8")
         if isinstance(value, Path) and str(value).startswith("~"):
-            raise ValueError("begins with ~, which is no folder's name here; write the whole path")
+            raise ValueError("begins with ~, which only a shell expands; write the whole path")
         if isinstance(value, Path) and str(value) != str(value).strip():
             raise ValueError("is a path that begins or ends with a blank; take it away")
         if isinstance(info.context, dict):
@@ -62,9 +69,12 @@ class Settings(BaseModel):
         return value
 
     def secret(self, name: str, *, weak: bool = True) -> str:
-        """Return the secret of a field, wherever it is; "" if none is set. Raise SettingsError, see `secrets.text`."""
+        """Return a field's secret, wherever it is stored; "" if none is set.
+
+        Raises as `secrets.read_secret` does.
+        """
         region = str(getattr(self, "aws_region", ""))
-        return secrets.text(getattr(self, name), variable(type(self), name), region=region, weak=weak)
+        return secrets.read_secret(getattr(self, name), variable(type(self), name), region=region, weak=weak)
 
 
 def variable(kind: type[Settings], name: str) -> str:
@@ -73,12 +83,12 @@ def variable(kind: type[Settings], name: str) -> str:
 
 
 def is_secret(kind: type[Settings], name: str) -> bool:
-    """Whether a field holds a secret, or says where one stands."""
+    """Return whether a field holds a secret or a reference to one."""
     return "Secret" in str(kind.model_fields[name].annotation)
 
 
 def takes(kind: type[Settings], name: str) -> str:
-    """Return what a field's value may be, in words: its own, else its bounds, else those of its type."""
+    """Return the allowed values of a field in words: its description, else its bounds, else its type's words."""
     field = kind.model_fields[name]
     bounds = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le") if hasattr(part, key)}
     if field.description:
@@ -92,20 +102,20 @@ def takes(kind: type[Settings], name: str) -> str:
 
 
 def _texts(hint: Any) -> Iterator[str]:
-    """Yield the texts in a type: a Literal's words, and what an Annotated type says of itself."""
+    """Yield the texts in a type: the words of a Literal, and the description in an Annotated type."""
     for part in get_args(hint):
         if isinstance(part, str):
             yield part
         yield from _texts(part)
 
 
-def as_in(kind: type[Settings], name: str) -> Any:
-    """Return a field as another set declares it."""
+def field_of(kind: type[Settings], name: str) -> Any:
+    """Return a field's declaration in another set of settings, to use it again."""
     return kind.model_fields[name]
 
 
 class Common(Settings):
-    """What every program needs: where the stream and the bus are."""
+    """Settings that every program needs: the places of the stream and the bus."""
 
     aws_region: str = Field("", validation_alias="AWS_REGION", description="a region's name, for example us-east-1")
     stream: Stream = "cxone-events"
@@ -120,13 +130,16 @@ class Common(Settings):
     @field_validator("aws_region", mode="before")
     @classmethod
     def _is_a_region(cls, region: str, info: ValidationInfo) -> str:
-        """Check the region, which may come from the profile too: a wrong one would make each call fail."""
+        """Return the region if botocore knows it.
+
+        An empty setting takes the region of the AWS profile.
+        """
         return region if info.context is None else types.known_region(region or types.region_of_environment())
 
     @field_validator("event_bus")
     @classmethod
     def _is_here(cls, bus: str, info: ValidationInfo) -> str:
-        """Every call to a bus that is somewhere else would fail."""
+        """Refuse a bus of another region: every call to it would fail."""
         here = info.data.get("aws_region")
         if here and bus.startswith("arn:") and bus.split(":")[3] != here:
             raise ValueError(
@@ -136,23 +149,29 @@ class Common(Settings):
 
     @property
     def event_type_list(self) -> tuple[str, ...]:
-        """The event types that the rule lets through, in order."""
+        """Event types that the rule matches, in the setting's order."""
         return types.items(self.event_types)
 
 
-class Guarded(Common):
-    """A program with an admin port and secrets: what can be guessed is refused, unless it is asked for."""
+class GuardedSettings(Common):
+    """Settings of a program with an admin port and secrets.
+
+    A weak secret is refused unless `weak_secrets` allows it.
+    """
 
     weak_secrets: Literal["refuse", "allow"] = "refuse"
     admin_hosts: HostNames = ""
 
     admin_at: ClassVar[str]
-    """The field with the admin port's HOST:PORT, which stands before `admin_token`."""
+    """Name of the field with the admin port's HOST:PORT.
+
+    It is declared before `admin_token`, which is checked by it.
+    """
 
     @field_validator("admin_token", check_fields=False)
     @classmethod
     def _guards_the_port(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """On loopback nobody else can try out a token, or read the numbers."""
+        """Require a strong token if the admin port listens beyond loopback."""
         listen = info.data.get(cls.admin_at)
         if info.context is None or listen is None or types.is_loopback(listen):
             return token
@@ -164,15 +183,23 @@ class Guarded(Common):
 
     @staticmethod
     def strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
-        """Return the secret, or of a `scheme` the secrets, of a setting; raises ValueError where one can be guessed."""
+        """Return the secret of a setting. Raises ValueError if it is weak.
+
+        With `scheme` the setting may hold several secrets, separated by commas, and the scheme
+        decides their length.
+        """
         text = secret.get_secret_value()
         if info.context is not None and info.data.get("weak_secrets") == "refuse":
-            weak = secrets.weakness_of_one(text) if scheme is None else secrets.weakness(text, scheme)
+            weak = secrets.describe_weakness_of_one(text) if scheme is None else secrets.describe_weakness(text, scheme)
             if weak and not text.startswith(secrets.READ_ELSEWHERE):
                 raise ValueError(weak)
         return secret
 
     def key(self, name: str) -> str:
-        """As `secret`; one that stands elsewhere has to be strong too, under the same rules."""
+        """Return a secret as `secret` does.
+
+        Raises SettingsError if one that is stored elsewhere is weak.
+        """
+        # Only this machine reaches loopback, so a weak token is no risk there.
         on_loopback = name == "admin_token" and types.is_loopback(getattr(self, self.admin_at))
         return self.secret(name, weak=on_loopback or self.weak_secrets == "allow")

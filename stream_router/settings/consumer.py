@@ -1,4 +1,4 @@
-"""What `stream-router consume` and its children read."""
+"""Settings of `stream-router consume` and its children."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router import limits
 from stream_router.settings import types
-from stream_router.settings.common import SETUP_TAG, Guarded, variable
+from stream_router.settings.common import SETUP_TAG, GuardedSettings, variable
 from stream_router.settings.types import (
     Bucket,
     DropTypes,
@@ -20,8 +20,8 @@ from stream_router.settings.types import (
 )
 
 
-class Consumer(Guarded):
-    """What `consume` and its children need."""
+class Consumer(GuardedSettings):
+    """Settings that `consume` and its children need."""
 
     admin_at = "admin_listen"
 
@@ -54,7 +54,7 @@ class Consumer(Guarded):
     @field_validator("drop_types")
     @classmethod
     def _are_not_routed(cls, drop_types: str, info: ValidationInfo) -> str:
-        """Refuse a type that is named as routed and as dropped: it would be dropped."""
+        """Refuse a type that is both routed and dropped: it would be dropped."""
         both = set(types.items(drop_types)) & set(types.items(info.data.get("event_types", "")))
         if info.context is not None and both:
             raise ValueError(
@@ -66,30 +66,31 @@ class Consumer(Guarded):
     @field_validator("masking_key", "audit_key")
     @classmethod
     def _has_a_use(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Refuse a key without its use: who set it believes in masking, or in audit."""
+        """Refuse a key whose feature is off: the operator believes that events are masked, or audited."""
         use = "masking" if info.field_name == "masking_key" else "audit_dir"
         if key is None or info.context is None:
             return key
+        # "wrong itself": if the other setting is invalid, that is reported, and this one is not judged.
         if info.data.get(use, "wrong itself") in ("off", None):
             raise ValueError(f"is set, but {variable(cls, use)} is not, so it would do nothing; set both, or none")
         return cls.strong(key, info)
 
     @property
     def lease_table_tags(self) -> dict[str, str]:
-        """Tags of the lease table that `consume` makes: the operator's, and the one that `teardown` looks for."""
-        return {**types.tags(self.tags), SETUP_TAG: self.stream}
+        """Tags of the lease table that `consume` makes: the operator's, and the tag that `teardown` recognises."""
+        return {**types.parse_tags(self.tags), SETUP_TAG: self.stream}
 
     @property
     def drop_type_list(self) -> tuple[str, ...]:
-        """The event types to drop, by our names or by the senders' own."""
+        """Event types to drop, by our names or by the senders' names."""
         return types.items(self.drop_types)
 
     @property
     def entries_per_call(self) -> int:
-        """Entries of one call: as the setting asks, or the bus's own ceiling where that is lower."""
+        """Entries per call: the setting, or the bus's limit if that is lower."""
         return min(self.max_entries, limits.bus_ceiling(self.event_bus))
 
     @property
     def bytes_per_call(self) -> int:
-        """Bytes of one call: the region's limit."""
+        """Bytes per call: the region's limit (limits.request_bytes)."""
         return limits.request_bytes(self.aws_region)

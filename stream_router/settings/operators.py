@@ -1,4 +1,4 @@
-"""What the operators' commands read besides: `setup`, `dlq`, `mask`, `audit`, `top`, `cxone`."""
+"""Settings of the operators' commands: `setup`, `dlq`, `mask`, `audit`, `top`, `cxone`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
 from stream_router.settings import types
-from stream_router.settings.common import NO_RULE, Common, Settings, as_in
+from stream_router.settings.common import NO_RULE, Common, Settings, field_of
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import SAME_QUEUE, Receiver
 from stream_router.settings.types import (
@@ -26,29 +26,29 @@ from stream_router.settings.types import (
 )
 
 
-class Queue(Settings):
-    """The dead-letter queue where it is known, and the key under which `setup` puts all that it makes."""
+class QueueSettings(Settings):
+    """The dead-letter queue, if it is known, and the key under which `setup` encrypts what it makes."""
 
     sqs_dlq_url: QueueUrl | None = Field(None, validation_alias="SQS_DLQ_URL")
     kms_key: KmsKey | None = None
 
 
-class Setup(Queue, Common):
-    """What `setup` needs."""
+class Setup(QueueSettings, Common):
+    """Settings of `setup` and `teardown`."""
 
     target_arn: Arn | None = Field(None, validation_alias="EVENTBRIDGE_TARGET_ARN")
     target_dlq_arn: Arn | None = None
     target_file: File | None = Field(None, validation_alias="EVENTBRIDGE_TARGET_FILE")
     spill_queue: QueueUrl | None = None
-    ordering: Literal["none", "conversation"] = as_in(Consumer, "ordering")
-    buckets: int = as_in(Receiver, "buckets")
+    ordering: Literal["none", "conversation"] = field_of(Consumer, "ordering")
+    buckets: int = field_of(Receiver, "buckets")
     shards: int = Field(2, ge=1, le=10_000)
     tags: Tags = ""
 
     @field_validator("kms_key")
     @classmethod
     def _is_of_this_region(cls, key: str | None, info: ValidationInfo) -> str | None:
-        """Neither stream nor queue could use another's."""
+        """Refuse a key of another region: neither the stream nor a queue could use it."""
         if key and key.split(":")[3] != info.data.get("aws_region", key.split(":")[3]):
             raise ValueError("is not in AWS_REGION; name a key of this region")
         return key
@@ -70,58 +70,62 @@ class Setup(Queue, Common):
 
     @property
     def tag_map(self) -> dict[str, str]:
-        """The operator's tags."""
-        return types.tags(self.tags)
+        """Tags of the operator, by key."""
+        return types.parse_tags(self.tags)
 
 
 class DeadLetters(Consumer):
-    """What `dlq`, `replay` and `find` need: the consumer's settings, where EventBridge's own dead letters go.
+    """Settings of `dlq`, `replay` and `find`: the consumer's, and the queue of EventBridge's own dead letters.
 
-    And by what the receiver chooses a place in the stream, where something is put back.
+    Also the settings by which the receiver chooses a shard: a resubmitted line has to go to the
+    same place.
     """
 
     target_dlq_arn: Arn | None = None
-    buckets: int = as_in(Receiver, "buckets")
-    partition_path: Paths = as_in(Receiver, "partition_path")
+    buckets: int = field_of(Receiver, "buckets")
+    partition_path: Paths = field_of(Receiver, "partition_path")
 
 
 class Mask(Settings):
-    """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
+    """Settings of `mask`: key and shapes alone, so that a policy can be tried on any machine."""
 
-    config: Path | None = as_in(Common, "config")
+    config: Path | None = field_of(Common, "config")
     masking_key: Secret | None = None
 
 
 class AuditKey(Settings):
-    """The audit chain's key alone: an auditor needs no other setting, and takes the key as it was."""
+    """Setting of `audit`: the chain's key.
+
+    A weak key is accepted, because the files may have been written with it.
+    """
 
     audit_key: Secret | None = None
 
 
 class Top(Settings):
-    """What `top` needs: where the admin ports of this machine are, and the token that they ask for."""
+    """Settings of `top`: the admin ports of this machine, and their token."""
 
-    admin_listen: HostPort = as_in(Consumer, "admin_listen")
-    receiver_admin_listen: HostPort = as_in(Receiver, "receiver_admin_listen")
+    admin_listen: HostPort = field_of(Consumer, "admin_listen")
+    receiver_admin_listen: HostPort = field_of(Receiver, "receiver_admin_listen")
     admin_token: Secret | None = None
 
     @property
     def urls(self) -> tuple[str, str]:
-        """The admin ports of the consumer and the receiver of these settings, seen from their own host."""
+        """URLs of the consumer's and the receiver's admin port, in this order, as their own host reaches them."""
         return types.own_url(self.admin_listen), types.own_url(self.receiver_admin_listen)
 
     @property
     def token(self) -> str:
-        """The bearer token, "" where there is none."""
+        """Bearer token of the admin ports; "" if none is set."""
         return self.secret("admin_token")
 
 
 ClientId = Annotated[str, StringConstraints(strip_whitespace=True), "the id of the CXone client"]
-"""What comes from a file has a line break at its end more often than not."""
+"""The id without blanks at its ends: a value that was read from a file usually ends with a line break."""
 
 
 class Cxone(Settings):
-    """What the CXone client needs."""
+    """Settings of `cxone token` and `cxone sources`."""
 
     client_id: ClientId | None = Field(None, validation_alias="CXONE_CLIENT_ID")
     client_secret: Secret | None = Field(None, validation_alias="CXONE_CLIENT_SECRET")
@@ -129,21 +133,21 @@ class Cxone(Settings):
     ca_bundle: PemFile | None = Field(None, validation_alias="AWS_CA_BUNDLE")
     ssl_cert_file: PemFile | None = Field(None, validation_alias="SSL_CERT_FILE")
     ssl_cert_dir: Folder | None = Field(None, validation_alias="SSL_CERT_DIR")
-    event_types: EventTypes = as_in(Common, "event_types")
-    drop_types: DropTypes = as_in(Consumer, "drop_types")
-    unroutable: Literal["dead-letter", "publish", "drop"] = as_in(Consumer, "unroutable")
-    stream: str = as_in(Common, "stream")
-    config: Path | None = as_in(Common, "config")
+    event_types: EventTypes = field_of(Common, "event_types")
+    drop_types: DropTypes = field_of(Consumer, "drop_types")
+    unroutable: Literal["dead-letter", "publish", "drop"] = field_of(Consumer, "unroutable")
+    stream: str = field_of(Common, "stream")
+    config: Path | None = field_of(Common, "config")
 
     @field_validator("client_secret")
     @classmethod
     def _has_an_id(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Check that the client's id and its secret go together."""
+        """Refuse the secret without the id, and the id without the secret."""
         if "client_id" in info.data and (secret is None or info.data["client_id"] is None):
             raise ValueError("or its id is not set; set CXONE_CLIENT_ID and CXONE_CLIENT_SECRET together")
         return secret
 
     @property
     def certificates(self) -> Path | None:
-        """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, SSL_CERT_DIR or those it brings)."""
+        """CA bundle to use; None if httpx finds its own (SSL_CERT_FILE, SSL_CERT_DIR or its built-in list)."""
         return None if self.ssl_cert_file or self.ssl_cert_dir else self.ca_bundle

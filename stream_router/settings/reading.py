@@ -1,8 +1,10 @@
-"""How the environment is read, which names of it are settings, and what is in force. Nothing else reads settings.
+"""Reading of the environment: settings of a program, unknown names, and the settings in force.
 
-What is wrong raises SettingsError, whose text is a line for each wrong setting: the variable, its value, what is wrong
-with it, the cure. Secrets are never quoted. A value of more than MAX_QUOTED_CHARS is not quoted either: it may be a
-secret that was put into the wrong variable.
+Nothing else reads it.
+
+Wrong settings raise SettingsError, whose text has a line for each: the variable, its value, the
+problem, the cure. Secrets are never quoted. A value of more than MAX_QUOTED_CHARS is not quoted
+either: it may be a secret that was put into the wrong variable.
 """
 
 import logging
@@ -19,10 +21,10 @@ from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoint
 from stream_router.settings import files, sources
 from stream_router.settings.common import PREFIX, Settings, is_secret, takes, variable
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.files import in_words, near
+from stream_router.settings.files import describe_problem, nearest_name
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import READ_ELSEWHERE, in_path
+from stream_router.settings.secrets import READ_ELSEWHERE, path_of_secret
 from stream_router.settings.types import region_of_environment
 
 log = logging.getLogger(__name__)
@@ -30,109 +32,133 @@ log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 
 MAX_QUOTED_CHARS = 12
-"""Characters of a value that a line quotes. A secret has at least 16 (`settings/secrets.py`, LEAST_BYTES)."""
+"""Characters of a value that a line quotes.
+
+A secret has at least 16 (`settings/secrets.py`, MIN_BYTES).
+"""
 
 PROGRAMS: dict[str, type[Settings]] = {"receive": Receiver, "consume": Consumer, "setup": Setup, "cxone": Cxone}
-"""Whose settings are every one that there is: other commands read some of these."""
+"""Programs that together have every setting; other commands read some of these."""
 
 
-def load(kind: type[S], *checks: Callable[[S], object], **given: Any) -> S:
-    """Read and check the environment for one program; `given` wins over it (by field name).
+def load(kind: type[S], *checks: Callable[[S], object], **overrides: Any) -> S:
+    """Read and check the environment for one program.
 
-    `checks` are of what the settings name, files for example; each raises SettingsError. All that is wrong is said at
-    once: where a setting is wrong, they look at the others. Raises SettingsError with the lines to show, and exit 78.
+    `overrides` replace values of the environment, by field name.
+
+    `checks` test what the settings name, files for example, and raise SettingsError. They run even
+    if some settings are wrong, so that all problems are reported at once. Raises SettingsError with
+    a line for each problem (exit 78).
     """
-    return _read(kind, [*unknown(), *_wrong_failpoints()], checks, given)
+    return _read(kind, [*find_unknown(), *_wrong_failpoints()], checks, overrides)
 
 
-def read(kind: type[S], **given: Any) -> S:
-    """Read the settings, whatever unknown names there are."""
-    return _read(kind, [], (), given)
+def read(kind: type[S], **overrides: Any) -> S:
+    """Read the settings of one program as `load` does, but accept unknown names in the environment."""
+    return _read(kind, [], (), overrides)
 
 
-def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], given: dict[str, Any]) -> S:
+def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], overrides: dict[str, Any]) -> S:
     values = {name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))}
     good: dict[str, Any] = {}
     wrong: dict[str, Any] = {}
-    mistyped = " ".join(lines)  # what is there under a mistyped name is not missing
+    mistyped = " ".join(lines)  # a setting under a mistyped name is not reported as missing as well
     try:
-        made = kind.model_validate({**values, **given}, context=good)
+        settings = kind.model_validate({**values, **overrides}, context=good)
     except ValidationError as error:
-        for one in error.errors(include_url=False):
-            wrong.setdefault(str(one["loc"][0]), one)
+        # The checks need a complete object, so wrong settings get their defaults here. Lines of checks
+        # about these settings are left out below.
+        for detail in error.errors(include_url=False):
+            wrong.setdefault(str(detail["loc"][0]), detail)
         fields = {name: kind.model_fields[name] for name in wrong}
         defaults = {name: "" if field.is_required() else field.default for name, field in fields.items()}
-        made = cast("S", kind.model_construct(**{**good, **defaults}))
-    for name, one in wrong.items():
-        if one["type"] != "missing" or variable(kind, name) not in mistyped:
-            lines.append(_line(kind, name, one))
+        settings = cast("S", kind.model_construct(**{**good, **defaults}))
+    for name, detail in wrong.items():
+        if detail["type"] != "missing" or variable(kind, name) not in mistyped:
+            lines.append(_format_line(kind, name, detail))
     named = [variable(kind, name) for name in wrong]
+    # NotNowError (exit 1) asks for another start. That helps only if an outage is the one problem.
     not_now = not lines
     for check in checks:
         try:
-            check(made)
+            check(settings)
         except SettingsError as error:
             not_now = not_now and isinstance(error, NotNowError)
             lines += [line for line in str(error).splitlines() if not any(name in line for name in named)]
     if lines:
-        raise (NotNowError if not_now else SettingsError)("\n".join(dict.fromkeys(lines)))
-    return made
+        error_class = NotNowError if not_now else SettingsError
+        raise error_class("\n".join(dict.fromkeys(lines)))
+    return settings
 
 
-def _line(kind: type[Settings], name: str, error: Any) -> str:
-    """Return `VARIABLE: 'value' problem; cure`. If the problem brings no cure, the cure is what the setting takes."""
-    problem = {"missing": "is not set"}.get(error["type"]) or in_words(error)
+def _format_line(kind: type[Settings], name: str, error: Any) -> str:
+    """Return `VARIABLE: 'value' problem; cure`.
+
+    A problem without a cure gets the setting's allowed values as its cure.
+    """
+    problem = {"missing": "is not set"}.get(error["type"]) or describe_problem(error)
     cure = "" if "; " in problem else f"; give {takes(kind, name)}"
-    return f"{variable(kind, name)}: {_quoted(kind, name)}{problem}{cure}"
+    return f"{variable(kind, name)}: {_quote_value(kind, name)}{problem}{cure}"
 
 
-def _quoted(kind: type[Settings], name: str) -> str:
-    """Return the value that the environment holds, in quotes and with a blank; "" for what a line may not show."""
+def _quote_value(kind: type[Settings], name: str) -> str:
+    """Return the environment's value in quotes and with a blank; "" if a line must not show it."""
     value = os.environ.get(variable(kind, name), "")
     is_shown = value and len(value) <= MAX_QUOTED_CHARS and value.isprintable() and not is_secret(kind, name)
     return f"'{value}' " if is_shown else ""
 
 
-# --- names: one that no program knows is refused, since a typo would be ignored
+# --- names: an unknown name is refused, since a typo would be ignored
 
 OURS = frozenset({"STREAM_ROUTER_CHILD", FAILPOINTS_VARIABLE})
-"""Names that our own programs hand to those that they start (supervisor/properties.py),
-and the one that is for tests alone (docs/proof.md).
+"""Names that are no settings: the supervisor's for its children, and the tests' failpoints.
+
+See supervisor/properties.py and docs/proof.md.
 """
 
 OF_KUBERNETES = re.compile(r"STREAM_ROUTER_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_.*)?)")
-"""Kubernetes puts such names into every container beside a Service called stream-router, or stream-router-anything."""
+"""Names that Kubernetes sets in every container beside a Service called stream-router or stream-router-*."""
 
 
-def names() -> frozenset[str]:
-    """Every setting. Known to one program is known to all: they share environments."""
+def setting_names() -> frozenset[str]:
+    """Return the variables of all settings.
+
+    Every program accepts each, because programs share environments.
+    """
     return frozenset(variable(kind, name) for kind in PROGRAMS.values() for name in kind.model_fields)
 
 
-def unknown() -> Iterator[str]:
-    """Yield a line for each unknown name that looks like one of ours; what is empty is not set."""
-    known = names()
+def find_unknown() -> Iterator[str]:
+    """Yield a line for each unknown name that begins like a setting of ours.
+
+    An empty variable counts as unset.
+    """
+    known = setting_names()
     for name in sorted(name for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)):
         if name not in known | OURS and not OF_KUBERNETES.fullmatch(name):
-            yield _not_known(name, known)
+            yield _describe_unknown(name, known)
 
 
-def warnings(settings: Settings | None = None) -> list[str]:
-    """Return a line for each setting without effect that is not refused: other tools' names, another scheme's."""
-    known = {name for name in names() if name.startswith("CXONE_")}
+def find_warnings(settings: Settings | None = None) -> list[str]:
+    """Return a line for each setting that has no effect, or an effect that is hardly meant, and is not refused."""
+    known = {name for name in setting_names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
-    left_over = settings.left_over() if isinstance(settings, Receiver) else ()
-    return [*(_not_known(name, known) for name in cxone if name not in known), *left_over, *_expert_unnamed(settings)]
+    unused = settings.find_unused() if isinstance(settings, Receiver) else ()
+    return [
+        *(_describe_unknown(name, known) for name in cxone if name not in known),
+        *unused,
+        *_expert_unnamed(settings),
+    ]
 
 
 def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
-    """Return a line if Expert sends here and only the default types, none of which is Expert's, are routed."""
+    """Yield a line if Expert sends here and only the default event types are routed, none of which is Expert's."""
     if not isinstance(settings, Receiver | Consumer):
         return
     document = sources.read_part(settings.config, sources.Document)
     schemes = {os.environ.get(variable(Receiver, "webhook_scheme"))}
-    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.Posted)}
-    is_default = settings.event_types == default(type(settings), "event_types") and not document.event_types
+    schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.PostedSource)}
+    is_default = settings.event_types == default_text(type(settings), "event_types") and not document.event_types
     if "expert" in schemes and is_default and os.environ.get(variable(Consumer, "unroutable")) in (None, "dead-letter"):
         yield (
             f"{variable(Consumer, 'event_types')}: names none of Expert's event types, so each event of Expert becomes "
@@ -141,10 +167,10 @@ def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
         )
 
 
-def exposed(settings: Settings) -> Iterator[str]:
-    """Return a line for each file with a secret that other users of this host may read."""
+def find_exposed(settings: Settings) -> Iterator[str]:
+    """Yield a line for each file with a secret that other users of this host may read."""
     for name, path in _secret_files(settings):
-        if others := files.readers(path):
+        if others := files.find_readers(path):
             yield (
                 f"{name}: its file {path} may be read by {others}, and a secret is in it; chmod 600 it, or 640 if its "
                 "owner is another user (a volume of a Kubernetes Secret: defaultMode: 0400)"
@@ -152,37 +178,42 @@ def exposed(settings: Settings) -> Iterator[str]:
 
 
 def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Return each file that holds a secret, with its setting."""
+    """Yield each file that holds a secret, as its setting and its path."""
     kind = type(settings)
     for name in kind.model_fields:
         value = getattr(settings, name)
         if name == "tls_key" and value is not None:
             yield variable(kind, name), value
-        elif isinstance(value, SecretStr) and (path := in_path(value)):
+        elif isinstance(value, SecretStr) and (path := path_of_secret(value)):
             yield variable(kind, name), path
     if isinstance(settings, Receiver) and settings.config:
-        given = [source.secrets for source in sources.read(settings.config) if isinstance(source, sources.Posted)]
-        secrets = [secret for secret in given if secret]
+        configured = [
+            source.secrets for source in sources.read(settings.config) if isinstance(source, sources.PostedSource)
+        ]
+        secrets = [secret for secret in configured if secret]
         if not all(secret.get_secret_value().startswith(READ_ELSEWHERE) for secret in secrets):
             yield sources.VARIABLE, settings.config
-        yield from ((sources.VARIABLE, path) for secret in secrets if (path := in_path(secret)))
+        yield from ((sources.VARIABLE, path) for secret in secrets if (path := path_of_secret(secret)))
 
 
 def warn(settings: Settings) -> None:
-    """Log at start what `warnings` and `exposed` find, and that failpoints are armed, which nobody may miss."""
-    for line in warnings(settings):
+    """Log at start each line of `find_warnings` and `find_exposed`, and that failpoints are armed if they are."""
+    for line in find_warnings(settings):
         log.warning("%s", line, extra={"event": "setting-unknown"})
-    for line in exposed(settings):
+    for line in find_exposed(settings):
         log.warning("%s", line, extra={"event": "secret-exposed"})
     warn_of_failpoints()
 
 
 def warn_of_failpoints() -> None:
-    """Log that failpoints are armed: of a child, whose supervisor has said the rest."""
-    if told := failpoints_in_force():
+    """Log that failpoints are armed.
+
+    A child calls this alone, since its supervisor logs the other warnings.
+    """
+    if armed := failpoints_in_force():
         log.warning(
-            "failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s",
-            told,
+            "failpoints are armed: this process will be killed or stalled on purpose, by a test: %s",
+            armed,
             extra={"event": "failpoints-armed"},
         )
 
@@ -194,11 +225,14 @@ def _wrong_failpoints() -> Iterator[str]:
         yield str(error)
 
 
-def _not_known(name: str, known: frozenset[str] | set[str]) -> str:
-    """Return the problem and the cure: the nearest known name, compared without the beginning that many names share."""
+def _describe_unknown(name: str, known: frozenset[str] | set[str]) -> str:
+    """Return the line for an unknown name.
+
+    The nearest known name is found without the prefix that many names share.
+    """
     ends = {_end(setting): setting for setting in sorted(known)}
-    found = near(_end(name.upper()), ends)
-    cure = f"did you mean {ends[found]}?" if found else "unset it; `stream-router config` lists those that are known"
+    nearest = nearest_name(_end(name.upper()), ends)
+    cure = f"did you mean {ends[nearest]}?" if nearest else "unset it; `stream-router config` lists the known ones"
     return f"{name}: is no setting that this version knows, so it would do nothing; {cure}"
 
 
@@ -206,63 +240,65 @@ def _end(name: str) -> str:
     return re.sub("^(?:STREAM_ROUTER|EVENTBRIDGE|CXONE)_", "", name)
 
 
-# --- what is in force: every setting of a program, its value and where it came from
+# --- settings in force: every setting of a program, its value and its source
 
 ENVIRONMENT, DEFAULT, UNSET = "environment", "default", "not set"
 
 OF_AWS = ("AWS_PROFILE", "AWS_CA_BUNDLE")
-"""Shown as well, with the endpoints: boto3 reads them, and they decide where everything goes."""
+"""Variables of boto3 that are shown too, with the endpoints: they decide where every call goes."""
 
 _USER_IN_A_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
-class Row(NamedTuple):
-    """One setting; the value of a secret is hidden."""
+class SettingRow(NamedTuple):
+    """A setting with its value and its source. The value of a secret is hidden."""
 
     variable: str
     value: str
     source: str
 
 
-def rows(kind: type[Settings]) -> Iterator[Row]:
-    """Every setting of a program, right or wrong."""
+def list_settings(kind: type[Settings]) -> Iterator[SettingRow]:
+    """Yield every setting of a program, valid or not."""
     for name in kind.model_fields:
         shown = variable(kind, name)
-        if given := os.environ.get(shown):
-            yield Row(shown, _hidden(given) if is_secret(kind, name) else users_hidden(given), ENVIRONMENT)
-        elif value := default(kind, name):
-            yield Row(shown, value, DEFAULT)
+        if set_value := os.environ.get(shown):
+            yield SettingRow(
+                shown, _hide_secret(set_value) if is_secret(kind, name) else hide_users(set_value), ENVIRONMENT
+            )
+        elif value := default_text(kind, name):
+            yield SettingRow(shown, value, DEFAULT)
         elif name == "aws_region":
             yield _region_from_elsewhere(shown)
         else:
-            yield Row(shown, "", UNSET)
+            yield SettingRow(shown, "", UNSET)
 
 
-def _region_from_elsewhere(shown: str) -> Row:
+def _region_from_elsewhere(shown: str) -> SettingRow:
     try:
-        return Row(shown, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
+        return SettingRow(shown, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
     except ValueError:
-        return Row(shown, "", UNSET)
+        return SettingRow(shown, "", UNSET)
 
 
-def of_aws() -> list[Row]:
-    """Return what of boto3's own settings the environment holds; no credentials."""
+def list_aws_settings() -> list[SettingRow]:
+    """Return boto3's own settings in the environment (OF_AWS and endpoints), without credentials."""
     shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
-    return [Row(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
+    return [SettingRow(name, hide_users(os.environ[name]), ENVIRONMENT) for name in shown]
 
 
 def is_set(*variables: str) -> bool:
-    """Whether the environment holds any of these, not empty."""
+    """Return whether any of these variables is set and not empty."""
     return any(os.environ.get(name) for name in variables)
 
 
-def users_hidden(text: str) -> str:
-    """Return the text with each user (and so each password) in its URLs hidden: no setting has a use for one."""
+def hide_users(text: str) -> str:
+    """Return the text with user and password of each URL hidden."""
     return _USER_IN_A_URL.sub("(hidden)@", text)
 
 
-def default(kind: type[Settings], name: str) -> str:
-    """Return a setting's default as text; "" if there is none."""
+def default_text(kind: type[Settings], name: str) -> str:
+    """Return a setting's default as text; "" if it has none."""
     field = kind.model_fields[name]
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     if value is None or field.is_required():
@@ -270,9 +306,10 @@ def default(kind: type[Settings], name: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _hidden(secret: str) -> str:
-    """Where it stands is shown; what was written behind that, after a comma, may be another secret."""
+def _hide_secret(secret: str) -> str:
+    """Return "(hidden)", or the reference if the secret is stored elsewhere."""
     if not secret.startswith(READ_ELSEWHERE):
         return "(hidden)"
-    where, comma, _ = secret.partition(",")
-    return where + comma + "(hidden)" * len(comma)
+    reference, comma, _ = secret.partition(",")
+    # Text after a comma may be a secret itself.
+    return f"{reference},(hidden)" if comma else reference

@@ -1,4 +1,4 @@
-"""What `stream-router receive` reads."""
+"""Settings of `stream-router receive`."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router.settings import types
-from stream_router.settings.common import Guarded, variable
+from stream_router.settings.common import GuardedSettings, variable
 from stream_router.settings.types import (
     Folder,
     HeaderName,
@@ -23,19 +23,22 @@ from stream_router.settings.types import (
 
 MIB, TIB = 1024**2, 1024**4
 SPILL_MAX_BYTES = 1024**3
-"""Default of STREAM_ROUTER_SPILL_MAX_BYTES: 30 minutes of 500 events a second with 1 kB each."""
+"""Default of STREAM_ROUTER_SPILL_MAX_BYTES: 30 minutes of 500 events a second of 1 kB each."""
 
 _IN_DIGITAL = ",".join(f"data.{name}.id" for name in ("case", "contact", "consumerContact", "thread"))
 _IN_ANSWERS = ",".join(f"postback.{path}" for path in _IN_DIGITAL.split(","))
 CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},masterContactId,contactId,page.id"
-"""Where NICE's shapes name the conversation (docs/events.md): as the consumer finds it, or no order could be kept."""
+"""Paths of the conversation's id in NICE's shapes (docs/events.md).
+
+The consumer uses the same, or order would break.
+"""
 
 
 SAME_QUEUE = "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events; name a queue of its own"
 
 
-class Entrance(Guarded):
-    """Where it is reached, and by which secrets a sender is known."""
+class Entrance(GuardedSettings):
+    """Addresses of the receiver, its TLS files, and how senders authenticate."""
 
     admin_at = "receiver_admin_listen"
 
@@ -54,11 +57,11 @@ class Entrance(Guarded):
     @field_validator("webhook_scheme")
     @classmethod
     def _gives_no_secret_away(cls, scheme: str | None, info: ValidationInfo) -> str | None:
-        """Anyone on the way can read what is sent as it is."""
-        given = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
-        if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in given:
+        """Refuse a scheme that sends the secret itself over plain HTTP, where others can read it."""
+        exposure = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
+        if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in exposure:
             return scheme
-        if in_the_clear(*given):
+        if is_unencrypted(*exposure):
             raise ValueError(
                 f"would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
                 f"proxies in front in {variable(cls, 'trusted_proxies')}"
@@ -67,21 +70,25 @@ class Entrance(Guarded):
 
     @field_validator("webhook_secrets")
     @classmethod
-    def _are_strong(cls, given: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Another scheme counts other bytes of a secret; `none` has no use for one."""
+    def _are_strong(cls, webhook_secrets: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuse weak secrets.
+
+        The scheme decides which bytes of a secret count; scheme `none` uses none.
+        """
         scheme = info.data.get("webhook_scheme") or ""
-        return given if scheme == "none" else cls.strong(given, info, scheme)
+        return webhook_secrets if scheme == "none" else cls.strong(webhook_secrets, info, scheme)
 
 
-def in_the_clear(listen: str, tls_cert: Path | None, trusted_proxies: str) -> bool:
-    """Whether what is sent there can be read on its way: no TLS of ours, no proxy that ends it, no loopback."""
+def is_unencrypted(listen: str, tls_cert: Path | None, trusted_proxies: str) -> bool:
+    """Return whether requests arrive unencrypted: without TLS, without a trusted proxy, and beyond loopback."""
     return tls_cert is None and not types.items(trusted_proxies) and not types.is_loopback(listen)
 
 
 class Signature(BaseModel):
-    """How a sender signs: `hmac_*` of scheme `hmac`, and the window of every scheme that signs a time.
+    """How a sender signs: `hmac_*` for scheme `hmac`, and the replay window of every scheme that signs a time.
 
-    Declared once: what the environment refuses, a named source of the config file refuses.
+    The environment and the named sources of the config file share this declaration, so both refuse
+    the same values.
     """
 
     hmac_header: HeaderName = "x-signature"
@@ -94,15 +101,19 @@ class Signature(BaseModel):
     replay_window_s: int = Field(300, ge=1, le=86400)
 
 
-def left_over(scheme: str, given: Collection[str]) -> list[str]:
-    """Of the fields that are set, those of scheme `hmac` that another scheme makes no use of."""
+def find_unused(scheme: str, field_names: Collection[str]) -> list[str]:
+    """Return the `hmac_*` fields among `field_names` that have no effect with `scheme`."""
+    # A scheme that signs no id takes the delivery id from a header, and `hmac_id_header` names it for all of them.
     takes_id = scheme in (*types.SENDS_ITS_SECRET, "none")
-    of_hmac = sorted(name for name in given if name.startswith("hmac_") and scheme != "hmac")
+    of_hmac = sorted(name for name in field_names if name.startswith("hmac_") and scheme != "hmac")
     return [name for name in of_hmac if not (takes_id and name == "hmac_id_header")]
 
 
 class Receiver(Signature, Entrance):
-    """What `receive` needs. The bases stand so that the settings are listed in the order in which they are met."""
+    """Settings of `receive`.
+
+    The order of the base classes is the order in which the pages list the settings.
+    """
 
     max_body_bytes: int = Field(716_800, ge=1, le=10 * MIB)
     max_held_bytes: int = Field(64 * MIB, ge=MIB, le=TIB)
@@ -121,7 +132,7 @@ class Receiver(Signature, Entrance):
     @field_validator("max_held_bytes", "spill_max_bytes")
     @classmethod
     def _has_room_for_a_body(cls, size_bytes: int, info: ValidationInfo) -> int:
-        """Refuse a store that the largest body would never fit in."""
+        """Refuse a bound of memory or spill that is smaller than the largest body."""
         body_bytes = info.data.get("max_body_bytes", 0)
         if info.context is not None and size_bytes < body_bytes:
             raise ValueError(
@@ -133,8 +144,8 @@ class Receiver(Signature, Entrance):
     @field_validator("spill_max_bytes")
     @classmethod
     def _bounds_a_spill(cls, size_bytes: int, info: ValidationInfo) -> int:
-        """Refuse the bound of a spill that does not exist: whoever set it believes that there is one."""
-        is_set = size_bytes != SPILL_MAX_BYTES
+        """Refuse the bound of a spill folder if no folder is set: the operator believes that events are spilled."""
+        is_set = size_bytes != SPILL_MAX_BYTES  # setting the default changes nothing, so that is not refused
         if info.context is not None and is_set and info.data.get("spill_dir", "wrong itself") is None:
             raise ValueError(
                 f"is set without {variable(cls, 'spill_dir')}, so nothing is spilled to a disk; set both, or none"
@@ -144,7 +155,7 @@ class Receiver(Signature, Entrance):
     @field_validator("max_client_connections")
     @classmethod
     def _is_a_part_of_all(cls, most: int | None, info: ValidationInfo) -> int | None:
-        """Refuse a bound of one client's connections that is above the bound of all: it would bound nobody."""
+        """Refuse a bound for one client's connections above the bound for all: it would have no effect."""
         if info.context is not None and most is not None and most > info.data.get("max_connections", most):
             raise ValueError(f"is more than {variable(cls, 'max_connections')}; lower it, or raise that one")
         return most
@@ -152,7 +163,7 @@ class Receiver(Signature, Entrance):
     @field_validator("spill_queue")
     @classmethod
     def _stands_alone(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """Refuse a queue with an order or beside a folder: a queue keeps no order, and an event is in one spill."""
+        """Refuse a spill queue beside ordering, beside a spill folder, or without a dead-letter queue of its own."""
         if info.context is None or url is None:
             return url
         if info.data.get("ordering") == "conversation":
@@ -172,20 +183,20 @@ class Receiver(Signature, Entrance):
 
     @property
     def client_connections(self) -> int:
-        """Connections of one client address that have not yet shown who they are."""
+        """Maximum of unauthenticated connections of one client address; half of all connections unless it is set."""
         return self.max_client_connections or max(1, self.max_connections // 2)
 
     @property
-    def in_the_clear(self) -> bool:
-        """Whether what is sent here can be read on its way."""
-        return in_the_clear(self.listen, self.tls_cert, self.trusted_proxies)
+    def is_unencrypted(self) -> bool:
+        """Return whether requests arrive unencrypted over a network."""
+        return is_unencrypted(self.listen, self.tls_cert, self.trusted_proxies)
 
-    def left_over(self) -> Iterator[str]:
-        """Yield a line for each setting that the scheme does not use; it may be left from the scheme before."""
+    def find_unused(self) -> Iterator[str]:
+        """Yield a line for each setting that the scheme does not use, perhaps left over from an earlier scheme."""
         if self.webhook_secrets.get_secret_value() and self.webhook_scheme in (None, "none"):
             why = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
             cure = "unset it, or choose a scheme"
             yield f"{variable(type(self), 'webhook_secrets')}: {why}, so nobody is asked for it; {cure}"
-        for name in left_over(self.webhook_scheme or "hmac", self.model_fields_set):
+        for name in find_unused(self.webhook_scheme or "hmac", self.model_fields_set):
             named = variable(type(self), name)
-            yield f"{named}: is for scheme hmac, and the scheme is another, so it does nothing; unset it"
+            yield f"{named}: is for scheme hmac, and the scheme is another, so it has no effect; unset it"

@@ -1,8 +1,9 @@
-"""Where secrets stand, and what is too weak to be one.
+"""Reading of secrets, and the check for weak ones.
 
-In place of the secret itself a setting may say `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. Weak are a few bytes,
-or a path that was meant to be read (`file:` forgotten). The webhook secrets may be several, and the receiver follows
-their changes (receiver/secrets.py); each of the others is one secret, read once, at start.
+In place of the secret itself a setting may name `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. A
+secret is weak if it has few bytes, or if it is a path that was meant to be read (`file:`
+forgotten). There may be several webhook secrets, and the receiver follows their changes
+(receiver/secrets.py). Every other setting holds one secret, read once at start.
 """
 
 import base64
@@ -19,89 +20,105 @@ from stream_router.settings import files, types
 
 IN_FILE, IN_AWS = "file:", ("secretsmanager:", "ssm:")
 READ_ELSEWHERE = (IN_FILE, *IN_AWS)
-"""How a setting begins whose secrets stand somewhere else."""
+"""Prefixes of a setting whose secret is stored elsewhere."""
 
 MAX_FILE_BYTES = 1024 * 1024
 
 
-def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: bool = True) -> str:
-    """Return the secret itself, wherever it stands; "" where none is set. Raise SettingsError, which quotes no secret.
+def read_secret(secret: SecretStr | None, variable: str, *, region: str = "", weak: bool = True) -> str:
+    """Return the secret itself, wherever it is stored; "" if none is set.
 
-    `region` is AWS's, by default that of the environment. Where `weak` is false, what stands elsewhere is refused if
-    it is too weak; a secret that is the setting itself was looked at with the settings.
+    Raises SettingsError, which quotes no secret.
+
+    `region` is the AWS region, by default that of the environment. With `weak` false a weak secret
+    that is stored elsewhere is refused. A secret in the setting itself was checked with the
+    settings.
     """
-    given = secret.get_secret_value() if secret else ""
-    if not given.startswith(READ_ELSEWHERE):
-        return given
-    try:
-        region = region or types.region_of_environment() if given.startswith(IN_AWS) else ""
-    except ValueError as error:
-        raise SettingsError(f"AWS_REGION: {error}") from None
-    found = lines(in_file(given, variable) if given.startswith(IN_FILE) else in_aws(given, variable, region))
-    if len(found) != 1:
-        raise SettingsError(f"{variable}: {len(found)} secrets stand where it points; leave one, on a line of its own")
-    if not weak and (weakness := weakness_of_one(found[0])):
+    setting = secret.get_secret_value() if secret else ""
+    if not setting.startswith(READ_ELSEWHERE):
+        return setting
+    if setting.startswith(IN_AWS) and not region:
+        try:
+            region = types.region_of_environment()
+        except ValueError as error:
+            raise SettingsError(f"AWS_REGION: {error}") from None
+    is_in_file = setting.startswith(IN_FILE)
+    stored = read_file(setting, variable) if is_in_file else fetch_from_aws(setting, variable, region)
+    secrets = parse_lines(stored)
+    if len(secrets) != 1:
+        raise SettingsError(
+            f"{variable}: there are {len(secrets)} secrets where it points; leave one, on a line of its own"
+        )
+    if not weak and (weakness := describe_weakness_of_one(secrets[0])):
         raise SettingsError(f"{variable}: {weakness}")
-    return found[0]
+    return secrets[0]
 
 
-def lines(text: str) -> list[str]:
-    """Return the secrets of a text, one a line: empty lines and lines that begin with `#` are none."""
+def parse_lines(text: str) -> list[str]:
+    """Return the secrets of a text, one per line.
+
+    Empty lines and lines that begin with `#` are skipped.
+    """
     stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]
 
 
-def in_path(secret: SecretStr) -> Path | None:
-    """Return the path of the file in which a secret stands; None if it stands elsewhere."""
-    given = secret.get_secret_value()
-    return Path(given.removeprefix(IN_FILE)) if given.startswith(IN_FILE) else None
+def path_of_secret(secret: SecretStr) -> Path | None:
+    """Return the path of the file that holds a secret; None if it is not in a file."""
+    setting = secret.get_secret_value()
+    return Path(setting.removeprefix(IN_FILE)) if setting.startswith(IN_FILE) else None
 
 
-def in_file(where: str, variable: str) -> str:
-    """Return the text of the file that `file:PATH` names. Raise SettingsError."""
+def read_file(where: str, variable: str) -> str:
+    """Return the text of the file that `file:PATH` names. Raises SettingsError."""
     try:
         data = files.read(Path(where.removeprefix(IN_FILE)), MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
         # Some editors put a byte order mark first, which would be a part of the first secret.
         return _as_text(data.decode("utf-8-sig"), variable)
-    except (OSError, ValueError) as error:  # no UTF-8, or a zero byte in the path
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
         cure = "name one place, and nothing behind it" if "," in where else "give a readable UTF-8 file"
-        raise SettingsError(f"{variable}: its file cannot be read ({files.why(error)}); {cure}") from None
+        raise SettingsError(f"{variable}: its file cannot be read ({files.describe_failure(error)}); {cure}") from None
 
 
-def in_aws(where: str, variable: str, region: str) -> str:
-    """Return the text in Secrets Manager or SSM. Blocks. Raise SettingsError; NotNowError if AWS is silent."""
-    from stream_router.aws import secret_store  # most programs need none of it
+def fetch_from_aws(where: str, variable: str, region: str) -> str:
+    """Return the text in Secrets Manager or SSM.
+
+    Blocks. Raises SettingsError; NotNowError if AWS is silent.
+    """
+    from stream_router.aws import secret_store  # imports AWS clients, which most programs need not
 
     try:
         return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
-        told = f"{variable}: it cannot be had from AWS ({error}); "
+        problem = f"{variable}: it cannot be read from AWS ({error}); "
         if error.outage:
-            raise NotNowError(f"{told}try again, and check the way to AWS where that does not help") from None
-        raise SettingsError(f"{told}check its name and the role's permissions") from None
+            raise NotNowError(f"{problem}try again, and check the network to AWS if that does not help") from None
+        raise SettingsError(f"{problem}check its name and the role's permissions") from None
 
 
 def _as_text(text: str, variable: str) -> str:
-    """Return the text. Raise SettingsError where it is JSON, as the console keeps it: each piece would be a secret.
-
-    And where it is UTF-16, as some shells write: no sender signs with its zero bytes, and no child gets them.
-    """
+    """Return the text. Raises SettingsError if it has zero bytes or is a JSON document."""
+    # Some shells write UTF-16. No sender signs with its zero bytes, and no environment variable can hold them.
     if "\0" in text:
         raise SettingsError(f"{variable}: the text where it points holds zero bytes; save it as UTF-8")
+    # Secrets Manager's console stores pairs as JSON. Each piece between commas would count as a secret.
     if is_json(text):
         raise SettingsError(
-            f"{variable}: where it points stands a JSON document, not the secret alone; keep the secret as plain "
+            f"{variable}: it points to a JSON document, not to the secret alone; keep the secret as plain "
             "text (Plaintext in Secrets Manager's console)"
         )
     return text
 
 
-# --- what is too weak
+# --- weak secrets
 
-LEAST_BYTES = 16
-"""128 bits, where they are random; less can be tried out by whoever holds one signed body."""
+MIN_BYTES = 16
+"""128 bits if they are random.
+
+With less, whoever holds one signed body can find the secret by trying.
+"""
 
 ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
 
@@ -112,32 +129,35 @@ _MISTAKEN = re.compile(
     r"|\$[A-Z_][A-Z0-9_]*|\$\{\w+\}|\$\(.*\)"  # what no shell has replaced
     r"|(?i:file|secretsmanager|ssm):.*"  # behind another secret, or in capitals
 )
-"""What says where a secret stands, and was put in its place."""
+"""Texts that name the place of a secret: paths, ARNs, URLs, shell variables.
+
+As a secret they are a mistake.
+"""
 
 
-def weakness(setting: str, scheme: str = "") -> str:
-    """Return what is wrong with the secrets of a setting, and the cure; "" where all are strong, or stand elsewhere."""
+def describe_weakness(setting: str, scheme: str = "") -> str:
+    """Return problem and cure of the first weak secret in a setting; "" if all are strong, or are stored elsewhere."""
     if setting.startswith(READ_ELSEWHERE):
         return ""
-    if is_json(setting):  # a comma in it would divide it
-        return weakness_of_one(setting)
-    return next(filter(None, (weakness_of_one(secret, scheme) for secret in types.items(setting))), "")
+    if is_json(setting):  # split at its commas, no piece would be JSON
+        return describe_weakness_of_one(setting)
+    return next(filter(None, (describe_weakness_of_one(secret, scheme) for secret in types.items(setting))), "")
 
 
-def weakness_of_one(secret: str, scheme: str = "") -> str:
-    """Return what is wrong with one secret, wherever it is; "" if it is strong."""
+def describe_weakness_of_one(secret: str, scheme: str = "") -> str:
+    """Return problem and cure of a weak secret, as `problem; cure`; "" if it is strong."""
     if _MISTAKEN.fullmatch(secret) or types.is_quoted(secret) or is_json(secret):
         return (
             "would itself be the secret, and is a path, a reference, a JSON document or in quotes; set the secret "
             f"alone, or write file:PATH, secretsmanager:ARN or ssm:NAME, first and alone, {ALLOW}"
         )
-    if len(_key(secret, scheme)) < LEAST_BYTES:
-        return f"has a secret of less than {LEAST_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
+    if len(_secret_bytes(secret, scheme)) < MIN_BYTES:
+        return f"has a secret of less than {MIN_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
     return ""
 
 
 def is_json(text: str) -> bool:
-    """Whether it is a JSON document, as Secrets Manager's console keeps pairs: no sender was given that as a secret."""
+    """Return whether a text is a JSON object or array, as Secrets Manager's console stores pairs."""
     if text.strip()[:1] in ("{", "[") and text.strip()[-1:] in ("}", "]"):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
@@ -145,13 +165,13 @@ def is_json(text: str) -> bool:
     return False
 
 
-def _key(secret: str, scheme: str) -> bytes:
-    """Return what the scheme signs with, or the part of the secret that nobody else knows."""
+def _secret_bytes(secret: str, scheme: str) -> bytes:
+    """Return the bytes of a secret that count for its strength: the decoded key, or the password without the user."""
     if scheme == "standard-webhooks":
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except (binascii.Error, ValueError):
-            return b"\0" * LEAST_BYTES  # no secret of this scheme at all, which the receiver says better
+            return b"\0" * MIN_BYTES  # no secret of this scheme; the receiver refuses it with a better text
     if scheme == "basic" and ":" in secret:
         return secret.partition(":")[2].encode()  # a user's name is no secret
     return secret.encode()

@@ -1,4 +1,4 @@
-"""The event sources of the config file (`[[cxone.sources]]`): a table that `receive`, `consume` and `cxone` read."""
+"""Event sources of the config file (`[[cxone.sources]]`), which `receive`, `consume` and `cxone` read."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -20,28 +20,30 @@ class _Table(BaseModel):
     name: str = Field(min_length=1, max_length=64)
 
 
-class Posted(_Table, Signature):
-    """A source that posts to the receiver. With `secrets` it has a path of its own, `/v1/events/<name>`.
+class PostedSource(_Table, Signature):
+    """A source that posts to the receiver.
 
-    The keys are the environment's settings of the same names, in lower case, for this source alone. Where it gives no
-    `replay_window_s`, the environment's holds.
+    With `secrets` it has a path of its own, `/v1/events/<name>`.
+
+    The keys are the environment's settings of the same names, in lower case, for this source alone.
+    Without `replay_window_s` the environment's value applies.
     """
 
     url: str
     scheme: Scheme | None = None
     secrets: Secret | None = None
     preset: str | None = Field(None, min_length=1, max_length=64)
-    """The mapping's shape for this source's events, instead of the first that fits."""
+    """Name of the mapping's shape for this source's events, instead of the first shape that matches."""
     xml: bool = False
-    """Take XML as well; scheme `expert` does anyway."""
+    """Accept XML as well; scheme `expert` always does."""
 
     @property
     def has_a_path(self) -> bool:
-        """Whether the receiver serves it by its name."""
+        """Return whether the receiver serves this source at a path with its name."""
         return self.secrets is not None or self.scheme == "none"
 
     @model_validator(mode="after")
-    def _whole(self) -> "Posted":
+    def _whole(self) -> "PostedSource":
         if self.secrets is not None and self.scheme is None:
             raise ValueError("secrets: need a scheme beside them")
         if self.has_a_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
@@ -49,8 +51,8 @@ class Posted(_Table, Signature):
         return self
 
 
-class WebhookSource(Posted):
-    """Something in CXone that posts to our receiver: Expert, a Studio script, Workflow Automation."""
+class WebhookSource(PostedSource):
+    """A part of CXone that posts to our receiver: Expert, a Studio script, Workflow Automation."""
 
     type: Literal["webhook"]
     scheme: Scheme
@@ -66,7 +68,7 @@ class DataStreamSource(_Table):
     role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")
 
 
-class DigitalSource(Posted):
+class DigitalSource(PostedSource):
     """CXone digital's events, posted to our receiver."""
 
     type: Literal["digital"]
@@ -77,7 +79,10 @@ Source = Annotated[WebhookSource | DataStreamSource | DigitalSource, Field(discr
 
 
 class Sources(BaseModel):
-    """The table `cxone`, in which nothing else stands: a mistyped name would leave the receiver without its sources."""
+    """The table `cxone`.
+
+    It refuses other keys: with a mistyped name the receiver would have no sources.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -93,9 +98,11 @@ class Sources(BaseModel):
 
 
 class Document(BaseModel):
-    """The file's keys: a mistyped name would leave the receiver without its sources.
+    """The file's top-level keys.
 
-    What stands in the consumer's is the consumer's to check (pipeline/mapping/config_file.py).
+    It refuses others: with a mistyped name the receiver would have no sources.
+
+    The consumer checks the content of its own keys (pipeline/mapping/config_file.py).
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -109,12 +116,18 @@ class Document(BaseModel):
 
 
 def read(path: Path | None) -> tuple[Source, ...]:
-    """Return the configured sources. Raise SettingsError, a line for each failing key, where file or table is wrong."""
+    """Return the configured sources.
+
+    Raises SettingsError with a line for each wrong key, or for an unreadable file.
+    """
     return read_part(path, Document).cxone.sources
 
 
 def read_part(path: Path | None, model: type[M]) -> M:
-    """Return the part of the file that `model` knows; all defaults where there is no file. Raise as `read` does."""
+    """Return the part of the file that `model` declares; its defaults if `path` is None.
+
+    Raises as `read` does.
+    """
     return files.read_toml(path, VARIABLE, model) if path else model()
 
 

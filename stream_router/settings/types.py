@@ -1,8 +1,8 @@
-"""The forms of text that settings take: addresses, queues, lists of event types, paths into an event.
+"""Types of settings: addresses, queues, lists of event types, paths into an event.
 
-A type says its form in words, as a text among its annotations: the lines that refuse a value and the pages say it so
-(`common.takes`). A form that is not met raises ValueError, whose text is the problem, or `problem; cure`. It quotes no
-value, since some values are secrets.
+Each type describes its form in words, as a text among its annotations. Error lines and the
+generated pages show it (`common.takes`). A value of another form raises ValueError with the text
+`problem` or `problem; cure`. The text quotes no value, since some values are secrets.
 """
 
 import ipaddress
@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from stream_router import limits
-from stream_router.settings.files import near
+from stream_router.settings.files import nearest_name
 
 
 def items(text: str) -> tuple[str, ...]:
-    """Return the items of a comma-separated list, in order, without what is empty."""
+    """Return the items of a comma-separated list, in order, without empty items."""
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text of the environment is one that can be sent: it may hold any bytes."""
+    """Return whether a text can be encoded as UTF-8. The environment may hold any bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -34,12 +34,15 @@ def is_utf8(text: str) -> bool:
 
 
 def is_quoted(text: str) -> bool:
-    """Whether a text begins and ends with the same quote."""
+    """Return whether a text begins and ends with the same quote."""
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
-def read_by(parse: Callable[[str], object]) -> AfterValidator:
-    """Return a text that `parse` can read, kept as it is written."""
+def accepted_by(parse: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that keeps a text as it is written if `parse` accepts it.
+
+    `parse` raises ValueError if not.
+    """
 
     def checked(text: str) -> str:
         parse(text)
@@ -80,13 +83,16 @@ PemFile = Annotated[Path, "path of a PEM file"]
 TomlFile = Annotated[Path, "path of a TOML file"]
 
 
-# --- the region: AWS's own variable, but every program needs it, and wrong it makes each call fail
+# --- the region: a variable of AWS's own, checked here because a wrong one makes each call fail
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 
 
 def region_of_environment() -> str:
-    """Return the region of everything: AWS_REGION, AWS_DEFAULT_REGION, or the profile's. Raise ValueError."""
+    """Return AWS_REGION, else AWS_DEFAULT_REGION, else the profile's region.
+
+    Raises ValueError if there is none.
+    """
     if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         return region
     from botocore.exceptions import BotoCoreError
@@ -102,31 +108,32 @@ def region_of_environment() -> str:
 
 
 def known_region(name: str) -> str:
-    """Return the region, where botocore lists it, or where an endpoint is set and the name has a region's form.
+    """Return the region if botocore lists it. Raises ValueError if not.
 
-    botocore's own pattern of names takes eu-centrall-1 as well, and no line would name what every call fails of.
-    Raises ValueError.
+    If an endpoint is set, any name in a region's form is accepted.
     """
     from botocore import __version__
     from botocore.loaders import create_loader
 
+    # botocore's own pattern accepts eu-centrall-1 as well. Each call would then fail without naming the region.
     partitions = create_loader().load_data("partitions")["partitions"]
     known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
     elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
     if name in known or (elsewhere and _REGION.fullmatch(name)):
         return name
-    meant = f"did you mean {found}?" if (found := near(name, known)) else "give one, for example us-east-1"
+    nearest = nearest_name(name, known)
+    advice = f"did you mean {nearest}?" if nearest else "give one, for example us-east-1"
     raise ValueError(
-        f"is no region that botocore {__version__} knows; {meant} (one that is newer: upgrade botocore, "
+        f"is no region that botocore {__version__} knows; {advice} (for a newer region upgrade botocore, "
         "or set AWS_ENDPOINT_URL)"
     )
 
 
-# --- secrets, and how a sender proves who it is
+# --- secrets, and how a sender authenticates
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    """Without the line break that a variable has whose text comes from a file."""
+    """Return the secret without a line break at its end, which a value read from a file usually has."""
     text = value.get_secret_value()
     if not is_utf8(text):
         raise ValueError("is not UTF-8")
@@ -138,24 +145,27 @@ def _secret(value: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_secret), "the secret, file:PATH, secretsmanager:ARN", "ssm:NAME"]
 
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
-"""How a sender proves who it is. `receiver/auth.py` checks each, `send/signing.py` signs as each."""
+"""How a sender authenticates.
+
+`receiver/auth.py` checks each scheme, `send/signing.py` signs with each.
+"""
 
 SENDS_ITS_SECRET = ("bearer", "basic")
-"""Schemes whose secret goes over the wire as it is, so never over plain HTTP."""
+"""Schemes that send the secret itself, so never over plain HTTP."""
 
 Template = Annotated[
     str,
     Field(pattern=r"^([^{}$]|\{(id|timestamp|body)\})*$"),
     "a text with {id}, {timestamp}, {body}, and no other braces or $",
 ]
-"""What else looks like a placeholder would be signed as it is written, so no signature would ever fit."""
+"""Any other placeholder would be signed as it is written, so no signature would ever match."""
 
 
 # --- event types, and paths into an event
 
 
 def _event_types(value: str) -> None:
-    """Another type could be no event's, or would be refused wherever it goes."""
+    """Raise ValueError for a list of event types that no event could have, or that EventBridge would refuse."""
     if set(value) & set("[]{}\"'"):
         raise ValueError(
             "is a list in brackets or quotes, which would be a part of a type's name; "
@@ -176,116 +186,130 @@ def _some_event_types(value: str) -> None:
         raise ValueError("names no event type")
 
 
-DropTypes = Annotated[str, read_by(_event_types), "event types with commas between, each of 1 to 128 characters"]
-EventTypes = Annotated[str, read_by(_some_event_types), "event types with commas between, each of 1 to 128 characters"]
+DropTypes = Annotated[str, accepted_by(_event_types), "event types with commas between, each of 1 to 128 characters"]
+EventTypes = Annotated[
+    str, accepted_by(_some_event_types), "event types with commas between, each of 1 to 128 characters"
+]
 
 
-def paths(text: str) -> list[list[str]]:
-    """Return a comma-separated list of dotted paths, each as its steps. Raise ValueError for none or an empty step.
+def parse_paths(text: str) -> list[list[str]]:
+    """Return a comma-separated list of dotted paths, each as its steps.
 
-    An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer.
+    Raises ValueError if there is no path, if a step is empty, or if a path is a JSONPath or a JSON
+    pointer: none of these matches anything in an event.
     """
-    found = [[step.strip() for step in path.split(".")] for path in items(text)]
-    if not found or not all(step for path in found for step in path):
+    split_paths = [[step.strip() for step in path.split(".")] for path in items(text)]
+    if not split_paths or not all(step for path in split_paths for step in path):
         raise ValueError("names no path, or one with an empty step")
-    if any(path[0] == "$" or path[0].startswith("/") for path in found):
-        raise ValueError("has a path that begins with $. or /, as those of other languages do")
-    return found
+    if any(path[0] == "$" or path[0].startswith("/") for path in split_paths):
+        raise ValueError(
+            "has a path that begins with $. or /, which is a JSONPath or a JSON pointer; write data.case.id"
+        )
+    return split_paths
 
 
-Paths = Annotated[str, read_by(paths), "comma-separated dotted paths into the event, first found wins"]
+Paths = Annotated[str, accepted_by(parse_paths), "comma-separated dotted paths into the event, first found wins"]
 
 
 # --- addresses
 
 
 def split_host_port(value: str) -> tuple[str, int]:
-    """`HOST:PORT` (an IPv6 host in brackets) as host and port. Raises ValueError."""
+    """Split `HOST:PORT` (an IPv6 host in brackets) into host and port. Raises ValueError."""
     host, _, port = value.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535:
         raise ValueError("has no host, or no port from 0 to 65535")
     return host.strip("[]"), int(port)
 
 
-HostPort = Annotated[str, read_by(split_host_port), "HOST:PORT"]
+HostPort = Annotated[str, accepted_by(split_host_port), "HOST:PORT"]
 
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 
-def host_names(text: str) -> tuple[str, ...]:
-    """Return the host names of a comma-separated list in lower case. Raises ValueError if an item is none."""
+def parse_host_names(text: str) -> tuple[str, ...]:
+    """Return the host names of a comma-separated list, in lower case.
+
+    Raises ValueError if an item is no host name.
+    """
     if not all(map(_HOST_NAME.fullmatch, items(text))):
         raise ValueError("has an item that is no host's name, or has a port or a scheme")
     return tuple(name.removesuffix(".").lower() for name in items(text))
 
 
-HostNames = Annotated[str, read_by(host_names), "host names with commas between, without ports"]
+HostNames = Annotated[str, accepted_by(parse_host_names), "host names with commas between, without ports"]
 
 
 def own_url(listen: str, scheme: str = "http") -> str:
-    """Where a client on the same host reaches what listens at `HOST:PORT`, also where that is every address."""
+    """Return the URL by which a client on the same host reaches a server at `HOST:PORT`, also at 0.0.0.0 and ::."""
     host, port = split_host_port(listen)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def is_loopback(listen: str) -> bool:
-    """Whether only this machine reaches what listens at `HOST:PORT`."""
+    """Return whether a server at `HOST:PORT` can be reached from this machine alone."""
     return is_loopback_host(split_host_port(listen)[0])
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
+    """Return whether a host's name or address is loopback."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Return a comma-separated list of CIDRs. Raise ValueError where an item is none."""
+def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Return the networks of a comma-separated list of CIDRs.
+
+    Raises ValueError if an item is no CIDR.
+    """
     try:
         return tuple(map(ipaddress.ip_network, items(text)))
     except ValueError:
         raise ValueError("has an item that is no CIDR, or has bits set beyond its length") from None
 
 
-Networks = Annotated[str, read_by(networks), "comma-separated CIDRs, for example 10.0.0.0/8"]
+Networks = Annotated[str, accepted_by(parse_networks), "comma-separated CIDRs, for example 10.0.0.0/8"]
 
 
 def is_url(text: str) -> bool:
-    """Whether a text has the form of an http or https URL, with a host and a port as there can be one.
+    """Return whether a text is an http or https URL with a host and, if it has a port, a valid one.
 
-    Clients find out at their first call only, and say so in words that name no setting.
+    Clients would report a bad URL at their first call only, in words that name no setting.
     """
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises for a port that is none
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
 
 
 def without_user(url: str) -> str:
-    """Return a URL without the user and the password that may stand in it, so that it can be shown."""
+    """Return a URL without its user and password, so that it can be shown."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def check_for_credentials(url: str) -> None:
-    """Raise ValueError where credentials may not be sent to a URL."""
+    """Raise ValueError unless the URL is https, or http on loopback, without a user in it."""
     parts = urlsplit(url) if is_url(url) else None
     if parts is None or parts.username or (parts.scheme == "http" and not is_loopback_host(parts.hostname or "")):
         raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
 
 
-UrlForCredentials = Annotated[str, read_by(check_for_credentials), "an https:// URL"]
+UrlForCredentials = Annotated[str, accepted_by(check_for_credentials), "an https:// URL"]
 """HTTPS, without a user in it; plain HTTP on loopback alone."""
 
 
 def _standard_queue(url: str) -> None:
-    """Raise ValueError unless this is a standard queue's URL. A FIFO queue refuses each message without a group."""
+    """Raise ValueError unless the text is the URL of a standard queue.
+
+    A FIFO queue refuses messages without a group.
+    """
     if url != url.strip():
         raise ValueError("begins or ends with a blank; take it away")
     if url.startswith("arn:"):
@@ -298,7 +322,7 @@ def _standard_queue(url: str) -> None:
 
 QueueUrl = Annotated[
     str,
-    read_by(_standard_queue),
+    accepted_by(_standard_queue),
     "a queue's URL (standard, not FIFO); `stream-router setup` makes one",
 ]
 
@@ -308,12 +332,14 @@ QueueUrl = Annotated[
 _TAG = re.compile(r"(?!aws:)([\w .:/+@-]{1,128})=([\w .:/+@-]{0,256})")
 
 
-def tags(text: str) -> dict[str, str]:
-    """`key=value,…` as a mapping. Raises ValueError for what AWS would not take as a tag."""
-    found = [_TAG.fullmatch(item) for item in items(text)]
-    if not all(found):
+def parse_tags(text: str) -> dict[str, str]:
+    """Return `key=value,…` as a mapping. Raises ValueError for a tag that AWS would refuse."""
+    matches = [_TAG.fullmatch(item) for item in items(text)]
+    if not all(matches):
         raise ValueError("has an item that is no key=value as AWS takes it")
-    return {tag[1].strip(): tag[2].strip() for tag in found if tag}
+    return {tag[1].strip(): tag[2].strip() for tag in matches if tag}
 
 
-Tags = Annotated[str, read_by(tags), "key=value,…: keys to 128, values to 256 letters, digits and _ . : / + @ -"]
+Tags = Annotated[
+    str, accepted_by(parse_tags), "key=value,…: keys to 128, values to 256 letters, digits and _ . : / + @ -"
+]

@@ -15,8 +15,8 @@ LINGER_S = "stream_router.receiver.putrecords:LINGER_S"
 IDLE_S = "stream_router.receiver.connection:IDLE_S"
 BODY_S = "stream_router.receiver.connection:BODY_S"
 HEAD_S = "stream_router.receiver.connection:HEAD_S"
-HIDE_S = "stream_router.operate.queue:HIDE_S"
-KEEP_EVERY_S = "stream_router.operate.queue:KEEP_EVERY_S"
+HIDE_S = "stream_router.operate.queue:VISIBILITY_TIMEOUT_S"
+KEEP_EVERY_S = "stream_router.operate.queue:VISIBILITY_CHECK_INTERVAL_S"
 
 
 def with_constants(values: Mapping[str, float]) -> dict[str, str]:

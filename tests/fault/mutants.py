@@ -113,8 +113,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "redrive deletes before it stored, where it is killed": Mutant(
             "stream_router/operate/dlq.py",
-            "            yield Outgoing(line, one.conv",
-            "            self._delete(one.messages)\n            yield Outgoing(line, one.conv",
+            "            yield OutgoingLine(line, letter.conv",
+            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.conv",
             ("tests/fault/test_failpoints_commands.py",),
         ),
     },
@@ -508,8 +508,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A dead letter that is put back": {
         "redrive deletes before the stream has the event": Mutant(
             "stream_router/operate/dlq.py",
-            "            yield Outgoing(line, one.conv",
-            "            self._delete(one.messages)\n            yield Outgoing(line, one.conv",
+            "            yield OutgoingLine(line, letter.conv",
+            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.conv",
             ("tests/integration/test_dlq.py::test_none_is_lost_whatever_happens",),
         ),
         "a line that the stream refused counts as put back": Mutant(

@@ -129,7 +129,7 @@ def test_show_tells_all_and_the_event_only_where_asked_for(fake_aws: FakeAwsProc
     assert '"name":"[' in masked.stdout
     assert "Zoë" not in masked.stdout
     refused = dlq.run(fake_aws, "show", deadly, "--payload", STREAM_ROUTER_MASKING="default")
-    assert "it is not opened here to be masked" in refused.stdout
+    assert "it is not parsed here to be masked" in refused.stdout
     broken = put_one(letters, record={"encoding": "base64", "data": base64.b64encode(b'{"payload": "Zo').decode()})
     unmaskable = dlq.run(fake_aws, "show", broken, "--payload", STREAM_ROUTER_MASKING="default")
     assert "is on in this shell, and the event cannot be masked (" in unmaskable.stdout
@@ -279,7 +279,7 @@ def test_a_letter_that_is_not_whole_stays(fake_aws: FakeAwsProcess) -> None:
     assert "put back on the stream 3" in done.stdout
     for why in (
         "a part of it was not seen",
-        "its object in S3 cannot be had (NoSuchKey): it is gone",
+        "its object in S3 cannot be read (NoSuchKey): it was deleted",
         "its data are damaged",
     ):
         assert why in done.stdout
@@ -375,7 +375,7 @@ def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess
     one.communicate(timeout=100)
     hidden = len(dlq.left(fake_aws))
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
-    assert f"{hidden} more are in another reader's hand" in done.stdout
+    assert f"{hidden} more are hidden, since another reader has them" in done.stdout
     assert f"about {hidden} messages of cxone-events-dead-letters not seen" in done.stdout
     assert done.returncode == 1
 
@@ -413,7 +413,7 @@ def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
     file.write_text(lines[0] + "{}\n")
     bad = dlq.run(fake_aws, "redrive", "--file", str(file))
     assert bad.returncode == 1
-    assert "line 2 is none that `dlq export` wrote" in bad.stderr
+    assert "line 2 was not written by `dlq export`" in bad.stderr
     assert len(dlq.on_stream(fake_aws)) == 6
 
 
@@ -425,7 +425,9 @@ def test_what_is_no_json_is_edited_as_text(fake_aws: FakeAwsProcess, tmp_path: P
     binary = {"encoding": "base64", "data": base64.b64encode(b"\xff\x00").decode()}
     one, other = put_one(letters, record=broken), put_one(letters, record=binary)
     exported = dlq.run(fake_aws, "export", str(file))
-    assert (exported.returncode, "(NoSuchKey): it is gone" in exported.stdout) == (1, True), "not all is in the file"
+    assert (exported.returncode, "(NoSuchKey): it was deleted" in exported.stdout) == (1, True), (
+        "not all is in the file"
+    )
     file.write_text(file.read_text().replace('\\"i\\"', '\\"i\\"}'))
     assert dlq.run(fake_aws, "redrive", "--file", str(file)).returncode == 0
     found = {put.event_id: put.body for put in dlq.on_stream(fake_aws)}

@@ -110,10 +110,10 @@ def test_they_go_back_as_they_were_accepted(fake_aws: FakeAwsProcess) -> None:
     client(fake_aws, "sqs").send_message_batch(QueueUrl=url, Entries=[{"Id": "0", "MessageBody": twice}])
     done = dlq.run(fake_aws, "redrive", "--undelivered", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "matches gets these events again" in done.stdout
-    assert "the target does not look well: the latest of these came" in done.stdout
+    assert "matching rule of the bus gets these events again" in done.stdout
+    assert "the target still seems to fail: the latest of these came" in done.stdout
     assert "put back on the stream 25" in done.stdout
-    assert "comes back: stream-router dlq list --undelivered --since" in done.stdout
+    assert "are listed by: stream-router dlq list --undelivered --since" in done.stdout
     found = dlq.on_stream(fake_aws)
     assert {one.event_id: json.loads(one.body) for one in found} == {i: json.loads(b) for i, b in bodies.items()}
     assert len(found) == 25

@@ -111,7 +111,7 @@ class Place:
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""
         world = World(now_s=lambda: time.time() + self.ahead_s, wait=self.renew)
-        return command.look(world, [one for one in command.SUBJECTS if java_too or one is not host.JAVA])
+        return command.run_checks(world, [one for one in command.SUBJECTS if java_too or one is not host.JAVA])
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ world(
     *("is disabled", "events go nowhere", "aws events enable-rule"),
     too=("SR003",),
 )
-world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be asked (Access", "--policy operate")
+world("SR130", WARNING, the_rule_may_not_be_looked_at, "DescribeRule could not be called (Access", "--policy operate")
 world("SR143", WRONG, the_target_has_no_dead_letter_queue, "has no dead-letter queue", "lost", "setup", too=("SR003",))
 world("SR122", WARNING, the_bus_is_under_a_key(), "has no dead-letter queue", "STREAM_ROUTER_KMS_KEY")
 world(
@@ -529,7 +529,7 @@ def test_whatever_breaks_on_the_probes_way_is_a_finding(
 def test_offline_asks_no_network(place: Place) -> None:
     """Nothing of AWS is among its checks, and they end although there is no AWS."""
     place.set(AWS_ENDPOINT_URL="http://127.0.0.1:9")
-    found = command.look(World(offline=True))
+    found = command.run_checks(World(offline=True))
     assert {one.code for one in found} == {*host.SETTINGS.checks, *host.JAVA.checks}
     assert command.status(found) == 0
 

@@ -33,7 +33,7 @@ Said = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def _one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator has one server, which knows its messages at once."""
-    monkeypatch.setattr(resources, "QUEUE_LOOK_S", 0)
+    monkeypatch.setattr(resources, "QUEUE_WAIT_S", 0)
 
 
 @pytest.fixture
@@ -203,7 +203,9 @@ def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, sa
     lines = said()
     assert any(line.startswith("~ rule live on bus default: pattern ") for line in lines)
     assert any(line.startswith("  needs --yes: the pattern changes by more than further event types") for line in lines)
-    assert lines[-1] == "nothing was changed; if what needs --yes is meant, run `stream-router setup --yes`"
+    assert (
+        lines[-1] == "nothing was changed; if the changes that need --yes are intended, run `stream-router setup --yes`"
+    )
     assert rule_of(clients, "live") == before
     assert run("live", target_arn=FUNCTION, plan=True, exit_code=True) == 2
     assert run("live", target_arn=FUNCTION, yes=True) == 0
@@ -314,7 +316,9 @@ def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
     assert run("first", event_types="order.created") == 0
     before = rule_of(clients, "first")
     second = load(Setup, stream="second", rule="first")
-    with pytest.raises(SettingsError, match="STREAM_ROUTER_RULE: rule first on bus default is of stream first; ") as no:
+    with pytest.raises(
+        SettingsError, match="STREAM_ROUTER_RULE: rule first on bus default belongs to stream first; "
+    ) as no:
         setup.run(second, plan=False)
     assert rule_of(clients, "first") == before
     assert present(clients, "second") == []
@@ -369,7 +373,7 @@ def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else
         assert teardown("torn", yes=True, **given) == 1
     assert said()[-2:] == ["deleted rule torn on bus torn-bus", "deleted event bus torn-bus"]
     assert teardown("torn", yes=True, **given) == teardown("torn", yes=True, **given) == 0
-    assert said()[-1].startswith("nothing of setup's is here under the names that are set (stream torn, ")
+    assert said()[-1].startswith("no resource of `setup` exists under the current names (stream torn, ")
     assert present(clients, "torn") == sorted([*others, "torn-out"])
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from stream_router.envelope import CONVERSATION_BITS, HASH_SPACE, group_of, group_place
 from stream_router.limits import KINESIS_RECORD_BYTES
-from stream_router.operate.shards import keeping_order
+from stream_router.operate.shards import shard_counts_keeping_order
 from stream_router.receiver.events import Bucket
 
 MOST_GROUPS = 4_096
@@ -57,7 +57,7 @@ def test_the_numbers_that_keep_order_are_those_whose_borders_are_borders_of_grou
     """No group of the receivers lies across two shards then, and each shard has four groups."""
     assume(groups >= 4 * shards)
     across = [border for border in range(shards) if border * groups % shards]
-    assert (shards in keeping_order(groups)) is (not across)
+    assert (shards in shard_counts_keeping_order(groups)) is (not across)
 
 
 @given(groups=st.integers(1, MOST_GROUPS), index=st.integers(0, MOST_GROUPS - 1))

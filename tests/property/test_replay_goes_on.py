@@ -11,7 +11,7 @@ import pytest
 from stream_router.envelope import Resubmitted, read_resubmitted, seal, seal_line
 from stream_router.operate import put_back, replay, stream_writer
 from stream_router.operate.console import Stop, moment_ms
-from stream_router.operate.put_back import PutBack, Selection
+from stream_router.operate.put_back import ResubmitRun, Selection
 from stream_router.operate.stream import Span
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
@@ -138,7 +138,7 @@ def test_a_replay_that_is_broken_off_anywhere_is_continued_to_its_end(
     for breaks_at in [*(dice.randint(1, 60) for _ in range(8)), 0]:
         kinesis.breaks_at, kinesis.stop, kinesis.refuses, kinesis.reads = breaks_at, Stop(), False, []
         kinesis.by_ctrl_c = dice.random() < 0.5
-        back = PutBack(settings, kinesis.clients, 0.0, kinesis.stop, dry_run=False, run=run)
+        back = ResubmitRun(settings, kinesis.clients, 0.0, kinesis.stop, dry_run=False, run=run)
         command = replay.Replay(settings, selection, (), kinesis.stream, back, is_continued=bool(run))
         status = command.run(kinesis.clients, kinesis.stop)
         if not run:  # a run that goes on reads the stream twice

@@ -66,7 +66,7 @@ def policy(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPat
     for variable, value in environment.items():
         if variable.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")):
             monkeypatch.setenv(variable, value)
-    made = command.document(name, Home("aws", REGION, ACCOUNT))
+    made = command.build_policy(name, Home("aws", REGION, ACCOUNT))
     found = set()
     for statement in made["Statement"]:
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]

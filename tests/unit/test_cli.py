@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from stream_router import cli
 from stream_router.errors import EX_CONFIG, SettingsError
 from stream_router.operate import config
-from stream_router.operate.console import moment_ms, readable, say, tell, write_line
+from stream_router.operate.console import moment_ms, print_line, readable, warn, write_line
 from stream_router.settings import reading
 from tests.environment import CONSUMER, CXONE, RECEIVER, given
 from tests.ports import free_port
@@ -167,7 +167,9 @@ def test_every_setting_is_told_once_with_its_source_and_no_secret(
     variables = [line.lstrip("#").partition("=")[0] for line in told if not line.startswith("# ")]
     assert len(variables) == len(set(variables))
     assert [line for line in told if line.startswith("# unknown: CXONE_CLIENT: ")]
-    assert [row.value for row in reading.of_aws()] == ["http://(hidden)@127.0.0.1:9/a@b"], "the first log line has them"
+    assert [row.value for row in reading.list_aws_settings()] == ["http://(hidden)@127.0.0.1:9/a@b"], (
+        "the first log line has them"
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,14 +202,14 @@ def test_a_search_whose_reader_went_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
     os.close(reads)
     with os.fdopen(writes, "w") as nobody:
         monkeypatch.setattr(sys, "stderr", nobody)
-        say("reading")
-        say("reading more")
+        warn("reading")
+        warn("reading more")
         write_line(nobody, "found")
 
 
 def test_nothing_that_others_wrote_drives_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """No escape sequence of somebody's message in a queue is written, and no line of its own; numbers as they stand."""
-    tell("x\nredriven 99 \x1b[2J \x9b31m \u202eë")
+    print_line("x\nredriven 99 \x1b[2J \x9b31m \u202eë")
     assert capsys.readouterr().out == "x�redriven 99 �[2J �31m �ë\n"
     assert readable(b'{"n":1.50,"n":1e-400, "a":"\x1b[2J\xff"}') == '{"n":1.50,"n":1e-400, "a":"�[2J�"}'
 

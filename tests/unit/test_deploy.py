@@ -19,7 +19,7 @@ from stream_router.receiver import auth
 from stream_router.receiver.__main__ import STOPPED_WITHIN_S
 from stream_router.receiver.connection import IDLE_S
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load, names
+from stream_router.settings.reading import load, setting_names
 from stream_router.settings.receiver import Receiver, Signature
 from stream_router.settings.types import Scheme
 from tests.environment import QUEUE, given
@@ -277,13 +277,13 @@ def test_a_container_is_read_only_probed_and_drained_before_it_is_killed(program
     by_ecs, by_kubernetes = of_task(task, "SignsByHmac", "HasMaskingKey"), of_pod(pod)
     for told, stop_s in ((by_ecs, ecs["StopTimeout"]), (by_kubernetes, pod["terminationGracePeriodSeconds"])):
         assert 120 >= stop_s >= float(told.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S
-        assert {name for name in told if not name.startswith("AWS_")} <= names() | {"SQS_DLQ_URL"}
+        assert {name for name in told if not name.startswith("AWS_")} <= setting_names() | {"SQS_DLQ_URL"}
 
 
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.stem)
 def test_a_unit_sets_settings_drains_and_does_not_restart_what_is_set_wrong(unit: Path) -> None:
     """A crash is started again, exit 78 is not."""
     told = re.findall(r"^(\w+)=(.*)$", unit.read_text("utf-8"), re.MULTILINE)
-    assert {value.partition("=")[0] for key, value in told if key == "Environment"} <= names()
+    assert {value.partition("=")[0] for key, value in told if key == "Environment"} <= setting_names()
     assert {("Restart", "on-failure"), ("RestartPreventExitStatus", "78")} <= {*told}
     assert int(dict(told)["TimeoutStopSec"]) >= KILLED_AFTER_S

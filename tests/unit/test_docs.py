@@ -71,7 +71,7 @@ def test_each_policy_of_the_documents_is_what_setup_prints(name: str, monkeypatc
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     policies = importlib.import_module("policies")
     given(monkeypatch, policies.SETTINGS)
-    assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.document(name, policies.HOME)
+    assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.build_policy(name, policies.HOME)
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -88,7 +88,7 @@ def test_the_configuration_page_begins_with_ten_that_work(monkeypatch: pytest.Mo
     ten = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` ", table, re.MULTILINE))
     assert len(ten) == 10
     given(monkeypatch, ten)
-    assert (load(Receiver).webhook_scheme, load(Receiver).in_the_clear) == ("hmac", False)
+    assert (load(Receiver).webhook_scheme, load(Receiver).is_unencrypted) == ("hmac", False)
     assert load(Consumer).sqs_dlq_url == ten["SQS_DLQ_URL"]
     assert load(Setup).target_arn == ten["EVENTBRIDGE_TARGET_ARN"]
 

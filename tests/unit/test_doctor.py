@@ -49,7 +49,7 @@ def test_what_a_look_raises_is_the_trouble_of_one_check(
         raise error
 
     asked = {code: Check(f"thing {code}") for code in ("SR101", "SR105", "SR160")}
-    before, at, after = command.look(World(), [Subject(asked, look, aws=False)])
+    before, at, after = command.run_checks(World(), [Subject(asked, look, aws=False)])
     assert [before.verdict, at.verdict, after.verdict] == [WELL, verdict, SKIPPED]
     assert command.status([before, at, after]) == {WRONG: 1, UNKNOWN: 2}.get(verdict, 0)
     assert (at.code, says in at.says, bool(at.cure), after.says) == ("SR105", True, True, "waits for SR105")
@@ -84,7 +84,7 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
             raise raised
 
         monkeypatch.setattr(secret_store, "fetch", fetch)
-        found = {one.code: one for one in host.SETTINGS.look(World(offline=offline))}
+        found = {one.code: one for one in host.SETTINGS.check(World(offline=offline))}
         assert (found["SR001"].verdict, found["SR002"].verdict) == (wanted, wanted)
         assert bool(asked) is not offline
     assert says in found["SR001"].says
@@ -100,7 +100,7 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     for audit in (str(tmp_path / "later"), "-"):  # which is standard error, and no folder
         folders = {"STREAM_ROUTER_STATE_DIR": str(there), "STREAM_ROUTER_AUDIT_DIR": audit}
         given(monkeypatch, {**CONSUMER, **folders})
-        found = {one.code: one.verdict for one in host.SETTINGS.look(World("consume", offline=True))}
+        found = {one.code: one.verdict for one in host.SETTINGS.check(World("consume", offline=True))}
         assert (found["SR002"], list(tmp_path.rglob("*"))) == (WELL, [there])
 
 
@@ -184,6 +184,6 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     aws = Aws(looks, late_ms)
     monkeypatch.setattr(World, "client", lambda *_: aws)
     monkeypatch.setattr(checks, "lease_table", lambda *_: ok("SR105", ""))
-    found = {one.code: one for one in stream.LEASES.look(World(wait=lambda _: None))}[code]
+    found = {one.code: one for one in stream.LEASES.check(World(wait=lambda _: None))}[code]
     assert (found.verdict, says in found.says) == (verdict, True), found
     assert found.verdict is WELL or found.cure

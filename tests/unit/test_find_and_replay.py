@@ -20,7 +20,7 @@ from stream_router.model import PROBE_TYPE, Event, Record
 from stream_router.operate import find
 from stream_router.operate.console import Stop
 from stream_router.operate.find import CANNOT_JUDGE, DEAD, FOUND, NOT_FOUND, UNDELIVERED, UNKNOWN, Options
-from stream_router.operate.put_back import PutBack, Selection
+from stream_router.operate.put_back import ResubmitRun, Selection
 from stream_router.operate.queue import Message
 from stream_router.operate.replay import DONE, NOT_ALL, Replay
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
@@ -150,8 +150,8 @@ def asked(
     with pytest.MonkeyPatch.context() as patch:
         quick(patch)
         patch.setattr(find, "Clients", lambda _: clients)
-        patch.setattr(find, "Queue", lambda _sqs, url, _stop: queues[url.rpartition("/")[2]])
-        patch.setattr(find, "tell", written.append)
+        patch.setattr(find, "QueueReader", lambda _sqs, url, _stop: queues[url.rpartition("/")[2]])
+        patch.setattr(find, "print_line", written.append)
         patch.setattr(find, "write_line", lambda _, text: written.append(text))
         found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/letters", **settings)
         return find.run(found, options), " ".join(" ".join(written).split())
@@ -293,7 +293,7 @@ def replayed(*datas: bytes, wanted: Selection = ALL) -> tuple[int, list[dict[str
         shelf.put_records = puts.put_records  # type: ignore[attr-defined]
         shelf.kept["a"] = [Kept(n, 100 + n, data) for n, data in enumerate(datas, 1)]
         found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
-        back = PutBack(found, shelf.clients, 0.0, stop, dry_run=False)
+        back = ResubmitRun(found, shelf.clients, 0.0, stop, dry_run=False)
         status = Replay(found, wanted, (), shelf.stream, back).run(shelf.clients, stop)
     return status, [orjson.loads(line) for line in puts.stored]
 
@@ -318,7 +318,7 @@ def test_what_is_nobodys_or_no_event_is_passed_over_and_said(capsys: pytest.Capt
     whys = {
         "put there by a replay": put_back("replay"),
         "put back for application another-router": put_back("redrive", "another-router"),
-        "a probe of": line(eventType=PROBE_TYPE),
+        "a test event of": line(eventType=PROBE_TYPE),
         "no event, but a dead letter: malformed_json": b"{broken",
         "fits no record": line(payload={"text": "x" * 900_000}),
     }

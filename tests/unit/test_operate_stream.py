@@ -29,7 +29,7 @@ from stream_router.operate.stream import (
     has_passed,
     read,
 )
-from stream_router.operate.stream_writer import MOST_LINE_BYTES, Outgoing, StreamRefusesError, StreamWriter
+from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamRefusesError, StreamWriter
 from stream_router.receiver.events import Bucket
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
@@ -154,7 +154,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
     puts, groups = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
     puts.loses_answer = lambda: dice.random() < 0.2
     sizes, names = [10, 3_000, 300_000, MOST_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
-    sent = [Outgoing(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % names}", n) for n in range(150)]
+    sent = [OutgoingLine(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % names}", n) for n in range(150)]
     back = list(writer(puts, groups).put(sent))
     assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]
     first_seen = dict.fromkeys(puts.stored)
@@ -175,7 +175,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
 @pytest.mark.parametrize("raised", [None, refusal("ThrottlingException"), ConnectTimeoutError(endpoint_url="x")])
 def test_a_stream_that_takes_nothing_is_given_up(raised: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a minute; for want of a right or of a stream at once (tests/integration/test_dlq.py)."""
-    monkeypatch.setattr(stream_writer, "GIVEN_UP_AFTER_S", 0.05)
+    monkeypatch.setattr(stream_writer, "GIVE_UP_AFTER_S", 0.05)
 
     def judge(_: int) -> str:
         if raised:
@@ -183,4 +183,4 @@ def test_a_stream_that_takes_nothing_is_given_up(raised: Exception | None, monke
         return "ProvisionedThroughputExceededException"
 
     with pytest.raises(StreamRefusesError):
-        list(writer(Puts(judge)).put([Outgoing(b"1", "", 1)]))
+        list(writer(Puts(judge)).put([OutgoingLine(b"1", "", 1)]))

@@ -46,7 +46,7 @@ NO_RESOURCE = {
 
 def statements(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> list[dict[str, Any]]:
     given(monkeypatch, settings)
-    made: list[dict[str, Any]] = command.document(name, Home("aws", "eu-central-1", "123456789012"))["Statement"]
+    made: list[dict[str, Any]] = command.build_policy(name, Home("aws", "eu-central-1", "123456789012"))["Statement"]
     return made
 
 

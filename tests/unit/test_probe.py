@@ -62,5 +62,5 @@ def test_it_is_settled_and_counted_apart() -> None:
 def test_a_certificate_of_another_name_has_its_own_cure(text: str, cure: str) -> None:
     """The receiver runs, and another address is asked: the cure names the option and the variable that help."""
     answer = Answered(Webhook("d-1", b"{}"), 0, text.encode(), 1.0, 0.0)
-    (found,) = probe._follow(World(offline=True), "", lambda: answer)
+    (found,) = probe._follow_probe(World(offline=True), "", lambda: answer)
     assert (found.code, cure in found.cure) == ("SR201", True)

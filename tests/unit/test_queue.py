@@ -11,7 +11,7 @@ import pytest
 
 from stream_router.operate import queue
 from stream_router.operate.console import Stop
-from stream_router.operate.queue import Queue, undelivered_url
+from stream_router.operate.queue import QueueReader, undelivered_url
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 
@@ -86,7 +86,7 @@ def test_a_queue_whose_every_message_was_seen_is_whole(
     """
     monkeypatch.setattr(queue, "CALLS", 1)
     monkeypatch.setattr(queue, "backoff_s", lambda *_: 0.0)
-    with Queue(sqs, "https://sqs/1/q", Stop()) as found:
+    with QueueReader(sqs, "https://sqs/1/q", Stop()) as found:
         seen = list(itertools.islice(found.read(), 9))
         assert [message.id for message in seen] == ["m0", "m1"] * (sqs.sent_s < 0)
         assert (found.missing == "") is is_whole

@@ -63,8 +63,8 @@ def test_a_secret_of_aws_is_asked_for_where_it_stands(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(secret_store, "fetch", fetch)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    assert secrets.text(SecretStr("ssm:/key"), "KEY") == SECRET
-    assert secrets.text(SecretStr("secretsmanager:key"), "KEY", region="eu-west-1") == SECRET
+    assert secrets.read_secret(SecretStr("ssm:/key"), "KEY") == SECRET
+    assert secrets.read_secret(SecretStr("secretsmanager:key"), "KEY", region="eu-west-1") == SECRET
     assert asked == [("ssm:/key", "eu-central-1"), ("secretsmanager:key", "eu-west-1")]
 
 
@@ -74,8 +74,8 @@ PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-an
 @pytest.mark.parametrize(
     ("text", "of_one", "of_many"),
     [
-        ("# nothing yet\n", "0 secrets stand where it points", "holds no secret; write one there"),
-        (f"{SECRET}\n{SECRET}2\n", "2 secrets stand where it points", ""),
+        ("# nothing yet\n", "there are 0 secrets where it points", "holds no secret; write one there"),
+        (f"{SECRET}\n{SECRET}2\n", "there are 2 secrets where it points", ""),
         ("short\n", "has a secret of less than 16 bytes", "less than 16 bytes"),
         ("x" * (1024 * 1024 + 1), "larger than 1 MiB", "larger than 1 MiB"),
         (f"{SECRET}\n".encode("utf-16-le").decode(), "holds zero bytes", "holds zero bytes"),
@@ -92,7 +92,7 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(
     in_aws = [] if "holds" in of_one or "larger" in of_one else ["secretsmanager:secret"]
     for where in (f"file:{tmp_path / 'secret'}", *in_aws):
         with pytest.raises(SettingsError, match=f"^KEY: .*{of_one}") as refused:
-            secrets.text(SecretStr(where), "KEY", region="eu-west-1", weak=False)
+            secrets.read_secret(SecretStr(where), "KEY", region="eu-west-1", weak=False)
         assert not any(one in str(refused.value) for one in ("\n", SECRET, "of-a-pair"))
         if of_many:
             with pytest.raises(SettingsError, match=of_many):
@@ -146,7 +146,7 @@ def test_a_store_that_does_not_answer_is_no_bad_setting(
 
     given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
     monkeypatch.setattr(BaseClient, "_make_api_call", fails)
-    with pytest.raises(SettingsError, match="cannot be had from AWS") as raised:
+    with pytest.raises(SettingsError, match="cannot be read from AWS") as raised:
         Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")
     assert raised.value.status == status
 

@@ -392,22 +392,22 @@ def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> No
     given(monkeypatch, {"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": "", "AUTH_URL": "https://elsewhere/"})
     load(Setup)
     assert load(Cxone).auth_url is None, "CXone's credentials would be sent there"
-    assert not reading.warnings()
+    assert not reading.find_warnings()
 
 
 def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown CXone name, since other tools have some; settings of another scheme than the one in use."""
     given(monkeypatch, {**RECEIVER, "CXONE_CLIENT_SECRT": "s", "STREAM_ROUTER_HMAC_PREFIX": "v1="})
     given(monkeypatch, {"STREAM_ROUTER_HMAC_ID_HEADER": "x-id"})
-    told = [line.partition(": ")[0] for line in reading.warnings(load(Receiver))]
+    told = [line.partition(": ")[0] for line in reading.find_warnings(load(Receiver))]
     assert told == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
     given(monkeypatch, {SCHEME: "standard-webhooks"})
-    assert len(reading.warnings(load(Receiver))) == 3
+    assert len(reading.find_warnings(load(Receiver))) == 3
     for scheme in ("none", ""):
         given(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
-        assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.warnings(load(Receiver)))
+        assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.find_warnings(load(Receiver)))
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
-    found = [one for one in host.SETTINGS.look(World(offline=True)) if one.code == "SR004"]
+    found = [one for one in host.SETTINGS.check(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
@@ -421,7 +421,7 @@ def test_expert_without_its_types_is_warned_of(
     given(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
 
     def warned() -> list[str]:
-        return [line for line in reading.warnings(load(program)) if line.startswith("STREAM_ROUTER_EVENT_TYPES: ")]
+        return [line for line in reading.find_warnings(load(program)) if line.startswith("STREAM_ROUTER_EVENT_TYPES: ")]
 
     assert "Page_Create" in warned()[0]
     for name, value in {"EVENT_TYPES": "Page_Create", "UNROUTABLE": "publish"}.items():
@@ -462,7 +462,7 @@ def test_a_secret_file_that_others_may_read_is_named(
     given(monkeypatch, {"STREAM_ROUTER_CONFIG": str(config), "STREAM_ROUTER_TLS_KEY": str(secret)})
     if not is_ours:
         monkeypatch.setattr("os.geteuid", lambda: secret.stat().st_uid + 1)
-    lines = [*reading.exposed(load(Receiver)), *reading.exposed(load(Consumer))]
+    lines = [*reading.find_exposed(load(Receiver)), *reading.find_exposed(load(Consumer))]
     named = ["ADMIN_TOKEN", "TLS_KEY", "WEBHOOK_SECRETS", "CONFIG", "CONFIG", "MASKING_KEY", "ADMIN_TOKEN", "AUDIT_KEY"]
     told = [line.partition(": ")[0].removeprefix("STREAM_ROUTER_") for line in lines]
     assert sorted(told) == sorted(named if exposed else [])

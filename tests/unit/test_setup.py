@@ -8,7 +8,16 @@ import pytest
 from stream_router.errors import SettingsError
 from stream_router.operate import resources, subscriber
 from stream_router.operate.arns import Home
-from stream_router.operate.resources import Bus, BusQueue, Queue, Resource, Rule, SetupError, Stream, Target
+from stream_router.operate.resources import (
+    Bus,
+    BusQueue,
+    QueueResource,
+    Resource,
+    Rule,
+    SetupError,
+    StreamResource,
+    Target,
+)
 from stream_router.operate.setup import run
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -34,7 +43,7 @@ def script() -> Script:
 
 def made_right(resource: Resource) -> dict[str, Any]:
     """Look at a resource, and apply what is not right; the changes."""
-    resource.look()
+    resource.refresh()
     if not resource.is_right:
         resource.apply()
     return resource.changes
@@ -81,9 +90,9 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     """What its owner has to mend is said, with what its filters have to let through; and `setup` ends with 1."""
     given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
-    for kind in (Stream, Queue):  # which are as they should be
-        monkeypatch.setattr(kind, "found", lambda _: {"shards": 2})
-        monkeypatch.setattr(kind, "wanted", lambda _: {"shards": 2})
+    for kind in (StreamResource, QueueResource):  # which are as they should be
+        monkeypatch.setattr(kind, "read_state", lambda _: {"shards": 2})
+        monkeypatch.setattr(kind, "wanted_state", lambda _: {"shards": 2})
     script.expect("sts", "get_caller_identity", {}, {"Account": ACCOUNT})
     script.refuse("dynamodb", "describe_table", {"TableName": "cxone-event-router"}, "ResourceNotFoundException")
     if isinstance(has, str):
@@ -132,14 +141,14 @@ def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, fo
     if isinstance(changes, tuple):
         scope, pattern = changes
         changes = {"FilterConfiguration": {"Filters": [{"Scope": scope, "Pattern": json.dumps(pattern)}]}}
-    assert subscriber.problems({**RUNS, **changes}, TYPES, ordered=False) == found
+    assert subscriber.find_problems({**RUNS, **changes}, TYPES, ordered=False) == found
 
 
 @pytest.mark.parametrize(("kind", "is_well"), [("FIFO", True), ("UNORDERED", False), (None, False)])
 def test_order_wants_a_subscriber_that_keeps_it(kind: str | None, is_well: bool) -> None:
     """Order is a property of the subscriber, not of the bus."""
     has = {**RUNS, **({"Type": kind} if kind else {})}
-    assert (subscriber.problems(has, TYPES, ordered=True) == []) is is_well
+    assert (subscriber.find_problems(has, TYPES, ordered=True) == []) is is_well
 
 
 def rule(script: Script) -> Rule:
@@ -166,35 +175,37 @@ def test_a_target_that_eventbridge_refuses_is_an_error(script: Script) -> None:
     script.expect("events", "list_targets_by_rule", asked, {})
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
     target = Target(script.clients, rule(script), {"Arn": arn}, HOME.queue("u"), named=False)
-    target.look()
+    target.refresh()
     refused = {"FailedEntryCount": 1, "FailedEntries": [{"TargetId": "x", "ErrorCode": "Odd", "ErrorMessage": "no"}]}
     script.expect("events", "put_targets", {**asked, "Targets": [target.changes]}, refused)
     with pytest.raises(SetupError, match=r"^EventBridge refused the target \(Odd: no\); "):
         target.apply()
 
 
-def queue(script: Script, attributes: dict[str, str]) -> Queue:
+def queue(script: Script, attributes: dict[str, str]) -> QueueResource:
     """A queue that is there."""
     asked = {"QueueUrl": URL, "AttributeNames": ["All"]}
     script.expect("sqs", "get_queue_attributes", asked, {"Attributes": attributes})
     script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": OURS})
-    return Queue(script.clients, HOME.queue("q"), OURS, url=URL, key=KEY)
+    return QueueResource(script.clients, HOME.queue("q"), OURS, url=URL, key=KEY)
 
 
 def test_a_queue_is_asked_before_it_is_believed_empty(script: Script) -> None:
     """Its count of 0 may be a minute old. What is received for this is visible again at once."""
     ours = queue(script, {"ApproximateNumberOfMessages": "0"})
-    ours.look()
-    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": resources.QUEUE_LOOK_S}
+    ours.refresh()
+    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": resources.QUEUE_WAIT_S}
     script.expect("sqs", "receive_message", asked, {"Messages": [{"MessageId": "1"}]})
-    assert ours.holds() == "messages"
+    assert ours.describe_contents() == "messages"
 
 
 def test_rules_that_share_a_queue_both_keep_their_statement() -> None:
     """Bus cxone-prod with rule router and bus cxone with rule prod-router have names that look alike."""
     policy: dict[str, Any] = {}
     for path in ("cxone-prod/router", "cxone/prod-router") * 2:
-        policy = resources.merged(policy, resources.let_in(HOME.queue("q"), HOME.arn("events", f"rule/{path}")))
+        policy = resources.merge_statement(
+            policy, resources.eventbridge_statement(HOME.queue("q"), HOME.arn("events", f"rule/{path}"))
+        )
     assert len({statement["Sid"] for statement in policy["Statement"]}) == len(policy["Statement"]) == 2
 
 
@@ -218,12 +229,12 @@ def stream(script: Script, tags: dict[str, str] | None, **has: Any) -> None:
 
 def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
     """Queue, stream and bus."""
-    monkeypatch.setattr(resources, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(resources, "STATUS_POLL_INTERVAL_S", 0)
     attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576", "KmsMasterKeyId": KEY}
     script.refuse("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist")
     asked = {"QueueName": "q", "Attributes": attributes, "tags": OURS}
     script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
-    made_right(Queue(script.clients, HOME.queue("q"), OURS, key=KEY))
+    made_right(QueueResource(script.clients, HOME.queue("q"), OURS, key=KEY))
     made_right(queue(script, {**attributes, "KmsMasterKeyId": "theirs"}))
 
     script.refuse("kinesis", "describe_stream_summary", {"StreamName": "s"}, "ResourceNotFoundException")
@@ -234,9 +245,9 @@ def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pyte
     stream(script, None)
     script.expect("kinesis", "start_stream_encryption", {"StreamName": "s", "EncryptionType": "KMS", "KeyId": KEY})
     stream(script, None)
-    made_right(Stream(script.clients, "s", 2, KEY, OURS))
+    made_right(StreamResource(script.clients, "s", 2, KEY, OURS))
     stream(script, OURS, RetentionPeriodHours=8760, EncryptionType="KMS", KeyId="theirs")
-    assert made_right(Stream(script.clients, "s", 2, KEY, OURS)) == {}
+    assert made_right(StreamResource(script.clients, "s", 2, KEY, OURS)) == {}
 
     script.refuse("events", "describe_event_bus", {"Name": "cx"}, "ResourceNotFoundException")
     tags = [{"Key": "stream-router-setup", "Value": "s"}]
@@ -283,13 +294,15 @@ def test_a_bus_s_queue_is_under_sqs_s_own_key_open_to_the_bus_and_made_only_if_n
     script.refuse("sqs", "get_queue_url", {"QueueName": "s-bus-undelivered"}, "QueueDoesNotExist")
     if not theirs:
         attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"}
-        policy = {"Version": "2012-10-17", "Statement": [resources.let_in(BUS_QUEUE, BUS_ARN)]}
+        policy = {"Version": "2012-10-17", "Statement": [resources.eventbridge_statement(BUS_QUEUE, BUS_ARN)]}
         attributes |= {"SqsManagedSseEnabled": "true", "Policy": json.dumps(policy)}
         asked = {"QueueName": "s-bus-undelivered", "Attributes": attributes, "tags": OURS}
         script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
     made_right(made)
     script.done()
-    assert made.line().startswith("  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: ")
+    assert made.status_line().startswith(
+        "  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: "
+    )
 
 
 def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Script) -> None:
@@ -298,21 +311,21 @@ def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Scr
     script.refuse("events", "describe_event_bus", {"Name": theirs}, "AccessDeniedException")
     made = Bus(script.clients, theirs, None, OURS, rule(script), account=ACCOUNT)
     with pytest.raises(SetupError, match=r"is of account 999999999999, .*A bus of another account"):
-        made.look()
+        made.refresh()
 
 
 def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> None:
     """AUTO spreads records over the shards as it likes. Without a promised order it is a note."""
     stream(script, None, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_ORDERING: .*AUTO.*USER_PARTITION_KEY"):
-        Stream(script.clients, "s", 2, None, OURS, ordered=True).look()
+        StreamResource(script.clients, "s", 2, None, OURS, ordered=True).refresh()
     stream(script, OURS, RecordDistributionStrategy="AUTO", StreamModeDetails={"StreamMode": "ON_DEMAND"})
-    loose = Stream(script.clients, "s", 2, None, OURS)
-    loose.look()
+    loose = StreamResource(script.clients, "s", 2, None, OURS)
+    loose.refresh()
     assert "AUTO" in loose.notes()[0]
     stream(script, OURS, RecordDistributionStrategy="USER_PARTITION_KEY")
-    keyed = Stream(script.clients, "s", 2, None, OURS, ordered=True)
-    keyed.look()
+    keyed = StreamResource(script.clients, "s", 2, None, OURS, ordered=True)
+    keyed.refresh()
     assert keyed.notes() == []
     script.done()
 
@@ -323,7 +336,7 @@ def test_a_rule_beyond_aws_s_default_quotas_is_noted(script: Script) -> None:
     made = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
     script.refuse("events", "describe_rule", {"Name": "r", "EventBusName": "cx"}, "ResourceNotFoundException")
     script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": [{"Name": str(n)} for n in range(300)]})
-    made.look()
+    made.refresh()
     length = len(resources.pattern_text(types))
     assert 2048 < length < 4096
     of_pattern, of_rules = made.notes()
@@ -336,10 +349,10 @@ def test_a_stream_in_the_making_is_waited_for_and_one_that_goes_is_not(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A `setup` that was broken off may have left it so."""
-    monkeypatch.setattr(resources, "LOOK_FOR_S", 0)
+    monkeypatch.setattr(resources, "STATUS_POLL_LIMIT_S", 0)
     stream(script, OURS, StreamStatus="CREATING")
     stream(script, None, StreamStatus="CREATING")
     stream(script, None, StreamStatus="DELETING")
-    for words in ("stream s is CREATING still; ", "stream s is being deleted; "):
+    for words in ("stream s is still CREATING; ", "stream s is being deleted; "):
         with pytest.raises(SetupError, match=words):
-            made_right(Stream(script.clients, "s", 2, None, OURS))
+            made_right(StreamResource(script.clients, "s", 2, None, OURS))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.operate.resources import let_in
+from stream_router.operate.resources import eventbridge_statement
 from stream_router.operate.target_access import allows
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:out"
@@ -13,7 +13,7 @@ OTHER = "arn:aws:events:us-east-1:123456789012:rule/bus/other"
 
 
 def statement(**changes: Any) -> dict[str, Any]:
-    return {**let_in(QUEUE, RULE), **changes}
+    return {**eventbridge_statement(QUEUE, RULE), **changes}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings import files
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import of_aws, rows, warn
+from stream_router.settings.reading import list_aws_settings, list_settings, warn
 from stream_router.telemetry import audit, cloudwatch
 from stream_router.telemetry.disks import CHECK_INTERVAL_S, Disks
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
@@ -262,5 +262,5 @@ def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> d
         "properties": str(rendered.source),
         "busKind": "v2" if limits.is_v2_bus(settings.event_bus) else "classic",
         "entriesPerCall": settings.entries_per_call,
-        "settings": {row.variable: row.value for row in (*rows(Consumer), *of_aws()) if row.value},
+        "settings": {row.variable: row.value for row in (*list_settings(Consumer), *list_aws_settings()) if row.value},
     }

@@ -187,9 +187,9 @@ def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        return parse(files.text(file))
+        return parse(files.read_text(file))
     except (OSError, UnicodeDecodeError) as error:
-        why = files.why(error)
+        why = files.describe_failure(error)
         raise SettingsError(
             f"STREAM_ROUTER_PROPERTIES: {file} cannot be read ({why}); name a properties file"
         ) from None

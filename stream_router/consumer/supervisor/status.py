@@ -23,7 +23,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.types import host_names
+from stream_router.settings.types import parse_host_names
 from stream_router.telemetry import metrics_catalogue as metrics
 from stream_router.telemetry import prometheus, shard_state, silence
 from stream_router.telemetry import status as of_both
@@ -518,4 +518,4 @@ def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, statu
         return ProbeAnswer(good=False, word="hanging" if known.hangs else known.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
-    return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, host_names(hosts), pages)
+    return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, parse_host_names(hosts), pages)

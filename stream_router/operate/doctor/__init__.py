@@ -1,1 +1,1 @@
-"""stream-router doctor: everything that can be wrong, one line each with a stable code and the cure."""
+"""`stream-router doctor`: checks of a deployment, one line each with a stable code and the cure."""

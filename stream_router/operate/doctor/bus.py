@@ -1,4 +1,4 @@
-"""Behind the stream: the bus, our rule, where events wait for a person, and what else `setup` would make of it."""
+"""Checks of the bus, the rule and its targets, of dead letters, and of what `setup` would change."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +24,7 @@ from stream_router.consumer.target_check import TargetBroken, TargetOk, TargetQu
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup, target_access
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
-from stream_router.operate.resources import SetupError, held
+from stream_router.operate.resources import SetupError, count_messages
 from stream_router.operate.setup import TARGET
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.operators import Setup
@@ -33,14 +33,15 @@ from stream_router.settings.reading import read
 BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREAM_ROUTER_TARGET_DLQ_ARN"
 
 
-def _bus(world: World) -> Iterator[Finding]:
-    """By the same question that `consume` asks all the time."""
+def _check_bus(world: World) -> Iterator[Finding]:
+    """Check bus and rule with the target check that `consume` repeats."""
     settings = world.settings
     answer = TargetQuestion(settings)()
     if not isinstance(answer, TargetOk):
-        is_bus = (
-            answer.of == "bus" if isinstance(answer, TargetBroken) else answer.operation in ("", "DescribeEventBus")
-        )
+        if isinstance(answer, TargetBroken):
+            is_bus = answer.of == "bus"
+        else:
+            is_bus = answer.operation in ("", "DescribeEventBus")
         at = ("SR120", BUS) if is_bus else ("SR130", RULE)
         if not is_bus:
             yield ok("SR120", settings.event_bus)
@@ -51,12 +52,14 @@ def _bus(world: World) -> Iterator[Finding]:
                 answer.cure,
             )
             return
-        says = f"{answer.operation or 'the bus'} could not be asked ({answer.code})"
-        denied = answer.code in MAY_NOT_ASK
-        yield warn(*at, says, GRANT) if denied else unknown(*at, says, LATER)
+        says = f"{answer.operation or 'the bus'} could not be called ({answer.code})"
+        if answer.code in MAY_NOT_ASK:
+            yield warn(*at, says, GRANT)
+        else:
+            yield unknown(*at, says, LATER)
         return
     yield ok("SR120", settings.event_bus)
-    yield _key(world)
+    yield _check_key(world)
     if settings.rule == NO_RULE:
         yield skipped("SR130", "the rules are others' (STREAM_ROUTER_RULE=none)")
         return
@@ -65,11 +68,11 @@ def _bus(world: World) -> Iterator[Finding]:
     if limits.is_v2_bus(settings.event_bus):
         yield skipped("SR143", "a v2 bus has subscribers instead of rules: SR003 judges ours")
         return
-    yield from _targets(world)
+    yield from _check_targets(world)
 
 
-def _key(world: World) -> Finding:
-    """Check the bus's key: under a key that cannot be used a bus takes events, answers success, and loses them."""
+def _check_key(world: World) -> Finding:
+    """Check the bus's key: with an unusable key PutEvents succeeds, and the events are lost."""
     bus = world.settings.event_bus
 
     def describe() -> Any:
@@ -93,8 +96,11 @@ def _key(world: World) -> Finding:
     return ok("SR121", f"{key} is enabled")
 
 
-def _targets(world: World) -> Iterator[Finding]:
-    """Check the targets' dead-letter queues: what a target refuses waits there; without one it is lost."""
+def _check_targets(world: World) -> Iterator[Finding]:
+    """Check that each target has a dead-letter queue, and whether events are in it.
+
+    Without one, failed events are lost.
+    """
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
     no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
@@ -105,12 +111,12 @@ def _targets(world: World) -> Iterator[Finding]:
     for target in targets:
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if not queue:
-            says = f"{target['Arn']} has no dead-letter queue: what it refuses is lost"
+            says = f"{target['Arn']} has no dead-letter queue: events that it refuses are lost"
             yield wrong("SR143", UNDELIVERED, says, SETUP)
             continue
         name = queue.rsplit(":", 1)[-1]
-        gone = (f"queue {name} is not there: what the target refuses is lost", SETUP)
-        no, count = ask("SR143", UNDELIVERED, f"queue {name}", partial(_held, world, queue), gone)
+        gone = (f"queue {name} does not exist: events that the target refuses are lost", SETUP)
+        no, count = ask("SR143", UNDELIVERED, f"queue {name}", partial(_messages_in, world, queue), gone)
         yield no or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
         if count:
             waiting += count
@@ -118,11 +124,11 @@ def _targets(world: World) -> Iterator[Finding]:
             yield warn("SR145", UNDELIVERED, says, "`stream-router dlq list --undelivered` says why")
     if not waiting:
         yield ok("SR145", "nothing was refused by a target")
-    yield from _access(world, targets)
+    yield from _check_access(world, targets)
 
 
-def _access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Report each target whose resource policy keeps EventBridge out: it gets no event while PutEvents succeeds."""
+def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Report each target whose resource policy refuses EventBridge: PutEvents succeeds all the same."""
     named = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
     no, rule = ask("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
     if no:
@@ -145,10 +151,10 @@ def _access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
         yield ok("SR144", "no target's policy keeps EventBridge out")
 
 
-def _held(world: World, queue: str) -> int:
+def _messages_in(world: World, queue: str) -> int:
     arn, sqs = arns.parse(queue, UNDELIVERED), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
-    return held(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
+    return count_messages(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
 
 
 BUS_AND_RULE = Subject(
@@ -160,20 +166,24 @@ BUS_AND_RULE = Subject(
         "SR145": Check("undelivered events", CONSUME, "undelivered"),
         "SR144": Check("targets' policies", CONSUME, "undelivered"),
     },
-    _bus,
+    _check_bus,
 )
 
-# --- where events wait for a person
+# --- dead letters, which need a decision
 
 
-def _letters(world: World) -> Iterator[Finding]:
+def _check_letters(world: World) -> Iterator[Finding]:
     url = (world.queue.sqs_dlq_url if world.queue else "") or ""
     if not url:
         yield skipped("SR103", "waits for SR002")
     else:
-        found = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
-        yield found
-        yield _waiting(world, url) if found.verdict is CheckVerdict.WELL else skipped("SR153", "waits for SR103")
+        queue = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
+        yield queue
+        yield (
+            _check_waiting_letters(world, url)
+            if queue.verdict is CheckVerdict.WELL
+            else skipped("SR153", "waits for SR103")
+        )
     if world.consume is None:
         yield skipped("SR104", "waits for SR002")
     elif world.consume.offload_bucket:
@@ -182,13 +192,13 @@ def _letters(world: World) -> Iterator[Finding]:
         yield skipped("SR104", "no bucket is set")
 
 
-def _waiting(world: World, url: str) -> Finding:
-    """No dead letter waits for someone to decide."""
+def _check_waiting_letters(world: World, url: str) -> Finding:
+    """Check whether dead letters wait for a decision."""
     has = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    if not (count := held(has)):
+    if not (count := count_messages(has)):
         return ok("SR153", "none")
     hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))
-    says = f"{count} wait" + (f" ({hidden} hidden, since somebody reads them)" if hidden else "")
+    says = f"{count} wait" + (f" ({hidden} hidden, since a reader has them)" if hidden else "")
     return warn("SR153", QUEUE, says, "`stream-router dlq list` says why, `dlq redrive` puts them back on the stream")
 
 
@@ -198,32 +208,32 @@ LETTERS = Subject(
         "SR153": Check("dead letters", CONSUME, "dead-letters"),
         "SR104": Check("claim checks' bucket", CONSUME),
     },
-    _letters,
+    _check_letters,
 )
 
-# --- beside what `setup` would make of it
+# --- differences from what `setup` makes
 
 
-def _deployment(world: World) -> Iterator[Finding]:
+def _check_deployment(world: World) -> Iterator[Finding]:
     if world.settings.rule == NO_RULE:
         yield skipped("SR003", "the rules are others' (STREAM_ROUTER_RULE=none), so there is no setup to run")
         return
     try:
         wanted = setup.Deployment(read(Setup), world.clients)
-        wanted.look()
+        wanted.refresh()
     except SettingsError as error:
         yield from (of_line("SR003", line) for line in str(error).splitlines())
         return
     except SetupError as error:
         yield warn("SR003", "setup", str(error), "`stream-router setup --plan` says more")
         return
-    except Exception as error:  # noqa: BLE001 - as every call of AWS's
+    except Exception as error:  # noqa: BLE001 - any failed call of AWS is a finding
         yield of_error("SR003", "setup", "a part of it", error)
         return
-    told = [resource.line()[2:] for resource in wanted.resources if not resource.is_right]
-    differs = "; ".join(one for one in (*told, wanted.problem, wanted.too_few_buckets()) if one)
+    differing = [resource.status_line()[2:] for resource in wanted.resources if not resource.is_right]
+    differs = "; ".join(text for text in (*differing, wanted.problem, wanted.too_few_buckets()) if text)
     cure = "`stream-router setup --plan` shows what `setup` would do"
     yield warn("SR003", "setup", differs, cure) if differs else ok("SR003", "all is as `setup` would make it")
 
 
-DEPLOYMENT = Subject({"SR003": Check("as `setup` makes it", CONSUME)}, _deployment)
+DEPLOYMENT = Subject({"SR003": Check("as `setup` makes it", CONSUME)}, _check_deployment)

@@ -1,4 +1,7 @@
-"""`stream-router doctor`: runs the checks, shows them, and ends with what they say. It changes nothing."""
+"""`stream-router doctor`: runs the checks, prints the findings, and ends with a status.
+
+It changes nothing.
+"""
 
 import json
 import sys
@@ -19,7 +22,7 @@ SUBJECTS = (
     *(stream.ITSELF, stream.SPILL, stream.LEASES, bus.BUS_AND_RULE, surroundings.SURROUNDINGS),
     *(bus.LETTERS, bus.DEPLOYMENT),
 )
-"""In the order in which they are shown; docs/doctor.md has the same."""
+"""Subjects in the order of the output, which is that of docs/doctor.md as well."""
 
 CHECKS: dict[str, Check] = {code: check for one in SUBJECTS for code, check in one.checks.items()} | probe.CHECKS
 
@@ -32,57 +35,67 @@ def run(
     end_to_end: bool = False,
     url: str | None = None,
 ) -> int:
-    """0 well, 1 something is wrong, 2 cannot judge. Bad settings are findings here."""
+    """Run the checks and print the findings. Return 0 well, 1 something is wrong, 2 cannot judge.
+
+    Wrong settings are findings here, not errors.
+    """
     world = World(program, offline=offline)
     console = Console(stderr=True)
-    with console.status("looks at everything"):
-        found = look(world)
+    with console.status("running the checks"):
+        findings = run_checks(world)
     if end_to_end:
-        with console.status("an event of our own goes the whole way"):
-            found += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
-    code = status(found)
+        with console.status("sending a test event through the whole pipeline"):
+            findings += probe.run(world, url or (own_url(world.receive) if world.receive else ""))
+    code = status(findings)
     if as_json:
-        sys.stdout.write(told_as_json(found, code) + "\n")
+        sys.stdout.write(findings_as_json(findings, code) + "\n")
     else:
-        show(found, code)
+        show(findings, code)
     sys.stdout.flush()
     return code
 
 
-def look(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """Return the findings of every check that concerns the programs of `world`, in the order of the tables.
+def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
+    """Return the findings of all checks for the programs of `world`, in the order of the tables, at least one each.
 
-    Each check has at least one. Each call of AWS's is tried once and bounded. Where AWS does not take the credentials,
-    nothing else of it is asked.
+    Each call to AWS is tried once and is bounded. If AWS refuses the credentials, all further AWS
+    checks are skipped.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     waits = "" if world.common else "waits for the settings (SR001, SR002)"
     for subject in subjects:
         if world.offline and (subject.aws or subject is host.HERE):
             continue
-        made, why = ([], waits) if subject.aws and waits else _made(subject, world)
+        of_subject: list[Finding] = []
+        why = waits
+        if not (subject.aws and waits):
+            of_subject, why = _run_subject(subject, world)
         for code in subject.checks:
-            found += [one for one in made if one.code == code] or [skipped(code, why)]
-        if subject is host.ACCOUNT and not waits and made[0].verdict is CheckVerdict.WRONG:
+            findings += [finding for finding in of_subject if finding.code == code] or [skipped(code, why)]
+        if subject is host.ACCOUNT and not waits and of_subject[0].verdict is CheckVerdict.WRONG:
             waits = "waits for SR010"
-    return [one for one in found if CHECKS[one.code].programs & world.programs]
+    return [finding for finding in findings if CHECKS[finding.code].programs & world.programs]
 
 
-def _made(subject: Subject, world: World) -> tuple[list[Finding], str]:
-    """Return a subject's findings, and why later ones were not asked. A check that breaks leaves the others."""
-    made: list[Finding] = []
+def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
+    """Return a subject's findings, and why its remaining checks did not run.
+
+    An exception becomes a finding.
+    """
+    findings: list[Finding] = []
     try:
-        made.extend(subject.look(world))  # what came before an error is kept
-    except Exception as error:  # noqa: BLE001 - it is said
-        seen = {one.code for one in made}
+        findings.extend(subject.check(world))  # findings before an exception are kept
+    except Exception as error:  # noqa: BLE001 - it becomes a finding
+        seen = {finding.code for finding in findings}
         code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
         about = subject.checks[code].about
-        made.append(of_error(code, about, about, error))
-    last = made[-1]
-    return made, last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+        findings.append(of_error(code, about, about, error))
+    last = findings[-1]
+    why = last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+    return findings, why
 
 
-# --- showing them
+# --- output
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
 SIGNS = {
@@ -94,61 +107,66 @@ SIGNS = {
 }
 
 
-def status(found: Sequence[Finding]) -> int:
-    """0 all is well, 1 something is wrong, 2 it cannot be judged."""
-    seen = {one.verdict for one in found}
+def status(findings: Sequence[Finding]) -> int:
+    """Return 0 if all is well, 1 if something is wrong, 2 if that cannot be judged."""
+    seen = {finding.verdict for finding in findings}
     if CheckVerdict.WRONG in seen:
         return WRONG
     return UNJUDGED if CheckVerdict.UNKNOWN in seen else WELL
 
 
-def verdict(found: Sequence[Finding], code: int) -> str:
-    """Return the last line."""
-    counts = Counter(one.verdict for one in found)
+def verdict(findings: Sequence[Finding], code: int) -> str:
+    """Return the last line of the output: the status in words, and the number of findings by verdict."""
+    counts = Counter(finding.verdict for finding in findings)
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
-    told = []
+    parts = []
     for kind, (sign, _) in SIGNS.items():
         if counts[kind] or kind is CheckVerdict.WELL:
-            plural = "s" * (counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING))
-            told.append(f"{counts[kind]} {'not asked' if kind is CheckVerdict.SKIPPED else sign + plural}")
-    return f"{words[code]}: {', '.join(told)}"
+            noun = "not asked" if kind is CheckVerdict.SKIPPED else sign
+            if counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING):
+                noun += "s"
+            parts.append(f"{counts[kind]} {noun}")
+    return f"{words[code]}: {', '.join(parts)}"
 
 
-def show(found: Sequence[Finding], code: int) -> None:
-    """One line each, as it is: a terminal folds what is too long."""
+def show(findings: Sequence[Finding], code: int) -> None:
+    """Print one line per finding, not folded: a terminal folds long lines itself, and grep sees whole ones."""
     console = Console(soft_wrap=True, highlight=False)
-    for one in found:
-        sign, style = SIGNS[one.verdict]
-        console.print(Text(f"{sign:8}", style), Text(f"{one.code}  {CHECKS[one.code].about:22} {_text(one)}"))
-    console.print(Text(verdict(found, code), "bold green" if code == WELL else "bold red"))
+    for finding in findings:
+        sign, style = SIGNS[finding.verdict]
+        console.print(
+            Text(f"{sign:8}", style),
+            Text(f"{finding.code}  {CHECKS[finding.code].about:22} {_format_finding(finding)}"),
+        )
+    console.print(Text(verdict(findings, code), "bold green" if code == WELL else "bold red"))
 
 
-def _text(one: Finding) -> str:
-    """One line, without what would drive a terminal."""
-    whose = f"{one.setting}: " if one.setting and one.verdict is not CheckVerdict.WELL else ""
-    more = f"; {one.cure}" if one.cure else ""
-    page = f" ({_page(one)})" if _page(one) else ""
-    return "".join(char if char.isprintable() else " " for char in f"{whose}{one.says}{more}{page}")
+def _format_finding(finding: Finding) -> str:
+    """Return a finding as one line without control characters, which could drive a terminal."""
+    setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.WELL else ""
+    more = f"; {finding.cure}" if finding.cure else ""
+    page = f" ({_runbook_path(finding)})" if _runbook_path(finding) else ""
+    return "".join(char if char.isprintable() else " " for char in f"{setting}{finding.says}{more}{page}")
 
 
-def _page(one: Finding) -> str:
-    """Return the runbook that goes on where the cure ends; "" if there is none, or nothing is wrong."""
-    name = CHECKS[one.code].runbook
-    return f"docs/runbooks/{name}.md" if name and one.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
+def _runbook_path(finding: Finding) -> str:
+    """Return the path of the finding's runbook; "" if there is none, or if nothing is wrong."""
+    name = CHECKS[finding.code].runbook
+    return f"docs/runbooks/{name}.md" if name and finding.verdict in (CheckVerdict.WARNING, CheckVerdict.WRONG) else ""
 
 
-def told_as_json(found: Sequence[Finding], code: int) -> str:
-    """Return the findings for programs, as JSON."""
+def findings_as_json(findings: Sequence[Finding], code: int) -> str:
+    """Return the findings as JSON (docs/contract.md)."""
     checks: list[dict[str, Any]] = [
         {
-            "code": one.code,
-            "about": CHECKS[one.code].about,
-            "verdict": one.verdict.value,
-            "setting": one.setting,
-            "says": one.says,
-            "cure": one.cure,
-            **({"runbook": page} if (page := _page(one)) else {}),
+            "code": finding.code,
+            "about": CHECKS[finding.code].about,
+            "verdict": finding.verdict.value,
+            "setting": finding.setting,
+            "says": finding.says,
+            "cure": finding.cure,
+            **({"runbook": page} if (page := _runbook_path(finding)) else {}),
         }
-        for one in found
+        for finding in findings
     ]
-    return json.dumps({"verdict": verdict(found, code), "status": code, "checks": checks})
+    return json.dumps({"verdict": verdict(findings, code), "status": code, "checks": checks})

@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, certificate, Java; the programs that run here; the credentials that they find."""
+"""Checks of this machine: settings, certificate, disks, Java, running programs, credentials and clock."""
 
 import asyncio
 import os
@@ -38,92 +38,107 @@ from stream_router.top.view import Host
 # --- settings
 
 FREE_WARN_BYTES = 100 * 2**20
-"""State and audit log are small; a disk with less is about to be full of something else."""
+"""Free bytes below which a disk of state or audit log is reported.
+
+Both are small, so something else fills it.
+"""
 
 
-def _settings(world: World) -> Iterator[Finding]:
-    unknown = list(reading.unknown())  # a program refuses those; of the others it only tells
-    doubtful = [
-        of_line("SR004", line)._replace(verdict=CheckVerdict.WARNING) for line in reading.warnings(world.receive)
-    ]
-    names = [*(of_line("SR004", line) for line in unknown), *doubtful]
+def _check_settings(world: World) -> Iterator[Finding]:
+    unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
+    names = [of_line("SR004", line) for line in unknown]
+    doubtful = [of_line("SR004", line) for line in reading.find_warnings(world.receive)]
+    names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
     yield from names or [ok("SR004", "every name is known")]
-    said = set(unknown)
+    reported = set(unknown)
     if "receive" in world.programs:
-        yield from _of_program("SR001", said, lambda: _receive(world))
+        yield from _check_program_settings("SR001", reported, lambda: _load_receive(world))
     if "consume" in world.programs:
-        yield from _of_program("SR002", said, lambda: _consume(world))
+        yield from _check_program_settings("SR002", reported, lambda: _load_consume(world))
     if world.consume is None:
         yield skipped("SR005", "waits for SR002")
     elif world.consume.masking == "off":
-        says = "is off: names, addresses and numbers in events go to every consumer as they came"
+        says = "is off: names, addresses and numbers in events reach every consumer unmasked"
         yield warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
     else:
         yield ok("SR005", f"policy {world.consume.masking}")
-    yield _certificate(world)
-    yield from _disks(world)
+    yield _check_certificate(world)
+    yield from _check_disks(world)
 
 
-def _of_program(code: str, said: set[str], start: Callable[[], str]) -> Iterator[Finding]:
-    """Yield a finding for each line with which the program would not start, except those reported before."""
+def _check_program_settings(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
+    """Yield a finding for each line with which the program would refuse to start, except those reported before."""
     try:
         yield ok(code, start())
     except SettingsError as error:
-        lines = [line for line in str(error).splitlines() if line not in said]
-        said.update(lines)
-        for found in [of_line(code, line) for line in lines] or [skipped(code, "waits for what is said above")]:
-            silent = isinstance(error, NotNowError) and found.verdict is CheckVerdict.WRONG
-            yield found._replace(verdict=CheckVerdict.UNKNOWN) if silent else found
+        lines = [line for line in str(error).splitlines() if line not in reported]
+        reported.update(lines)
+        findings = [of_line(code, line) for line in lines] or [skipped(code, "waits for the findings above")]
+        for finding in findings:
+            if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
+                yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
+            else:
+                yield finding
 
 
-def _receive(world: World) -> str:
-    """Return what `receive` looks at before it listens. Raise SettingsError."""
+def _load_receive(world: World) -> str:
+    """Run the checks of `receive` before it listens. Return a summary. Raises SettingsError."""
     settings = load(Receiver, *preflight.LOOKS)
-    _secrets(world, settings, "admin_token")
+    _read_secrets(world, settings, "admin_token")
     if not world.offline:
         sources.of(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
     return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
 
 
-def _consume(world: World) -> str:
-    """Return what `consume` looks at before it asks AWS. Raise SettingsError."""
-    settings = _secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
+def _load_consume(world: World) -> str:
+    """Run the checks of `consume` before its first call to AWS.
+
+    Return a summary. Raises SettingsError.
+    """
+    settings = _read_secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
-    _rendered(settings)
+    _render_properties(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
-    _writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
+    _check_writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
     if settings.audit_dir != TO_STDERR:
-        _writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
+        _check_writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
     return f"stream {settings.stream}, application {settings.application}, bus {settings.event_bus}"
 
 
-def _secrets(world: World, settings: Any, *names: str) -> Any:
-    """Return the settings, once each of these secrets is readable; offline a stand-in replaces AWS's."""
+def _read_secrets(world: World, settings: Any, *names: str) -> Any:
+    """Read each of these secrets, and return the settings.
+
+    Offline a placeholder replaces secrets stored in AWS.
+    """
     for name in names:
         if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
-            settings = settings.model_copy(update={name: SecretStr("stands in AWS, and nobody asks")})
+            settings = settings.model_copy(update={name: SecretStr("stored in AWS, not read offline")})
         settings.key(name)
     return settings
 
 
-def _rendered(settings: Consumer) -> properties.Rendered:
-    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
-    return properties.render(settings, found, "doctor")
+def _render_properties(settings: Consumer) -> properties.Rendered:
+    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    return properties.render(settings, endpoint_urls, "doctor")
 
 
-def _writable(variable: str, folder: Path | None) -> None:
-    """Try to write: nothing else tells (rights, a read-only disk, root). A missing folder is made at start."""
+def _check_writable(variable: str, folder: Path | None) -> None:
+    """Raise SettingsError if the folder is not writable.
+
+    A missing folder is made at start, so its parent is tried.
+    """
     if folder is None:
         return
+    # Only a real write shows it: rights, a read-only disk, or being root make any other test wrong.
     try:
         TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
         raise unwritable(variable, error) from None
 
 
-def _disks(world: World) -> Iterator[Finding]:
-    """Report each folder of a program whose disk has no room left: the spill, the state and the audit log need some."""
+def _check_disks(world: World) -> Iterator[Finding]:
+    """Check the free space of the disks with the spill, the state and the audit log."""
     needs: list[tuple[str, Path, int]] = []
     if world.receive and world.receive.spill_dir:
         needs.append(("STREAM_ROUTER_SPILL_DIR", world.receive.spill_dir, world.receive.spill_max_bytes))
@@ -132,7 +147,9 @@ def _disks(world: World) -> Iterator[Finding]:
         needs.append(("STREAM_ROUTER_STATE_DIR", state_dir, FREE_WARN_BYTES))
         if world.consume.audit_dir not in (None, TO_STDERR):
             needs.append(("STREAM_ROUTER_AUDIT_DIR", Path(str(world.consume.audit_dir)), FREE_WARN_BYTES))
-    troubles = [found for setting, folder, wanted_bytes in needs if (found := _disk(setting, folder, wanted_bytes))]
+    troubles = [
+        trouble for setting, folder, wanted_bytes in needs if (trouble := _check_disk(setting, folder, wanted_bytes))
+    ]
     yield from troubles
     if not needs:
         yield skipped("SR015", "waits for SR001 and SR002")
@@ -140,8 +157,8 @@ def _disks(world: World) -> Iterator[Finding]:
         yield ok("SR015", f"room for {', '.join(setting for setting, _, _ in needs)}")
 
 
-def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
-    """Judge the free bytes and inodes of a folder's disk; None if there are enough, or the kernel does not tell."""
+def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
+    """Return a finding if a folder's disk lacks bytes or inodes; None if not, or if the kernel does not tell."""
     cure = "make room on this disk, or name a folder on another one"
     if text := full(folder):
         return wrong("SR015", setting, text, cure)
@@ -149,7 +166,7 @@ def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
         has = os.statvfs(nearest(folder))
     except OSError:  # a folder that cannot be used is reported by SR001 or SR002
         return None
-    if not has.f_blocks:  # /proc and its like: no disk
+    if not has.f_blocks:  # a file system without blocks, such as /proc
         return None
     used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
     free_bytes, free_mib = has.f_bavail * has.f_frsize, has.f_bavail * has.f_frsize / 2**20
@@ -160,8 +177,8 @@ def _disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
     return None
 
 
-def _certificate(world: World) -> Finding:
-    """Check the certificate: senders refuse one that has ended, and the receiver serves on with it."""
+def _check_certificate(world: World) -> Finding:
+    """Check the certificate's dates: senders refuse an expired one, while the receiver keeps serving it."""
     settings = world.receive
     if settings is None:
         return skipped("SR014", "waits for SR001")
@@ -174,7 +191,7 @@ def _certificate(world: World) -> Finding:
         return skipped("SR014", "waits for SR001")
     now_s, setting = world.now_s(), "STREAM_ROUTER_TLS_CERT"
     refused_now = ": senders refuse the connection, and no event comes in"
-    renew = "renew it; the receiver reads the new files by itself"
+    renew = "renew it; the receiver reads the new files without a restart"
     if ends_s <= now_s:
         return wrong("SR014", setting, f"the certificate ended at {iso(ends_s * 1000)}{refused_now}", renew)
     if begins_s > now_s:
@@ -193,20 +210,20 @@ SETTINGS = Subject(
         "SR014": Check("TLS certificate", RECEIVE, "certificate"),
         "SR015": Check("free disk space"),
     },
-    _settings,
+    _check_settings,
     aws=False,
 )
 
 # --- Java
 
 
-def _java(_: World) -> Iterator[Finding]:
+def _check_java(_: World) -> Iterator[Finding]:
     try:
-        found = java.find_java()
+        java_path = java.find_java()
     except SettingsError as error:
         yield of_line("SR006", str(error))
         return
-    yield ok("SR006", f"Java {java.java_version(found)} ({found})")
+    yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
@@ -214,12 +231,12 @@ def _java(_: World) -> Iterator[Finding]:
         yield skipped("SR106", "waits for SR007")
         return
     try:
-        options = _rendered(read(Consumer)).jvm_options
+        options = _render_properties(read(Consumer)).jvm_options
     except SettingsError:
         yield skipped("SR106", "waits for SR002")
         return
     try:
-        java.prove(found, options)
+        java.prove(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
         yield of_line("SR106", str(error))
@@ -231,27 +248,30 @@ JAVA = Subject(
         "SR007": Check("the KCL's jars", CONSUME),
         "SR106": Check("JVM options", CONSUME),
     },
-    _java,
+    _check_java,
     aws=False,
 )
 
-# --- the programs that run here, by their own word
+# --- the programs that run here, by their own status
 
 CODES = {"receive": "SR020", "consume": "SR021"}
 
 
-def _here(world: World) -> Iterator[Finding]:
+def _check_programs(world: World) -> Iterator[Finding]:
     settings = read(Top)
     urls = dict(zip(("consume", "receive"), settings.urls, strict=True))
     wanted = [program for program in CODES if program in world.programs]
     answers = asyncio.run(top.ask([urls[program] for program in wanted], settings.token))
     silent = all("does not answer" in host.error for host in answers)
     for program, host in zip(wanted, answers, strict=True):
-        yield _told(CODES[program], program, host, named=world.named, expected=world.named or not silent)
+        yield _judge_program(CODES[program], program, host, named=world.named, expected=world.named or not silent)
 
 
-def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
-    """Return the verdict that the program itself gives. One that does not answer may be none of this host's."""
+def _judge_program(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
+    """Return the verdict that the program reports.
+
+    A program that does not answer may run on another host.
+    """
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")
@@ -259,23 +279,31 @@ def _told(code: str, program: str, host: Host, *, named: bool, expected: bool) -
     if host.error:
         other = next(name for name in CODES if name != program)
         cure = f"start `stream-router {program}`, or see why it is silent; a host for {other} alone: `doctor {other}`"
-        return (wrong if named else warn)(code, setting, says, cure)
+        # Only a program that the operator named is certain to belong on this host.
+        judge = wrong if named else warn
+        return judge(code, setting, says, cure)
     if host.level is Level.GOOD:
         return ok(code, says)
     page = runbook_of(str(host.status.get("code")))
     cure = str(host.status.get("cure") or "its log says more").removesuffix(".")
     cure += f" (docs/runbooks/{page}.md)" if page else ""
-    return (wrong if host.level is Level.BAD else warn)(code, program, says, cure)
+    judge = wrong if host.level is Level.BAD else warn
+    return judge(code, program, says, cure)
 
 
-HERE = Subject({"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _here, aws=False)
+HERE = Subject(
+    {"SR020": Check("receive, here", RECEIVE), "SR021": Check("consume, here", CONSUME)}, _check_programs, aws=False
+)
 
-# --- who we are, to AWS
+# --- credentials and clock
 
 SKEW_WARN_S, SKEW_WRONG_S = 5.0, 240.0
-"""AWS refuses a signature that is 5 minutes off, the receiver one that is STREAM_ROUTER_REPLAY_WINDOW_S off.
+"""Clock differences that are reported.
 
-The KCL's leader gives no lease to a worker whose clock is further behind than `workerMetricsReporterFreqInMillis`.
+AWS refuses signatures from 5 minutes, the receiver from its replay window.
+
+The KCL's leader assigns no lease to a worker whose clock is further behind than
+`workerMetricsReporterFreqInMillis`.
 """
 
 _UNKNOWN = refused(
@@ -283,32 +311,35 @@ _UNKNOWN = refused(
 )
 
 
-def _account(world: World) -> Iterator[Finding]:
-    what = ("SR010", "AWS credentials", "who we are")
+def _check_account(world: World) -> Iterator[Finding]:
+    subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
-        found = credentials.find(world.session)
+        provider = credentials.find(world.session)
         answer = world.client("sts").get_caller_identity()
-        elsewhere = [row.variable for row in reading.of_aws() if "URL" in row.variable and row.value]
+        elsewhere = [row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value]
         where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
-        if world.consume and java.signs_in(world.session, found):
+        if world.consume and java.signs_in(world.session, provider):
             yield warn("SR010", "AWS_PROFILE", f"{java.PROBLEM}: `consume` would not start", java.CURE)
         else:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield of_error(*what, error, no=_UNKNOWN)
-    except (BotoCoreError, SettingsError) as error:  # an endpoint that is no URL, a CA bundle that cannot be read
-        yield of_error(*what, error)
+        yield of_error(*subject, error, no=_UNKNOWN)
+    except (
+        BotoCoreError,
+        SettingsError,
+    ) as error:  # for example an endpoint that is no URL, or an unreadable CA bundle
+        yield of_error(*subject, error)
         if isinstance(error, SettingsError):
             return
-    yield _clock(world, served_s(answer))
+    yield _check_clock(world, served_s(answer))
 
 
-def _clock(world: World, theirs_s: float | None) -> Finding:
-    """By the time that AWS's answer bears, a refusal too."""
+def _check_clock(world: World, theirs_s: float | None) -> Finding:
+    """Compare this host's clock with the Date of AWS's answer, which a refusal has as well."""
     if not theirs_s:
-        return skipped("SR013", "no answer bears a time")
+        return skipped("SR013", "no answer has a time")
     off_s = world.now_s() - theirs_s
     says = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} AWS"
     if abs(off_s) < SKEW_WARN_S:
@@ -319,4 +350,4 @@ def _clock(world: World, theirs_s: float | None) -> Finding:
     return wrong("SR013", "clock", f"{says}: calls and webhooks are refused for it", cure)
 
 
-ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _account)
+ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _check_account)

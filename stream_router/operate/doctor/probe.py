@@ -1,7 +1,8 @@
-"""`doctor --end-to-end`: one event of the reserved type goes the whole way, followed to the bus, each stage timed.
+"""`doctor --end-to-end`: sends a test event through the whole pipeline to the bus, and times each stage.
 
-A rule and a queue of its own, for its mark alone, catch it behind the bus and are removed again. Nobody's event is
-touched, and our own rule never matches it; a foreign rule on the source alone gets it too, and its targets with it.
+A temporary rule and queue, for this event's mark alone, catch it behind the bus. No other event is
+touched, and our own rule never matches the reserved type. A foreign rule that matches the source
+alone delivers the test event as well.
 """
 
 import json
@@ -20,7 +21,7 @@ from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
 from stream_router.operate.doctor.world import Check, World
 from stream_router.operate.policy import PROBE_PREFIX
-from stream_router.operate.resources import let_in
+from stream_router.operate.resources import eventbridge_statement
 from stream_router.process import iso, now_ms
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.signing import check_url, signer
@@ -33,14 +34,16 @@ CHECKS = {
 
 POST_S = 5.0
 ARRIVAL_S = 60.0
-"""A consumer that just starts takes half a minute to its first record."""
+"""Seconds to wait for the event: a consumer that starts needs half a minute to its first record."""
 
-AGAIN_S = 20.0
-"""A new rule may take a while until it works: then another probe is sent."""
+RESEND_AFTER_S = 20.0
+"""Seconds after which a second event is sent, since a new rule may take time to work."""
 
 
 def run(world: World, url: str) -> list[Finding]:
-    """SR201 stored, SR202 through the consumer, SR203 over the bus: one finding each. Takes up to a minute.
+    """Return the findings SR201 (stored), SR202 (through the consumer), SR203 (over the bus).
+
+    Takes up to a minute.
 
     `url` is the receiver's.
     """
@@ -50,30 +53,30 @@ def run(world: World, url: str) -> list[Finding]:
         return [skipped(code, "a v2 bus has no rules, so nothing can be followed behind it") for code in CHECKS]
     mark = secrets.token_hex(16)
     name = f"{PROBE_PREFIX}{mark[:12]}"
-    found: list[Finding] = []
+    findings: list[Finding] = []
     left = ""
     try:
         check_url(world.receive, url)
         signer(world.receive)
-        with _caught(world, name, mark) as queue:
+        with _catch_probe(world, name, mark) as queue:
             left = f"; rule and queue {name} may be left: delete them"
-            found += _follow(world, queue, lambda: _post(world, url, name, mark))
-    except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
-        del found[len(CHECKS) - 1 :]  # a rule that cannot be taken away is the last one's trouble
-        broken = of_error([*CHECKS][len(found)], "end to end", "the probe's rule or queue", error)
+            findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
+    except Exception as error:  # noqa: BLE001 - it becomes a finding, so that the other findings are printed
+        del findings[len(CHECKS) - 1 :]  # a failed deletion of the rule is reported in place of the last finding
+        broken = of_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
         verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
-        found.append(broken._replace(verdict=verdict, says=broken.says + left))
-    return found + [skipped(code, "the probe came no further") for code in [*CHECKS][len(found) :]]
+        findings.append(broken._replace(verdict=verdict, says=broken.says + left))
+    return findings + [skipped(code, "the test event came no further") for code in [*CHECKS][len(findings) :]]
 
 
 @contextmanager
-def _caught(world: World, name: str, mark: str) -> Iterator[str]:
+def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
     """Yield the URL of a queue behind a rule that matches our probe alone; delete both afterwards."""
     events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
     region = world.settings.aws_region
     account = world.client("sts").get_caller_identity()["Account"]
     home = Home(world.session.get_partition_for_region(region), region, account)
-    statement = let_in(home.queue(name), home.rule(world.settings.event_bus, name))
+    statement = eventbridge_statement(home.queue(name), home.rule(world.settings.event_bus, name))
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     detail = {"eventSource": ["cxone.webhook"], "payload": {"probe": [mark]}}
     pattern = json.dumps({"source": [SOURCE], "detail-type": [PROBE_TYPE], "detail": detail})
@@ -90,8 +93,8 @@ def _caught(world: World, name: str, mark: str) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=queue)
 
 
-def _post(world: World, url: str, name: str, mark: str) -> Answered:
-    """Send a probe, and how the receiver answered."""
+def _post_probe(world: World, url: str, name: str, mark: str) -> Answered:
+    """Send a test event. Return the receiver's answer."""
     assert world.receive is not None
     body = {
         "interactionId": name,
@@ -106,26 +109,26 @@ def _post(world: World, url: str, name: str, mark: str) -> Answered:
     return answers[0]
 
 
-def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
+def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
     answer: Answered = post()
     if answer.status != 202:
-        said = answer.body.decode("utf-8", "replace")[:200]
-        told = f"answered {answer.status}: {said}" if answer.status else f"gave no answer: {said}"
+        text = answer.body.decode("utf-8", "replace")[:200]
+        problem = f"answered {answer.status}: {text}" if answer.status else f"gave no answer: {text}"
         cure = "start `stream-router receive`, or give its URL with --url; its log says why it refuses"
-        if said.startswith("SSL"):
+        if text.startswith("SSL"):
             cure = (
                 "give the name that stands in the certificate with --url https://NAME:PORT/v1/events; if its CA is "
                 "private, set SSL_CERT_FILE to the CA's file"
             )
-        yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {told}", cure)
+        yield wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {problem}", cure)
         return
     yield ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
-    message = _arrive(world, queue, AGAIN_S)
+    message = _wait_for_message(world, queue, RESEND_AFTER_S)
     if message is None:
         post()
-        message = _arrive(world, queue, ARRIVAL_S - AGAIN_S)
+        message = _wait_for_message(world, queue, ARRIVAL_S - RESEND_AFTER_S)
     if message is None:
-        says = f"the probe was stored, and not seen behind the bus within {ARRIVAL_S:.0f} s"
+        says = f"the test event was stored, and did not arrive behind the bus within {ARRIVAL_S:.0f} s"
         cure = "see SR160 and SR120, and the log of `consume`; a dead letter would say why"
         yield wrong("SR202", "end to end", says, cure)
         return
@@ -136,8 +139,8 @@ def _follow(world: World, queue: str, post: Any) -> Iterator[Finding]:
     yield ok("SR203", f"{(at_queue - processed) * 1000:.0f} ms from the consumer over the bus to a queue")
 
 
-def _arrive(world: World, queue: str, within_s: float) -> Any | None:
-    """Return the message, as soon as it is there."""
+def _wait_for_message(world: World, queue: str, within_s: float) -> Any | None:
+    """Return the queue's first message; None if none arrives `within_s` seconds."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         answer = world.client("sqs").receive_message(

@@ -1,4 +1,4 @@
-"""The stream and who reads it: there, its checkpoints this stream's, every shard read, up to now."""
+"""Checks of the stream and its readers: existence, checkpoints, an owner for every shard, lag."""
 
 import functools
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from stream_router.aws.endpoints import is_aws
 from stream_router.aws_error_codes import ABSENT
 from stream_router.checks import (
     APPLICATION,
-    LATER,
     MAY_NOT_ASK,
     STREAM,
     CheckVerdict,
@@ -35,29 +34,29 @@ from stream_router.consumer.supervisor.stream_watch import (
 )
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
-from stream_router.operate.resources import held
+from stream_router.operate.resources import count_messages
 from stream_router.operate.stream import SHARD_END as END
 from stream_router.operate.stream import TRIM_HORIZON
 
 
-def _stream(world: World) -> Iterator[Finding]:
+def _check_stream(world: World) -> Iterator[Finding]:
     name = world.settings.stream
-    found = checks.stream(world.session, name)
-    yield found
-    if found.verdict is not CheckVerdict.WELL:
+    finding = checks.stream(world.session, name)
+    yield finding
+    if finding.verdict is not CheckVerdict.WELL:
         return
     if is_aws(world.client("kinesis").meta.endpoint_url):
         yield checks.stream_writable(world.session, name)
     else:
-        yield skipped("SR102", "an emulator might store what is only tried")
+        yield skipped("SR102", "an emulator might store the test record")
 
 
-ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _stream)
+ITSELF = Subject({"SR101": Check("stream", BOTH, "holding"), "SR102": Check("writing to it", RECEIVE)}, _check_stream)
 
-# --- what waits in front of it
+# --- the spill queue in front of it
 
 
-def _spill(world: World) -> Iterator[Finding]:
+def _check_spill(world: World) -> Iterator[Finding]:
     """Check the spill queue, and count the messages that wait there."""
     if world.receive is None:
         yield skipped("SR107", "waits for SR001")
@@ -77,8 +76,8 @@ def _spill(world: World) -> Iterator[Finding]:
     )
     if no:
         yield no
-    elif count := held(attributes):
-        cure = "start a receiver, or see why the stream takes nothing"
+    elif count := count_messages(attributes):
+        cure = "start a receiver, or see why the stream accepts no records"
         yield warn("SR154", checks.SPILL_QUEUE, f"{count} messages of accepted events wait", cure)
     else:
         yield ok("SR154", "none")
@@ -89,16 +88,18 @@ SPILL = Subject(
         "SR107": Check("spill queue", RECEIVE, "spill"),
         "SR154": Check("spilled events", RECEIVE, "spill"),
     },
-    _spill,
+    _check_spill,
 )
 
 # --- its leases
 
-LOOKS, LOOK_EVERY_S = 7, 1.0
-"""A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
+LEASE_READS, LEASE_READ_INTERVAL_S = 7, 1.0
+"""Reads of the lease table, and seconds between them. A worker renews a lease three times in 10 s
+(failoverTimeMillis), so after 7 s each counter has moved.
+"""
 
-NAMED = 10
-"""Workers that are named: among a few a stranger is seen."""
+MAX_NAMED = 10
+"""Workers or shards that a finding names."""
 
 RESTARTED = (
     "start `stream-router consume`. One that runs restarts its daemon after three to four minutes without a reader, at "
@@ -107,76 +108,76 @@ RESTARTED = (
 
 LATE_S = 300.0
 SHARDS_READ = 20
-"""Shards of which the lag is read: one read each, of the five a second that a shard serves."""
+"""Shards whose lag is read, with one of the five reads a second that a shard serves."""
 
 
-def _leases(world: World) -> Iterator[Finding]:
+def _check_leases(world: World) -> Iterator[Finding]:
     yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
-    no, found = _look(world)
+    no, view_and_leases = _read_leases(world)
     if no:
         yield no
         return
-    first, held = found
-    yield _owners(world, first)
-    yield _lag(world, {name: lease for name, lease in held.items() if lease.checkpoint != END})
+    first, lease_rows = view_and_leases
+    yield _check_owners(world, first)
+    yield _check_lag(world, {name: lease for name, lease in lease_rows.items() if lease.checkpoint != END})
 
 
-def _look(world: World) -> tuple[Finding | None, Any]:
-    """Return the stream's shards and the table's leases as the supervisor's judge needs them; with the leases."""
+def _read_leases(world: World) -> tuple[Finding | None, Any]:
+    """Return a finding and None, or None and a pair: the view for the supervisor's judge, and the leases by shard."""
 
-    def look() -> tuple[StreamView, dict[str, leases.Lease]]:
-        held = leases.read(world.client("dynamodb"), world.settings.application)
-        shards = [StreamShard.of(one) for one in shards_of(world.client("kinesis"), world.settings.stream)]
+    def read_both() -> tuple[StreamView, dict[str, leases.Lease]]:
+        lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
+        shards = [StreamShard.of(shard) for shard in shards_of(world.client("kinesis"), world.settings.stream)]
         rows = {
             name: LeaseState(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
-            for name, lease in held.items()
+            for name, lease in lease_rows.items()
         }
-        return StreamView(world.now_s(), shards, rows), held
+        return StreamView(world.now_s(), shards, rows), lease_rows
 
     try:
-        return None, look()
+        return None, read_both()
     except leases.LeasesError as error:
-        says, _, cure = str(error).partition("; ")
+        cure = error.cure
         if error.code in ABSENT:
             cure = "start `stream-router consume`; one that runs has to be restarted"
-        is_known = error.code in ABSENT | MAY_NOT_ASK
-        return (warn if is_known else unknown)("SR160", APPLICATION, says, cure or LATER), None
+        judge = warn if error.code in ABSENT | MAY_NOT_ASK else unknown
+        return judge("SR160", APPLICATION, error.problem, cure), None
     except (ClientError, BotoCoreError) as error:
         return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
 
 
-def _owners(world: World, first: StreamView) -> Finding:
-    """Every shard that is to be read now has an owner, who renews its lease. The supervisor's own judge says so."""
+def _check_owners(world: World, first: StreamView) -> Finding:
+    """Check with the supervisor's judge that every readable shard has an owner that renews its lease."""
     latest, no, left = first, None, list[UnreadShard]()
-    for _ in range(LOOKS):
-        world.wait(LOOK_EVERY_S)
-        no, found = _look(world)
+    for _ in range(LEASE_READS):
+        world.wait(LEASE_READ_INTERVAL_S)
+        no, view_and_leases = _read_leases(world)
         if no:
-            continue  # before the last look not each worker has had the time to renew
-        latest, _held = found
+            continue  # only the last read counts: before it a worker may not have renewed yet
+        latest, _held = view_and_leases
         left = unread(latest, first)
         if not left:
             break
     if no:
         return no
-    held = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
+    owners = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
     if left:
-        told = ", ".join(f"{one.shard}: {one.why}" for one in left[:NAMED])
-        says = f"{len(left)} of {len(held) or len(latest.shards)} shards are read by nobody ({told})"
+        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in left[:MAX_NAMED])
+        says = f"{len(left)} of {len(owners) or len(latest.shards)} shards are read by nobody ({examples})"
         return wrong("SR160", APPLICATION, says, RESTARTED)
-    workers = sorted({*held.values()} - {""})
-    more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
-    return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")
+    workers = sorted({*owners.values()} - {""})
+    more = f" and {len(workers) - MAX_NAMED} more" if len(workers) > MAX_NAMED else ""
+    return ok("SR160", f"{len(owners)} leases, {len(workers)} workers: {', '.join(workers[:MAX_NAMED])}{more}")
 
 
-def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
-    """Check that the oldest event above each shard's checkpoint is a recent one."""
+def _check_lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
+    """Check the age of the oldest event after each shard's checkpoint."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
     silent: Finding | None = None
     for shard, lease in list(unfinished.items())[:SHARDS_READ]:
-        behind = functools.partial(_behind_s, world, lease)
+        behind = functools.partial(_measure_lag_s, world, lease)
         no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
         if no and no.verdict is not CheckVerdict.WRONG:
             silent = no
@@ -184,7 +185,7 @@ def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
             late[shard] = behind_s
     if not late:
         return silent or skipped("SR115", "no shard is read")
-    shard = max(late, key=lambda one: late[one])
+    shard = max(late, key=lambda name: late[name])
     says = f"{late[shard]:.0f} s behind at {shard}"
     if len(unfinished) > SHARDS_READ:
         says += f", of the {SHARDS_READ} of {len(unfinished)} shards that were checked"
@@ -197,11 +198,11 @@ def _lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
 
 
 _GONE = ("it is gone", "")
-"""Of a lease whose shard the stream has no more, or of foreign checkpoints (SR105)."""
+"""Answer for a lease whose shard the stream no longer has, or whose checkpoint is of another stream (SR105)."""
 
 
-def _behind_s(world: World, lease: leases.Lease) -> float | None:
-    """Return the seconds since the oldest event above the checkpoint came; None if the checkpoint is no position."""
+def _measure_lag_s(world: World, lease: leases.Lease) -> float | None:
+    """Return the age of the oldest event after the checkpoint in seconds; None if the checkpoint is no position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if lease.checkpoint.sequence_number >= 0:
         start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": lease.sequence_number}
@@ -222,5 +223,5 @@ LEASES = Subject(
         "SR160": Check("shards' owners", CONSUME, "unread-shards"),
         "SR115": Check("lag", CONSUME, "behind"),
     },
-    _leases,
+    _check_leases,
 )

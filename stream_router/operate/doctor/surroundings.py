@@ -1,4 +1,4 @@
-"""Around stream and bus: the record distribution, the bus's own dead letters, its owner, quotas."""
+"""Checks around stream and bus: the record distribution, the bus's own dead letters, its owner, quotas."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,34 +6,40 @@ from typing import Any
 
 from stream_router import limits
 from stream_router.checks import STREAM, CheckVerdict, Finding, ask, ok, skipped, warn, wrong
-from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.bus import BUS
 from stream_router.operate.doctor.world import BOTH, CONSUME, SETUP, Check, Subject, World
-from stream_router.operate.resources import SPREAD, count_rules, held, pattern_text, spread_over_shards
+from stream_router.operate.resources import (
+    SPREAD,
+    count_messages,
+    count_rules,
+    describe_auto_distribution,
+    describe_pattern_excess,
+    pattern_text,
+)
 
 ORDERING, EVENT_TYPES = "STREAM_ROUTER_ORDERING", "STREAM_ROUTER_EVENT_TYPES"
 
-NEARLY = 0.9
+QUOTA_WARN_SHARE = 0.9
 """Share of a quota from which on it is reported."""
 
 A_V2_BUS = "a v2 bus has subscribers instead of rules"
 
 
-def _look(world: World) -> Iterator[Finding]:
-    yield _record_distribution(world)
+def _check_surroundings(world: World) -> Iterator[Finding]:
+    yield _check_record_distribution(world)
     if limits.is_v2_bus(world.settings.event_bus):
         yield skipped("SR122", "a v2 bus has no dead-letter queue of its own")
-        yield _owner(world)
+        yield _check_owner(world)
         yield skipped("SR131", A_V2_BUS)
         return
-    yield from _dead_letters_of_bus(world)
-    yield _owner(world)
-    yield from _quotas(world)
+    yield from _check_bus_dead_letters(world)
+    yield _check_owner(world)
+    yield from _check_quotas(world)
 
 
-def _record_distribution(world: World) -> Finding:
-    """Check that Kinesis puts records where the receiver's hash keys say."""
+def _check_record_distribution(world: World) -> Finding:
+    """Check that Kinesis distributes records by the receiver's hash keys."""
     name = world.settings.stream
     kinesis = world.client("kinesis")
     no, answer = ask("SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", ""))
@@ -42,13 +48,13 @@ def _record_distribution(world: World) -> Finding:
     summary = answer["StreamDescriptionSummary"]
     if summary.get("RecordDistributionStrategy") != SPREAD:
         return ok("SR108", "by partition and hash key")
-    problem, cure = spread_over_shards(name, summary["StreamARN"])
+    problem, cure = describe_auto_distribution(name, summary["StreamARN"])
     if world.consume and world.consume.ordering == "conversation":
         return wrong("SR108", ORDERING, problem, cure)
     return warn("SR108", STREAM, problem, cure)
 
 
-def _dead_letters_of_bus(world: World) -> Iterator[Finding]:
+def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
     """Check that a bus under a customer's key has a dead-letter queue, and that nothing waits there."""
     events = world.client("events")
     named = {"Name": world.settings.event_bus}
@@ -65,8 +71,8 @@ def _dead_letters_of_bus(world: World) -> Iterator[Finding]:
         yield warn("SR122", BUS, says, f"set STREAM_ROUTER_KMS_KEY and {SETUP}")
         return
     name = queue.rsplit(":", 1)[-1]
-    gone = (f"queue {name} is not there: what the bus cannot encrypt is lost", SETUP)
-    no, count = ask("SR122", BUS, f"queue {name}", partial(_messages, world, queue), gone)
+    gone = (f"queue {name} does not exist: events that the bus cannot encrypt are lost", SETUP)
+    no, count = ask("SR122", BUS, f"queue {name}", partial(_messages_in, world, queue), gone)
     if no:
         yield no
     elif count:
@@ -76,19 +82,19 @@ def _dead_letters_of_bus(world: World) -> Iterator[Finding]:
         yield ok("SR122", f"{name} is empty")
 
 
-def _messages(world: World, queue: str) -> int:
-    """Return how many messages a queue has."""
+def _messages_in(world: World, queue: str) -> int:
+    """Return the number of messages in a queue."""
     arn, sqs = arns.parse(queue, BUS), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
-    return held(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
+    return count_messages(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
 
 
-def _owner(world: World) -> Finding:
-    """Check whose the bus is: only its owner can let this account look at a bus and its rules."""
+def _check_owner(world: World) -> Finding:
+    """Check which account owns the bus: only its owner can let this account read bus and rules."""
     bus = world.settings.event_bus
     if not bus.startswith("arn:"):
         return ok("SR123", "a bus of this account")
-    no, home = ask("SR123", BUS, "this account", partial(setup.home_of, world.clients))
+    no, home = ask("SR123", BUS, "this account", partial(setup.find_home, world.clients))
     if no:
         return no
     owner = bus.split(":")[4]
@@ -106,15 +112,14 @@ def _owner(world: World) -> Finding:
     return warn("SR123", BUS, says, cure)
 
 
-def _quotas(world: World) -> Iterator[Finding]:
+def _check_quotas(world: World) -> Iterator[Finding]:
     """Check our pattern's length and the bus's number of rules against AWS's default quotas."""
     settings = world.settings
     cure = "have the quota raised (Service Quotas, EventBridge), or name fewer event types"
-    try:
-        length = len(pattern_text(settings.event_type_list))
-    except SettingsError as error:
-        yield wrong("SR131", EVENT_TYPES, *str(error).split(": ", 1)[1].split("; ", 1))
+    if excess := describe_pattern_excess(settings.event_type_list):
+        yield wrong("SR131", EVENT_TYPES, *excess)
         return
+    length = len(pattern_text(settings.event_type_list))
     is_well = True
     if length > limits.EVENT_PATTERN_QUOTA_CHARS:
         is_well = False
@@ -125,7 +130,7 @@ def _quotas(world: World) -> Iterator[Finding]:
     no, count = ask("SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus))
     if no:
         yield no
-    elif count >= NEARLY * most:
+    elif count >= QUOTA_WARN_SHARE * most:
         says = f"the bus has {count} of {most} rules (AWS's default quota)"
         yield warn("SR131", BUS, says, "have the quota raised (Service Quotas, EventBridge), or remove rules")
     elif is_well:
@@ -139,5 +144,5 @@ SURROUNDINGS = Subject(
         "SR123": Check("owner of the bus", CONSUME),
         "SR131": Check("quotas of bus and rule", CONSUME),
     },
-    _look,
+    _check_surroundings,
 )

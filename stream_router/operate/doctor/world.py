@@ -1,7 +1,8 @@
-"""What `doctor` looks with: the settings of each program as far as they are right, and clients that ask once.
+"""Environment of the checks: the valid settings of each program, and clients that try each call once.
 
-A subject (the stream, the bus …) is a table of checks and a generator that yields their findings in the table's order.
-It may end early: what depends on a finding that is not well is then not asked. A check may have several findings.
+A subject (the stream, the bus …) is a table of checks and a generator that yields their findings in
+the table's order. The generator may end early, if its other checks depend on a failed one. A check
+may have several findings.
 """
 
 import time
@@ -17,7 +18,7 @@ from stream_router.checks import ONCE, Finding
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.operators import Queue
+from stream_router.settings.operators import QueueSettings
 from stream_router.settings.reading import read
 from stream_router.settings.receiver import Receiver
 
@@ -30,7 +31,7 @@ GRANT = "grant what `stream-router setup --policy operate` prints"
 
 
 class Check(NamedTuple):
-    """What a stable code looks at, for which programs, and the page of docs/runbooks where its cure goes on."""
+    """Subject of a stable code, the programs that it concerns, and its page in docs/runbooks."""
 
     about: str
     programs: frozenset[str] = BOTH
@@ -38,10 +39,12 @@ class Check(NamedTuple):
 
 
 class World:
-    """`common`, `receive`, `consume`, `queue` are None where those settings are wrong.
+    """Settings, clients and clock of the checks.
 
-    `programs` are those that are judged; `named` where the operator named one. `now_s` is the wall
-    clock; `wait` pauses.
+    `common`, `receive`, `consume` and `queue` are None if they are wrong.
+
+    `programs` are the checked programs; `named` is whether the operator named one. `now_s` is the
+    wall clock; `wait` pauses for some seconds.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class World:
         self.programs = frozenset({program}) if program else BOTH
         self.named = program is not None
         self.offline, self.now_s, self.wait = offline, now_s, wait
-        self.common, self.queue = _read(Common), _read(Queue)
+        self.common, self.queue = _read(Common), _read(QueueSettings)
         self.receive, self.consume = _read(Receiver), _read(Consumer)
         self.session = Session()
         if self.common:
@@ -63,25 +66,28 @@ class World:
 
     @property
     def settings(self) -> Common:
-        """What every program shares; asked for only by subjects that are looked at where it is right."""
+        """Settings that all programs share.
+
+        Only subjects that need AWS use them, and these run only if they are valid.
+        """
         assert self.common is not None
         return self.common
 
     @cached_property
     def clients(self) -> Clients:
-        """The control plane for `setup`; its calls are tried once too."""
+        """Control-plane clients for `setup`, whose calls are tried once as well."""
         return Clients(self.settings.aws_region, session=self.session, config=ONCE)
 
     def client(self, service: str) -> Any:
-        """Return a client whose calls are tried once."""
+        """Return a boto client whose calls are tried once."""
         return endpoints.client(self.session, service, ONCE)
 
 
 class Subject(NamedTuple):
-    """Checks that one generator makes, one after the other. `aws` where they ask AWS."""
+    """Checks that one generator makes in order. `aws`: they call AWS."""
 
     checks: dict[str, Check]
-    look: Callable[[World], Iterator[Finding]]
+    check: Callable[[World], Iterator[Finding]]
     aws: bool = True
 
 

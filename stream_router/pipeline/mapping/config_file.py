@@ -36,7 +36,7 @@ from stream_router.pipeline.mapping.shapes import (
     source,
 )
 from stream_router.settings import files
-from stream_router.settings.files import Checked
+from stream_router.settings.files import CheckedTable
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 RECEIVED_AT = "receivedAt"
@@ -130,7 +130,7 @@ Constant = Annotated[Any, AfterValidator(_plain)]
 PathSteps = Annotated[Any, BeforeValidator(_steps)]
 
 
-class FieldTable(Checked):
+class FieldTable(CheckedTable):
     """Where one of our fields comes from: the first path that leads to something, else the default."""
 
     path: tuple[PathSteps, ...] = ()
@@ -152,7 +152,7 @@ class FieldTable(Checked):
 FieldSource = Annotated[FieldTable, BeforeValidator(_as_table)]
 
 
-class FieldsTable(Checked):
+class FieldsTable(CheckedTable):
     """Our five fields. Only a conversation need not be there; the payload is the whole event unless said."""
 
     interactionId: FieldSource  # noqa: N815 - the contract's names
@@ -186,7 +186,7 @@ class FieldsTable(Checked):
         return table
 
 
-class ShapeTable(Checked):
+class ShapeTable(CheckedTable):
     """A new shape, or, under a preset's name and without fields, changes to the preset."""
 
     name: str = Field(min_length=1, max_length=64)
@@ -196,7 +196,7 @@ class ShapeTable(Checked):
     naive_zone: Zone = None
 
 
-class MappingFile(Checked):
+class MappingFile(CheckedTable):
     """The whole file."""
 
     shape: str = "auto"

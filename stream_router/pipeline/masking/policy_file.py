@@ -80,9 +80,10 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
 def _read(name: str) -> tuple["_File", dict[str, Any]]:
     path = DEFAULT if name == "default" else Path(name)
     try:
-        text = files.text(path)
+        text = files.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        problem = f"cannot be read ({files.why(error)}); name default, or a policy file that can be (docs/masking.md)"
+        failure = files.describe_failure(error)
+        problem = f"cannot be read ({failure}); name default, or a policy file that can be (docs/masking.md)"
         raise SettingsError(f"{VARIABLE}: {path}: {problem}") from None
     file = _File(path)
     return file, file.document(text)
@@ -124,7 +125,7 @@ class _File:
             raise SettingsError(f"{VARIABLE}: {self.path}: {problem}") from None
         for key, value in document.items():
             if key not in _EXAMPLES:
-                near = files.near(key, _EXAMPLES)
+                near = files.nearest_name(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
                 example = _EXAMPLES[near or "allow"]
                 problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
