@@ -145,16 +145,16 @@ class Deployment:
             return
         if own == undelivered:
             name = UNDELIVERED if named else "SQS_DLQ_URL"
-            what = "is one queue for dead letters and for what the target does not take"
-            raise SettingsError(f"{name}: {what}; unset it, and setup makes two")
+            problem = "is one queue for dead letters and for what the target does not take"
+            raise SettingsError(f"{name}: {problem}; unset it, and setup makes two")
         round_again = {
             home.stream(settings.stream): "the stream itself",
             home.bus(bus): "the rule's own bus",
             own: "our dead-letter queue",
             undelivered: "its own dead-letter queue",
         }
-        if what := round_again.get(target["Arn"], ""):
-            raise SettingsError(f"{TARGET}: is {what}; name another target")
+        if loop := round_again.get(target["Arn"], ""):
+            raise SettingsError(f"{TARGET}: is {loop}; name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
             self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))

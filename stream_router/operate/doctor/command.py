@@ -24,7 +24,9 @@ SUBJECTS = (
 )
 """Subjects in the order of the output, which is that of docs/doctor.md as well."""
 
-CHECKS: dict[str, Check] = {code: check for one in SUBJECTS for code, check in one.checks.items()} | probe.CHECKS
+CHECKS: dict[str, Check] = {
+    code: check for subject in SUBJECTS for code, check in subject.checks.items()
+} | probe.CHECKS
 
 
 def run(
