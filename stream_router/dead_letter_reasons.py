@@ -1,4 +1,4 @@
-"""Why an event becomes a dead letter. A stage says so by `Rejected`, of which the transform makes a letter."""
+"""Reasons for which an event becomes a dead letter. A stage raises `Rejected`, and the transform makes the letter."""
 
 import enum
 
@@ -20,11 +20,14 @@ class Reason(enum.StrEnum):
 
 
 REASONS_OF_DATA = frozenset(Reason) - {Reason.RETRIES_EXHAUSTED, Reason.OUTAGE, Reason.CRASHED}
-"""Reasons that the alarm counts (`consumer/child/dead_letter_alarm.py`): data, and what we cannot do with it."""
+"""Reasons that the alarm counts (`consumer/child/dead_letter_alarm.py`): wrong data, or data that we cannot handle."""
 
 
 class Rejected(Exception):  # noqa: N818 - it names what happened to the event
-    """The event becomes a dead letter for `reason`; `code` is one of few words, `message` never quotes the payload."""
+    """Rejection of an event, which becomes a dead letter for `reason`. `message` never quotes the payload.
+
+    `code` is one of a small set, since it becomes an attribute of the letter.
+    """
 
     def __init__(self, reason: Reason, code: str, message: str, event_type: str = "") -> None:
         super().__init__(message)
@@ -35,5 +38,5 @@ class Rejected(Exception):  # noqa: N818 - it names what happened to the event
 
 
 def mismatch(code: str, message: str) -> Rejected:
-    """Return the rejection of an event of the wrong form. For any other reason raise `Rejected` itself."""
+    """Return the rejection of an event with the wrong form. Other reasons raise `Rejected` directly."""
     return Rejected(Reason.SCHEMA_MISMATCH, code, message)

@@ -1,4 +1,4 @@
-"""Who an event is: it follows from its delivery and body (docs/contract.md, "Identity"), so every copy has one id."""
+"""Identity of an event. It follows from delivery and body (docs/contract.md, "Identity"), so all copies have one id."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> s
 
 
 def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
-    """Return the event's id from the body's SHA-256: so a body is hashed once, however many events it holds."""
+    """Return the event's id from the body's SHA-256, so that a body with many events is hashed only once."""
     text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
     return hashlib.sha256(text).hexdigest()[:32]
 
@@ -23,5 +23,5 @@ def correlation_id(identity: str) -> str:
 
 
 def event_id_as_typed(text: str) -> str:
-    """Return the event id that a person means: typed as it is, or as the correlation id, a UUID of the same bits."""
+    """Return the event id that a person typed, as it is or as the correlation id, a UUID of the same bits."""
     return text.strip().lower().replace("-", "")

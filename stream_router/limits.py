@@ -1,39 +1,44 @@
-"""AWS's hard limits: each with its source and the date on which it was checked (2026-11-24 unless said)."""
+"""AWS's hard limits, each with its source. They were checked on 2026-11-24 unless another date is given."""
 
 import functools
 
 # --- EventBridge ------------------------------------------------------------------------------------------------
 ENTRY_TIME_BYTES = 14
-"""What an entry's Time counts. Source: EventBridge user guide, "Calculating PutEvents event entry size"."""
+"""Bytes that an entry's Time counts. Source: EventBridge user guide, "Calculating PutEvents event entry size"."""
 
 V2_MAX_ENTRIES = 100
-"""Entries of one PutEvents call on a v2 bus. Source: botocore model `eventbridgev2` 2025-05-15."""
+"""Maximum number of entries of a PutEvents call on a v2 bus. Source: botocore model `eventbridgev2` 2025-05-15."""
 
 REQUEST_BYTES_1MB = 1_000_000
 """Total entry size of one call "must be less than 1MB" (model `events`). 1,048,576 was measured to pass, but an entry
 of that size was not delivered to a target (docs/facts.md, "EventBridge"): the decimal megabyte is the safe reading."""
 
 REQUEST_BYTES_256K = 262_144
-"""The limit before 2026-01-29, and still where the rise is not reported."""
+"""The limit before 2026-01-29, which still holds in regions for which no rise is reported."""
 
 REGIONS_256K = frozenset(
     {"ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "mx-central-1", "cn-north-1", "cn-northwest-1"}
 )
-"""Malaysia, New Zealand, Thailand, Taipei, Mexico: field test of 2026-03-28; China: its own documentation."""
+"""Regions with the old limit. Malaysia, New Zealand, Thailand, Taipei, Mexico: field test of 2026-03-28. China: its own
+documentation."""
 
 DETAIL_TYPE_MAX_CHARS = 128
 """Source: EventBridge API reference, PutEventsRequestEntry."""
 
 EVENT_MAX_DEPTH = 250
-"""JSON levels of one event. Ours: EventBridge takes 1,000 (model `events`), but orjson writes 254, and a Detail stands
-some levels above the event that it holds."""
+"""Maximum number of JSON levels of an event. The limit is our own.
+
+EventBridge accepts 1,000 (model `events`), but orjson writes 254, and a Detail adds some levels above the event.
+"""
 
 RECORD_MAX_EVENTS = 250_000
-"""Events of one record. Ours: they are opened together, and millions of tiny lines took gigabytes. So many events of
-any shape are more than 10 MiB."""
+"""Maximum number of events of a record. The limit is our own: they are opened together, and need memory together.
+
+Millions of tiny lines took gigabytes. 250,000 events of any real shape are more than 10 MiB.
+"""
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-"""Integers of a Detail. Source: model `events`."""
+"""Range of the integers of a Detail. Source: model `events`."""
 
 RULE_NAME_MAX_CHARS = 64
 EVENT_PATTERN_MAX_CHARS = 4096
@@ -50,7 +55,7 @@ REGIONS_100_RULES = frozenset({"af-south-1", "eu-south-1"})
 
 # --- Kinesis ----------------------------------------------------------------------------------------------------
 KINESIS_RECORD_BYTES = 1_048_576
-"""Data and partition key of one record, unless the stream was raised. Source: model `kinesis`."""
+"""Bytes of data and partition key of one record, unless the stream's limit was raised. Source: model `kinesis`."""
 
 PUT_RECORDS_MAX_RECORDS = 500
 PUT_RECORDS_MAX_BYTES = 10 * 1024 * 1024
@@ -58,13 +63,14 @@ PUT_RECORDS_MAX_BYTES = 10 * 1024 * 1024
 
 # --- SQS --------------------------------------------------------------------------------------------------------
 SQS_MESSAGE_BYTES = 1_048_576
-"""One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB on 2025-08-04)."""
+"""Maximum bytes of a message with its attributes, and of a whole batch. Source: model `sqs` (raised from 256 KiB on
+2025-08-04)."""
 
 SQS_BATCH_MAX = 10
-"""Messages of one SendMessageBatch call. Source: SQS API reference."""
+"""Maximum number of messages of a SendMessageBatch call. Source: SQS API reference."""
 
 SQS_HIDDEN_MAX = 120_000
-"""Messages of a standard queue that may be hidden at once, about. Source: SQS developer guide, quotas."""
+"""Approximate number of messages of a standard queue that may be hidden. Source: SQS developer guide, quotas."""
 
 # --- CloudWatch -------------------------------------------------------------------------------------------------
 METRIC_VALUES_MAX = 150
@@ -72,23 +78,23 @@ METRIC_VALUES_MAX = 150
 
 
 def request_bytes(region: str) -> int:
-    """Most bytes of entries that one PutEvents call may carry in `region`."""
+    """Return the maximum size of the entries of a PutEvents call in `region`, in bytes."""
     return REQUEST_BYTES_256K if region in REGIONS_256K else REQUEST_BYTES_1MB
 
 
 def rules_of_a_bus(region: str) -> int:
-    """Return how many rules a bus in `region` may have by default."""
+    """Return the default quota of rules of a bus in `region`."""
     return RULES_QUOTA_SMALL if region in REGIONS_100_RULES else RULES_QUOTA
 
 
 def is_v2_bus(bus: str) -> bool:
-    """Whether `bus` names a v2 event bus, which is known by its ARN."""
+    """Return whether `bus` is a v2 event bus, which its ARN shows."""
     return ":event-busv2/" in bus
 
 
 @functools.cache
 def bus_ceiling(bus: str) -> int:
-    """Most entries that a PutEvents call to `bus` may carry.
+    """Return the maximum number of entries of a PutEvents call to `bus`.
 
     The classic ceiling is read from botocore's service model, so it rises when AWS raises it.
     """

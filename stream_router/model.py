@@ -1,6 +1,6 @@
-"""What every part speaks of: a record of the stream, its events, and what becomes of each: Entry, DeadLetter, Dropped.
+"""Types that all parts share: a record of the stream, its events, and the results Entry, DeadLetter and Dropped.
 
-A `Record` knows which of its events are settled. An `Event` knows its record, so it is settled by what it carries.
+A `Record` knows which of its events are settled. An `Event` refers to its record, so its result can settle it there.
 """
 
 import functools
@@ -14,17 +14,17 @@ SOURCE = "nice.cxone.webhook"
 """The entry's `Source`; the rule matches it. Rules, consumers and auditors outside the project depend on it."""
 
 PIPELINE_ID = "cxone-event-router-v1"
-"""Who made the event, in its metadata and in the audit log. Others depend on it too."""
+"""Name of this pipeline in an event's metadata and in the audit log. Others depend on it too."""
 
 PROBE_TYPE = "stream_router.probe"
-"""The event type of `doctor --end-to-end`: known before mapping, and matched by no rule of ours."""
+"""Event type of the test event of `doctor --end-to-end`. It is recognized before mapping; no rule of ours takes it."""
 
 NOT_OPENED = -1
-"""The lines of a record that nobody opened yet: all of it is unsettled."""
+"""Bit mask of a record that is not opened yet: all its lines are unsettled."""
 
 
 class EventPlace(NamedTuple):
-    """An event in its shard: sequence and sub-sequence number of its record, its line. Compared as integers."""
+    """Position of an event in its shard: sequence and sub-sequence number of its record, and its line."""
 
     sequence_number: int
     sub_sequence_number: int
@@ -32,10 +32,10 @@ class EventPlace(NamedTuple):
 
 
 class Batch:
-    """What became of the events of one of the daemon's batches. `number` counts the batches of a shard as they come.
+    """Results of the events of one of the daemon's batches. `number` counts the batches of a shard.
 
-    `records` and `events` grow while its records are opened; `is_open` says that more of them may come. `unsettled` is
-    how many of its records are not settled.
+    `records` and `events` grow while its records are opened; `is_open` is true while more may come. `unsettled` is the
+    number of its records that are not settled.
     """
 
     __slots__ = (
@@ -61,22 +61,21 @@ class Batch:
 
 
 NO_BATCH = Batch(0)
-"""The batch of records that nobody counts: those of tests and of the operator's tools."""
+"""Batch of records that are not counted: those of tests and of the operator's tools."""
 
 
 def _nobody(_: "Record") -> None:
-    """Whom to tell where nobody keeps account."""
+    """Ignore that a record is settled."""
 
 
 class Record:
-    """One Kinesis user record, and which of its events are settled.
+    """One Kinesis user record, with the state of its events.
 
-    `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
-    arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
-    is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
-    told once, when the last of its events is; the record's bytes are given back then. `received_at_ms` is when the
-    first of its events was received, once it is opened; until then, when it arrived. `put_back` says that some of its
-    events are what an operator put on the stream again.
+    `arrived_at_ms` is Kinesis's own arrival time. `unsettled` is a bit mask: bit n is set while the event of line n is
+    not settled; `events` is the number of all its events. `opened_at_ms` is the time at which the child got the record.
+    `on_settled` is called once, when the last of its events is settled; the record's bytes are released then.
+    `received_at_ms` is the earliest time of receipt of its events; until it is opened, its arrival time. `put_back` is
+    true if some of its events were resubmitted. Times are epoch milliseconds.
     """
 
     __slots__ = (
@@ -117,12 +116,12 @@ class Record:
         self.on_settled = on_settled
 
     def expect(self, events: int) -> None:
-        """Lines 0 … events-1 are unsettled from now on."""
+        """Mark lines 0 … events-1 as unsettled."""
         self.events = events
         self.unsettled = (1 << events) - 1
 
     def settle(self, line: int) -> None:
-        """Settle one line. Raises AssertionError where it was settled before: the accounts are broken."""
+        """Settle one line. Raises AssertionError if it was settled before, which is a mistake in this program."""
         bit = 1 << line
         if not self.unsettled & bit:
             raise AssertionError(f"line {line} of record {self.sequence_number} settled twice")
@@ -133,12 +132,11 @@ class Record:
 
 
 class Event(NamedTuple):
-    """One event as found in the stream: where it was, who it is, what it says.
+    """One event as read from the stream: position, identity and content.
 
-    `raw` is this event's own line (a dead letter carries it unchanged). `body` is the sender's JSON, parsed; None
-    where the line could not be read, and once the event has become an entry. `id_from` is "delivery" or "content";
-    times are epoch ms. `resubmitted` says who put it on the stream again (`envelope.Resubmitted`); "" for what came by
-    itself.
+    `raw` is this event's own line, which a dead letter carries unchanged. `body` is the sender's JSON, parsed; None if
+    the line could not be read, and once the event has become an entry. `id_from` is "delivery" or "content"; times are
+    epoch ms. `resubmitted` names the run that resubmitted it (`envelope.Resubmitted`); "" for other events.
     """
 
     record: Record
@@ -152,7 +150,7 @@ class Event(NamedTuple):
 
     @property
     def place(self) -> EventPlace:
-        """Where it is in its shard; no other event of the shard has it."""
+        """Position of the event in its shard, unique there."""
         return EventPlace(self.record.sequence_number, self.record.sub_sequence_number, self.line)
 
 
@@ -165,8 +163,8 @@ class Accepted(NamedTuple):
 class Entry(NamedTuple):
     """One PutEvents entry, ready to send. `size_bytes` is by AWS's formula; `time_s` is epoch seconds (UTC).
 
-    `detail` is the UTF-8 JSON object; `order_key` the conversation as it may be told ("" where there is none); `lane`
-    the same as it came, where a policy may have masked it: what keeps its order, and never leaves the process.
+    `detail` is the UTF-8 JSON object. `order_key` is the conversation after masking ("" if there is none). `lane` is
+    the conversation before masking, by which order is kept; it never leaves the process.
     """
 
     event: Event
@@ -179,10 +177,10 @@ class Entry(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """An event that cannot be delivered, and why. `message` never quotes the payload.
+    """An event that cannot be delivered, with the reason. `message` never quotes the payload.
 
-    `raw` is what of the event the letter keeps (docs/contract.md, "A dead letter"), and `location` where in S3 it lies
-    ("" where the letter holds it): both known where it is written.
+    `raw` is the part of the event that the letter keeps (docs/contract.md, "A dead letter"). `location` is its place in
+    S3, "" if the letter itself holds it. Both are set when the letter is written.
     """
 
     event: Event
@@ -197,15 +195,15 @@ class DeadLetter(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """An event that a setting says to drop, or another application's: settled, counted, sent nowhere."""
+    """An event that a setting drops, or that belongs to another application: settled and counted, but not sent."""
 
     event: Event
     event_type: str
 
 
 Transformed = Entry | DeadLetter | Dropped
-"""What becomes of an event: it can be sent, or it is refused, or dropped."""
+"""Result of the transform: an event can be sent, or becomes a dead letter, or is dropped."""
 
-# Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.
+# Built from a tuple of all fields in order, at a third of the cost of calling the class, which runs Python code.
 new_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
 new_entry: Callable[[tuple[Any, ...]], Entry] = functools.partial(tuple.__new__, Entry)

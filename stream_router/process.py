@@ -1,4 +1,4 @@
-"""What a process of ours does with its host: time and waits, signals, whole files, memory, its parent, failpoints."""
+"""Services of the host for our processes: time and backoff, signals, whole files, memory, parent, failpoints."""
 
 import contextlib
 import ctypes
@@ -28,7 +28,7 @@ YEAR_10000_S = 253_402_300_800
 
 
 def iso(epoch_ms: float) -> str:
-    """Epoch milliseconds as `2026-11-24T09:30:00.123Z`. Raises ValueError before 1970 and after 9999."""
+    """Return epoch milliseconds as `2026-11-24T09:30:00.123Z`. Raises ValueError before 1970 and after 9999."""
     second, milli = divmod(int(epoch_ms), 1000)
     if not 0 <= second < YEAR_10000_S:
         raise ValueError("is before 1970 or after 9999")
@@ -37,52 +37,53 @@ def iso(epoch_ms: float) -> str:
 
 @lru_cache(maxsize=64)
 def _to_the_second(epoch_s: int) -> str:
-    """Events that come together were mostly made in the same few seconds, and writing one costs half of `iso`."""
+    """Return the text of a second. It is cached: events that arrive together were created in the same few seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_s))
 
 
 def backoff_s(failures: int, first_s: float, most_s: float, share: float = 1.0, growth: float = 2.0) -> float:
-    """Return the wait after `failures` failures before this one: `first_s`, doubled for each, at most `most_s`.
+    """Return the wait after `failures` earlier failures: `first_s`, times `growth` for each, at most `most_s`.
 
-    `share` of it is taken: a random number from 0.0 to 1.0 (full jitter) spreads callers best.
+    The result is multiplied by `share`: a random number from 0.0 to 1.0 (full jitter) spreads callers best.
     """
-    return share * min(most_s, first_s * growth ** min(failures, 60))  # beyond any bound by then, and still a float
+    # 60 doublings exceed any limit, and the product is still a float; an unlimited exponent would overflow.
+    return share * min(most_s, first_s * growth ** min(failures, 60))
 
 
 def end_at_early_stop(*, through_hangups: bool = False) -> None:
-    """From here on SIGTERM and SIGINT end the process with 0: before a program works there is nothing to drain.
+    """Make SIGTERM and SIGINT end the process with 0, since a program that has not begun has nothing to drain.
 
-    SIGHUP never ends it where it is to go on through it.
+    With `through_hangups` SIGHUP is ignored.
     """
-    for told in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(told, _end_now)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_now)
     if through_hangups:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _end_now(_signal: int, _frame: object) -> None:
-    """End without an exception, which could be lost in a finaliser (the program would go on), or become an error.
+    """End the process without an exception, which a finalizer could swallow, so that the program would continue.
 
-    `type()` makes one of everything that `__set_name__` raises (until Python 3.12), and classes are made all the time.
+    Until Python 3.12 `type()` also wraps any exception of `__set_name__` in an error, and imports create classes.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A write that was interrupted cannot be entered again; a stream may be closed, or its reader gone.
+        # An interrupted write cannot be entered again, and a stream or its pipe may be closed.
         with contextlib.suppress(RuntimeError, ValueError, OSError, AttributeError):
             stream.flush()
     os._exit(0)
 
 
 def of_a_stop() -> tuple[signal.Signals, ...]:
-    """Return the signals that end a command: Ctrl-C, SIGTERM and a closed terminal, but the last not under `nohup`."""
+    """Return the signals that end a command: Ctrl-C, SIGTERM and, except under `nohup`, a closed terminal."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
 
 
 @contextlib.contextmanager
 def heard_by(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    """Give these signals to `handler` while the block runs, and to their earlier handlers after it.
+    """Handle these signals by `handler` while the block runs, and by their earlier handlers afterwards.
 
-    Only the main thread may do that.
+    Only the main thread may call this.
     """
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
@@ -93,9 +94,9 @@ def heard_by(handler: Callable[[int, FrameType | None], None], *numbers: signal.
 
 
 def leave_no_core_file() -> None:
-    """From now on no crash of this process, or of one that it starts, leaves secrets and customers' data on a disk.
+    """Disable core files of this process and its children, since they contain secrets and customers' data.
 
-    For who looks for a crash, `prlimit --core=unlimited --pid PID` takes it back.
+    `prlimit --core=unlimited --pid PID` enables them again, to analyse a crash.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
@@ -104,8 +105,8 @@ _HALF = ".half"
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write by way of a neighbour and a rename, and return `path`. Raises OSError; the old content stays then."""
-    # Two processes or two threads that write one file each have a neighbour of their own.
+    """Write a file by a temporary neighbour and a rename, and return `path`. After an OSError the old content stays."""
+    # The name includes process and thread, so that two writers of the same file do not share a neighbour.
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{_HALF}")
     neighbour.write_bytes(content.encode() if isinstance(content, str) else content)
     failpoint("state_file_written_before_rename")
@@ -113,20 +114,20 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 
 def forget_halves(folder: Path) -> None:
-    """Remove what writers that were killed have left in a folder into which nobody writes now. Raises OSError."""
+    """Remove temporary files of killed writers from a folder into which no process writes now. Raises OSError."""
     for path in folder.glob(f".*{_HALF}"):
         path.unlink(missing_ok=True)
 
 
 PAGE_BYTES = 4096
-"""The kernel takes so much at the start of a file in one piece: a signal comes before it or after it."""
+"""Bytes at the start of a file that the kernel writes at once: a signal is handled before or after, not in between."""
 
 
 class Rewritten:
-    """One small file that this process writes over and over: in place, at a seventh of the cost of a rename.
+    """One small file that this process writes repeatedly in place, at a seventh of the cost of a rename.
 
-    A kill never leaves half of a write. A power cut may: whoever reads must take what cannot be read for nothing.
-    Contents end with blanks. What another process has open under this name stays its own.
+    A kill never leaves half of a write. A power failure may, so a reader must treat unreadable content as a missing
+    file. Contents are padded with blanks. A file that another process has open under this name is not changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -136,7 +137,7 @@ class Rewritten:
         self._one_at_a_time = threading.Lock()
 
     def write(self, content: str) -> None:
-        """Write it, whole, from any thread. Raises OSError; the old content stays then."""
+        """Write the whole content, from any thread. After an OSError the old content stays."""
         data = content.encode().ljust(PAGE_BYTES)
         with self._one_at_a_time:
             if self._descriptor >= 0 and len(data) == PAGE_BYTES:
@@ -150,7 +151,7 @@ class Rewritten:
                 self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def remove(self) -> None:
-        """Remove the file; the next write makes it anew. Raises OSError."""
+        """Remove the file. The next write creates it again. Raises OSError."""
         with self._one_at_a_time:
             self._forget()
             self._path.unlink(missing_ok=True)
@@ -161,13 +162,13 @@ class Rewritten:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-"""glibc's numbers for its options (malloc.h). Other C libraries do not know them: then nothing is done."""
+"""glibc's numbers for its options (malloc.h). With another C library these functions do nothing."""
 
 _MB = 1024 * 1024
 
 
 def share_one_heap() -> None:
-    """For a process of many threads that hurries with none. Call it before there are threads.
+    """Make all threads share one heap, for a process with many slow threads. Call it before there are threads.
 
     glibc gives each thread a heap of its own, up to eight a CPU, and each keeps its holes: the supervisor grew by half
     a megabyte a minute. With one heap it does not (126.2 MB after eight minutes, beside 131.4).
@@ -176,25 +177,24 @@ def share_one_heap() -> None:
 
 
 def give_back_large_blocks() -> None:
-    """For a process that makes and drops many large buffers: each goes back to the kernel as it is freed.
+    """Return each large buffer to the kernel when it is freed, for a process that creates and drops many of them.
 
-    Call it before there are threads. glibc raises the size from which a buffer has pages of its own to that of the
-    largest that was ever freed. After one call of ten megabytes each of its parts lies in the heap, between events that
-    wait, and leaves a hole there: of a receiver that was flooded with events of 60 KB it was 50 MB. What is small is
-    kept for the next, as before.
+    Call it before there are threads. By default glibc raises the size from which a buffer gets its own pages to the
+    largest size ever freed. After one call of ten megabytes, large buffers lie in the heap between pending events, and
+    leave holes there: 50 MB in a receiver that was flooded with events of 60 KB. Small buffers stay in the heap.
     """
     _allocator("mallopt", _M_MMAP_THRESHOLD, _MB)
     _allocator("mallopt", _M_TRIM_THRESHOLD, 16 * _MB)
 
 
 def keep_large_blocks() -> None:
-    """For a process that needs the same large buffers again and again: to fault them in anew costs CPU."""
+    """Keep freed large buffers, for a process that needs the same sizes repeatedly: faulting them in costs CPU."""
     _allocator("mallopt", _M_TRIM_THRESHOLD, 32 * _MB)  # the most that glibc takes on 64 bits
     _allocator("mallopt", _M_MMAP_THRESHOLD, 32 * _MB)
 
 
 def give_back_now() -> None:
-    """Give free memory back to the kernel: some milliseconds, and what is needed again is faulted in anew."""
+    """Return free memory to the kernel. It takes some milliseconds, and memory needed again has to be faulted in."""
     _allocator("malloc_trim", 0)
 
 
@@ -211,11 +211,11 @@ _TIED = (
 
 
 def tied_to_us(command: list[str]) -> list[str]:
-    """`command`, so started that the kernel (Linux) kills it as soon as this process is gone.
+    """Return a command that runs `command` so that the Linux kernel kills it as soon as this process ends.
 
-    By a small program of its own: the call has to be made between fork and exec, where a threaded Python must not run
-    code. A shard's child is not tied like this: it watches its parent itself, to note before it goes that its end is
-    no crash.
+    It uses a small program, since the call has to be made between fork and exec, where a threaded Python must not run
+    code. A shard's child is not tied like this: it watches its parent itself, to record before it ends that it did not
+    crash.
     """
     return [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *command]
 
@@ -247,26 +247,26 @@ FAILPOINTS = {
     # the operator's commands
     "redrive_put_before_deleted": "a dead letter's line is on the stream again, its message is still in the queue",
 }
-"""Every place where a test can kill or stop a program: what has happened there, and what has not."""
+"""Places at which a test can kill or stop a program, each with the steps done there and not yet done."""
 
 _DEADLY = "event"
 _RULE = re.compile(r"(?P<place>[a-z_]+)=(?:kill|stall:(?P<stall_s>\d+(?:\.\d+)?)s)(?:@(?P<nth>[1-9]\d*))?")
 
 _armed: dict[str, tuple[float | None, int]] = {}
-"""By place: how long to stall (None: kill), and at which time that it is reached (0: at each)."""
+"""By place: seconds to stall (None: kill), and the number of the pass at which to do so (0: each pass)."""
 _reached: dict[str, int] = {}
 _deadly: list[bytes] = []
 
 
 def failpoint(place: str) -> None:
-    """Mark that the program is at this place."""
+    """Kill or stall the process if a test armed this place. Otherwise do nothing."""
     if place not in _armed:
         return
     stall_s, nth = _armed[place]
     _reached[place] = _reached.get(place, 0) + 1
     if nth not in (0, _reached[place]):
         return
-    # Straight to the descriptor: a log's lock may be held by the thread that is stopped here.
+    # Written directly to the descriptor, since the thread that is stopped here may hold a log's lock.
     os.write(2, f"failpoint {place}, time {_reached[place]}\n".encode())
     if stall_s is None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -275,20 +275,20 @@ def failpoint(place: str) -> None:
 
 
 def deadly_text() -> bytes:
-    """Return the text at which an event kills its process, as a bug in a C library would; "" if there is none."""
+    """Return the text with which an event kills its process, as a bug in a C library would; "" if there is none."""
     return _deadly[0] if _deadly else b""
 
 
 def failpoints_in_force() -> str:
-    """Return what is armed, in words for a log; empty if nothing is."""
+    """Return the armed places for a log line; "" if there are none."""
     return ", ".join([*sorted(_armed), *([_DEADLY] if _deadly else [])])
 
 
 def arm_failpoints(text: str) -> None:
-    """Arm this process as the variable says: `PLACE=kill`, `PLACE=kill@3`, `PLACE=stall:2s`, joined by `;`.
+    """Arm failpoints by the variable's text: `PLACE=kill`, `PLACE=kill@3`, `PLACE=stall:2s`, joined by `;`.
 
-    `@N` is the Nth time alone; without it each time. `event=segfault:TEXT` is an event's text that kills. Raises
-    SettingsError.
+    `@N` acts at the Nth pass alone, otherwise at each pass. With `event=segfault:TEXT` an event that contains TEXT
+    kills the process. Raises SettingsError.
     """
     for armed in (_armed, _reached, _deadly):
         armed.clear()
@@ -296,10 +296,10 @@ def arm_failpoints(text: str) -> None:
         if rule.startswith(f"{_DEADLY}=segfault:"):
             _deadly.append(rule.partition(":")[2].encode())
             continue
-        found = _RULE.fullmatch(rule)
-        if found is None or found["place"] not in FAILPOINTS:
+        match = _RULE.fullmatch(rule)
+        if match is None or match["place"] not in FAILPOINTS:
             raise SettingsError(
                 f"{FAILPOINTS_VARIABLE}: has a rule that is none; for tests only: PLACE=kill[@N] or "
                 "PLACE=stall:SECONDSs[@N], docs/proof.md says how"
             )
-        _armed[found["place"]] = (float(found["stall_s"]) if found["stall_s"] else None, int(found["nth"] or 0))
+        _armed[match["place"]] = (float(match["stall_s"]) if match["stall_s"] else None, int(match["nth"] or 0))

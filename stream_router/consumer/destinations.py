@@ -1,7 +1,7 @@
-"""Where a shard's child sends events to: the bus, the dead-letter queue, the bucket.
+"""Destinations of a child's calls: the bus, the dead-letter queue, the bucket.
 
-Another bus writes and reads its calls otherwise (`publisher`). A destination that is no bus has a module of its own in
-`pipeline/sinks`; here `Targets` finds where its calls go, and `Destinations` makes it.
+Classic and v2 buses differ in the format of calls and answers (`publisher`). Each other kind of destination has a
+module in `pipeline/sinks`. `Targets` resolves the endpoints, and `Destinations` builds the senders.
 """
 
 import functools
@@ -28,17 +28,23 @@ from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publi
 from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0
-"""A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
+"""Seconds after which a PutEvents or SendMessageBatch call is indeterminate, and its entries are resent."""
 
 UPLOAD_TIMEOUT_S = 30.0
+"""Seconds after which an upload to S3 is indeterminate."""
 MAX_IN_FLIGHT = 128
-"""PutEvents calls of one child at once, at most: the number in use finds itself below it. At 40 ms a call these are
-more than a full shard's 1,000 records a second need, in calls of ten entries."""
+"""Maximum number of PutEvents calls of one child in flight. The dispatcher adapts the number in use below it.
+
+At 40 ms a call it exceeds the need of a full shard: 1,000 records per second, in calls of ten entries.
+"""
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
+"""Maximum size of these calls in bytes, a bound for the child's memory."""
 
 OTHER_CONNECTIONS = 64
-"""Connections kept beside one for each PutEvents call: for letters, uploads, metrics. libcurl closes what is beyond,
-and then calls begin with a handshake."""
+"""Number of connections kept besides one for each PutEvents call: for letters, uploads, metrics.
+
+libcurl closes connections above its limit, and then a call has to begin with a handshake.
+"""
 
 Done = Callable[[Answer], None]
 
@@ -46,10 +52,10 @@ chance = random.Random().random  # noqa: S311 - jitter
 
 
 class Targets:
-    """Where the calls go (`aws/endpoints.py`). Raises SettingsError where the environment cannot be used.
+    """Endpoints of the calls (`aws/endpoints.py`). Raises SettingsError if the environment cannot be used.
 
-    They are found by a session of their own, which is let go: botocore keeps 12 MB of what it reads to find them. A
-    process that finds them before it imports the rest has that memory again for what it imports.
+    They are resolved by a session of their own, which is then released, since botocore keeps 12 MB of the data that it
+    reads for this. A process that resolves them before its other imports can use this memory for those imports.
     """
 
     def __init__(self, settings: Consumer) -> None:
@@ -65,9 +71,9 @@ class Targets:
 
 
 class Destinations:
-    """One child's calls. Raises CredentialsError where no credentials come for half a minute.
+    """Senders of one child. Raises CredentialsError if there are no credentials for half a minute.
 
-    An answer may have `max_answer_bytes`.
+    An answer may have at most `max_answer_bytes`.
     """
 
     def __init__(self, settings: Consumer, max_answer_bytes: int, targets: Targets) -> None:
@@ -87,15 +93,15 @@ class Destinations:
 
     def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
         """Start one call that reads the stream, or a row of the lease table."""
-        if operation not in self._reads:  # found only where it is needed: a child asks once in its life, if at all
+        if operation not in self._reads:  # resolved only when needed, since most children never read by themselves
             service = "dynamodb" if operation == "GetItem" else "kinesis"
             self._reads[operation] = endpoints.target(self.session, service, operation)
         self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
 
     def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
-        """Return the publisher to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
+        """Return the publisher to the bus of the settings, for at most `max_rate` events a second (0.0: no limit).
 
-        A v2 bus recognises a copy by `token_of` the event.
+        `token_of` returns the id by which a v2 bus recognizes a copy of an event.
         """
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
@@ -113,7 +119,7 @@ class Destinations:
         return Publisher(calls, policy, time.monotonic, chance)
 
     def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
-        """Return the dead-letter queue, which sends letters as `writer` writes them and sees each stored."""
+        """Return the sender to the dead-letter queue. It sends letters in the form of `writer` until each is stored."""
 
         def send(body: bytes, done: Done) -> None:
             self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
@@ -121,7 +127,7 @@ class Destinations:
         return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
-        """Return the claim check with the bucket of the settings; None if they name none."""
+        """Return the claim check for the bucket of the settings; None if they name no bucket."""
         bucket, target = self.settings.offload_bucket, self.targets.uploads
         if not bucket or target is None:
             return None

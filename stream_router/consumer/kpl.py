@@ -1,8 +1,8 @@
-"""KPL aggregation taken apart as the KCL does it: the same user records, sub-sequence numbers, and losses.
+"""Deaggregation of KPL records as the KCL does it: the same user records, sub-sequence numbers, and losses.
 
-The KCL does it for a child; this is for who reads the stream beside it. Source: `AggregatorUtil` and `messages.proto`
-of KCL 3.5.1. Where a record's tables are wrong, the KCL hands on what stands before the fault and passes over the rest;
-where a hash key is out of all bounds, it passes over the record.
+For a child the KCL deaggregates. This module is for commands that read the stream without the KCL. Source:
+`AggregatorUtil` and `messages.proto` of KCL 3.5.1. If a record's tables are wrong, the KCL passes on the user records
+before the fault and skips the rest. If a hash key is out of range, it skips the whole record.
 """
 
 import functools
@@ -14,11 +14,11 @@ MAGIC = b"\xf3\x89\x9a\xc2"
 _DIGEST_BYTES = 16
 _HASH_KEYS_IN_ALL = 1 << 128
 _INTEGER = re.compile(r"[+-]?\d+")
-"""As Java's BigInteger reads it."""
+"""Integers that Java's BigInteger can parse."""
 
 
 class Part(NamedTuple):
-    """One user record of a Kinesis record. `passed_over`: the KCL does not hand it to the consumer."""
+    """One user record of a Kinesis record. `passed_over` is true if the KCL does not pass it to the consumer."""
 
     data: bytes
     sub_sequence_number: int
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def parts_of(data: bytes) -> list[Part]:
-    """Return the user records of a Kinesis record's data, in order; one with sub-sequence 0 if not aggregated."""
+    """Return the user records of a Kinesis record's data, in order; a single one, number 0, if it is not aggregated."""
     message, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not data.startswith(MAGIC) or not message or hashlib.md5(message, usedforsecurity=False).digest() != digest:
         return [Part(data, 0)]
@@ -37,7 +37,7 @@ def parts_of(data: bytes) -> list[Part]:
         aggregate.ParseFromString(message)
     except DecodeError:
         return [Part(data, 0)]
-    if not aggregate.IsInitialized():  # a field that must be there is not
+    if not aggregate.IsInitialized():  # a required field is missing
         return [Part(data, 0)]
     parts = [Part(record.data, number) for number, record in enumerate(aggregate.records)]
     for number, record in enumerate(aggregate.records):
@@ -56,7 +56,7 @@ def _passed_over(parts: list[Part]) -> list[Part]:
 
 
 def _index(value: int) -> int:
-    """Return an index as Java casts it to 32 bits; a negative one is beyond every table."""
+    """Return an index as Java casts it to 32 bits. A negative index becomes a number beyond every table."""
     return min(value & 0xFFFFFFFF, 0x80000000)
 
 
@@ -69,9 +69,9 @@ def _integer(text: bytes) -> int:
 
 @functools.cache
 def _aggregated_record() -> Any:
-    """Return the class of the KPL's message. Its texts are bytes, since Java takes those that are no UTF-8 as well.
+    """Return the class of the KPL's message. Its strings are bytes, since Java accepts strings that are not UTF-8.
 
-    The class is made when the first aggregated record comes: few streams have one, and protobuf takes memory.
+    The class is built for the first aggregated record: few streams have any, and protobuf needs memory.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

@@ -1,7 +1,7 @@
-"""The KCL's lease table before the KCL uses it: made together with its index, and waited for.
+"""Preparation of the KCL's lease table: create it together with its index, and wait for both.
 
 KCL 3.5.1 adds the index to the table with UpdateTable. On AWS that takes 15 to 20 minutes (awslabs PR #1786), and a
-second UpdateTable is refused meanwhile. A worker whose UpdateTable was refused believes that it is initialized
+second UpdateTable is refused meanwhile. A worker whose UpdateTable was refused considers itself initialized
 (`MigrationStateMachineImpl.initialize`, PR #1804): it may become the leader, and then no shard is ever assigned. A
 table that was created with its index needs no UpdateTable.
 """
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
 
 IN_USE = "ResourceInUseException"
-"""CreateTable's answer if there is such a table already, or one that is being deleted."""
+"""Error of CreateTable if the table exists already, or is being deleted."""
 
 INDEX_CHECK_INTERVAL_S = 10.0
 """Seconds between two checks of an index that the running daemon waits for."""
@@ -47,7 +47,7 @@ class TableState(enum.Enum):
     NOT_ACTIVE = "not active"
     """The table is being created or deleted."""
     WITHOUT_INDEX = "without index"
-    """An older KCL made the table; the KCL of today adds the index."""
+    """An older KCL created the table. The present KCL adds the index."""
     INDEX_NOT_ACTIVE = "index not active"
     READY = "ready"
 
@@ -64,7 +64,7 @@ def state_of(table: "TableDescriptionTypeDef") -> TableState:
 
 
 def describe(dynamodb: "DynamoDBClient", name: str) -> TableState:
-    """Return the table's state. Raises botocore's errors, but for a missing table."""
+    """Return the table's state. Raises botocore's errors, except if the table is missing."""
     try:
         return state_of(dynamodb.describe_table(TableName=name)["Table"])
     except ClientError as error:
@@ -76,7 +76,7 @@ def describe(dynamodb: "DynamoDBClient", name: str) -> TableState:
 def create(
     dynamodb: "DynamoDBClient", name: str, tags: Mapping[str, str] | None = None, *, protected: bool = False
 ) -> None:
-    """Create table and index as KCL 3.5.1 reads them (`DynamoDBLeaseSerializer`); `protected` from deletion.
+    """Create table and index as KCL 3.5.1 expects them (`DynamoDBLeaseSerializer`), `protected` from deletion or not.
 
     Raises botocore's errors, among them IN_USE if the table exists.
     """
@@ -104,7 +104,7 @@ def create(
 
 
 def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":
-    """Return a new lease's row: the columns that the KCL writes for a shard that nobody has read yet."""
+    """Return a new lease's row, with the columns that the KCL writes for a shard that nobody has read yet."""
     row: dict[str, AttributeValueTypeDef] = {
         "leaseKey": {"S": shard["ShardId"]},
         "leaseCounter": {"N": "0"},
@@ -126,12 +126,12 @@ def _parents(shard: "ShardTypeDef") -> list[str]:
 def write_first_leases(
     dynamodb: "DynamoDBClient", name: str, shards: Sequence["ShardTypeDef"], clock: Callable[[], float] = time.monotonic
 ) -> int:
-    """Write a lease for each shard that is to be read first, and return how many were missing.
+    """Write a lease for each shard that is read first, and return the number of leases that were missing.
 
     A daemon that finds an empty table waits a random 1 to 33 s, so that a fleet does not write the same leases at once
-    (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` are those that ListShards gives for AT_TRIM_HORIZON, as
-    the KCL asks for them. A shard whose parent is among them comes later, when the KCL has read the parent. A row that
-    exists stays as it is. Raises botocore's errors, and TimeoutError after SEED_WITHIN_S.
+    (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` is the answer of ListShards for AT_TRIM_HORIZON, as the
+    KCL calls it. A shard whose parent is among them gets its lease later, when the KCL has read the parent. An existing
+    row is not changed. Raises botocore's errors, and TimeoutError after SEED_WITHIN_S.
     """
     ids = {shard["ShardId"] for shard in shards}
     until_s, written = clock() + SEED_WITHIN_S, 0
@@ -144,7 +144,7 @@ def write_first_leases(
             dynamodb.put_item(TableName=name, Item=lease(shard), ConditionExpression="attribute_not_exists(leaseKey)")
             written += 1
         except ClientError as error:
-            if code_of(error) != "ConditionalCheckFailedException":  # else another worker's daemon was faster
+            if code_of(error) != "ConditionalCheckFailedException":  # that one means: another worker was faster
                 raise
     return written
 
@@ -152,8 +152,8 @@ def write_first_leases(
 class LeaseTablePreparation:
     """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
 
-    `tags` are given to a table that is made here, and `protected` says whether it is protected from deletion.
-    `first_shards` lists the shards that get a lease in a new table; None leaves that to the KCL.
+    A table that is created here gets `tags`, and deletion protection if `protected`. `first_shards` lists the shards
+    that get a lease in a new table; None leaves that to the KCL.
     """
 
     def __init__(
@@ -176,14 +176,14 @@ class LeaseTablePreparation:
         """Whether the table was seen before it was ACTIVE, so that the KCL has removed no lease from it yet."""
         self._progress_is_due = Seldom(clock)
         self.waits_for = ""
-        """Why no shard can be read yet; "" once the table and its index are there."""
+        """Reason for which no shard can be read yet; "" once the table and its index are ready."""
         self.index_is_built = False
         """Whether AWS was building the index at the last check."""
 
     def prepare(self) -> str:
-        """Create the table if it is missing, and return what the daemon still has to wait for, "" if nothing.
+        """Create the table if it is missing. Return the reason for which the daemon must wait, "" if there is none.
 
-        An outage is waited for. Raises SettingsError if a right is missing.
+        An outage is such a reason. Raises SettingsError if a permission is missing.
         """
         action = "DescribeTable"
         try:
@@ -192,12 +192,12 @@ class LeaseTablePreparation:
                 action = "CreateTable"
                 self._create()
                 state = TableState.NOT_ACTIVE
-        except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over
+        except Exception as error:  # noqa: BLE001 - botocore's parsers may raise any exception
             return self._refused(action, error)
         return self._wait(state)
 
     def check_index(self) -> None:
-        """Note whether the index that the daemon waits for is there now. Asks only while it is not."""
+        """Check whether the index that the daemon waits for is ready. Send no call once it is."""
         if not self.waits_for:
             return
         try:
@@ -213,7 +213,7 @@ class LeaseTablePreparation:
         try:
             create(self._dynamodb, self._name, self._tags, protected=self._protected)
         except ClientError as error:
-            if code_of(error) != IN_USE:  # then another worker was faster
+            if code_of(error) != IN_USE:  # that code means: another worker was faster
                 raise
 
     def _refused(self, action: str, error: Exception) -> str:
@@ -224,12 +224,12 @@ class LeaseTablePreparation:
             raise SettingsError(
                 f"STREAM_ROUTER_APPLICATION: {problem}; grant what `stream-router setup --policy consume` prints"
             ) from None
-        if code in NOT_SPOKEN:  # an emulator; its KCL may know another way
+        if code in NOT_SPOKEN:  # an emulator without this operation: leave the table to the KCL
             return self._done()
         self.waits_for = f"the lease table cannot be made ready ({action}: {code})"
         if self._progress_is_due():
             log.warning(
-                "%s of the lease table %s failed (%s). No event is read until it succeeds. It is tried again; %s",
+                "%s of the lease table %s failed (%s). No event is read until it succeeds. The call is retried; %s",
                 action,
                 self._name,
                 code,
@@ -248,8 +248,8 @@ class LeaseTablePreparation:
             case TableState.WITHOUT_INDEX:
                 self.waits_for = INDEX_IS_MADE
                 log.warning(
-                    "the lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
-                    "which takes up to 20 minutes. Nothing has to be done",
+                    "The lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
+                    "which takes up to 20 minutes. Nothing has to be done.",
                     self._name,
                     OWNER_INDEX,
                     extra=fields,
@@ -272,9 +272,9 @@ class LeaseTablePreparation:
         return self.waits_for
 
     def _seed(self) -> None:
-        """Write the first leases into a new table. If that fails, the KCL finds what is missing.
+        """Write the first leases into a new table. If that fails, the KCL writes the missing leases.
 
-        Whoever saw the table being made writes them, since its maker may have been stopped meanwhile.
+        Each worker that saw the table being created writes them, since its creator may have been stopped meanwhile.
         """
         if not self._is_new or self._first_shards is None:
             return
@@ -283,14 +283,14 @@ class LeaseTablePreparation:
             written = write_first_leases(self._dynamodb, self._name, self._first_shards(), self._clock)
         except Exception as error:  # noqa: BLE001 - as above
             log.info(
-                "the first leases could not all be written (%s). The KCL writes the missing leases, which may take "
-                "minutes; no event is lost. Nothing has to be done",
+                "Some of the first leases could not be written (%s). The KCL writes the missing leases, which may take "
+                "minutes; no event is lost. Nothing has to be done.",
                 code_of(error),
                 extra={"event": "lease-table-not-seeded", "table": self._name, "code": code_of(error)},
             )
             return
         log.info(
-            "the new lease table %s has a lease for each shard that is read first",
+            "The new lease table %s has a lease for each shard that is read first.",
             self._name,
             extra={"event": "lease-table-seeded", "table": self._name, "leases": written},
         )
@@ -303,7 +303,7 @@ class LeaseTablePreparation:
 
     def _log_ready(self) -> None:
         log.info(
-            "the lease table %s and its index are ready",
+            "The lease table %s and its index are ready.",
             self._name,
             extra={"event": "lease-table-ready", "table": self._name},
         )

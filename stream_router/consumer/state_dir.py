@@ -1,4 +1,4 @@
-"""The folder that the supervisor and its children share: proofs, markers, rendered properties. One supervisor each."""
+"""The folder that a supervisor and its children share: target check, markers, properties. It has one supervisor."""
 
 import contextlib
 import fcntl
@@ -18,32 +18,34 @@ from stream_router.telemetry.merged import SNAPSHOTS
 VARIABLE = "STREAM_ROUTER_STATE_DIR"
 
 TARGET_PROOF = "target-proof"
-"""One line of JSON: what the supervisor knows of bus and rule (`target_check.Line`)."""
+"""File with one line of JSON: the supervisor's result of the target check (`target_check.Line`)."""
 
 TARGET_BROKEN = "target-broken"
-"""There from a no of bus or rule until a yes counts again, over restarts: rules take a moment to work."""
+"""File that exists from a broken target check until an ok counts again, also over restarts of the supervisor."""
 
 TARGET_WANTED = "target-wanted"
-"""An empty file. Its time of change, in monotonic seconds, is when a child last waited for a target check."""
+"""Empty file. Its time of change, in monotonic seconds, is the last time at which a child waited for a target check."""
 
 RETENTION = "retention"
-"""A line: for how long stream and dead-letter queue keep what they have, as the supervisor found at its start."""
+"""File with one line: the retention of stream and dead-letter queue, as read at the supervisor's start."""
 
 FATAL = "fatal"
-"""A child's line on settings that cannot work: the supervisor says it and ends, and starts no other daemon."""
+"""File with a child's error about settings that cannot work. The supervisor logs it and ends without another daemon."""
 
 LIVES = "shards"
-"""The folder of the shards' crash markers, one file each; the one thing that outlives the supervisor and the host."""
+"""Folder of the shards' crash markers, one file each. It alone outlives the supervisor and a reboot of the host."""
 
 HEARTBEATS = "heartbeats"
-"""The folder in which each child touches a file, named by its process id, while it goes on."""
+"""Folder in which each child touches a file, named by its process id, while it makes progress."""
 
 KEPT_DAYS = 30
-"""A marker that was not written for so long is of a shard that is other hosts', or was read to its end: shards of a
-stream that is resharded have ever new names."""
+"""Days after which a crash marker is deleted.
+
+Its shard has moved to another host, or was read to its end: resharding always creates new shard names.
+"""
 
 ENDING = "daemon-ending"
-"""Written by the daemon's log when it begins to shut down, whatever the reason."""
+"""File that the daemon's logging writes when the daemon begins to shut down, for any reason."""
 
 WORKER_ID = "worker-id"
 LOCK = "lock"
@@ -51,17 +53,17 @@ DAEMON_PROPERTIES = "daemon.properties"
 
 
 def retention(folder: Path | None) -> str:
-    """Return what the supervisor found, for the audit's `dataRetentionPolicy`; "unknown" if it found nothing."""
+    """Return the retention for the audit's `dataRetentionPolicy`; "unknown" if the supervisor could not read it."""
     with contextlib.suppress(OSError, ValueError):
         return (folder / RETENTION).read_text("utf-8") if folder else "unknown"
     return "unknown"
 
 
 class StateDir:
-    """The state folder, held for this process alone.
+    """The state folder, locked for this process alone.
 
-    Given by `STREAM_ROUTER_STATE_DIR`, else a private temporary one that `close` removes. Raises SettingsError where
-    it cannot be written or another supervisor holds it.
+    It is `STREAM_ROUTER_STATE_DIR`, otherwise a private temporary folder that `close` removes. Raises SettingsError if
+    it cannot be written, or another supervisor holds it.
     """
 
     def __init__(self, wanted: Path | None) -> None:
@@ -79,11 +81,11 @@ class StateDir:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            says = "another `consume` is using it; give each its own folder"
+            problem = "another `consume` is using it; give each its own folder"
             if not isinstance(error, BlockingIOError):
-                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
-            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
-        # What an earlier supervisor left says nothing: after a reboot the monotonic clock begins at zero again.
+                problem = f"cannot be locked ({error.strerror}); name a folder whose disk supports locks (flock)"
+            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {problem}") from None
+        # Times in files of an earlier supervisor are worthless: after a reboot the monotonic clock begins at zero.
         self.discard(TARGET_PROOF)
         self.discard(TARGET_WANTED)
         self.discard(FATAL)
@@ -91,7 +93,7 @@ class StateDir:
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", LIVES):
             forget_halves(self.path / folder)
-        with contextlib.suppress(OSError):  # a disk that keeps old markers is no trouble
+        with contextlib.suppress(OSError):  # old markers that cannot be deleted do no harm
             for path in (self.path / LIVES).glob("*.json"):
                 if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
                     path.unlink(missing_ok=True)
@@ -103,7 +105,7 @@ class StateDir:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder; a temporary one is removed."""
+        """Release the folder, and remove it if it is temporary."""
         self._lock.close()
         if self._temporary:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -114,30 +116,30 @@ class StateDir:
         return write_whole(self.path / name, text)
 
     def read(self, name: str) -> str:
-        """Return a file's text; "" if it does not exist, or a failing disk does not give it."""
+        """Return a file's text; "" if it does not exist or cannot be read."""
         with contextlib.suppress(OSError):
             return (self.path / name).read_text("utf-8")
         return ""
 
     def discard(self, name: str) -> None:
-        """Remove a file if it is there. What is not needs no disk that can be written."""
+        """Remove a file if it exists. If it does not, the disk need not be writable."""
         if (self.path / name).exists():
             (self.path / name).unlink(missing_ok=True)
 
     def worker_id(self, configured: str | None = None) -> str:
-        """Return the name of this host's worker in the lease table, the same for every JVM that works from this folder.
+        """Return the name of this host's worker in the lease table, the same for each JVM that uses this folder.
 
-        `configured` is the platform's own name for it, if it has a stable one (`STREAM_ROUTER_WORKER`). A restarted
-        worker with the same name takes its leases up again at once. One with a new name would wait until they expire
-        and, in KCL 3, until the dead leader's lock does, which takes minutes.
+        `configured` is a stable name that the platform assigns, if any (`STREAM_ROUTER_WORKER`). A restarted worker
+        with the same name resumes its leases at once. A worker with a new name would wait until they expire and, in KCL
+        3, until the dead leader's lock expires, which takes minutes.
         """
         if configured:
             return configured
         host = socket.gethostname()
         known = ""
-        with contextlib.suppress(OSError, ValueError):  # a power cut may have torn it
+        with contextlib.suppress(OSError, ValueError):  # a power failure may have cut the file off
             known = (self.path / WORKER_ID).read_text("utf-8").strip()
-        # A folder that was copied to another host must not make two workers of one name: both would read one shard.
+        # A folder copied to another host must not lead to two workers with one name: both would read the same shard.
         if known.rpartition("-")[0] != host:
             known = f"{host}-{secrets.token_hex(8)}"
             self.write(WORKER_ID, known)

@@ -1,30 +1,32 @@
 """The target check: the event bus exists, and our rule takes our events. The supervisor checks, children read a line.
 
 PutEvents answers success for a missing bus, and for a bus with no matching rule. So an event counts as delivered only
-once a check found bus and rule in order after the event was accepted. `TargetQuestion` asks AWS once, `Standing` turns
-the results into what counts, `TargetChecker` repeats the check and writes the line, and `KnownTarget` is a child's view
-of it.
+once a check that began after its acceptance has succeeded. `TargetQuestion` calls AWS once, `Standing` is the state
+machine over the results, `TargetChecker` repeats the check and writes the line, and `KnownTarget` is a child's view of
+it.
 
-`Standing` is in one of five states (`TargetState`). Only the result of a check moves it, in the supervisor's thread:
+`Standing` is in one of five states (`TargetState`). Only the result of a check changes it, in the supervisor's thread:
 
-    state      meaning                                         after ok            after broken
-    UNCHECKED  no result counts yet                            OK (a)              DOUBTED
-    OK         what was accepted before the check is proven    OK (b)              DOUBTED
-    DOUBTED    one broken result; events flow, none is proven  the state before    BROKEN
-    BROKEN     two broken results; nothing is published        SETTLING            BROKEN
-    SETTLING   in order again, or with another pattern, for    SETTLING, then OK   BROKEN after a broken target,
-               less than STANDS_S; nothing is proven           after STANDS_S      DOUBTED after a changed pattern
+| state | meaning | after ok | after broken |
+|---|---|---|---|
+| UNCHECKED | no result counts yet | OK (a) | DOUBTED |
+| OK | events accepted before the check have reached the rule | OK (b) | DOUBTED |
+| DOUBTED | one broken result; events flow, none is covered by a check | the state before | BROKEN |
+| BROKEN | two broken results; nothing is published | SETTLING | BROKEN |
+| SETTLING, target was broken | ok for less than STANDS_S; nothing is published | SETTLING, OK after STANDS_S | BROKEN |
+| SETTLING, pattern changed | the same; events flow, none is covered | SETTLING, OK after STANDS_S | DOUBTED |
 
-(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed, unless it takes at
-least what it took before. A bus with another time of creation counts as broken. "Unknown" changes no state and proves
-nothing; after UNASKED_S of it nothing is published either, until a check has another result.
+(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed, unless the new one
+takes at least the events of the old one. A bus with another creation time counts as broken. "Unknown" changes no state
+and covers no event. After UNASKED_S of it nothing is published either, until a check has another result.
 
-A check is three management events in CloudTrail, so the supervisor repeats it only as often as it is needed. While the
-bus has accepted something that no check covers, a child keeps the time of the file TARGET_WANTED fresh, and the
-interval is the one in which checkpoints want it. So it is in every state but OK. Else the supervisor checks once a
-minute. Every check asks for the bus too. A bus that was deleted and created again between two checks, with its rule,
-differs in its time of creation alone. If that were asked less often than the rule, a checkpoint could pass events that
-went to the bus while it was missing.
+A check is three management events in CloudTrail, so the supervisor checks only as often as needed. While the bus has
+accepted events that no check covers, a child keeps the time of the file TARGET_WANTED fresh, and the interval is that
+of the checkpoints. The same interval holds in every state but OK. Otherwise the supervisor checks once a minute.
+
+Every check includes the bus. A bus that was deleted and created again between two checks, with its rule, differs in its
+creation time alone. If the bus were checked less often than the rule, a checkpoint could pass events that were sent
+while the bus was missing.
 """
 
 import contextlib
@@ -63,47 +65,50 @@ AGAIN_S = 1.0
 """Seconds between the two broken results that count: AWS's control plane may answer from an older copy once."""
 
 STANDS_S = 60.0
-"""Seconds for which the target has to be in order after it was broken or its pattern changed: rules take a moment to
-take effect."""
+"""Seconds for which checks must be ok after the target was broken or its pattern changed: a rule takes a moment to take
+effect."""
 
 IDLE_INTERVAL_S = 60.0
-"""Seconds between two checks while nothing waits for one. An idle consumer has six control-plane calls a minute: three
-of these, ListShards, DescribeStreamSummary, and one to spare."""
+"""Seconds between two checks while no event waits for one.
+
+An idle consumer may have six control-plane calls a minute: three of these, ListShards, DescribeStreamSummary, and one
+in reserve.
+"""
 
 WANTED_POLL_INTERVAL_S = 0.25
-"""Seconds between two reads of the file TARGET_WANTED. It is local, and a first event after an idle hour waits for
-this long at most."""
+"""Seconds between two reads of the local file TARGET_WANTED: the longest delay of a first event after an idle hour."""
 
 WANT_INTERVAL_S = 1.0
 """Seconds between two writes to that file by one child."""
 
 UNASKED_S = 1800.0
-"""Seconds for which events go on to a bus that accepts them while it cannot be checked: a shorter outage of the control
-plane alone stops nothing."""
+"""Seconds for which events are published without an answered check, so that a short outage of the control plane alone
+does not stop publishing."""
 
 WORKERS_A_SECOND = 5.0
-"""Checks that all supervisors of one application start in a second, at most: an account has some 50 control-plane calls
-of EventBridge a second, and each check takes three."""
+"""Maximum number of checks per second by all supervisors of an application.
+
+An account has some 50 control-plane calls of EventBridge per second, and each check takes three.
+"""
 
 SAME_WITHIN_S = 1.0
-"""Seconds by which two times of creation may differ for one bus: answers have whole seconds, or fractions."""
+"""Seconds by which two creation times of the same bus may differ: some answers have whole seconds, some fractions."""
 
 START_AGAIN_S = 5.0
-"""Seconds between two checks before the first ok, at most."""
+"""Longest time between two checks before the first ok, in seconds."""
 
 HURRY_FOR_S = 10.0
 """Seconds of more frequent checks before a stop: longer than children have for their last checkpoint."""
 
 TRUSTED = (
-    "neither the event bus nor the rule is asked for (STREAM_ROUTER_BUS_PROOF=trust): while the bus is gone, or no "
-    "rule takes our events, EventBridge goes on answering success, and what is sent meanwhile is lost, with the "
-    "checkpoint past it"
+    "Neither event bus nor rule is checked (STREAM_ROUTER_BUS_PROOF=trust). If the bus is missing, or no rule takes "
+    "our events, EventBridge still answers success: events sent meanwhile are lost, and the checkpoint passes them. "
+    "Set STREAM_ROUTER_BUS_PROOF=describe to check both."
 )
 NO_RULE_TOLD = (
-    "no rule is asked for (STREAM_ROUTER_RULE=none): only the event bus is proved; whether events reach a target is "
-    "not known here"
+    "No rule is checked (STREAM_ROUTER_RULE=none), only the event bus. Whether events reach a target is not known here."
 )
-"""Said once at start."""
+"""Log line at the start if no rule is checked."""
 
 
 class TargetOk(NamedTuple):
@@ -114,11 +119,11 @@ class TargetOk(NamedTuple):
     pattern: str = ""
     """The judged part of the rule's pattern."""
     unjudged: tuple[str, ...] = ()
-    """Operations that the endpoint does not know, as an emulator may not: their part of the check is left out."""
+    """Operations that the endpoint, perhaps an emulator, does not know. Their part of the check is omitted."""
 
 
 class TargetBroken(NamedTuple):
-    """Result of a check by which our events reach nobody: `of` is "bus" or "rule"."""
+    """Result of a check by which our events reach no target. `of` is "bus" or "rule"."""
 
     of: str
     problem: str
@@ -126,7 +131,7 @@ class TargetBroken(NamedTuple):
 
 
 class TargetUnknown(NamedTuple):
-    """Result of a check without an answer: AWS's code, or the kind of failure, and the operation that failed."""
+    """Result of a check without an answer: AWS's error code, or the kind of failure, and the operation that failed."""
 
     code: str
     operation: str = ""
@@ -136,10 +141,11 @@ CheckResult = TargetOk | TargetBroken | TargetUnknown
 
 
 class TargetQuestion:
-    """Asks AWS once whether the bus exists and the rule takes each of our event types; 8 s a call, one attempt.
+    """Check of AWS, when called, that the bus exists and the rule takes each of our event types: one attempt of 8 s.
 
-    Of the rule's pattern only `source`, `detail-type` and `detail.eventSource` are judged: a team may filter further.
-    `answers` follows its calls. Raises SettingsError where there are no credentials or the environment cannot be used.
+    Only `source`, `detail-type` and `detail.eventSource` of the rule's pattern are judged, since a team may filter
+    further. `answers` records which calls are answered. Raises SettingsError if there are no credentials, or the
+    environment cannot be used.
     """
 
     def __init__(self, settings: Common, answers: Answers | None = None) -> None:
@@ -153,7 +159,7 @@ class TargetQuestion:
             answers.follow(self._events, "EventBridge")
         self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
         self._tested = ""
-        """The judged part of the pattern that was tested last; what it does not take is in `_refused`."""
+        """The judged part of the pattern that was tested last; the event types that it refuses are in `_refused`."""
         self._refused: list[str] = []
         self._unjudged: set[str] = set()
 
@@ -173,14 +179,14 @@ class TargetQuestion:
             return absent.no
         except ClientError as error:
             return TargetUnknown(code_of(error), error.operation_name)
-        except Exception as error:  # noqa: BLE001 - botocore may raise any; a failed check is no negative answer
+        except Exception as error:  # noqa: BLE001 - botocore may raise any; a failed check is not a negative answer
             return TargetUnknown(code_of(error))
 
     def _named(self) -> dict[str, str]:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Return the answer; {} if the endpoint has no such operation. Raise AbsentError for what does not exist."""
+        """Return the answer; {} if the endpoint lacks the operation. Raise AbsentError if bus or rule do not exist."""
         try:
             answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**parameters)
         except ClientError as error:
@@ -203,7 +209,7 @@ class TargetQuestion:
         return self._no_rule("does not exist", self._cure_of_absence("STREAM_ROUTER_RULE"))
 
     def _cure_of_absence(self, setting: str) -> str:
-        """Return the cure with the region first: in a wrong one, `setup` would make everything a second time."""
+        """Return the cure, the region first: in a wrong region `setup` would create everything a second time."""
         return f"check that AWS_REGION ({self._region}) is right, correct {setting}, or {SETUP}"
 
     def _no_rule(self, problem: str, cure: str = SETUP) -> TargetBroken:
@@ -221,6 +227,7 @@ class TargetQuestion:
         targets = self._call("ListTargetsByRule", Rule=self._rule, Limit=1, **rule)
         if "ListTargetsByRule" not in self._unjudged and not targets.get("Targets"):
             return self._no_rule("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
+        # The account is the fifth field of the ARN; an emulator may omit the ARN, or send a short one.
         account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
         judged = json.dumps(judged_part(json.loads(description.get("EventPattern") or "{}")), sort_keys=True)
         if "EventPattern" not in description:
@@ -234,7 +241,7 @@ class TargetQuestion:
         return judged
 
     def _refused_by(self, pattern: str, account: str) -> list[str]:
-        """Return the event types of which the pattern takes none of our events."""
+        """Return those of our event types that the pattern refuses."""
         refused = []
         for entry in self._samples:
             event = json.dumps(as_delivered(entry, account, self._region))
@@ -247,7 +254,7 @@ class TargetQuestion:
         return refused
 
     def _of_subscriber(self) -> TargetBroken | str:
-        """Check that a v2 bus's subscriber exists and runs. No call judges its filters, so they are not."""
+        """Check that a v2 bus's subscriber exists and runs. Its filters are not judged: AWS has no call for that."""
         parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
         page = self._call("ListSubscribers", **parameters)
         if not page:
@@ -267,7 +274,7 @@ class TargetQuestion:
 
 
 class AbsentError(Exception):
-    """What was asked for does not exist."""
+    """Bus or rule do not exist."""
 
     def __init__(self, no: TargetBroken) -> None:
         super().__init__(no.problem)
@@ -275,9 +282,9 @@ class AbsentError(Exception):
 
 
 def bus_made_s(description: dict[str, Any]) -> float:
-    """Return when the bus was made (epoch seconds); 0.0 if DescribeEventBus does not say, and for the default bus.
+    """Return the bus's creation time (epoch seconds); 0.0 if DescribeEventBus has none, and for the default bus.
 
-    Nobody can delete the default bus, and EventBridge's documentation promises a creation time for the others alone.
+    Nobody can delete the default bus, and EventBridge's documentation promises a creation time only for other buses.
     """
     created = description.get("CreationTime")
     if str(description.get("Arn")).endswith(":event-bus/default"):
@@ -293,8 +300,8 @@ _JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSou
 def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> dict[str, Any]:
     """Return the part of an event pattern that decides on our events by source, type and `detail.eventSource`.
 
-    Each alternative of `$or` is reduced in the same way. If one of them asks for none of these, the `$or` decides
-    nothing.
+    Each alternative of `$or` is reduced in the same way. If an alternative has no condition on these fields, it takes
+    any event, so the whole `$or` is omitted.
     """
     kept = {}
     for name, within in judged.items():
@@ -305,9 +312,9 @@ def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> di
 
 
 def takes_as_much(before: str, after: str) -> bool:
-    """Return whether a judged pattern takes at least what the one before took: lists only grew, conditions only went.
+    """Return whether the judged pattern `after` takes all events of `before`: lists grew, or conditions vanished.
 
-    While EventBridge changes from one to the other each event is taken by either, so nothing has to wait for that.
+    While EventBridge changes from one to the other, both take our events, so no event has to wait for the change.
     """
     if before == after:
         return True
@@ -315,9 +322,9 @@ def takes_as_much(before: str, after: str) -> bool:
 
 
 def _is_wider(before: Any, after: Any) -> bool:
-    """Compare two parts of a pattern: all conditions of an object must hold, of a list any one."""
+    """Compare two parts of a pattern. All conditions of an object must hold, and at least one value of a list."""
     if isinstance(before, dict) and isinstance(after, dict):
-        if "$or" in before or "$or" in after:  # its ways are not compared
+        if "$or" in before or "$or" in after:  # alternatives in another order would be hard to compare
             return bool(before == after)
         return all(name in before and _is_wider(before[name], part) for name, part in after.items())
     if isinstance(before, list) and isinstance(after, list):
@@ -326,7 +333,7 @@ def _is_wider(before: Any, after: Any) -> bool:
 
 
 def question(settings: Consumer, answers: Answers | None = None) -> Callable[[], CheckResult]:
-    """Return the settings' check; with `STREAM_ROUTER_BUS_PROOF=trust` it asks nobody and is always ok."""
+    """Return the check for the settings. With `STREAM_ROUTER_BUS_PROOF=trust` it sends no call and is always ok."""
     return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings, answers)
 
 
@@ -334,11 +341,11 @@ class Line(NamedTuple):
     """The supervisor's line for its children. Times are `time.monotonic()`, one clock for all processes of a host."""
 
     proven_s: float = -math.inf
-    """Start of the latest check that counts: whatever the bus accepted before it reached our rule."""
+    """Start of the latest ok that counts. Every event that the bus accepted before has reached our rule."""
     since_s: float = -math.inf
-    """When an ok counted again after the latest break. A child that is older has to leave: its events come again."""
+    """Time at which an ok counted again after the latest break. An older child must end, and its events are resent."""
     problem: str = ""
-    """Why nothing may be published; "" if publishing is allowed."""
+    """Reason for which nothing may be published; "" if publishing is allowed."""
     unasked: bool = False
     """Whether the latest check had no answer."""
 
@@ -348,7 +355,7 @@ class Line(NamedTuple):
 
 
 class TargetState(enum.StrEnum):
-    """State of the target check; the table at the top of this module has the transitions."""
+    """State of the target check. The table at the top of this module lists the transitions."""
 
     UNCHECKED = "unchecked"
     OK = "ok"
@@ -358,10 +365,10 @@ class TargetState(enum.StrEnum):
 
 
 class Standing:
-    """Turns the results of target checks into what counts, by the table at the top of this module.
+    """State machine over the results of target checks, by the table at the top of this module.
 
-    `heard` takes each result with the moment before it was asked for (monotonic seconds). `breaks` is whether an
-    earlier supervisor of this state folder left the target broken.
+    `heard` takes each result with the time at which its check began (monotonic seconds). `breaks` is true if an earlier
+    supervisor of this state folder left the target broken.
     """
 
     def __init__(self, *, breaks: bool = False) -> None:
@@ -370,19 +377,19 @@ class Standing:
         """The broken result that counts, until an ok counts."""
         self.no_since = 0.0
         self.in_doubt = False
-        """Whether the latest answer was broken, and is the first such: the supervisor checks again at once."""
+        """Whether the latest result is a first broken one, after which the supervisor checks again at once."""
         self.unasked_since: float | None = None
         self.unasked_checks = 0
-        """Number of checks in a row without an answer."""
+        """Number of consecutive checks without an answer."""
         self.stands_since: float | None = None
-        """Since when the target is in order without counting yet."""
+        """Time since which checks are ok without counting yet."""
         self.breaks = breaks
-        """Whether the target has to stay in order for STANDS_S before it counts."""
+        """Whether checks must be ok for STANDS_S before they count."""
         self._made_s, self._pattern = 0.0, ""
 
     @property
     def state(self) -> TargetState:
-        """The state now; "unknown" results leave it as it is."""
+        """The present state. "Unknown" results do not change it."""
         if self.in_doubt:
             return TargetState.DOUBTED
         if self.stands_since is not None:
@@ -392,7 +399,7 @@ class Standing:
         return TargetState.OK if self.line.proven_s > -math.inf else TargetState.UNCHECKED
 
     def heard(self, answer: CheckResult, asked_s: float) -> None:
-        """Take the result of a check that was started at `asked_s` (monotonic seconds)."""
+        """Apply the result of a check that began at `asked_s` (monotonic seconds)."""
         if isinstance(answer, TargetUnknown):
             self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
             self.unasked_checks += 1
@@ -414,7 +421,7 @@ class Standing:
         known_s = self._made_s
         if self.no or not (known_s and yes.made_s) or abs(yes.made_s - known_s) < SAME_WITHIN_S:
             return None
-        if self.in_doubt:  # it counts now, and the new bus is the one that we know
+        if self.in_doubt:  # the second such result counts; from now on the new bus is the known bus
             self._made_s = yes.made_s
         return TargetBroken(
             "bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one"
@@ -447,21 +454,21 @@ class Standing:
 
 
 def ask_every_s(checkpoint_s: float, workers: int) -> float:
-    """Return the seconds between two checks of each of so many supervisors while a checkpoint waits for them.
+    """Return the seconds between two checks of one of `workers` supervisors while a checkpoint waits for a check.
 
-    That is the checkpoint's own interval, unless the workers together would pass WORKERS_A_SECOND.
+    It is the checkpoint's own interval, unless all workers together would exceed WORKERS_A_SECOND.
     """
     return max(checkpoint_s, workers / WORKERS_A_SECOND, AGAIN_S)
 
 
 def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> float:
-    """Return the seconds between the latest check and the next: `every_s` if a check is needed, else a minute at least.
+    """Return the seconds until the next check: `every_s` if a check is needed, otherwise at least a minute.
 
-    A target that is not in order, or unknown, needs checks whether or not events come: none is published until then.
+    If the target is not ok, or unknown, checks are needed even without events, since publishing may wait for them.
     """
     is_unknown = standing.unasked_since is not None
     if standing.unasked_checks == 1 or (standing.state is TargetState.DOUBTED and not is_unknown):
-        return AGAIN_S  # one broken connection is no outage
+        return AGAIN_S  # a single broken connection is not an outage
     if standing.line.proven_s == -math.inf:
         return min(every_s, START_AGAIN_S)
     if standing.state is TargetState.OK and not is_unknown and not is_wanted:
@@ -470,16 +477,16 @@ def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> 
 
 
 class FirstCheck(NamedTuple):
-    """The checker's one report to the supervisor: the first ok counts, or `refusal` says why none will come."""
+    """Single report of the checker to the supervisor: the first ok counts, or none will because of `refusal`."""
 
     refusal: str = ""
 
 
 class TargetChecker:
-    """Checks the target in a thread of its own until closed, writes the children's line, and logs what is wrong.
+    """Thread that repeats the target check until it is closed, writes the children's line, and logs changes.
 
-    `report` is called once: when the first ok counts, or with a refusal, after which the thread ends. Waiting cannot
-    help a start if the bus does not exist, if its name is none, or if a right is still missing after half a minute.
+    `report` is called once: when the first ok counts, or with a refusal, after which the thread ends. A start is
+    refused if the bus does not exist, if its name is invalid, or if a permission is still missing after half a minute.
     Without `report` nothing is refused. `every_s` returns the seconds between two checks while they are needed.
     """
 
@@ -507,7 +514,7 @@ class TargetChecker:
         self._thread = threading.Thread(target=self._run, name="target-check", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; the first check is at once."""
+        """Start the thread, which checks at once."""
         self._thread.start()
 
     def close(self) -> None:
@@ -516,20 +523,20 @@ class TargetChecker:
         self._wake.set()
 
     def hasten(self) -> None:
-        """Check now, and every second for a while: children stop, and wait for a check of what they sent last."""
+        """Check now, and each second for HURRY_FOR_S: children that stop wait for a check after their last event."""
         self._hurry_until = self._clock() + HURRY_FOR_S
         self._wake.set()
 
     def rest_s(self) -> float:
-        """Return the seconds between the latest check and the next one, as far as is known now."""
+        """Return the seconds between the latest check and the next check, as planned now."""
         if self._clock() < self._hurry_until:
             return AGAIN_S
         return check_interval_s(self.standing, self._every_s(), is_wanted=self._is_wanted())
 
     def _is_wanted(self) -> bool:
-        """Return whether a child's bus may have accepted something after the latest check was asked.
+        """Return whether the bus may have accepted an event after the latest check began.
 
-        A child that still waits writes again within a second, so it does not matter which write a check overtakes.
+        A child that still waits writes the file again within a second, so a write that is missed does not matter.
         """
         try:
             return self._wanted.stat().st_mtime >= self._asked_s
@@ -578,20 +585,20 @@ class TargetChecker:
                 self._log_unanswered(answer, asked_s)
         elif unasked_since is not None:
             fields = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
-            log.warning("event bus and rule answer again", extra=fields)
+            log.warning("Event bus and rule can be checked again.", extra=fields)
         if standing.no and standing.stands_since is None and (standing.no != no or self._no_to_be_said()):
             if standing.no != no:
                 self._no_to_be_said()
             log.error(
-                "%s: EventBridge would answer success, and events would reach no target; nothing is published until it "
-                "is right again, nothing is lost, and what was sent since it was last right goes again then; %s",
+                "%s. EventBridge would answer success, and events would reach no target. Publishing is paused, and no "
+                "event is lost. Events sent since the last successful check will be resent. Cure: %s.",
                 *standing.no[1:],
                 extra={"event": "rule-unmatched" if standing.no.of == "rule" else "bus-gone", "cure": standing.no.cure},
             )
         elif standing.stands_since is not None and stands_since is None:
             log.warning(
-                "the rule %s; it counts in %.0f s, since rules take a moment to work, and then what was sent since it "
-                "was last proven goes again",
+                "The rule %s. This counts in %.0f s, since a rule takes a moment to take effect. Then events sent "
+                "since the last successful check are resent. Nothing has to be done.",
                 "takes our events by another pattern"
                 if self._first_reported and not standing.no
                 else "takes our events again",
@@ -599,24 +606,24 @@ class TargetChecker:
                 extra={"event": "rule-matches-again"},
             )
         elif no and not standing.no:
-            log.warning("events go on", extra={"event": "rule-proven-again"})
+            log.warning("Bus and rule are in order. Publishing continues.", extra={"event": "rule-proven-again"})
 
     def _log_unanswered(self, answer: TargetUnknown, asked_s: float) -> None:
         since_s = self.standing.unasked_since
         then = (
-            f"events go on while the bus accepts them, for {UNASKED_S / 60:.0f} minutes in all, and the checkpoint "
-            "stands at the last answer; then the shards hold until there is one"
+            f"Events are published for {UNASKED_S / 60:.0f} minutes in all, while the checkpoint waits for a check. "
+            "Then the shards hold until a check is answered"
         )
         log.error(
-            "event bus and rule cannot be asked (%s): %s; %s",
+            "Event bus and rule cannot be checked (%s): %s. %s.",
             answer.operation or "no answer",
             answer.code,
-            then if self._first_reported else "the start waits for it",
+            then if self._first_reported else "The start waits for a check",
             extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
         )
 
     def _write(self) -> None:
-        """Write the children's line. A state folder that is full or missing is no fault of the bus."""
+        """Write the children's line. If that fails, log it: the state of the bus does not change."""
         try:
             write_whole(self._file, self.standing.line.text())
             if self.standing.breaks:
@@ -625,30 +632,30 @@ class TargetChecker:
                 self._broken.unlink()
         except OSError as error:
             if self._unwritten_to_be_said():
-                log.error(  # noqa: TRY400 - its own text says it all
-                    "the state folder cannot be written: %s; the children are not told of bus and rule, so the "
-                    "checkpoint stands until they are: make room",
+                log.error(  # noqa: TRY400 - the error's text is enough
+                    "The state folder cannot be written: %s. Children do not get the result of the target check, so no "
+                    "checkpoint is taken; no event is lost. Free space on its disk.",
                     error.strerror,
                     extra={"event": "target-not-written", "state": str(self._file.parent)},
                 )
 
     def _refusal(self, answer: CheckResult, asked_s: float) -> str:
-        """Return the line to end with if waiting cannot help before the first record is read, else "".
+        """Return the error with which to end if waiting cannot help before the first record is read, otherwise "".
 
-        A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
+        A missing permission is waited for: IAM takes seconds until a policy that was just granted is in effect.
         """
         if isinstance(answer, TargetBroken) and answer.of == "bus" and self.standing.no:
             return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
         if not isinstance(answer, TargetUnknown):
             return ""
         if answer.code in ("ValidationException", "InvalidInputException") and answer.operation == "DescribeEventBus":
-            return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
+            return "STREAM_ROUTER_EVENT_BUS: is not a bus name or ARN; name one that exists"
         waited_s = asked_s - (asked_s if self.standing.unasked_since is None else self.standing.unasked_since)
         if answer.code in DENIED and waited_s >= credentials.PATIENCE_S:
             name = "STREAM_ROUTER_EVENT_BUS" if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE"
             return (
-                f"{name}: not allowed to look at it; allow events:{answer.operation} to this role "
-                "(`stream-router setup --policy consume`). Of a bus of another account its owner has to allow it too "
+                f"{name}: no permission to read it; allow events:{answer.operation} to this role "
+                "(`stream-router setup --policy consume`). The owner of a bus in another account has to allow it too "
                 '(docs/operations.md, "A bus of another account")'
             )
         return ""
@@ -659,9 +666,9 @@ LOOK_EVERY_S = 0.25
 
 
 class KnownTarget:
-    """What a child knows of the target check: `look` often, and before the first event is sent.
+    """A child's view of the target check. Call `look` often, and before the first event is sent.
 
-    A line that is missing, or cannot be read, proves nothing new.
+    If the line is missing, or cannot be read, the last line that was read still holds.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -681,34 +688,34 @@ class KnownTarget:
             self._line = Line(**json.loads(self._file.read_bytes()))
 
     def want(self, accepted_s: float) -> None:
-        """Have the supervisor check the target if the bus accepted something, last at `accepted_s`, after its last ok.
+        """Request a check from the supervisor, unless one covers the latest acceptance of the bus, `accepted_s`.
 
-        Call it often: it is written again every WANT_INTERVAL_S until a check covers `accepted_s`. The time of the file
-        is that of the monotonic clock, which both processes share.
+        Call this often: the request is written again every WANT_INTERVAL_S until a check covers `accepted_s`. The
+        file's time is set by the monotonic clock, which both processes share.
         """
         if accepted_s < self._line.proven_s or (now := self._clock()) < self._want_at:
             return
         self._want_at = now + WANT_INTERVAL_S
-        with contextlib.suppress(OSError):  # a folder that takes nothing takes no line of the supervisor's either
+        with contextlib.suppress(OSError):  # if the folder is full, the supervisor cannot write its line either
             self._wanted.touch()
             os.utime(self._wanted, (now, now))
 
     @property
     def proven_s(self) -> float:
-        """What the bus accepted before this moment (monotonic) reached our rule."""
+        """Monotonic time before which every accepted event has reached our rule."""
         return -math.inf if self.is_broken else self._line.proven_s
 
     @property
     def is_broken(self) -> bool:
-        """Whether there was a break while this process lived: no proof covers what it sent, it has to leave."""
+        """Whether the target was broken while this process lived. No check covers its events, so it must end."""
         return self._line.since_s > self._born
 
     @property
     def problem(self) -> str:
-        """Why nothing may be published now; "" where it may."""
+        """Reason for which nothing may be published now; "" if publishing is allowed."""
         return self._line.problem
 
     @property
     def unasked(self) -> bool:
-        """Whether bus and rule cannot be asked at present: settled work waits above the checkpoint."""
+        """Whether the latest check had no answer, so that settled records wait above the checkpoint."""
         return self._line.unasked

@@ -1,4 +1,4 @@
-"""What the consumer's settings mean to the transform."""
+"""Conversion of the consumer's settings into the transform's configuration."""
 
 from stream_router.pipeline.transform import TransformConfig
 from stream_router.settings.consumer import Consumer

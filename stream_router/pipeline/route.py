@@ -1,8 +1,9 @@
-"""Read this first: what becomes of every record. `route` is its way down, `collect` what comes back.
+"""The way of every record through the pipeline; read this module first. `route` sends, `collect` handles the results.
 
-A record is opened into events; the transform makes of each an entry, a dead letter or something to drop. Entries go to
-the bus, dead letters to the queue, what fits neither to S3 first. These three are the stages: `take` gives a stage
-charge of something, `collect` hands it back once it has come to its end there. Then it is settled, or goes on.
+A record is opened into events. The transform turns each event into an entry, a dead letter, or an event to drop.
+Entries go to the bus, dead letters to the queue. What is too large for either is stored in S3 first. These three
+destinations are the stages: `take` passes an item to a stage, `collect` returns it once it has ended there. Then the
+event is settled, or goes to the next stage.
 """
 
 import logging
@@ -21,32 +22,32 @@ from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publis
 log = logging.getLogger(__name__)
 
 SLICE_EVENTS = 500
-"""Events routed at once. A record of very many tiny lines would else take memory out of all proportion."""
+"""Maximum number of events routed at once: a record of very many tiny lines would otherwise need too much memory."""
 
 
 class Ledger(Protocol):
-    """Receiver of what became of events."""
+    """Receiver of the results of events."""
 
     def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
-        """Count one call's entries as accepted by the bus, `took_s` after their first call was started."""
+        """Count one call's entries as accepted, `took_s` seconds after the first call that carried them began."""
 
     def accepted_again(self, count: int) -> None:
-        """Count resubmitted entries as delivered. Their latencies say nothing of the present and are not recorded."""
+        """Count resubmitted entries as delivered. Their latencies say nothing about the present and do not count."""
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """Count entries that will be sent again, each with AWS's code."""
+        """Count entries that will be resent, each with the error code of AWS."""
 
     def buried(self, letter: DeadLetter) -> None:
-        """Count a dead letter that is stored, whole."""
+        """Count a dead letter that is stored."""
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Count events that a setting drops, or that are another application's."""
+        """Count events that a setting drops, or that belong to another application."""
 
 
 class Router:
-    """The whole pipeline of one shard. Every event of every record ends in exactly one of delivered, dead, dropped.
+    """The whole pipeline of one shard. Every event of every record is delivered, dead-lettered or dropped, never two.
 
-    `raw_of` gives the bytes that a dead letter keeps.
+    `raw_of` returns the bytes that a dead letter keeps.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class Router:
         self._stopped = False
 
     def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
-        """Take charge of every event of `records`; each settles in its record once it is through.
+        """Accept every event of `records`, and settle each in its record once it has ended.
 
-        `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
-        transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
+        `keep_up` is called after each slice of events, so that the caller can let the backlog shrink. Each record is
+        transformed right after it is opened, so that its memory is freed and reused while it is in the CPU's caches.
         """
         transformed = list[Transformed]()
         for record in records:
@@ -89,11 +90,11 @@ class Router:
         keep_up()
 
     def route_opened(self, opened: Sequence[Event | DeadLetter]) -> None:
-        """Take charge of the events of opened records."""
+        """Accept the events of opened records."""
         self._send([*map(self.transform, opened)])
 
     def _send(self, transformed: Sequence[Transformed]) -> None:
-        """Send entries to the bus and dead letters to the queue, and settle what is to be dropped."""
+        """Send entries to the bus and dead letters to the queue, and settle the events to drop."""
         entries = [result for result in transformed if type(result) is Entry]
         letters = (
             [result for result in transformed if type(result) is DeadLetter] if len(entries) < len(transformed) else []
@@ -104,7 +105,7 @@ class Router:
         self.publisher.take(entries)
 
     def collect(self) -> None:
-        """Settle what came back from the three stages, or pass it on to the next stage."""
+        """Settle the events that ended in one of the three stages, or pass them to the next stage."""
         while ended := self.publisher.collect():
             for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
                 self._delivered(entries, took_s)
@@ -154,7 +155,7 @@ class Router:
         self.publisher.ended(entry, why)
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Send dead letters to the queue; what fits no message goes to S3 first, if there is a bucket."""
+        """Send dead letters to the queue. A letter too large for a message goes to S3 first, if there is a bucket."""
         if not letters:
             return
         self._warn_of_unroutable(letters)
@@ -168,74 +169,75 @@ class Router:
         self._ledger.buried(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
-        """Warn of types that the rule does not match: the sender may have a subscription too many, or a typo."""
+        """Log event types that the rule does not match: a sender may have a wrong subscription, or a setting a typo."""
         for letter in letters:
             if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_to_be_said(letter.event_type)):
                 log.warning(
-                    "events of a type that the rule does not match become dead letters; name it in"
-                    " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
+                    "Events of a type that the rule does not match become dead letters. Add the type to"
+                    " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE.",
                     extra={"event": "types-unmatched", "event_type": event_type},
                 )
 
     def _drop(self, dropped: Sequence[Dropped]) -> None:
-        """Settle what is sent nowhere, and count it."""
+        """Settle and count events that are not sent."""
         for result in dropped:
             result.event.record.batch.dropped += 1
             result.event.record.settle(result.event.line)
         self._ledger.dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
-        """Settle what came back and start what may be started now; with `flush` also calls that are not full."""
+        """Settle ended events and start the calls that may start now; if `flush`, also calls that are not full."""
         self.collect()
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 dispatcher.advance(flush=flush)
 
     def block_publishing(self, *, blocked: bool) -> None:
-        """Start no PutEvents call while `blocked`. Dead letters go on."""
+        """Start no PutEvents call while `blocked`. Dead letters are still sent."""
         self.publisher.dispatcher.gate.blocked = blocked
 
     def stop(self) -> None:
-        """Start nothing more: the lease is another's. What is in flight may still come back.
+        """Start no more calls, since another worker holds the lease. Calls in flight may still be answered.
 
-        What comes back would start calls of its own: a dead letter, the next of a conversation, a claim check.
+        Each dispatcher is stopped, since an answer would otherwise start new calls: for a dead letter, the next entry
+        of a conversation, or a claim check.
         """
         self._stopped = True
         for dispatcher in self._dispatchers:
             dispatcher.gate.stop()
 
     def at_the_end(self, already_s: float) -> None:
-        """Note that the shard is at its end: an event in trouble waits up to 15 minutes for others to compare with.
+        """Record that no more events will come. From now on an event that fails alone is retried for 15 minutes.
 
-        It waited `already_s` of them in the processes before this one.
+        It has waited `already_s` of these seconds in the processes before this one.
         """
         self.publisher.dispatcher.at_the_end(already_s)
 
     @property
     def backlog(self) -> int:
-        """Events, messages and objects not yet through."""
+        """Number of events, messages and objects that have not ended."""
         return self.publisher.backlog + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
 
     @property
     def ready(self) -> int:
-        """Items that wait for nothing but a call: more of them gain nothing."""
+        """Number of items that wait only for a call. More of them would not increase the throughput."""
         return sum([dispatcher.ready for dispatcher in self._dispatchers])
 
     @property
     def ready_letters(self) -> int:
-        """Dead letters' messages that wait for nothing but a call."""
+        """Number of dead-letter messages that wait only for a call."""
         return self.dead_letters.dispatcher.ready
 
     @property
     def only_sick(self) -> bool:
-        """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
+        """Whether every pending entry fails by itself, is suspected, or waits behind such an entry."""
         return self.publisher.dispatcher.only_sick and not any(
             dispatcher.backlog for dispatcher in self._dispatchers[1:]
         )
 
     @property
     def accepted_at(self) -> float:
-        """When the bus last accepted something (monotonic seconds)."""
+        """Time at which the bus last accepted an entry (monotonic seconds)."""
         return self.publisher.dispatcher.accepted_at
 
     @property
@@ -245,15 +247,15 @@ class Router:
 
     @property
     def held(self) -> HeldDestination | None:
-        """The destination that has accepted nothing for longest and that something waits for; None where there is none.
+        """The destination that has accepted nothing for longest, of those that items wait for; None if there is none.
 
-        The last that waited may have been given up: then nobody tries it until the next event comes.
+        A destination without waiting items does not count, since no call tries it until the next event.
         """
         held = [destination for destination in [dispatcher.held for dispatcher in self._dispatchers] if destination]
         return min(held, key=lambda destination: destination.since) if held else None
 
     def wait_s(self, longest: float) -> float:
-        """Return the seconds, at most `longest`, until something can happen by time alone."""
+        """Return the seconds, at most `longest`, until a retry or a probe is due."""
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 longest = dispatcher.wait_s(longest)
@@ -261,5 +263,5 @@ class Router:
 
 
 def _is_new(entry: Entry) -> bool:
-    """Tell whether an event came by itself: no operator put it on the stream again."""
+    """Return whether the event was not resubmitted by an operator."""
     return not entry.event.resubmitted

@@ -1,7 +1,7 @@
-"""One event of the stream to one EventBridge entry, or to the reason why it cannot be one.
+"""Transformation of an event of the stream into an EventBridge entry, or into a dead letter with the reason.
 
-`Transform.__call__` is the way of every event; `_entry` writes the Detail. Probes of `doctor --end-to-end` and what
-EventBridge had accepted before go their own, shorter ways.
+`Transform.__call__` handles every event; `_entry` writes the Detail. Test events of `doctor --end-to-end`, and events
+that EventBridge had accepted before, skip most of the steps.
 """
 
 import re
@@ -41,10 +41,10 @@ EVENT_SOURCE = "cxone.webhook"
 """The `eventSource` of every Detail, which the rule matches."""
 
 UNMASKED = "unmasked"
-"""The `complianceTag` where no policy runs; a policy has its own (`masking/policy.py`)."""
+"""The `complianceTag` if no masking policy is set. A policy has its own tag (`masking/policy.py`)."""
 
 RESUBMITTED = "resubmitted"
-"""The `complianceTag` of an event that came back as an accepted entry: whatever masked it did not run here."""
+"""The `complianceTag` of a resubmitted event that EventBridge had accepted: it was masked earlier, if at all."""
 
 _MARK = re.compile(r"[0-9a-f]{32}")
 
@@ -67,10 +67,11 @@ class TransformConfig(NamedTuple):
 
 
 class Transform:
-    """Callable that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`. It raises MemoryError alone.
+    """Function object that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`.
 
-    A MemoryError is the machine's trouble, not the event's: the process ends, and everything comes again. Construction
-    raises SettingsError if the mapping or the masking policy is wrong. `now_ms` is the wall clock.
+    It raises no exception but MemoryError: the host, not the event, is to blame, so the process ends and the records
+    are read again. Construction raises SettingsError if the mapping or the masking policy is wrong. `now_ms` is the
+    wall clock.
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
@@ -112,7 +113,7 @@ class Transform:
             return DeadLetter(event, rejected.reason, rejected.code, rejected.message, event_type=rejected.event_type)
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
+        except Exception as error:  # noqa: BLE001 - any error concerns this event alone and must not fail the batch
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
     def _is_anothers(self, event: Event) -> bool:
@@ -167,7 +168,7 @@ class Transform:
                 payload, extensions = masked["payload"], masked.get("extensions")
             except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
+            except Exception as error:  # noqa: BLE001 - after any error the value may be unmasked, so it must not leave
                 raise _masking_failed(self._type_attribute(event_type), error) from None
         record, line, raw, event_id, id_from, received_at_ms, _, resubmitted = event
         detail = {
@@ -199,7 +200,7 @@ class Transform:
 
     @property
     def masking(self) -> str:
-        """What logs and audit say of masking: `off`, or the policy's id and version."""
+        """Masking policy for logs and audit: `off`, or the policy's id and version."""
         return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
@@ -248,7 +249,7 @@ def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
     """Return the masking policy of this name or file; None if masking is `off`. Raise SettingsError."""
     if name == "off":
         return None
-    from stream_router.pipeline.masking import policy_file  # who masks nothing loads nothing of it
+    from stream_router.pipeline.masking import policy_file  # loaded only if masking is on, to save memory
 
     return policy_file.load(name, key)
 

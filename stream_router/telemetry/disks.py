@@ -1,4 +1,4 @@
-"""Watches the free space of the folders that a program writes to, on a thread of the caller's: a disk may hang."""
+"""Check of the free space of the folders that a program writes to. It needs its own thread, since a disk may hang."""
 
 import os
 from collections.abc import Mapping
@@ -7,20 +7,20 @@ from pathlib import Path
 CHECK_INTERVAL_S = 5.0
 
 FULL_BYTES = 2 * 2**20
-"""A disk with less takes no further segment of the spill, which is 1 MiB."""
+"""Free bytes below which a disk counts as full: a segment of the spill needs 1 MiB."""
 
 FULL_INODES = 100
-"""Each segment, snapshot and audit file takes one."""
+"""Free inodes below which a disk counts as full: each segment, snapshot and audit file needs one."""
 
 
 def nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists: a folder that is missing is made at start."""
+    """Return the folder, or its nearest parent that exists. Missing folders are created at the start."""
     whole = folder.absolute()
     return next(path for path in (whole, *whole.parents) if path.exists())
 
 
 def full(folder: Path) -> str:
-    """Return how little a folder's disk has left if it is full; "" if it is not, or the kernel does not tell."""
+    """Return a description of the free space if a folder's disk is full; "" if it is not, or is not known."""
     try:
         has = os.statvfs(nearest(folder))
     except OSError:
@@ -36,12 +36,12 @@ def full(folder: Path) -> str:
 
 
 class Disks:
-    """Checks folders, by the setting that names each."""
+    """Folders to check, by the setting that names each."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = dict(folders)
         self.trouble = ""
-        """What is full, in words; "" if nothing is."""
+        """Description of the full disks; "" if there are none."""
 
     def check(self) -> None:
         """Check each folder once."""

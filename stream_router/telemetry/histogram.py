@@ -1,4 +1,4 @@
-"""A histogram with logarithmic buckets: every percentile within 1 %, every count exact, any two can be added up.
+"""Histogram with logarithmic buckets: percentiles within 1 %, exact counts, and any two histograms can be added.
 
 Percentiles of several shards come from the sum of their histograms; an average of percentiles means nothing.
 """
@@ -16,10 +16,10 @@ GROWTH = ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)) ** 0.999
 leaves room for the rounding of the logarithm."""
 
 SMALLEST_MS = 0.001
-"""Anything below is 0: clocks of two hosts are not that well set."""
+"""Milliseconds below which a value counts as 0: clocks of two hosts do not agree that well."""
 
 BUCKETS = 1400
-"""Enough for 0.001 ms to 1e9 ms, which is eleven days; what takes longer counts as the last bucket."""
+"""Number of buckets, enough for 0.001 ms to 1e9 ms (eleven days). Larger values count in the last bucket."""
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 """The percentiles that the admin ports show, by their names there."""
@@ -53,7 +53,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return int(self._counts.sum())
 
     def percentile(self, percent: float) -> float:
@@ -77,12 +77,12 @@ class Histogram:
         return np.round(_VALUES[used], 6).tolist(), self._counts[used].tolist()
 
     def merge(self, other: "Histogram") -> None:
-        """Add everything that `other` has counted."""
+        """Add all values of `other`."""
         self._counts += other._counts  # noqa: SLF001 - another of this class
         self.largest_ms = max(self.largest_ms, other.largest_ms)
 
     def since(self, base: "Histogram") -> "Histogram":
-        """Return what was counted after `base`, an earlier state of this histogram.
+        """Return the values counted after `base`, an earlier state of this histogram.
 
         Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
         """

@@ -1,7 +1,7 @@
-"""The children's snapshots as one truth: counts and histograms added up over shards, never averaged, never falling.
+"""Sum of the children's snapshots: counts and histograms are added over shards, never averaged, and never decrease.
 
-A snapshot counts from its child's start. The counts of a child that is gone stay in the sums; what a shard *is*
-(its gauges and states) comes only from a child that lives, so a shard that moved to another host is forgotten here.
+A snapshot counts from its child's start. The counts of a child that has ended stay in the sums. Gauges and states of a
+shard come only from a living child, so a shard that moved to another host is forgotten here.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ SNAPSHOTS = "metrics"
 
 
 class MergedShard(NamedTuple):
-    """The latest word of the child that has the shard."""
+    """Latest snapshot of the child that serves a shard."""
 
     shard_id: str
     pid: int
@@ -31,27 +31,27 @@ class MergedShard(NamedTuple):
 
     @property
     def holding(self) -> str:
-        """Why it holds, in a word; "" where it does not."""
+        """Code of the reason for which the shard holds; "" if it does not."""
         return str(self.snapshot.states.get("holding") or "")
 
     @property
     def many_dead_letters(self) -> dict[str, Any] | None:
-        """What the alarm on dead letters says; None if it is not raised."""
+        """Fields of the alarm on dead letters; None if it is not raised."""
         raised = self.snapshot.states.get("manyDeadLetters")
         return raised if isinstance(raised, dict) else None
 
 
 class Merged(NamedTuple):
-    """All that is known of this worker's shards: what was counted since the supervisor began, and each as it is."""
+    """State of this worker's shards: the counts since the supervisor began, and each shard's latest snapshot."""
 
     totals: Snapshot
     shards: list[MergedShard]
 
 
 class Merger:
-    """Merges the snapshots in the state folder again and again; remembers what it has seen, so that no sum ever falls.
+    """Merger of the snapshots in the state folder. It remembers earlier snapshots, so that no sum ever decreases.
 
-    `is_alive` tells whether a process of that id is there.
+    `is_alive` returns whether a process with that id exists.
     """
 
     def __init__(self, state_folder: Path, is_alive: Callable[[int], bool]) -> None:
@@ -59,7 +59,7 @@ class Merger:
         self._is_alive = is_alive
         self._latest: dict[Path, Snapshot] = {}
         self._ended = Snapshot()
-        """What the children counted that are gone; their files are removed, but for those of `_kept`."""
+        """Counts of the children that have ended. Their files are removed, except those in `_kept`."""
         self._kept: set[Path] = set()
 
     def merge(self) -> Merged:
@@ -67,7 +67,7 @@ class Merger:
         shards: dict[str, MergedShard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
-            # Asked before the file is read: what is in the file of a child that was gone is its last word.
+            # Checked before the file is read: if the child had ended by then, the file holds its final counts.
             lives = pid.isdecimal() and self._is_alive(int(pid))
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
                 self._latest[file] = read(file)
@@ -83,7 +83,7 @@ class Merger:
         return Merged(totals, [shards[name] for name in sorted(shards)])
 
     def _let_go(self, file: Path) -> None:
-        """Its child is gone: else a daemon that dies again and again would fill the folder."""
+        """Remove the file of an ended child. Otherwise a daemon that keeps dying would fill the folder."""
         self._ended.add(self._latest.pop(file, Snapshot()))
         try:
             file.unlink()

@@ -1,4 +1,4 @@
-"""`/metrics`: a snapshot in Prometheus's words and base units, by the catalogue."""
+"""Page of `/metrics`: a snapshot in Prometheus's format and base units, by the catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Calls what is to be done every few seconds beside a program's own work, on a thread of its own."""
+"""Thread for periodic work beside a program's main work."""
 
 import logging
 import random
@@ -12,10 +12,10 @@ log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. What fails is logged once a minute.
+    """Thread that calls each of `takers` every `every_s` seconds, from `start` until `close`.
 
-    With `spread` a wait is longer or shorter by chance, by so large a share at most: hosts that started together, and
-    ask the same service, do not go on asking it together.
+    A failure is logged once a minute. Each wait is randomly longer or shorter by up to the share `spread`, so that
+    hosts that started together do not keep calling the same service together.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; the first call is at once."""
+        """Start the thread. The first call is at once."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; what is under way is not waited for."""
+        """Stop the thread, without waiting for a call in progress."""
         self._stop.set()
 
     def _run(self) -> None:

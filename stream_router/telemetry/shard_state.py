@@ -1,6 +1,6 @@
-"""What is so with a shard at a moment, from what its child last said: its lag, and what is wrong with it.
+"""State of a shard, from its child's latest snapshot: its lag, and its trouble.
 
-The child's word ages: a child that is stopped says nothing more, and its lag grows all the same.
+The age of the snapshot counts: a child that is stopped writes no more snapshots, and its lag grows all the same.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.verdict import Code, Trouble
 
 CALLBACK_WITHIN_S = 10.0
-"""A shard without a callback for longer is not known to be caught up (docs/metrics.md, "Lag")."""
+"""Seconds since the last callback up to which a shard may count as caught up (docs/metrics.md, "Lag")."""
 
 YOUNG_S = 10.0
-"""A shard whose oldest unsettled event is younger keeps up: something is always under way on a busy shard."""
+"""Age of the oldest unsettled event up to which a shard keeps up: a busy shard always has pending events."""
 
 
 class Lag(NamedTuple):
-    """How far a shard is behind. Seconds; None where the child tells nothing."""
+    """Lag of a shard in seconds; None if the child does not report it."""
 
     oldest_age_s: float | None
-    """Age of the oldest event that is not settled, since it was received; 0.0 only where the shard is caught up."""
+    """Age of the oldest unsettled event since its receipt; 0.0 only if the shard is caught up."""
     arrived_ago_s: float | None
     """The same since it arrived in the stream: what counts against the stream's retention."""
     caught_up: bool
@@ -38,7 +38,7 @@ def lag(shard: MergedShard, now_s: float) -> Lag:
     unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
     if received_ms is None and behind_s is None:
-        # Never called: what waits in the stream is not known, only for how long the child waits.
+        # Never called: only the child's waiting time is known, not the events that wait in the stream.
         return Lag(callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None, None, caught_up=False)
     if received_ms is None and unread_s is None:
         if callback_ago_s <= CALLBACK_WITHIN_S:
@@ -86,7 +86,7 @@ def _why_late(shard: MergedShard, now_s: float) -> str:
 
 
 def many_in_words(raised: Mapping[str, Any]) -> str:
-    """Say how many events became dead letters, and which reason, source and type most of them have."""
+    """Return a sentence with the number of dead letters, and the reason, source and type that most of them have."""
     source = f" from the source {raised['source']}" if raised["source"] else ""
     event_type = f" of the type {raised['event_type']}" if raised["event_type"] else ""
     return (

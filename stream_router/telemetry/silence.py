@@ -1,4 +1,4 @@
-"""Knows which of AWS's services give no answer, from the calls that a program makes anyway."""
+"""Detection of AWS services that do not answer, from the calls that a program makes anyway."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ SILENT_AFTER_S = 3.0
 
 
 class Silence(NamedTuple):
-    """A service that gives no answer, and since when (epoch seconds)."""
+    """A service that does not answer, and the beginning of its silence (epoch seconds)."""
 
     service: str
     since_s: float
 
 
 class Answers:
-    """Follows the calls of boto3 clients. Any thread may call and ask. `clock` is monotonic, `now_s` the wall clock.
+    """Record of which boto3 calls are answered. Any thread may use it. `clock` is monotonic, `now_s` the wall clock.
 
     A service is silent if a call has had no answer for SILENT_AFTER_S, and none has had one since it was sent. Whether
     that call is still open, timed out, or found no connection makes no difference. A refusal is an answer.
@@ -45,12 +45,12 @@ class Answers:
         return client
 
     def asked(self, service: str) -> None:
-        """Note that a call was sent."""
+        """Record that a call was sent."""
         with self._lock:
             self._unanswered.setdefault(service, self._clock())
 
     def answered(self, service: str) -> None:
-        """Note that a call was answered, by a success or a refusal."""
+        """Record that a call was answered, by a success or a refusal."""
         with self._lock:
             self._unanswered.pop(service, None)
 

@@ -1,8 +1,8 @@
-"""What a program knows of itself at a moment: one type for both programs.
+"""Snapshot of a program's metrics and states at one time, the same type for both programs.
 
-A process keeps one, a supervisor adds those of its children up, and `/status`, `/metrics`, the page, `top` and
-CloudWatch are views of it. Names are the catalogue's (`metrics_catalogue.py`); labels are the values of a metric's
-labels, in order.
+A process has one snapshot, and a supervisor sums those of its children. `/status`, `/metrics`, the page, `top` and
+CloudWatch are views of it. Names are those of the catalogue (`metrics_catalogue.py`). Labels are the values of a
+metric's labels, in order.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Numbers = dict[str, dict[Labels, float]]
 class Snapshot:
     """Counts and histograms since the program began; gauges and states as they are at `at_s` (epoch seconds).
 
-    A gauge that is not known is not there. `states` are words: what is so, since when, and why.
+    An unknown gauge is missing. `states` describe the present state: a code, its beginning, and its reason.
     """
 
     at_s: float = 0.0

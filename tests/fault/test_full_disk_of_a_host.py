@@ -31,9 +31,9 @@ def test_a_full_disk_holds_up_neither_receiver_nor_supervisor_nor_child(tmp_path
     assert "(STREAM_ROUTER_STATE_DIR)" in told["reason"]
     assert told["lag"]["retentionHeadroomS"] > 0
     log = (tmp_path / "consume.log").read_text()
-    assert "the state folder cannot be written: No space left on device" in log
-    assert "so the checkpoint stands until they are: make room" in log
-    assert "the metrics' snapshot was not written: No space left on device" in log
+    assert "The state folder cannot be written: No space left on device" in log
+    assert "so no checkpoint is taken; no event is lost. Free space on its disk." in log
+    assert "The snapshot of the metrics was not written (No space left on device)" in log
     assert told["deliveredAfter"] == told["sent"], "nothing of what was counted meanwhile is missing"
 
 

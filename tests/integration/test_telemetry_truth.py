@@ -145,7 +145,7 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
     (file,) = (state / "audit").iterdir()
     assert [json.loads(line)["metrics"]["batch"] for line in file.read_bytes().splitlines()[:2]] == [2, 1]
     first, *others = said(state, "dead-letter")
-    assert first["message"].endswith(f"unroutable (UnroutableEventType); see stream-router dlq show {1000:032x}")
+    assert first["message"].endswith(f"unroutable (UnroutableEventType). See `stream-router dlq show {1000:032x}`.")
     assert {one["reason"] for one in others} == {"malformed_json"}
     assert said(state, "dead-letters-more")
     assert "c4n4ry" not in (state / "stderr").read_text("utf-8")

@@ -83,7 +83,7 @@ def test_one_that_stands_still_is_said_within_a_minute_and_its_daemon_killed_aft
     assert (world.vitals.known().ready, world.vitals.known().healthy) == (False, True)
     world.look(KILLED_AFTER - MINUTE_LOOKS, lambda: world.beat(CHILD, OTHER))
     assert (world.hangs, world.killed) == ((), [])
-    assert "the child of shard-43 goes on again" in caplog.text
+    assert "the child of shard-43 makes progress again" in caplog.text
     caplog.clear()
     world.look(KILLED_AFTER, lambda: world.beat(OTHER))
     assert world.killed == []

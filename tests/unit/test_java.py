@@ -246,7 +246,7 @@ def test_a_file_of_the_operators_own_stands_alone(
 )
 def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: Path, text: str) -> None:
     """A key in two places, what nothing is lost without, or a line that is none: one line that says which."""
-    says = text.partition(" =")[0] if "=" in text else "is no `key = value`"
+    says = text.partition(" =")[0] if "=" in text else "is not of the form `key = value`"
     with pytest.raises(SettingsError, match=rf"(?i)^STREAM_ROUTER_PROPERTIES: [^\n]*{says}"):
         _ = properties.render(own(configured, tmp_path, f"{text}\n"), AWS, "w").grace_s
 

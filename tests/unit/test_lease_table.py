@@ -240,7 +240,7 @@ def test_no_failure_of_the_first_leases_stops_a_start(caplog: pytest.LogCaptureF
     refusing.refuse = {"0": "ProvisionedThroughputExceededException"}
     made = seeded(refusing, lambda: SPLIT_AND_MERGED)
     assert [bool(made.prepare()) for _ in range(2)] == [True, False]
-    assert "could not all be written (ProvisionedThroughputExceededException)" in caplog.text
+    assert "first leases could not be written (ProvisionedThroughputExceededException)" in caplog.text
 
 
 def test_first_leases_are_written_for_a_bounded_time() -> None:

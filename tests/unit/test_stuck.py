@@ -197,7 +197,7 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
     assert (world.restarts, world.is_healthy) == ([], True)
     lines = [line for line in caplog.records if line.__dict__["event"] == "shards-stuck-workers-full"]
     assert len(lines) == 1
-    assert "nobody may read 0: each worker holds 1 leases" in lines[0].getMessage()
+    assert "No worker may read 0, since each holds 1 leases" in lines[0].getMessage()
     world.rows.pop("2")
     world.shards.pop("2")
     world.run(STUCK_S + DELAY_S, lambda: world.renew("1"))

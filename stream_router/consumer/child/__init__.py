@@ -1,1 +1,1 @@
-"""The child that the daemon starts for each shard: its protocol, its watermark, its checkpoints, its way through."""
+"""The child that the daemon starts for each shard: protocol, window, watermark, checkpoints."""

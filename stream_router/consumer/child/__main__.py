@@ -25,15 +25,18 @@ log = logging.getLogger("stream_router.shard")
 
 EX_SOFTWARE = 70
 LOOK_FOR_PARENT_S = 0.5
+"""Seconds between two checks that the daemon lives, if the kernel offers no descriptor for it."""
 
 START_WITHIN_S = 600.0
-"""So long a start may take, with hundreds of shards on a small host; one that asks for credentials may hang. Later the
-supervisor looks after it."""
+"""Seconds within which a child must have started: hundreds of shards on a small host need minutes.
+
+A call for credentials may hang. Once the child has started, the supervisor watches it.
+"""
 
 
 def main() -> NoReturn:
-    """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
-    stop_signals: list[int] = []  # a SIGTERM that comes before there is a process object to handle it
+    """Serve the daemon until it closes the channel. Any error ends the process, and the records are read again."""
+    stop_signals: list[int] = []  # a SIGTERM may arrive before the object that handles it exists
     signal.signal(signal.SIGTERM, lambda number, _: stop_signals.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sink, lines = daemon_lines.private_output(), daemon_lines.private_input()
@@ -48,7 +51,11 @@ def main() -> NoReturn:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else EX_SOFTWARE
     except BaseException:
-        log.exception("the child ends: this must not happen", extra={"event": "child-failed"})
+        log.exception(
+            "The child ends with an unexpected error. The daemon is started again and reads records above the "
+            "checkpoint again. Please report this error.",
+            extra={"event": "child-failed"},
+        )
         code = EX_SOFTWARE
     logging.shutdown()
     os._exit(code)
@@ -60,14 +67,14 @@ def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[byte
 
     faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)
     targets = Targets(configured)
-    gc.collect()  # what finding them took is free for what is imported now
+    gc.collect()  # the memory that botocore needed for the targets serves the imports below
     from stream_router.consumer.child import kcl_adapter
     from stream_router.consumer.child.assembly import Child
 
     try:
         child = Child(configured, targets, source.fd)
     except CredentialsError as error:
-        # No verdict: the supervisor had credentials, and gets another child after a while.
+        # Not fatal: the supervisor had credentials, so a later child will get them as well.
         log.error("%s", error, extra={"event": "child-without-credentials"})  # noqa: TRY400 - one line
         return os.EX_TEMPFAIL
     faulthandler.cancel_dump_traceback_later()
@@ -88,11 +95,11 @@ def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[byte
 
 
 def _keep_memory() -> None:
-    """Spend less on memory (a fifth of the CPU, benchmarks/child.py).
+    """Set memory management for few collections and kept buffers, which saves a fifth of the CPU (benchmarks/child.py).
 
-    Events make no reference cycles, so cycles are looked for rarely. A batch's buffers, megabytes each, are kept for
-    the next batch instead of being given back to the kernel and faulted in anew. What the start alone needed is given
-    back first.
+    Events form no reference cycles, so the collector may run rarely. A batch's buffers, megabytes each, are kept for
+    the next batch instead of being returned to the kernel and faulted in again. Memory that only the start needed is
+    returned first.
     """
     gc.collect()
     give_back_now()
@@ -102,7 +109,7 @@ def _keep_memory() -> None:
 
 
 def _refuse(error: SettingsError) -> int:
-    """Bad settings: one line, for the operator here and for the supervisor, which then stops instead of retrying."""
+    """Report bad settings to stderr, and in a file to the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
         write_whole(Path(state, FATAL), f"{error}\n")
@@ -110,7 +117,7 @@ def _refuse(error: SettingsError) -> int:
 
 
 def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
-    """Leave at once when the daemon dies: an orphan must send nothing more, another worker may own the shard."""
+    """End the process at once if the daemon dies: another worker may own the shard, so an orphan must send nothing."""
     try:
         select.select([os.pidfd_open(parent)], [], [])
     except ProcessLookupError:

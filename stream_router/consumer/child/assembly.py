@@ -1,4 +1,4 @@
-"""One child's parts, put together: the pure pipeline on one side, the signed calls and the daemon on the other."""
+"""Construction of one child: the pipeline, which does no I/O, between the daemon's lines and the signed calls."""
 
 import contextlib
 import functools
@@ -31,17 +31,19 @@ from stream_router.settings.consumer import Consumer
 log = logging.getLogger(__name__)
 
 READ_BYTES = 16 * 1024 * 1024
-"""Larger than an answer of GetRecords with one record: at most 10 MiB (UpdateMaxRecordSize), as base64."""
+"""Largest answer of a call, in bytes: GetRecords with one record of 10 MiB (UpdateMaxRecordSize), as base64."""
 
 BEAT_EVERY_S = 1.0
+"""Seconds between two heartbeats of a child."""
 TRIM_EVERY_S = 60.0
+"""Seconds after which unused memory is given back to the kernel."""
 
 
 class Child:
-    """What this process has before it knows its shard. Raises SettingsError or CredentialsError.
+    """Parts of this process that exist before its shard is known. Raises SettingsError or CredentialsError.
 
-    `daemon_fd` is where the daemon's lines come from. To be made in the main thread, since it hears of signals by their
-    wake-up descriptor.
+    `daemon_fd` is the file descriptor of the daemon's lines. Create it in the main thread, since only there may a
+    program set the descriptor by which a signal wakes it.
     """
 
     def __init__(self, settings: Consumer, targets: Targets, daemon_fd: int) -> None:
@@ -49,19 +51,21 @@ class Child:
         self._calls = Destinations(settings, READ_BYTES, targets)
         self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
-            log.info("masking: %s", self._transform.masking, extra={"event": "masking"})
+            log.info("Masking is on: %s.", self._transform.masking, extra={"event": "masking"})
         else:
             log.warning(
-                "masking is off: events reach EventBridge with personal data; STREAM_ROUTER_MASKING=default masks it",
+                "Masking is off. Events reach EventBridge with personal data. Set STREAM_ROUTER_MASKING=default to "
+                "mask it.",
                 extra={"event": "masking-off"},
             )
         folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
-        if not (folder / TARGET_PROOF).exists():  # nobody supervises this child: it asks by itself
+        if not (folder / TARGET_PROOF).exists():  # no supervisor runs, so the child itself checks the target
             TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
         self._proof = KnownTarget(folder)
         self._lives = folder / LIVES
         self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()
+        # A signal must end a wait at once, and Python handles it only between two of its instructions.
         os.set_blocking(write, False)
         os.set_blocking(self._woken, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -71,13 +75,13 @@ class Child:
         self._wait(REST_S, True)
 
     def _wait(self, seconds: float, daemon: bool) -> None:
-        """Move the calls on and wait at most so long: a signal ends that and, with `daemon`, a line of the daemon's."""
+        """Handle calls, and wait at most `seconds`. A signal or, if `daemon`, a line of the daemon ends the wait."""
         others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
         if self._woken in self._calls.transport.pump(seconds, others):
             os.read(self._woken, 4096)
 
     def shard(self, shard_id: str, start: str) -> ShardProcessor:
-        """Return the processor that serves this shard from this checkpoint on."""
+        """Return the processor of this shard. It begins after the checkpoint `start`, "number:subnumber"."""
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
         telemetry = ShardTelemetry(shard_id, settings, self._transform)
@@ -109,10 +113,10 @@ class Child:
 
 
 class Heartbeat:
-    """Callable inside the daemon's callbacks: by the time of a file the supervisor sees that this child goes on.
+    """Sign of life inside the daemon's callbacks: a file whose time shows the supervisor that the child makes progress.
 
-    The file, named by the process id, is touched once a second. Once a minute the memory is given back that a busy
-    moment has left free. `clock` is monotonic.
+    The file, named by the process id, is touched once a second. Once a minute, memory that a busy moment has left
+    unused is given back. `clock` is monotonic.
     """
 
     def __init__(self, state_dir: Path | None, clock: Callable[[], float]) -> None:
@@ -125,7 +129,7 @@ class Heartbeat:
         if now - self._beat_at < BEAT_EVERY_S:
             return
         self._beat_at = now
-        with contextlib.suppress(OSError):  # a supervisor that sees no file ends nobody
+        with contextlib.suppress(OSError):  # safe: without a file the supervisor ends no child
             if self._file:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._file.touch()
@@ -137,7 +141,7 @@ class Heartbeat:
 def with_deadly_event(
     transform: Callable[[Event | DeadLetter], Transformed],
 ) -> Callable[[Event | DeadLetter], Transformed]:
-    """`transform` itself; but where `event=segfault:TEXT` is armed an event whose line holds TEXT kills the process."""
+    """Return `transform`. If `event=segfault:TEXT` is armed, an event whose line contains TEXT kills the process."""
     text = deadly_text()
     if not text:
         return transform

@@ -1,7 +1,7 @@
-"""The daemon's lines: the pipes moved out of harm's way, read without waiting, parsed without copying what is large.
+"""The daemon's lines: pipes on private descriptors, read without waiting, parsed without a copy of large records.
 
-Standard output is the control channel, on which a stray `print` could forge a checkpoint: `private_output` moves the
-channel away first.
+Standard output is the control channel, on which a stray `print` could forge a checkpoint. So `private_output` moves the
+channel to another descriptor first.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from typing import IO, Any
 import orjson
 
 CHANNEL_BYTES = 1024 * 1024
-"""Linux lets anyone make a pipe so large (pipe(7), pipe-max-size)."""
+"""Largest size of a pipe, in bytes, that Linux allows to any user (pipe(7), pipe-max-size)."""
 
 
 def private_output() -> IO[bytes]:
-    """Move the channel to the daemon off fd 1, and return it. Whatever writes to fd 1 from now on lands on stderr.
+    """Move the channel to the daemon off fd 1, and return it. Later writes to fd 1 go to stderr.
 
     Call this before anything else.
     """
@@ -29,10 +29,11 @@ def private_output() -> IO[bytes]:
 
 
 def private_input() -> int:
-    """Move the daemon's lines off fd 0, and return their fd. Whatever reads fd 0 from now on finds nothing there.
+    """Move the daemon's lines off fd 0, and return their fd. Later reads of fd 0 return an end of file.
 
     Call this as early as `private_output`. A program that supplies credentials (`credential_process`) inherits this
-    process's standard input. One that reads it, as `ssh` does, would take lines that the daemon waits to be answered.
+    process's standard input. If it reads that input, as `ssh` does, it would swallow lines that the daemon needs to
+    have answered.
     """
     lines = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -42,13 +43,13 @@ def private_input() -> int:
 
 
 class DaemonInput:
-    """The daemon's lines, read as they come and never waited for: a line may be megabytes long, or a minute away."""
+    """Input of the daemon's lines, which never waits: a line may be megabytes long, or a minute away."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._parts: list[bytes] = []
         self._ended = False
-        with contextlib.suppress(OSError):  # what is no pipe has no size; an unprivileged one may be refused
+        with contextlib.suppress(OSError):  # a file has no such size, and a user may be over the limit for pipes
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHANNEL_BYTES)
         os.set_blocking(fd, False)
 
@@ -72,21 +73,21 @@ class DaemonInput:
         whole = b"".join(self._parts)
         end = len(whole) - len(self._parts[-1]) + self._parts[-1].index(b"\n") + 1
         self._parts = [whole[end:]] if end < len(whole) else []
-        return whole[:end]  # no copy where it is all: a line may be megabytes
+        return whole[:end]  # no copy if `end` is the length, and a line may be megabytes
 
 
 _DATA = b'"data":'
 _LARGE_BYTES = 4_096
-"""Records whose first has less data are parsed whole: each cut costs what a parser takes for so much."""
+"""Bytes of data in the first record below which a line is parsed whole: a cut costs as much as parsing that many."""
 
 
 def read(line: bytes) -> Any:
-    """Return what `orjson.loads` would, except that the data of records may be base64 as a view of the line.
+    """Parse a line as `orjson.loads` does, except that the data of a record may be a view of its base64 in the line.
 
-    A parser makes a text of each record's data, megabytes in all, which is decoded once and thrown away. So the data
-    are cut out of the line first: of `"data":"SGVsbG8="` its number stays, as `"data":"0"`, and the rest is parsed.
-    Each record must then have its own number as its data; otherwise something else was cut, and the whole line is
-    parsed. A line with a backslash is not cut, since a quote behind a backslash ends no text.
+    A parser would build a string of each record's data, megabytes in all, to be decoded once and thrown away. So the
+    data are cut out of the line first: `"data":"SGVsbG8="` becomes its number, `"data":"0"`, and the rest is parsed.
+    Afterwards each record must have its own number as its data. Otherwise something else was cut, and the whole line is
+    parsed. A line with a backslash is not cut, since an escaped quote does not end a string.
     """
     start, end = _next_data(line, 0)
     if end - start < _LARGE_BYTES or b"\\" in line:
@@ -112,7 +113,7 @@ def read(line: bytes) -> Any:
 
 
 def _next_data(line: bytes, at: int) -> tuple[int, int]:
-    """Return where the next text that looks like a record's data begins and ends; zeros if there is none."""
+    """Return the start and end of the next string that looks like a record's data; zeros if there is none."""
     key = line.find(_DATA, at)
     start = line.find(b'"', key + len(_DATA)) + 1 if key >= 0 else 0
     end = line.find(b'"', start) if start else -1

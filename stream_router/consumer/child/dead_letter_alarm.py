@@ -1,7 +1,7 @@
 """The alarm for wrong data: in one minute more events of a shard became dead letters than were accepted.
 
-Wrong data never holds a shard, since honest events would wait behind it. A person has to hear of it instead: the sender
-is wrong, or a setting is.
+Wrong data never holds a shard, since correct events would wait behind it. An alarm reports it instead, since a person
+must correct the sender or a setting.
 """
 
 import logging
@@ -18,30 +18,30 @@ from stream_router.telemetry.shard_state import many_in_words
 log = logging.getLogger(__name__)
 
 MINUTE_S = 60.0
-"""Time that is judged, and time that the alarm stays after it was last true: so that it does not flicker."""
+"""Seconds that are judged. The alarm stays for as long after its condition was last true, so as not to flicker."""
 
 SLOT_S = 5.0
-"""Counts are kept by slots of so many seconds; the oldest slot goes once all of it is older than MINUTE_S."""
+"""Length of a slot of counts, in seconds. A slot is dropped once all of it is older than MINUTE_S."""
 
 LEAST_LETTERS = 20
-"""Dead letters in a minute below which there is no alarm: fewer prove no mistake in a setting."""
+"""Number of dead letters in a minute below which there is no alarm: fewer are no evidence of a wrong setting."""
 
 KINDS_MAX = 100
-"""Kinds of letters that a slot tells apart. Senders choose the types, so their number must be bounded."""
+"""Maximum number of groups in a slot. Senders choose the event types, so their number must be bounded."""
 
 CURES = (
-    "If the sender is wrong, nothing is to be done here. If a setting is wrong (mapping, masking, event types), mend it"
-    " and restart consume; then run `stream-router replay --since TIME`, while the stream keeps the events, or"
+    "If the sender is wrong, nothing has to be done. If a setting is wrong (mapping, masking, event types), correct"
+    " it and restart consume; then run `stream-router replay --since TIME`, while the stream keeps the events, or"
     " `stream-router dlq redrive`"
 )
-"""What to do, in a log line."""
+"""Advice in the alarm's log line."""
 
 OTHERS = "(others)"
 NO_NAME = "(not shown: no name)"
 
 
 class LetterGroup(NamedTuple):
-    """What is counted of a dead letter: its reason, its source and its event type ("" if not known)."""
+    """Attributes by which dead letters are counted: reason, source and event type ("" if not known)."""
 
     reason: str
     source: str
@@ -57,9 +57,9 @@ class Slot(NamedTuple):
 
 
 class DeadLetterAlarm:
-    """Counts a shard's accepted events and its dead letters for data; raised while the letters prevail.
+    """Alarm of one shard, raised while dead letters for wrong data outnumber the accepted events.
 
-    What an operator put back is not to be counted. `clock` is monotonic, `now_s` the wall clock (epoch seconds).
+    Resubmitted events must not be counted. `clock` is monotonic, `now_s` the wall clock (epoch seconds).
     """
 
     def __init__(self, shard_id: str, clock: Callable[[], float], now_s: Callable[[], float]) -> None:
@@ -69,7 +69,7 @@ class DeadLetterAlarm:
         self._true_at = 0.0
         self._warning_is_due = Seldom(clock)
         self.raised: dict[str, Any] | None = None
-        """What snapshot and pages say of it; None if there is no alarm."""
+        """The alarm's fields in snapshot and pages; None if there is no alarm."""
 
     def count_accepted(self, events: int) -> None:
         """Count events that the bus accepted."""
@@ -82,7 +82,7 @@ class DeadLetterAlarm:
             letters[_bounded(_kind(letter), letters)] += 1
 
     def check(self) -> None:
-        """Raise the alarm, log it once a minute, or end it. To be called once a second."""
+        """Raise the alarm, log it once a minute, or end it. The shard calls this once a second."""
         now = self._clock()
         while self._slots and self._slots[0].at + SLOT_S <= now - MINUTE_S:
             self._slots.popleft()
@@ -96,7 +96,7 @@ class DeadLetterAlarm:
         elif self.raised and now - self._true_at >= MINUTE_S:
             self.raised = None
             log.info(
-                "dead letters no longer prevail on this shard",
+                "Dead letters no longer outnumber the accepted events of this shard.",
                 extra={"event": "many-dead-letters-ended", "shard": self._shard_id},
             )
 
@@ -137,7 +137,7 @@ class DeadLetterAlarm:
 
 
 def _kind(letter: DeadLetter) -> LetterGroup:
-    """Tell what is counted of a letter. Others chose source and type, so only names are shown."""
+    """Return the group of a letter. Source and type come from outside, so only text that is a name is shown."""
     source, event_type = source_of(letter.event.raw), letter.event_type
     return LetterGroup(
         letter.reason.value,
@@ -147,7 +147,7 @@ def _kind(letter: DeadLetter) -> LetterGroup:
 
 
 def _bounded(kind: LetterGroup, known: Counter[LetterGroup]) -> LetterGroup:
-    """Return the kind itself, or without its type, or without its source too, once many are known."""
+    """Return the group, or once KINDS_MAX are known the group without its type, and later without its source too."""
     if kind in known or len(known) < KINDS_MAX:
         return kind
     of_source = kind._replace(event_type=OTHERS)

@@ -1,7 +1,7 @@
 """The child's side of the MultiLang protocol: kclpy's dispatch over `daemon_lines.py`, from the daemon to the shard.
 
-Stock kclpy catches whatever a record processor raises and still tells the daemon "done" (docs/facts.md, "KCL"): the
-records would be lost. Here an exception leaves `run`, and the program ends.
+Stock kclpy catches every exception of a record processor and still answers "done" to the daemon (docs/facts.md, "KCL"),
+so the records would be lost. Here an exception leaves `run`, and the program ends.
 """
 
 import os
@@ -17,13 +17,13 @@ from stream_router.process import failpoint
 
 
 class DaemonGoneError(SystemExit):
-    """The channel ended in the middle: the daemon died, and whoever owns the shard next gets the records."""
+    """The channel ended in the middle of a line: the daemon died. The shard's next owner reads the records again."""
 
 
 class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offers no public seam
-    """Reads the daemon's lines and writes ours. Records stay plain dicts: kclpy's objects cost more than the rest.
+    """Channel to the daemon. Records stay plain dicts, since kclpy's objects cost more CPU than all the other work.
 
-    While a line is not there `meanwhile` is called again and again: it moves the work on, and waits for the line too.
+    Until a line is there, `meanwhile` is called repeatedly. It handles pending events, and waits for the line as well.
     """
 
     def __init__(self, source: daemon_lines.DaemonInput, output: IO[bytes], meanwhile: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
             raise DaemonGoneError(os.EX_TEMPFAIL)
         message = daemon_lines.read(line)
         if type(message) is not dict:
-            raise dispatch.MalformedAction("the daemon's line is no JSON object")
+            raise dispatch.MalformedAction("the daemon's line is not a JSON object")
         if message.get("action") == "processRecords":
             return messages.ProcessRecordsInput(message)
         return dispatch.message_decode(message)
@@ -57,9 +57,9 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
 
 
 class Process(kcl.KCLProcess):  # type: ignore[misc]
-    """kclpy's main loop: the daemon's callbacks go to the shard, and what it raises is raised from `run`.
+    """Main loop of kclpy, in which an exception of the shard leaves `run`.
 
-    `make_shard` is called once, with the shard's id and the checkpoint where it starts. `idle` waits until then.
+    `make_shard` is called once, with the shard's id and the checkpoint at which it starts. `idle` waits until then.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class Process(kcl.KCLProcess):  # type: ignore[misc]
         if isinstance(action, messages.InitializeInput):
             start = f"{action.sequence_number}:{action.sub_sequence_number}"
             self._shard = self._make_shard(action.shard_id, start)
-            if self._leaving:  # asked last: a signal that comes before this line finds no shard, one after it does
+            if self._leaving:  # checked last: a signal before this line saw no shard, a later signal sees it
                 self._shard.request_leave()
         else:
             action.dispatch(self.checkpointer, self._shard)
 
     def meanwhile(self) -> None:
-        """Between two callbacks: the shard's work goes on."""
+        """Continue the shard's work between two callbacks."""
         if self._shard:
             self._shard.meanwhile()
         else:
             self._idle()
 
     def request_leave(self) -> None:
-        """Handle the supervisor's SIGTERM."""
+        """Handle the supervisor's SIGTERM. Before the shard is known, only remember it."""
         self._leaving = True
         if self._shard:
             self._shard.request_leave()
 
     def ended_well(self) -> None:
-        """Note that the process ends by its own will or its daemon's."""
+        """Record that the process ends on purpose, or because its daemon does, and did not crash."""
         if self._shard:
             self._shard.ended_well()

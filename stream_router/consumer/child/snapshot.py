@@ -1,7 +1,7 @@
-"""What one shard tells of its events: counts and times, written as a snapshot once a second, and the audit of batches.
+"""Telemetry of one shard: counts and latencies in a snapshot once a second, and the audit log of its batches.
 
-Told a call at a time, never an event. A new counter begins in `telemetry/metrics_catalogue.py`; how the shard is now
-comes from `vitals.py`; the fields of a batch's audit line are in `telemetry/audit.py`.
+The pipeline reports a call at a time, never a single event, since that would cost more CPU. Counters are defined in
+`telemetry/metrics_catalogue.py`, the shard's present state in `vitals.py`, the audit fields in `telemetry/audit.py`.
 """
 
 import logging
@@ -31,26 +31,29 @@ from stream_router.telemetry.snapshot import Snapshot
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-"""How old a snapshot may be: every page is made of them."""
+"""Seconds between two snapshots, from which all pages are built."""
 
 TIMES_MAX = 20_000
-"""Latencies wait for the next snapshot, but no more than so many: reckoned together they cost next to nothing, and a
-shard with a few events a batch would else spend more on reckoning than on them."""
+"""Maximum number of latencies that are kept for the next snapshot.
+
+They are summed up together, which costs next to nothing. A shard with few events a batch would otherwise spend more CPU
+on its latencies than on its events.
+"""
 
 LETTERS_A_SECOND = 10
-"""So many dead letters have a log line of their own; of the others of a second one line tells the number."""
+"""Maximum number of dead letters per second with a log line of their own. One line reports the number of the others."""
 
 _EVENT, _RECEIVED_AT, _RECORD = (
     operator.itemgetter(kind._fields.index(name))
     for kind, name in ((Entry, "event"), (Event, "received_at_ms"), (Event, "record"))
 )
-"""A third faster than the attributes, and it is done for every event."""
+"""Getters by index: they are a third faster than attributes, and run for every event."""
 
 
 class ShardTelemetry:
-    """Counts and times what the pipeline reports since the child began, and writes the shard's audit log.
+    """Counts and latencies of one shard since its child began, and the shard's audit log.
 
-    Nothing here raises into the pipeline, or waits. `now_s` is the wall clock (epoch seconds), `clock` monotonic.
+    No method raises an error of a file, or waits. `now_s` is the wall clock (epoch seconds), `clock` monotonic.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class ShardTelemetry:
         self._now_s = now_s
         self._clock = clock
         self.vitals: Callable[[Snapshot], object] = _no_vitals
-        """Fills in the shard's present state. Set by the shard, whose vitals need this telemetry's router."""
+        """Writes the shard's present state into a snapshot. Set by the shard, whose vitals need its router."""
         self._audit: audit.AuditLog | None = None
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
@@ -82,32 +85,32 @@ class ShardTelemetry:
         self._latencies = {stage: Histogram() for stage in STAGES}
         self._received_ms = array("q")
         self._of_records: list[tuple[Record, int]] = []
-        """Whose events were accepted, in the same order: a record, and how many of its events."""
+        """Records of the accepted events, in the same order, each with the number of its events."""
         self._accepted: list[tuple[float, int, float]] = []
         self._buried_ms: list[float] = []
         self._letters = self._letters_unsaid = 0
         self._alarm = DeadLetterAlarm(shard_id, clock, now_s)
 
     def opened(self, records: Sequence[Record]) -> None:
-        """Note that these records reached the child now."""
+        """Record the present time as the time at which these records reached the child."""
         now_ms = self._now_s() * 1000
         for record in records:
             record.opened_at_ms = now_ms
         self._counted["records"] += len(records)
 
     def routed(self, batch: Batch) -> None:
-        """Note that some records of this batch are transformed. Masking that ran meanwhile counts as theirs."""
+        """Add the masking counts since the last call to this batch, some of whose records were just transformed."""
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
     def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
-        """Count one call's entries as accepted by the bus now, `took_s` after their first call was started."""
+        """Count one call's entries as accepted now, `took_s` seconds after the first call that carried them began."""
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         self._alarm.count_accepted(len(entries))
         events = [*map(_EVENT, entries)]
         self._received_ms.extend(map(_RECEIVED_AT, events))
         records = [*map(_RECORD, events)]
-        if records.count(records[0]) == len(records):  # as a rule: a record fills calls
+        if records.count(records[0]) == len(records):  # the usual case, since the events of a record fill whole calls
             self._of_records.append((records[0], len(records)))
         else:
             self._of_records += [(record, 1) for record in records]
@@ -115,11 +118,11 @@ class ShardTelemetry:
             self._reckon()
 
     def accepted_again(self, count: int) -> None:
-        """Count resubmitted events as accepted, without a latency."""
+        """Count resubmitted events as accepted. They have no latency, since days may lie in between."""
         self._counted["delivered"] += count
 
     def _reckon(self) -> None:
-        """Add up counts and latencies of what was accepted or buried since the last time, all at once."""
+        """Add the events accepted or dead-lettered since the last call to counters and histograms, all at once."""
         if self._buried_ms:
             self._latencies["received_to_dead_lettered"].record(self._buried_ms)
             self._buried_ms = []
@@ -143,14 +146,14 @@ class ShardTelemetry:
         self._latencies["received_to_accepted"].record(accepted - received)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """Count entries that will be sent again, each with AWS's code."""
+        """Count entries that will be resent, each with the error code of AWS."""
         self._counted["retried"] += len(entries)
         for entry, code in entries:
             self._retries[code] += 1
             entry.event.record.batch.retried += 1
 
     def buried(self, letter: DeadLetter) -> None:
-        """Count a dead letter that is stored, whole: its event was not delivered."""
+        """Count a dead letter once it is stored, and log it unless this second has had many."""
         self._counted["dead_lettered"] += 1
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
@@ -162,7 +165,7 @@ class ShardTelemetry:
             return
         identity, reason = letter.event.event_id, letter.reason.value
         log.warning(
-            "an event became a dead letter: %s (%s); see stream-router dlq %s",
+            "An event became a dead letter: %s (%s). See `stream-router dlq %s`.",
             reason,
             letter.code,
             f"show {identity}" if identity else "list",
@@ -180,7 +183,7 @@ class ShardTelemetry:
         self._counted["dropped"] += len(dropped)
 
     def batch_closed(self, batch: Batch) -> None:
-        """Close the account of a batch whose every event is settled, from its own events alone."""
+        """Write the audit record of a batch whose events are all settled."""
         if self._audit is None:
             return
         record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
@@ -188,7 +191,7 @@ class ShardTelemetry:
             self._counted["audit_failed"] += 1
 
     def tick(self) -> None:
-        """Write what is due."""
+        """Write snapshot, audit records and the summary of dead letters if they are due."""
         now = self._clock()
         if now < self._due:
             return
@@ -196,27 +199,32 @@ class ShardTelemetry:
         self._alarm.check()
         self._write()
         if self._audit and not self._audit.flush():
-            self._counted["audit_failed"] += 1  # again and again, or a quiet shard's alarm would end
+            self._counted["audit_failed"] += 1  # at each tick, since a quiet shard's alarm would end otherwise
         if self._letters_unsaid:
             log.warning(
-                "%d events more became dead letters; see stream-router dlq list",
+                "%d more events became dead letters in this second. See `stream-router dlq list`.",
                 self._letters_unsaid,
                 extra={"event": "dead-letters-more", "letters": self._letters_unsaid, "shard": self._shard_id},
             )
         self._letters = self._letters_unsaid = 0
 
     def close(self) -> None:
-        """Write the rest at the shard's end. A batch that is not settled has no audit record."""
+        """Write the remaining counts and records when the shard ends. An unsettled batch gets no audit record."""
         if self._closed:
             return
         self._closed = True
         self._alarm.check()
         self._write()
         if self._audit and (missing := self._audit.close()):
-            log.error("%d audit records were not written before the end", missing, extra={"event": "audit-unwritten"})
+            log.error(
+                "%d audit records were not written before the process ended. Their events are settled. "
+                "Check the disk of STREAM_ROUTER_AUDIT_DIR.",
+                missing,
+                extra={"event": "audit-unwritten"},
+            )
 
     def snapshot(self) -> Snapshot:
-        """Return everything since the child began, and the shard's present state."""
+        """Return all counts and latencies since the child began, and the shard's present state."""
         self._reckon()
         snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         by_label = {"dead_lettered": self._reasons, "retried": self._retries}
@@ -231,7 +239,7 @@ class ShardTelemetry:
         return snapshot
 
     def _write(self) -> None:
-        """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
+        """Write the snapshot to the state folder, whole or not at all. A failure is logged once a minute."""
         snapshot = self.snapshot()
         if self._folder is None:
             return
@@ -242,7 +250,10 @@ class ShardTelemetry:
         except OSError as error:
             if self._to_be_logged():
                 log.warning(
-                    "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
+                    "The snapshot of the metrics was not written (%s). Events go on, but pages and metrics are out of "
+                    "date. Check the disk of STREAM_ROUTER_STATE_DIR.",
+                    error.strerror,
+                    extra={"event": "snapshot-not-written"},
                 )
 
 

@@ -1,4 +1,4 @@
-"""`stream-router consume`: looks that the settings can work, then puts the supervisor and its watches together."""
+"""Construction of `stream-router consume`: the check that the settings can work, the supervisor, and its watches."""
 
 import contextlib
 import logging
@@ -59,9 +59,9 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Consumer) -> int:
-    """Run until SIGTERM or SIGINT, then drain, and return 0. Raises SettingsError where the settings cannot work.
+    """Run until SIGTERM or SIGINT, then drain, and return 0. Raises SettingsError if the settings cannot work.
 
-    A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
+    A second signal ends the process at once. The JVM and its children never outlive this process.
     """
     share_one_heap()
     leave_no_core_file()
@@ -77,7 +77,7 @@ LOOKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: files.check_parent(settings.state_dir, state_dir.VARIABLE),
     lambda settings: files.check_parent(settings.audit_dir, audit.VARIABLE),
 )
-"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
+"""Checks of the files that the settings name on this host, for `load`, which reports all errors at once."""
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
@@ -136,14 +136,14 @@ def _run(settings: Consumer, state: StateDir) -> int:
         index_is_built=lambda: table.index_is_built,
     )
     fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
-    log.info("the consumer starts", extra={"event": "consumer-starts", **fields})
+    log.info("The consumer starts.", extra={"event": "consumer-starts", **fields})
     if settings.bus_proof == "trust":
         log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
         log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
-        # Each on threads of its own, so that none holds up another.
+        # Each has threads of its own, so that a slow call delays no other watch.
         for component in (
             admin,
             Sampler(LATELY_S, [status.say], "consumer-runs"),
@@ -227,7 +227,8 @@ def _retention(settings: Consumer) -> str:
         letters_h = int(queue["Attributes"]["MessageRetentionPeriod"]) // 3600
     except (BotoCoreError, ClientError, KeyError, ValueError) as error:
         log.warning(
-            "the retention of stream and queue cannot be asked for (%s); audit records call it unknown",
+            "The retention of stream and queue could not be read (%s). Audit records call it unknown; events are not "
+            "affected. Grant kinesis:DescribeStreamSummary and sqs:GetQueueAttributes.",
             code_of(error),
             extra={"event": "retention-unknown"},
         )
@@ -236,8 +237,8 @@ def _retention(settings: Consumer) -> str:
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
-    """Return the daemon's properties. Refuse first what the children would refuse only after the JVM's start."""
-    config = credentials.patiently(lambda: transform_config(settings))  # a key of AWS is asked for with them
+    """Return the daemon's properties. First refuse settings that a child would refuse only after the JVM's start."""
+    config = credentials.patiently(lambda: transform_config(settings))  # a key stored in AWS needs credentials
     Transform(config, time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
@@ -252,7 +253,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
 
 
 def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:
-    """Return the fields of the first log line: all settings in force, so that a log alone shows them. No secrets."""
+    """Return the fields of the first log line: all settings in force, without secrets."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),

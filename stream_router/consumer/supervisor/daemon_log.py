@@ -1,8 +1,8 @@
-"""What the daemon and its children write, passed on to our own stderr: repeats are folded, the form is ours.
+"""Log of the daemon and its children, passed on to our own stderr in our own format, without repeats.
 
-The KCL says the same with a stack trace every few seconds for as long as a trouble lasts: an outage of 100 s gave 773
-lines and 1.9 MB, two of which said what was wrong. So a line of the daemon is passed on once, and then at most once a
-minute with the number of its repeats.
+During a failure the KCL logs the same stack trace every few seconds: an outage of 100 s gave 773 lines and 1.9 MB, two
+of which named the cause. So a line of the daemon is passed on once, and then at most once a minute with the number of
+its repeats.
 """
 
 import contextlib
@@ -17,12 +17,14 @@ import orjson
 from stream_router.log import Form, form_of, to_stderr
 
 EVERY_S = 60.0
+"""Seconds between two lines of the same kind."""
 MOST_KINDS = 1_000
+"""Maximum number of kinds of lines that are remembered."""
 LONGEST_MESSAGE = 2_000
-"""Of the daemon: a stack trace of 5 KB says no more than its first frames."""
+"""Characters of a message that are passed on: a stack trace of 5 KB says no more than its first frames."""
 
 OF_THE_KCL = ("kcl", "kcl-batch-failed", "kpl-damaged")
-"""What properties/logback.xml calls the KCL's lines."""
+"""Log events of the KCL's lines, as properties/logback.xml sets them."""
 
 SKIPS = (
     "The incoming data has been skipped",  # ShardConsumer
@@ -30,22 +32,26 @@ SKIPS = (
     "a batch failed in the KCL before its child had it",  # ProcessTask, as properties/logback.xml says it
     "KinesisClientRecord.fromRecord",  # PrefetchRecordsPublisher, of an answer that it has stepped over
 )
-"""What the KCL says where it fails before a batch is with the child (3.5.1): it goes on with the next batch, and a
-checkpoint would pass what was skipped."""
+"""Messages of the KCL (3.5.1) if it fails before a batch reaches the child.
+
+It continues with the next batch, so a checkpoint would pass the skipped records.
+"""
 
 NOT_INITIALIZED = "Caught exception when initializing LeaseCoordinator"
-"""Scheduler (3.5.1), when its start fails. It tries again in the same JVM, but what has failed once may be left out
-then: after a refused UpdateTable a worker takes the leader lock and assigns nothing (PR #1804, mended in 3.5.2)."""
+"""Message of the Scheduler (3.5.1) if its start fails.
+
+It tries again in the same JVM, but may omit the step that failed: after a refused UpdateTable a worker takes the leader
+lock and assigns nothing (PR #1804, fixed in 3.5.2).
+"""
 
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
 
 
 class DaemonLog:
-    """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds.
+    """Filter for the lines of a daemon. `write` gets each line that is passed on, formatted by `form`.
 
-    `skipped` is called if the daemon says that it skips records, `not_initialized` if its lease coordinator did not
-    start; `pid` is its process id.
-    `form` makes the text of a line of ours or the KCL's.
+    `skipped` is called if the daemon reports that it skips records, `not_initialized` if its lease coordinator did not
+    start. `pid` is the daemon's process id, `clock` monotonic seconds.
     """
 
     def __init__(
@@ -65,13 +71,13 @@ class DaemonLog:
         self._form = form
         self._clock = clock
         self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
-        """When each kind of line was last passed on, and how many of it were not since."""
+        """For each kind of line: time at which it was last passed on, and number of lines held back since."""
 
     def follow(self, stream: IO[bytes]) -> None:
         """Pass on every line until the stream ends.
 
-        A line that cannot be written (a full disk, a reader that is gone), or not be formed, is lost; the ones after it
-        are tried: were the reading to end, nobody would hear any more that the daemon skips records.
+        A line that cannot be formatted or written (a full disk, a closed pipe) is lost. Reading goes on, since a later
+        line may report that the daemon skips records.
         """
         with stream:
             for line in stream:
@@ -85,7 +91,7 @@ class DaemonLog:
         except orjson.JSONDecodeError:
             line = None
         if not isinstance(line, dict) or "level" not in line:
-            self._write(raw)  # a JVM's or an interpreter's last words
+            self._write(raw)  # a crash report of the JVM or of an interpreter, which is not JSON
             return
         if line.get("event") in OF_THE_KCL:
             message = str(line.get("message", ""))
@@ -102,14 +108,14 @@ class DaemonLog:
         self._write(self._form(line))
 
     def _repeats(self, logger: str, message: str) -> int | None:
-        """Return how many lines of this kind were held back before this one; None if this one is held back too."""
+        """Return the number of lines of this kind held back before this line; None if this line is held back too."""
         now = self._clock()
         kind = (logger, _VARIES.sub("#", message[:300]))
-        said_at, kept_back = self._kinds.get(kind, (-EVERY_S, 0))
-        if now - said_at < EVERY_S:
-            self._kinds[kind] = (said_at, kept_back + 1)
+        passed_at, kept_back = self._kinds.get(kind, (-EVERY_S, 0))
+        if now - passed_at < EVERY_S:
+            self._kinds[kind] = (passed_at, kept_back + 1)
             return None
-        if len(self._kinds) >= MOST_KINDS:
+        if len(self._kinds) >= MOST_KINDS:  # a bound for memory; forgetting only costs some repeated lines
             self._kinds.clear()
         self._kinds[kind] = (now, 0)
         return kept_back
@@ -122,7 +128,7 @@ def follow(
     not_initialized: Callable[[], object],
     pid: int,
 ) -> threading.Thread:
-    """Pass a daemon's output on, in a thread that ends with it; the last three arguments are DaemonLog's."""
+    """Start a thread that passes a daemon's output on, and ends with it. The last three arguments are DaemonLog's."""
     log = DaemonLog(to_stderr, skipped, not_initialized, pid, form_of(log_format))
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()

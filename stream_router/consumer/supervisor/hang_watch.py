@@ -1,9 +1,9 @@
-"""Notices a child that does not go on, or a daemon that brings its children nothing: says it, and ends the daemon.
+"""Detection of a child that makes no progress, or of a daemon that calls no child: log it, then kill the daemon.
 
-A child touches a file inside the daemon's callbacks and while it waits for room there. A file that stands still is said
-after a minute; after three the daemon is killed, which costs no more than a crash: the supervisor starts another, and
-the records since the last checkpoint come again. Minutes in which the stream or the lease table did not answer do not
-count for the kill: in an outage no daemon can bring its children anything, and another one would not either.
+A child touches a file inside the daemon's callbacks, and while it waits for room there. A file that stays the same is
+logged after a minute. After three minutes the daemon is killed, which costs no more than a crash: the supervisor starts
+another daemon, and the records since the last checkpoint are read again. Checks at which the stream or the lease table
+did not answer do not count for the kill: in an outage no daemon can call its children, and a new one could not either.
 """
 
 import logging
@@ -19,32 +19,39 @@ from stream_router.telemetry.merged import MergedShard
 log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
+"""Seconds between two checks."""
 SAID_AFTER = 11
-"""Looks in a row, not seconds: where the whole host was suspended this watch did not look either. An idle daemon calls
-each child several times a second, and with the slowest reading every few seconds; an operator is to hear of a hang
-within a minute."""
+"""Number of consecutive checks without progress after which a hang is logged: within a minute.
+
+Checks are counted, not seconds, since a host that was suspended ran no checks either. An idle daemon calls each child
+several times a second, and with the slowest reading every few seconds.
+"""
 
 KILLED_AFTER = 36
-"""Checks with an answer of stream and lease table: three minutes, so that whoever stopped a process can continue it."""
+"""Number of such checks, answered by stream and lease table, after which the daemon is killed.
+
+Three minutes leave time to continue a process that somebody stopped.
+"""
 
 AGAIN_AFTER = 12
-"""Looks between two lines on what lasts: a minute."""
+"""Number of checks between two log lines about the same hang: a minute."""
 
 
 class Beat(NamedTuple):
-    """The time of a child's file, and for how many checks in a row it is the same."""
+    """Time of a child's file, and number of consecutive checks at which it was the same."""
 
     at_ns: int
     checks: int
     answered_checks: int
-    """Those of `checks` at which the stream and the lease table answered."""
+    """Number of those checks at which the stream and the lease table answered."""
 
 
 class HangWatch:
-    """`look` every EVERY_S. `folder` has a file of each child, named by its process id.
+    """Watch over the children's heartbeats. The caller runs `look` every EVERY_S.
 
-    `shards` gives the latest word of each child, `services_answer` tells whether the stream and the lease table
-    answered the latest check, `children_of` the processes that one has started. `kill` ends a process for good.
+    `folder` holds a file for each child, named by its process id. `shards` returns the latest snapshot of each child.
+    `services_answer` returns whether the stream and the lease table answered the latest check, `children_of` the child
+    processes of a process. `kill` sends SIGKILL.
     """
 
     def __init__(
@@ -63,12 +70,12 @@ class HangWatch:
         self._children_of = children_of
         self._kill = kill
         self._beats: dict[int, Beat] = {}
-        """The latest sign of life of each child, by process id."""
-        self._said: dict[int, str] = {}
-        """Who was said to stand still: the process, and its shard in words."""
+        """The latest heartbeat of each child, by process id."""
+        self._logged: dict[int, str] = {}
+        """Children that were logged as hanging: process id, and its shard in words."""
 
     def look(self) -> None:
-        """Look once, say what stands still or goes on again, kill a daemon whose child stood still for too long."""
+        """Check once. Log children that hang or make progress again, and kill a daemon whose child hangs too long."""
         known = self._vitals.known()
         daemon = known.daemon if known.state == "running" else None
         self._beats = self._beaten(daemon) if daemon else {}
@@ -81,19 +88,28 @@ class HangWatch:
         for pid, looks in standing.items():
             if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
                 _log_hang(names[pid], pid, looks)
-        for pid in self._said.keys() - standing.keys():
+        for pid in self._logged.keys() - standing.keys():
             if daemon:
                 log.info(
-                    "%s goes on again, or was replaced", self._said[pid], extra={"event": "consumer-hangs-no-more"}
+                    "%s makes progress again, or was replaced.",
+                    self._logged[pid],
+                    extra={"event": "consumer-hangs-no-more"},
                 )
-        self._said = names
+        self._logged = names
         if daemon and any(beat.answered_checks >= KILLED_AFTER for beat in self._beats.values()):
-            log.error("the daemon is killed for it, and started again", extra={"event": "hang-killed"})
+            log.error(
+                "The daemon is killed because a child hangs. It is started again, and the records since the last "
+                "checkpoint are read again.",
+                extra={"event": "hang-killed"},
+            )
             self._kill(daemon)
             self._beats = {}
 
     def _beaten(self, daemon: int) -> dict[int, Beat]:
-        """Return the children whose file can be read. A folder that takes nothing of ours takes nothing of theirs."""
+        """Return the heartbeats of the children whose file can be read, none if this process cannot write the folder.
+
+        If the supervisor cannot write there, neither can the children, and their files would look like a hang.
+        """
         beats, answered = dict[int, Beat](), int(self._services_answer())
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +127,9 @@ class HangWatch:
 
 def _log_hang(name: str, pid: int, looks: int) -> None:
     log.error(
-        "%s has not moved for %.0f s: it is stopped, or hangs, or stream or lease table do not answer the daemon (see "
-        "its lines, `kcl`); end it with `kill -KILL %d`; after %.0f s in which stream and lease table answer, the "
-        "daemon is killed and started again, and its last records come again",
+        "%s has not moved for %.0f s. It is stopped, or hangs, or stream or lease table do not answer the daemon (see "
+        "its lines, `kcl`). Its events wait in the stream. End it with `kill -KILL %d`. Otherwise the daemon is killed "
+        "and started again after %.0f s in which stream and lease table answer.",
         name,
         EVERY_S * looks,
         pid,

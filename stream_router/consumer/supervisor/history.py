@@ -1,4 +1,4 @@
-"""`/history`: the last hour as one row of numbers every ten seconds, for the lines of the web page."""
+"""Data of `/history`: the last hour as one row of numbers every ten seconds, for the charts of the web page."""
 
 import collections
 from typing import Any
@@ -11,31 +11,34 @@ from stream_router.telemetry.snapshot import Snapshot
 
 SCHEMA = "stream-router.history/1"
 EVERY_S = 10
+"""Seconds between two rows."""
 ROWS_MAX = 360
+"""Number of rows of an hour."""
 STAGE = "received_to_accepted"
+"""Stage whose percentiles are shown: the whole way of an event."""
 RATES = {
     "deliveredPerS": COUNTERS["delivered"].name,
     "deadLettersPerS": COUNTERS["dead_lettered"].name,
     "retriesPerS": COUNTERS["retried"].name,
 }
 COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "shards")
-"""`at` is epoch milliseconds; percentiles are milliseconds, of the events of these ten seconds; null where unknown."""
+"""Columns of a row. `at` is epoch milliseconds; percentiles are milliseconds of the row's events; null if unknown."""
 
 
 class History:
-    """An hour of rows, each of what happened between two samples.
+    """An hour of rows, each with the counts and gauges between two samples.
 
-    Rows are timed by a clock that nobody sets, and reported by the wall clock as it is now: so one that is set leaves
+    Rows are timed by the monotonic clock, and reported by the present wall clock. So setting the wall clock causes
     neither a gap nor a wrong rate.
     """
 
     def __init__(self) -> None:
         self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=ROWS_MAX)
-        """The monotonic second of each row, and what is in it beside its time."""
+        """Monotonic second and values of each row."""
         self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
 
     def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
-        """Add the row of the last `over_s` seconds: counts are of these seconds, gauges of their end."""
+        """Add the row of the last `over_s` seconds. Counts cover these seconds, gauges are values at their end."""
         self._rows.append((at, _row(between, over_s, shards)))
         dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
         self._dead.append({reason: count for (reason,), count in dead.items() if count})

@@ -1,7 +1,7 @@
-"""The KCL daemon's jars: which ones (`jars.txt`, by SHA-256), where they are, and whether they are whole.
+"""Jars of the KCL daemon: their list (`jars.txt`, with SHA-256), their folder, and the check that they are whole.
 
-amazon_kclpy's installer is not asked: it takes what a repository serves, can leave jars out, and ends well all the
-same. `stream-router jars` (operate/jars.py) brings ours.
+amazon_kclpy's own installer is not used: it accepts whatever a repository serves, can omit jars, and exits with 0 all
+the same. `stream-router jars` (operate/jars.py) downloads ours.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ class Jar(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the jar's file."""
         return f"{self.artifact}-{self.version}.jar"
 
     @property
     def path(self) -> str:
-        """Where a Maven repository has it."""
+        """Path of the jar in a Maven repository."""
         return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
 
     def is_content(self, content: bytes) -> bool:
@@ -57,14 +57,14 @@ def version_of(artifact: str) -> str:
 
 
 def shares() -> Iterator[Path]:
-    """Yield each possible place: that of a --target, the environment's, the user's (`pip install --user`).
+    """Yield each possible share folder: of `pip install --target`, of the environment, of `pip install --user`.
 
-    The place of this package itself comes first: another version may be in the others. `sysconfig` knows that Debian's
-    own Python installs under /usr/local, although its prefix is /usr.
+    The folder that belongs to this package comes first, since the others may hold another version. `sysconfig` knows
+    that Debian's own Python installs under /usr/local, although its prefix is /usr.
     """
     here = Path(__file__).resolve()
     beside = here.parents[3] / "share" / "stream_router"
-    if os.path.isdir(beside):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
+    if os.path.isdir(beside):  # noqa: PTH112 - `Path.is_dir` raises before 3.14 if the user has no permission
         yield beside
     bases = [Path(sysconfig.get_path("data")), Path(site.getuserbase())]
     for base in sorted(bases, key=lambda base: not here.is_relative_to(base.resolve())):
@@ -77,9 +77,9 @@ def folders() -> Iterator[Path]:
 
 
 def folder() -> Path:
-    """Return the jars' folder: the first one that this user may read. Raise SettingsError if there is none."""
+    """Return the jars' folder, the first that this user may read. Raise SettingsError if there is none."""
     for candidate in folders():
-        if os.path.isdir(candidate):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
+        if os.path.isdir(candidate):  # noqa: PTH112 - `Path.is_dir` raises before 3.14 if the user has no permission
             return candidate
     raise SettingsError(
         f"KCL daemon: its jars are not installed where this user may read them ({next(iter(folders()))}); {CURE}"
@@ -87,9 +87,9 @@ def folder() -> Path:
 
 
 def prove_whole() -> int:
-    """Return the number of jars, each present and whole. Raise SettingsError, with the cure, for the first that is not.
+    """Check that every jar is present and whole, and return their number. Raise SettingsError if one is not.
 
-    It reads 33 MB, which is nothing beside the start of a JVM.
+    It reads 33 MB, which costs little compared with the start of a JVM.
     """
     where = folder()
     for jar in listed():
@@ -105,6 +105,6 @@ def prove_whole() -> int:
 
 
 def class_path() -> str:
-    """Our jars and no others, for `java -cp`: what an older list left in the folder must not be loaded."""
+    """Return the class path of the listed jars. Jars that an older version left in the folder must not be loaded."""
     where = folder()
     return ":".join(str(where / jar.name) for jar in listed())

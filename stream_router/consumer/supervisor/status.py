@@ -1,6 +1,6 @@
-"""What the consumer says of itself: one snapshot of the worker, and the admin port's and CloudWatch's views of it.
+"""Status of the consumer: one snapshot of the worker, and the views of it for the admin port and CloudWatch.
 
-The snapshot is what the children wrote, added up, and what the supervisor knows of the daemon, bus, rule and stream.
+The snapshot sums the children's snapshots, and adds the supervisor's knowledge of daemon, bus, rule and stream.
 """
 
 import logging
@@ -39,17 +39,18 @@ from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdi
 log = logging.getLogger(__name__)
 
 KEPT_S = 1.0
+"""Seconds for which a snapshot serves all requests."""
 VERDICT_INTERVAL_S = 1.0
-"""Seconds between two looks for the log: a change of the verdict is logged within two seconds."""
+"""Seconds between two checks of the verdict: a change is logged within two seconds."""
 
 DOWN_S = 60.0
-"""A daemon that has been gone for less time is about to be started, as at each start of the program."""
+"""Seconds without a daemon after which it counts as down. Before, it is being started, as at each program start."""
 
 READ_S = 5.0
-"""A shard whose child was called so lately is read."""
+"""Seconds since a child's last callback within which its shard counts as read."""
 
 SLOWEST = 0.001
-"""Seconds of lag gained in a second; what is slower is no catching up."""
+"""Seconds of lag made up per second, below which a shard does not count as catching up."""
 
 PARTLY_READ_MEANING = "The shards that are read go on. Events of the others wait in the stream."
 
@@ -57,25 +58,25 @@ ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 
 class StatusInput(NamedTuple):
-    """All that is known at a moment. `at` is the same moment as the snapshot's in monotonic seconds."""
+    """All facts known at one time. `at` is the snapshot's time in monotonic seconds."""
 
     at: float
     snapshot: Snapshot
-    """The worker's: its children's counts, gauges by shard and the worst of them without labels."""
+    """The worker's snapshot: its children's counts, gauges by shard, and the worst of them without labels."""
     shards: list[MergedShard]
     lags: Mapping[str, Lag]
     known: KnownVitals
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     rule_broken_s: float | None
-    """Since when bus or rule do not take our events (epoch seconds), None if they do."""
+    """Epoch seconds since which bus or rule do not take our events, None if they do."""
     stream: StreamKnown
     table_waits_for: str = ""
-    """Why the lease table lets no shard be read yet."""
+    """Reason for which no shard can be read until the lease table is ready, "" if there is none."""
     silences: Sequence[Silence] = ()
-    """AWS's services that give the supervisor no answer."""
+    """Services of AWS that do not answer the supervisor."""
     disk_trouble: str = ""
-    """Which disk is full."""
+    """Description of the disk that is full, "" if none is."""
     reads_nothing_s: float = 0.0
     """Seconds for which no shard was read here although AWS answered."""
     not_read_yet: Sequence[str] = ()
@@ -83,12 +84,11 @@ class StatusInput(NamedTuple):
 
 
 class ConsumerStatus:
-    """Looks when asked, at most once a second: a hundred askers cost as much as one.
+    """Status of this worker, evaluated on request and at most once a second. Any thread may call it.
 
-    `look` is to be called every few seconds, asked or not: rates, recent percentiles and the hour come of it.
-    `standing` is what is known of bus and rule, `stream` tells what is known of the stream, `table_waits_for` why the
-    lease table lets no shard be read yet. `silences` returns AWS's services that give no answer, `disk_trouble` which
-    disk is full. Any thread may ask.
+    `look` must be called every few seconds, since rates, recent percentiles and the history come from its samples.
+    `standing` is the result of the target check. The other arguments return the fields of StatusInput with similar
+    names.
     """
 
     def __init__(
@@ -122,12 +122,12 @@ class ConsumerStatus:
         self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
-        """Monotonic time at which a shard was read here last, or AWS gave no answer, or this worker began."""
+        """Latest monotonic time at which a shard was read here, or AWS did not answer; at first that of the start."""
         self._all_read_since: float | None = None
         """Start (epoch seconds) of the daemon since whose start each shard of the stream had a reader at some time."""
 
     def look(self) -> StatusInput:
-        """Return all that is known, at most a second old."""
+        """Return all known facts, at most a second old."""
         with self._lock:
             if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
                 self._seen = self._look(self._clock(), self._now_s())
@@ -147,27 +147,27 @@ class ConsumerStatus:
         return self.look().snapshot
 
     def status(self) -> bytes:
-        """`/status`."""
+        """Return the document of `/status`."""
         seen = self.look()
         with self._lock:
             return orjson.dumps(self._status_object(seen))
 
     def metrics(self) -> bytes:
-        """`/metrics`."""
+        """Return the page of `/metrics`."""
         return prometheus.page(self.snapshot(), metrics.CONSUMER, "consume")
 
     def history(self) -> bytes:
-        """`/history`."""
+        """Return the document of `/history`."""
         with self._lock:
             return self._history.page(self._now_s() - self._clock())
 
     def say(self) -> None:
-        """Log how much is done, so that an idle consumer and a hung one differ. The caller does so every LATELY_S."""
+        """Log the work of the last LATELY_S, the caller's interval, so that an idle consumer and a hung one differ."""
         seen = self.look()
         with self._lock:
             now, before = seen.snapshot, self._recent.before(seen.at, LATELY_S)
         if before is None or seen.at - before.at < RATES_S:
-            return  # at the start, when nothing was done yet
+            return  # just started: there is no earlier sample to compare with
         done = of_both.counters(CONSUMER, now.since(before.snapshot))
         lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), seen.at - before.at
         fields = {
@@ -182,7 +182,7 @@ class ConsumerStatus:
             "retried": done["retried"],
             "overS": round(over_s),
         }
-        log.info("the consumer runs", extra=fields)
+        log.info("The consumer runs.", extra=fields)
 
     def _look(self, at: float, at_s: float) -> StatusInput:
         merged = self._merger.merge()
@@ -199,7 +199,7 @@ class ConsumerStatus:
             bus=bus,
             rule=rule,
             rule_broken_s=at_s - (at - self._standing.no_since) if self._standing.no else None,
-            stream=_but_for(self._stream(), merged),
+            stream=_without_shards_read_here(self._stream(), merged),
             table_waits_for=self._table_waits_for(),
             silences=silences,
             disk_trouble=self._disk_trouble(),
@@ -230,7 +230,7 @@ class ConsumerStatus:
         return sorted({*stream.without_owner, *unread} - here)
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what is known of bus and rule. `at` is monotonic, `at_s` the same moment in epoch seconds."""
+        """Return the objects `bus` and `rule` of `/status`. `at` is monotonic, `at_s` the same in epoch seconds."""
         line, no, unasked_since = self._standing.line, self._standing.no, self._standing.unasked_since
         trusted, proven = self._settings.bus_proof == "trust", line.proven_s > -math.inf
         bus, rule = ("proven", "matched") if proven else ("unproven", "unknown")
@@ -254,7 +254,7 @@ class ConsumerStatus:
         }
 
     def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:
-        """Return the seconds until the last shard has caught up, at the last minute's speed; None if one gains none."""
+        """Return the seconds until all shards have caught up, at the last minute's speed; None if one does not gain."""
         slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
         for shard in seen.lags:
             lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
@@ -271,7 +271,7 @@ class ConsumerStatus:
         return round(slowest_s, 1) if seen.lags else None
 
     def _time_shares(self, seen: StatusInput, shard: MergedShard) -> dict[str, float] | None:
-        """Return how the child spent the last minute, as shares that sum to 1; None if the child does not report it."""
+        """Return the child's activities in the last minute, as shares that sum to 1; None if it reports none."""
         now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
         before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
         spent = {name: max(0.0, now.get((name,), 0.0) - before.get((name,), 0.0)) for name in ACTIVITIES}
@@ -279,7 +279,7 @@ class ConsumerStatus:
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
     def _status_object(self, seen: StatusInput) -> dict[str, Any]:
-        """Return the object of `/status`: what both programs have, then what only this one has."""
+        """Return the object of `/status`: the fields of both programs, then the consumer's own."""
         now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
         by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
         calls, entries = sum(by_size.values()), sum(int(size) * count for (size,), count in by_size.items())
@@ -336,7 +336,7 @@ class ConsumerStatus:
 
 
 def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
-    """Return what `/status` says of the alarm on dead letters; None if it is not raised."""
+    """Return the fields of `/status` for the alarm on dead letters; None if it is not raised."""
     if (raised := shard.many_dead_letters) is None:
         return None
     counts = {"since": iso(raised["sinceS"] * 1000), "letters": raised["letters"], "accepted": raised["accepted"]}
@@ -344,12 +344,14 @@ def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
 
 
 def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
-    """Return the worker's one snapshot: its children's counts, its shards' state, and what the supervisor knows.
+    """Return the worker's snapshot: its children's counts, its shards' gauges, and the supervisor's own gauges.
 
-    An unknown value is left out: a 0 would claim health. A gauge by shard is there without labels too, as the worst.
+    An unknown value is omitted, since a 0 would claim health. A gauge by shard also exists without labels, with the
+    worst value.
     """
     counts: Numbers = {name: dict(series) for name, series in totals.counts.items()}
-    # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
+    # All reasons begin at 0: Prometheus' `rate` misses the first event of a series that begins with it. AWS's error
+    # codes, the labels of the retries, are not known in advance.
     reasons: dict[Labels, float] = dict.fromkeys(((reason.value,) for reason in Reason), 0)
     counts[metrics.COUNTERS["dead_lettered"].name] = reasons | counts.get(metrics.COUNTERS["dead_lettered"].name, {})
     counts[metrics.DAEMON_RESTARTS.name] = {(): seen.known.restarts}
@@ -394,7 +396,7 @@ def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
 
 
 def troubles(seen: StatusInput) -> Iterator[Trouble]:
-    """Yield every state that the worker is in; the table of states says which one counts."""
+    """Yield every state that the worker is in. The table of states decides which of them is reported."""
     known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
     if seen.silences:
         begun_s = min(silence.since_s for silence in seen.silences)
@@ -455,7 +457,7 @@ def _of_shards(seen: StatusInput) -> Iterator[Trouble]:
 
 
 def _silent_destinations(shards: Sequence[MergedShard], at_s: float) -> Iterator[Silence]:
-    """Yield the destinations that give a child no answer, and for which it therefore holds."""
+    """Yield the destinations that do not answer a child, so that its shard holds."""
     for shard in shards:
         if name := shard.snapshot.states.get("silent"):
             held_s = shard.number("holdingS") or 0.0
@@ -468,12 +470,12 @@ def _as_sentence(text: str | None) -> str:
 
 
 def _the_first(texts: Sequence[str], between: str) -> str:
-    """Join three texts, and say how many more there are: a host may have a hundred shards."""
+    """Join the first three texts and the number of the others, since a host may have a hundred shards."""
     return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def _but_for(known: StreamKnown, merged: Merged) -> StreamKnown:
-    """Return what is known of the stream without the shards that are read here: their children know sooner."""
+def _without_shards_read_here(known: StreamKnown, merged: Merged) -> StreamKnown:
+    """Return `known` without the unread shards that this worker reads by now: its children know sooner."""
     if not known.unread:
         return known
     called_ago_s = {shard.shard_id: shard.number("callbackAgoS") for shard in merged.shards}
@@ -490,7 +492,7 @@ def _round(seconds: float | None) -> float | None:
 
 
 def rss_bytes(pid: int | None) -> int | None:
-    """Memory of the JVM that is in RAM; None where there is none, or the kernel does not tell."""
+    """Return the bytes of a process that are in RAM; None if there is no process, or no permission to read it."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -499,15 +501,15 @@ def rss_bytes(pid: int | None) -> int | None:
 
 
 def tells_zeros(snapshot: Snapshot) -> bool:
-    """Return whether CloudWatch gets a 0 for what was not counted: not if no shard is read here or one holds."""
+    """Return whether CloudWatch gets a 0 for each counter without events: only if shards are read and none holds."""
     return snapshot.gauge(metrics.HOLDING.name) == 0
 
 
 def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, status: ConsumerStatus) -> AdminServer:
-    """Make the consumer's admin port, which listens from here on. Raises SettingsError if it cannot."""
+    """Return the consumer's admin port, which listens from now on. Raises SettingsError if it cannot listen."""
 
     def health() -> ProbeAnswer:
-        # The latest verdict, however old: a disk that hangs must make no probe fail.
+        # The latest verdict, however old: a new one reads files, and a disk that hangs must not fail a liveness probe.
         healthy, verdict = vitals.known().healthy, status.latest_verdict
         return ProbeAnswer(healthy, verdict.probe_words(healthy=healthy))
 

@@ -1,4 +1,4 @@
-"""Looks every few seconds at the stream and its lease table: which shards nobody reads, how long the stream keeps."""
+"""Periodic check of the stream and its lease table: shards that nobody reads, and the stream's retention."""
 
 import logging
 import math
@@ -20,21 +20,24 @@ from stream_router.telemetry.silence import Answers
 log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
-"""Seconds between two checks: so an AWS that is silent is known within 10 s, whether or not events flow."""
+"""Seconds between two checks: a service that does not answer is known within 10 s, even if no events flow."""
 
 NO_OWNER_S = 8.0
-"""Seconds for which a shard has to be without an owner before it counts as unread. A shard that nobody reads is
-reported within 20 s."""
+"""Seconds without an owner after which a shard counts as unread, so that it is reported within 20 s."""
 
 LOOKS_A_SECOND = 2.0
-"""So many workers of one application look in a second, at most: each look reads the whole lease table."""
+"""Maximum number of checks per second by all workers of an application: each check reads the whole lease table."""
 
 LOGGED_AFTER_S = 15.0
+"""Seconds for which a shard must be unread before it is logged: a worker with the same name takes as long to start."""
 RETENTION_EVERY_S = 60.0
-"""It seldom changes, and an account has some 20 DescribeStreamSummary calls a second."""
+"""Seconds between two reads of the retention, which seldom changes.
+
+An account has some 20 DescribeStreamSummary calls per second.
+"""
 
 SHARDS_INTERVAL_S = 60.0
-"""Seconds between two ListShards calls, unless the leases tell of a reshard: CloudTrail records each."""
+"""Seconds between two ListShards calls, unless the leases show a reshard: CloudTrail records each call."""
 
 
 SHARD_END = "SHARD_END"
@@ -44,11 +47,11 @@ NO_OWNER, STANDS_STILL, NOT_HANDED_OVER = "no owner", "lease does not move", "ha
 NO_LEASE = "no lease"
 
 HAND_OVER_S = 30.0
-"""How long the KCL lets the worker before finish (`gracefulLeaseHandoffTimeoutMillis`): until then nothing is wrong."""
+"""Seconds that the KCL gives the previous worker to finish (`gracefulLeaseHandoffTimeoutMillis`)."""
 
 
 class UnreadShard(NamedTuple):
-    """A shard that nobody reads, why, and since when at the latest (epoch seconds)."""
+    """A shard that nobody reads, the reason, and the latest possible beginning (epoch seconds)."""
 
     shard: str
     why: str
@@ -56,12 +59,12 @@ class UnreadShard(NamedTuple):
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
-    """Return an attribute of an item as a text, whichever type it has; "" if there is none."""
+    """Return an attribute of an item as text, of whatever type; "" if the item lacks it."""
     return str(next(iter(row.get(name, {"S": ""}).values())))
 
 
 class StreamShard(NamedTuple):
-    """A shard as the stream tells it."""
+    """A shard as Kinesis describes it."""
 
     shard_id: str
     parents: tuple[str, ...]
@@ -79,11 +82,14 @@ class LeaseState(NamedTuple):
 
     owner: str
     counter: str
-    """Whoever holds the lease renews it several times a minute, and counts."""
+    """Number that the lease's owner increases several times a minute, whenever it renews the lease."""
     checkpoint: str
     checkpoint_owner: str = ""
-    """The worker that reads the shard until its child has checkpointed; then the owner does. If the hand-over is not
-    finished this worker goes on renewing the lease, so that the counter moves, and nobody reads (KCL 3.5.1)."""
+    """The worker that reads the shard during a hand-over, until its child has checkpointed.
+
+    If the hand-over is never finished, this worker continues to renew the lease, so that the counter moves although
+    nobody reads (KCL 3.5.1).
+    """
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -93,7 +99,7 @@ class LeaseState(NamedTuple):
 
 
 class StreamView(NamedTuple):
-    """What one look found, and when (epoch seconds)."""
+    """Result of one check, and its time (epoch seconds)."""
 
     at_s: float
     shards: Sequence[StreamShard]
@@ -101,14 +107,14 @@ class StreamView(NamedTuple):
 
 
 def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
-    """Return the shards that nobody reads. It takes two checks: a lease may be without owner while it changes hands."""
+    """Return the shards that nobody reads, by two checks: a lease has no owner for a moment when it changes hands."""
     earlier = _signs(before)
     lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
     return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
 
 
 def _signs(look: StreamView) -> "dict[str, LeaseState | str]":
-    """Return a sign for each shard that is to be read now. It stays the same at the next check if nobody reads.
+    """Return a sign for each shard that should be read now. It stays the same at the next check if nobody reads.
 
     The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
     """
@@ -153,13 +159,13 @@ def _why(sign: "LeaseState | str") -> str:
 
 
 def without_owner(look: StreamView) -> list[str]:
-    """Shards that are to be read now and have no owner, by one look."""
+    """Return the shards that should be read now and have no owner, by one check."""
     by_id = {shard.shard_id: shard for shard in look.shards}
     children: dict[str, list[str]] = {}
     for shard in look.shards:
         for parent in shard.parents:
             children.setdefault(parent, []).append(shard.shard_id)
-    # Children have higher numbers than their parents, so that what came of them is known first.
+    # Children have higher numbers than their parents, so this order handles each child before its parents.
     begun: set[str] = set()
     for name in sorted(by_id, reverse=True):
         if name in look.leases or any(child in begun for child in children.get(name, [])):
@@ -169,7 +175,7 @@ def without_owner(look: StreamView) -> list[str]:
     for shard in look.shards:
         lease = look.leases.get(shard.shard_id)
         if lease is None:
-            # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
+            # A shard without a lease was read to its end and its lease removed, or waits for its parents, or is unread.
             is_done = shard.closed and shard.shard_id in begun
             if not is_done and shard.shard_id not in waiting:
                 shard_ids.append(shard.shard_id)
@@ -179,7 +185,7 @@ def without_owner(look: StreamView) -> list[str]:
 
 
 def _waiting(by_id: Mapping[str, StreamShard], look: StreamView) -> set[str]:
-    """Shards before which something is still read: their leases are made when their parents are at their ends."""
+    """Return the shards that wait for an ancestor: the KCL creates their leases once the parents are finished."""
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
         parents = [parent for parent in by_id[name].parents if parent in by_id]
@@ -195,13 +201,13 @@ def _is_under_way(parent: str, look: StreamView) -> bool:
 
 
 class StreamKnown(NamedTuple):
-    """What is known of the stream; None where it could not be asked, or never yet."""
+    """Facts known about the stream; None if the latest check failed, or there was none yet."""
 
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
-    """How long the stream keeps a record, by the last answer."""
+    """Seconds for which the stream keeps a record, by the last answer."""
     workers: int = 1
-    """Owners of leases, by the last answer."""
+    """Number of owners of leases, by the last answer."""
     without_owner: Sequence[str] = ()
     """Shards that are to be read and had no owner at the last check, perhaps for a moment only."""
 
@@ -210,10 +216,11 @@ NOTHING = StreamKnown()
 
 
 class StreamWatch:
-    """`look` once asks the stream and the table; `known` says what was found. Any thread may ask.
+    """Watch over the stream and its lease table. The caller runs `look`; any thread may read `known`.
 
-    Where it may not ask, nothing is claimed, and it is said once, until it may again. A lease that did not move for
-    `failover_s` is nobody's: its owner renews it three times in that. `now_s` is the wall clock.
+    If a call fails, nothing is claimed, and the failure is logged once until the call succeeds again. A lease that does
+    not move for `failover_s` has no living owner, which would renew it three times in that time. `now_s` is the wall
+    clock.
     """
 
     def __init__(
@@ -233,18 +240,18 @@ class StreamWatch:
         self._failover_s = failover_s
         self._looked_at = self._retention_at = -RETENTION_EVERY_S
         self._since: dict[str, tuple[LeaseState | str, float]] | None = None
-        """Of each shard how it looks, and since when; None where the latest look failed."""
+        """Sign of each shard, and the time since which it is the same; None if the latest check failed."""
         self._shards: list[StreamShard] = []
         self._shards_listed_s = -math.inf
         self._ended_by_lease: dict[str, bool] = {}
-        """Whether each lease was at its shard's end when the shards were listed last."""
-        self._is_said = False
-        self._to_be_said = Seldom(time.monotonic)
-        self._said: set[str] = set()
+        """Whether each lease was at its shard's end at the latest check."""
+        self._unread_is_logged = False
+        self._unread_is_due = Seldom(time.monotonic)
+        self._failures_logged: set[str] = set()
         self.latest: StreamView | None = None
         """The latest check, None if it failed."""
         self.services_answer = False
-        """Whether stream and lease table answered the latest check. A refusal for lack of a right is an answer too."""
+        """Whether stream and lease table answered the latest check. A refusal for a missing permission is an answer."""
         self.known = NOTHING
 
     @property
@@ -253,17 +260,17 @@ class StreamWatch:
         return max(EVERY_S, self.known.workers / LOOKS_A_SECOND)
 
     def look(self) -> None:
-        """Ask both, and judge; with many workers not each time, since they share the table."""
+        """Check both. With many workers skip some calls, since all of them read the same table."""
         at_s, every_s = self._now_s(), self.known.workers / LOOKS_A_SECOND
         if every_s > EVERY_S and self._since and at_s - self._looked_at < every_s:
             return
         self._looked_at = at_s
-        # A headroom that is gone whenever this cannot be asked would let its alarm go too.
+        # The last answer is kept: if the headroom vanished whenever a call fails, its alarm would end as well.
         retention_s = self.known.retention_s
         if not retention_s or at_s - self._retention_at >= RETENTION_EVERY_S:
             self._retention_at = at_s
-            retention_s = self._asked("its retention", self._retention_s) or retention_s
-        self.latest = look = self._asked("which shards are read", self._look)
+            retention_s = self._call("the retention", self._retention_s) or retention_s
+        self.latest = look = self._call("shards and leases", self._look)
         if look is None:
             self._since = None
             self.known = StreamKnown(None, retention_s, self.known.workers)
@@ -273,7 +280,7 @@ class StreamWatch:
         self._log_unread(self.known.unread or [])
 
     def _unread(self, look: StreamView) -> list[UnreadShard] | None:
-        """Return shards without owner at two checks in a row, their lease still long enough; None after one check."""
+        """Return the shards whose sign has been the same for long enough; None if this is the first check."""
         before, self._since = self._since, {}
         unread_shards = []
         for shard, sign in _signs(look).items():
@@ -290,36 +297,38 @@ class StreamWatch:
     def _log_unread(self, unread_shards: list[UnreadShard]) -> None:
         """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
         lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= LOGGED_AFTER_S]
-        if lasting and (self._to_be_said() or not self._is_said):
+        if lasting and (self._unread_is_due() or not self._unread_is_logged):
             named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
             log.warning(
-                "nobody reads %d of the stream's shards: %s%s. Their events wait. After a start this ends within two "
-                "minutes; else a consumer restarts its daemon after three to four. If it lasts, start more consumers",
+                "Nobody reads %d of the stream's shards: %s%s. Their events wait in the stream. After a start this "
+                "ends within two minutes; otherwise a consumer restarts its daemon after three to four minutes. If it "
+                "lasts, start more consumers.",
                 len(lasting),
                 named,
                 " and more" if len(lasting) > 3 else "",
                 extra={"event": "shards-unread", "stream": self._stream},
             )
-        elif self._is_said and not lasting:
-            log.info("all shards are read again", extra={"event": "shards-read-again", "stream": self._stream})
-        self._is_said = bool(lasting)
+        elif self._unread_is_logged and not lasting:
+            log.info("All shards are read again.", extra={"event": "shards-read-again", "stream": self._stream})
+        self._unread_is_logged = bool(lasting)
 
-    def _asked(self, question: str, ask: Callable[[], Any]) -> Any:
-        """Return what `ask` returns; None if it failed, which is logged once."""
+    def _call(self, subject: str, read: Callable[[], Any]) -> Any:
+        """Return the result of `read`. If it fails, log that once for this subject and return None."""
         try:
-            answer = ask()
-        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes: it is not known now
+            answer = read()
+        except Exception as error:  # noqa: BLE001 - botocore may raise any exception; each means "not known"
             self.services_answer = code_of(error) in DENIED
-            if question not in self._said:
-                self._said.add(question)
+            if subject not in self._failures_logged:
+                self._failures_logged.add(subject)
                 log.warning(
-                    "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    question,
+                    "The stream or its lease table could not be read for %s: %s. Events go on; status and alarms lack "
+                    "this value until a call succeeds. Check network and permissions.",
+                    subject,
                     code_of(error),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
-        self._said.discard(question)
+        self._failures_logged.discard(subject)
         self.services_answer = True
         return answer
 
@@ -330,7 +339,8 @@ class StreamWatch:
     def _look(self) -> StreamView:
         """Read the leases, and list the shards once a minute and at once after a reshard.
 
-        Of a shard that was made or closed since, the leases tell: its parent's is at its end, or one comes or goes.
+        The leases show that a shard was created or closed: its parent's lease is at SHARD_END, or a lease appeared or
+        vanished.
         """
         at_s = self._now_s()
         if is_due := at_s - self._shards_listed_s >= SHARDS_INTERVAL_S:
@@ -338,7 +348,7 @@ class StreamWatch:
         leases = dict(self._leases())
         ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         if not is_due and ended_by_lease != self._ended_by_lease:
-            # The leases come after the shards: one of a shard that was made in between is not missed.
+            # Leases are read after the shards, so that a shard that was created in between has its lease here.
             self._list_shards(at_s)
             leases = dict(self._leases())
             ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
@@ -351,7 +361,7 @@ class StreamWatch:
         self._shards_listed_s = at_s
 
     def _leases(self) -> Iterator[tuple[str, LeaseState]]:
-        """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
+        """Yield the rows of shards. The KCL's other rows in this table lack `leaseCounter` or `leaseKey`."""
         try:
             pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
             for page in pages:
@@ -359,13 +369,13 @@ class StreamWatch:
                     if "leaseKey" in row and "leaseCounter" in row:
                         yield text_of(row, "leaseKey"), LeaseState.of(row)
         except ClientError as error:
-            # No table: nobody has ever read this stream under this name.
+            # No table: no consumer has read this stream under this application name yet.
             if code_of(error) not in ABSENT:
                 raise
 
 
 def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
-    """Return the watch of these settings, whose calls `answers` follows.
+    """Return the watch for these settings. `answers` records which of its calls are answered.
 
     Raises SettingsError if the environment cannot be used.
     """

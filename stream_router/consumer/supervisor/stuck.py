@@ -1,4 +1,4 @@
-"""Decides when a daemon is restarted because nobody reads a shard. Pure: clock and randomness are arguments.
+"""Rule for the restart of a daemon because nobody reads a shard. It does no I/O: clock and randomness are arguments.
 
 A shard is *stuck* if its lease showed the same sign for STUCK_S, while one and the same daemon of this worker was up,
 and the stream and the lease table answered all along. A sign is what `stream_watch.unread_signs` reports of a shard
@@ -27,8 +27,8 @@ that could be read and is not. Every check of the stream is one observation, and
 | RESTING | CLEAR, STUCK, FULL | RESTING | |
 | RESTING | RESTED | WATCHING | |
 
-Each worker judges for itself. The random delay keeps workers that see the same shard from restarting all at once: the
-first restart often mends it, and the others see that when their own delay is over.
+Each worker decides for itself. The random delay keeps workers that see the same shard from restarting all at once: the
+first restart often solves the problem, and the others see that when their own delay is over.
 """
 
 import enum
@@ -36,23 +36,26 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 STUCK_S = 180.0
-"""Longer than the KCL alone takes to begin at an empty lease table (measured: up to 112 s, docs/daemon.md)."""
+"""Seconds with the same sign after which a shard is stuck.
+
+It is longer than the KCL takes to begin with an empty lease table (measured: up to 112 s, docs/daemon.md).
+"""
 
 DELAY_S = 60.0
-"""The longest random delay between "stuck" and the restart."""
+"""Longest random delay between "stuck" and the restart, in seconds."""
 
 REST_S = 600.0
-"""The shortest time between two restarts by this rule: where a restart does not help, more of them would only hurt."""
+"""Shortest time between two restarts by this rule, in seconds: if one restart does not help, more would only hurt."""
 
 ILL_S = 300.0
 """Seconds for which a shard may stay unread, with or without a restart, before the worker counts as ill."""
 
 SLACK_S = 30.0
-"""How much later than planned a check may come. Its calls may take that long to fail."""
+"""Seconds by which a check may be later than planned, since its calls may take that long to fail."""
 
 
 class StuckState(enum.Enum):
-    """What the rule is doing. The table at the top of the module has the transitions."""
+    """State of the rule. The table at the top of the module lists the transitions."""
 
     WATCHING = "watching"
     DELAYED = "delayed"
@@ -61,7 +64,7 @@ class StuckState(enum.Enum):
 
 
 class StuckEvent(enum.Enum):
-    """What an observation amounts to."""
+    """Event that follows from an observation."""
 
     CLEAR = "clear"
     STUCK = "stuck"
@@ -71,7 +74,7 @@ class StuckEvent(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What the caller has to do."""
+    """Action that the caller has to take."""
 
     NOTHING = "nothing"
     RESTART = "restart"
@@ -102,7 +105,7 @@ class Observation(NamedTuple):
     at_s: float
     """Monotonic seconds."""
     daemon: int | None
-    """Process id of the daemon that is up, None while there is none."""
+    """Process id of the daemon that is up, None if there is none."""
     signs: Mapping[str, Hashable] | None
     """The sign of each shard that could be read and is not; None if the stream or the table did not answer."""
     workers_full: bool
@@ -111,7 +114,7 @@ class Observation(NamedTuple):
 
 
 class Standstill(NamedTuple):
-    """A shard's sign, and since when it is the same (monotonic seconds)."""
+    """A shard's sign, and the time since which it is the same (monotonic seconds)."""
 
     sign: Hashable
     since_s: float
@@ -128,14 +131,14 @@ class StuckRule:
         """Whether a shard is unread for ILL_S, so that a restart of the whole program is worth a try."""
         self._random_share = random_share
         self._ends_s = 0.0
-        """When the time of the present state is over: of DELAYED the delay, of RESTING the rest."""
+        """End of the present state's time: of the delay in DELAYED, of the rest in RESTING (monotonic seconds)."""
         self._standstills: dict[str, Standstill] = {}
         self._daemon: int | None = None
         self._daemon_since_s = 0.0
         self._observed_s: float | None = None
 
     def observe(self, observation: Observation) -> Action:
-        """Take one observation into account, and return what is to be done for it."""
+        """Process one observation, and return the action to take."""
         self._note_daemon(observation)
         self._note_signs(observation)
         self.stuck = self._stuck_shards(observation)
@@ -161,12 +164,12 @@ class StuckRule:
             self._daemon_since_s = observation.at_s
 
     def _note_signs(self, observation: Observation) -> None:
-        """Remember since when each sign is the same. What was not observed all along begins again."""
+        """Update the time since which each sign is the same. After a gap in the observations it begins again."""
         before = self._standstills
         gap_s = 0.0 if self._observed_s is None else observation.at_s - self._observed_s
         if gap_s > 4 * observation.interval_s + SLACK_S:
             before = {}
-        # A restart by this rule is no reason to forget: health depends on whether it has helped.
+        # After a restart by this rule the signs are kept: health depends on whether that restart has helped.
         if observation.daemon is None and self.state is not StuckState.RESTING:
             before = {}
         self._observed_s = observation.at_s
@@ -200,7 +203,7 @@ class StuckRule:
     def _has_lasted(self, observation: Observation) -> bool:
         """Return whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
 
-        If every worker is full, a restart of the program would mend nothing.
+        If every worker is full, a restart of the program would not help.
         """
         if observation.workers_full or not (self.stuck or self.state is StuckState.RESTING):
             return False

@@ -1,4 +1,4 @@
-"""Feeds each check of the stream to the rule of `stuck.py`, and does what the rule says: restart, report, be ill."""
+"""Execution of the rule of `stuck.py`: each check of the stream goes to the rule, and its action is carried out."""
 
 import logging
 import random
@@ -13,15 +13,15 @@ from stream_router.consumer.supervisor.vitals import Vitals
 log = logging.getLogger(__name__)
 
 NAMED = 3
-"""Shards that a log line names."""
+"""Number of shards that a log line names."""
 
 
 class StuckWatch:
-    """Restarts this worker's daemon if nobody reads a shard. `check` is to be called after each check of the stream.
+    """Watch that restarts this worker's daemon if nobody reads a shard. Call `check` after each check of the stream.
 
     `worker` is this worker's name in the lease table. `max_leases` is the KCL's maxLeasesForWorker, None if it is not
-    set. `clock` is monotonic. `index_is_built` tells whether AWS is building the lease table's index: that
-    takes up to 20 minutes, and a daemon that waits for it is not stuck.
+    set. `clock` is monotonic. `index_is_built` returns whether AWS is building the lease table's index. That takes up
+    to 20 minutes, and a daemon that waits for it is not stuck.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class StuckWatch:
         self._observed: StreamView | None = None
 
     def check(self) -> None:
-        """Take the latest check of the stream into account, once."""
+        """Pass the latest check of the stream to the rule, unless that is done already."""
         look = self._stream.latest
         if look is not None and look is self._observed:
             return
@@ -66,8 +66,8 @@ class StuckWatch:
             self._restart(PlannedRestart(daemon, "shards_stuck", reason))
         elif action is Action.REPORT_FULL:
             log.warning(
-                "nobody may read %s: each worker holds %s leases, as many as maxLeasesForWorker allows. Their events "
-                "wait in the stream. Start another consumer, or raise maxLeasesForWorker",
+                "No worker may read %s, since each holds %s leases, as many as maxLeasesForWorker allows. Their events "
+                "wait in the stream. Start another consumer, or raise maxLeasesForWorker.",
                 self._shards(),
                 self._max_leases,
                 extra={"event": "shards-stuck-workers-full"},

@@ -1,4 +1,4 @@
-"""What the supervisor tells of itself: that its loop turns, whether the daemon runs, whether it drains."""
+"""Vitals of the supervisor: its loop's last turn, the daemon's state, health and readiness."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,32 +9,35 @@ from stream_router.telemetry.metrics_catalogue import RESTART_CAUSES, RestartCau
 State = Literal["starting", "running", "restarting", "draining"]
 
 LOOP_DEAD_S = 30.0
-"""The loop turns twice a second; only while a draining daemon is killed does it stand for a few seconds."""
+"""Seconds without a turn after which the supervisor's loop counts as dead.
+
+The loop turns twice a second, except for a few seconds while a draining daemon is killed.
+"""
 
 DAEMON_DEAD_S = 90.0
-"""A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
+"""Seconds without a daemon after which the program counts as ill: three times the longest wait for a restart."""
 
 
 class KnownVitals(NamedTuple):
-    """The vitals at one moment."""
+    """Vitals at one time."""
 
     state: State
     since_s: float
     """Epoch seconds of the state's beginning."""
     reason: str
     daemon: int | None
-    """The process id of the JVM, None while there is none."""
+    """Process id of the JVM, None if there is none."""
     restarts: int
     healthy: bool
     ready: bool
     hangs: tuple[str, ...] = ()
-    """What is wrong with each child that does not go on, in words."""
+    """Descriptions of the children that hang."""
     planned_restarts: Mapping[RestartCause, int] = dict.fromkeys(RESTART_CAUSES, 0)
     """Restarts of a daemon that had not died, by cause; `restarts` does not count them."""
 
 
 class Vitals:
-    """Written by the supervisor's loop, read by any thread: each fact is one assignment.
+    """Vitals that the supervisor's loop writes and any thread may read. No lock is needed: each fact is one assignment.
 
     `clock` is monotonic, `now_s` the wall clock.
     """
@@ -51,22 +54,22 @@ class Vitals:
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
-        """Note that the loop has turned."""
+        """Record a turn of the loop."""
         self._beat_at = self._clock()
 
     def starting(self, reason: str) -> None:
-        """Note what the start waits for."""
+        """Record the reason for which the start waits."""
         self._become("starting", reason)
 
     def daemon_runs(self, pid: int) -> None:
-        """Note that the daemon was started."""
+        """Record that the daemon was started."""
         self._daemon = pid
         self._starts += 1
         self._hangs = ()
         self._become("running", "")
 
     def restart_planned(self, cause: RestartCause) -> None:
-        """Note that the running daemon is about to be restarted, although it has not died."""
+        """Count a restart of the running daemon, which has not died."""
         self._planned_restarts = {**self._planned_restarts, cause: self._planned_restarts[cause] + 1}
 
     def shards_stuck(self, *, is_ill: bool) -> None:
@@ -74,9 +77,10 @@ class Vitals:
         self._shards_are_stuck = is_ill
 
     def daemon_ended(self, *, planned: bool = False) -> None:
-        """Note that there is no daemon now; it will be started again.
+        """Record that there is no daemon now. It will be started again.
 
-        This is called for each daemon that could not be started too: none has been there since the last one.
+        The method is also called for each daemon that could not be started. That does not change the time since which
+        there is none.
         """
         if self._daemon is not None or self._state[0] == "starting":
             self._down_since = self._clock()
@@ -85,20 +89,20 @@ class Vitals:
             self._become("restarting", "the KCL daemon was ended on purpose" if planned else "the KCL daemon died")
 
     def hang(self, hangs: tuple[str, ...]) -> None:
-        """Note the children of the running daemon that do not go on."""
+        """Record the children of the running daemon that hang."""
         self._hangs = hangs
 
     def draining(self) -> None:
-        """Note that a stop was asked for."""
+        """Record that a stop was requested."""
         self._become("draining", "told to stop")
 
     def known(self) -> KnownVitals:
         """Return the vitals now.
 
-        The program is healthy if a restart of the whole would mend nothing. So it is never ill for holding, nor while a
-        start waits for bus and rule. It is not ill for a hang either: what is safe to be replaced is replaced, and a
-        stream that cannot be read looks like a hang too. It is ill if a shard is stuck although the daemon was
-        restarted for it.
+        The program is healthy if a restart of the whole program would not help. So it is healthy while it holds, and
+        while its start waits for bus and rule. It is healthy during a hang as well: the supervisor itself replaces the
+        daemon, and a stream that cannot be read looks like a hang. It is ill if a shard is stuck although the daemon
+        was restarted because of it.
         """
         now = self._clock()
         state, since_s, reason = self._state

@@ -1,7 +1,7 @@
-"""The backoff of an item that failed: how often it was tried, and when it is tried again.
+"""Backoff of an item that failed: the number of its attempts, and the time of the next one.
 
-Whether it is tried again at all is `blame.py`'s; when calls start again after an outage of the whole destination,
-`gate.py`'s.
+`blame.py` decides whether an item is retried at all, `gate.py` when calls start again after an outage of the whole
+destination.
 """
 
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from collections.abc import Callable
 from stream_router.process import backoff_s
 
 SPREAD_S = 30.0
-"""An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
+"""Minimum time over which an item's retries are spread, in seconds (docs/contract.md, "What an error means")."""
 
 OWN_FIRST_S, OWN_GROWTH, OWN_LONGEST_S = 0.25, 4.0, 10.0
-"""How far apart the tries of an item are that failed by itself: exponential with full jitter. Most troubles pass within
-a quarter of a second; the others have the whole spread."""
+"""Backoff of an item that failed by itself: exponential with full jitter. Most errors pass within a quarter of a
+second; the others have the whole SPREAD_S."""
 
 CALL_FIRST_S, CALL_LONGEST_S = 0.1, 2.0
-"""The same after a whole call failed, doubled each time."""
+"""Backoff after a whole call failed, doubled each time."""
 
 
 class Tries:
-    """One item's failures: `own` counts those that are its own trouble, `all` every attempt that failed.
+    """Failures of one item: `own` counts its failures by itself, `all` every failed attempt.
 
-    `first_sent` is when the first of its calls was sent that failed, `last_sent` the last. `unanswered`: one of these
-    calls timed out, so the item may have been accepted.
+    `first_sent` and `last_sent` are the times at which its first and last failed call were sent. `unanswered` is true
+    if one of these calls timed out, so that the item may have been accepted.
     """
 
     __slots__ = ("all", "budget_from", "first_own_at", "first_sent", "last_sent", "own", "unanswered")
@@ -33,15 +33,15 @@ class Tries:
         self.first_sent = self.last_sent = sent_at
         self.unanswered = False
         self.first_own_at = 0.0
-        """When it failed by itself for the first time; 0.0 where it did not."""
+        """Time of its first failure by itself; 0.0 if there was none."""
         self.budget_from = budget_from
-        """When its budget began, the last time; a conversation's begins with the first of its items that failed."""
+        """Latest beginning of its budget. A conversation's budget begins with the first of its items that failed."""
 
     def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """Return when to retry after a failure of the item's own. The last retry waits for the end of SPREAD_S."""
+        """Return the time of the retry after a failure by itself. The last retry waits for the end of SPREAD_S."""
         at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
         return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
-        """Return when to retry after a failure of the whole call."""
+        """Return the time of the retry after a failure of the whole call."""
         return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())

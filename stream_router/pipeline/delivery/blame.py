@@ -1,9 +1,9 @@
-"""Decides who is to blame for a failure: `Blame.decide` is the table of docs/delivery.md, over a minute of counts.
+"""Decision whether a failure is the item's or the destination's: `Blame.decide` is the table of docs/delivery.md.
 
-What fails with its whole call, or by a code that speaks of the destination, is the destination's trouble and waits.
-What fails by itself has a budget of retries. Once that is spent, the first tries of the shard's other items say whose
-fault it is. Their latest answers would not do: a bus that fails 60 % at random accepts nearly all in the end, and items
-that were only unlucky would be given up. Times are monotonic seconds.
+An item that fails with its whole call, or with a code about the destination, waits: the destination is to blame. An
+item that fails by itself has a budget of retries. Once that is spent, the first tries of the shard's other items in the
+last minute decide. Their latest answers would not do: a bus that fails 60 % at random accepts nearly everything in the
+end, and items that were only unlucky would be given up. Times are monotonic seconds.
 """
 
 import enum
@@ -17,33 +17,40 @@ from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
 T = TypeVar("T")
 
 MINUTE_S = 60.0
-"""Age up to which an answer says something of the present."""
+"""Age in seconds up to which an answer counts as evidence about the present."""
 
 WELL_SHARE = 0.9
-"""Share of the others' first tries that must be accepted for an item's trouble to be its own."""
+"""Share of the others' first tries that must be accepted before an item itself is blamed."""
 
 SURE_SHARE = 0.97
-"""Share from which an item is given up as soon as its budget is spent. Between WELL_SHARE and this one it is given up
-only once a minute has passed since its first failure: with an event a second, half a minute of a bus that fails a fifth
-at random looks well in one case of ten."""
+"""Share from which an item is given up as soon as its budget is spent.
+
+Between WELL_SHARE and SURE_SHARE it is given up only a minute after its first failure: with one event per second, half
+a minute of a bus that fails a fifth at random looks healthy in one case of ten.
+"""
 
 BUDGET_MEMORY_S = 600.0
 """Seconds for which the spent budget of a conversation is remembered after one of its items was given up."""
 
 AT_THE_END_S = 900.0
-"""Seconds for which an item that fails alone is retried at a shard's end, where no later item can serve as comparison.
-What it waited in processes before counts, but each process tries for SPREAD_S: leases may move more often than every 15
-minutes, and the KCL reads the shards after this one only once it is over."""
+"""Seconds for which an item that fails alone is retried at a shard's end, when no later item can serve as comparison.
+
+The time that it waited in earlier processes counts, but each process retries for at least SPREAD_S: leases may move
+more often than every 15 minutes, and the KCL reads the child shards only once this shard has ended.
+"""
 
 MOST_AT_THE_END = 10
-"""The most items that are given up in this way, a classic call's worth: more look like a destination that takes
-nothing."""
+"""Maximum number of items that are given up in this way, as many as in a classic call.
+
+More of them look like a destination that accepts nothing.
+"""
 
 
 class RetryPolicy(NamedTuple):
-    """Limits of a dispatcher: calls and bytes in flight, retries of an item's own trouble, what an outage means.
+    """Limits of a dispatcher: calls and bytes in flight, retries of an item that fails by itself, maximum rate.
 
-    `max_rate` is the most items a second, 0.0 if there is no bound.
+    `outage_gives_up` is true if an outage gives items up instead of holding them. `max_rate` is in items per second,
+    0.0 for no limit.
     """
 
     max_in_flight: int
@@ -54,11 +61,11 @@ class RetryPolicy(NamedTuple):
 
 
 NEVER_GIVEN_UP = 1_000_000_000
-"""Retries of what has nowhere else to go: the shard holds until it is stored."""
+"""Number of retries of an item that has no other destination: the shard holds until the item is stored."""
 
 
 class Decision(enum.Enum):
-    """What becomes of an item that failed."""
+    """Decision about an item that failed."""
 
     GIVE_UP = "it is given up"
     RETRY = "it is retried after a pause of its own"
@@ -71,9 +78,9 @@ class FirstTries:
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}
         self.accepted_at = -math.inf
-        """When something was last accepted."""
+        """Time at which an item was last accepted."""
         self.accepted_sent_at = -math.inf
-        """When the latest call was sent of which something was accepted."""
+        """Latest time of sending of a call of which an item was accepted."""
 
     def count_accepted(self, sent_at: float, now: float, first_tries: int) -> None:
         """Count accepted items of a call that was sent at `sent_at`, `first_tries` of them at their first try."""
@@ -101,10 +108,10 @@ class FirstTries:
 
 
 class Blame(Generic[T]):
-    """The failures of a dispatcher's items, and the judge of each.
+    """Failures of a dispatcher's items, and the decision about each.
 
-    `key` identifies an item; a text is its conversation, of which one item is sent at a time. A conversation's budget
-    outlives an item that was given up: the next item that fails has its retries, but no half minute of its own.
+    `key` identifies an item. A text is its conversation, of which one item is sent at a time. A conversation's budget
+    outlives an item that was given up: the next item that fails gets its retries, but not another SPREAD_S.
     """
 
     def __init__(self, key: Callable[[T], Hashable], max_retries: int) -> None:
@@ -112,21 +119,21 @@ class Blame(Generic[T]):
         self._max_retries = max_retries
         self._tries: dict[Hashable, Tries] = {}
         self._spent_budgets: dict[Hashable, float] = {}
-        """By conversation: when the budget began of its item that was given up."""
+        """By conversation: beginning of the budget of its item that was given up."""
         self.first_tries = FirstTries()
         self.ends_since: float | None = None
-        """When the shard came to its end, after which nothing more will come; None before."""
+        """Time at which the shard's end was reached, so that no more items come; None before."""
         self._end_s = AT_THE_END_S
-        """Seconds for which this process retries what is alone there."""
+        """Seconds for which this process retries an item that is alone at the shard's end."""
         self.waits_alone = False
-        """Whether the item that was judged last had its retries, and waits for another to be compared with."""
+        """Whether the item judged last has spent its budget, and waits for another item as a comparison."""
         self.sick = 0
-        """Items that failed by themselves and have not ended."""
+        """Number of items that failed by themselves and have not ended."""
         self.unanswered = 0
-        """Items that were sent in a call which timed out: the destination may have accepted them."""
+        """Number of items sent in a call that timed out, so that the destination may have accepted them."""
 
     def at_the_end(self, now: float, already_s: float) -> None:
-        """Note that nothing more will come. Sick items waited `already_s` for it in the processes before."""
+        """Record that no more items will come. Sick items have waited `already_s` in earlier processes."""
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
@@ -150,7 +157,7 @@ class Blame(Generic[T]):
         return tries
 
     def decide(self, disposition: Disposition | None, tries: Tries, now: float, in_charge: int) -> Decision:
-        """Return what becomes of an item whose own code has this disposition; `in_charge` counts unfinished items.
+        """Return the decision about an item whose own code has this disposition; `in_charge` counts unfinished items.
 
         | its own code | budget | first tries of the others | decision |
         |---|---|---|---|
@@ -169,8 +176,8 @@ class Blame(Generic[T]):
             return Decision.WAIT
         if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
             return Decision.RETRY
-        # What was sent after the item's own last try says nothing of the trouble that this try met: a slow answer may
-        # come from a trouble that is over by now.
+        # Calls sent after the item's last try are no evidence about the failure of that try: a slow answer may come
+        # from a failure of the destination that is over by now.
         accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
         others = accepted + failed
         if not others:
@@ -178,8 +185,8 @@ class Blame(Generic[T]):
             has_waited = self._has_waited_at_the_end(tries.budget_from, now, in_charge)
             return Decision.GIVE_UP if has_waited else Decision.RETRY
         if accepted < WELL_SHARE * others:
-            # The failures so far say nothing of the item, so its budget begins again. The minute of counts does not:
-            # of a few others some are accepted by chance just after a trouble of the destination.
+            # The failures so far say nothing about the item, so its budget begins again. The minute of counts does not:
+            # right after a failure of the destination, some of a few other items are accepted by chance.
             tries.own, tries.budget_from = 1, now
             return Decision.RETRY
         if accepted < SURE_SHARE * others and now - tries.first_own_at < MINUTE_S:
@@ -189,7 +196,7 @@ class Blame(Generic[T]):
     def is_poison(self, refused_at: float, now: float, in_charge: int) -> bool:
         """Return whether an item alone in a call refused for its content, first at `refused_at`, is to blame.
 
-        One other item that was accepted by a call sent since is proof.
+        It is, if another item was accepted by a call sent since then.
         """
         is_proven = self.first_tries.accepted_sent_at > refused_at
         return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
@@ -225,7 +232,7 @@ class Blame(Generic[T]):
         return [(at_first_try, now - sent_at), *retried] if at_first_try else retried
 
     def record_given_up(self, item: T) -> int:
-        """Record that the item is given up. Return how many attempts had failed."""
+        """Record that the item is given up. Return the number of its failed attempts."""
         tries = self._forget(item)
         if tries is None:
             return 0

@@ -1,7 +1,8 @@
-"""Sends items in calls and sees each to its end: accepted or given up. One dispatcher each for PutEvents, SQS and S3.
+"""Delivery of items in calls, until each is accepted or given up. PutEvents, SQS and S3 have a dispatcher each.
 
-Many calls are in flight at once. What fails with its whole call is sent again without end (the destination is down);
-what fails by itself has a budget (`blame.py`); a call refused for its content is halved until the culprit stands alone.
+Many calls are in flight at once. Items that fail with their whole call are resent without end (the destination is
+down). Items that fail by themselves have a budget (`blame.py`). A call that is refused for its content is halved until
+the culprit is alone.
 An item is in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
 """
 
@@ -26,14 +27,14 @@ T = TypeVar("T")
 
 
 LOGGED_AFTER_S = 1.0
-"""A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
+"""Seconds for which a breaker must be open before it is logged. A few failures at once open it only for a moment."""
 
 
 class Destination(Protocol[T]):
-    """Calls to one destination: which items share a call, how it is sent, how its answer is read. Keeps no items."""
+    """Calls to one destination: the choice of items for a call, sending, reading the answer. It keeps no items."""
 
     name: str
-    """What logs and dead letters call it, with the resource's own name."""
+    """Name in logs and dead letters, with the resource's own name."""
 
     def take(self, ready: deque[T]) -> list[T]:
         """Remove the next call's items from the front of `ready`."""
@@ -58,7 +59,7 @@ class Destination(Protocol[T]):
 
 
 class GivenUp(NamedTuple):
-    """Why an item will not be tried again. `message` never quotes a payload."""
+    """Reason for which an item is not retried any more. `message` never quotes a payload."""
 
     reason: Reason
     code: str
@@ -72,14 +73,14 @@ _WHY = {
     Reason.OVERSIZE: "refuses it for its size",
     Reason.OUTAGE: "accepted nothing for too long",
 }
-"""In our own words: AWS's message may quote the payload."""
+"""Reasons in our own words, since AWS's message may quote the payload."""
 
 
 class Ended(NamedTuple, Generic[T]):
-    """What came to its end: accepted items of one call, and what was given up, in the order of the answers.
+    """Ended items: lists of accepted items, and items that were given up, in the order of the answers.
 
-    `retried` are those that are to be sent again, each with AWS's code. `took_s` says of each list of accepted items
-    how long ago the first call with them was started: one that was tried before is a list of its own.
+    `retried` are items that will be resent, each with AWS's code. `took_s` has, for each list of accepted items, the
+    seconds since the first call that carried them began; an item that was retried has a list of its own.
     """
 
     accepted: list[list[T]]
@@ -89,7 +90,7 @@ class Ended(NamedTuple, Generic[T]):
 
 
 class HeldDestination(NamedTuple):
-    """A destination that accepts nothing: its name, since when (monotonic seconds), and the latest failure's code."""
+    """A destination that accepts nothing: name, beginning (monotonic seconds), and code of the latest failure."""
 
     name: str
     since: float
@@ -97,7 +98,7 @@ class HeldDestination(NamedTuple):
 
 
 class Flight:
-    """Counts what is on the wire; and in `accepted` calls by how many of their items were accepted."""
+    """Number of calls, items and bytes in flight. `accepted` counts calls by the number of their accepted items."""
 
     def __init__(self) -> None:
         self.calls = self.items = self.bytes = 0
@@ -111,7 +112,7 @@ class Flight:
 
 
 class DelayedItems(Generic[T]):
-    """Items, each until its time (monotonic seconds); those of one time in the order in which they came."""
+    """Items that wait until a time (monotonic seconds). Items of the same time keep their order."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
@@ -121,11 +122,11 @@ class DelayedItems(Generic[T]):
         return len(self._heap)
 
     def put(self, at: float, item: T) -> None:
-        """`item` is due `at` that time."""
+        """Keep `item` until the time `at`."""
         heapq.heappush(self._heap, (at, next(self._order), item))
 
     def due(self, now: float) -> Sequence[T]:
-        """Remove what is due, the latest first: so `extendleft` puts the earliest in front."""
+        """Remove and return the due items, the latest first, so that `extendleft` puts the earliest in front."""
         due: list[T] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -136,7 +137,7 @@ class DelayedItems(Generic[T]):
         return max(0.0, self._heap[0][0] - now)
 
     def drain(self) -> list[T]:
-        """Remove all, the earliest first."""
+        """Remove and return all items, the earliest first."""
         items = [item for _, _, item in sorted(self._heap)]
         self._heap.clear()
         return items
@@ -161,10 +162,11 @@ class Suspects(Generic[T]):
         return bool(self._groups)
 
     def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
-        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits or others have it.
+        """Remove and return the next group, or one item of it if `alone`. Empty if none waits, or others have the turn.
 
-        `alone`: nothing is accepted, and one success tells who is to blame. A suspect alone has the best chance of it,
-        and where all of them are culprits only what nobody suspects has any. So these take turns.
+        `alone` is set while nothing is accepted, when a single success would show which item is to blame. A suspect
+        alone has the best chance of success; if all suspects are culprits, only other items have one. So suspects and
+        others take turns.
         """
         others_turn = alone and others_wait and self._were_asked
         self._were_asked = not others_turn
@@ -183,7 +185,7 @@ class Suspects(Generic[T]):
         self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
 
     def returned(self, items: list[T]) -> bool:
-        """Take a group back whose call failed for another reason; False where it is none of ours."""
+        """Take back a group whose call failed for another reason. Return False if these items are not suspects."""
         if self._key(items[0]) not in self._refused:
             return False
         self._groups.appendleft(items)
@@ -200,14 +202,14 @@ class Suspects(Generic[T]):
         return self._refused.get(self._key(item), now)
 
     def drain(self) -> list[T]:
-        """Remove all, in order."""
+        """Remove and return all items, in order."""
         items = [item for group in self._groups for item in group]
         self._groups.clear()
         return items
 
 
 class Dispatcher(Generic[T]):
-    """Owns every item handed to it until `collect` hands it back, accepted or given up. Single-threaded."""
+    """Owner of each submitted item until `collect` returns it as accepted or given up. Single-threaded."""
 
     def __init__(
         self, to: Destination[T], policy: RetryPolicy, clock: Callable[[], float], random: Callable[[], float]
@@ -223,76 +225,76 @@ class Dispatcher(Generic[T]):
         self._later: DelayedItems[T] = DelayedItems()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._failure = ("", "")
-        """The latest failure's code, and AWS's own words, where they may be said."""
+        """Code of the latest failure, and AWS's message if it cannot quote a payload."""
         self._holds_to_be_said: dict[str, Seldom] = defaultdict(lambda: Seldom(clock))
-        """Each cause is said once when it comes, and once a minute: in an outage several take turns."""
+        """Causes, each logged once when it appears and then once a minute: in an outage several causes take turns."""
         self._alone_to_be_said = Seldom(clock)
         self._ended: Ended[T] = Ended([], [], [], [])
 
     @property
     def backlog(self) -> int:
-        """Items not yet accepted or given up."""
+        """Number of items not yet accepted or given up."""
         return len(self._ready) + len(self._later) + len(self._suspects) + self.flight.items
 
     @property
     def ready(self) -> int:
-        """Items that wait for nothing but a call."""
+        """Number of items that wait only for a call."""
         return len(self._ready)
 
     @property
     def only_sick(self) -> bool:
-        """Whether all that is under way is in trouble of its own, or suspected."""
+        """Whether every pending item fails by itself, or is suspected."""
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
     @property
     def held(self) -> HeldDestination | None:
-        """Since when the destination accepts nothing, where something waits for it."""
+        """The dispatcher's destination, if it accepts nothing and items wait for it."""
         if not (self.gate.holding and self.backlog):
             return None
         return HeldDestination(self._to.name, self.gate.held_since, self._failure[0])
 
     @property
     def accepted_at(self) -> float:
-        """When the destination last accepted something (monotonic seconds)."""
+        """Time at which the destination last accepted an item (monotonic seconds)."""
         return self.blame.first_tries.accepted_at
 
     def submit(self, items: Iterable[T]) -> None:
-        """Take charge of `items`; full calls start at once where the gate allows."""
+        """Accept `items`. Full calls start at once if the gate allows it."""
         self._ready.extend(items)
         self.advance(flush=False)
 
     def enqueue(self, items: Iterable[T]) -> None:
-        """Take charge of `items`; they wait for the next `advance`."""
+        """Accept `items`, which wait for the next `advance`."""
         self._ready.extend(items)
 
     def at_the_end(self, already_s: float) -> None:
-        """Note that nothing more will be submitted.
+        """Record that no more items will be submitted.
 
-        From now on an item without others to compare it with is given up after a while. Processes before this one
-        waited `already_s` for it.
+        From now on an item without others as a comparison is given up after AT_THE_END_S, of which earlier processes
+        have waited `already_s`.
         """
         self.blame.at_the_end(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
-        """Return what ended since the last call, and hand it back to the caller."""
+        """Return the items that ended since the last call. They belong to the caller from now on."""
         ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
     @property
     def collectable(self) -> bool:
-        """Whether `collect` has anything to hand back."""
+        """Whether `collect` has items to return."""
         return bool(self._ended.accepted or self._ended.given_up or self._ended.retried)
 
     def advance(self, *, flush: bool) -> None:
-        """Start what may be started now; with `flush` also calls that are not full.
+        """Start the calls that may start now; if `flush`, also calls that are not full.
 
-        What finds nothing in flight leaves at once.
+        If no call is in flight, a call that is not full starts as well.
         """
         now = self._clock()
         self._ready.extendleft(self._later.due(now))
         if not (self._ready or self._suspects or self.gate.holding):
             return
-        # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
+        # A probe need not be full: on a quiet stream nothing else would show that the destination is back.
         while self.flight.bytes < self._policy.max_in_flight_bytes and self.gate.may_start(self.flight.calls, now):
             items = self._next_call(flush=flush or self.gate.holding or not self.flight.calls)
             if not items:
@@ -302,7 +304,7 @@ class Dispatcher(Generic[T]):
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:
-        """Return the seconds, at most `longest`, until something can happen by time alone."""
+        """Return the seconds, at most `longest`, until a retry or a probe is due."""
         now, wait = self._clock(), longest
         if self._ready or self._suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
@@ -315,7 +317,7 @@ class Dispatcher(Generic[T]):
             return []
         if self.gate.silent:
             return self._next_single()
-        # What is first may be the trouble: sick items are due again and again, before all behind them had their turn.
+        # The first items may be the culprits: sick items become due repeatedly, before others had their turn.
         anywhere = int(self._random() * len(self._ready)) if self.gate.brought_nothing else 0
         items = _take_at(anywhere, self._ready, self._to.take)
         if flush or self._ready or self._to.is_full(items):
@@ -326,8 +328,8 @@ class Dispatcher(Generic[T]):
     def _next_single(self) -> list[T]:
         """Remove the newest item for a call of its own.
 
-        What was tried comes back at the front, so while new items come none is sent twice before the destination is
-        back. Without new items all take turns.
+        Retried items return to the front, so while new items come, none is sent twice before the destination is back.
+        Without new items all take turns.
         """
         return self._to.take(deque([self._ready.pop()]))
 
@@ -368,7 +370,7 @@ class Dispatcher(Generic[T]):
             self._ended.took_s.append(took_s)
 
     def _may_come_twice(self) -> str:
-        """Return what the log adds if calls timed out: their items may have been accepted and are sent again."""
+        """Return the text that the log adds if calls timed out: their items may have been accepted and are resent."""
         unanswered = self.blame.unanswered
         return f"; {unanswered} of its events may be delivered twice (their calls timed out)" if unanswered else ""
 
@@ -389,7 +391,7 @@ class Dispatcher(Generic[T]):
             self.gate.failed(now, in_flight=self.flight.calls)
         else:
             self.gate.brought_nothing = True
-        # All are counted before any is judged: those behind an item in its call are others to it as well.
+        # All failures are counted before any item is judged, since items behind it in its call are a comparison too.
         tried = [
             self.blame.record_failure(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
             for item, outcome in failed
@@ -458,7 +460,7 @@ class Dispatcher(Generic[T]):
         self._suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
-        """Log that the breaker is open. If the setting asks for it, give up what waits once the budget is spent."""
+        """Log that the breaker is open. If the retry policy says so, give up waiting items once the budget is spent."""
         held_s, (code, message) = now - self.gate.held_since, self._failure
         if held_s >= LOGGED_AFTER_S and self._holds_to_be_said[code]():
             log.warning(
@@ -476,7 +478,7 @@ class Dispatcher(Generic[T]):
                     "may_be_delivered_twice": self.blame.unanswered,
                 },
             )
-        # A silent destination is probed seldom: its retries would take minutes.
+        # A silent destination is probed seldom, so the number of retries would take minutes to reach.
         tried = self.gate.silent or self.gate.failures > self._policy.max_retries
         spent = tried and held_s >= SPREAD_S
         if self._policy.outage_gives_up and spent:

@@ -1,8 +1,8 @@
-"""When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes.
+"""Start of calls: an adaptive limit of calls in flight, a rate limit, and a breaker that probes.
 
-A destination that fails with an answer, or refuses the connection, is probed twice a second to once in 2.5 s, with a
-call of the usual size. One that takes calls and answers none may do all of them later, so it is probed with a single
-item, and after ever longer pauses. Times are monotonic seconds.
+A destination that answers with errors, or refuses the connection, is probed every 0.5 to 2.5 s with a call of the usual
+size. A destination that takes calls and does not answer may execute all of them later, so it is probed with a single
+item, after longer and longer pauses. Times are monotonic seconds.
 """
 
 from collections.abc import Callable
@@ -10,40 +10,45 @@ from collections.abc import Callable
 from stream_router.process import backoff_s
 
 TRIPS_AT = 3
-"""Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not.
+"""Number of consecutive failed calls, none accepted in between, that open the breaker.
 
-As many as are still in flight, where those are more: connections that break are known at once, and three of twenty
-calls that left together say nothing of the other seventeen.
+If more calls are still in flight, their number counts instead: broken connections are noticed at once, and three of
+twenty calls that were sent together say nothing about the other seventeen.
 """
 
 PROBE_FLOOR_S = 0.5
-"""Least time between two probes, so that an outage sees at most two attempts a second."""
+"""Minimum time between two probes in seconds, so that a destination gets at most two probes a second in an outage."""
 
 PROBE_SPREAD_S = 2.0
-"""Most that jitter adds to the floor: a service that is back is noticed within 2.5 s."""
+"""Maximum jitter added to the floor, in seconds: a destination that recovers is noticed within 2.5 s."""
 
 SILENT_FIRST_S, SILENT_LONGEST_S = 5.0, 30.0
-"""The pause after the first time-out of a silent destination; doubled by each probe that times out, up to the longest.
-Each probe may be done later, so an outage of an hour costs about a hundred copies of single events."""
+"""First and longest pause between probes of a silent destination, in seconds; each probe that times out doubles it.
+
+Each probe may be executed later, so an outage of an hour costs about a hundred copies of single events.
+"""
 
 BEGINS_AT = 16
-"""Calls in flight before anything is known: enough for 5,000 events a second where a call takes 30 ms."""
+"""Initial limit of calls in flight: enough for 5,000 events a second if a call takes 30 ms."""
 
 SLOW_S = 1.0
-"""A call that takes longer waited for its turn: what is in flight halves, at most once in so long. A destination that
-does one call after the other would else get more than it answers within a call's time-out, and each of those twice."""
+"""Seconds after which a call counts as slow. A slow call halves the limit, at most once in this time.
+
+A destination that handles one call after the other would otherwise get more calls than it can answer within their
+timeout, and would get each of those twice.
+"""
 
 LEAST_BY_SLOWNESS = 4
-"""Calls in flight that slowness alone leaves: a far or a slow destination is no reason to send one after the other."""
+"""Lowest limit that slow calls alone lead to: a distant or slow destination need not get one call after the other."""
 
 BURST_S = 0.25
-"""How much of a second's share may leave at once where the rate is bounded."""
+"""Part of a second's events that may leave at once if the rate is limited."""
 
 
 class Gate:
-    """Bounds the calls in flight of one destination and paces them while it is down.
+    """Limit for the calls in flight to one destination, and breaker that paces them while it is down.
 
-    `max_rate` is the most items a second that may be started, 0.0 where there is no such bound.
+    `max_rate` is the maximum number of items sent per second, 0.0 for no limit.
     """
 
     def __init__(self, max_in_flight: int, random: Callable[[], float], max_rate: float = 0.0) -> None:
@@ -57,16 +62,16 @@ class Gate:
         self._paid_until = 0.0
         self._stopped = False
         self.blocked = False
-        """Whether the caller forbids calls at present, for reasons of its own that say nothing of the destination."""
+        """Whether the caller forbids calls at present, for reasons that say nothing about the destination."""
         self.failures = 0
-        """Calls that failed in a row, with nothing accepted since."""
+        """Number of consecutive failed calls, with nothing accepted since."""
         self.brought_nothing = False
-        """Whether the latest call did not, be it no word about the destination."""
+        """Whether nothing of the latest call was accepted, even if that says nothing about the destination."""
         self.silent = False
-        """Whether the breaker is open because calls time out: a probe is to be a single item."""
+        """Whether the breaker is open because calls time out, so that a probe must be a single item."""
         self._silent_pause_s = SILENT_FIRST_S
         self.held_since = 0.0
-        """When the breaker opened; 0.0 while it is closed."""
+        """Time at which the breaker opened; 0.0 while it is closed."""
 
     @property
     def holding(self) -> bool:
@@ -75,7 +80,7 @@ class Gate:
 
     @property
     def ceiling(self) -> int:
-        """How many calls may be in flight at present."""
+        """Maximum number of calls in flight at present."""
         return 1 if self.holding else int(self._ceiling)
 
     def may_start(self, in_flight: int, now: float) -> bool:
@@ -87,7 +92,7 @@ class Gate:
         self._stopped = True
 
     def wait_s(self, now: float) -> float:
-        """Return the seconds until the gate may open by time alone; 0.0 if time does not keep it closed."""
+        """Return the seconds until a pause or the rate limit ends; 0.0 if neither keeps the gate closed."""
         until = max(self._not_before, self._asked_to_wait_until)
         if self._max_rate:
             until = max(until, self._paid_until - BURST_S)
@@ -99,9 +104,9 @@ class Gate:
             self._paid_until = max(self._paid_until, now) + items / self._max_rate
 
     def succeeded(self, now: float, took_s: float, *, backlog: bool) -> None:
-        """Something was accepted: the breaker closes, and where a `backlog` waits one more call may be in flight.
+        """Close the breaker, since an item was accepted. If there is a `backlog`, raise the limit by one call.
 
-        So the number doubles with each round trip until there is no backlog, or something is throttled, or answers take
+        So the limit doubles with each round trip until there is no backlog, or an entry is throttled, or answers take
         longer than SLOW_S. A Retry-After still holds.
         """
         self.failures = 0

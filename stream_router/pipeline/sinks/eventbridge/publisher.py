@@ -1,6 +1,6 @@
-"""Publishes entries: full PutEvents calls, many in flight, each conversation in order where that is asked for.
+"""Publication of entries: full PutEvents calls, many in flight, each conversation in order if a setting asks for it.
 
-What sends a call's bytes stands with the clients, in `consumer/destinations.py`.
+The function that sends a call's bytes is in `consumer/destinations.py`.
 """
 
 import logging
@@ -26,7 +26,7 @@ _ABOUT_SIZE = re.compile(r"size|too (large|long)|exceed", re.IGNORECASE)
 
 
 class CallLimits(NamedTuple):
-    """What one PutEvents call may carry: entries, and bytes by AWS's formula (`Entry.size_bytes`, summed)."""
+    """Limits of one PutEvents call: entries, and bytes by AWS's formula (the sum of `Entry.size_bytes`)."""
 
     entries: int
     bytes: int
@@ -116,7 +116,7 @@ def conversation(entry: Entry) -> str:
 class Lanes:
     """Keeps conversations in order of acceptance: one lane each, of which only the head is let through.
 
-    Entries without a conversation pass freely; with `enabled` False everything passes, in order.
+    Entries without a conversation pass freely. If `enabled` is False, all entries pass in their order.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -176,11 +176,11 @@ class Publisher:
 
     @property
     def backlog(self) -> int:
-        """Entries not yet collected as accepted, nor said to be ended."""
+        """Number of entries that are neither collected as accepted nor reported as `ended`."""
         return self.dispatcher.backlog + len(self._lanes) + len(self._unpublished)
 
     def take(self, entries: Iterable[Entry]) -> None:
-        """Take charge of `entries`; full calls start at once where the gate allows."""
+        """Accept `entries`. Full calls start at once if the gate allows it."""
         self._admit(self._lanes.enter(entries))
         self.dispatcher.advance(flush=False)
 
@@ -189,7 +189,7 @@ class Publisher:
         self.dispatcher.submit([entry])
 
     def ended(self, entry: Entry, why: GivenUp) -> None:
-        """Note that an unpublished entry ended elsewhere: the next of its conversation may go.
+        """Record that an unpublished entry ended elsewhere, so that the next of its conversation may be sent.
 
         If the entry was given up in an outage, the next one is given up too: it waited as long.
         """
