@@ -142,9 +142,9 @@ class Trouble:
 
 
 def _code_in(text: str) -> str | None:
-    """The code that a line names: `words (code)`, `code: words` of a probe, or a word that is its own code."""
+    """The code that a line names: `words (code)`, `200 code: words` of a probe, or a word that is its own code."""
     codes = "|".join(TABLE)
-    found = re.search(rf"\(({codes})\)|\d{{3}} ({codes}): |(?:^✓|: ) ?({codes}) since", text)
+    found = re.search(rf"\(({codes})\)|\d{{3}} ({codes})\b|(?:^✓|: ) ?({codes}) since", text)
     return next(filter(None, found.groups())) if found else None
 
 
