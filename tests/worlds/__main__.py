@@ -18,6 +18,7 @@ from tests.worlds.foreign import Steps
 WORLDS = {
     "localstack": "tests.worlds.localstack_world",
     "kinesis-local": "tests.worlds.kinesis_local_world",
+    "moto-iam": "tests.worlds.iam_world",
 }
 """The worlds by name, in the order in which they run."""
 
