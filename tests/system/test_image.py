@@ -92,7 +92,7 @@ def test_the_image_says_how_it_is_run(image: Image) -> None:
 
 
 def test_receiver_and_consumer_work_in_it_and_drain(image: Image, make_world: Callable[..., World]) -> None:
-    """Read-only but for the state, as user 10001 and PID 1: 50 events go through, SIGTERM ends it with 0."""
+    """Read-only but for the state, as user 10001 and PID 1: 1,000 events go through, SIGTERM ends it with 0."""
     world = make_world()
     world.start_stack()
     world.run_setup()
@@ -108,7 +108,7 @@ def test_receiver_and_consumer_work_in_it_and_drain(image: Image, make_world: Ca
     consumer = world.start("consume", *image.command(*entry, "consume"), **outside)
     until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 120, "two children run")
-    sent = world.post_many(50, 50.0)
+    sent = world.post_many(1_000, 50.0)
     world.all_arrived(sent, 60)
     for program in ("receive", "consume"):
         probe = image.command(*entry, "health", program)

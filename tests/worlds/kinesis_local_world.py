@@ -13,7 +13,7 @@ from typing import Any
 from tests.ports import free_port
 from tests.system.world import event_id, until, webhook
 from tests.worlds.environments import Environments
-from tests.worlds.foreign import STREAM, ForeignWorld, Steps
+from tests.worlds.foreign import START_WITHIN_S, STREAM, ForeignWorld, Steps
 
 CONVERSATIONS, RATE, FOR_S = 25, 100.0, 90.0
 SPLIT_AT_S, MERGE_AT_S, KILL_AT_S = 15.0, 40.0, 60.0
@@ -65,7 +65,7 @@ def run(folder: Path, environments: Environments, steps: Steps) -> None:
             STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{free_port()}",
         )
         world.start_receiver()
-        until(lambda: len(world.children()) >= 2, 180, "two children run")
+        until(lambda: len(world.children()) >= 2, START_WITHIN_S, "two children run")
         steps.record("start", held=True, figure="two consumers, two shards read")
         _reshard_and_kill(world, steps, second.pid)
         _post_largest(world, steps)
