@@ -143,14 +143,22 @@ def test_a_child_whose_checkpoint_fails_ends(child: Child, tmp_path: Path, gone:
 
 
 def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, fake_aws: FakeAwsProcess) -> None:
-    """`shardEnded` is answered by the bare checkpoint, retried while throttled."""
-    child.process_batch([envelope(n) for n in range(25)])
-    tries = iter(["ThrottlingException"])
-    child.checkpoint_error = lambda _: next(tries, None)
+    """`shardEnded` is answered by the bare checkpoint, retried while throttled, and not before the bus took all."""
     close_shard(fake_aws.url)
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutEvents", "to_s": 3.0}]})
+    tries = iter(["ThrottlingException"])
+    delivered_before: list[int] = []
+
+    def answer(_: int) -> str | None:
+        delivered_before.append(len(delivered(fake_aws)))
+        return next(tries, None)
+
+    child.checkpoint_error = answer
+    child.process_batch([envelope(n) for n in range(25)])
+    assert delivered(fake_aws) == [], "nothing is settled when the shard ends"
     child.say("shardEnded")
     assert child.checkpoints[-1] == (None, None)
-    assert len(delivered(fake_aws)) == 25
+    assert delivered_before[-1] == 25
     assert child.hang_up() == 0
 
 
@@ -181,9 +189,12 @@ def test_events_for_a_bus_that_is_gone_are_never_checkpointed(fake_aws: FakeAwsP
 
 
 @pytest.mark.usefixtures("proven")
-def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", ["PutEvents", "*"], ids=["the bus refuses", "all of AWS refuses"])
+def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(
+    fake_aws: FakeAwsProcess, tmp_path: Path, operation: str
+) -> None:
     """A holding child answers and ends within 5 s of the supervisor's SIGTERM; its records come again."""
-    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutEvents"}]})
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": operation}]})
     with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         child.begin(child.records(envelope(n) for n in range(100)))
