@@ -1,7 +1,7 @@
-"""What AWS answered, as a value: an answer is read entry by entry, since a 200 can hold failures.
+"""Answers of AWS as values. An answer is read entry by entry, since a 200 can contain failures.
 
 An answer that does not fit its request (another length, unreadable) says nothing about any entry: the whole call is
-indeterminate and is sent again, never settled. What each code means is in `aws_error_codes.py`.
+indeterminate and is resent, never settled. The meaning of each code is in `aws_error_codes.py`.
 """
 
 import email.utils
@@ -19,7 +19,7 @@ from stream_router.aws_error_codes import Disposition, call_disposition, entry_d
 T = TypeVar("T")
 
 TIMED_OUT = "TimedOut"
-"""Our code for a call that was sent and not answered in time."""
+"""Our code for a call that was sent, but not answered in time."""
 
 UNANSWERED = "NoAnswer"
 """Our code for a call that got no connection, or lost it."""
@@ -27,17 +27,17 @@ UNANSWERED = "NoAnswer"
 NO_ANSWER = frozenset({TIMED_OUT, UNANSWERED})
 
 RETRY_AFTER_MAX_S = 60.0
-"""The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
+"""Longest pause in seconds that an answer can demand: a garbled header, or a proxy's, must not stop a shard."""
 
 _OF_S3 = re.compile(rb"<Error>\s*<Code>([\w.]{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
-"""S3 says no in XML."""
+"""Code and message of S3's errors, which are XML."""
 
 
 class Answer(NamedTuple):
-    """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
+    """Answer of a call. `status` is the HTTP status; 0 if no whole answer came, for the reason `error` (no payload).
 
-    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case. `timed_out`: the
-    request was sent, and its time ended before the answer came.
+    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case. `timed_out` is
+    true if the request was sent, and its time ended before the answer came.
     """
 
     status: int
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
     @property
     def retry_after_s(self) -> float:
-        """The answer's Retry-After in seconds, at most RETRY_AFTER_MAX_S, 0.0 where there is none that can be read."""
+        """The answer's Retry-After in seconds, at most RETRY_AFTER_MAX_S; 0.0 if there is none, or it is unreadable."""
         value = self.headers.get("retry-after", "")
         if value.isdecimal():
             return min(float(value), RETRY_AFTER_MAX_S)
@@ -57,7 +57,7 @@ class Answer(NamedTuple):
 
 
 def epoch_of(http_date: str) -> float:
-    """Return an HTTP date as epoch seconds, 0.0 if it is none."""
+    """Return an HTTP date as epoch seconds; 0.0 if the text is not such a date."""
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp()
     except (ValueError, OverflowError):
@@ -65,7 +65,7 @@ def epoch_of(http_date: str) -> float:
 
 
 class Outcome(NamedTuple):
-    """What became of one entry: accepted where `disposition` is None, else what to do with it and AWS's code."""
+    """Result of one entry: accepted if `disposition` is None, otherwise the treatment and AWS's code."""
 
     disposition: Disposition | None
     code: str = ""
@@ -76,7 +76,7 @@ ACCEPTED = Outcome(None)
 
 
 class Refusal(NamedTuple):
-    """A call that says nothing of its single entries: the service may have acted on it, so it is never settled."""
+    """Answer that says nothing about single entries. The service may have acted, so no entry is settled."""
 
     disposition: Disposition
     code: str
@@ -125,7 +125,7 @@ def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
 def _settle(
     answer: Answer, read: Callable[[dict[str, Any]], T], parse: Callable[[bytes], Any] = orjson.loads
 ) -> T | Refusal:
-    """Return what `read` makes of an answer's body; a Refusal if the answer is one, or does not fit."""
+    """Return the result of `read` for an answer's body; a Refusal if AWS refused the call, or the body does not fit."""
     if answer.status != 200:
         return refusal(answer)
     try:
@@ -135,7 +135,7 @@ def _settle(
 
 
 def refusal(answer: Answer) -> Refusal:
-    """Return what an answer without a 200 means for the whole call."""
+    """Return the refusal of the whole call that an answer without status 200 means."""
     if answer.status == 0:
         code = TIMED_OUT if answer.timed_out else UNANSWERED
         return Refusal(Disposition.HOLD, code, retry_after_s=0.0, message=answer.error)
@@ -145,7 +145,7 @@ def refusal(answer: Answer) -> Refusal:
 
 
 def _code(answer: Answer) -> tuple[str, str]:
-    """AWS's error code and message, or `Http<status>` where the body says none (a proxy's page, for example)."""
+    """Return AWS's error code and message, or `Http<status>` if the body has none (a proxy's page, for example)."""
     code = answer.headers.get("x-amzn-errortype") or ""
     message = ""
     try:
@@ -154,8 +154,8 @@ def _code(answer: Answer) -> tuple[str, str]:
         code = code or str(body.get("__type") or body.get("code") or "")
         message = str(body.get("message") or body.get("Message") or "")
     except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
-        if said := _OF_S3.search(answer.body):
-            code, message = code or said[1].decode(), html.unescape((said[2] or b"").decode("utf-8", "replace"))
+        if match := _OF_S3.search(answer.body):
+            code, message = code or match[1].decode(), html.unescape((match[2] or b"").decode("utf-8", "replace"))
     return short_code(code) or f"Http{answer.status}", message
 
 
@@ -201,7 +201,7 @@ def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
 
 
 def _failed_message(result: dict[str, Any]) -> Outcome:
-    """Judge a failed message. One that SQS blames on its sender is never accepted, unless the table says otherwise."""
+    """Return the outcome of a failed message. If SQS blames the sender, dead-letter it unless the table differs."""
     code = short_code(str(result.get("Code") or "Unknown"))
     blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
     in_table = known(code)

@@ -12,26 +12,26 @@ class Disposition(enum.Enum):
     """The treatment of an entry, or of a call, that AWS did not accept."""
 
     DEAD_LETTER = "dead_letter"
-    """The data is wrong: no retry can help, bury it at once."""
+    """The data is wrong: no retry can help, so dead-letter it at once."""
     RETRY = "retry"
-    """This entry alone is in trouble: retry it, within a budget."""
+    """This entry alone fails: retry it within a budget."""
     HOLD = "hold"
-    """The world is down or misconfigured: retry without end, bury nothing."""
+    """The destination is down or misconfigured: retry without end, and dead-letter nothing."""
     BISECT = "bisect"
-    """A call refused whole for its content: halve it until the poison entry stands alone."""
+    """The whole call was refused for its content: halve it until the culprit is alone."""
 
 
 class Kind(enum.Enum):
-    """What a code is about, where somebody has to know that besides the disposition."""
+    """Subject of a code, for callers that need more than the disposition."""
 
     THROTTLING = "throttling"
     """A word on how much is sent: fewer calls at once are better."""
     CREDENTIALS = "credentials"
     """Perhaps over as soon as others stand where these credentials came from."""
     DENIED = "denied"
-    """A right is missing."""
+    """A permission is missing."""
     ABSENT = "absent"
-    """What was asked for is not there."""
+    """The resource does not exist."""
     KEY = "key"
     """The key of a stream, a queue or a bus cannot be used."""
     NOT_SPOKEN = "not_spoken"
@@ -39,7 +39,7 @@ class Kind(enum.Enum):
 
 
 class Meaning(NamedTuple):
-    """What a code means. `disposition` is None for a code that no entry bears: in one it would be an unknown code.
+    """Meaning of a code. `disposition` is None for a code that no entry bears: in one it would be an unknown code.
 
     `cure` is what an operator does where everything is refused with it: the end of a line in the log.
     """
@@ -120,7 +120,7 @@ CODES = {code: meaning for meaning, codes in _TABLE for code in codes.split()}
 
 
 def codes_of(kind: Kind) -> frozenset[str]:
-    """All codes of a kind."""
+    """Return all codes of a kind."""
     return frozenset(code for code, meaning in CODES.items() if meaning.kind is kind)
 
 

@@ -35,7 +35,7 @@ LEASES_LOOKED_AT = 50
 
 
 class CheckVerdict(Enum):
-    """How a check ends."""
+    """Result of a check."""
 
     WELL = "well"
     WARNING = "warning"
@@ -45,7 +45,7 @@ class CheckVerdict(Enum):
     WRONG = "wrong"
     """A definite no."""
     SKIPPED = "skipped"
-    """There is nothing to ask here, or what it depends on is not there."""
+    """Nothing has to be checked here, or a prerequisite is missing."""
 
 
 class Finding(NamedTuple):
@@ -106,7 +106,7 @@ def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
 LATER = "ask again later"
 NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
 UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
-"""Of AWS these come of a closed network more often than of an outage."""
+"""Failures that a closed network causes more often than an outage of AWS."""
 NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stands between here and there"
 
 MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
@@ -168,7 +168,7 @@ def of_line(code: str, line: str) -> Finding:
 
 
 def silence(error: BotoCoreError) -> tuple[str, str]:
-    """Where and why there was no answer, and the cure: an endpoint that is not AWS's may be left from a trial."""
+    """Return place and reason of a missing answer, and the cure. A foreign endpoint may be left from a trial."""
     url = str(error.kwargs.get("endpoint_url") or "")
     kind = f" ({type(error).__name__})"
     if not url:

@@ -73,7 +73,7 @@ def text_body(body: bytes) -> tuple[bytes, str]:
 
 
 class Resubmitted(NamedTuple):
-    """What an operator put back: by which way, for which application, in which run, how often (1: the first time)."""
+    """Mark of a resubmitted event: command, application, run, and number of times (1: the first time)."""
 
     way: str
     application: str
@@ -85,7 +85,7 @@ class Resubmitted(NamedTuple):
 
     @property
     def replayed(self) -> str:
-        """What `metadata.replayed` says: the run that put an event out a second time, or with another body."""
+        """Value of `metadata.replayed`: the run that published an event a second time, or with another body."""
         return self.run if self.way in ("replay", "edit") else ""
 
 
@@ -137,8 +137,8 @@ def _added_of_kind(kind: str, resubmitted: Resubmitted, *, crashed: bool = False
 
 
 _OF_KIND = re.compile(rb',"kind":"(line|entry)"(,"reason":"crashed")?,"resubmitted":"([^"\\]{1,400})"\}')
-"""How a line ends that `seal_line` or `seal_entry` wrote. In a valid line that begins as `seal` writes it these stand
-behind the body: within it they would be followed by its own end, and within a text by escapes."""
+"""End of a line that `seal_line` or `seal_entry` wrote. In a valid line that begins as `seal` writes it, these fields
+are behind the body: within the body its own end would follow, and within a text they would have escapes."""
 
 _LONGEST_END = 500
 
@@ -174,8 +174,8 @@ def added_fields(line: bytes) -> dict[str, Any]:
 
 
 _SOURCE_AT_THE_END = re.compile(rb',"source":"([^"\\]{1,400})"(?:,"[A-Za-z]{1,40}":"(?:[^"\\]|\\.)*")*\}')
-"""How a line ends that the receiver sealed for a named source. Behind a body no text of the sender looks like it:
-within the body it is followed by the body's own end, and within a text its quotes are escaped."""
+"""End of a line that the receiver sealed for a named source. No text of the sender can imitate it: within the body the
+body's own end follows, and within a text its quotes are escaped."""
 
 _ADDED_BYTES = 16 * 1024
 """More than the receiver adds behind a body: most of it comes from one request's head, which has that bound."""
@@ -488,9 +488,9 @@ _BLANKS_AND_COLON = re.compile(r"[ \t\r\n:]*")
 
 
 def behind(these: re.Pattern[str], text: str, at: int) -> int:
-    """Where what is skipped from `at` on has ended; `at` itself where there is none of it."""
-    found = these.match(text, at)
-    return found.end() if found else at
+    """Return the end of the characters of `these` that begin at `at`; `at` itself if there are none."""
+    match = these.match(text, at)
+    return match.end() if match else at
 
 
 def cut_array(body: bytes) -> Iterator[bytes]:
@@ -569,7 +569,7 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
 
 
 def why_unread(data: bytes) -> Why:
-    """Why the fast parser does not take `data`: it is no JSON, or JSON that cannot go on as an event."""
+    """Return why the fast parser refuses `data`: it is not JSON, or JSON that cannot become an event."""
     beyond_range = False
 
     def number(text: str) -> float:

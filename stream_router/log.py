@@ -1,9 +1,9 @@
-"""Logs: one line each on stderr, safe against whatever a message holds, and never a payload.
+"""Log lines on stderr: one line each, safe against any content of a message, and never with a payload.
 
-JSON where nobody looks, a readable form on a terminal. A line names its event where it is written, beside its other
-fields: `log.warning("%s is down", name, extra={"event": "stream-down", "code": code})`. `event` is what somebody
-searches for and alerts on; the message may be worded anew. A line that nobody looks for has none. docs/logs.md explains
-the events after which an operator has something to do.
+They are JSON, or a readable form on a terminal. A line names its event where it is written, beside its other fields:
+`log.warning("%s is down", name, extra={"event": "stream-down", "code": code})`. Searches and alarms use `event`; the
+wording of the message may change. A line that nobody searches for has no event. docs/logs.md explains the events after
+which an operator has something to do.
 """
 
 import functools
@@ -24,20 +24,20 @@ from stream_router.process import iso
 log = logging.getLogger(__name__)
 
 Form = Callable[[Mapping[str, object]], str]
-"""Makes a line's text of its fields."""
+"""Function that formats a line's fields as text."""
 
 PATIENCE_MS = 100
-"""How long a line waits for a reader that was reading until now; once one was waited for in vain, none waits."""
+"""Milliseconds for which a line waits for a slow reader. After a wait in vain, no line waits until the reader reads."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_TOLD_FIRST = frozenset({"time", "level", "event", "logger", "message", "pid", "thread"})
+_STANDARD_FIELDS = frozenset({"time", "level", "event", "logger", "message", "pid", "thread"})
 _ESCAPED_TOO = re.compile(r"[\x7f-\x9f\u2028\u2029]")  # beside the controls that JSON itself escapes
 _COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is a name, as those of event types and sources are. Else a person may have written it."""
+    """Return whether a text looks like the name of an event type or a source. Other text may be private."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -58,7 +58,7 @@ def start_logging(level: str, log_format: str = "json") -> None:
 
 
 def to_stderr(line: str) -> bool:
-    """Write a line that is made already; whether it was written. Where nobody reads stderr, it waits for nobody."""
+    """Write a formatted line, and return whether it was written. A reader that reads nothing is not waited for."""
     return _stderr().write(line)
 
 
@@ -72,21 +72,21 @@ def form_of(log_format: str) -> Form:
 
 def as_json(line: Mapping[str, object]) -> str:
     """Return a line as JSON. No message can forge another: what ends a line or drives a terminal is escaped."""
-    return _ESCAPED_TOO.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumped(line))
+    return _ESCAPED_TOO.sub(lambda match: f"\\u{ord(match[0]):04x}", _dumped(line))
 
 
 def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
     """Return a line for a person: time, level, message, and all other fields as `name=value`."""
     level = str(line.get("level", ""))
     paint, end = (_COLOURS[level], "\x1b[0m") if colour and level in _COLOURS else ("", "")
-    more = {key: value for key, value in line.items() if key not in _TOLD_FIRST}
+    more = {key: value for key, value in line.items() if key not in _STANDARD_FIELDS}
     words = [str(line.get("message", ""))]
     words += [f"{key}={value if isinstance(value, str) else _dumped(value)}" for key, value in more.items()]
     return f"{str(line.get('time', ''))[11:19]} {paint}{level:<7}{end}  {plain('  '.join(words))}"
 
 
 def _dumped(value: object) -> str:
-    """JSON. Of what the environment may hold orjson takes neither text that is no UTF-8 nor the largest integers."""
+    """Return JSON. orjson refuses text that is not UTF-8 and the largest integers, which the environment may hold."""
     try:
         return orjson.dumps(value, default=str).decode()
     except orjson.JSONEncodeError:
@@ -94,7 +94,10 @@ def _dumped(value: object) -> str:
 
 
 class Seldom:
-    """Callable: whether a trouble that lasts is to be logged now, which is once a minute. `clock` tells seconds."""
+    """Limit of log lines about a lasting failure: a call returns whether to log now, once a minute.
+
+    `clock` is monotonic seconds.
+    """
 
     EVERY_S = 60.0
 
@@ -110,14 +113,15 @@ class Seldom:
         return True
 
     def over(self) -> None:
-        """Note that the trouble has ended: the next one is logged at once."""
+        """Record that the failure has ended, so that the next one is logged at once."""
         self._said_at = -self.EVERY_S
 
 
 class SaidOnce:
-    """Callable with a name that somebody else chose: what the log is to say of it; "" where it says nothing.
+    """Limit of log lines about names that others chose: a call returns the name to log, "" if it must not be logged.
 
-    Each is said once, and twenty of them. What is no name may be what a person wrote: it is not shown.
+    Each name is logged once, and at most MOST of them. Text that does not look like a name may be private, and is not
+    shown.
     """
 
     MOST = 20
@@ -134,9 +138,9 @@ class SaidOnce:
 
 
 class LogSink:
-    """Writes whole lines. A pipe that is full (a log driver that hangs, say) would stop the program for as long.
+    """Output of whole lines, which never waits long: a full pipe, as of a log driver that hangs, must not stop us.
 
-    It has no lock: a process that is forked while another thread held one could never log.
+    It has no lock: a process that is forked while another thread holds one could never log.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -149,16 +153,16 @@ class LogSink:
             self._fd = -1
 
     def write(self, line: str) -> bool:
-        """Write it with a line end; False where it was left out. Raises nothing."""
+        """Write a line with its end. Return False if it was left out. Raises nothing."""
         try:
             written = self._written(line + "\n")
         except (OSError, ValueError):
-            written = False  # a full disk, or nobody is there any more who reads
+            written = False  # a full disk, or a reader that has ended
         self._left_out += not written
         return written
 
     def left_out(self) -> int:
-        """How many lines were left out since this was asked last."""
+        """Return the number of lines left out since the last call."""
         count, self._left_out = self._left_out, 0
         return count
 
@@ -168,7 +172,7 @@ class LogSink:
             self._stream.flush()
             return True
         data = b"\n" * self._torn + text.encode("utf-8", "backslashreplace")
-        # A pipe that says that it takes something takes as much as this at once.
+        # A pipe that is writable takes PIPE_BUF bytes without blocking (POSIX), more bytes perhaps not.
         for at in range(0, len(data), select.PIPE_BUF):
             piece = data[at : at + select.PIPE_BUF]
             while piece:
@@ -192,7 +196,7 @@ def _stderr() -> LogSink:
 
 
 class _Handler(logging.Handler):
-    """Hands lines on, and says how many had to be left out once they are read again."""
+    """Handler that writes lines, and reports the number of lines left out once the reader reads again."""
 
     def __init__(self, form: Form) -> None:
         super().__init__()
@@ -209,9 +213,9 @@ class _Handler(logging.Handler):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Time, level, event, logger, message, pid, then whatever else came in `extra`."""
-    told = {key: value for key, value in vars(record).items() if key not in _OWN}
-    event = told.pop("event", None)
+    """Return time, level, event, logger, message and pid, then all other fields of `extra`."""
+    extra = {key: value for key, value in vars(record).items() if key not in _OWN}
+    event = extra.pop("event", None)
     line: dict[str, object] = {
         "time": iso(record.created * 1000),
         "level": "ERROR" if record.levelname == "CRITICAL" else record.levelname,
@@ -219,7 +223,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
         "logger": record.name,
         "message": record.getMessage(),
         "pid": record.process,
-        **told,
+        **extra,
     }
     if record.exc_info and record.exc_info[0]:
         line["exception"] = _without_text(record)
@@ -227,8 +231,8 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _without_text(record: logging.LogRecord) -> list[str]:
-    """Where an exception came from, innermost last, without its text: that could quote a payload."""
+    """Return the type and the places of an exception, innermost last. Its text is omitted: it may quote a payload."""
     kind, _, trace = record.exc_info or (None, None, None)
     places = ((frame.f_code, line) for frame, line in traceback.walk_tb(trace))
-    told = [f"{code.co_filename.rsplit('/', 2)[-1]}:{line} {code.co_name}" for code, line in places]
-    return [kind.__name__ if kind else "?", *told]
+    frames = [f"{code.co_filename.rsplit('/', 2)[-1]}:{line} {code.co_name}" for code, line in places]
+    return [kind.__name__ if kind else "?", *frames]

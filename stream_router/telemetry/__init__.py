@@ -1,1 +1,1 @@
-"""What the product says of itself: percentiles, CloudWatch, snapshots, audit."""
+"""Telemetry of both programs: percentiles, CloudWatch, snapshots, audit."""

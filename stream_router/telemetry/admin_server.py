@@ -61,7 +61,7 @@ FOREIGN = Page(
     TEXT,
     b"no answer for this Host; ask by address or as localhost, or name the host in STREAM_ROUTER_ADMIN_HOSTS\n",
 )
-"""What a request gets that asks for a host whose name is not known here."""
+"""Answer to a request for a host name that is not allowed here."""
 
 Pages = Mapping[str, Callable[[], Page]]
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 VARIABLE = "STREAM_ROUTER_AUDIT_DIR"
 
 FIRST = "0" * 64
-"""What the first line of a chain has for the digest of the line before."""
+"""Digest of the previous line in the first line of a chain."""
 
 TO_STDERR = Path("-")
 """As a folder: lines on standard error, for the platform to ship."""

@@ -33,23 +33,23 @@ NAMESPACE: Final = "CXoneEventRouter"
 SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParameter", "ValidationE", "InvalidFormat")
-"""How a code of CloudWatch's begins that blames the request itself: the same would be refused for ever."""
+"""Beginnings of CloudWatch's codes that blame the request itself, so that a retry would be refused again."""
 
 EVERY_S = 60.0
-"""How often metrics are published: CloudWatch keeps no finer datum, and the alarms count minutes."""
+"""Seconds between two publications of metrics: CloudWatch stores minutes, and the alarms count minutes."""
 
 WAITING_MAX = 240
 """Requests that wait for a CloudWatch that does not answer: hours of minutes. Then the oldest go."""
 
 LAST_WITHIN_S = 1.0
-"""What a program that ends gives its last metrics."""
+"""Seconds that a program gives its last metrics when it ends."""
 
 Request = list[dict[str, Any]]
 """The `MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, so some 200 KB of the 1 MB."""
 
 
 class MetricDimensions(NamedTuple):
-    """Whose metrics they are: the values of the dimensions."""
+    """Values of the metrics' dimensions."""
 
     region: str
     application: str

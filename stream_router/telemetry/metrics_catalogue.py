@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, get_args
 
 PREFIX: Final = "stream_router_"
-"""Of every Prometheus name."""
+"""Prefix of every Prometheus name."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -50,7 +50,7 @@ class Metric(NamedTuple):
 
 
 Counter = Literal["delivered", "dead_lettered", "dropped", "retried", "records", "audit_failed"]
-"""What a child counts, by its name in `/status`."""
+"""Counters of a child, by their names in `/status`."""
 
 Stage = Literal[
     "received_to_stored",
@@ -153,7 +153,7 @@ OF_A_CHILD: Final = (
     _gauge("calls_ceiling", "PutEvents calls that may be under way at present", None, "shard"),
     _gauge("checkpoint_age_seconds", "Time since the last checkpoint that was taken", None, "shard"),
 )
-"""What a child says of its shard, without the label in its own snapshot."""
+"""Gauges that a child reports of its shard. Its own snapshot has them without the label."""
 
 HOLDING: Final = _gauge("holding", "1 where the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
 MANY_DEAD_LETTERS: Final = _gauge(
@@ -192,7 +192,7 @@ DAEMON_RESTARTS: Final = _counter(
     CloudWatch("DaemonRestartCount", seldom=True),
 )
 RestartCause = Literal["shards_stuck", "not_initialized", "target_restored"]
-"""Why the supervisor restarts a daemon that has not died."""
+"""Causes for which the supervisor restarts a daemon that has not died."""
 
 RESTART_CAUSES: Final[tuple[RestartCause, ...]] = get_args(RestartCause)
 

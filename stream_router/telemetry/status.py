@@ -68,12 +68,12 @@ Times = Mapping[Labels, float]
 
 
 class Sample(NamedTuple):
-    """How it stood at a moment (monotonic seconds)."""
+    """Snapshot at one time (monotonic seconds)."""
 
     at: float
     snapshot: Snapshot
     times: Mapping[tuple[str, int], Times]
-    """Of each child of the consumer (shard, process id) its seconds by activity."""
+    """Seconds by activity of each child of the consumer (shard, process id)."""
 
 
 class RecentSamples:

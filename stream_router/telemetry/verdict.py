@@ -16,7 +16,7 @@ START_S = 120.0
 
 
 class Level(enum.StrEnum):
-    """How bad a state is. Whoever reads a code of a later version shows it as a warning."""
+    """Severity of a state. A reader of an unknown code, of a later version, shows it as a warning."""
 
     GOOD = "good"
     WARN = "warn"

@@ -1,7 +1,7 @@
 """JSON read and written so that nothing changes on its way: no integer, no key, no number that no double holds.
 
 orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles.
-Where the parsed value, written out again, is byte for byte what was sent, none of it happened. Nor did it where both
+If the parsed value, written out again, is byte for byte what was sent, none of it happened. Nor did it where both
 are equal once every blank is left out, those inside strings too: without blanks JSON still falls into the same tokens,
 so both have the same members and the same numbers, and what is inside strings no parser changes. Only otherwise the
 text is read again, slowly. A number whose decimal value would change then keeps its text, and leaves with it.

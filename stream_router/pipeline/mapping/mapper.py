@@ -1,4 +1,4 @@
-"""Finds out what an event says: chooses its shape, checks the event against it, and finds our five fields in it."""
+"""Mapping of an event: choose its shape, check the event against it, and extract our five fields."""
 
 import base64
 import functools
@@ -30,13 +30,13 @@ from stream_router.process import iso
 log = logging.getLogger(__name__)
 
 _ENDS = b'"}'
-"""How every envelope ends that says something beside its body: nearly none does."""
+"""End of every envelope with fields besides its body. Nearly none has any."""
 
 _BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 
 
 class Mapped(NamedTuple):
-    """What an event says, checked. `timestamp` is UTC with milliseconds, `time_s` the same as epoch seconds.
+    """Checked fields of an event. `timestamp` is UTC with milliseconds, `time_s` the same as epoch seconds.
 
     `interaction_id` is None only once masked; `extensions` is what stood beside the default shape's five fields;
     `sender_type` is the event type by the sender's own name.
@@ -53,7 +53,7 @@ class Mapped(NamedTuple):
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What of an event's Detail comes from the sender and may be private, by its place there."""
+        """Parts of an event's Detail that come from the sender and may be private, by their place there."""
         ids = {"conversationId": self.conversation_id, "originalEventId": self.interaction_id}
         return {"payload": self.payload, **ids, **({"extensions": self.extensions} if self.extensions else {})}
 
@@ -184,7 +184,7 @@ def _why(error: Exception) -> str:
 
 
 def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, Any]:
-    """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
+    """Return our fields of an event of `shape`. Raises Rejected if one is missing or has a wrong type."""
     if shape.fields is None:
         # Scripts write an empty text for a variable that is not set.
         unchecked = {**body, "conversationId": None} if body.get("conversationId") == "" else body

@@ -1,4 +1,4 @@
-"""What a shape of events is: how an event of it is known, and where our five fields are in it.
+"""Shapes of events: how an event of a shape is recognized, and where our five fields are in it.
 
 The shapes that ship are in `presets.toml`, written as anybody writes one of his own (docs/events.md). Two are no such
 file's: the contract's own, whose fields are ours already, and CXone Expert's, whose event type is in a header.
@@ -51,7 +51,7 @@ OUR_FIELDS = frozenset(Fields.__annotations__)
 
 @dataclass(frozen=True, slots=True)
 class FieldOrigin:
-    """Where one of our fields comes from: the first of `paths` that leads to something, else `default`."""
+    """Origin of one of our fields: the first of `paths` that leads to a value, otherwise `default`."""
 
     paths: tuple[Path, ...] = ()
     default: Any = MISSING
@@ -83,7 +83,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What the config file says, ready for use: the shapes in the order in which they are tried, and more metadata.
+    """Content of the config file, ready for use: the shapes in the order in which they are tried, and more metadata.
 
     `sources` says by which shape a named source's events are mapped (None: by the first that fits); `expert` is what
     holds for CXone Expert's events.

@@ -60,7 +60,7 @@ def _refuse(*_: object) -> None:
 
 
 class _Builder:
-    """What the parser tells, as an object."""
+    """Builder of an object from the parser's callbacks."""
 
     def __init__(self) -> None:
         self.root: dict[str, Any] = {}

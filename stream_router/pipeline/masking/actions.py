@@ -1,4 +1,4 @@
-"""What masking does to one plain value: a text, a number, true or false. Done twice it is what it is done once."""
+"""Masking of one plain value: a text, a number, true or false. Each action is idempotent."""
 
 import hmac
 import re

@@ -20,7 +20,7 @@ ROOTS = OBJECTS + IDS
 
 Parts = dict[str, Any]
 Counts = dict[str, int]
-"""How often each action ran, and what was found in texts."""
+"""Counts of each action, and of the private data found in texts."""
 
 MASKED, PARTLY = "pii-masked", "pii-masked-partly"
 """What `complianceTag` says of a policy that redacts what it does not allow, and of one that lets unknown fields or
@@ -40,7 +40,7 @@ ELEMENTS_MAX = 100_000
 
 
 class MaskingRule(NamedTuple):
-    """What is done at one path: `action`, or nothing to what has the `form`. `name` is the policy file's word."""
+    """Rule for one path: apply `action`, except to values that have the `form`. `name` is the policy file's word."""
 
     name: str
     path: tuple[Token, ...]
@@ -54,7 +54,7 @@ done; it passes; no rule is known; the key is redacted with all that it holds.""
 
 
 class Notes:
-    """What was done to one event: how often, which values a rule took away, and how many elements may still be seen."""
+    """Masking of one event: counts of actions, removed values, number of elements that may still be masked."""
 
     __slots__ = ("counts", "elements_left", "hidden", "redacted", "taken")
 
@@ -65,7 +65,7 @@ class Notes:
         self.taken: list[Any] = []
 
     def drop(self, value: Any) -> None:
-        """Note that all that is at a path is dropped."""
+        """Record that everything at a path is dropped."""
         self.counts["drop"] += 1
         self.taken.append(value)
 

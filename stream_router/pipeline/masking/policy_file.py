@@ -173,7 +173,7 @@ class _File:
 
 
 def _unreachable(path: tuple[Token, ...]) -> str:
-    """Say what is wrong with a path that leads nowhere in any event, or to what must stay an object; "" if nothing."""
+    """Return the error of a path that exists in no event, or leads to a part that must stay an object; "" if none."""
     first, below = path[0], path[1:]
     if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
         return f"begins with none of {', '.join(ROOTS)}, * or **"
@@ -183,7 +183,7 @@ def _unreachable(path: tuple[Token, ...]) -> str:
 
 
 def _allows_all(path: tuple[Token, ...]) -> str:
-    """Say what is wrong with a path that leaves nothing to mask; "" if nothing is."""
+    """Return the error of a path that leaves nothing to mask; "" if there is none."""
     if path[-1] is ANYTHING and all(step is ANY_KEY or step is DEEP or step == "payload" for step in path[:-1]):
         return 'lets everything pass; for a policy that masks only what it names write unknown = "pass"'
     return ""

@@ -41,7 +41,7 @@ _GROWING_MAX = 1_000
 
 _END = r"\s<>()\[\]{}\",;"
 _EMAIL = re.compile(rf"(?<![^@{_END}])[^@{_END}]++@[^{_END}]*[^{_END}.:!?]")
-"""Whatever stands on both sides of an `@` without a blank. Nothing is tried twice, so a long text costs no more."""
+"""Text on both sides of an `@` without a blank. No character is tried twice, so the cost is linear."""
 
 _IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]){11,30}")
 
@@ -49,7 +49,7 @@ _DIGITS = re.compile(r"\d(?:[ ./_-]{0,3}\d)*+")
 _GROUP = re.compile(r"\d+")
 _CARD_DIGITS = range(12, 20)
 _CARD_PREFIX = re.compile(r"4|5|2[2-7]|3[04-9]|6|81|0604|1800|2131")
-"""Of Visa, Mastercard, Maestro, American Express, Diners, JCB, Discover, UnionPay, RuPay and Mir."""
+"""Card numbers of Visa, Mastercard, Maestro, American Express, Diners, JCB, Discover, UnionPay, RuPay and Mir."""
 
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 _IPV6 = re.compile(
@@ -75,7 +75,7 @@ Spans = Iterator[tuple[int, int]]
 
 
 class _Folded(dict[int, str | int | None]):
-    """What a character becomes, worked out once: a table for `str.translate`."""
+    """Table for `str.translate` that computes the replacement of each character only once."""
 
     def __missing__(self, code: int) -> str | int | None:
         char = chr(code)

@@ -1,1 +1,1 @@
-"""Where an event can end: the event bus, the dead-letter queue, and S3 for what is too large for either."""
+"""Destinations of an event: the event bus, the dead-letter queue, and S3 for what is too large for either."""

@@ -1,4 +1,4 @@
-"""What is too large for a call or a message goes to S3, and a reference travels instead (the claim check)."""
+"""The claim check: data too large for a call or a message is stored in S3, and a reference is sent in its place."""
 
 import hashlib
 from collections import deque
@@ -18,7 +18,7 @@ POLICY = RetryPolicy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_
 
 
 class Upload(NamedTuple):
-    """One object to store, and what travels on once it is: the entry, or the letter, that refers to it."""
+    """One object to store, and the entry or letter that refers to it and is sent once the object is stored."""
 
     key: str
     data: bytes
@@ -48,9 +48,9 @@ class PutObjectCalls:
         self._send(items[0].key, items[0].data, done)
 
     def read(self, answer: Answer, items: Sequence[Upload]) -> list[Outcome] | Refusal:
-        """Whatever S3 says against an upload holds: the object has nowhere else to go.
+        """Return the outcome. Any refusal holds the upload, since the object has no other destination.
 
-        S3 gives an ETag for each object that it has stored; a proxy's page, or whatever else answers 200, does not.
+        S3 sends an ETag for each object that it has stored. A proxy's page with status 200 has none.
         """
         if answer.status == 200 and answer.headers.get("etag"):
             return [ACCEPTED] * len(items)
@@ -61,7 +61,7 @@ class PutObjectCalls:
 
 
 class ClaimCheck:
-    """Stores objects in one bucket; `collect` hands back what refers to them once S3 gave an ETag, never before."""
+    """Store of objects in one bucket. `collect` returns an entry or letter once S3 sent the ETag of its object."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class ClaimCheck:
         self._bucket = bucket
 
     def take_entry(self, entry: Entry) -> bool:
-        """Store an oversize entry's payload; `collect` gives the entry that carries `payloadRef` in its place.
+        """Store an oversize entry's payload. `collect` then returns the entry with `payloadRef` in its place.
 
-        False, and nothing is done, where the payload is in S3 already (a sender's own key of that name in its payload
-        is no reference), or nests too deep to be written by itself.
+        Return False without an upload if the payload is in S3 already, or is nested too deeply to be written by itself.
+        A sender's own key of that name inside its payload is not a reference.
         """
         detail = exact_json.parse(entry.detail)
         if "payloadRef" in detail:
@@ -85,7 +85,7 @@ class ClaimCheck:
         try:
             data = exact_json.write(detail.pop("payload", None))
             digest = hashlib.sha256(data).hexdigest()
-            # A replay under another policy has the same id: it must not replace what the first entry vouches for.
+            # A replay under another masking policy has the same id, and must not replace the first entry's object.
             key = f"payloads/{entry.event.event_id}-{digest[:16]}.json"
             detail["payloadRef"] = {
                 "bucket": self._bucket,
@@ -101,14 +101,14 @@ class ClaimCheck:
         return True
 
     def take_letter(self, letter: DeadLetter) -> None:
-        """Store a dead letter's original bytes; `collect` gives it with their URL."""
+        """Store a dead letter's original bytes. `collect` then returns the letter with their URL."""
         record = letter.event.record
         key = f"dead-letters/{record.sequence_number}-{record.sub_sequence_number}-{letter.event.line}"
         located = letter._replace(location=f"s3://{self._bucket}/{key}")
         self.dispatcher.submit([Upload(key, letter.raw, located)])
 
     def collect(self) -> list[Entry | DeadLetter]:
-        """Entries and letters whose objects are stored since the last time."""
+        """Return the entries and letters whose objects were stored since the last call."""
         stored = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
         if any(isinstance(item, Entry) for item in stored):
             failpoint("claim_check_stored_before_entry_sent")

@@ -17,7 +17,7 @@ MINIMAL_BYTES = 200 * 1024
 """A minimal letter's message: fits a queue that was left at the former limit of 256 KiB."""
 
 _OUTSIDE_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What SQS refuses in a value (model `sqs`, SendMessage)."""
+"""Characters that SQS refuses in a value (model `sqs`, SendMessage)."""
 _ATTRIBUTE_CHARS = 256
 _FRAME_BYTES = 96
 _LEAST_PIECE = 16 * 1024

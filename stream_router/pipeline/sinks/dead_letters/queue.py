@@ -1,4 +1,4 @@
-"""Sends dead letters to SQS and sees each stored: a letter is through only once each message has a proven MessageId."""
+"""Delivery of dead letters to SQS. A letter has ended only once SQS confirmed each of its messages by id and MD5."""
 
 import logging
 from collections import deque
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 _TOO_LONG = ("BatchRequestTooLong", "Http413")
 
 MAX_IN_FLIGHT = 16
-"""Calls at once. A full shard brings some 6,500 of the smallest events a second; at 20 ms a call these store 8,000."""
+"""Maximum number of calls in flight. At 20 ms a call they store 8,000 letters a second; a full shard has some 6,500 of
+the smallest events."""
 
 BYTES_IN_FLIGHT = 4 * limits.SQS_MESSAGE_BYTES
 POLICY = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
@@ -59,7 +60,7 @@ class SendMessageCalls:
     def read(self, answer: Answer, items: Sequence[LetterMessage]) -> list[Outcome] | Refusal:
         outcomes = of_send_message_batch(answer, [message.body_md5 for message in items])
         if isinstance(outcomes, Refusal):
-            # A minimal form cannot be to blame, and there is no smaller one: hold.
+            # The minimal form cannot be wrong, and there is no smaller form, so the letter holds.
             lone = len(items) == 1 and items[0].minimal and outcomes.disposition is Disposition.BISECT
             return outcomes._replace(disposition=Disposition.HOLD) if lone else outcomes
         return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
@@ -74,7 +75,7 @@ class SendMessageCalls:
 
 
 class DeadLetterQueue:
-    """Takes charge of dead letters until `collect` hands each back, stored whole."""
+    """Owner of dead letters until `collect` returns each of them as stored."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class DeadLetterQueue:
         self._parts: dict[EventPlace, int] = {}
 
     def take(self, letters: Iterable[DeadLetter], aside: Callable[[DeadLetter], object] | None = None) -> None:
-        """Take charge of `letters`; those that fit no message go `aside` where that is given: to S3, and come back."""
+        """Accept `letters`. Letters too large for a message go to `aside`, if set: to S3, from where they return."""
         failpoint("before_dead_letter_sent")
         for letter in letters:
             messages = self._writer.write(letter)
@@ -101,7 +102,7 @@ class DeadLetterQueue:
         self.dispatcher.advance(flush=False)
 
     def collect(self) -> list[DeadLetter]:
-        """Return the letters stored whole since the last call. Resend refused messages in minimal form."""
+        """Return the letters stored since the last call. Resend refused messages in minimal form."""
         accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
         for message in [message for messages in accepted for message in messages]:

@@ -67,9 +67,9 @@ class PutEventsCalls:
         self.ordered = ordered
         """Whether each conversation keeps its order; then at most one entry of it is under way."""
         self.limits = call_limits
-        """What the bus takes by AWS's word: an entry above it is carried by no call."""
+        """Limits by AWS's documentation: an entry above them fits into no call."""
         self.packing = call_limits
-        """What calls are packed to: less, once the bus has refused one for its size."""
+        """Present limits for packing calls: lower, once the bus has refused a call for its size."""
 
     def take(self, ready: deque[Entry]) -> list[Entry]:
         return take(ready, self.packing)

@@ -1,4 +1,4 @@
-"""What a PutEvents call looks like on the wire: awsJson1.1 for a classic bus, rpc-v2-cbor for a v2 bus."""
+"""Wire format of a PutEvents call: awsJson1.1 for a classic bus, rpc-v2-cbor for a v2 bus."""
 
 import hashlib
 import struct
