@@ -241,7 +241,7 @@ def test_a_dry_run_says_what_would_become_of_them(fake_aws: FakeAwsProcess) -> N
     letters.put(5, ("base64",))
     letters.put(3, ("base64",), eventType="of.others")
     letters.put(2, ("base64",), timestamp="no time")
-    settings = {"EVENT_TYPES": "interaction.created", "DROP_TYPES": "conversation.updated"}
+    settings = {"EVENT_TYPES": "interaction.created,agent.status.changed", "DROP_TYPES": "conversation.updated"}
     done = dlq.run(
         fake_aws, "redrive", "--dry-run", **{f"STREAM_ROUTER_{name}": value for name, value in settings.items()}
     )
