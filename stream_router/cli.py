@@ -133,6 +133,7 @@ def consume() -> None:
     """
     from stream_router.process import end_at_early_stop
 
+    # Before the slow imports, so that a SIGTERM during them ends the program at once.
     end_at_early_stop()
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer

@@ -338,7 +338,10 @@ def question(settings: Consumer, answers: Answers | None = None) -> Callable[[],
 
 
 class Line(NamedTuple):
-    """The supervisor's line for its children. Times are `time.monotonic()`, one clock for all processes of a host."""
+    """What the supervisor reports to its children about bus and rule, one line in a file.
+
+    Times are `time.monotonic()`, one clock for all processes of a host.
+    """
 
     proven_s: float = -math.inf
     """Start of the latest ok that counts. Every event that the bus accepted before has reached our rule."""

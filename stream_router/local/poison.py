@@ -1,4 +1,7 @@
-"""Garbage of several kinds: what the receiver must refuse, and what, once in the stream, must be buried, and why."""
+"""Bad input of several kinds.
+
+The receiver must refuse some of it; the rest must become a dead letter, with the reason named here.
+"""
 
 import random
 from collections.abc import Callable

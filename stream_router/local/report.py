@@ -48,7 +48,10 @@ Product = dict[str, Any]
 
 
 def of_totals(totals: Product) -> Product:
-    """Return the consumer's totals of calls, and its latency by stage; None for a stage that no event went through."""
+    """Return the entries per call and the latency by stage, from the `totals` of the consumer's `/status`.
+
+    Quantiles are None for a stage that no event went through.
+    """
     latencies = totals.get("latenciesMs", {})
     summaries = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
     by_stage = {stage: {name: summary.get(name) for name in QUANTILES} for stage, summary in summaries.items()}

@@ -198,7 +198,10 @@ def export(session: QueueSession, file: Path, wanted: Selection) -> int:
 
 
 def export_line(letter: AnyLetter, raw: bytes) -> bytes:
-    """Return a line of the export: the letter's facts, and last the editable `event` or `line`."""
+    """Return a line of the export: the letter's facts, and last the editable `event` or `line`.
+
+    `was` is the digest of the editable text, by which an edit is recognized. `told` is what `dlq show` prints.
+    """
     name, text = _editable(raw)
     known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
     known |= {"eventId": letter.event_id, "reason": letter.reason, "sentAt": iso(letter.sent_ms), "told": letter.rows()}

@@ -206,9 +206,10 @@ class Search:
     # --- reading
 
     def read(self, clients: Clients) -> None:
-        """Read the stream, then the checkpoints, then the queues.
+        """Read the stream and its checkpoints, then the queues. Then judge each event by its newest copy.
 
-        The first Ctrl-C ends the reading of the stream, the second the reading of the queues.
+        Copies for this application are preferred to those for others. The first Ctrl-C ends the reading of the stream,
+        the second the reading of the queues.
         """
         with stopping() as stop:
             self._read_stream(clients, stop)
@@ -298,7 +299,10 @@ class Search:
     # --- judging
 
     def _judge(self, place: Place) -> EventFate:
-        """Return the outcome of a copy, as far as it is certain."""
+        """Return the fate of this copy of an event, as far as it is certain.
+
+        `_unseen` says why a part could not be read.
+        """
         unseen = self._unseen
         if place.letter:
             return EventFate(DEAD, _explain_dead_letter(place.letter))
@@ -309,7 +313,10 @@ class Search:
             return EventFate("in a damaged aggregated record: the KCL hands it to nobody", why)
         passed = self._has_passed(place)
         if passed is None:
-            return EventFate(UNKNOWN, unseen["checkpoints"] or "its shard's checkpoint is a word, not a position")
+            return EventFate(
+                UNKNOWN,
+                unseen["checkpoints"] or "its shard's checkpoint is a keyword (such as TRIM_HORIZON), not a position",
+            )
         if not passed:
             why = "it will be published or dead-lettered when its turn comes"
             return EventFate("not settled yet: the consumer's checkpoint is not past it", why)
@@ -357,29 +364,29 @@ class Search:
     # --- printing
 
     def report(self, *, payload: bool) -> None:
-        """Print each event by age, then the ids that were not found, then the parts that were not seen."""
+        """Print each event by age, then each id that was not found, then which parts were not read."""
         received = {name: places[0].event.received_at_ms for name, places in self._places.items()}
         for event_id in sorted(self._verdicts, key=lambda name: received.get(name, 0)):
             self._print_event(event_id, payload=payload)
-        missing = self._unseen["stream"]
-        compared = f"{count_of(self._uncompared, 'dead letter')} could not be compared, in S3 or masked"
-        unseen = [self._unseen["letters"], self._unseen["undelivered"], compared if self._uncompared else ""]
+        stream_unseen = self._unseen["stream"]
+        uncompared = f"{count_of(self._uncompared, 'dead letter')} could not be compared, in S3 or masked"
+        unseen = [self._unseen["letters"], self._unseen["undelivered"], uncompared if self._uncompared else ""]
         not_seen = "; ".join(filter(None, unseen))
         queues = f"no queue that was seen (not all was: {not_seen})" if not_seen else "no queue"
-        nothing = (
+        not_found = (
             f"not in the stream since {iso(self._span.since_ms)}, and in {queues}: not received since then, unless a "
             "receiver's spill still has it"
         )
-        if missing:
-            nothing = f"{UNKNOWN}: {missing}"
+        if stream_unseen:
+            not_found = f"{UNKNOWN}: {stream_unseen}"
         for event_id in self._wanted.ids:
             if event_id not in self._verdicts:
-                _print_block(event_id, [("verdict", nothing)])
+                _print_block(event_id, [("verdict", not_found)])
         if not self._wanted.ids and not self._verdicts:
-            print_line(f"{self._wanted.text}: {nothing}")
-        more = "; ".join(filter(None, (missing, "" if self._wanted.ids else not_seen)))
-        if self._verdicts and more:
-            print_line(f"there may be more: {more}")
+            print_line(f"{self._wanted.text}: {not_found}")
+        why_incomplete = "; ".join(filter(None, (stream_unseen, "" if self._wanted.ids else not_seen)))
+        if self._verdicts and why_incomplete:
+            print_line(f"there may be more: {why_incomplete}")
 
     def _print_event(self, event_id: str, *, payload: bool) -> None:
         """Print an event: each copy in the order of arrival, then the verdict on the newest."""

@@ -368,9 +368,10 @@ class Batcher:
             self._start(records)
 
     def _next_records(self) -> Records:
-        """Return the next record of as many ready buckets as a call may hold. Buckets with more go behind the others.
+        """Return the next record of each ready partition group, as many as a call may hold.
 
-        A call that probes a silent stream holds one event.
+        A group that still has events goes behind the others. A call holds one event if it probes a silent stream, or if
+        it looks for the event for whose content a call was refused.
         """
         records: Records = []
         room = MAX_CALL_BYTES

@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
     # --- answers, and the end
 
     def known(self) -> None:
-        """Note that a known sender uses this connection."""
+        """Mark the connection as used by a known sender, so that it is not closed to make room for others."""
         if not self._known:
             self._known = True
             self._server.known(self)

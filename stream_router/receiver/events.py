@@ -124,10 +124,12 @@ class Delivery:
         self.key = key
         self.arrived_s = arrived_s
         self.ended_s = math.inf
-        """Since when nobody waits for it and nothing of it is on its way."""
+        """Time since which nobody waits for the delivery and none of its events is in flight; inf until then."""
         self.events: Sequence[PendingEvent] = ()
         self.missing = 0
+        """Number of its events that are not stored yet."""
         self.spilled = False
+        """Whether any of its events went to the spill."""
         self.waiting: list[Waiter] = []
 
 

@@ -56,9 +56,9 @@ class Secrets:
         return FOLLOW_FILE_EVERY_S if self._where.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
-        """Read again and take what is there; True where the secrets changed. May block.
+        """Read the secrets again and put them into force. Return whether they changed. May block.
 
-        What cannot be used changes nothing. It is said when that begins, and once a minute while it lasts.
+        If they cannot be used, the old ones stay in force; that is logged at once, then once a minute.
         """
         try:
             changed = self._take(self._read())

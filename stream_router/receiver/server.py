@@ -91,7 +91,7 @@ class HttpServer:
     # --- connections that come
 
     def _accept(self) -> bool:
-        """Take some connections; whether there may be more."""
+        """Accept a batch of connections. Return whether more may be waiting."""
         for _ in range(AT_ONCE if self._tls() is None else AT_ONCE_OF_TLS):
             try:
                 sock, address = self._socket.accept()

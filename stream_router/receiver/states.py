@@ -156,7 +156,7 @@ def _requests(stats: Stats) -> tuple[int, int]:
 
 
 class _Run:
-    """Deliveries refused for one reason without a pause, since the first one, of `client`."""
+    """An unbroken run of deliveries refused for the same reason. `client` sent the first of them."""
 
     def __init__(self, now_s: float, let_in: int, client: str) -> None:
         self.since_s = self.latest_s = now_s

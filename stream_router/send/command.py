@@ -27,7 +27,7 @@ GIVE_UP_S = 10.0
 BROKEN_OFF = 128 + signal.SIGINT
 
 _ID = re.compile("[0-9a-f]{32}")
-_AFTER = re.compile(r" after \d+ (?:ms|milliseconds)")
+_DURATION = re.compile(r" after \d+ (?:ms|milliseconds)")
 """libcurl's own times, which would make each failure one of its kind."""
 
 
@@ -117,9 +117,13 @@ def ids_of(answer: Answered) -> list[str]:
 
 
 def _kind(answer: Answered) -> str:
-    """Return the status, and the receiver's code; of any other page nothing that could drive a terminal."""
+    """Return the kind of an answer, by which answers are counted.
+
+    It is status, code and message of a receiver of ours, or curl's reason if there was no answer. Of any other page it
+    is the status alone, since foreign text could control the terminal.
+    """
     if answer.status == 0:
-        return plain("without an answer: " + _AFTER.sub("", answer.body.decode("utf-8", "replace")).strip())
+        return plain("without an answer: " + _DURATION.sub("", answer.body.decode("utf-8", "replace")).strip())
     try:
         told = orjson.loads(answer.body)
         return plain(f"{answer.status} {told['error']}: {told['message']}")

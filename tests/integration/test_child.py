@@ -144,7 +144,6 @@ def test_a_child_whose_checkpoint_fails_ends(child: Child, tmp_path: Path, gone:
 
 def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, fake_aws: FakeAwsProcess) -> None:
     """`shardEnded` is answered by the bare checkpoint, retried while throttled, and not before the bus took all."""
-    close_shard(fake_aws.url)
     fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutEvents", "to_s": 3.0}]})
     tries = iter(["ThrottlingException"])
     delivered_before: list[int] = []
@@ -153,8 +152,9 @@ def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Chi
         delivered_before.append(len(delivered(fake_aws)))
         return next(tries, None)
 
-    child.checkpoint_error = answer
     child.process_batch([envelope(n) for n in range(25)])
+    child.checkpoint_error = answer
+    close_shard(fake_aws.url)
     assert delivered(fake_aws) == [], "nothing is settled when the shard ends"
     child.say("shardEnded")
     assert child.checkpoints[-1] == (None, None)

@@ -1,4 +1,4 @@
-"""Construction of one child: the pipeline, which does no I/O, between the daemon's lines and the signed calls."""
+"""Construction of one child: the daemon's lines come in, signed AWS calls go out, and the pipeline does no I/O."""
 
 import contextlib
 import functools

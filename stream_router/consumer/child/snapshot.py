@@ -84,10 +84,11 @@ class ShardTelemetry:
         self._retries: Counter[str] = Counter()
         self._latencies = {stage: Histogram() for stage in STAGES}
         self._received_ms = array("q")
-        self._of_records: list[tuple[Record, int]] = []
+        self._records_of_accepted: list[tuple[Record, int]] = []
         """Records of the accepted events, in the same order, each with the number of its events."""
         self._accepted: list[tuple[float, int, float]] = []
-        self._buried_ms: list[float] = []
+        """For each call: time of acceptance (epoch ms), number of entries, seconds since they were first sent."""
+        self._dead_lettered_ms: list[float] = []
         self._letters = self._letters_unsaid = 0
         self._alarm = DeadLetterAlarm(shard_id, clock, now_s)
 
@@ -111,34 +112,36 @@ class ShardTelemetry:
         self._received_ms.extend(map(_RECEIVED_AT, events))
         records = [*map(_RECORD, events)]
         if records.count(records[0]) == len(records):  # the usual case, since the events of a record fill whole calls
-            self._of_records.append((records[0], len(records)))
+            self._records_of_accepted.append((records[0], len(records)))
         else:
-            self._of_records += [(record, 1) for record in records]
+            self._records_of_accepted += [(record, 1) for record in records]
         if len(self._received_ms) >= TIMES_MAX:
-            self._reckon()
+            self._count_finished()
 
     def accepted_again(self, count: int) -> None:
         """Count resubmitted events as accepted. They have no latency, since days may lie in between."""
         self._counted["delivered"] += count
 
-    def _reckon(self) -> None:
+    def _count_finished(self) -> None:
         """Add the events accepted or dead-lettered since the last call to counters and histograms, all at once."""
-        if self._buried_ms:
-            self._latencies["received_to_dead_lettered"].record(self._buried_ms)
-            self._buried_ms = []
+        if self._dead_lettered_ms:
+            self._latencies["received_to_dead_lettered"].record(self._dead_lettered_ms)
+            self._dead_lettered_ms = []
         if not self._accepted:
             return
         received = np.array(self._received_ms, dtype=np.float64)
-        events = [count for _, count in self._of_records]
+        events = [count for _, count in self._records_of_accepted]
         arrived = np.repeat(
-            np.array([record.arrived_at_ms for record, _ in self._of_records], dtype=np.float64), events
+            np.array([record.arrived_at_ms for record, _ in self._records_of_accepted], dtype=np.float64), events
         )
-        opened = np.repeat(np.array([record.opened_at_ms for record, _ in self._of_records], dtype=np.float64), events)
+        opened = np.repeat(
+            np.array([record.opened_at_ms for record, _ in self._records_of_accepted], dtype=np.float64), events
+        )
         counts = [count for _, count, _ in self._accepted]
         self._counted["delivered"] += sum(counts)
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
         took = np.repeat([took_s * 1000 for _, _, took_s in self._accepted], counts)
-        self._received_ms, self._of_records, self._accepted = array("q"), [], []
+        self._received_ms, self._records_of_accepted, self._accepted = array("q"), [], []
         self._latencies["received_to_stored"].record(arrived - received)
         self._latencies["stored_to_read"].record(opened - arrived)
         self._latencies["read_to_sent"].record(accepted - took - opened)
@@ -157,7 +160,7 @@ class ShardTelemetry:
         self._counted["dead_lettered"] += 1
         self._reasons[letter.reason.value] += 1
         if not letter.event.resubmitted:
-            self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
+            self._dead_lettered_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
             self._alarm.count_letter(letter)
         self._letters += 1
         if self._letters > LETTERS_A_SECOND:
@@ -225,7 +228,7 @@ class ShardTelemetry:
 
     def snapshot(self) -> Snapshot:
         """Return all counts and latencies since the child began, and the shard's present state."""
-        self._reckon()
+        self._count_finished()
         snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         by_label = {"dead_lettered": self._reasons, "retried": self._retries}
         for name, metric in COUNTERS.items():

@@ -72,13 +72,13 @@ class HangWatch:
         self._beats: dict[int, Beat] = {}
         """The latest heartbeat of each child, by process id."""
         self._logged: dict[int, str] = {}
-        """Children that were logged as hanging: process id, and its shard in words."""
+        """How the log named each hanging child, by process id."""
 
     def look(self) -> None:
         """Check once. Log children that hang or make progress again, and kill a daemon whose child hangs too long."""
         known = self._vitals.known()
         daemon = known.daemon if known.state == "running" else None
-        self._beats = self._beaten(daemon) if daemon else {}
+        self._beats = self._read_heartbeats(daemon) if daemon else {}
         standing = {pid: beat.checks for pid, beat in self._beats.items() if beat.checks >= SAID_AFTER}
         shards = {shard.pid: shard.shard_id for shard in self._shards()} if standing else {}
         names = {
@@ -105,8 +105,8 @@ class HangWatch:
             self._kill(daemon)
             self._beats = {}
 
-    def _beaten(self, daemon: int) -> dict[int, Beat]:
-        """Return the heartbeats of the children whose file can be read, none if this process cannot write the folder.
+    def _read_heartbeats(self, daemon: int) -> dict[int, Beat]:
+        """Return the heartbeats of the children whose file can be read, none if this process cannot write to it.
 
         If the supervisor cannot write there, neither can the children, and their files would look like a hang.
         """

@@ -249,6 +249,7 @@ class DaemonSupervisor:
         self._kill(jvm)
 
     def _ask_to_end(self, jvm: int) -> None:
+        # Children that stop wait for a target check that began after their last event: check now, not in a minute.
         self._target_checker.hasten()
         # A child that holds is inside processRecords, where the daemon cannot reach it, so the signal goes to it too.
         processes.send(processes.children(jvm), signal.SIGTERM)

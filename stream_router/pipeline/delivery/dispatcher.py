@@ -444,7 +444,10 @@ class Dispatcher(Generic[T]):
             self._again(item, at, refusal.code)
 
     def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
-        """Split a call that was refused for its content; an item alone in its call is to blame if others succeed."""
+        """Split a call that was refused for its content.
+
+        An item alone in its call is given up once a call sent after that refusal was accepted.
+        """
         if self._to.too_large(items, refusal):
             if len(items) == 1:
                 self._give_up(items[0], Reason.OVERSIZE, refusal.code)

@@ -98,7 +98,7 @@ def _from_ms(epoch_ms: int) -> tuple[str, float]:
 
 
 class IsoMs:
-    """`iso`, at a fraction of its cost where many of one second or of one millisecond follow each other."""
+    """A cached `iso`, much cheaper if successive times fall in the same second or millisecond."""
 
     __slots__ = ("_epoch_ms", "_prefix", "_second", "_text")
 

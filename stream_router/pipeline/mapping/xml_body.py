@@ -74,7 +74,7 @@ class _Builder:
             raise mismatch("TooDeep", f"the XML nests deeper than {MAX_DEPTH} levels")
         if self._nodes > MAX_NODES:
             raise mismatch("TooManyElements", f"the XML has more than {MAX_NODES} elements and attributes")
-        self._open.append((_local(tag), _named(attributes), []))
+        self._open.append((_local(tag), _by_local_name(attributes), []))
 
     def data(self, text: str) -> None:
         """Add text to the innermost element."""
@@ -96,11 +96,11 @@ class _Builder:
             parent[name] = [parent[name], value]
 
 
-def _named(attributes: list[str]) -> dict[str, Any]:
-    """Attributes by their local names; where prefixes give several the same, the others are `@2:name` and so on.
+def _by_local_name(attributes: list[str]) -> dict[str, Any]:
+    """Return the attributes as `@name`, without prefixes. If several share a name, the second is `@2:name`, and so on.
 
-    The short name is first of all that of an attribute without a prefix, by which events are mapped. What only declares
-    a namespace is left out.
+    An attribute without a prefix comes first, since events are mapped by the short name. Namespace declarations are
+    left out.
     """
     by_name: dict[str, Any] = {}
     seen: Counter[str] = Counter()
