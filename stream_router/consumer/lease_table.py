@@ -4,6 +4,8 @@ KCL 3.5.1 adds the index to the table with UpdateTable. On AWS that takes 15 to 
 second UpdateTable is refused meanwhile. A worker whose UpdateTable was refused considers itself initialized
 (`MigrationStateMachineImpl.initialize`, PR #1804): it may become the leader, and then no shard is ever assigned. A
 table that was created with its index needs no UpdateTable.
+
+The KCL's own intervals stand in `properties/consumer.properties`, the supervisor's in `supervisor/stream_watch.py`.
 """
 
 import enum

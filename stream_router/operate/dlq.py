@@ -2,7 +2,8 @@
 
 A redrive only puts lines on the stream, under their earlier ids; the consumer does the rest. A
 message is deleted once its line has a sequence number. So at any moment, also after a kill, each
-event is in the queue or on the stream; it may be in both, and then under one id.
+event is in the queue or on the stream; it may be in both, and then under one id. The lines that
+a run prints come from `put_back.py`, which `replay` uses too.
 """
 
 import hashlib

@@ -28,7 +28,10 @@ from stream_router.telemetry.snapshot import Labels, Snapshot
 log = logging.getLogger(__name__)
 
 NAMESPACE: Final = "CXoneEventRouter"
-"""Alarms and dashboard name it too, in `deploy/observability/cloudwatch/observability.yaml`; a test compares."""
+"""CloudWatch namespace of all metrics. A test compares it with the alarms and dashboards that name it too.
+
+They are in `deploy/observability/cloudwatch/observability.yaml` and `deploy/cloudformation/stream-router.yaml`.
+"""
 
 SOURCE_SYSTEM: Final = "NICE_CXone"
 

@@ -178,7 +178,7 @@ REDRIVEN = (line(), put_back("redrive"))
         ([line()[:-1]], {}, FOUND, f"{GONE}malformed_json"),
         ([line(payload={"text": "x" * 1_500})], {}, FOUND, f"{GONE}oversize"),
         ([line(payload={"text": "x" * 1_500})], {"offload_bucket": "a-bucket"}, FOUND, ACCEPTED),
-        ([line()], {"checkpoint": "LATEST"}, CANNOT_JUDGE, f"{UNKNOWN} .*a word, not a position"),
+        ([line()], {"checkpoint": "LATEST"}, CANNOT_JUDGE, f"{UNKNOWN} .*a keyword .*, not a position"),
         ([line()], {"missing": "3 not seen"}, CANNOT_JUDGE, f"{UNKNOWN} it may be in the dead-.*queue: 3 not seen"),
         ([line()], {"missing": "3 not seen", "checkpoint": "9"}, FOUND, WAITING),
         ([line()], {"letters": STRANGERS, "undelivered": STRANGERS}, FOUND, ACCEPTED),
