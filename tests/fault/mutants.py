@@ -415,7 +415,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ),
         ),
     },
-    "Memory is bounded": {
+    "Memory of a child is bounded": {
         "the window has no bound": Mutant(
             "stream_router/consumer/child/window.py",
             "if self.held_bytes >= self._max_bytes:",
@@ -505,7 +505,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             within_s=900,
         ),
     },
-    "A dead letter that is put back": {
+    "A dead letter that is resubmitted": {
         "redrive deletes before the stream has the event": Mutant(
             "stream_router/operate/dlq.py",
             "            yield OutgoingLine(line, letter.conv",

@@ -409,7 +409,7 @@ world(
     "SR122",
     WRONG,
     the_bus_is_under_a_key(DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:nosuch"}),
-    "queue nosuch is not there",
+    "queue nosuch does not exist",
     "setup",
 )
 world("SR122", WARNING, a_dead_letter_of_the_bus_waits, "1 events", "its key", "replay")

@@ -38,4 +38,4 @@ def test_a_record_of_the_largest_size_after_the_end_refutes_it(monkeypatch: pyte
             end.ask("42")
             assert not end.proven
             calls.transport.pump(0.1)
-    assert end.refuted == "the KCL ended the shard before a record that it had not given"
+    assert end.refuted == "the KCL ended the shard before a record that it had not passed on"
