@@ -157,7 +157,7 @@ class HttpServer:
         connection.cut()
 
     def _no_files(self) -> None:
-        """Make room and pause, since no descriptor is left: other parts of the host may take the reserve that is kept."""
+        """Make room and pause: no descriptor is left, since something else on the host took the reserve."""
         self.loop.remove_reader(self._socket.fileno())
         self.loop.call_later(NO_FILES_PAUSE_S, self._accept_again)
         self._make_room()
