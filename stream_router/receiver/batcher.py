@@ -59,7 +59,7 @@ A call of 0.7 s would store nearly every event beside its row in the spill. Anot
 does not know of that call, and would store the event again.
 """
 SLOW_CALLS_S = (0.3, AWAIT_SLOW_CALL_S)
-"""Typical durations of calls, in seconds, to which AWAIT_SLOW_CALL_S applies.
+"""Bounds, in seconds, of the typical durations of calls to which AWAIT_SLOW_CALL_S applies.
 
 If calls are usually quicker, a call that is in flight after 0.6 s hangs.
 """
@@ -172,7 +172,7 @@ class Batcher:
             self._queue(event)
 
     def _count_stored(self, event: PendingEvent, *, in_spill: bool = False) -> None:
-        """Record that an event is in the stream or the spill. Answer its requests once all of its delivery is."""
+        """Record that an event is in the stream or the spill. If its delivery is complete, answer its requests."""
         delivery = event.delivery
         assert delivery is not None
         delivery.missing -= 1
@@ -271,14 +271,17 @@ class Batcher:
             first = next(events, None)
             if first is None and not self._spills_arrivals:
                 return
-            # Keeps each conversation's order: events in calls, then events that wait for those, then queued events.
+            # This keeps a conversation's order: events in calls, then events that wait for those, then queued events.
             in_calls = (some for records in self._in_flight.values() for _, some in records)
             every = itertools.chain(*in_calls, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
             events = (event for event in every if event.is_unsaved)
         self._spill(events)
 
     def _spill(self, events: Iterable[PendingEvent]) -> None:
-        """Hand events to the spill. `events` may hold an event twice if it checks `is_unsaved`, false from here on."""
+        """Hand events to the spill.
+
+        `events` may yield an event twice if it checks `is_unsaved`, which is false once the event was handed over.
+        """
         assert self.backlog is not None
         handed: list[PendingEvent] = []
         for event in events:

@@ -35,9 +35,10 @@ LINGER_S = 1.0
 """Seconds for which a closing connection may still send bytes, which are dropped, until it is cut."""
 
 HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
-"""Bytes parsed at once: of a head, in a whole turn of pipelined requests; and of a body.
+"""Bytes parsed at once: of heads, and of a body.
 
-Unparsed bytes above the second limit also pause reading.
+A turn ends after a piece of heads, so that pipelined requests let others in. Reading pauses at as many unparsed bytes
+as a body's piece has.
 """
 UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
 """Bytes written and not read by the client. Above the first a deadline starts; above the second the client is cut."""
@@ -302,7 +303,7 @@ class Connection(asyncio.Protocol):
             self.cut()
 
     def make_room(self) -> None:
-        """Refuse the request in progress and drop its bytes, since this connection holds the most of too many bytes."""
+        """Refuse the request in progress and drop its bytes: all connections hold too much, and this holds the most."""
         self._refuse(answers.BUSY)
 
     def cut(self) -> None:

@@ -44,9 +44,9 @@ Above it the connections that hold the most bytes are refused until a quarter is
 thus lose their own requests, and an ordinary body is never among the largest.
 """
 WORK_S = 0.01
-"""Maximum number of seconds for which a round of the loop parses requests. Other events are handled between rounds.
+"""Maximum number of seconds for which a round of the loop parses requests.
 
-These are answers of the stream and deadlines.
+Answers of the stream and deadlines are handled between these rounds.
 """
 LONGEST_ADDRESS_CHARS = 64
 """Maximum number of characters kept of an address: more than an IPv6 address with the name of an interface has."""

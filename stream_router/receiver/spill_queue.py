@@ -4,7 +4,7 @@ A message holds events that were stored together or at the same time: at most 70
 larger. It counts as stored once SendMessageBatch has answered its id and the MD5 of the body that was sent.
 
 A drained message is hidden from other receivers while its events are on their way. It is deleted once all of its events
-are in the stream. SQS shows a message that is not deleted again, with the same event ids.
+are in the stream. Otherwise SQS shows the message again, with the same event ids.
 
 A message of which the stream took no event for GIVE_BACK_AFTER_S, and every message at a clean stop, is shown to all
 receivers again. A message with some events in the stream stays hidden, since those events would be sent again.
@@ -493,7 +493,7 @@ class QueueBacklog:
         self._show([message.handle for message in self._drained_messages() if self._forget(message)])
 
     async def close(self) -> int:
-        """Show drained messages that are not deleted again. Return 0, since no event is left on this host alone."""
+        """Show the remaining drained messages again. Return 0, since no event is left on this host alone."""
         self._all_changed = asyncio.Event()
         self.settle_files()
         self._show([message.handle for message in self._drained_messages()])

@@ -23,7 +23,7 @@ DAY_S = 24 * 3600
 SOON_DAYS = 7
 """Days before a certificate's end from which the end is logged.
 
-Automatic renewal happens weeks before the end, so nobody renews a certificate that has only these days left.
+Automatic renewal happens weeks before the end. A certificate with fewer days left is not renewed automatically.
 """
 
 _NO_CHECK_TIME = 0x200000
