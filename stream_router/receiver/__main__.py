@@ -1,4 +1,4 @@
-"""The receiver's program: checks everything, serves until it is told to stop, answers what is in, and ends."""
+"""The receiver's program: check everything, serve until a signal, answer the requests that are in, and end."""
 
 import asyncio
 import contextlib
@@ -47,14 +47,20 @@ from stream_router.telemetry.sampler import Sampler
 log = logging.getLogger(__name__)
 
 DRAIN_S = 7.0
-"""Most that a stop waits for requests that are in; a body that comes slower is cut off."""
+"""Maximum number of seconds for which a stop waits for requests that have begun. A slower body is cut off."""
 CALLS_END_S = 1.0
 STOPPED_WITHIN_S = 8.0
-"""What is left of it once requests are answered is for the calls in flight, and for the spill to become empty."""
+"""Seconds for a stop after the drain's delay.
+
+The seconds that remain once requests are answered, at least CALLS_END_S, are for the calls in flight and for the spill
+to become empty.
+"""
 LOOK_EVERY_S = 0.25
 YOUNG_OBJECTS = 50_000
-"""Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
-of looks a second at objects that are all in use."""
+"""Number of allocations between two runs of the garbage collector.
+
+At 20,000 requests a second the default of 700 means dozens of runs a second over objects that are all in use.
+"""
 
 
 def run(settings: Receiver) -> int:
@@ -77,8 +83,8 @@ def run(settings: Receiver) -> int:
 
     async def serve() -> int:
         stop = asyncio.Event()
-        for told in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(told, stop.set)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
         return await _Program(settings, listener, stream, served, stats, shown).serve(stop)
 
     with _watched(settings, stream.session, shown, disks), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -89,7 +95,7 @@ def run(settings: Receiver) -> int:
 def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> Iterator[None]:
     """Run the admin port, CloudWatch's metrics and the check of disks on threads of their own.
 
-    At the end the last numbers are sent, within a second.
+    At the end the last metrics are sent, within a second.
     """
     whose = MetricDimensions(settings.aws_region, settings.application)
     metrics = Sender(cloudwatch.client(aws), whose, shown.told, RECEIVER_IN_CLOUDWATCH)
@@ -110,7 +116,7 @@ def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> I
 
 
 class _Program:
-    """What lives on the event loop, from its first round to its last."""
+    """The parts of the receiver that live on the event loop, from its first round to its last."""
 
     def __init__(
         self,
@@ -171,8 +177,11 @@ class _Program:
         )
 
     async def serve(self, stop: asyncio.Event) -> int:
-        """Until `stop`; then drain. Ends within 10 s of it (and the drain's delay)."""
-        # Each by a thread of its own: a file on a slow disk, or AWS, must not hold the loop, nor a stop.
+        """Serve until `stop` is set, then drain. Return the exit status.
+
+        The receiver ends within 10 s of `stop`, plus the drain's delay.
+        """
+        # Each follower has a thread of its own: a slow disk, or AWS, must delay neither the loop nor a stop.
         followers = [Sampler(one.follow_every_s, [one.refresh]) for one in self._followed if one.follow_every_s]
         for follower in followers:
             follower.start()
@@ -184,7 +193,7 @@ class _Program:
             self._app.draining = True
             notify("STOPPING=1")
             log.info("the receiver drains", extra={"event": "receiver-drains", "delay_s": self._settings.drain_delay_s})
-            # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
+            # The receiver still serves: balancers first see /readyz, and clients open new connections elsewhere.
             await asyncio.sleep(self._settings.drain_delay_s)
             drains_s = self._loop.time()
             self._up = False
@@ -205,7 +214,7 @@ class _Program:
         return 1 if left else 0
 
     def _serve_http(self) -> HttpServer:
-        # What is there now stays: the collector need not look at it again.
+        # The objects that exist now stay, so the collector need not examine them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
@@ -223,7 +232,7 @@ class _Program:
         return server
 
     def _look_again(self) -> None:
-        """Show and say how it is, and so on. What fails in that is told once a minute, and ends nothing."""
+        """Publish the receiver's state now and every LOOK_EVERY_S. A failure is only logged, once a minute."""
         self._loop.call_later(LOOK_EVERY_S, self._look_again)
         try:
             self._look()
@@ -242,7 +251,7 @@ class _Program:
             notify("WATCHDOG=1")
 
     def _told_to_look(self) -> None:
-        """SIGHUP: look at once at all that is followed anyway."""
+        """Read all secrets and TLS files again at once that are followed anyway. Called on SIGHUP."""
         log.info("told to look again at secrets and TLS files (SIGHUP)", extra={"event": "told-to-look"})
         for one in self._followed:
             if one.follow_every_s:
@@ -250,9 +259,9 @@ class _Program:
 
 
 def notify(what: str) -> None:
-    """Tell systemd, where it started this process (sd_notify(3)); it hears no more than that.
+    """Send a state to systemd if it started this process (sd_notify(3)); a failure is ignored.
 
-    With WatchdogSec it restarts a service that does not say in time that its loop goes round.
+    With WatchdogSec systemd restarts a service that does not report in time that its loop runs.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
@@ -261,7 +270,7 @@ def notify(what: str) -> None:
 
 
 def main() -> int:
-    """`python -m stream_router.receiver`: settings from the environment; exit 78 where they are bad."""
+    """Run `python -m stream_router.receiver` with the environment's settings. Return 78 if they are bad."""
     try:
         return run(load(Receiver, *LOOKS))
     except SettingsError as error:

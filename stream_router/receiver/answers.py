@@ -1,4 +1,4 @@
-"""What the receiver says: every answer's status, reason, headers and body, the errors ready-made."""
+"""The receiver's HTTP answers: status, reason, headers and body. Errors are built once, at import."""
 
 import functools
 import time
@@ -13,12 +13,14 @@ _JSON_ALONE = (JSON,)
 RETRY_AFTER: Header = ("retry-after", "2")
 
 MOST_IDS = 900
-"""Ids in a 202: with them its body is under 32,000 bytes. Studio's REST action takes answers of at most 32 KB
-(docs/facts.md, "CXone"), and would take a larger 202 for a failure."""
+"""Maximum number of ids in a 202, whose body then has fewer than 32,000 bytes.
+
+Studio's REST action takes answers of at most 32 KB (docs/facts.md, "CXone"), and would take a larger 202 for a failure.
+"""
 
 
 class Response(NamedTuple):
-    """One HTTP answer. `reason` is what it is counted by ("": not counted); `close` ends the connection."""
+    """One HTTP answer. It is counted under `reason` (not at all if ""); `close` ends the connection."""
 
     status: int
     reason: str
@@ -27,7 +29,10 @@ class Response(NamedTuple):
     close: bool = False
 
     def wire(self, *, close: bool, head_only: bool = False, kept_s: int = 0) -> bytes:
-        """Its bytes. `kept_s`: for how long the connection may be idle before it is closed; 0: that is not said."""
+        """Return the answer's bytes.
+
+        `kept_s` is the number of seconds for which the connection may be idle; 0 omits the header that states it.
+        """
         head = _head(self.status, self.headers, close or self.close, kept_s)
         return b"%b%d\r\ndate: %b\r\n\r\n%b" % (
             head,
@@ -51,7 +56,7 @@ def _date(second: int) -> bytes:
 
 
 def error(status: int, code: str, message: str, *headers: Header, reason: str = "", close: bool = False) -> Response:
-    """Return an error's answer: `{"error":code,"message":…}`, with Retry-After where the trouble is ours."""
+    """Return an error's answer: `{"error":code,"message":…}`, with Retry-After if the status is 503."""
     extra = (RETRY_AFTER,) if status == 503 else ()
     body = orjson.dumps({"error": code, "message": message})
     return Response(status, reason or code, (JSON, *extra, *headers), body, close)
@@ -59,7 +64,7 @@ def error(status: int, code: str, message: str, *headers: Header, reason: str = 
 
 def accepted(identities: list[str], reason: str = "stored") -> Response:
     """Return the 202 of stored events: their number, and the first MOST_IDS ids in the order of the body."""
-    # Ids are hex digits: nothing to escape.
+    # Ids are hex digits, so nothing needs escaping.
     ids = '","'.join(identities[:MOST_IDS])
     quoted = f'"{ids}"' if identities else ""
     return Response(202, reason, _JSON_ALONE, f'{{"accepted":{len(identities)},"ids":[{quoted}]}}'.encode())
@@ -84,16 +89,16 @@ UNKNOWN_SENDER = {
     "bad_token": "the sender is not known by its Authorization header",
     "stale": "the timestamp is outside the replay window",
 }
-"""Why a sender is refused, by the code of its 401."""
+"""Reasons for which a sender is refused, in words, by the code of its 401."""
 
 CHALLENGES: dict[str, tuple[Header, ...]] = {
     "bearer": (("www-authenticate", 'Bearer realm="stream-router"'),),
     "basic": (("www-authenticate", 'Basic realm="stream-router", charset="UTF-8"'),),
 }
-"""What a 401 asks for (RFC 9110, 11.6.1), by scheme. No scheme that signs has a registered name."""
+"""Challenges of a 401 (RFC 9110, 11.6.1), by scheme. No scheme that signs has a registered name."""
 
 
 @functools.cache
 def unauthorized(code: str, scheme: str) -> Response:
-    """Return the 401 of a sender that is not known, with the scheme's challenge."""
+    """Return the 401 for an unknown sender, with the scheme's challenge."""
     return error(401, code, UNKNOWN_SENDER[code], *CHALLENGES.get(scheme, ()))

@@ -1,4 +1,4 @@
-"""What becomes of a request, from its head to its answer."""
+"""Handling of a request, from its head to its answer."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,16 +16,24 @@ from stream_router.receiver.states import CURES, States
 from stream_router.receiver.stats import Stats
 
 LATE_S = 0.3
-"""A request whose bytes were read and waited so long to be parsed is answered 503 before anything else is done for it:
-the receiver has more to do than it can, and what it took in beside would be checked, sealed, and late. It says nothing
-of the stream: what waits for that is parsed already."""
+"""Seconds that a request's bytes may wait to be parsed. After that the request is answered 503 with no further work.
+
+Such a wait means that the receiver is overloaded: further requests would be checked, sealed, and late. It does not mean
+that the stream is slow, since events that wait for the stream are parsed already.
+"""
 
 LATEST_202_S = 0.88
-"""An event that was stored later than this is answered 503: the answer has a way to go, and its time ends at 0.9 s."""
+"""Seconds after which a stored event is answered 503 all the same.
+
+The answer also takes time to reach the sender, whose limit is 0.9 s.
+"""
 
 
 class App:
-    """Answers every request, of the `sources` by path. Belongs to one event loop; `wall_clock` gives epoch seconds."""
+    """The application of one event loop: it answers every request. `sources` are keyed by path.
+
+    `wall_clock` returns epoch seconds.
+    """
 
     def __init__(
         self,
@@ -40,7 +48,7 @@ class App:
         self.sources = sources
         self.max_body_bytes = max_body_bytes
         self.draining = False
-        """Once it is to stop: answers close their connections, and it is not ready."""
+        """Whether the receiver is stopping: answers close their connections, and `ready` is false."""
         self._batcher = batcher
         self._stats = stats
         self._states = states
@@ -49,11 +57,11 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether it can take events: what `/readyz` says."""
+        """Whether the receiver can take events, as `/readyz` reports."""
         return not self.draining and self._batcher.ready
 
     def begin(self, request: Request) -> Response | None:
-        """Return what can be said by the head alone; None where the body is wanted."""
+        """Return the answer if the head alone decides it; None if the body is needed."""
         source = self.sources.get(request.path)
         if source is None:
             return self._other(request)
@@ -81,26 +89,26 @@ class App:
             delivery_id = source.verify(request.headers, request.body, self._wall_clock())
             request.verified = True
             request.connection.known()
-            text, request.body = request.body, b""  # what is made of it is kept instead
+            text, request.body = request.body, b""  # its sealed events are kept instead
             events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))
         except RefusedError as error:
             return answers.unauthorized(error.code, source.scheme)
         except ProblemError as error:
             return answers.error(error.status, error.code, error.message)
         identities = [event.identity for event in events]
-        told = partial(self._told, request, identities)
-        self._batcher.submit(events, request.read_s, told, has_delivery_id=delivery_id is not None)
+        answer = partial(self._told, request, identities)
+        self._batcher.submit(events, request.read_s, answer, has_delivery_id=delivery_id is not None)
         return None
 
     def _told(self, request: Request, identities: list[str], outcome: str) -> None:
-        """Answer with what became of a request's events."""
+        """Answer a request by the outcome of its events."""
         if outcome in ACCEPTED and time.monotonic() - request.read_s < LATEST_202_S:
             request.finish(answers.accepted(identities, outcome))
         else:
             request.finish(answers.UNAVAILABLE)
 
     def answered(self, request: Request, answer: Response) -> None:
-        """Count an answer that goes out by its reason; its latency if it is a verified delivery's."""
+        """Count an answer that is sent, by its reason. Record its latency if its sender was verified."""
         counted = (request.source, answer.status, answer.reason)
         if request.verified:
             self._stats.latencies_s.append(time.monotonic() - request.started_s)

@@ -1,8 +1,8 @@
-"""Who may send: every scheme over the raw bytes, in constant time, and closed where anything is odd.
+"""Authentication of senders. Every scheme works on the raw bytes, compares in constant time, and refuses if in doubt.
 
-A scheme that signs is a row of a table, a `Layout`: where its parts stand in the headers, and what is signed. What else
-belongs to a scheme: its name (`settings/types.py`), when its secret is too weak (`settings/`), how `send` signs, and
-the template's list.
+A scheme that signs is a row of a table, a `Layout`: the places of its parts in the headers, and the signed text. The
+other parts of a scheme lie elsewhere: its name (`settings/types.py`), the minimum strength of its secret (`settings/`),
+the signing of `send`, and the template's list.
 """
 
 import base64
@@ -23,29 +23,34 @@ from stream_router.settings.types import is_loopback
 BAD_SIGNATURE, BAD_TOKEN, STALE = "bad_signature", "bad_token", "stale"
 MAX_ID_CHARS = 256
 MAX_SIGNATURES = 16
-"""Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
+"""Maximum number of signatures checked in one Standard Webhooks header. A sender that rotates its keys sends two."""
 TIME_PREFIX = "t="
-"""How the timestamp begins in a header that holds the signatures too."""
+"""Prefix of the timestamp in a header that also holds the signatures."""
 MAX_SIGNATURES_REMEMBERED = 100_000
-"""Signatures that one source remembers, about 30 MB: as many as deliveries (docs/contract.md, "Receiver")."""
+"""Maximum number of signatures that one source remembers, about 30 MB.
+
+It equals the number of remembered deliveries (docs/contract.md, "Receiver").
+"""
 SIGNATURE_BYTES = 16
-"""Of a signature that is remembered; nobody without the secret can choose any of them."""
+"""Bytes remembered of each signature. Nobody without the secret can choose any of them."""
 REMEMBERED_WINDOWS = 2
-"""Replay windows for which a signature is remembered: a time that is signed passes for one on either side of it."""
+"""Number of replay windows for which a signature is remembered: a signed time is valid one window before and after."""
 MILLISECONDS_FROM = 10**11
-"""A timestamp from here up is in milliseconds (as seconds it would be the year 5138)."""
+"""Smallest timestamp that is read as milliseconds. As seconds it would lie in the year 5138."""
 
 _FIELD = re.compile(r"(\{id\}|\{timestamp\})")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Verify = Callable[[Headers, bytes, float], str | None]
-"""One way to know a sender: gives the delivery id of headers and body, None if there is none. If the id is not signed,
-the one that came first with the signature counts. The time is in epoch seconds. Raises RefusedError, and nothing else,
-whatever the headers hold."""
+"""Check of a sender by headers, body and time (epoch seconds). It returns the delivery id, None if there is none.
+
+If the id is not signed, the id that first came with the signature counts. It raises RefusedError and nothing else,
+whatever the headers hold.
+"""
 
 
 class RefusedError(Exception):
-    """The sender is not known; `code` is `bad_signature`, `bad_token` (bearer, basic) or `stale`."""
+    """Refusal of an unknown sender. `code` is `bad_signature`, `bad_token` (bearer, basic) or `stale`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -53,7 +58,10 @@ class RefusedError(Exception):
 
 
 def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
-    """Return the value of a header that must be there once: a second one could be read by somebody else."""
+    """Return the value of a header that must occur exactly once.
+
+    Other software on the way could read the second of two values. Raises RefusedError.
+    """
     values = headers.get_all(name)
     if len(values) != 1:
         raise RefusedError(code)
@@ -61,7 +69,7 @@ def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
 
 
 def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
-    """Return the delivery id in the header `name`; None if the header is absent or empty."""
+    """Return the delivery id in the header `name`; None if the header is absent or empty. Raises RefusedError."""
     if name is None or name not in headers:
         return None
     value = single(headers, name, code)
@@ -76,15 +84,15 @@ def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -
 class FirstIds:
     """The delivery id with which each signature came first, for schemes that sign the time and not the id.
 
-    Whoever captured a request can send it again with another id: it is the same delivery. The oldest signatures go
-    after `keep_s`, or earlier if there are more than MAX_SIGNATURES_REMEMBERED.
+    A captured request may be sent again with another id, but it is the same delivery. Signatures are forgotten after
+    `keep_s`, or earlier, the oldest first, if there are more than MAX_SIGNATURES_REMEMBERED.
     """
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
         self._ids: dict[bytes, str | None] = {}
         self._order: deque[tuple[float, bytes]] = deque()
-        """When each signature came first, in epoch seconds. (The first key of a dict is slow to find.)"""
+        """Times at which the signatures first came, in epoch seconds. The first key of a dict would be slow to find."""
 
     def first(self, signature: bytes, identity: str | None, now_s: float) -> str | None:
         """Return the id that came first with this signature, and remember `identity` if the signature is new."""
@@ -101,7 +109,7 @@ class FirstIds:
 
 
 class Layout(NamedTuple):
-    """Where a signing scheme keeps its parts. Header names in lower case; None where it has no such header."""
+    """Places of a signing scheme's parts. Header names are in lower case; None if the scheme has no such header."""
 
     header: str
     prefix: str
@@ -111,13 +119,13 @@ class Layout(NamedTuple):
     algorithm: str = "sha256"
     encode: Callable[[bytes], str] = bytes.hex
     many: bool = False
-    """Whether several signatures may stand in the header, a space between them."""
+    """Whether the header may hold several signatures, separated by spaces."""
     other: "Layout | None" = None
-    """The same under other names, taken where its own header is not there."""
+    """The same scheme under other header names, used if its own header is absent."""
 
 
 def in_base64(raw: bytes) -> str:
-    """Base64 without line breaks."""
+    """Return the bytes in base64, without line breaks."""
     return binascii.b2a_base64(raw, newline=False).decode()
 
 
@@ -131,9 +139,10 @@ STANDARD_WEBHOOKS = SVIX._replace(
 
 
 def own_layout(settings: Receiver) -> Layout:
-    """Scheme `hmac`: everything from the settings, refused where it would sign less than it seems to.
+    """Return the layout of the scheme `hmac` from the settings.
 
-    Where the timestamp's header is the signature's, both stand in one, as Stripe has it: `t=1795512600,v1=5257a8…`.
+    Raises SettingsError if the scheme would sign less than it seems to. If timestamp and signature have the same
+    header, that header holds both, as Stripe's does: `t=1795512600,v1=5257a8…`.
     """
     identity = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     timestamp = _header_name("STREAM_ROUTER_HMAC_TIMESTAMP_HEADER", settings.hmac_timestamp_header)
@@ -167,10 +176,10 @@ def _header_name(variable: str, name: str | None) -> str | None:
 
 
 def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
-    """Return the check of a body signed with a shared secret, as the layout has it, within `window_s` of now."""
+    """Return the check of a body that is signed with a shared secret by this layout, within `window_s` of now."""
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
     signs_id, signs_time = "{id}" in own.template, "{timestamp}" in own.template
-    # Without a signed time two events with equal bodies have one signature: only their ids tell them apart.
+    # Without a signed time two events with equal bodies have the same signature: only their ids differ.
     remembers = signs_time and not signs_id and own.id_header is not None
     first_ids = FirstIds(REMEMBERED_WINDOWS * window_s) if remembers else None
     macs: dict[bytes, hmac.HMAC] = {}
@@ -190,11 +199,11 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
         text = _filled(before, identity, timestamp) + body + _filled(after, identity, timestamp)
         good, remembered = False, b""
         for key in keys.live:
-            # What depends on the key alone is hashed once.
+            # The part of the MAC that depends on the key alone is computed once per key.
             mac = (macs.get(key) or macs.setdefault(key, hmac.new(key, None, layout.algorithm))).copy()
             mac.update(text)
             digest = mac.digest()
-            # One for each text, whichever of several keys and signatures fits: a sender that rotates may send two.
+            # The first key's digest stands for the text, whichever key fits: a sender that rotates keys may send two.
             remembered = remembered or digest[:SIGNATURE_BYTES]
             expected = layout.encode(digest).encode()
             for signature in signatures:
@@ -209,7 +218,7 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
 
 
 def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
-    """Return a part of what the sender signed, before or behind the body."""
+    """Return the part of the signed text before or after the body."""
     text = ""
     for piece in pieces:
         if piece == "{id}":
@@ -231,7 +240,10 @@ def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
 
 
 def _taken_apart(value: str) -> tuple[str, list[str]]:
-    """Return the timestamp of a header that holds signatures too, and all its parts. Refuse all but one timestamp."""
+    """Return the timestamp of a header that also holds signatures, and the header's other parts.
+
+    Raises RefusedError unless the header has exactly one timestamp.
+    """
     parts = [part.strip() for part in value.split(",")]
     times = [part.removeprefix(TIME_PREFIX) for part in parts if part.startswith(TIME_PREFIX)]
     if len(times) != 1:
@@ -240,7 +252,7 @@ def _taken_apart(value: str) -> tuple[str, list[str]]:
 
 
 def _seconds(timestamp: str) -> float:
-    """Return a Unix time in seconds or milliseconds; refused where it is neither."""
+    """Return a Unix time, given in seconds or milliseconds, in seconds. Raises RefusedError if it is neither."""
     if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 16:
         raise RefusedError(BAD_SIGNATURE)
     value = int(timestamp)
@@ -251,7 +263,10 @@ def _seconds(timestamp: str) -> float:
 
 
 def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
-    """`bearer` and `basic`. Compared by digest, so that not even a length shows. The body is not looked at."""
+    """Return the check of the schemes `bearer` and `basic`. The body is not examined.
+
+    Digests are compared, so that the time shows not even the secret's length.
+    """
 
     def verify(headers: Headers, *_body_and_time: object) -> str | None:
         given, _, value = single(headers, "authorization", BAD_TOKEN).partition(" ")
@@ -264,7 +279,7 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
             except (binascii.Error, ValueError):
                 raise RefusedError(BAD_TOKEN) from None
             if in_base64(plain) != value.strip():
-                # Bits that no text stands for: another spelling of the same bytes, which no honest client sends.
+                # Unused bits are set: another spelling of the same bytes, which no honest client sends.
                 raise RefusedError(BAD_TOKEN)
         presented, good = hashlib.sha256(plain).digest(), False
         for token in tokens.live:
@@ -276,7 +291,7 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
     return verify
 
 
-# --- how a secret becomes what is compared, and the tables
+# --- conversion of secrets to the compared form, and the tables
 
 
 def _standard_webhooks(text: str) -> bytes:
@@ -306,15 +321,15 @@ LAYOUTS: dict[str, tuple[Callable[[Receiver], Layout], Decode]] = {
     "standard-webhooks": (lambda _: STANDARD_WEBHOOKS, _standard_webhooks),
     "hmac": (own_layout, str.encode),
 }
-"""The schemes that sign: their layout, and how a secret becomes a key."""
+"""The schemes that sign, with their layout and the conversion of a secret to a key."""
 TOKENS: dict[str, Decode] = {"bearer": _bearer, "basic": _basic}
-"""The schemes that send the secret itself, and how it becomes what is compared."""
+"""The schemes that send the secret itself, with the conversion of a secret to the compared digest."""
 SCHEMES = (*LAYOUTS, *TOKENS, "none")
-"""Every scheme there is. What is not here is refused."""
+"""All schemes. Any other name is refused."""
 
 
 def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
-    """Return the scheme that the settings ask for, and its secrets (to follow them). Raise SettingsError."""
+    """Return the check of the settings' scheme, and its secrets, which the caller follows. Raises SettingsError."""
     name = settings.webhook_scheme or ""
     if name in LAYOUTS:
         layout, decode = LAYOUTS[name]
@@ -322,7 +337,7 @@ def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
         return signed(layout(settings), live, settings.replay_window_s), live
     id_header = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     if name in TOKENS:
-        if settings.is_unencrypted:  # of the environment's own scheme the settings say so themselves
+        if settings.is_unencrypted:  # for the environment's own scheme the settings check this themselves
             raise SettingsError(
                 f"STREAM_ROUTER_WEBHOOK_SCHEME: {name} would send the secret itself over plain HTTP, for anyone to "
                 "read; give the receiver a TLS certificate, or name the proxies in front of it that end TLS"

@@ -1,8 +1,8 @@
-"""The events in the spill: stored there in order, drained in order, at most a megabyte of them in memory.
+"""The events in the spill: stored there in order, drained in order, with about two megabytes in memory at most.
 
-The backlog knows rows, not calls. The batcher tells it which rows an open call carries (`hold`), whether that call
-stored them (`settle`) or not (`release`). A row that is held is drained only once its call has ended. A file of the
-spill goes when all of its rows are settled.
+The backlog knows rows, not calls. The batcher reports which rows a call in flight carries (`hold`), and whether that
+call stored them (`settle`) or not (`release`). A held row is drained only once its call has ended. A file of the spill
+is removed when all of its rows are settled.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from stream_router.receiver.stats import Stats
 log = logging.getLogger(__name__)
 
 HAND_BYTES = 1024 * 1024
-"""Bytes of drained events in memory below which more are read."""
+"""Bytes of drained events in memory below which the next file is read."""
 BROKEN_FOR_S = 2.0
 """Seconds for which a disk that refused is not tried again."""
 HANGS_AFTER_S = 2.0
@@ -42,12 +42,12 @@ _CURES = {
     "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
-"""What an operator does about each code of `error`."""
+"""Advice to an operator about each code of `error`."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 
 
 class Backlog:
-    """The events on disk, in at most `max_bytes` of files. `drained` gets events that may be sent now, in order."""
+    """The events on disk, in files of at most `max_bytes`. `drained` gets the events that may be sent now, in order."""
 
     def __init__(
         self,
@@ -66,27 +66,27 @@ class Backlog:
         self._drained = drained
         self.resource = str(spill.folder)
         self.unread = spill.unread
-        """Rows on disk, or being written, that were not read."""
+        """Number of rows on disk, or being written, that were not read."""
         self._writing = self._writing_bytes = 0
         self._asked_s: deque[float] = deque()
         """Times at which the disk was asked for the appends that it has not answered, in order."""
         self._broken_until_s = float("-inf")
         self._read: dict[int, PendingEvent] = {}
-        """Rows that were read and are not settled, in order. A held one is in place SPILLED."""
+        """Rows that were read and are not settled, in order. The event of a held row is in place SPILLED."""
         self._read_bytes = 0
         self._held: set[int] = set()
-        """Rows that an open call carries."""
+        """Rows that a call in flight carries."""
         self._settled: set[int] = set()
         """Rows that were settled before they were read."""
         self._ends: deque[int] = deque()
-        """Row numbers behind each file that was read and is not settled."""
+        """First row number after each file that was read and is not settled."""
         self._reading = False
 
     # --- what is known
 
     @property
     def size(self) -> int:
-        """Number of events in the spill that are not known to be in the stream, with those that are being written."""
+        """Number of events in the spill, or being written there, that are not known to be in the stream."""
         return self.unread + len(self._read)
 
     @property
@@ -114,11 +114,11 @@ class Backlog:
 
     @property
     def cure(self) -> str:
-        """What an operator does about `error`."""
+        """Advice to an operator about `error`."""
         return _CURES.get(self.error, _CURES["EIO"])
 
     def snapshot(self) -> dict[str, float]:
-        """Return the spill's numbers by name (docs/metrics.md)."""
+        """Return the spill's metrics by name (docs/metrics.md)."""
         oldest = next(iter(self._read.values()), None)
         received_at = _RECEIVED_AT.search(oldest.line[:200]) if oldest else None
         return {
@@ -131,7 +131,7 @@ class Backlog:
     # --- into the spill
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events behind all that is there, all of them or none."""
+        """Store events after all rows in the spill: all of them or none."""
         lines = [(event.conversation, event.line) for event in events]
         size_bytes = sum(len(line) + ROW_BYTES for _, line in lines)
         if self._spill.size_bytes + self._writing_bytes + size_bytes > self._max_bytes:
@@ -218,7 +218,7 @@ class Backlog:
             self._read_bytes -= len(event.line)
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Keep an event that the stream refuses for good in a file of such lines. `done` gets whether it is there."""
+        """Keep an event that the stream refuses for good in a file of such lines. `done` gets whether it was kept."""
 
         def answered(is_kept: bool) -> None:
             if is_kept:
@@ -232,16 +232,16 @@ class Backlog:
         self._spill.set_aside(event.line, answered)
 
     def settle_files(self) -> None:
-        """Remove files of which all rows are settled, and read on."""
+        """Remove the files whose rows are all settled, and read on."""
         while self._ends and next(iter(self._read), self._ends[0]) >= self._ends[0]:
             self._spill.settle(self._ends.popleft())
         self.drain()
 
     def begin_close(self) -> None:
-        """Do nothing: a stop tries to empty the spill, which no other receiver can."""
+        """Do nothing: a stop tries to empty the spill, since no other receiver can."""
 
     async def close(self) -> int:
-        """Return the number of events that are left; log it if there are any."""
+        """Return the number of events that are left. Log it if there are any."""
         if left := self.size:
             log.error(
                 "The receiver ends. Events are left in its spill, on this disk alone. Keep its folder, and start a "

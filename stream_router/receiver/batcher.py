@@ -1,13 +1,16 @@
 """Group commit: many requests into few PutRecords calls, each request answered in time.
 
-What arrives waits in its bucket: a few milliseconds for company if calls are in flight, not at all if few are. A
-request is decided at its time: its events go to the spill from 0.6 s on, and it is answered 503 at 0.85 s. A call may
-land later than that. What it stored is remembered, so that the sender's next try is 202 and stores only what is
-missing; a copy that comes while the call is open waits for it, and is not sent beside it.
+An event waits in the queue of its partition group: a few milliseconds for company if calls are in flight, not at all if
+few are. From an age of 0.6 s on a request's events go to the spill, and at 0.85 s the request is answered 503.
 
-If order is asked for, one conversation has at most one record in flight; what comes meanwhile waits for that one.
+A call may end later than that. The receiver remembers which events the call stored. The sender's next attempt is then
+answered 202, and stores only the missing events. A copy that comes while the call is in flight waits for the call, and
+is not sent beside it.
 
-The batcher moves every event through the table of `events.py`; spill and calls answer it by callbacks alone.
+If order is asked for, a conversation has at most one record in flight. Its later events wait for that record.
+
+The batcher moves every event through the table of `events.py`. Spill and calls report to the batcher by callbacks
+alone.
 """
 
 import asyncio
@@ -48,30 +51,33 @@ from stream_router.receiver.states import StreamState
 from stream_router.receiver.stats import Stats
 
 DECIDE_AFTER_S = 0.6
-"""Age at which a request's events that are not stored go to the spill."""
+"""Age, in seconds, at which a request's events that are not stored go to the spill."""
 AWAIT_SLOW_CALL_S = 0.75
-"""Age up to which an event in flight is kept from the spill while the stream's calls usually end before that age.
+"""Age, in seconds, up to which an event in flight is kept out of the spill if calls usually end before that age.
 
-A call of 0.7 s would store nearly each event beside its row in the spill. Another receiver that drains a spill queue
+A call of 0.7 s would store nearly every event beside its row in the spill. Another receiver that drains a spill queue
 does not know of that call, and would store the event again.
 """
 SLOW_CALLS_S = (0.3, AWAIT_SLOW_CALL_S)
-"""Typical durations of calls for which that holds. A quicker stream's call that is open at 0.6 s hangs."""
+"""Bounds, in seconds, of the typical durations of calls to which AWAIT_SLOW_CALL_S applies.
+
+If calls are usually quicker, a call that is in flight after 0.6 s hangs.
+"""
 GIVE_UP_AFTER_S = 0.85
-"""Age at which a request is answered 503 whatever is still going on: the answer must come within 0.9 s."""
+"""Age, in seconds, at which a request is answered 503 whatever is in progress: the answer is due within 0.9 s."""
 SWEEP_EVERY_S = 0.02
 LATE_FADES_TO = 0.9
-"""Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
+"""Share of the sweeps' worst lateness that the next sweep still expects: a loop that was late will be late again."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
 ONE_CALL_ROWS = 500
 """Number of unread rows up to which, with order, arrivals wait in memory for the call that takes those rows."""
 
 Records = list[tuple[Bucket, list[PendingEvent]]]
-"""The records of one call: each bucket, and its events."""
+"""The records of a call: pairs of a partition group and its events."""
 
 
 class Batcher:
-    """Stores events in the stream. Belongs to one event loop; `jitter` gives a number from 0 to 1."""
+    """The way of events into the stream, on a single event loop. `jitter` returns a number from 0 to 1."""
 
     def __init__(
         self,
@@ -84,7 +90,7 @@ class Batcher:
         ordered: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`ordered`: no event of a conversation is stored before an earlier one that was accepted."""
+        """Create a batcher. If `ordered`, no event of a conversation is stored before an earlier accepted event."""
         self.loop = loop
         self.now_s = loop.time
         self._jitter = jitter
@@ -94,7 +100,7 @@ class Batcher:
         self.stream = StreamState(loop.time, stats, self.buckets)
         self.backlog: SpillStore | None = None
         self.conversations: dict[int, deque[PendingEvent]] | None = {} if ordered else None
-        """With order: each conversation of which a record is in flight, and what waits behind that."""
+        """Conversations of which a record is in flight, with the events that wait for it; None without order."""
         self._in_flight: dict[int, Records] = {}
         self._ready: dict[Bucket, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -102,17 +108,17 @@ class Batcher:
         """Number of events that came since the timer was set."""
         self._deliveries = Deliveries()
         self._waiting: deque[Waiter] = deque()
-        """Requests without an answer, in the order of their arrival; some that have one stand between."""
+        """Requests without an answer, in the order of their arrival. Some answered requests stand between them."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
         self._at_rest: asyncio.Event | None = None
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
-        """Let events wait on disk while the stream is down, and send what waits there already."""
+        """Let events wait on disk while the stream is down, and send the events that wait there already."""
         self.use_store(Backlog(spill, max_bytes, self.loop, self.buckets, self.stats, self.drained))
 
     def use_store(self, store: SpillStore) -> None:
-        """Let events wait in this store, and send what waits there already."""
+        """Let events wait in this store, and send the events that wait there already."""
         self.backlog = store
         store.drain()
 
@@ -129,7 +135,7 @@ class Batcher:
     ) -> None:
         """Store a request's events. `answer` gets TO_STREAM, TO_SPILL, SEEN_BEFORE or NOT_STORED, once.
 
-        Now or later, but within 0.85 s of `arrived_s`, the time at which the request was there.
+        It is called now or later, but within 0.85 s of `arrived_s`, the time at which the request was complete.
         """
         if not events:
             answer(TO_STREAM)
@@ -166,7 +172,7 @@ class Batcher:
             self._queue(event)
 
     def _count_stored(self, event: PendingEvent, *, in_spill: bool = False) -> None:
-        """Record that an event is in the stream or the spill; answer all who wait once its delivery is complete."""
+        """Record that an event is in the stream or the spill. If its delivery is complete, answer its requests."""
         delivery = event.delivery
         assert delivery is not None
         delivery.missing -= 1
@@ -180,13 +186,13 @@ class Batcher:
             request.finish(TO_SPILL if delivery.spilled and request.outcome == TO_STREAM else request.outcome)
 
     def _end_if_idle(self, delivery: Delivery) -> None:
-        """End a delivery for which nobody waits and of which nothing is on its way."""
+        """End a delivery if no request waits for it and none of its events is on its way."""
         if delivery.waiting or any(event.is_on_its_way for event in delivery.events):
             return
         self._deliveries.end(delivery, self.now_s())
 
     def _refuse(self, request: Waiter) -> None:
-        """Answer 503, since the request's time is over. Queued events for which nobody waits are given up."""
+        """Answer 503, since the request's time is over. Give up queued events for which no request waits."""
         delivery = request.delivery
         delivery.waiting.remove(request)
         self.stats.events_refused += len(delivery.events)
@@ -198,7 +204,7 @@ class Batcher:
         request.finish(NOT_STORED)
 
     def _leave_memory(self, event: PendingEvent, place: int) -> None:
-        """Move an event to a place outside memory. An entry of it that is left in a queue is passed over."""
+        """Move an event to a place outside memory. If it remains in a queue, the queue's reader skips it."""
         event.move(place)
         if event.delivery is not None:
             self.stats.events_in_flight -= 1
@@ -208,7 +214,7 @@ class Batcher:
     # --- deadlines
 
     def _watch(self, request: Waiter) -> None:
-        """Keep a request's deadlines. A request whose body was long to seal goes before fresher ones."""
+        """Watch a request's deadlines. A request whose body took long to seal goes before fresher requests."""
         waiting, at = self._waiting, len(self._waiting)
         while at and waiting[at - 1].arrived_s > request.arrived_s:
             at -= 1
@@ -223,7 +229,7 @@ class Batcher:
     def _sweep(self) -> None:
         now_s = self.now_s()
         self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
-        # Before the next sweep would be too late; earlier by the lateness of sweeps, but not before `_decide`.
+        # Give up before the next sweep would be too late: earlier by the sweeps' lateness, but never before `_decide`.
         give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
         waiting = self._waiting
         try:
@@ -233,14 +239,14 @@ class Batcher:
                     self._refuse(request)
             self._decide(itertools.takewhile(lambda request: request.arrived_s <= now_s - DECIDE_AFTER_S, waiting))
         finally:
-            # Whatever failed in this sweep: the next one answers those who still wait.
+            # Whatever failed in this sweep, the next sweep answers the requests that still wait.
             self._sweeper = None
             if waiting:
                 self._arm_sweep()
 
     @property
     def _spills_arrivals(self) -> bool:
-        """Whether arrivals go to the spill at once: the stream is down, or much is there that must go before them."""
+        """Whether arrivals go to the spill at once: the stream is down, or many rows in the spill must precede them."""
         backlog = self.backlog
         if backlog is None:
             return False
@@ -249,7 +255,7 @@ class Batcher:
         return (is_down or is_behind) and backlog.takes
 
     def _decide(self, overdue: Iterable[Waiter]) -> None:
-        """Spill the events of requests that waited long enough; with order all events, since later ones would pass."""
+        """Spill the events of requests that waited long enough. With order spill all events, so that none overtakes."""
         if self.backlog is None or not self.backlog.takes:
             return
         fastest_s, slowest_s = SLOW_CALLS_S
@@ -265,14 +271,17 @@ class Batcher:
             first = next(events, None)
             if first is None and not self._spills_arrivals:
                 return
-            # Each conversation's in their order: what is in calls, what waits behind those, what is in the queues.
+            # This keeps a conversation's order: events in calls, then events that wait for those, then queued events.
             in_calls = (some for records in self._in_flight.values() for _, some in records)
             every = itertools.chain(*in_calls, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
             events = (event for event in every if event.is_unsaved)
         self._spill(events)
 
     def _spill(self, events: Iterable[PendingEvent]) -> None:
-        """Hand events to the spill. `events` may name one twice if it checks `is_unsaved`: each is marked at once."""
+        """Hand events to the spill.
+
+        `events` may yield an event twice if it checks `is_unsaved`, which is false once the event was handed over.
+        """
         assert self.backlog is not None
         handed: list[PendingEvent] = []
         for event in events:
@@ -303,9 +312,9 @@ class Batcher:
             self._count_stored(event, in_spill=True)
 
     def _not_spilled(self, events: Sequence[PendingEvent]) -> None:
-        """Go on in memory, since the spill took none of these. With order they are refused.
+        """Continue in memory with events that the spill did not store. With order refuse their requests.
 
-        Newer events of their conversations may be on their way there.
+        With order newer events of their conversations may be on their way to the spill.
         """
         for event in events:
             event.row = NO_ROW
@@ -343,24 +352,24 @@ class Batcher:
             self.dispatch()
 
     def _await_turn(self, bucket: Bucket) -> None:
-        """Let a bucket that has something to send take part in the next calls."""
+        """Let a partition group that has events to send take part in the next calls."""
         if not bucket.resting and bucket not in self._ready:
             self._ready[bucket] = None
 
     def wake_up(self) -> None:
-        """Send what waited for a call to end."""
+        """Send the events that waited for a call to end."""
         if self.backlog is not None:
             self.backlog.settle_files()
         self._send_ready()
 
     def _send_ready(self) -> None:
-        """Send what is ready, unless it waits for company; if no call is in flight there is none to wait for."""
+        """Send ready events, unless they wait for company. With few calls in flight they wait for none."""
         if self._ready and (self._timer is None or self.calls.idle):
             self.dispatch()
         self._check_at_rest()
 
     def dispatch(self) -> None:
-        """Send what is ready, in as few calls as possible."""
+        """Send ready events in as few calls as possible."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -370,8 +379,8 @@ class Batcher:
     def _next_records(self) -> Records:
         """Return the next record of each ready partition group, as many as a call may hold.
 
-        A group that still has events goes behind the others. A call holds one event if it probes a silent stream, or if
-        it looks for the event for whose content a call was refused.
+        A group that still has events goes behind the others. A call holds a single event if it probes a silent stream,
+        or searches for the event for whose content a call was refused.
         """
         records: Records = []
         room = MAX_CALL_BYTES
@@ -392,9 +401,10 @@ class Batcher:
         return records
 
     def _next_events(self, bucket: Bucket, *, is_alone: bool) -> tuple[list[PendingEvent], int]:
-        """As many events as fit a record (one if it `is_alone`), and their bytes: drained ones, then arrivals.
+        """Return the events of the next record, and their bytes: as many as fit, or a single event if `is_alone`.
 
-        With order what waits for its conversation is put behind that, and nothing new passes rows that were not read.
+        Drained events precede arrivals. With order an event whose conversation is in flight is queued behind that
+        conversation, and no arrival overtakes unread rows.
         """
         conversations = self.conversations
         is_behind = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
@@ -450,7 +460,7 @@ class Batcher:
         self.calls.start(data, oldest_s, settled)
 
     def _rest(self, bucket: Bucket) -> None:
-        """Let a bucket rest after a failure: exponential backoff with full jitter, each bucket's own."""
+        """Let a partition group rest after a failure: exponential backoff with full jitter, separate for each group."""
         wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
         bucket.attempts += 1
         bucket.resting = True
@@ -465,9 +475,10 @@ class Batcher:
         self.loop.call_later(wait_s, rested)
 
     def _suspect(self, event: PendingEvent) -> None:
-        """Try a drained event again that was refused alone for its content, behind the others of its bucket.
+        """Try a drained event again that was refused alone for its content, behind the other drained events.
 
-        Set it aside if the stream took records since the first such refusal. Its conversation waits for the outcome.
+        Set the event aside if the stream took records since its first such refusal. Its conversation waits for that
+        outcome.
         """
         bucket, backlog = event.bucket, self.backlog
         assert backlog is not None
@@ -493,7 +504,7 @@ class Batcher:
     def _landed(self, events: list[PendingEvent]) -> None:
         self.stats.events_stored += len(events)
         for event in events:
-            if event.place == SPILLED:  # the spill stored it while the call was open
+            if event.place == SPILLED:  # the spill stored it while the call was in flight
                 event.move(DONE)
                 self._settle_row(event)
             elif event.delivery is None:
@@ -510,7 +521,7 @@ class Batcher:
         self.backlog.settle(event.row)
 
     def _failed(self, events: list[PendingEvent]) -> None:
-        """Send again, before anything newer, what the spill holds and what a request waits for."""
+        """Resend, before anything newer, the events that the spill holds or a request waits for."""
         again: list[PendingEvent] = []
         for event in events:
             delivery = event.delivery
@@ -532,7 +543,7 @@ class Batcher:
         self._free(events, again)
 
     def _free(self, events: list[PendingEvent], again: list[PendingEvent]) -> None:
-        """End a record: `again` goes in front, and behind it what waited for its conversations."""
+        """End a record: put the events of `again` in front, and after them those that waited for its conversations."""
         if self.conversations is not None:
             for key in dict.fromkeys(event.conversation for event in events):
                 again.extend(event for event in self.conversations.pop(key) if event.place == QUEUED)
@@ -545,7 +556,7 @@ class Batcher:
     # --- the end
 
     async def close(self, timeout_s: float) -> int:
-        """Send what is in memory and in the spill, for `timeout_s` at most; return how many events are left there."""
+        """Send the events in memory and in the spill, for at most `timeout_s`. Return how many stay in the spill."""
         self._at_rest = asyncio.Event()
         if self.backlog is not None:
             self.backlog.begin_close()
@@ -559,14 +570,14 @@ class Batcher:
         return await self.backlog.close() if self.backlog is not None else 0
 
     def _check_at_rest(self) -> None:
-        """Wake up who waits for the end once nothing is in a call, in a queue or in the spill."""
+        """Let `close` end once no event is in a call, in a queue or in the spill."""
         in_memory = self.calls.in_flight or self.stats.events_in_flight
         if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.size):
             self._at_rest.set()
 
 
 def _renew_given_up(delivery: Delivery, sealed: Sequence[Sealed], arrived_s: float) -> list[PendingEvent]:
-    """Replace a known delivery's events that were given up by those of this copy, and return these."""
+    """Replace a known delivery's given-up events by those of this copy. Return the replacements."""
     events = list(delivery.events)
     fresh: list[PendingEvent] = []
     for at, (before, again) in enumerate(zip(events, sealed, strict=True)):

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection: what a request may cost, how long it may take, and its answers in order.
+"""One HTTP/1.1 connection: limits on the size and time of its requests, and its answers in order.
 
-llhttp (by httptools) parses; everything that a client could hold or delay is bounded here, from accept to the last byte
-that it reads.
+llhttp (by httptools) parses. This module bounds everything that a client could hold or delay, from accept to the last
+byte that the client reads.
 """
 
 import asyncio
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEAD_S = 10.0
-"""For a request's head, for a TLS handshake, and for a connection that nobody has shown himself on to be used."""
+"""Seconds for a request's head, for a TLS handshake, and for an idle connection without a known sender."""
 BODY_S = 10.0
-"""For its body; and for a client to read what was written."""
+"""Seconds for a request's body, and for a client to read the bytes that were written."""
 IDLE_S = 75.0
-"""For a known sender's next request: load balancers (an ALB: 60 s) and nginx (60 s) must be the ones that close."""
+"""Seconds for a known sender's next request. Longer than the 60 s of an ALB or nginx, which must close first."""
 WAITING_ANSWERS = 16
-"""Requests of one connection that may wait for theirs before nothing more is read."""
+"""Number of requests of one connection that may wait for answers. The receiver then reads no more from the client."""
 LINGER_S = 1.0
-"""How long a connection that was told to close may still send, unread, until it is cut."""
+"""Seconds for which a closing connection may still send bytes, which are dropped, until it is cut."""
 
 HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
-"""What is parsed at a turn of requests sent one behind the other; and what of a body, and read before it is paused."""
+"""Bytes parsed at once: of heads, and of a body.
+
+A turn ends after a piece of heads, so that pipelined requests let others in. Reading pauses at as many unparsed bytes
+as a body's piece has.
+"""
 UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
-"""Written and not read by the client: beyond the first its time runs, beyond the second it is cut."""
+"""Bytes written and not read by the client. Above the first a deadline starts; above the second the client is cut."""
 
 
 class Connection(asyncio.Protocol):
@@ -56,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._unparsed, self._body = b"", cast("bytes | bytearray", b"")
         self._read_s = 0.0
-        """When the first of the bytes that are not parsed were read."""
+        """Time at which the first of the unparsed bytes were read, in monotonic seconds."""
         self._early: Response | None = None
         self._in_head, self._known = True, False
         self._discarding = self._queued = self._working = self._paused = self._stalled = False
@@ -72,7 +76,7 @@ class Connection(asyncio.Protocol):
         self.gone()
 
     def gone(self) -> None:
-        """Drop all references: a closed connection in a cycle would wait half an hour for the collector."""
+        """Drop all references, since a closed connection in a cycle would wait half an hour for the collector."""
         self._transport, self._parser, self._request = None, None, None
         self._unparsed, self._body, self._discarding = b"", b"", True
         self._server.gone(self)
@@ -88,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._wait_for_turn()
 
     def pause_writing(self) -> None:
-        """Stop reading from a client that does not read its answers; its time runs."""
+        """Stop reading from a client that does not read its answers, and start its deadline."""
         self._stalled = True
         self.deadline_s = self._loop.time() + BODY_S
         self._pause()
@@ -99,17 +103,17 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def _pause(self) -> None:
-        """Read nothing more for now: what the client sends waits with the kernel."""
+        """Stop reading for now. Further bytes of the client wait in the kernel."""
         if not self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
 
     def _go_on(self) -> None:
-        """There may be room again: work on what was read, and read on."""
+        """Parse the bytes that were read, and resume reading, if there is room again."""
         if self._discarding or self._working or self._queued or self._must_wait:
             return
         if self._unparsed:
-            self._read_s = time.monotonic()  # it waited for its own client, or for the stream, and not for us
+            self._read_s = time.monotonic()  # the bytes waited for the client or the stream, not for the receiver
             self._wait_for_turn()
         elif self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
@@ -117,7 +121,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _must_wait(self) -> bool:
-        """Whether its client has to take answers first, or answers have to come."""
+        """Whether parsing has to wait until the client reads answers, or until there are answers."""
         return self._stalled or len(self._waiting) >= WAITING_ANSWERS
 
     # --- the parser's side
@@ -134,7 +138,7 @@ class Connection(asyncio.Protocol):
             self._server.wait_for_turn(self)
 
     def work(self) -> None:
-        """Its turn: parse what was read; of requests one behind the other a little, so that others come in between."""
+        """Parse the bytes that were read. Of pipelined requests parse only a piece, so that others get their turn."""
         self._queued, self._working = False, True
         while self._unparsed and not self._discarding and not self._must_wait:
             self._parse_piece()
@@ -155,7 +159,7 @@ class Connection(asyncio.Protocol):
     def _parse_piece(self) -> None:
         data, size = self._unparsed, HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
         piece, self._unparsed = (data, b"") if len(data) <= size else (data[:size], data[size:])
-        self._beside_bytes += len(piece)  # also trailers: httptools holds one, and joins it anew for each packet
+        self._beside_bytes += len(piece)  # counts trailers too: httptools keeps a trailer, and joins it for each packet
         self._feed(piece)
         many = self._request is not None and len(self._request.fields) > MAX_FIELDS
         if many or self._beside_bytes > MAX_HEAD_BYTES + HEAD_PIECE_BYTES:
@@ -165,8 +169,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # Nobody here speaks another protocol, so the request is what its head says; llhttp would take its body for
-            # one of its own. Another parser is told of it what the head says of the body, and nothing else.
+            # The receiver speaks no other protocol, so the upgrade is ignored. llhttp would read the body as the other
+            # protocol. A second parser therefore gets a head with the body's framing, and nothing else.
             if self._request is not None and not self._discarding:
                 self._parser = httptools.HttpRequestParser(_BodyAlone(self))
                 self._feed(_head_of_body(self._request.headers) + piece[upgrade.args[0] :])
@@ -213,7 +217,7 @@ class Connection(asyncio.Protocol):
         if self._request is None or self._early is not None:
             return
         if not self._body:
-            self._body = body  # most come whole: those are never copied
+            self._body = body  # most bodies come whole, and are never copied
         elif isinstance(self._body, bytearray):
             self._body += body
         else:
@@ -223,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
-            return  # only its head is here
+            return  # only the request's head is here; `_feed` handles its body
         request = self._request
         if request is None or self._discarding:
             return
@@ -236,7 +240,7 @@ class Connection(asyncio.Protocol):
         try:
             answer = self._early or self._app.complete(request)
         except Exception:
-            # Whatever we did not foresee is our trouble, so the sender is told to come again.
+            # An unforeseen failure is the receiver's fault, so the answer asks the sender to retry.
             log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
             answer = answers.TROUBLE
         if answer is not None:
@@ -251,11 +255,11 @@ class Connection(asyncio.Protocol):
             self._server.known(self)
 
     def sender(self, headers: Headers) -> str:
-        """Return the address that a request came from, behind our own proxies too."""
+        """Return the address that sent a request, even if our own proxies forwarded the request."""
         return self._server.client_of(self.client, headers)
 
     def flush(self) -> None:
-        """Write the answers that are there, in the order of their requests."""
+        """Write the answers that are ready, in the order of their requests."""
         waiting, transport = self._waiting, self._transport
         while waiting and (answer := waiting[0].answer) is not None:
             request = waiting.popleft()
@@ -263,7 +267,7 @@ class Connection(asyncio.Protocol):
             if transport is None:
                 continue
             close = answer.close or not request.keep_alive or self._app.draining
-            kept_s = int(self._idle_s) - 1  # a second less than it is, for the way
+            kept_s = int(self._idle_s) - 1  # a second less than the true limit, since the answer takes time to arrive
             transport.write(answer.wire(close=close, head_only=request.method == "HEAD", kept_s=kept_s))
             if close:
                 self._end()
@@ -272,7 +276,7 @@ class Connection(asyncio.Protocol):
                 self.cut()
                 return
         if transport is not None and not waiting:
-            # What is here of the next request, if anything, may have been parsed no further while these waited.
+            # A part of the next request may be here already: it may have been parsed no further while these waited.
             begun = self._request is not None or self._unparsed
             timeout_s = (HEAD_S if self._in_head else BODY_S) if begun else self._idle_s
             self._deadline(self._loop.time() + timeout_s)
@@ -284,36 +288,39 @@ class Connection(asyncio.Protocol):
         return IDLE_S if self._known else HEAD_S
 
     def _deadline(self, deadline_s: float) -> None:
-        """When its time is over; while its client does not read, that alone counts."""
+        """Set the connection's deadline. If the client does not read its answers, the deadline for that stays."""
         if not self._stalled:
             self.deadline_s = deadline_s
 
     def overdue(self) -> None:
-        """Its time is over: a body gets its 408, or 503 where it waits for us; everything else is closed."""
+        """End the connection at its deadline.
+
+        An unfinished body is answered 408, or 503 if the body waits for the receiver. Any other connection is cut.
+        """
         if self._request is not None and not self._in_head and not self._discarding and not self._stalled:
             self._refuse(answers.BUSY if self._unparsed or self._paused else answers.CUT)
         else:
             self.cut()
 
     def make_room(self) -> None:
-        """Let go of what this connection has sent: it holds the most of too much."""
+        """Refuse the request in progress and drop its bytes: all connections hold too much, and this holds the most."""
         self._refuse(answers.BUSY)
 
     def cut(self) -> None:
-        """End it now, whatever is under way."""
+        """End the connection now, whatever is in progress."""
         if self.opening is not None:
             self.opening.cancel()
         if self._transport is not None:
             self._transport.abort()
 
     def close_if_idle(self) -> None:
-        """End it where nobody waits for an answer on it; with TLS its client has a moment to say so as well."""
+        """Close the connection if no request is on it. With TLS the client has LINGER_S to close its side."""
         if self._transport is not None and not self._waiting and self._request is None and not self._unparsed:
             self._transport.close()
             self.deadline_s = min(self.deadline_s, self._loop.time() + LINGER_S)
 
     def _refuse(self, answer: Response) -> None:
-        """Answer behind what is still waiting, read nothing more, and end."""
+        """Answer after the requests that still wait, read nothing more, and end the connection."""
         if self._discarding:
             return
         request, self._request = self._request or Request(self), None
@@ -325,7 +332,7 @@ class Connection(asyncio.Protocol):
         request.finish(answer)
 
     def _end(self) -> None:
-        """Write no more, and read on for a while where that can be: closing on unread bytes would reset the answer."""
+        """Write no more, and read on for LINGER_S if possible: closing on unread bytes would reset the answer."""
         self._discarding, self._unparsed, self._body = True, b"", b""
         self._waiting.clear()
         self._hold()
@@ -333,10 +340,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if not transport.can_write_eof():  # TLS has no half
+        if not transport.can_write_eof():  # TLS cannot be closed in one direction only
             transport.close()
             return
-        # asyncio's own loop raises where the client has reset the connection; that it is lost is told in a moment.
+        # asyncio's own loop raises if the client has reset the connection; `connection_lost` follows in a moment.
         with contextlib.suppress(OSError):
             transport.write_eof()
         if self._paused:
@@ -345,14 +352,14 @@ class Connection(asyncio.Protocol):
 
 
 class _BodyAlone:
-    """Tells `owner` of a body and its end: of its head `owner` was told before."""
+    """Parser callbacks that pass only a body and its end to `owner`, which has the head already."""
 
     def __init__(self, owner: Connection) -> None:
         self.on_body, self.on_message_complete = owner.on_body, owner.on_message_complete
 
 
 def _head_of_body(headers: Headers) -> bytes:
-    """Return a head that says of its body what these headers say, and nothing else, so that no request follows."""
+    """Return a head that holds only these headers' framing of the body, and lets no further request follow."""
     length = headers.get("content-length").encode()
     framing = (
         b"Transfer-Encoding: chunked" if "transfer-encoding" in headers else b"Content-Length: " + (length or b"0")

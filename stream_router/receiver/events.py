@@ -1,4 +1,4 @@
-"""An event on its way through the receiver, the places it can be in, its delivery, and who waits for that.
+"""An event on its way through the receiver: its places, its delivery, and the requests that wait for the delivery.
 
 An event is in exactly one place. `TRANSITIONS` is the whole table: who may move an event, and when. Every move goes
 through `PendingEvent.move`, which asserts it.
@@ -19,9 +19,12 @@ log = logging.getLogger(__name__)
 QUEUED, IN_FLIGHT, SPILLING, SPILLED, DONE, GIVEN_UP = range(6)
 """The places of an event.
 
-QUEUED: in memory, in its partition group's queue or behind its conversation. IN_FLIGHT: in a call that has no answer.
-SPILLING: handed to the spill, which has not answered. SPILLED: in the spill and out of memory; a call that began
-earlier may still carry it. DONE: in the stream, or set aside. GIVEN_UP: nowhere; its sender was answered 503.
+* QUEUED: in memory, in its partition group's queue or behind its conversation.
+* IN_FLIGHT: in a call that has no answer.
+* SPILLING: handed to the spill, which has not answered.
+* SPILLED: in the spill and out of memory; a call that began earlier may still carry the event.
+* DONE: in the stream, or set aside.
+* GIVEN_UP: nowhere; its sender was answered 503.
 """
 TRANSITIONS = {
     (QUEUED, IN_FLIGHT): "the batcher starts a call with it",
@@ -47,15 +50,16 @@ TO_STREAM, TO_SPILL, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before
 """Outcomes of a request."""
 ACCEPTED = frozenset({TO_STREAM, TO_SPILL, SEEN_BEFORE})
 REMEMBERED, REMEMBERED_S = 100_000, 600.0
-"""Deliveries that are remembered, and for how long: docs/contract.md, "Receiver"."""
+"""Maximum number of remembered deliveries, and seconds for which they are remembered (docs/contract.md, "Receiver")."""
 
 
 class Bucket:
-    """A place in the stream and what waits for it: rows of the disk, and behind them what requests brought.
+    """A partition group and the events that wait for it: rows of the spill, and behind them the events of requests.
 
-    Its partition key and hash key are fixed for good, so no reshard parts it. `resting` after a failure, until a timer
-    rings. `alone`: since its record was refused for its content, its next one is a single event in a call of its own.
-    `suspects` are drained events that were refused so, each with the number of records that the stream had taken.
+    Its partition key and hash key are fixed for good, so no reshard parts the group. `resting` is true after a failure,
+    until a timer ends. If `alone` is true, a record was refused for its content: the next record is a single event in a
+    call of its own. `suspects` are drained events that were refused alone for their content. Each has the number of
+    records that the stream had taken at the first such refusal.
     """
 
     __slots__ = (
@@ -66,7 +70,7 @@ class Bucket:
     def __init__(self, index: int, buckets: int) -> None:
         self.partition_key, hash_key = group_place(index, buckets)
         self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
-        """What stands behind the data of a record of it, in the JSON of a call."""
+        """JSON that follows the data of the group's records in a call."""
         self.max_data_bytes = KINESIS_RECORD_BYTES - len(self.partition_key)
         self.rows: deque[PendingEvent] = deque()
         self.queue: deque[PendingEvent] = deque()
@@ -113,7 +117,7 @@ class PendingEvent:
 
 
 class Delivery:
-    """A delivery's events, and the requests that wait for it: its first one and copies. `missing` are not stored.
+    """A delivery's events, and the requests that wait for it: the first request and copies.
 
     `key` is its first event's identity, which covers the delivery id and every byte of the body; None without an id.
     """
@@ -124,7 +128,7 @@ class Delivery:
         self.key = key
         self.arrived_s = arrived_s
         self.ended_s = math.inf
-        """Time since which nobody waits for the delivery and none of its events is in flight; inf until then."""
+        """Time since which no request waits for the delivery and none of its events is on its way; inf until then."""
         self.events: Sequence[PendingEvent] = ()
         self.missing = 0
         """Number of its events that are not stored yet."""
@@ -134,7 +138,7 @@ class Delivery:
 
 
 class Waiter:
-    """A request that waits for a delivery: since when, and its outcome once all of the delivery is stored."""
+    """A request that waits for a delivery: its time of arrival, and its outcome once all of the delivery is stored."""
 
     __slots__ = ("answer", "arrived_s", "delivery", "is_answered", "outcome")
 
@@ -156,17 +160,17 @@ class Waiter:
 
 
 class Deliveries:
-    """Deliveries by key: those under way, and those that ended lately with all of it, or a part of it, stored."""
+    """Deliveries by key: those in progress, and those that ended lately, fully or partly stored."""
 
     def __init__(self) -> None:
         self._known: dict[int, float | Delivery] = {}
-        """Of one that is stored the time alone: 100,000 of them are most of what the receiver keeps in memory."""
+        """Deliveries by key. A stored delivery is kept as its time alone, to save memory: there may be 100,000."""
         self._ended: deque[int] = deque()
-        """In the order in which they ended. (The first key of a dict is slow to find.)"""
+        """Keys in the order in which the deliveries ended. The first key of a dict would be slow to find."""
         self._second_s = 0.0
 
     def get(self, key: int, now_s: float) -> float | Delivery | None:
-        """Return the delivery under way or stored in part, the second in which it was stored, or None if unknown."""
+        """Return the delivery if it is in progress or partly stored, its time if stored, None if unknown."""
         known = self._known.get(key)
         if known is not None:
             ended_s = known if isinstance(known, float) else known.ended_s
@@ -175,20 +179,23 @@ class Deliveries:
         return known
 
     def begin(self, delivery: Delivery) -> None:
-        """Note that the delivery is under way, perhaps again."""
+        """Record that the delivery is in progress, perhaps again."""
         delivery.ended_s = math.inf
         if delivery.key is not None:
             self._known[delivery.key] = delivery
 
     def end(self, delivery: Delivery, now_s: float) -> None:
-        """Nobody waits for it, and nothing of it is on its way: it is remembered where something of it is stored."""
+        """Record that no request waits for the delivery and none of its events is on its way.
+
+        The delivery is remembered if any of its events is stored.
+        """
         if delivery.ended_s < math.inf:
             return
         delivery.ended_s = now_s
         key, partly = delivery.key, 0 < delivery.missing < len(delivery.events)
         if key is not None and (partly or not delivery.missing):
             if now_s > self._second_s:
-                # One number for all of a second: each would take as much memory as its place here.
+                # All deliveries of a second share a number: a separate one would take as much memory as its entry.
                 self._second_s = float(math.ceil(now_s))
             self._known[key] = delivery if partly else self._second_s
             self._ended.append(key)
@@ -197,10 +204,10 @@ class Deliveries:
         elif key is not None:
             self._known.pop(key, None)
         if key is None or not partly:
-            # No circle is left of it: the collector would stop the loop for 20 ms and more, to find thousands of them.
+            # No reference cycle is left: to find thousands, the collector would stop the loop for 20 ms and more.
             delivery.events = ()
 
     def _forget(self, key: int) -> None:
         known = self._known.get(key)
-        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # else it is under way again
+        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # else the delivery is in progress again
             self._known.pop(key, None)

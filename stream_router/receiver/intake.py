@@ -1,6 +1,6 @@
-"""From a verified body to what is stored: whether it is JSON, which events it holds, who they are, where they go.
+"""Conversion of a verified body into sealed events: JSON check, split of arrays, identities, conversations.
 
-The body is parsed once, which answers whether it is valid, finds the conversation and counts an array; and hashed once.
+The body is parsed once, to check it, find the conversations and count an array's elements. It is also hashed once.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 
 MAX_KEYS = 100_000
-"""Keys of one body: more than 7 bytes a key at the default body size, so no honest event comes near."""
+"""Maximum number of keys of a body: more than 7 bytes a key at the default body size, so no honest event is near."""
 KEYS_COUNTED_FROM_BYTES = 4 * MAX_KEYS
 """A shorter body cannot hold that many keys (`"":0,` is 5 bytes)."""
 MAX_ARRAY_EVENTS = 5_000
 ENVELOPE_BYTES = 128
-"""More than an envelope adds to its body: 32 of id, 13 of time, the names and signs."""
+"""Bytes, rounded up, that an envelope adds to its body: an id of 32, a time of 13, the field names and punctuation."""
 MAX_EVENT_BYTES = limits.KINESIS_RECORD_BYTES - 256 - ENVELOPE_BYTES
-"""The largest body that fits a Kinesis record, beside a partition key of at most 256 characters."""
+"""Bytes of the largest body that fits a Kinesis record, beside a partition key of at most 256 characters."""
 
 
 class ProblemError(Exception):
-    """The request is refused; `status` and `code` as the contract says, `message` without any payload."""
+    """Refusal of a request, with the contract's `status` and `code`, and a `message` that quotes no payload."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(code)
@@ -41,24 +41,24 @@ class Sealed(NamedTuple):
 
 
 class Body(NamedTuple):
-    """A verified request: its body, and what its headers say of it."""
+    """A verified request: its body, and the values of its headers."""
 
     text: bytes
     delivery_id: str | None
     content_type: str = ""
     event_type: str = ""
-    """X-Nexus-Event-Type, of a sender that has it."""
+    """Value of X-Nexus-Event-Type; "" if the sender has no such header."""
     traceparent: str = ""
-    """The sender's trace context, where it is one."""
+    """The sender's trace context; "" if it is missing or not valid."""
 
 
 class Intake:
-    """Turns verified bodies of one source into sealed events. `clock` gives the time in epoch seconds."""
+    """The converter of a source's verified bodies into sealed events. `clock` returns the time in epoch seconds."""
 
     def __init__(
         self, settings: Receiver, clock: Callable[[], float] = time.time, source: str = "", *, takes_xml: bool = False
     ) -> None:
-        """`source` is a named source's name; "" is the environment's own."""
+        """Create the converter of a source. `source` is a named source's name; "" is the environment's own."""
         self._scheme = f"source/{source}" if source else settings.webhook_scheme or ""
         self._added = {"source": source} if source else {}
         self._added_text = envelope.added_text(self._added)
@@ -68,7 +68,10 @@ class Intake:
         self._clock = clock
 
     def events(self, body: Body) -> list[Sealed]:
-        """Return the events of a body, in order. Raise ProblemError for what is no JSON object or array of them."""
+        """Return the events of a body, in order.
+
+        Raises ProblemError if the body is neither a JSON object nor an array of objects, except for XML if it is taken.
+        """
         received_at_ms = int(self._clock() * 1000)
         try:
             value = parse(body.text)
@@ -87,12 +90,12 @@ class Intake:
         return [seal(item, part, index) for index, (item, part) in enumerate(parts)]
 
     def _sealer(self, body: Body, received_at_ms: int) -> Callable[[dict[str, Any], bytes, int], Sealed]:
-        """Return a function that seals an element of this body by its value, its bytes and its place."""
+        """Return a function that seals an element of this body, given its value, its bytes and its index."""
         scheme, delivery_id = self._scheme, body.delivery_id
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
-        told = body.traceparent or body.event_type
-        added = envelope.added_text(self._fields(body)) if told else self._added_text
+        header_text = body.traceparent or body.event_type
+        added = envelope.added_text(self._fields(body)) if header_text else self._added_text
         max_bytes = MAX_EVENT_BYTES - len(added)
 
         def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
@@ -105,12 +108,15 @@ class Intake:
         return seal
 
     def _fields(self, body: Body) -> dict[str, str]:
-        """Return what every envelope of this body says beside it."""
-        told = {"traceparent": body.traceparent, "eventTypeHeader": body.event_type}
-        return {**self._added, **{name: text for name, text in told.items() if text}}
+        """Return the fields that every envelope of this body has beside the body."""
+        header_fields = {"traceparent": body.traceparent, "eventTypeHeader": body.event_type}
+        return {**self._added, **{name: text for name, text in header_fields.items() if text}}
 
     def _not_json(self, body: Body, received_at_ms: int) -> Sealed:
-        """XML, which is not looked into: it goes on as a text, byte for byte."""
+        """Seal an XML body, unparsed, as a JSON string from which every byte can be restored.
+
+        Raises ProblemError if the path takes no XML, or the string is too large.
+        """
         if not self._takes_xml:
             raise ProblemError(415, "unsupported_media_type", "this path takes JSON, not XML")
         identity = event_id(self._scheme, body.delivery_id, 0, body.text)
@@ -123,12 +129,12 @@ class Intake:
         return Sealed(identity, self.conversation({}, identity), line)
 
     def conversation(self, value: dict[str, Any], identity: str) -> int:
-        """Return the hash of the event's conversation, which chooses its bucket."""
+        """Return the hash of the event's conversation, which determines its partition group."""
         return envelope.conversation_hash(envelope.conversation_of(value, identity, self._paths))
 
 
 def parse(body: bytes) -> object:
-    """Return the body's JSON value. Raise ProblemError if it is none, nests too deep or holds too many keys."""
+    """Return the body's JSON value. Raises ProblemError if it is not JSON, nests too deep or holds too many keys."""
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     if not body:

@@ -1,4 +1,4 @@
-"""What is checked before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
+"""Checks before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
 
 import os
 import platform
@@ -23,22 +23,22 @@ from stream_router.settings.sources import PostedSource, plain, read
 
 QUEUE_OPERATIONS = ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 SPARE_FILES = 256
-"""Open files that the receiver needs beside its senders' connections."""
+"""Number of open files that the receiver needs beside its senders' connections."""
 
 
 class Stream(NamedTuple):
-    """How the stream is reached: worked out once, before anything starts."""
+    """Access to the stream, determined once, before anything starts."""
 
     target: CallEndpoint
     ca_bundle: str
     queue: dict[str, CallEndpoint]
-    """Targets of the spill queue's operations by name; empty without a spill queue."""
+    """Endpoints of the spill queue's operations by name; empty without a spill queue."""
     session: Session
-    """Gave credentials, and has them still."""
+    """Session that has found credentials, and keeps them."""
 
 
 def _senders(settings: Receiver) -> None:
-    """Scheme, secrets and named sources, as far as this host alone can say: no secret of AWS is asked for yet."""
+    """Check scheme, secrets and named sources, if no secret is kept in AWS. Nothing is requested from AWS yet."""
     kept = [settings.webhook_secrets.get_secret_value()]
     kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
     if not any(text.startswith(IN_AWS) for text in kept):
@@ -46,11 +46,11 @@ def _senders(settings: Receiver) -> None:
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
-    """Return the settings, with as many connections as fit; the stream's endpoint here; the sources by path.
+    """Return the settings, with as many connections as fit; the access to the stream; the sources by path.
 
     Raises SettingsError.
     """
-    served = credentials.patiently(lambda: sources.of(settings))  # a secret of AWS is asked for with them
+    served = credentials.patiently(lambda: sources.of(settings))  # credentials are needed for a secret kept in AWS
     settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
     found = session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(found))
@@ -59,7 +59,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
 
 
 def check_apart(settings: Receiver) -> None:
-    """Raise SettingsError where the two addresses are one: each of them would be taken by the other."""
+    """Raise SettingsError if both ports have the same address, since the second could not listen there."""
     if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
         raise SettingsError(
             "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
@@ -67,8 +67,8 @@ def check_apart(settings: Receiver) -> None:
 
 
 def check_spill(folder: Path | None) -> None:
-    """Raise SettingsError where the spill's folder is none that this user can write to."""
-    # os.path answers no where a name is too long for a path; Path raises.
+    """Raise SettingsError if this user cannot write to the spill's folder, or it holds another version's files."""
+    # os.path returns False if a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
     names = sorted(path.name for path in folder.glob("spill-*")) if folder is not None else []
@@ -85,11 +85,14 @@ LOOKS: tuple[Callable[[Receiver], object], ...] = (
     lambda settings: check_spill(settings.spill_dir),
     check_apart,
 )
-"""What the settings name on this host, for `load`: whatever is wrong of it is said at once."""
+"""Checks of what the settings name on this host. `load` runs them all, and reports all problems at once."""
 
 
 def _connections(wanted: int) -> int:
-    """How many connections there may be: what was asked for, or what the limit of open files allows."""
+    """Return the number of connections: as many as wanted, or as many as the limit of open files allows.
+
+    Raises the process's soft limit if needed.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = hard if hard != resource.RLIM_INFINITY else max(soft, wanted + SPARE_FILES)
     raised = max(soft, min(most, wanted + SPARE_FILES))
@@ -98,7 +101,7 @@ def _connections(wanted: int) -> int:
 
 
 def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]:
-    """Return what the first line of the log says, so that a log alone tells how the receiver was run. No secrets."""
+    """Return the settings in force, without secrets, for the log's first line: a log shows how the receiver was run."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),

@@ -1,11 +1,12 @@
-"""PutRecords: what a record and a call may hold, a call's bytes, and the calls in flight: as many as the stream takes.
+"""PutRecords: limits of a record and of a call, a call's bytes, and the calls in flight, as many as the stream takes.
 
-A call has five seconds, longer than any request: one that lands later than its requests' time still counts, and counts
-as in flight until it ends. What may be in flight halves at most once in 0.85 s where calls come late, never below 4,
-and grows by one where they do not. Nothing is sent again here; neither by libcurl.
+A call may take five seconds, longer than any request. A call that stores events later than their requests' time still
+counts, and is in flight until it ends. If calls are late, the number of calls allowed in flight halves: at most once in
+0.85 s, and never below 4. Each call that is not late raises the number by one. Neither this module nor libcurl resends.
 
-A stream is silent if a call timed out and no other call ended since it began. What such calls asked for may still be
-done, so every further copy costs. Only probes are sent then: one call with one event, ever more seldom.
+A stream is silent if a call timed out and no other call ended since that call began. The records of such calls may
+still be stored, so every further copy could become a duplicate. Only probes are then sent: a call with a single event,
+at growing intervals.
 """
 
 import asyncio
@@ -27,42 +28,50 @@ CALL_TIMEOUT_S = 5.0
 PROBES_S = (5.0, 10.0, 20.0, 30.0)
 """Seconds from the beginning of a silence to its first probe, and from each probe to the next; the last repeats."""
 LATE_AFTER_S = 0.85
-"""A call that ends later than this after its oldest event came has nobody left whom its answer could reach."""
+"""Seconds from a call's oldest event after which the call is late: that event's request has been answered."""
 FEWEST_CALLS, MOST_CALLS = 4, 32
 MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of all calls in flight, as base64 a third more."""
+"""Bytes of all calls in flight from which no further call starts. Data counts as base64, a third more than as bytes."""
 MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = 4 * 1024 * 1024
-"""Kinesis takes ten. A call is three times in memory while it is made."""
+"""Maximum bytes of a call. Kinesis allows 10 MiB, but a call is in memory three times while it is built."""
 LINGER_S, LONGEST_LINGER_S = 0.005, 0.1
 QUICK_CALL_S = 0.05
-"""Calls that take no longer are worth no more company than what comes within 5 ms: Kinesis answers in 10 to 45 ms."""
+"""Seconds up to which a call is quick: events wait for company for 5 ms only. Kinesis answers in 10 to 45 ms."""
 IDLE_CALLS = 2
-"""With fewer calls in flight an event leaves at once: at a few dozen events a second, waiting would group nothing.
-Where calls are not quick, it does with none."""
+"""Number of calls in flight below which an event leaves at once, if calls are quick.
+
+At a few dozen events a second, waiting would group nothing. If calls are not quick, an event leaves at once only if no
+call is in flight.
+"""
 NEAR_S = 0.55
-"""Where calls take about so long, waiting for company would make requests late."""
+"""Duration of calls, in seconds, near which waiting for company would make requests late."""
 WELL_FILLED = 100
-"""So many events wait for no more company than 5 ms: a call with twice as many is no cheaper for the stream."""
+"""Number of events that wait for company for 5 ms only: a call with twice as many is no cheaper for the stream."""
 SILENT_CALLS = 8
-"""Where nothing is answered for a while, the next call waits an eighth of it: so many are sent in the first 0.1 s, and
-some 30 in the 0.7 s in which a slow stream may still answer in time."""
+"""Divisor of the time without any answer: the next call waits for an eighth of that time.
+
+Some 8 calls are thus sent in the first 0.1 s, and some 30 in the 0.7 s in which a slow stream may still answer in time.
+"""
 
 Send = Callable[[bytes, float, Callable[[Answer], None]], None]
-"""Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
+"""Start of a PutRecords call. Parameters: body, timeout in seconds, callback that gets the answer."""
 Settled = Callable[[list[str], bool], None]
-"""Told AWS's code of each record, "" where it is stored; and whether the whole call was refused for what it holds."""
+"""Callback for a call's outcome. It gets AWS's code of each record ("" if the record is stored), and a flag.
+
+The flag is true if the whole call was refused for its content.
+"""
 
 
 def request_body(stream: str, records: Sequence[tuple[Bucket, bytes]]) -> bytes:
-    """Return the JSON of a PutRecords call with these records, each bucket and data, in order."""
+    """Return the JSON of a PutRecords call with these records, pairs of partition group and data, in order."""
     encode = binascii.b2a_base64
     entries = [b'{"Data":"' + encode(data, newline=False) + bucket.tail for bucket, data in records]
     return b'{"StreamName":"' + stream.encode() + b'","Records":[' + b",".join(entries) + b"]}"
 
 
 class Calls:
-    """The calls in flight. Belongs to one event loop; `ended` is called when one is through, or a probe is due."""
+    """The calls in flight, on a single event loop. `ended` is called when a call has ended, or a probe is due."""
 
     def __init__(
         self,
@@ -84,7 +93,7 @@ class Calls:
         """Whether only probes may be sent."""
         self._silent_since_s = 0.0
         self._probe_timer: asyncio.TimerHandle | None = None
-        """Set from a probe's start until the next one is due."""
+        """Timer that runs from a probe's start until the next probe is due."""
         self._answered_s = float("-inf")
         """Time at which a call last ended otherwise than by its time-out."""
         self._is_probing = False
@@ -96,14 +105,14 @@ class Calls:
         self._halved_s = float("-inf")
         self._took_s: deque[float] = deque(maxlen=3)
         self._heard_s = 0.0
-        """When a call ended last, or the first one of those in flight began."""
+        """Time at which a call last ended, or at which a call began while no other was in flight."""
 
     @property
     def full(self) -> bool:
         """Whether no further call may start now.
 
-        A stream that has not answered any of some calls for LATE_AFTER_S may fall silent. A further call would only
-        add to the events that it may store late, beside their copies from the spill or from their senders.
+        If FEWEST_CALLS or more are in flight and none was answered for LATE_AFTER_S, the stream may fall silent. It may
+        then store a further call's events late, beside their copies from the spill or from their senders.
         """
         if self.is_silent:
             return self._is_probing or self._probe_timer is not None
@@ -113,7 +122,7 @@ class Calls:
 
     @property
     def idle(self) -> bool:
-        """Whether so little is in flight that what comes leaves at once."""
+        """Whether so few calls are in flight that an arriving event leaves at once."""
         return self.in_flight < (IDLE_CALLS if min(self._took_s, default=0.0) <= QUICK_CALL_S else 1)
 
     @property
@@ -128,11 +137,11 @@ class Calls:
 
     @property
     def linger_s(self) -> float:
-        """How long an event waits for company while calls are in flight: 5 ms, and more where calls take long.
+        """Seconds that an event waits for company while calls are in flight: 0.005, and more if calls take long.
 
-        A stream that does one call after the other is quick only for few, full ones. One that answers too late for
-        every request anyway, or has not answered for a while, gets its calls evenly spread. One call that hangs says
-        nothing of the others.
+        A stream that serves one call after the other is quick only for few and full calls. If a stream answers too late
+        for every request, or has not answered for a while, its calls are spread evenly. The quickest of the last three
+        calls counts, since a single call that hangs proves nothing about the others.
         """
         took_s = min(self._took_s, default=0.0)
         quiet_s = self._now_s() - self._heard_s - took_s  # a slow stream is not yet overdue
@@ -141,7 +150,7 @@ class Calls:
         return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), company_s)
 
     def start(self, records: Sequence[tuple[Bucket, bytes]], oldest_s: float, settled: Settled) -> None:
-        """Send these records in one call. `oldest_s`: when its oldest event came."""
+        """Send these records in one call. Their oldest event came at `oldest_s`."""
         body = request_body(self._stream, records)
         size_bytes, started_s = len(body), self._now_s()
         if not self.in_flight:
@@ -177,7 +186,7 @@ class Calls:
         self._send(body, CALL_TIMEOUT_S, answered)
 
     def _timed_out(self, started_s: float, events: int) -> None:
-        """Begin a silence if no call ended otherwise since this one began; the first probe is due at once then."""
+        """Begin a silence if no call ended otherwise since this call began. Its first probe is then due at once."""
         self._is_probing = False
         now_s = self._now_s()
         if not self.is_silent and now_s - self._unanswered_s > CALL_TIMEOUT_S:

@@ -14,7 +14,7 @@ TIMEOUT_S = 5.0
 
 
 class RefusedLetters:
-    """Sends a line that the stream refuses for its content to the dead-letter queue at `url`."""
+    """Sender of dead letters to the queue at `url`, for lines that the stream refuses for their content."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class RefusedLetters:
         self._writer = LetterWriter(stream, "", now_ms, ordered=False)
 
     def send(self, line: bytes, done: Callable[[bool], None]) -> None:
-        """Send a dead letter `refused`. `done` gets whether the queue has stored it under the right MD5."""
+        """Send a dead letter `refused`. `done` gets whether the queue has stored all of it under the right MD5."""
         envelope = orjson.loads(line)
         event = Event(Record(line, 0), 0, line, envelope["id"], envelope["idFrom"], envelope["receivedAt"], None)
         letter = DeadLetter(event, Reason.REFUSED, "ValidationException", "the stream refuses it, and takes others")

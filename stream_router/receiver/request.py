@@ -1,4 +1,4 @@
-"""One request: its head, its body, its answer. llhttp has parsed it; what that lets through is refused here."""
+"""One HTTP request: its head, body and answer. llhttp parses it; further malformed heads are refused here."""
 
 import functools
 import time
@@ -12,26 +12,29 @@ if TYPE_CHECKING:
     from stream_router.receiver.connection import Connection
 
 MAX_HEAD_BYTES = 16 * 1024
-"""Of a head, and of what stands beside a body (chunks' sizes, trailers). A webhook's head has some 600 bytes, with the
-cookies and traces of proxies before it a few thousand; other servers take 8 to 16 KiB."""
+"""Maximum bytes of a head, and of the framing of a body (sizes of chunks, trailers).
+
+A webhook's head has some 600 bytes, and a few thousand with cookies and traces of proxies. Other servers allow 8 to
+16 KiB.
+"""
 MAX_FIELDS = 100
-"""Tiny fields take much memory, so they are counted too."""
+"""Maximum number of a head's fields. The size alone is no bound, since tiny fields take much memory."""
 MAX_BODY_DISCARDED_BYTES = 64 * 1024
-"""A body that nobody wants is read where it is announced this small: closing on unread bytes resets the answer away."""
+"""Maximum announced bytes of an unwanted body that is still read: closing on unread bytes would reset the answer."""
 _SPACES = b" \t"
 
 
 class Headers:
-    """A request's headers as they came, whatever bytes their values hold; those are decoded where they are asked for.
+    """A request's headers as they came, whatever bytes their values hold. Values are decoded on access.
 
-    Names are in lower case. Values are read as latin-1, so that a second copy of a header is seen whatever is
-    in it. Spaces behind a value are no part of it (RFC 9110, 5.5), and llhttp leaves them there.
+    Names are in lower case. Values are read as latin-1, so that a second copy of a header is found whatever its bytes
+    are. Spaces after a value are removed: they are not a part of it (RFC 9110, 5.5), but llhttp keeps them.
     """
 
     __slots__ = ("_again", "_values")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """`fields` in their order."""
+        """Store the fields, given in their order."""
         values: dict[str, bytes] = {}
         again: list[tuple[str, bytes]] = []
         for name, value in fields:
@@ -42,10 +45,10 @@ class Headers:
                 values[key] = value
         self._values = values
         self._again = again
-        """What came more than once, but for the first of each name."""
+        """Fields whose name came before, in order."""
 
     def get_all(self, key: str, /) -> list[str]:
-        """Every value, in order."""
+        """Return every value of the header, in order."""
         value = self._values.get(key)
         if value is None:
             return []
@@ -58,19 +61,19 @@ class Headers:
         return key in self._values
 
     def get(self, key: str) -> str:
-        """Return the first value; empty where there is no such header."""
+        """Return the first value; "" if there is no such header."""
         value = self._values.get(key)
         return "" if value is None else value.rstrip(_SPACES).decode("latin-1")
 
 
 @functools.lru_cache(256)
 def _key(name: bytes) -> str:
-    """Return a header's name in lower case. Strangers choose them, so a bounded number is kept, of bounded length."""
+    """Return a header's name in lower case. The cache is bounded, since strangers choose the names."""
     return name.decode("latin-1").lower()
 
 
 class Request:
-    """One request and, once it has one, its answer. Who answers it may `finish` it later."""
+    """A request and, once `finish` was called, its answer."""
 
     __slots__ = (
         *("answer", "body", "connection", "expects", "fields", "headers", "keep_alive", "method", "path", "read_s"),
@@ -81,22 +84,22 @@ class Request:
         self.connection = connection
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
-        """The head as it comes; `headers` once all of it is there."""
+        """Fields of the head as they come; `headers` holds them once the head is complete."""
         self.headers = _NONE
         self.body = b""
         self.method = self.path = self.source = ""
-        """`source` is the one to which it is counted."""
+        """Method, path, and the name of the source under which the request is counted."""
         self.started_s = self.read_s = time.monotonic()
-        """When its first bytes were parsed, and when its last ones were read: from then on its 900 ms count."""
+        """Times at which the first bytes were parsed and the last bytes were read. The 900 ms begin with the latter."""
         self.keep_alive = True
         self.expects = False
-        """Whether its client sends the body once it was told to; one of HTTP/1.0 would take that for the answer."""
+        """Whether the client waits for 100 Continue. False for HTTP/1.0: its client would take that for the answer."""
         self.verified = False
-        """Whether its sender is known: how long strangers take is in no percentile."""
+        """Whether the sender was verified. Latencies of other requests are not recorded."""
         self.answer: Response | None = None
 
     def read_head(self, version: str) -> Response | None:
-        """Why this head is refused, whatever it asks for; None where it is as it should be."""
+        """Return the answer if this head is refused, whatever its path is; None if the head is valid."""
         fields = self.fields
         size_bytes = len(self.url)
         for name, value in fields:
@@ -115,19 +118,19 @@ class Request:
 
     @property
     def announced_bytes(self) -> int | None:
-        """The body's length, where the head tells it."""
+        """Length of the body if the head states it, else None."""
         length = self.headers.get("content-length")
-        # llhttp takes any number of zeros before it, `int` only so many digits.
+        # llhttp accepts any number of leading zeros, `int` a limited number of digits.
         return int(length.lstrip("0") or 0) if length.isdigit() else None
 
     @property
     def is_long(self) -> bool:
-        """Whether its body is too long to be read for nothing, or nobody knows its length."""
+        """Whether the body is too long to be read and discarded, or its length is unknown."""
         announced = self.announced_bytes
         return "transfer-encoding" in self.headers if announced is None else announced > MAX_BODY_DISCARDED_BYTES
 
     def finish(self, answer: Response) -> None:
-        """Answer it, once; does nothing where its connection is gone."""
+        """Answer the request, once. Do nothing further if its connection is closed."""
         if self.answer is None:
             self.answer = answer
             self.connection.flush()
@@ -137,7 +140,7 @@ _NONE = Headers()
 
 
 def path_of(target: bytes) -> str:
-    """Return the path that a request asks for; proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
+    """Return the path of a request's target. Proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
     path = target.partition(b"?")[0]
     if path[:1] != b"/" and b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]

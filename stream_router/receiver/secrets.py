@@ -1,4 +1,4 @@
-"""The webhook secrets: all of them live at once, read from the setting itself, or from where they are kept."""
+"""The webhook secrets: all of them live at once, read from the setting, from a file, or from a store in AWS."""
 
 import logging
 import time
@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_ROUTER_WEBHOOK_SECRETS"
 FOLLOW_FILE_EVERY_S = 1.0
-"""How often a secrets file is read again; a removed secret must be refused within 5 s."""
+"""Seconds between two readings of a secrets file. A removed secret must be refused within 5 s."""
 FOLLOW_STORE_EVERY_S = 300.0
 
 Decode = Callable[[str], bytes]
 
 
 class Secrets:
-    """The secrets that are live now, in the form in which a scheme compares them. Its repr shows none."""
+    """The secrets that are live now, in the form in which a scheme compares them. The repr shows no secret."""
 
     __slots__ = ("_candidate", "_decode", "_region", "_said", "_scheme", "_text", "_weak", "_where", "live")
 
@@ -34,7 +34,10 @@ class Secrets:
         weak: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`text` is the setting's value. Raises SettingsError, which quotes no secret. `weak` takes short ones."""
+        """Read the secrets. `text` is the setting's value; `weak` accepts weak secrets.
+
+        Raises SettingsError, which quotes no secret.
+        """
         self._said = Seldom(clock)
         self._scheme = scheme
         self._decode = decode
@@ -50,7 +53,7 @@ class Secrets:
 
     @property
     def follow_every_s(self) -> float | None:
-        """How often `refresh` is to be called; None where the secrets cannot change."""
+        """Seconds between two calls of `refresh`; None if the secrets cannot change."""
         if not self._where:
             return None
         return FOLLOW_FILE_EVERY_S if self._where.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
@@ -58,7 +61,7 @@ class Secrets:
     def refresh(self) -> bool:
         """Read the secrets again and put them into force. Return whether they changed. May block.
 
-        If they cannot be used, the old ones stay in force; that is logged at once, then once a minute.
+        If the new secrets cannot be used, the old secrets stay in force. That is logged at once, then once a minute.
         """
         try:
             changed = self._take(self._read())
@@ -70,7 +73,10 @@ class Secrets:
         return changed
 
     def _take(self, text: str) -> bool:
-        """Take a changed file once it was the same twice: one that is being written would be cut."""
+        """Put changed secrets into force, and return whether they changed.
+
+        A file must be the same in two readings, since a file that is being written could be incomplete.
+        """
         if text == self._text:
             self._candidate = text
             return False
@@ -83,7 +89,7 @@ class Secrets:
         return True
 
     def _read(self) -> str:
-        """Return what stands there now. Raise SettingsError."""
+        """Return the current content of the file or store. Raises SettingsError."""
         if self._where.startswith(IN_FILE):
             return kept.read_file(self._where, VARIABLE)
         return kept.fetch_from_aws(self._where, VARIABLE, self._region).replace(",", "\n")

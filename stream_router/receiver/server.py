@@ -1,8 +1,8 @@
-"""The HTTP server: a listening socket, its connections, the bounds on what they may hold, and how they end.
+"""The HTTP server: a listening socket, its connections, limits on what they may hold, and their end.
 
-Connections are counted from accept. One is *unknown* until it has carried a request of an authenticated sender. Where
-there is no room, the oldest unknown one goes: a sender shows who it is within milliseconds, who only holds a place does
-not.
+Connections are counted from accept. A connection is *unknown* until it has carried a request of an authenticated
+sender. If there is no room, the oldest unknown connection is cut. A real sender authenticates within milliseconds; a
+client that only occupies a place does not.
 """
 
 import asyncio
@@ -30,31 +30,43 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 AT_ONCE = 256
-"""Connections taken in one round of the loop."""
+"""Maximum number of connections accepted in a round of the loop."""
 AT_ONCE_OF_TLS = 8
-"""The same where each of them costs a handshake, which is half a millisecond or more: all of them are one round."""
+"""The same limit with TLS: each handshake takes half a millisecond or more, and all of them block the same round."""
 NO_FILES_PAUSE_S = 0.05
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 SWEEP_EVERY_S = 0.25
 MAX_READ_BYTES = 48 * 1024 * 1024
-"""Of all requests that are half there, or read and not parsed. Where it is more, those that hold the most of it are cut
-until a quarter is free: whoever fills it loses his own, and an ordinary body is never among the largest."""
+"""Maximum bytes of all requests that are incomplete, or read and not parsed.
+
+Above it the connections that hold the most bytes are refused until a quarter is free. The senders that fill the memory
+thus lose their own requests, and an ordinary body is never among the largest.
+"""
 WORK_S = 0.01
-"""Most that one round of the loop works on requests; answers of the stream and deadlines come round as often."""
+"""Maximum number of seconds for which a round of the loop parses requests.
+
+Answers of the stream and deadlines are handled between these rounds.
+"""
 LONGEST_ADDRESS_CHARS = 64
-"""Of IPv6, with the name of an interface; what is longer is none, and is not kept."""
+"""Maximum number of characters kept of an address: more than an IPv6 address with the name of an interface has."""
 
 DRAIN_LOOK_EVERY_S = 0.02
 LAST_REQUEST_S = 1.0
-"""What a sender that has nothing under way has for one more request, or its first, once the receiver ends: the answer
-tells it that the connection closes. Were it closed at once, a request that is on its way would have no answer."""
+"""Seconds that an idle sender has for a first or further request once the receiver ends.
+
+The answer announces that the connection closes. If the connection were closed at once, a request on its way would get
+no answer.
+"""
 HANDSHAKE_S = 3.0
-"""What it then waits for a TLS handshake: before that no request can come. A thousand at once take half a second."""
+"""Seconds that a TLS handshake may then take, since no request can come earlier. A thousand at once take 0.5 s."""
 
 
 class HttpServer:
-    """Serves at `listener` from its construction on; `tls` gives a new connection's context. Raises SettingsError."""
+    """A server that serves at `listener` from its construction on. `tls` returns the context for a new connection.
+
+    Raises SettingsError if it cannot listen.
+    """
 
     def __init__(
         self,
@@ -74,7 +86,7 @@ class HttpServer:
         self._proxies = types.parse_networks(settings.trusted_proxies)
         self.connections: set[Connection] = set()
         self._unknown: dict[Connection, None] = {}
-        """The oldest first."""
+        """Unknown connections, the oldest first."""
         self._unknown_of: Counter[str] = Counter()
         self._turns: deque[Connection] = deque()
         self._turns_due = False
@@ -83,12 +95,12 @@ class HttpServer:
         self._open = True
         try:
             listener.listen(BACKLOG)
-        except OSError as error:  # somebody was quicker
+        except OSError as error:  # another process listens there already
             raise _cannot_listen(error) from None
         loop.add_reader(listener.fileno(), self._accept)
         self._sweep_again()
 
-    # --- connections that come
+    # --- new connections
 
     def _accept(self) -> bool:
         """Accept a batch of connections. Return whether more may be waiting."""
@@ -101,12 +113,12 @@ class HttpServer:
                 if error.errno in _NO_FILES:
                     self._no_files()
                     return False
-                continue  # the client is gone already
+                continue  # the client has closed the connection already
             self.take(sock, str(address[0]))
         return True
 
     def take(self, sock: socket.socket, client: str) -> None:
-        """Serve this client; where there is no room, and none can be made, its socket is closed."""
+        """Serve this client, or close its socket if there is no room and none can be made."""
         connection = Connection(client, self)
         if not self.admit(connection):
             sock.close()
@@ -121,7 +133,7 @@ class HttpServer:
         await self.loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s)
 
     def admit(self, connection: Connection) -> bool:
-        """Whether a new connection may stay; room is made for it where that is possible."""
+        """Count a new connection, and make room for it if possible. Return whether the connection may stay."""
         client = connection.client
         if self._unknown_of[client] >= self._most_of_client and not self._trusted(client):
             self._evict(next(one for one in self._unknown if one.client == client))
@@ -134,7 +146,7 @@ class HttpServer:
         return True
 
     def _make_room(self) -> bool:
-        """Cut the oldest unknown connection; False where there is none."""
+        """Cut the oldest unknown connection. Return False if there is none."""
         oldest = next(iter(self._unknown), None)
         if oldest is not None:
             self._evict(oldest)
@@ -145,7 +157,7 @@ class HttpServer:
         connection.cut()
 
     def _no_files(self) -> None:
-        """No descriptor is left, though a reserve is kept: somebody else took them. Make room and pause."""
+        """Make room and pause: no descriptor is left, since something else on the host took the reserve."""
         self.loop.remove_reader(self._socket.fileno())
         self.loop.call_later(NO_FILES_PAUSE_S, self._accept_again)
         self._make_room()
@@ -159,24 +171,24 @@ class HttpServer:
         if self._open:
             self.loop.add_reader(self._socket.fileno(), self._accept)
 
-    # --- what a connection tells
+    # --- reports of connections
 
     def known(self, connection: Connection) -> None:
-        """Note that it has carried a request of a known sender."""
+        """Record that a connection has carried a request of a known sender."""
         if connection in self._unknown:
             del self._unknown[connection]
             self._unknown_of[connection.client] -= 1
-            self._unknown_of += Counter()  # without those that are 0
+            self._unknown_of += Counter()  # drops the counts that are 0
 
     def gone(self, connection: Connection) -> None:
-        """Note that it is closed."""
+        """Record that a connection is closed."""
         self.connections.discard(connection)
         self._stats.connections = len(self.connections)
         self.known(connection)
         self.hold(connection, 0)
 
     def hold(self, connection: Connection, size_bytes: int) -> None:
-        """Note the bytes that it holds which are no whole request, or are not parsed."""
+        """Record a connection's bytes of incomplete or unparsed requests. Refuse the largest if all hold too many."""
         stats = self._stats
         stats.read_bytes += size_bytes - connection.held_bytes
         connection.held_bytes = size_bytes
@@ -189,7 +201,10 @@ class HttpServer:
                     break
 
     def client_of(self, peer: str, headers: Headers) -> str:
-        """Who sends: the peer, or behind trusted proxies the rightmost address of X-Forwarded-For that is none's."""
+        """Return the sender's address.
+
+        That is the peer, or behind a trusted proxy the rightmost address of X-Forwarded-For that is not a proxy's.
+        """
         if self._trusted(peer):
             forwarded = headers.get_all("x-forwarded-for")
             for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
@@ -198,7 +213,7 @@ class HttpServer:
         return peer
 
     def _trusted(self, address: str) -> bool:
-        """Whether the address is one of a proxy in front of us."""
+        """Return whether the address belongs to a trusted proxy in front of the receiver."""
         if not self._proxies:
             return False
         try:
@@ -207,13 +222,14 @@ class HttpServer:
             return False
         return any(found in network for network in self._proxies if network.version == found.version)
 
-    # --- turns, and time that is over
+    # --- turns and deadlines
 
     def wait_for_turn(self, connection: Connection) -> None:
-        """Let it work when its turn comes: behind all who wait now.
+        """Let a connection parse its bytes after all connections that wait now.
 
-        Without turns thousands of connections that are readable at once are one round of the loop, and for as long as
-        that lasts no timer rings and no answer of the stream is read. What waits here is the receiver's own lateness.
+        Without turns, thousands of connections that are readable at once would be a single round of the loop. During
+        that round no timer would ring and no answer of the stream would be read. The wait here measures how late the
+        receiver itself is.
         """
         self._turns.append(connection)
         if not self._turns_due:
@@ -231,9 +247,9 @@ class HttpServer:
                 self.loop.call_soon(self._work)
 
     def _sweep(self) -> None:
-        """One timer for all: a timer a request would cost more than its MAC."""
+        """End overdue connections. They share a timer, since a timer per request would cost more than its MAC."""
         now_s = self.loop.time()
-        # First of all: whatever happens below, there is a next sweep.
+        # This comes first, so that the next sweep is certain whatever happens below.
         self._sweep_again()
         for connection in [one for one in self.connections if one.deadline_s <= now_s]:
             try:
@@ -250,19 +266,22 @@ class HttpServer:
     # --- the end
 
     async def drain(self, within_s: float) -> bool:
-        """Take no more connections, answer what is in and comes soon, at most so long; whether all of it was."""
+        """Accept no more connections, and answer the requests that are in or come soon, for at most `within_s`.
+
+        Return whether all connections ended in time.
+        """
         self._open = False
         self.loop.remove_reader(self._socket.fileno())
-        # What the kernel has taken already would be reset, its requests unread.
+        # The kernel would reset connections that it has accepted already, with their requests unread.
         for _ in range(BACKLOG):
             if not self._accept():
                 break
         self._socket.close()
-        told_s = self.loop.time() - self._drain_delay_s
+        announced_s = self.loop.time() - self._drain_delay_s
         deadline_s = self.loop.time() + within_s
         while self.connections and self.loop.time() < deadline_s:
             for connection in list(self.connections):
-                waited_s = self.loop.time() - max(told_s, connection.accepted_s)
+                waited_s = self.loop.time() - max(announced_s, connection.accepted_s)
                 if connection.opening is not None and waited_s >= HANDSHAKE_S:
                     connection.cut()
                 elif waited_s >= LAST_REQUEST_S:
@@ -276,7 +295,7 @@ class HttpServer:
 
 
 def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:
-    """Clean up after an opening that failed or was cancelled, perhaps before it began: no `finally` would do."""
+    """Clean up after an opening that failed or was cancelled. It may never have begun, so `finally` would not run."""
     error = None if opening.cancelled() else opening.exception()
     if error is None and not opening.cancelled():
         return
@@ -288,13 +307,13 @@ def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[
 
 
 def bound(settings: Receiver) -> socket.socket:
-    """Return a socket at the receiver's address, which does not listen yet. Raise SettingsError.
+    """Return a socket that is bound to the receiver's address and does not listen yet. Raises SettingsError.
 
-    With STREAM_ROUTER_REUSE_PORT others may be there too, and the kernel divides connections among them.
+    With STREAM_ROUTER_REUSE_PORT other processes may share the address, and the kernel distributes connections.
     """
     try:
         host, port = split_host_port(settings.listen)
-        # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
+        # A name may have addresses of both kinds. IPv4 is the lower number, and a bare HOST has always meant IPv4.
         family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Who may send where: the environment's scheme at `/v1/events`, each named source at `/v1/events/<name>`."""
+"""Sources and their paths: the environment's scheme at `/v1/events`, each named source at `/v1/events/<name>`."""
 
 import re
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"STREAM_ROUTER_(?:WEBHOOK_)?([A-Z_]+)")
 
 
 class Source(NamedTuple):
-    """One way in: how its sender is known, and what becomes of its bodies. `name` is "" for the environment's."""
+    """A source: the check of its sender, and the intake of its bodies. `name` is "" for the environment's source."""
 
     name: str
     scheme: str
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     intake: Intake
 
     def says(self, headers: Headers) -> tuple[str, str, str]:
-        """Return what the headers tell: content type, event type where this source's is looked at, trace context."""
+        """Return content type, event type (of the scheme `expert` alone) and trace context; "" for a missing value."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
         event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
 
 def of(settings: Receiver) -> dict[str, Source]:
-    """Every source by its path. Raises SettingsError where one is wrong, or where there is none."""
+    """Return every source by its path. Raises SettingsError if a source is wrong, or if there is none."""
     posted = [
         source for source in sources.read(settings.config) if isinstance(source, PostedSource) and source.has_a_path
     ]

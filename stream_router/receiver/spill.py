@@ -1,13 +1,14 @@
-"""Where events wait on disk while the stream takes none: files of rows, written and read by one thread.
+"""The spill on disk, where events wait while the stream takes none: files of rows, written and read by one thread.
 
 A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation) and an event's line.
-The marker holds a byte that no line can hold, so behind damage the next whole row is found again; rows are numbered
-without a gap, so what is missing can be counted. Segments are read whole, in order, and each goes when all of it is in
-the stream: after a kill what was in one that is left is sent again, a megabyte at most.
+The marker holds a byte that no line can hold, so after damage the next whole row is found again. Rows are numbered
+without a gap, so missing rows can be counted.
 
-What is to be appended while the disk is at work is one group: it is synced together and only then answered, so what was
-answered survives a kill -9 and a power cut. One process has a folder, by a lock that the kernel
-frees.
+Segments are read whole and in order. Each is removed once all of its events are in the stream. After a kill the events
+of a remaining segment are sent again, a megabyte at most.
+
+Rows that are to be appended while the disk is busy form a group. The group is synced together and only then answered,
+so answered events survive a kill -9 and a power cut. A folder belongs to one process, by a lock that the kernel frees.
 """
 
 import asyncio
@@ -31,25 +32,30 @@ from stream_router.process import failpoint
 log = logging.getLogger(__name__)
 
 MARKER = b"\xffROW"
-"""No line holds the byte 0xff: it is in no UTF-8."""
+"""Beginning of a row. No line holds the byte 0xff, since UTF-8 never contains it."""
 _HEAD = struct.Struct("<4sIIQII")
-"""Marker, length of the line, CRC-32 of what follows, row, conversation, and a number that nobody reads."""
+"""Fields before a line: marker, length of the line, CRC-32 of all that follows, row, conversation, an unused number."""
 _CRC_FROM = 12
 ROW_BYTES = _HEAD.size
-"""What a row takes on disk beside its line."""
+"""Bytes of a row on disk beside its line."""
 SEGMENT_BYTES = 1024 * 1024
 _NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""A file that cannot be read for want of a right, or of memory, is whole, and is tried again; any other is damaged."""
+"""Errors after which a file is read again later: rights, open files or memory are missing, but the file is whole.
+
+After any other error the file counts as damaged.
+"""
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Through no link: who can put one into the folder would choose which file is written, and made."""
+"""Flags of opening. No link is followed, since its creator would choose the file that is created and written."""
 CLOSED_WITHIN_S = 0.8
-"""What is not done by then at a stop was not answered, or is sent again: its rows are not settled."""
+"""Seconds for which a stop waits for the disk. Rows of unfinished jobs were not answered, or are sent again."""
 DEFECT = "defect"
-"""In place of the disk's code where a job failed in an unforeseen way."""
+"""Value of `Spill.error`, in place of the disk's code, if a job failed in an unforeseen way."""
 _NAME = re.compile(r"spill-0-(\d{20})\.(seg|damaged)")
 OURS = re.compile(rf"{_NAME.pattern}|spill-0\.(ledger|lock|refused\.damaged)")
-"""The spill's files. Rows in a new form need a new name: a version that does not know it refuses to start. The 0 is the
-number of a worker, of which there were several once; a ledger is of that time."""
+"""Names of the spill's files. Rows in a new format need a new name, at which older versions refuse to start.
+
+The 0 is a worker's number, and the ledger a file, of an earlier version with several workers.
+"""
 
 
 class Row(NamedTuple):
@@ -61,9 +67,9 @@ class Row(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A segment: its rows in order, how many are damaged or missing besides, and the number behind them.
+    """Content of a segment: its rows in order, the number of damaged or missing rows, and the row number after them.
 
-    Neither rows nor damage: the disk cannot be read now.
+    Without rows and damage there is nothing to read, or the disk cannot be read now.
     """
 
     rows: list[Row]
@@ -79,7 +85,7 @@ def encode(row: int, key: int, line: bytes) -> bytes:
 
 
 def rows_of(data: bytes) -> Iterator[Row]:
-    """Every whole row in `data`. Passes over damage."""
+    """Yield every whole row in `data`, and skip damage."""
     at, size, view = 0, len(data), memoryview(data)
     while (at := data.find(MARKER, at)) >= 0 and (begin := at + ROW_BYTES) <= size:
         _, length, crc, row, key, _ = _HEAD.unpack_from(data, at)
@@ -92,7 +98,7 @@ def rows_of(data: bytes) -> Iterator[Row]:
 
 
 class Segment:
-    """A file's rows, from `first_row` to before `end_row`."""
+    """A file of rows, from `first_row` up to, but not including, `end_row`."""
 
     def __init__(self, path: Path, first_row: int, end_row: int, size_bytes: int) -> None:
         self.path = path
@@ -102,19 +108,19 @@ class Segment:
 
 
 class Files:
-    """The folder's files, for one thread. Methods raise OSError where the disk refuses."""
+    """The folder's files, for one thread. Methods raise OSError if the disk refuses."""
 
     def __init__(self, folder: Path) -> None:
-        """Take up what an earlier process left: a segment ends where the next begins, the last where its rows end.
+        """Lock the folder, and take over the segments that an earlier process left. Raises SettingsError.
 
-        Raises SettingsError.
+        A segment extends to the beginning of the next segment, the last segment to the end of its rows.
         """
         self._folder = folder
         self._lock = _lock(folder)
         self._active = -1
         self._segments: list[Segment] = []
         self._not_removed: set[Path] = set()
-        """Files of this process that the disk did not let go: it may write their rows anew."""
+        """Files of this process that could not be removed. A new segment may replace them."""
         names = [name for path in folder.glob("spill-0-*") if (name := _NAME.fullmatch(path.name))]
         firsts = sorted(int(name[1]) for name in names if name[2] == "seg")
         try:
@@ -132,7 +138,7 @@ class Files:
         if self._segments and (last := self._segments[-1]).end_row == last.first_row:
             last.is_damaged = last.size_bytes > 0
             self._remove(last)
-        # Behind all names there are, so that no damaged file ever takes the name of another.
+        # The number is above those of all existing names, so that no damaged file ever takes the name of another.
         self._next_row = max([0, *(one.end_row for one in self._segments), *(int(name[1]) + 1 for name in names)])
         self.unread = sum(segment.end_row - segment.first_row for segment in self._segments)
 
@@ -142,7 +148,10 @@ class Files:
         return sum(segment.size_bytes for segment in self._segments)
 
     def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
-        """Append lines (conversation, line) and sync them; the first one's number. Nothing is kept where it fails."""
+        """Append and sync lines, as pairs of conversation and line. Return the first row's number.
+
+        If that fails, none of the lines is kept.
+        """
         row = self._next_row
         data = b"".join([encode(row + n, key, line) for n, (key, line) in enumerate(lines)])
         if self._active < 0 or self._segments[-1].size_bytes + len(data) > SEGMENT_BYTES:
@@ -156,7 +165,7 @@ class Files:
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._active, segment.size_bytes)
-            # After a failed sync nobody knows what the disk has of this file: the next rows get one of their own.
+            # After a failed sync the content of this file on disk is unknown, so the next rows get a new file.
             self._close_active()
             if segment.end_row == segment.first_row:
                 self._remove(segment)
@@ -167,7 +176,7 @@ class Files:
         return row
 
     def read(self) -> Read:
-        """Return the next segment; what is appended from now on comes into another."""
+        """Return the content of the next segment. Later rows are appended to another segment."""
         segment = next((one for one in self._segments if not one.was_read), None)
         if segment is None:
             return Read([], 0, self._next_row)
@@ -181,18 +190,21 @@ class Files:
             data = b""
         rows = [row for row in rows_of(data) if segment.first_row <= row.number < segment.end_row]
         damaged = segment.end_row - segment.first_row - len(rows)
-        # What is left behind the last row is a torn append, of which nobody was told, or damage: it is kept.
+        # Bytes besides the rows are a torn append, which was not answered, or damage: the file is kept.
         whole = not damaged and len(data) == sum(ROW_BYTES + len(row.line) for row in rows)
         segment.was_read, segment.is_damaged = True, not whole
         return Read(rows, damaged, segment.end_row)
 
     def settle(self, row: int) -> None:
-        """All rows before this one are in the stream, or lost: their files go. Needs no room on the disk."""
+        """Remove files whose rows all lie before this row, since those are in the stream, or lost.
+
+        This needs no room on the disk.
+        """
         for segment in [one for one in self._segments if one.was_read and one.end_row <= row]:
             self._remove(segment)
 
     def set_aside(self, line: bytes) -> bool:
-        """Keep a line that the stream refuses for good, synced, in a file of such lines; True."""
+        """Keep a line that the stream refuses for good, synced, in a file of such lines. Return True."""
         fd = os.open(self._folder / "spill-0.refused.damaged", _APPEND | os.O_APPEND, 0o600)
         try:
             os.write(fd, line + b"\n")
@@ -202,7 +214,7 @@ class Files:
         return True
 
     def close(self) -> None:
-        """Close every file; the lock is free."""
+        """Close every file, and free the lock."""
         self._close_active()
         os.close(self._lock)
 
@@ -216,7 +228,7 @@ class Files:
         try:
             _sync_folder(self._folder)
         except OSError:
-            # Rows in it would be answered, and be gone with its name after a power cut.
+            # Rows in the file would be answered, but a power cut could remove the file's name, and so the rows.
             self._close_active()
             self._remove(segment)
             raise
@@ -227,11 +239,11 @@ class Files:
     def _close_active(self) -> None:
         if self._active >= 0:
             fd, self._active = self._active, -1
-            with contextlib.suppress(OSError):  # what was answered was synced before
+            with contextlib.suppress(OSError):  # answered rows were synced before
                 os.close(fd)
 
     def _remove(self, segment: Segment) -> None:
-        """Let go of a file whose rows are all settled; one that was damaged is kept under another name."""
+        """Remove a file whose rows are all settled, or rename the file if it is damaged."""
         self._segments.remove(segment)
         try:
             if segment.is_damaged and segment.path.exists():
@@ -254,7 +266,10 @@ class Files:
 
 
 def _lock(folder: Path) -> int:
-    """Hold the folder for this process alone; freed by the kernel however it ends. Raises SettingsError."""
+    """Lock the folder for this process alone. Return the lock's descriptor. Raises SettingsError.
+
+    The kernel frees the lock however the process ends.
+    """
     try:
         fd = os.open(folder / "spill-0.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -283,9 +298,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Spill:
-    """The folder on disk. Its methods return at once; each `done` is called later on the loop.
+    """The folder on disk. Its methods return at once; each `done` is called later, on the loop.
 
-    Raises SettingsError at construction where another process has the folder, or a file in it cannot be read.
+    Raises SettingsError at construction if another process has the folder, or a file in it cannot be read.
     """
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -293,12 +308,12 @@ class Spill:
         self._loop = loop
         self._files = Files(folder)
         self.unread = self._files.unread
-        """How many rows an earlier process left."""
+        """Number of rows that an earlier process left."""
         self.size_bytes = self._files.size_bytes
         self.error = ""
-        """Why the last append, reading or settling failed, by the disk's code; empty where it did not."""
+        """The disk's code of the last job's failure; "" if the job succeeded."""
         self._group: list[tuple[Sequence[tuple[int, bytes]], Callable[[int | None], None]]] = []
-        """What is to be appended next, by one write: all that came since the last one began."""
+        """Lines to be appended next, by one write: all that came since the last append began."""
         self._appending = False
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], object] | None]
         self._jobs = queue.SimpleQueue()
@@ -306,7 +321,10 @@ class Spill:
         self._thread.start()
 
     def append(self, lines: Sequence[tuple[int, bytes]], done: Callable[[int | None], None]) -> None:
-        """Store lines (conversation, line) behind what is there; `done` gets the first one's number, or None."""
+        """Store lines, as pairs of conversation and line, after all rows.
+
+        `done` gets the first row's number; None if the lines are not stored.
+        """
         self._group.append((lines, done))
         if not self._appending:
             self._append_group()
@@ -330,11 +348,11 @@ class Spill:
             self._jobs.put((append, appended, None))
 
     def read(self, done: Callable[[Read], None]) -> None:
-        """Read the oldest segment not read yet."""
+        """Read the oldest segment that was not read yet. `done` gets its content."""
         self._jobs.put((self._files.read, done, Read([], 0, 0)))
 
     def settle(self, row: int) -> None:
-        """All rows before this one are in the stream, or lost: segments that end there go."""
+        """Remove segments whose rows all lie before this row, since those are in the stream, or lost."""
 
         def settle() -> None:
             failpoint("spill_drained_before_removed")
@@ -343,11 +361,11 @@ class Spill:
         self._jobs.put((settle, lambda _: None, None))
 
     def set_aside(self, line: bytes, done: Callable[[bool], None]) -> None:
-        """Keep a line that the stream refuses for good in a file of its own; tells whether it is there."""
+        """Keep a line that the stream refuses for good in a file of such lines. `done` gets whether it was kept."""
         self._jobs.put((lambda: self._files.set_aside(line), done, False))
 
     def close(self) -> None:
-        """Finish what was asked for and close the files; a disk that hangs is waited for no longer than a moment."""
+        """Finish all jobs and close the files. If the disk hangs, stop waiting after CLOSED_WITHIN_S."""
         self._jobs.put(None)
         self._thread.join(CLOSED_WITHIN_S)
 
@@ -356,13 +374,13 @@ class Spill:
             work, done, refused = job
             found = self._tried(work, refused)
             self.size_bytes = self._files.size_bytes
-            # A loop that is closed has nobody left who waits.
+            # If the loop is closed, no caller waits any more.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_tell, done, found)
         self._files.close()
 
     def _tried(self, work: Callable[[], object], refused: object) -> object:
-        """Return the result, else `refused`. The thread goes on in any case: without it nothing would be answered."""
+        """Return the result of `work`, or `refused` if it fails. Without the thread no job would be answered."""
         try:
             found = work()
         except OSError as error:
@@ -377,7 +395,7 @@ class Spill:
 
 
 def _tell(done: Callable[[Any], None], what: object) -> None:
-    """Tell one; where that raises no other is kept back."""
+    """Call `done` with a result. Log an exception, so that it does not keep other callbacks from being called."""
     try:
         done(what)
     except Exception:

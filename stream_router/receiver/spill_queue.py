@@ -1,13 +1,15 @@
 """Events that wait in an SQS queue while the stream takes none: they outlive the host, and any receiver drains them.
 
-A message holds whole groups of events, 700 kB of lines at most. It counts as stored once SendMessageBatch answered its
-id and the MD5 of the body that was sent. A drained message is hidden from others while its events are on their way, and
-deleted once all of them are in the stream. A message that is not deleted comes again, with the same event ids.
+A message holds events that were stored together or at the same time: at most 700 kB of lines, unless a single event is
+larger. It counts as stored once SendMessageBatch has answered its id and the MD5 of the body that was sent.
+
+A drained message is hidden from other receivers while its events are on their way. It is deleted once all of its events
+are in the stream. Otherwise SQS shows the message again, with the same event ids.
 
 A message of which the stream took no event for GIVE_BACK_AFTER_S, and every message at a clean stop, is shown to all
-receivers again. A message of which some events are in the stream stays hidden: those events would be sent again.
+receivers again. A message with some events in the stream stays hidden, since those events would be sent again.
 
-A message is first shown after DELAY_S: by then the calls have ended that carried its events when it was sent.
+A message is first shown after DELAY_S. By then the calls that carried its events when it was sent have ended.
 """
 
 import asyncio
@@ -34,41 +36,43 @@ from stream_router.receiver.stats import Stats
 log = logging.getLogger(__name__)
 
 MESSAGE_LINES_BYTES = 700_000
-"""Bytes of lines in a message of several events: as base64, with its head, it is below SQS's 1 MiB."""
+"""Maximum bytes of lines in a message of several events. As base64, with its head, it is below SQS's 1 MiB."""
 SENDS = 4
-"""Number of SendMessageBatch calls in flight."""
+"""Maximum number of SendMessageBatch calls in flight."""
 SEND_TIMEOUT_S = 2.0
 POLL_S = 20
 """Seconds for which ReceiveMessage waits for a message. SQS allows no more."""
 POLL_TIMEOUT_S = POLL_S + 5.0
 DELAY_S = 6
-"""Seconds after which a message is first shown: longer than a PutRecords call can be open."""
+"""Seconds after which a message is first shown: longer than a PutRecords call can be in flight."""
 HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
-"""Seconds for which a drained message is hidden, and seconds between two extensions of that."""
+"""Seconds for which a drained message is hidden, and seconds between two extensions of that time."""
 GIVE_BACK_AFTER_S = 300.0
-"""Age of a drained message from which it is shown again if the stream took none of its events. Another receiver may
-reach the stream, or another message's shard may be well.
+"""Seconds after which a drained message is shown again if the stream took none of its events.
 
-Not sooner: SQS's metric of the oldest message's age leaves out a message that was received three times, so the alarm on
-five minutes must come before that."""
+Another receiver may reach the stream, or another message's shard may be well. A shorter time could keep the alarm on
+five minutes silent: SQS's metric of the oldest message's age ignores a message that was received three times.
+"""
 CLOSE_WITHIN_S = 1.0
 """Seconds for which a stop waits for the answers to its last deletions and changes of visibility."""
 ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_MESSAGE_BYTES
-"""Largest answer to ReceiveMessage: ten messages, of which JSON escapes every character, and their ids."""
+"""Bytes of the largest answer to ReceiveMessage: ten messages, of which JSON escapes every character, and their ids."""
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more are received."""
 MOST_SETTLED = 10_000
-"""Most rows remembered as settled before their message comes back, and most messages remembered as stored by this
-process. The events of what is forgotten may be stored twice, under the same ids."""
+"""Maximum number of rows remembered as settled before their message is received, and of this process's own messages.
+
+Events of forgotten rows and messages may be stored twice, under the same ids.
+"""
 BROKEN_FOR_S = 2.0
 """Seconds for which a queue that refused is not tried again."""
 HANGS_AFTER_S = 2.5
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
-"""Bytes of characters that SQS takes in no message. Source: API of SendMessage."""
+"""Bytes of characters that SQS does not allow in a message. Source: API of SendMessage."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 
 Call = Callable[[str, bytes, float, Callable[[Answer], None]], None]
-"""Starts a signed call: name of the operation, body, timeout in seconds, what to do with its answer."""
+"""Start of a signed call. Parameters: the operation's name, body, timeout in seconds, callback that gets the answer."""
 
 
 def encode(events: Sequence[tuple[int, bytes]]) -> str:
@@ -88,7 +92,7 @@ def encode(events: Sequence[tuple[int, bytes]]) -> str:
 
 
 def decode(body: str) -> list[tuple[int, bytes]]:
-    """Return the events of a message's body; none if the body is not one of ours."""
+    """Return the events of a message's body, as pairs of conversation and line; none if no receiver wrote the body."""
     head, _, content = body.encode().partition(b"\n")
     try:
         described = orjson.loads(head)
@@ -98,7 +102,7 @@ def decode(body: str) -> list[tuple[int, bytes]]:
         if encoding == "base64":
             content = base64.b64decode(content, validate=True)
         hashes = [int(conversation) for conversation in conversations]
-        # Another number is no hash of ours, and would have no partition group.
+        # Any other number is not a conversation's hash, and has no partition group.
         if not all(0 <= conversation < 1 << CONVERSATION_BITS for conversation in hashes):
             return []
         return list(zip(hashes, content.split(b"\n"), strict=True))
@@ -107,7 +111,7 @@ def decode(body: str) -> list[tuple[int, bytes]]:
 
 
 class _ReadMessage(NamedTuple):
-    """What a message that can be read holds: its id, its receipt handle, pairs of conversation and line."""
+    """Content of a readable message: its id, its receipt handle, pairs of conversation and line."""
 
     message_id: str
     handle: str
@@ -115,7 +119,7 @@ class _ReadMessage(NamedTuple):
 
 
 def _read_message(message: Any) -> _ReadMessage | None:
-    """Return what a message of ReceiveMessage's answer holds; None if it cannot be read."""
+    """Return the content of a message in ReceiveMessage's answer; None if it cannot be read."""
     try:
         body = message["Body"]
         if hashlib.md5(body.encode(), usedforsecurity=False).hexdigest() != message["MD5OfBody"]:
@@ -127,7 +131,7 @@ def _read_message(message: Any) -> _ReadMessage | None:
 
 
 class _Message:
-    """A drained message: its receipt handle, when it came, its number of events, and its rows that are not settled."""
+    """A drained message: its receipt handle, time of receipt, number of events, and rows that are not settled."""
 
     def __init__(self, handle: str, received_s: float, events: int) -> None:
         self.handle = handle
@@ -137,7 +141,7 @@ class _Message:
 
 
 class _Part(NamedTuple):
-    """Events that go into one message together, and what is called with their outcome."""
+    """Events that go into the same message, and the callback that gets their outcome."""
 
     events: Sequence[PendingEvent]
     size_bytes: int
@@ -145,9 +149,10 @@ class _Part(NamedTuple):
 
 
 class QueueBacklog:
-    """The events in the queue at `url`. `drained` gets events that may be sent now; `may_drain` says when to ask.
+    """The events in the queue at `url`. `drained` gets events that may be sent now.
 
-    `dead_letter` keeps a line that the stream refuses for good, and answers whether it did.
+    `may_drain` returns whether the stream takes events. `dead_letter` stores a line that the stream refuses for good,
+    and passes to its callback whether that succeeded.
     """
 
     def __init__(
@@ -174,7 +179,7 @@ class QueueBacklog:
         """Codes of the last send and of the last receive if they failed."""
         self._parts: deque[_Part] = deque()
         self._asked_s: dict[int, float] = {}
-        """Times at which the sends began that have no answer, by their first row."""
+        """Times at which the unanswered sends began, by their first row."""
         self._writing = 0
         self._next_row = 0
         self._broken_until_s = float("-inf")
@@ -184,7 +189,7 @@ class QueueBacklog:
         self._held: set[int] = set()
         self._settled: set[int] = set()
         self._own: dict[str, int] = {}
-        """First rows of messages of which a row was held or settled when they were stored, by message id."""
+        """First rows of messages that had a held or settled row when they were stored, by message id."""
         self._to_delete: list[str] = []
         self._changes = 0
         """Number of deletions and changes of visibility in flight."""
@@ -196,7 +201,7 @@ class QueueBacklog:
 
     @property
     def size(self) -> int:
-        """Number of events in this process's hands; what else is in the queue its own metrics say."""
+        """Number of events that this process is storing or has drained. SQS's own metrics count the other messages."""
         return self._writing + len(self._read)
 
     @property
@@ -218,11 +223,11 @@ class QueueBacklog:
 
     @property
     def cure(self) -> str:
-        """What an operator does about `error`."""
+        """Advice to an operator about `error`."""
         return cure(self.error)
 
     def snapshot(self) -> dict[str, float]:
-        """Return the spill's numbers by name (docs/metrics.md)."""
+        """Return the spill's metrics by name (docs/metrics.md)."""
         oldest = next(iter(self._read.values()), None)
         received_at = _RECEIVED_AT.search(oldest.line[:200]) if oldest else None
         return {
@@ -235,7 +240,7 @@ class QueueBacklog:
     # --- into the queue
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events in one message or several, together with what else waits to be stored."""
+        """Store events in one or several messages, together with other events that wait to be stored."""
         self._writing += len(events)
         part: list[PendingEvent] = []
         size_bytes = 0
@@ -318,7 +323,7 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
         self._receive_error = ""
-        if self._loop.time() >= self._broken_until_s:  # no send may follow that could end its error
+        if self._loop.time() >= self._broken_until_s:  # there may be no further send that could clear its error
             self._send_error = ""
         self._is_polling = False
         try:
@@ -332,7 +337,7 @@ class QueueBacklog:
             self._drained(free)
             self.settle_files()
         finally:
-            # If the stream is down, much is in memory, or something failed: ask again after a pause.
+            # If the stream is down, much is in memory, or something failed, receive again after a pause.
             if not (self._is_polling or self._is_closing):
                 self._is_polling = True
                 self._loop.call_later(BROKEN_FOR_S, self._poll_again)
@@ -345,7 +350,7 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
     def _open(self, message: _ReadMessage | None) -> list[PendingEvent]:
-        """Keep a message's events; return those that may be sent now."""
+        """Keep a message's events. Return those that may be sent now."""
         if message is None:
             log.error(
                 "A message of the spill queue cannot be read. It stays in the queue until its retention ends. Move it "
@@ -407,13 +412,16 @@ class QueueBacklog:
         self._own.clear()
 
     def settle_files(self) -> None:
-        """Delete messages of which all events are in the stream, and receive on."""
+        """Delete the messages whose events are all settled, and receive on."""
         handles, self._to_delete = self._to_delete, []
         self._change("DeleteMessageBatch", handles)
         self.drain()
 
     def _change(self, operation: str, handles: Sequence[str], **fields: int) -> None:
-        """Ask once; a message that is not deleted, or not hidden, comes again with the same event ids."""
+        """Delete messages or change their visibility, without a retry.
+
+        If that fails, SQS shows the message again, with the same event ids.
+        """
 
         def answered(answer: Answer) -> None:
             self._changes -= 1
@@ -435,7 +443,7 @@ class QueueBacklog:
             self._call(operation, body, SEND_TIMEOUT_S, answered)
 
     def _extend_again(self) -> None:
-        """Show the messages again that fail for long; keep the others hidden."""
+        """Show messages again that have failed for GIVE_BACK_AFTER_S; keep the others hidden."""
         if self._is_closing:
             return
         long_ago_s = self._loop.time() - GIVE_BACK_AFTER_S
@@ -453,7 +461,7 @@ class QueueBacklog:
         self._change("ChangeMessageVisibilityBatch", handles, VisibilityTimeout=0)
 
     def _forget(self, message: _Message) -> bool:
-        """Drop a message's events from memory; do nothing and return False if one is stored or in a call."""
+        """Drop a message's events from memory. Do nothing and return False if any event is stored or in a call."""
         events = [self._read[row] for row in message.rows]
         if len(events) < message.events or any(event.place != QUEUED for event in events):
             return False
@@ -480,12 +488,12 @@ class QueueBacklog:
         self._dead_letter(event.line, answered)
 
     def begin_close(self) -> None:
-        """Receive no further message; show those again of which no event is stored or in a call."""
+        """Receive no further message. Show those again of which no event is stored or in a call."""
         self._is_closing = True
         self._show([message.handle for message in self._drained_messages() if self._forget(message)])
 
     async def close(self) -> int:
-        """Show what was not stored to other receivers again. Return 0: nothing is left on this host alone."""
+        """Show the remaining drained messages again. Return 0, since no event is left on this host alone."""
         self._all_changed = asyncio.Event()
         self.settle_files()
         self._show([message.handle for message in self._drained_messages()])

@@ -6,11 +6,11 @@ from typing import Protocol
 from stream_router.receiver.events import PendingEvent
 
 Stored = Callable[[Sequence[PendingEvent], int | None], None]
-"""Gets some of the events that were to be stored, and the row of the first one; None if they are not stored."""
+"""Callback that gets some of the events that were to be stored, and their first row; None if they are not stored."""
 
 
 class SpillStore(Protocol):
-    """Keeps events while the stream takes none. Rows are numbers that the store gives to events."""
+    """A store that keeps events while the stream takes none. Rows are numbers that the store assigns to events."""
 
     resource: str
     """The folder, or the queue's URL."""
@@ -19,7 +19,7 @@ class SpillStore(Protocol):
 
     @property
     def size(self) -> int:
-        """Number of events that are not known to be in the stream, with those that are being written."""
+        """Number of stored events, or events being written, that are not known to be in the stream."""
 
     @property
     def has_drained(self) -> bool:
@@ -35,13 +35,13 @@ class SpillStore(Protocol):
 
     @property
     def cure(self) -> str:
-        """What an operator does about `error`."""
+        """Advice to an operator about `error`."""
 
     def snapshot(self) -> dict[str, float]:
-        """Return the spill's numbers by name (docs/metrics.md)."""
+        """Return the spill's metrics by name (docs/metrics.md)."""
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events. `done` gets each of them once, in one or several parts."""
+        """Store events. `done` gets each of them once, in one call or several."""
 
     def drain(self) -> None:
         """Bring stored events back, unless enough of them are in memory."""
@@ -56,13 +56,13 @@ class SpillStore(Protocol):
         """Record that the event of a row is in the stream, or set aside."""
 
     def settle_files(self) -> None:
-        """Let go of what is settled as a whole, and drain on."""
+        """Remove the files or messages whose events are all settled, and drain on."""
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Keep an event that the stream refuses for good apart. `done` gets whether it is kept."""
+        """Keep apart an event that the stream refuses for good. `done` gets whether it was kept."""
 
     def begin_close(self) -> None:
-        """Prepare the end: drain nothing more that another receiver can drain."""
+        """Prepare the end: drain no more events that another receiver can drain."""
 
     async def close(self) -> int:
-        """Return the number of events that are left where only this process, or its successor, finds them."""
+        """Return the number of remaining events that only this process, or its successor, can find."""

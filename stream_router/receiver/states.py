@@ -1,7 +1,7 @@
-"""What is known of the stream, and what is wrong in words: said when it begins, with why and what to do, and its end.
+"""State of the stream, and log lines for problems: one when a problem begins, with cause and cure, and one at its end.
 
-Nobody knows who posts what is not signed, so a refused delivery is no error of ours; but a wrong secret or clock looks
-like this, and a sender may give a delivery up for good after a 4xx.
+Anyone can post an unsigned delivery, so a refused delivery is no error of the receiver. It is logged all the same: a
+wrong secret or clock has the same effect, and a sender may give up a delivery for good after a 4xx.
 """
 
 import logging
@@ -21,22 +21,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DOWN_AFTER_S = 1.0
-"""The stream counts as down once it took nothing and refused for so long: longer than one event is tried."""
+"""Seconds of refusals, without a record taken, after which the stream counts as down: longer than an event is tried."""
 BELIEVED_FOR_S = 5.0
-"""Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
+"""Seconds after the last refusal for which a stream that is down is kept free of new traffic.
+
+New traffic is then let in as a test; otherwise the stream would never be tried again.
+"""
 KNOWN_FOR_S = 30.0
-"""A bucket that nobody tried for so long does not count as refusing: its shard may be well by now."""
+"""Seconds after its last refusal for which a partition group counts as refused. Its shard may be well after that."""
 REPEAT_S = OVER_AFTER_S = 60.0
-"""Requests that are not stored are told once in so long; refused deliveries that are further apart are told anew."""
+"""Seconds between two log lines on requests that are not stored, and without a refused delivery until a run ends."""
 SPEED_S, SPEED_SAMPLE_S = 10.0, 1.0
-"""Seconds of which the stream's speed is judged, and between two samples."""
+"""Seconds over which the stream's speed is judged, and seconds between two samples."""
 SLOW_BEGINS, SLOW_ENDS = 0.25, 0.1
-"""Shares of requests whose events are not stored in time: the stream counts as slow from the first one on, and until
-the share is below the second one."""
+"""Shares of requests whose events the stream does not store in time.
+
+The stream counts as slow from the first share on, and until the share is below the second.
+"""
 LATE_MIN = 5
-"""Minimum number of such requests: one late call says little."""
+"""Minimum number of such requests for the stream to count as slow, since a single late call proves little."""
 SAID_AFTER_S = 1.0
-"""A refused delivery is told then: by then it shows whether others are let in."""
+"""Seconds from a refused delivery to its log line. By then it is known whether other deliveries are let in."""
 
 _JSON = "have the sender post an object, or an array of objects, in JSON"
 CURES = {
@@ -49,41 +54,41 @@ CURES = {
     "overload": "the receiver has more to do than it can; give it a larger machine, or put another one beside it",
     "busy": "too much waits in its memory; if the stream is well, raise STREAM_ROUTER_MAX_HELD_BYTES",
 }
-"""What is refused before it is given to the batcher, by its reason, and what to do."""
+"""Advice to an operator, by the reason for which a delivery is refused before the batcher gets it."""
 _CLOCK = "check this host's clock: the senders' differ from it by more than STREAM_ROUTER_REPLAY_WINDOW_S"
 
 
 class StreamState:
-    """Told of every record's outcome, by its bucket. `now_s` is the loop's clock."""
+    """State of the stream, from the outcomes of all records by partition group. `now_s` is the loop's clock."""
 
     def __init__(self, now_s: Callable[[], float], stats: Stats, buckets: Sequence[Bucket]) -> None:
         self._now_s = now_s
         self._stats = stats
         self._buckets = buckets
         self._since_s: float | None = None
-        """When it began to refuse; None while it takes events."""
+        """Time at which the stream began to refuse; None while it takes events."""
         self._refused_s = 0.0
         self.heard_s = 0.0
-        """When it took or refused something last."""
+        """Time at which the stream last took or refused a record."""
         self.code = ""
         """AWS's code of the last refusal."""
         self.taken = 0
-        """Records, for the order in which things happen."""
+        """Number of records that the stream took. Comparing two values shows whether it took any in between."""
 
     def took(self, bucket: Bucket) -> None:
-        """Note that the stream took a record."""
+        """Record that the stream took a record."""
         self.taken += 1
         self.heard_s = self._now_s()
         self._since_s = bucket.refused_since_s = None
 
     def refused(self, bucket: Bucket, code: str) -> None:
-        """Note that the stream refused a record, or gave no answer."""
+        """Record that the stream refused a record, or gave no answer."""
         heard_s, now_s = self.heard_s, self._now_s()
         self.heard_s = self._refused_s = now_s
         self._stats.failures[code] += 1
         self.code = code
         if self._since_s is None:
-            # A call that timed out shows that the stream took nothing while that call was open.
+            # A call that timed out shows that the stream took nothing while that call was in flight.
             self._since_s = max(heard_s, now_s - CALL_TIMEOUT_S) if code == TIMED_OUT else now_s
         if bucket.refused_since_s is None or now_s - bucket.refused_s > KNOWN_FOR_S:
             bucket.refused_since_s = now_s
@@ -91,27 +96,27 @@ class StreamState:
 
     @property
     def refuses_since_s(self) -> float | None:
-        """Beginning of the present run of refusals, None while it takes events."""
+        """Beginning of the present run of refusals, None while the stream takes events."""
         return self._since_s
 
     @property
     def failing_code(self) -> str:
-        """AWS's code of the last refusal while it refuses; "" while it takes events."""
+        """AWS's code of the last refusal while the stream refuses; "" while it takes events."""
         return "" if self._since_s is None else self.code
 
     @property
     def refuses(self) -> bool:
-        """Whether it refused over a second or more, and took nothing since: as last known, however old."""
+        """Whether the stream refused for a second or more and took nothing since, however old that knowledge is."""
         return self._since_s is not None and self._refused_s - self._since_s >= DOWN_AFTER_S
 
     @property
     def down(self) -> bool:
-        """The same while it is believed: whether to keep new traffic away."""
+        """Whether to keep new traffic away: the stream refuses, and last did so within BELIEVED_FOR_S."""
         return self.refuses and self._now_s() - self._refused_s <= BELIEVED_FOR_S
 
     @property
     def apart(self) -> int:
-        """How many buckets refused over a second or more while others are taken; 0 where none is."""
+        """Number of partition groups that were refused for a second or more while others are taken; else 0."""
         now_s = self._now_s()
         if self.refuses:
             return 0
@@ -124,11 +129,11 @@ class StreamState:
 
 
 class StreamSpeed:
-    """Tells whether the stream stores events too late for their requests. `observe` is called a few times a second."""
+    """Detector of a stream that stores events too late for their requests. Call `observe` a few times a second."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int, int]] = deque()
-        """Time, requests whose events the stream stored in time, and the others, as counted since the start."""
+        """Samples: time, requests whose events the stream stored in time, and the others, counted since the start."""
         self.is_slow = False
 
     def observe(self, now_s: float, stats: Stats, *, is_down: bool) -> None:
@@ -167,7 +172,7 @@ class _Run:
 
 
 class States:
-    """Says how stream, disk and senders are, for one batcher. `look` is to be called a few times a second."""
+    """Log lines on the stream, the spill and senders, for one batcher. Call `look` a few times a second."""
 
     def __init__(self, batcher: "Batcher", stream: str) -> None:
         self._batcher = batcher
@@ -175,14 +180,14 @@ class States:
         self._stats = batcher.stats
         self._now_s = batcher.now_s
         self._since_s: dict[str, float] = {}
-        """What is wrong, by its event's name, and since when."""
+        """Beginnings of the present problems, by their log event."""
         self._not_stored = 0
         self._not_stored_said_s = float("-inf")
         self._runs: dict[tuple[str, int, str], _Run] = {}
-        """What is refused, by source, status and reason."""
+        """Runs of refused deliveries, by source, status and reason."""
 
     def refused(self, source: str, status: int, reason: str, client: Callable[[], str]) -> None:
-        """Note that a delivery was refused, for one of the reasons in CURES."""
+        """Record that a delivery was refused for a reason in CURES."""
         run = self._runs.get((source, status, reason))
         if run is None:
             run = self._runs[source, status, reason] = _Run(self._now_s(), self._let_in(), client())
@@ -193,7 +198,7 @@ class States:
         return sum(count for (_, _, reason), count in self._stats.answers.items() if reason in ACCEPTED)
 
     def look(self) -> None:
-        """Say what has begun, and what is over."""
+        """Log the problems that have begun, and those that are over."""
         stream, backlog = self._batcher.stream, self._batcher.backlog
         takes = backlog is not None and backlog.takes
         where = "events wait in the spill" if takes else "senders are answered 503"
@@ -209,7 +214,10 @@ class States:
         self._tell_of_refused()
 
     def _tell(self, event: str, code: str, text: str, resource: str, help_: str) -> None:
-        """Told again and again what is: a WARNING when it begins, and one when it is over, where `code` is empty."""
+        """Log a WARNING when a problem begins, and another when it is over.
+
+        Call this repeatedly; an empty `code` means that there is no problem.
+        """
         since_s = self._since_s.get(event)
         if code and since_s is None:
             self._since_s[event] = self._now_s()
@@ -239,7 +247,7 @@ class States:
     def _tell_of_refused(self) -> None:
         now_s = self._now_s()
         for (source, status, reason), run in list(self._runs.items()):
-            told = {"source": source or DEFAULT_SOURCE, "deliveries": run.count}
+            log_fields = {"source": source or DEFAULT_SOURCE, "deliveries": run.count}
             if not run.said and now_s - run.since_s >= SAID_AFTER_S:
                 run.said = True
                 others = self._let_in() > run.let_in
@@ -249,12 +257,16 @@ class States:
                     "others are let in" if others else "none is let in",
                     reason,
                     _CLOCK if reason == "stale" and not others else CURES[reason],
-                    extra={"event": "deliveries-refused", "client": run.client, **told},
+                    extra={"event": "deliveries-refused", "client": run.client, **log_fields},
                 )
             elif now_s - run.latest_s > OVER_AFTER_S:
                 del self._runs[source, status, reason]
                 log.warning(
                     "no delivery is answered %d any more (%s)",
                     *(status, reason),
-                    extra={"event": "deliveries-refused-over", "after_s": round(run.latest_s - run.since_s, 1), **told},
+                    extra={
+                        "event": "deliveries-refused-over",
+                        "after_s": round(run.latest_s - run.since_s, 1),
+                        **log_fields,
+                    },
                 )

@@ -1,4 +1,4 @@
-"""What the receiver counts, cheaply, on its event loop; a snapshot gives all of it the catalogue's names."""
+"""The receiver's counts, kept cheaply on its event loop. A snapshot holds them under the catalogue's names."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from stream_router.telemetry.metrics_catalogue import DURATION, RECEIVER, RECORD
 from stream_router.telemetry.snapshot import Numbers, Snapshot
 
 DEFAULT_SOURCE = "default"
-"""What the label `source` says of the path without a name; a source may have this name too."""
+"""Value of the label `source` for the path without a name. A named source may have this name too."""
 
 REASONS = (
     *((202, "stored"), (202, "spilled"), (202, "seen_before")),
@@ -19,13 +19,13 @@ REASONS = (
     (431, "headers_too_large"),
     *((503, "not_stored"), (503, "overload"), (503, "busy"), (503, "trouble")),
 )
-"""Every status that is counted, and why. A series that begins with its first request would hide it from `rate`."""
+"""Counted statuses with their reasons. All begin at 0: `rate` would not see the request that begins a series."""
 MOST_CODES = 64
-"""AWS's codes that are told apart: an endpoint that makes up new ones fills no page."""
+"""Maximum number of distinct codes of AWS, so that an endpoint that invents codes cannot fill the page."""
 
 
 class Stats:
-    """The counts of one process, of the event loop alone. `names` are those of its sources, "" the one without."""
+    """The counts of one process, for its event loop alone. `names` are its sources' names; "" is the environment's."""
 
     def __init__(self, names: Sequence[str] = ("",)) -> None:
         self.answers: Counter[tuple[str, int, str]] = Counter(
@@ -33,13 +33,13 @@ class Stats:
         )
         """Requests by source, status and reason."""
         self.failures: Counter[str] = Counter()
-        """Records that the stream refused, by AWS's code; ours where there was no answer."""
+        """Records that the stream refused, by AWS's code; by a code of our own if there was no answer."""
         self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
         self.spill_damaged = self.connections = 0
         self.events_in_flight = self.bytes_in_flight = 0
-        """Events in memory: queued, in a call however late, or on their way to the disk."""
+        """Number and bytes of events in memory: queued, in a call however late, or on their way to the spill."""
         self.read_bytes = 0
-        """Of requests that are half there, or were read and not parsed."""
+        """Bytes of requests that are incomplete, or were read and not parsed."""
         self.latencies_s: list[float] = []
         self._latency = Histogram()
 
@@ -49,7 +49,7 @@ class Stats:
         return self.bytes_in_flight + self.read_bytes
 
     def snapshot(self, known: Mapping[str, float | None]) -> Snapshot:
-        """All of it now, with what others know, by name; None where it is not."""
+        """Return all counts at this moment, with the metrics of `known` by name. A metric of None is left out."""
         if self.latencies_s:
             seen, self.latencies_s = self.latencies_s, []
             self._latency.record([1000 * one for one in seen])

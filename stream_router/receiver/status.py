@@ -1,4 +1,4 @@
-"""What the receiver says of itself: one snapshot, made on the event loop, and the admin port's views of it."""
+"""The receiver's report on itself: a snapshot, made on the event loop, and the admin port's views of it."""
 
 import threading
 import time
@@ -27,21 +27,22 @@ from stream_router.telemetry.verdict import Code, Trouble, Verdict, VerdictLog, 
 
 WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
 ANSWERED_503 = "Events that the stream does not take in time are answered 503; their senders have to send them again."
-"""What a stream in trouble means for events."""
+"""Consequences of a stream in trouble for events, with a spill that takes them and without."""
 
 LOOP_HANGS = "Senders get no answer until the receiver goes on. What was answered 202 is stored."
 
 HANGS_AFTER_S = 5.0
-"""An event loop that has not come round for so long hangs, or its process was stopped."""
+"""Seconds without a round of the event loop after which the loop hangs, or its process was stopped."""
 
 SILENT_S = 30.0
-"""An event loop that has not come round for so long stands still: only a restart helps (`/healthz`)."""
+"""Seconds without a round of the event loop after which only a restart helps, and `/healthz` fails."""
 
 
 class Status:
-    """`look` is called on the loop; all else on any thread.
+    """The receiver's latest snapshot and verdict, and their views.
 
-    `disk_trouble` returns which disk is full. `clock` is monotonic.
+    `look` is called on the loop, every other method on any thread. `disk_trouble` returns a description of a full disk,
+    or "" if no disk is full. `clock` is monotonic.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Status:
         self._recent = RecentSamples()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0})
-        """Never changed once it is here: each look makes a new one."""
+        """Latest snapshot. It never changes, since each call of `look` makes a new snapshot."""
         self._verdict = judge([Trouble(Code.STARTING)], self.latest.at_s)
         self.latest.states = self._verdict.fields()
 
     def look(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
-        """How it is now. Called a few times a second."""
+        """Record the receiver's present state. Called a few times a second."""
         stream, backlog = batcher.stream, batcher.backlog
         known = {
             **(backlog.snapshot() if backlog is not None else dict.fromkeys(SPILL, 0.0)),
@@ -87,7 +88,7 @@ class Status:
             self.latest = made
 
     def verdict(self) -> Verdict:
-        """Return the verdict. The latest one of the event loop says nothing if the loop stands still."""
+        """Return the verdict. If the event loop hangs, its latest verdict is out of date and does not count."""
         verdict, still_s = self._verdict, time.time() - self.latest.at_s
         if still_s < HANGS_AFTER_S:
             return verdict
@@ -97,26 +98,26 @@ class Status:
         return judge([hangs], time.time())
 
     def health(self) -> ProbeAnswer:
-        """Ill where the event loop has stood still for half a minute; never for the stream."""
+        """Return the answer of `/healthz`: it fails once the event loop hangs for SILENT_S, never due to the stream."""
         is_well = time.time() - self.latest.at_s <= SILENT_S
         return ProbeAnswer(is_well, self.verdict().probe_words(healthy=is_well))
 
     def ready(self) -> ProbeAnswer:
-        """Ready while it can take events; not while it drains, or stands still."""
+        """Return the answer of `/readyz`: ready while the receiver takes events and its loop runs; not in a drain."""
         is_ready = bool(self.latest.gauge("receiver_ready")) and self.health().good
         not_ready = "draining" if self._verdict.code is Code.DRAINING else "not ready"
         return ProbeAnswer(is_ready, "ready" if is_ready else not_ready)
 
     def told(self) -> Snapshot:
-        """Return the latest, and not ready where the loop stands still: then its own word on that is old."""
+        """Return the latest snapshot, with `receiver_ready` set to 0 if the loop stands still."""
         return replace(self.latest, gauges=self.latest.gauges | {"receiver_ready": {(): float(self.ready().good)}})
 
     def metrics(self) -> bytes:
-        """`/metrics`."""
+        """Return the page `/metrics`."""
         return prometheus.page(self.told(), RECEIVER, "receive")
 
     def page(self) -> bytes:
-        """`/status`."""
+        """Return the JSON of `/status`."""
         with self._lock:
             now, at = self.latest, self._clock()
             now = replace(now, states={**now.states, **self.verdict().fields()})
@@ -142,8 +143,8 @@ class Status:
                 },
             }
             shape, recent = of_both.RECEIVER, self._recent
-            told = of_both.status(shape, self._region, self._stream, now, recent, at, parts)
-        return orjson.dumps(told)
+            document = of_both.status(shape, self._region, self._stream, now, recent, at, parts)
+        return orjson.dumps(document)
 
 
 SPILL = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_failing")
@@ -153,7 +154,7 @@ GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 def troubles(
     app: App, batcher: Batcher, at_s: float, *, up: bool, is_slow: bool, disk_trouble: str
 ) -> Iterator[Trouble]:
-    """Yield every state that the receiver is in; the table of states says which one counts."""
+    """Yield every state that the receiver is in. The table of states decides which state counts."""
     stream, backlog, calls = batcher.stream, batcher.backlog, batcher.calls
     takes = backlog is not None and backlog.takes
     meaning = WAITS_IN_SPILL if takes else ANSWERED_503
@@ -188,7 +189,7 @@ def troubles(
 
 
 def _untried(app: App, batcher: Batcher, at_s: float) -> str:
-    """Return since when nothing came with which the stream could be tried, as a part of a reason."""
+    """Return a part of a reason: the time since which no event came with which the stream could be tried; else ""."""
     takes = batcher.backlog is not None and batcher.backlog.takes
     heard_s = batcher.stream.heard_s
     if takes or not app.ready or not heard_s:
@@ -202,7 +203,7 @@ def _cure_of(code: str) -> str:
 
 
 def serve(settings: Receiver, status: Status) -> AdminServer:
-    """Serve the pages until the returned server is closed. Raises SettingsError where it cannot listen."""
+    """Serve the pages until the returned server is closed. Raises SettingsError if the server cannot listen."""
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",

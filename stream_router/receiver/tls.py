@@ -1,6 +1,6 @@
-"""TLS: 1.2 or newer, client certificates where a CA is given, files that are read again when they change.
+"""TLS 1.2 or newer, with client certificates if a CA is given. Files are read again when they change.
 
-TLS serves on with a certificate that has ended, and senders refuse it: so its end is said while there is time.
+The receiver serves on with an expired certificate, which senders refuse. The end is therefore logged in advance.
 """
 
 import logging
@@ -21,14 +21,17 @@ log = logging.getLogger(__name__)
 FOLLOW_EVERY_S = 2.0
 DAY_S = 24 * 3600
 SOON_DAYS = 7
-"""What renews certificates by itself does so weeks before: one with so little left is one that nobody renews."""
+"""Days before a certificate's end from which the end is logged.
+
+Automatic renewal happens weeks before the end. A certificate with fewer days left is not renewed automatically.
+"""
 
 _NO_CHECK_TIME = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` does not name: the dates are to be read, whatever they are."""
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` does not name: a certificate's dates are read even if it expired."""
 
 
 def check(settings: Receiver) -> None:
-    """Raise SettingsError where the TLS settings do not fit together or their files cannot be used."""
+    """Raise SettingsError if the TLS settings do not fit together or their files cannot be used."""
     if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
         return
     if not (settings.tls_cert or settings.tls_key):
@@ -44,11 +47,11 @@ def check(settings: Receiver) -> None:
 
 
 def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """Return a server's context with these files. Raise SettingsError where they cannot be used."""
+    """Return a server's context with these files. Raises SettingsError if they cannot be used."""
     for path, name in ((cert, "CERT"), (key, "KEY"), (client_ca, "CLIENT_CA")):
         try:
             if path is not None:
-                files.read(path)  # OpenSSL would wait for the writer of a pipe, and read a device without end
+                files.read(path)  # OpenSSL would wait for the writer of a pipe, and read an endless device for ever
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.describe_failure(error)}); give a readable PEM file"
@@ -82,7 +85,7 @@ def _file(path: Path | None, variable: str) -> Path:
 
 
 def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> str:
-    """Which of the two files is wrong, and how: OpenSSL tells the same of both."""
+    """Return which of certificate and key is wrong, and why. OpenSSL reports the same error for both."""
     if encrypted:
         return "STREAM_ROUTER_TLS_KEY: is encrypted; give a PEM file without a passphrase"
     if getattr(trouble, "reason", "") == "KEY_VALUES_MISMATCH":
@@ -95,7 +98,7 @@ def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> str:
 
 
 class Tls:
-    """The context for new connections; `refresh` looks whether a file changed."""
+    """The context for new connections. `refresh` checks whether a file changed."""
 
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
         self._said = Seldom(clock)
@@ -104,7 +107,7 @@ class Tls:
         self._seen = self._look()
         self.context: ssl.SSLContext | None = None
         self.ends_s: float | None = None
-        """When the certificate in force ends, epoch seconds; None where there is none, or its dates cannot be read."""
+        """End of the certificate in force, in epoch seconds; None without a certificate or readable dates."""
         cert, key, client_ca = self._files
         if cert and key:
             self.context = context(cert, key, client_ca)
@@ -112,11 +115,11 @@ class Tls:
 
     @property
     def follow_every_s(self) -> float | None:
-        """How often `refresh` is to be called; None where there are no files."""
+        """Seconds between two calls of `refresh`; None if there are no files."""
         return FOLLOW_EVERY_S if self.context else None
 
     def refresh(self) -> None:
-        """Use the files as they are now, where they changed and fit together; else the old ones stay in force."""
+        """Put changed files into force if they fit together; otherwise the old files stay in force."""
         seen = self._look()
         cert, key, client_ca = self._files
         if seen == self._seen or not (cert and key):
@@ -124,7 +127,7 @@ class Tls:
         try:
             self.context = context(cert, key, client_ca)
         except SettingsError as error:
-            # A pair is replaced file by file: what does not fit now may in a moment, and is tried again.
+            # A pair is replaced file by file: files that do not fit now may fit in a moment, and are tried again.
             if self._said():
                 log.warning("the old TLS files stay in force: %s", error, extra={"event": "tls-unusable"})
             return
@@ -134,7 +137,10 @@ class Tls:
         log.info("the TLS files changed and are in force for new connections", extra={"event": "tls-changed"})
 
     def say_end(self, now_s: float) -> None:
-        """Say that the certificate ends soon: once a day, and at once when it has ended. `now_s` is epoch seconds."""
+        """Log that the certificate ends soon: once a day, and at once when it has ended.
+
+        `now_s` is in epoch seconds.
+        """
         if self.ends_s is None or self.ends_s - now_s >= SOON_DAYS * DAY_S:
             return
         ended = self.ends_s <= now_s
@@ -155,13 +161,14 @@ def _ends_s(serving: ssl.SSLContext, cert: Path) -> float | None:
     try:
         return dates(serving, cert)[1]
     except (OSError, ValueError):
-        return None  # it serves all the same
+        return None  # the certificate is served all the same
 
 
 def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
-    """When the certificate of a server's context begins and ends, epoch seconds.
+    """Return the beginning and the end of the certificate of a server's context, in epoch seconds.
 
-    As a client of our own hears it, in memory. `cert` is the certificate's file; raises OSError where it is not that.
+    A client of our own reads them in a handshake in memory. `cert` is the certificate's file. Raises OSError or
+    ValueError if they cannot be read with that file.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -170,10 +177,10 @@ def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     serving = context.wrap_bio(to_server, to_client, server_side=True)
     asking = client.wrap_bio(to_client, to_server)
-    for side in (asking, serving, asking, serving, asking):  # TLS 1.2, where it is the most that may be, takes them all
+    for side in (asking, serving, asking, serving, asking):  # TLS 1.2 needs all of these steps, TLS 1.3 fewer
         try:
             side.do_handshake()
-        except ssl.SSLError:  # it wants more, or a certificate of ours, which comes after the one that is looked at
+        except ssl.SSLError:  # it wants more data, or the client's certificate, which follows after the server's
             continue
     seen = asking.getpeercert() or {}
     return ssl.cert_time_to_seconds(str(seen["notBefore"])), ssl.cert_time_to_seconds(str(seen["notAfter"]))
