@@ -19,7 +19,7 @@ from stream_router.errors import SettingsError
 
 
 def now_ms() -> float:
-    """Return the wall clock in milliseconds since 1970, the unit of all times of events and letters."""
+    """Return the wall clock in milliseconds since 1970, the unit of all times of events and dead letters."""
     return time.time() * 1000
 
 
@@ -170,8 +170,8 @@ _MB = 1024 * 1024
 def share_one_heap() -> None:
     """Make all threads share one heap, for a process with many slow threads. Call it before there are threads.
 
-    glibc gives each thread a heap of its own, up to eight a CPU, and each keeps its holes: the supervisor grew by half
-    a megabyte a minute. With one heap it does not (126.2 MB after eight minutes, beside 131.4).
+    glibc gives each thread a heap of its own, up to eight per CPU, and each keeps its holes. The supervisor grew by
+    half a megabyte a minute, and does not grow with one heap: 126.2 MB after eight minutes, instead of 131.4 MB.
     """
     _allocator("mallopt", _M_ARENA_MAX, 1)
 
@@ -189,7 +189,7 @@ def give_back_large_blocks() -> None:
 
 def keep_large_blocks() -> None:
     """Keep freed large buffers, for a process that needs the same sizes repeatedly: faulting them in costs CPU."""
-    _allocator("mallopt", _M_TRIM_THRESHOLD, 32 * _MB)  # the most that glibc takes on 64 bits
+    _allocator("mallopt", _M_TRIM_THRESHOLD, 32 * _MB)  # the maximum that glibc accepts on 64 bits
     _allocator("mallopt", _M_MMAP_THRESHOLD, 32 * _MB)
 
 
