@@ -44,7 +44,7 @@ class CheckVerdict(Enum):
     WARNING = "warning"
     """Working, but not as it should; or the permission for the check is missing."""
     UNKNOWN = "unknown"
-    """No answer, or an answer of a server that does not know the call."""
+    """Missing answer, or an answer of a server that does not know the call."""
     WRONG = "wrong"
     """A definite failure."""
     SKIPPED = "skipped"
@@ -150,7 +150,7 @@ def of_error(
         return of_line(code, str(error).splitlines()[0])
     if isinstance(error, ClientError):
         said_code = code_of(error)
-        if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body that could say more
+        if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body with a better code
             return wrong(code, setting, *gone)
         if said_code in no:
             return wrong(code, setting, *no[said_code])

@@ -40,12 +40,12 @@ class Clients:
     """Client for many threads that tries each call once."""
     events: "EventBridgeClient"
     events_v2: Any
-    """No type stubs exist for it yet."""
+    """Client without type stubs: none exist for it yet."""
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
     cloudwatch: "CloudWatchClient"
     s3: Any
-    """No type stubs are installed."""
+    """Client without type stubs: they are not installed."""
     sts: "STSClient"
 
     def __init__(

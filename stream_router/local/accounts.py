@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
 
 
 class Accounts:
-    """Account of what went in, written by the traffic's thread, and of what came out, written by the readers."""
+    """Account of the inputs, written by the traffic's thread, and of the outputs, written by the readers' threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

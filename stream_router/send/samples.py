@@ -1,7 +1,7 @@
 """Bodies to send: examples of a preset (`examples.jsonl`), or the content of a file.
 
-In an example `$id` and `$other` stand for UUIDs, `$conversation` for one of about four events, `$number` for a number
-that grows, `$now` for the time.
+In an example `$id` and `$other` stand for UUIDs, `$conversation` for a conversation of about four events, `$number` for
+a growing number, `$now` for the time.
 """
 
 import itertools

@@ -32,7 +32,7 @@ _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
 
 _edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
 _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
-"""Each bucket's value: 0, then the point between its edges with the same relative distance to both."""
+"""Values of the buckets: 0, then the point between a bucket's edges with the same relative distance to both."""
 
 
 class Histogram:

@@ -84,7 +84,7 @@ class RecentSamples:
         self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
-        """Add the present sample if one is due. Return the one before it; None if none was added or it is the first."""
+        """Add the present sample if one is due. Return the sample before it; None if it is the first or not added."""
         before = self._samples[-1] if self._samples else None
         if before and now.at - before.at < SAMPLE_S - 0.5:
             return None

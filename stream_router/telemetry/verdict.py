@@ -24,7 +24,7 @@ class Level(enum.StrEnum):
 
 
 class Code(enum.StrEnum):
-    """Codes of the states, the first one in force first. They are part of the contract."""
+    """Codes of the states, in order of precedence. They are part of the contract."""
 
     AWS_SILENT = "aws-silent"
     SPILL_DOWN = "spill-down"

@@ -56,7 +56,7 @@ def _default(value: Any) -> Any:
 def write(value: Any) -> bytes:
     """Return the compact UTF-8 JSON of a value that this module read. Raises Rejected if it nests too deep.
 
-    U+FFFE and U+FFFF are written as escapes, since SQS accepts no message that contains one unescaped (docs/facts.md).
+    U+FFFE and U+FFFF are written as escapes, since SQS refuses a message that contains them raw (docs/facts.md).
     A queue as the rule's target would refuse the event, and so would the dead-letter queue behind it. Masking checks
     the exact type of a value. A value of a derived type was not masked, so it is not written but raises TypeError.
     """

@@ -19,7 +19,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 _MARKS = "--T::"
-"""Every third character of 2026-11-24T09:30:00 from the first hyphen on. Nearly all senders use this form."""
+"""Marks of 2026-11-24T09:30:00: every third character from the first hyphen on. Nearly all senders use this form."""
 _MARKS_WITH_MILLISECONDS = _MARKS + "."
 _UTC_OFFSETS = ("Z", "+00:00")
 

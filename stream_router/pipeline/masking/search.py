@@ -108,7 +108,7 @@ _FOLDED = _Folded()
 def _fold(text: str) -> str | None:
     """Return the text in plain characters, or None if that costs too much.
 
-    That is so if a letter has too many marks, or if too many characters become several.
+    The cost is too high if a letter has too many marks, or if too many characters become several.
     """
     if text.isascii():
         return text
