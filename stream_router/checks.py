@@ -29,7 +29,7 @@ ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 
 """Time limits of the calls at start. A start does not wait longer, even in an outage."""
 
 LEAST_RETENTION_S = 4 * 24 * 3600
-"""Minimum retention of a queue in seconds, so that its content outlasts a long weekend.
+"""Minimum retention of a queue in seconds, so that its content outlasts a weekend.
 
 This holds for dead letters, and for spilled events that no program drains.
 """

@@ -7,9 +7,9 @@ writers are opened too (docs/contract.md, "In the stream"). A bad line affects n
 a dead letter of its own bytes. A resubmitted event is a line of kind `line` or `entry`. A `line` holds the bytes of the
 original line, an `entry` holds an event that EventBridge had accepted.
 
-The parts of this module, in order: writing by the receiver; writing by an operator's commands; fields that both read
-from a line; the place of a line in the stream; opening a record. The last part examines JSON by its text, without
-recursion: the end of a value, its depth, and the reason why a parser refuses it.
+The parts of this module, in order, are: writing by the receiver; writing by an operator's commands; fields that both
+read from a line; and the place of a line in the stream. Then come the opening of a record, and functions that examine
+JSON by its text, without recursion: the end of a value, its depth, and the reason why a parser refuses it.
 """
 
 import base64
