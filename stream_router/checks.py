@@ -1,7 +1,7 @@
-"""What `receive` and `consume` ask of AWS and of Java before they start; and how a check ends, here and in `doctor`.
+"""Checks of AWS and of Java before `receive` and `consume` start, and results of checks, also for `doctor`.
 
-Only a definite no ends a program at start: no answer, throttling or a 5xx is an outage, and a restart in an outage
-makes it worse. What may not be asked for lack of permission is told once.
+Only a definite failure ends a program at start. No answer, throttling or a 5xx is an outage, and a restart in an outage
+makes it worse. A check that lacks permission is logged once.
 """
 
 import logging
@@ -26,10 +26,13 @@ SPILL_QUEUE = "STREAM_ROUTER_SPILL_QUEUE"
 APPLICATION = "STREAM_ROUTER_APPLICATION"
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
-"""A start waits for no more than this; an outage is no reason to wait."""
+"""Time limits of the calls at start. A start does not wait longer, even in an outage."""
 
 LEAST_RETENTION_S = 4 * 24 * 3600
-"""Dead letters, and spilled events that nobody drains, wait for someone who comes after a weekend."""
+"""Minimum retention of a queue in seconds, so that its content outlasts a weekend.
+
+This holds for dead letters, and for spilled events that no program drains.
+"""
 
 LEASES_LOOKED_AT = 50
 
@@ -39,17 +42,17 @@ class CheckVerdict(Enum):
 
     WELL = "well"
     WARNING = "warning"
-    """Works, but not as it should; or it may not be asked."""
+    """Working, but not as it should; or the permission for the check is missing."""
     UNKNOWN = "unknown"
-    """Nobody answered, or nobody who knows the question."""
+    """Missing answer, or an answer of a server that does not know the call."""
     WRONG = "wrong"
-    """A definite no."""
+    """A definite failure."""
     SKIPPED = "skipped"
-    """Nothing has to be checked here, or a prerequisite is missing."""
+    """Nothing to check here, or a missing prerequisite."""
 
 
 class Finding(NamedTuple):
-    """The end of one check. `says` is the problem, `cure` what to do; `setting` is what would have to change."""
+    """Result of one check. `says` is the problem, `cure` the action, `setting` the setting that has to change."""
 
     code: str
     setting: str
@@ -58,17 +61,17 @@ class Finding(NamedTuple):
     cure: str = ""
 
     def line(self) -> str:
-        """As the programs show it."""
+        """Return the finding as the programs print it."""
         return f"{self.setting}: {self.says}; {self.cure} ({self.code})"
 
 
 def ok(code: str, says: str) -> Finding:
-    """As it should be; `says` is what was seen."""
+    """Return the finding of a success; `says` is the observation."""
     return Finding(code, "", CheckVerdict.WELL, says)
 
 
 def warn(code: str, setting: str, says: str, what_to_do: str) -> Finding:
-    """Works, but not as it should."""
+    """Return the finding that something works, but not as it should."""
     return Finding(code, setting, CheckVerdict.WARNING, says, what_to_do)
 
 
@@ -78,71 +81,76 @@ def wrong(code: str, setting: str, says: str, what_to_do: str) -> Finding:
 
 
 def unknown(code: str, setting: str, says: str, what_to_do: str) -> Finding:
-    """Return the finding that the check could not be judged."""
+    """Return the finding that a check has no result."""
     return Finding(code, setting, CheckVerdict.UNKNOWN, says, what_to_do)
 
 
 def skipped(code: str, why: str) -> Finding:
-    """Not asked, and why."""
+    """Return the finding that a check was not made, and the reason."""
     return Finding(code, "", CheckVerdict.SKIPPED, why)
 
 
 def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
-    """Run the checks of a program that is about to start. Raises SettingsError for the first definite no."""
+    """Run the checks of a program that is about to start. Raises SettingsError for the first definite failure."""
     for check in checks:
         found = check()
-        told = {"code": found.code, "setting": found.setting, "cure": found.cure}
+        fields = {"code": found.code, "setting": found.setting, "cure": found.cure}
         match found.verdict:
             case CheckVerdict.WRONG:
                 raise SettingsError(found.line())
             case CheckVerdict.WARNING:
-                log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **told})
+                log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **fields})
             case CheckVerdict.UNKNOWN:
-                log.info("a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **told})
+                log.info(
+                    "a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **fields}
+                )
 
 
-# --- asking AWS, and what its refusals and its silence mean
+# --- calls to AWS, and the meaning of its refusals and of missing answers
 
 LATER = "ask again later"
 NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
 UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
-"""Failures that a closed network causes more often than an outage of AWS."""
+"""Errors that a closed network causes more often than an outage of AWS."""
 NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stands between here and there"
 
 MAY_NOT_ASK = DENIED | {"403", "Forbidden"}
-"""Also where S3's HEAD, whose answer has no body, or a proxy says so."""
+"""Codes of missing permission. They include those of S3's HEAD, whose answer has no body, and of a proxy."""
 
 Told = tuple[str, str]
 """Problem and cure."""
 No = Mapping[str, Told]
-"""By AWS's error code: the refusals that are a definite no, besides that there is no such thing."""
+"""Refusals that are a definite failure, by AWS's error code; a missing resource is handled separately."""
 NOTHING: No = {}
 
 
 def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return a `No` of these codes, with the cure that the table of codes has for each."""
+    """Return a `No` of these codes, each with its cure from the table of codes."""
     return {code: (f"{problem} ({code})", cure(code)) for code in codes}
 
 
 def ask(
     code: str, setting: str, what: str, call: Callable[[], Any], gone: Told | None = None, no: No = NOTHING
 ) -> tuple[Finding | None, Any]:
-    """Return the call's answer, or its refusal's finding for the check `code` of `what`; `gone` if it is gone."""
+    """Return the call's answer, or the finding of its error for the check `code` of `what`.
+
+    `gone` is the problem and cure if `what` does not exist.
+    """
     try:
         return None, call()
-    except Exception as error:  # noqa: BLE001 - botocore's parsers raise what they stumble over, in a proxy's page say
+    except Exception as error:  # noqa: BLE001 - botocore's parsers may raise any exception, for example on a proxy's page
         return of_error(code, setting, what, error, gone, no), None
 
 
 def of_error(
     code: str, setting: str, what: str, error: Exception, gone: Told | None = None, no: No = NOTHING
 ) -> Finding:
-    """Return the finding for a check whose call raised this."""
+    """Return the finding of a check whose call raised `error`. `gone` and `no` are as in `ask`."""
     if isinstance(error, SettingsError):
         return of_line(code, str(error).splitlines()[0])
     if isinstance(error, ClientError):
         said_code = code_of(error)
-        if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body that could say more
+        if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body with a better code
             return wrong(code, setting, *gone)
         if said_code in no:
             return wrong(code, setting, *no[said_code])
@@ -168,7 +176,7 @@ def of_line(code: str, line: str) -> Finding:
 
 
 def silence(error: BotoCoreError) -> tuple[str, str]:
-    """Return place and reason of a missing answer, and the cure. A foreign endpoint may be left from a trial."""
+    """Return place and reason of a missing answer, and the cure. An endpoint outside AWS may be left from a trial."""
     url = str(error.kwargs.get("endpoint_url") or "")
     kind = f" ({type(error).__name__})"
     if not url:
@@ -182,7 +190,7 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
 
 
 def failure_of(error: ClientError | BotoCoreError) -> tuple[str, str]:
-    """Return what failed, to be put behind a sentence (code, or host and kind of silence), and the cure."""
+    """Return the failure as the end of a sentence (code, or host and kind of missing answer), and the cure."""
     if isinstance(error, BotoCoreError):
         where, what_to_do = silence(error)
         return f"{where}", what_to_do
@@ -204,20 +212,20 @@ def said(error: Exception, policy: str) -> str:
 
 
 def stream(session: Session, name: str) -> Finding:
-    """SR101: the stream is there."""
+    """Check that the stream exists (SR101)."""
     kinesis = endpoints.client(session, "kinesis", ONCE)
     region = session.get_config_variable("region")
     cure_ = f"check that AWS_REGION ({region}) is right, name another stream, or make it with `stream-router setup`"
     missing = ("there is no such stream in this region", cure_)
-    no, told = ask(
+    no, status = ask(
         *("SR101", STREAM, "the stream"),
         lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],
         missing,
     )
     if no:
         return no
-    if told in ("DELETING", "CREATING"):
-        return warn("SR101", STREAM, f"the stream is {told}", "wait, or name another")
+    if status in ("DELETING", "CREATING"):
+        return warn("SR101", STREAM, f"the stream is {status}", "wait, or name another")
     return ok("SR101", f"{name} is there")
 
 
@@ -228,9 +236,9 @@ _NO_PUT = {
 
 
 def stream_writable(session: Session, name: str) -> Finding:
-    """SR102: events may be put there, by PutRecords' own DryRun: a receiver may have no other right.
+    """Check by PutRecords' own DryRun that events may be written (SR102): a receiver may have no other permission.
 
-    An emulator that ignores DryRun would store the record; it is asked for the stream instead (SR101).
+    An emulator that ignores DryRun would store the record, so there the check is that of SR101.
     """
     kinesis = endpoints.client(session, "kinesis", ONCE)
     if not endpoints.is_aws(kinesis.meta.endpoint_url):
@@ -240,7 +248,7 @@ def stream_writable(session: Session, name: str) -> Finding:
         try:
             kinesis.put_records(StreamName=name, Records=[{"Data": b"x", "PartitionKey": "x"}], DryRun=True)
         except ClientError as error:
-            if code_of(error) != "DryRunOperationException":  # which says that it would have worked
+            if code_of(error) != "DryRunOperationException":  # this error means that the call would have worked
                 raise
 
     gone = ("there is no such stream in this region", "see SR101")
@@ -249,15 +257,15 @@ def stream_writable(session: Session, name: str) -> Finding:
 
 
 def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
-    """SR103: the dead-letter queue is there, in this region, and keeps letters for some days."""
+    """Check that the dead-letter queue exists in this region and keeps letters for LEAST_RETENTION_S (SR103)."""
     missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
     return _queue("SR103", QUEUE, ("the dead-letter queue", "letters"), session, url, region, missing)
 
 
 def spill_queue(session: Session, url: str, region: str) -> Finding:
-    """SR107: the spill queue is there, in this region, and keeps events for some days.
+    """Check that the spill queue exists in this region and keeps events for LEAST_RETENTION_S (SR107).
 
-    That it is no FIFO queue its name says: the setting refuses such a URL.
+    The setting itself refuses the URL of a FIFO queue.
     """
     missing = ("there is no such queue", "make it with `stream-router setup`, or name another")
     return _queue("SR107", SPILL_QUEUE, ("the spill queue", "events"), session, url, region, missing)
@@ -266,7 +274,7 @@ def spill_queue(session: Session, url: str, region: str) -> Finding:
 def _queue(
     code: str, setting: str, names: tuple[str, str], session: Session, url: str, region: str, missing: Told
 ) -> Finding:
-    """Check a queue's region, existence and retention. `names` are those of the queue and of what it keeps."""
+    """Check a queue's region, existence and retention. `names` are the words for the queue and for its content."""
     about, content = names
     host = urlsplit(url).hostname or ""
     if endpoints.is_aws(url) and f".{region}." not in f".{host}":
@@ -286,7 +294,10 @@ def _queue(
 
 
 def offload_bucket(session: Session, name: str) -> Finding:
-    """SR104: the bucket of claim checks is there, in our region: boto3 follows S3 to another, the uploads do not."""
+    """Check that the bucket of claim checks exists in our region (SR104).
+
+    boto3 follows S3 to another region, but the calls that store claim checks do not.
+    """
     s3 = endpoints.client(session, "s3", ONCE)
     missing = ("there is no such bucket", "make it, name another, or unset it")
     no, answer = ask("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), missing)
@@ -299,11 +310,11 @@ def offload_bucket(session: Session, name: str) -> Finding:
 
 
 def lease_table(session: Session, application: str, stream_name: str) -> Finding:
-    """SR105: the application's checkpoints are of this stream.
+    """Check that the application's checkpoints belong to this stream (SR105).
 
-    A lease's row names no stream, so the same application on another stream would begin at that one's checkpoints:
-    beyond what is there, or in the middle. AWS refuses an iterator at a number that another stream gave. An emulator
-    mostly takes any number, so there this finds nothing.
+    A lease's row names no stream, so the same application on another stream would begin at the checkpoints of the first
+    stream: beyond the records, or amid them. AWS refuses an iterator at a number that another stream gave. Most
+    emulators accept any number, so there the check finds nothing.
     """
     dynamodb, kinesis = (endpoints.client(session, service, ONCE) for service in ("dynamodb", "kinesis"))
     no, answer = ask(
@@ -318,18 +329,18 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
     silent = None
     for row in answer:
         shard, number = row.get("leaseKey", {}).get("S", ""), row.get("checkpoint", {}).get("S", "")
-        if not number.isdigit():  # a row that is no lease, or a lease that has no number yet
+        if not number.isdigit():  # the row is no lease, or its lease has no number yet
             continue
         asked = {"StreamName": stream_name, "ShardId": shard, "StartingSequenceNumber": number}
         try:
             kinesis.get_shard_iterator(**asked, ShardIteratorType="AFTER_SEQUENCE_NUMBER")
-        except ClientError as error:  # says nothing of the next lease
+        except ClientError as error:  # the error concerns this lease alone
             if "did not come from this stream" in error.response.get("Error", {}).get("Message", ""):
                 says = "its checkpoints are of another stream (or of one deleted since)"
                 cure_ = "give each stream an application of its own, or delete its lease table to read this stream anew"
                 return wrong("SR105", APPLICATION, says, cure_)
-            if code_of(error) not in {"InvalidArgumentException", *ABSENT}:  # else the shard is gone since a reshard
+            if code_of(error) not in {"InvalidArgumentException", *ABSENT}:  # otherwise a reshard removed the shard
                 silent = of_error("SR105", APPLICATION, "the stream", error)
-        except BotoCoreError as error:  # nor would the next have an answer
+        except BotoCoreError as error:  # the next call would get no answer either
             return of_error("SR105", APPLICATION, "the stream", error)
     return silent or ok("SR105", "the checkpoints are of this stream")

@@ -1,15 +1,15 @@
-"""The wire contract between the two programs: `seal` on the receiver's side, `open_record` on the consumer's.
+"""Wire contract between the two programs: `seal` on the receiver's side, `open_record` on the consumer's.
 
-A Kinesis record holds one or more envelopes, one a line, separated by LF:
-`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
-after the body, the last of them no object, and readers pass over those that they do not know. What others wrote into
-the stream is opened too (docs/contract.md, "In the stream"). One bad line kills only itself: what cannot be read is a
-dead letter of its own bytes. What an operator puts on the stream again is a line of kind `line`, which holds the bytes
-of a line as it stood, or of kind `entry`, which holds an event that EventBridge had accepted.
+A Kinesis record holds one or more envelopes, one per line, separated by LF:
+`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`. Fields may be added
+after the body. The last added field is no object, and readers ignore fields that they do not know. Records of other
+writers are opened too (docs/contract.md, "In the stream"). A bad line affects no other line: an unreadable line becomes
+a dead letter of its own bytes. A resubmitted event is a line of kind `line` or `entry`. A `line` holds the bytes of the
+original line, an `entry` holds an event that EventBridge had accepted.
 
-The parts, in this order: what the receiver writes; what an operator's commands write; what both read of a line; where
-in the stream a line goes; opening a record; and JSON told by its text, without recursion: where a value ends, how deep
-it nests, why a parser does not take it.
+The parts of this module, in order, are: writing by the receiver; writing by an operator's commands; fields that both
+read from a line; and the place of a line in the stream. Then come the opening of a record, and functions that examine
+JSON by its text, without recursion: the end of a value, its depth, and the reason why a parser refuses it.
 """
 
 import base64
@@ -33,25 +33,25 @@ _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
 _OF_AN_ENVELOPE = b'"idFrom"'
-"""In every envelope of any version, whoever wrote it."""
+"""Field name that every envelope of any version and any writer contains."""
 
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""Bytes that stand in no JSON, in whatever encoding of one byte it is."""
+"""Bytes that no JSON contains, in any single-byte encoding."""
 
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
 _RECEIVED_AT = operator.itemgetter(Event._fields.index("received_at_ms"))
-"""Quicker than the attribute, and it is done for every event."""
+"""Getter of the time of receipt. It is faster than the attribute, and every event needs it."""
 
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
 def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: bytes = b"") -> bytes:
-    """One envelope, without a line break: the body's own bytes, line breaks between its tokens made spaces.
+    """Return one envelope without a line break: the body's own bytes, with line breaks between tokens made spaces.
 
-    `body` is valid JSON (a JSON string holds no raw line break, so no value changes); `added` is what
-    `added_text` made.
+    `body` is valid JSON. A JSON string holds no raw line break, so no value changes. `added` is a result of
+    `added_text`.
     """
     if b"\n" in body or b"\r" in body:
         body = body.translate(_BREAKS_TO_SPACES)
@@ -60,7 +60,7 @@ def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: b
 
 
 def added_text(fields: dict[str, str]) -> bytes:
-    """Return the fields that stand after an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
+    """Return the fields that follow an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
     return b"," + orjson.dumps(fields)[1:-1] if fields else b""
 
 
@@ -93,7 +93,7 @@ _RESUBMITTED = re.compile(r"(redrive|edit|undelivered|replay)/([^/\s]{1,256})/([
 
 
 def read_resubmitted(text: object) -> Resubmitted | None:
-    """Return what the text of `resubmitted` says; None if it does not have that form."""
+    """Parse the text of `resubmitted`. Return None if it does not have that form."""
     found = _RESUBMITTED.fullmatch(text) if isinstance(text, str) else None
     return Resubmitted(found[1], found[2], found[3], int(found[4])) if found else None
 
@@ -101,12 +101,12 @@ def read_resubmitted(text: object) -> Resubmitted | None:
 def redriven(before: object, application: str, run: str) -> Resubmitted:
     """Return the `resubmitted` of a dead letter's line in this run; `before` is the letter's own `resubmitted`.
 
-    What was replayed or edited stays so, under its first run: consumers know it by the pair of id and run.
+    A replayed or edited event keeps that mark and its first run: consumers identify it by the pair of id and run.
     """
-    told = read_resubmitted(before)
-    if told and told.replayed:
-        return told._replace(times=told.times + 1)
-    return Resubmitted("redrive", application, run, told.times + 1 if told else 1)
+    earlier = read_resubmitted(before)
+    if earlier and earlier.replayed:
+        return earlier._replace(times=earlier.times + 1)
+    return Resubmitted("redrive", application, run, earlier.times + 1 if earlier else 1)
 
 
 def seal_line(
@@ -118,16 +118,16 @@ def seal_line(
     *,
     crashed: bool = False,
 ) -> bytes:
-    """Return an envelope of kind `line`: `line` as it stood, byte for byte, whatever it is, to be opened once more.
+    """Return an envelope of kind `line`: any `line`, byte for byte, to be opened again.
 
-    `crashed` marks the line of a letter of that reason: it killed processes, and is opened with care.
+    `crashed` marks the line of a dead letter with that reason: it killed processes, so it is handled alone.
     """
     body = b'"%b"' % base64.b64encode(line)
     return seal(identity, id_from, received_at_ms, body, _added_of_kind("line", resubmitted, crashed=crashed))
 
 
 def seal_entry(event: bytes, identity: str, id_from: str, received_at_ms: int, resubmitted: Resubmitted) -> bytes:
-    """Return an envelope of kind `entry`: an EventBridge event (its JSON) as accepted, to be published as it stands."""
+    """Return an envelope of kind `entry`: the JSON of an event as EventBridge accepted it, to be published as it is."""
     return seal(identity, id_from, received_at_ms, event, _added_of_kind("entry", resubmitted))
 
 
@@ -137,20 +137,23 @@ def _added_of_kind(kind: str, resubmitted: Resubmitted, *, crashed: bool = False
 
 
 _OF_KIND = re.compile(rb',"kind":"(line|entry)"(,"reason":"crashed")?,"resubmitted":"([^"\\]{1,400})"\}')
-"""End of a line that `seal_line` or `seal_entry` wrote. In a valid line that begins as `seal` writes it, these fields
-are behind the body: within the body its own end would follow, and within a text they would have escapes."""
+"""End of a line that `seal_line` or `seal_entry` wrote.
+
+In a valid line that begins as `seal` writes it, these fields are behind the body. Within the body its own end would
+follow, and within a text they would have escapes.
+"""
 
 _LONGEST_END = 500
 
 
 def _end_of_kind(line: bytes) -> re.Match[bytes] | None:
-    """Return the added fields of such a line, found without parsing it; None if it is none."""
+    """Return the added fields of a resubmitted line, found without parsing it; None for any other line."""
     at = line.rfind(b',"kind":"', max(0, len(line) - _LONGEST_END))
     return _OF_KIND.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
 
 
 def holds_crashed(data: bytes) -> bool:
-    """Whether a record holds the line of a letter that killed processes; nothing of it is parsed."""
+    """Return whether a record holds the line of a dead letter that killed processes. Nothing is parsed."""
     if b'"reason":"crashed"' not in data:
         return False
     return any((end := _end_of_kind(line)) is not None and end[2] for line in data.split(b"\n"))
@@ -159,10 +162,10 @@ def holds_crashed(data: bytes) -> bool:
 def added_fields(line: bytes) -> dict[str, Any]:
     """Return the fields of an envelope beside its body: `source`, `eventTypeHeader` and so on. Empty if there are none.
 
-    The last added field is no object, so an envelope without any, of an event that is an object, is known by its last
-    bytes.
+    The last added field is no object. So an envelope that ends with two braces holds an object as its body, and no
+    added fields.
     """
-    if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # its head, whoever set blanks in it
+    if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # the head, even if another writer put blanks into it
         return {}
     try:
         value = orjson.loads(line)
@@ -174,11 +177,14 @@ def added_fields(line: bytes) -> dict[str, Any]:
 
 
 _SOURCE_AT_THE_END = re.compile(rb',"source":"([^"\\]{1,400})"(?:,"[A-Za-z]{1,40}":"(?:[^"\\]|\\.)*")*\}')
-"""End of a line that the receiver sealed for a named source. No text of the sender can imitate it: within the body the
-body's own end follows, and within a text its quotes are escaped."""
+"""End of a line that the receiver sealed for a named source.
+
+No text of the sender can imitate it: within the body the body's own end follows, and within a text its quotes are
+escaped.
+"""
 
 _ADDED_BYTES = 16 * 1024
-"""More than the receiver adds behind a body: most of it comes from one request's head, which has that bound."""
+"""More bytes than the receiver adds behind a body. Most of them come from one request's head, which has that bound."""
 
 
 def source_of(line: bytes) -> str:
@@ -189,7 +195,7 @@ def source_of(line: bytes) -> str:
 
 
 def sealed_parts(line: bytes) -> tuple[str, bytes]:
-    """Return the identity and the body, unparsed, of a line that `seal` wrote; both empty if it is none.
+    """Return the identity and the body, unparsed, of a line that `seal` wrote; both empty for any other line.
 
     Added fields may follow the body.
     """
@@ -201,14 +207,14 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 
 
 def valid_traceparent(text: object) -> str:
-    """`text` where it has the form of a `traceparent` header; "" where not: a bad one is dropped, never repaired."""
+    """Return `text` if it has the form of a `traceparent` header, otherwise "". A bad value is never repaired."""
     return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
 
 
 def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequence[str]]) -> str:
     """Return the name of an event's conversation: the first text or whole number that one of `paths` leads to.
 
-    If there is none it is the event's id, so that such events spread over the stream. `value` is the sender's body.
+    If there is none, return the event's id, so that such events spread over the stream. `value` is the sender's body.
     """
     for path in paths:
         found: object = value
@@ -222,8 +228,8 @@ def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequen
 def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
     """Return the name of the conversation of an event that was sealed before. Raises nothing.
 
-    The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. If it cannot be
-    read the id decides, so that one event does not keep others from the stream.
+    The body is read by itself, as at its receipt, since its envelope may nest one level deeper than an event may. If
+    the body cannot be read the id decides, so that one event does not keep others from the stream.
     """
     identity, body = sealed_parts(line)
     try:
@@ -234,7 +240,7 @@ def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
 
 
 def conversation_hash(name: str) -> int:
-    """Return the number of CONVERSATION_BITS bits by which a conversation belongs to a partition group."""
+    """Return the hash, of CONVERSATION_BITS bits, that assigns a conversation to a partition group."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
 
 
@@ -242,7 +248,7 @@ CONVERSATION_BITS = 32
 
 
 def group_of(conversation: int, groups: int) -> int:
-    """Return the index of the partition group, of so many, that holds a conversation's hash.
+    """Return the index of the partition group, of `groups`, that holds a conversation's hash.
 
     Groups are ranges of the hash. So another number of groups leaves a conversation on its shard, if the shards begin
     at multiples of 1/groups before and after.
@@ -253,7 +259,7 @@ def group_of(conversation: int, groups: int) -> int:
 def group_place(index: int, groups: int) -> tuple[str, str]:
     """Return a group's partition key and explicit hash key.
 
-    The hash key is the middle of the group's range of Kinesis's keys, so that no reshard parts a group.
+    The hash key is the middle of the group's range of Kinesis's keys, so that no reshard divides a group.
     """
     return f"bucket-{index}-of-{groups}", str(HASH_SPACE * (2 * index + 1) // (2 * groups))
 
@@ -263,17 +269,17 @@ HASH_SPACE = 1 << 128
 
 
 def open_record(record: Record) -> list[Event | DeadLetter]:
-    """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
+    """Return every event of a Kinesis record, in order. An unreadable line becomes a dead letter of its own.
 
-    Marks as many events of the record unsettled as it returns. A record that is one JSON document is one event
-    (or an array of them). Else each document is that goes over several lines; else, where the record is a text, each
-    non-empty line. Never raises for what it holds.
+    Counts the returned events as unsettled events of the record. A record that is one JSON document is one event, or an
+    array of events. Otherwise each document is an event if documents go over several lines. Otherwise each non-empty
+    line is an event if the record is a text. No content of a record makes this raise.
     """
     found: list[Event | DeadLetter] = []
     data = record.data
-    lines: Sequence[bytes] = (data,)  # a large one is not copied
+    lines: Sequence[bytes] = (data,)  # a large record is not copied
     if b"\n" in data:
-        # Blank lines go before anything is parsed: a megabyte of line feeds would be a million failures.
+        # Blank lines are removed before parsing, since a megabyte of line feeds would be a million failures.
         lines = [line for line in data.split(b"\n") if line and not line.isspace()]
         if len(lines) > limits.RECORD_MAX_EVENTS:
             lines = ()
@@ -284,7 +290,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
-            # A document that someone else pretty-printed breaks at its first line; an envelope never does.
+            # A pretty-printed document of another writer fails at its first line. An envelope never does.
             if not found and (found := _over_lines(record)):
                 break
             found += _several(record, len(found), line, end_to_end(line))
@@ -300,7 +306,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     record.expect(len(found))
     events = [one if type(one) is Event else one.event for one in found]  # type: ignore[union-attr]
     if record.put_back:
-        # What an operator put back has no age: it was received long ago, and nobody has waited for it since.
+        # Resubmitted events have no age: they were received long ago, and nobody has waited for them since.
         new = [event for event in events if not event.resubmitted]
         record.put_back = len(new) < len(events)
         events = new
@@ -309,14 +315,14 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
 
 
 def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
-    """Whether it is a compressed or a binary form, in which a byte like a line feed ends nothing."""
+    """Return whether the data is compressed or binary, so that a byte like a line feed does not end a line."""
     if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _OF_AN_ENVELOPE in data:
         return False
     return _NO_TEXT.search(data) is not None
 
 
 def _of_too_many_lines(record: Record) -> list[Event | DeadLetter]:
-    """Open a record of more lines than it may hold events: one document over all of them, or one dead letter."""
+    """Open a record of more lines than RECORD_MAX_EVENTS, as documents over several lines or as one dead letter."""
     first = record.data.lstrip().partition(b"\n")[0]
     if _parse(first) is _BROKEN and (found := _over_lines(record)):
         return found
@@ -325,14 +331,17 @@ def _of_too_many_lines(record: Record) -> list[Event | DeadLetter]:
 
 
 def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is one, of whatever version: many documents have `v`, `id` and `body`, but other fields besides."""
+    """Return whether a value is an envelope of any version.
+
+    Many other documents have `v`, `id` and `body`, but also fields that no envelope has.
+    """
     if type(value) is not dict or "v" not in value or "body" not in value:
         return False
     return "idFrom" in value or ("id" in value and value.keys() <= _OWN_FIELDS)
 
 
 def _over_lines(record: Record) -> list[Event | DeadLetter]:
-    """Return the contents of a record whose documents go over several lines; nothing if each line stands for itself."""
+    """Return the events of a record whose documents go over several lines; none if each line stands for itself."""
     data = record.data
     whole = _parse(data)
     if whole is not _BROKEN:
@@ -342,7 +351,7 @@ def _over_lines(record: Record) -> list[Event | DeadLetter]:
 
 
 def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
-    """Open a text of several documents end to end. What cannot be read from some point on is one dead letter."""
+    """Open a text of several documents end to end. An unreadable rest becomes one dead letter."""
     parts, rest = cut
     if len(parts) > limits.RECORD_MAX_EVENTS:
         return [_too_many(record, line, raw)]
@@ -371,7 +380,7 @@ def _parse(data: bytes) -> object:
 
 
 def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    """Open a document that is no envelope: one event or, if it is an array, one for each element."""
+    """Open a document that is no envelope as one event, or an array as one event for each element."""
     if type(value) is list and value:
         if is_too_deep(value):
             whole = unread(record, line, raw)
@@ -397,7 +406,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
         and not identity.strip("0123456789abcdef")
         and type(received_at) is int
         and 0 <= received_at < _YEAR_10000_MS
-        and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
+        and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - the comparison also narrows the type
     ):
         if version == VERSION:
             if "kind" in value and (kind := value["kind"]) in ("line", "entry"):
@@ -412,12 +421,12 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
 
 
 def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind: str) -> Event | DeadLetter:
-    """Open what an operator resubmitted. A line is opened as it was the first time, under this envelope's id."""
-    told, body = value.get("resubmitted"), value["body"]
+    """Open a resubmitted event. A line is opened as it was the first time, under this envelope's id."""
+    resubmitted, body = value.get("resubmitted"), value["body"]
     event = Event(record, line, raw, value["id"], value["idFrom"], value["receivedAt"], None)
-    if not isinstance(told, str) or read_resubmitted(told) is None:
+    if not isinstance(resubmitted, str) or read_resubmitted(resubmitted) is None:
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is no run")
-    event = event._replace(resubmitted=told)
+    event = event._replace(resubmitted=resubmitted)
     record.put_back = True
     if kind == "entry":
         if is_too_deep(value):
@@ -431,7 +440,7 @@ def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind:
 
 
 def _as_it_stood(event: Event) -> Event | DeadLetter:
-    """Return the event of a line that is opened once more: one event, and no second envelope within it."""
+    """Return the one event of a line that is opened again. The line may not hold a second envelope of kind `line`."""
     inner = _parse(event.raw)
     if inner is _BROKEN:
         return DeadLetter(event, *why_unread(event.raw))
@@ -444,7 +453,7 @@ def _as_it_stood(event: Event) -> Event | DeadLetter:
 
 
 def _bent(identity: object, id_from: object) -> str:
-    """Which field of an envelope has a wrong form, and the right one, for whoever wrote it; it quotes nothing."""
+    """Return, for the envelope's writer, which field has a wrong form and the right form. Quote nothing."""
     if type(identity) is not str or len(identity) != 32 or identity.strip("0123456789abcdef"):
         return "the envelope's `id` is not 32 hex digits in lower case"
     if id_from not in ("delivery", "content"):
@@ -453,25 +462,25 @@ def _bent(identity: object, id_from: object) -> str:
 
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
-    """Return an event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
+    """Return an event that no receiver of ours sealed, with an id of its content, received when Kinesis got it."""
     identity = event_id(_STREAM_SCHEME, None, index, raw)
     return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
 
 
 def unread(record: Record, line: int, raw: bytes) -> Event:
-    """Return an event by its bytes alone, which nobody has parsed; our own envelopes begin with its identity."""
+    """Return the event of unparsed bytes. The head of our own envelopes gives its identity."""
     head = _SEALED_HEAD.match(raw)
     if head is None:
         return _foreign(record, line, raw, None, 0)
     identity, id_from, received_at = (part.decode() for part in head.groups())
     event = Event(record, line, raw, identity, id_from, int(received_at), None)
     end = _end_of_kind(raw)
-    if end is None or read_resubmitted(told := end[3].decode("ascii", "replace")) is None:
+    if end is None or read_resubmitted(resubmitted := end[3].decode("ascii", "replace")) is None:
         return event
     with contextlib.suppress(ValueError):
         inner = base64.b64decode(raw[head.end() + 1 : end.start() - 1], validate=True) if end[1] == b"line" else raw
         record.put_back = True
-        return event._replace(raw=inner, resubmitted=told)
+        return event._replace(raw=inner, resubmitted=resubmitted)
     return event
 
 
@@ -480,7 +489,7 @@ def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
 
 
 SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-"""Its `raw_decode` tells where a value ends. Numbers stay texts: Python refuses some thousand digits."""
+"""Decoder whose `raw_decode` returns the end of a value. Numbers stay texts: Python refuses some thousand digits."""
 
 BLANKS = re.compile(r"[ \t\r\n]*")
 BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
@@ -496,7 +505,7 @@ def behind(these: re.Pattern[str], text: str, at: int) -> int:
 def cut_array(body: bytes) -> Iterator[bytes]:
     """Yield the elements of a JSON array, each as its own bytes, unchanged.
 
-    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
+    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels, which the parser follows on every Python.
     """
     text = body.decode()
     at = text.index("[") + 1
@@ -507,7 +516,7 @@ def cut_array(body: bytes) -> Iterator[bytes]:
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """Split a JSON object into its members' values, each as its own bytes; of equal names the last counts.
+    """Split a JSON object into its members' values, each as its own bytes. Of equal names the last counts.
 
     `text` is known to be a valid object of at most EVENT_MAX_DEPTH levels.
     """
@@ -528,10 +537,10 @@ def member(text: bytes, name: str) -> bytes:
 
 
 def is_too_deep(value: object) -> bool:
-    """Whether `value`, as a JSON parser gave it, nests deeper than EVENT_MAX_DEPTH levels: orjson writes four more."""
+    """Return whether `value`, from a JSON parser, nests deeper than EVENT_MAX_DEPTH levels: orjson writes four more."""
     try:
         orjson.dumps([[[[value]]]])
-    except TypeError as error:  # also of a surrogate alone, which only the standard library's parser lets pass
+    except TypeError as error:  # also for a lone surrogate, which only the standard library's parser accepts
         return "Recursion" in str(error)
     return False
 
@@ -548,7 +557,7 @@ _RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond w
 def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
     """Return the objects and arrays that follow each other in `line`, each as its own bytes, and the rest.
 
-    The rest is empty, or begins where nothing more can be read, or where there are too many for a record.
+    The rest is empty, or begins at the first unreadable place, or after more values than a record may hold.
     """
     try:
         text, beyond = line.decode(), b""
@@ -561,7 +570,7 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
             value, end = SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
-        if is_too_deep(value):  # the same answer where the parser follows further
+        if is_too_deep(value):  # some Pythons' parsers follow deeper, and the result must be the same
             break
         found.append(text[at:end].encode())
         at = behind(BLANKS, text, end)
@@ -602,11 +611,10 @@ class TooDeepError(ValueError):
 
 
 def read_json(text: bytes) -> object:
-    """Return the value of a JSON text. Raise ValueError if it is none: no UTF-8, a byte order mark, NaN, too deep.
+    """Return the value of a JSON text. Raise ValueError for other text: no UTF-8, a byte order mark, NaN, too deep.
 
-    orjson refuses some texts that are JSON: surrogates alone, numbers beyond a double. A 4xx is final for a sender, so
-    they are read all the same, such numbers as texts. The consumer, which cannot read them, dead-letters them as they
-    came.
+    orjson refuses some texts that are JSON: lone surrogates, numbers beyond a double. A 4xx is final for a sender, so
+    this function accepts them, such numbers as texts. The consumer cannot read them and dead-letters them unchanged.
     """
     try:
         value = orjson.loads(text)
@@ -617,7 +625,7 @@ def read_json(text: bytes) -> object:
             value = _GRAMMAR.decode(text.decode())
         except RecursionError:
             raise TooDeepError from None
-    # Most texts open fewer objects and arrays than may lie within each other.
+    # Most texts have fewer opening brackets than the permitted depth, so they need no check.
     if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and is_too_deep(value):
         raise TooDeepError
     return value
@@ -625,4 +633,7 @@ def read_json(text: bytes) -> object:
 
 _TOLD_TOO_DEEP = "depth limit exceeded"
 _GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_refuse)
-"""What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""
+"""Decoder that checks the grammar alone. Whole numbers stay texts, since a conversation may have such a name.
+
+Other numbers become None, since no conversation has such a name.
+"""

@@ -19,7 +19,7 @@ from stream_router.errors import SettingsError
 
 
 def now_ms() -> float:
-    """Return the wall clock in milliseconds since 1970, the unit of all times of events and letters."""
+    """Return the wall clock in milliseconds since 1970, the unit of all times of events and dead letters."""
     return time.time() * 1000
 
 
@@ -170,8 +170,8 @@ _MB = 1024 * 1024
 def share_one_heap() -> None:
     """Make all threads share one heap, for a process with many slow threads. Call it before there are threads.
 
-    glibc gives each thread a heap of its own, up to eight a CPU, and each keeps its holes: the supervisor grew by half
-    a megabyte a minute. With one heap it does not (126.2 MB after eight minutes, beside 131.4).
+    glibc gives each thread a heap of its own, up to eight per CPU, and each keeps its holes. The supervisor grew by
+    half a megabyte a minute, and does not grow with one heap: 126.2 MB after eight minutes, instead of 131.4 MB.
     """
     _allocator("mallopt", _M_ARENA_MAX, 1)
 
@@ -181,7 +181,7 @@ def give_back_large_blocks() -> None:
 
     Call it before there are threads. By default glibc raises the size from which a buffer gets its own pages to the
     largest size ever freed. After one call of ten megabytes, large buffers lie in the heap between pending events, and
-    leave holes there: 50 MB in a receiver that was flooded with events of 60 KB. Small buffers stay in the heap.
+    leave holes there. These were 50 MB in a receiver under a flood of events of 60 KB. Small buffers stay in the heap.
     """
     _allocator("mallopt", _M_MMAP_THRESHOLD, _MB)
     _allocator("mallopt", _M_TRIM_THRESHOLD, 16 * _MB)
@@ -189,7 +189,7 @@ def give_back_large_blocks() -> None:
 
 def keep_large_blocks() -> None:
     """Keep freed large buffers, for a process that needs the same sizes repeatedly: faulting them in costs CPU."""
-    _allocator("mallopt", _M_TRIM_THRESHOLD, 32 * _MB)  # the most that glibc takes on 64 bits
+    _allocator("mallopt", _M_TRIM_THRESHOLD, 32 * _MB)  # the maximum that glibc accepts on 64 bits
     _allocator("mallopt", _M_MMAP_THRESHOLD, 32 * _MB)
 
 
@@ -240,7 +240,7 @@ FAILPOINTS = {
     "dead_letter_stored_before_settled": "the queue has a letter, its event is not settled",
     "claim_check_stored_before_entry_sent": "a payload is in the bucket, the entry that refers to it is not sent",
     "audit_record_written": "a batch's audit record is in its file, nobody knows of it yet",
-    # the supervisor, and whoever writes a file of the state folder
+    # the supervisor, and each writer of a file of the state folder
     "state_file_written_before_rename": "a file's new content is written beside it, its name still shows the old",
     "daemon_started_before_first_look": "the daemon was started, the supervisor has not looked at it",
     "target_proven_before_written": "bus and rule are said to be right, the children cannot read it yet",
@@ -253,7 +253,7 @@ _DEADLY = "event"
 _RULE = re.compile(r"(?P<place>[a-z_]+)=(?:kill|stall:(?P<stall_s>\d+(?:\.\d+)?)s)(?:@(?P<nth>[1-9]\d*))?")
 
 _armed: dict[str, tuple[float | None, int]] = {}
-"""By place: seconds to stall (None: kill), and the number of the pass at which to do so (0: each pass)."""
+"""Armed failpoints by place: seconds to stall (None: kill), and number of the pass that acts (0: each pass)."""
 _reached: dict[str, int] = {}
 _deadly: list[bytes] = []
 

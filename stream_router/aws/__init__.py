@@ -1,1 +1,1 @@
-"""How AWS is reached: the data plane over libcurl, the control plane over boto3."""
+"""Access to AWS: the data plane over libcurl, the control plane over boto3."""

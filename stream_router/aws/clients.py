@@ -1,4 +1,4 @@
-"""Clients of the control plane, made when asked for, with standard retries and time-outs. No event goes here."""
+"""Clients of the control plane, created on first use, with standard retries and time-outs. They send no events."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -25,27 +25,27 @@ CONFIG = Config(
 )
 
 ONCE = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
-"""For who paces and repeats calls himself: a retry of botocore's own would be one too many."""
+"""Configuration for callers that pace and retry calls themselves, so that botocore does not retry as well."""
 
 
 class Clients:
-    """The control plane in one region. Endpoints and credentials are read as boto3 reads them.
+    """Clients of the control plane in one region. Endpoints and credentials are read as boto3 reads them.
 
-    `endpoint_url` overrides every endpoint (the embedded stack); without it the `AWS_ENDPOINT_URL*` variables hold.
-    Raises SettingsError, at construction or when a client is first asked for, where a variable or a file is wrong.
+    `endpoint_url` overrides every endpoint, as for the embedded stack; without it the `AWS_ENDPOINT_URL*` variables
+    take effect. If a variable or a file is wrong, SettingsError is raised at construction or at a client's first use.
     """
 
     kinesis: "KinesisClient"
     kinesis_once: "KinesisClient"
-    """Tries each call once; for many threads."""
+    """Client for many threads that tries each call once."""
     events: "EventBridgeClient"
     events_v2: Any
-    """No type stubs exist for it yet."""
+    """Client without type stubs: none exist for it yet."""
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
     cloudwatch: "CloudWatchClient"
     s3: Any
-    """No type stubs are installed."""
+    """Client without type stubs: they are not installed."""
     sts: "STSClient"
 
     def __init__(
@@ -58,7 +58,7 @@ class Clients:
         self._boto3 = boto3.session.Session(botocore_session=self._session)
 
     def __getattr__(self, name: str) -> Any:
-        """Return the client of that name, made when it is first asked for."""
+        """Return the client of that name. It is created on first use."""
         if name not in Clients.__annotations__:
             raise AttributeError(name)
         service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2"}
@@ -66,7 +66,7 @@ class Clients:
         credentials.find(self._session)
         service_name = service.get(name, name)
         with endpoints.refusals(service_name):
-            make: Any = self._boto3.client  # its overloads know literal names alone
+            make: Any = self._boto3.client  # its overloads accept literal names only
             made = make(service_name, config=config, endpoint_url=self._endpoint_url)
             endpoints.check_url(made.meta.endpoint_url)
         setattr(self, name, made)
@@ -74,16 +74,16 @@ class Clients:
 
     @property
     def partition(self) -> str:
-        """The partition of the region: aws, aws-cn, aws-us-gov."""
+        """Partition of the region, such as aws, aws-cn or aws-us-gov."""
         with endpoints.refusals("sts"):
             return str(self._session.get_partition_for_region(self.region))
 
 
 def shards_of(kinesis: Any, stream: str, **wanted: Any) -> Iterator[Any]:
-    """Every shard as ListShards tells it, closed ones that still keep records among them; `wanted` is a filter.
+    """Yield every shard as ListShards returns it, including closed shards that still keep records.
 
-    botocore's own paginator sends the stream's name beside a page's token, and so fails from the second page on
-    (boto/botocore#2009); a page has 1,000 shards. Raises what the client raises.
+    `wanted` is a filter. botocore's own paginator sends the stream's name beside a page's token, and so fails from the
+    second page on (boto/botocore#2009); a page has 1,000 shards. Raises what the client raises.
     """
     page = kinesis.list_shards(StreamName=stream, **wanted)
     yield from page["Shards"]

@@ -1,4 +1,4 @@
-"""AWS credentials from botocore's chain, always at hand: refreshed ahead of time by a thread, never by a caller."""
+"""AWS credentials from botocore's chain. A thread refreshes them ahead of time, so that no caller waits for them."""
 
 import logging
 import threading
@@ -16,19 +16,21 @@ from stream_router.errors import EX_CONFIG, SettingsError
 log = logging.getLogger(__name__)
 
 REFRESH_EVERY_S = 20.0
-"""How often the thread asks botocore for the current credentials. botocore itself renews those that expire within 15
-minutes, so they are replaced long before their end."""
+"""Seconds between two requests of the thread for botocore's current credentials.
+
+botocore itself renews credentials that expire within 15 minutes, so they are replaced long before they expire.
+"""
 
 LOOK_AGAIN_S = 10.0
-"""How often credentials that AWS refuses are looked up anew, at most."""
+"""Minimum number of seconds between two attempts to load other credentials after AWS refused the present ones."""
 
 PATIENCE_S = 30.0
-"""How long a program that starts asks for credentials: what gives them may start later, or answer late."""
+"""Seconds for which a starting program tries to get credentials: their provider may start later, or answer late."""
 
 AGAIN_S = 1.0
 
 EX_LATER = 1
-"""Exit status where what gives the credentials did not answer: who runs the program starts it again, as after no 78."""
+"""Exit status if the credentials' provider did not answer. After it, unlike after 78, the program is restarted."""
 
 _UNANSWERED = (
     exceptions.ConnectionError,
@@ -52,7 +54,7 @@ class Credentials(NamedTuple):
 
 
 class CredentialsError(SettingsError):
-    """The chain gives no credentials; `may_pass`: for now, since a service that gives them has not answered."""
+    """The chain gives no credentials. `may_pass` is true if a later attempt may succeed, as after an outage."""
 
     def __init__(self, line: str, *, may_pass: bool = False, status: int = EX_CONFIG) -> None:
         super().__init__(line)
@@ -61,12 +63,12 @@ class CredentialsError(SettingsError):
 
 
 def find(session: Session) -> BotoCredentials:
-    """Return what botocore's chain finds, read once. Raise CredentialsError whatever goes wrong in the chain."""
+    """Return the credentials that botocore's chain finds, read once. Raise CredentialsError for any failure in it."""
     try:
         if found := session.get_credentials():
             found.get_frozen_credentials()
             return found
-    except Exception as error:  # noqa: BLE001 - a chain of files, programs and services: it raises what it likes
+    except Exception as error:  # noqa: BLE001 - a chain of files, programs and services may raise any exception
         if isinstance(error, RuntimeError) and "still expired" in str(error):
             line = "they have ended already, by this machine's clock; set the clock, or renew them"
             raise CredentialsError(f"AWS credentials: {line}", may_pass=True, status=EX_LATER) from None
@@ -74,7 +76,7 @@ def find(session: Session) -> BotoCredentials:
         if isinstance(error, _UNANSWERED):
             raise CredentialsError(line, may_pass=True, status=EX_LATER) from None
         raise CredentialsError(line) from None
-    # A host's metadata service that does not answer yet looks the same.
+    # A host's metadata service that does not answer yet has the same result, so a later attempt may succeed.
     line = "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
     raise CredentialsError(line, may_pass=True)
 
@@ -86,30 +88,31 @@ def patiently(
 ) -> T:
     """Return the result of `ask`, which needs credentials. Retry: a program may start with its host or container.
 
-    Raise CredentialsError: at once if no time can help, else after PATIENCE_S.
+    Raise CredentialsError: at once if waiting cannot help, otherwise after PATIENCE_S.
     """
-    until, told = clock() + PATIENCE_S, False
+    until, logged = clock() + PATIENCE_S, False
     while True:
         try:
             return ask()
         except CredentialsError as error:
             if not error.may_pass or clock() >= until:
                 raise
-            if not told:
+            if not logged:
                 log.warning(
                     "no credentials yet, they are asked for during %d s: %s",
                     *(PATIENCE_S, error),
                     extra={"event": "no-credentials-yet"},
                 )
-            told = True
+            logged = True
         wait(AGAIN_S)
 
 
 class Renewed:
-    """What a chain found, as botocore's clients use it; once AWS refuses it, what stands in the same place by then.
+    """Credentials of a chain for botocore's clients, loaded again from the same kind of source once AWS refuses them.
 
-    botocore reads credentials in a file once in a session's life: who renews them there need not restart anything.
-    From another kind of source none are taken: they may be of another account, whose stream has the same name.
+    A botocore session reads a credentials file only once. With this class an operator can renew that file without a
+    restart. Another kind of source is ignored, since its credentials may belong to another account with a stream of the
+    same name.
     """
 
     def __init__(self, found: BotoCredentials, look: Callable[[], BotoCredentials]) -> None:
@@ -122,11 +125,11 @@ class Renewed:
         return getattr(self._found, name)
 
     def refused(self) -> None:
-        """AWS says that they are not valid, or not any more."""
+        """Record that AWS refused the credentials as invalid or expired."""
         self._refused = True
 
     def get_frozen_credentials(self) -> Any:
-        """Those to sign with. Blocks while they are looked up. Raises what botocore's chain raises."""
+        """Return the credentials to sign with. Blocks while they are loaded. Raises what botocore's chain raises."""
         now_s = time.monotonic()
         if self._refused and now_s - self._looked_s >= LOOK_AGAIN_S:
             self._looked_s, self._refused = now_s, False
@@ -135,40 +138,40 @@ class Renewed:
                 if found.method == self._found.method:
                     self._found = found
             except SettingsError:
-                self._refused = True  # none for now: they are looked for again
+                self._refused = True  # none for now, so a later call tries again
         return self._found.get_frozen_credentials()
 
 
 class _Chain:
-    """In the place of botocore's own chain in a session; `again` makes a session that has that one still."""
+    """Replacement of botocore's own chain in a session. `again` creates a session that still has botocore's chain."""
 
     def __init__(self, again: Callable[[], Session]) -> None:
         self._again = again
         self._found: Renewed | None = None
 
     def load_credentials(self) -> Renewed | None:
-        """Load credentials. botocore calls this until there are some."""
+        """Load credentials. botocore calls this until it gets some."""
         if found := self._again().get_credentials():
             self._found = Renewed(found, lambda: find(self._again()))
         return self._found
 
     def answered(self, **call: Any) -> None:
-        """Handle an answer. botocore calls this after each call of a client."""
+        """Check an answer for refused credentials. botocore calls this after each call of a client."""
         if self._found and call["parsed"].get("Error", {}).get("Code") in CREDENTIALS_OVER:
             self._found.refused()
 
 
 def renew(session: Session, again: Callable[[], Session]) -> None:
-    """Have all clients of the session sign with Renewed credentials; `again` makes a session like it."""
+    """Make all clients of the session sign with Renewed credentials. `again` creates a session like it."""
     chain = _Chain(again)
     session.register_component("credential_provider", chain)
     session.register("after-call", chain.answered)
 
 
 class CredentialSource:
-    """Hands out the current credentials without ever blocking.
+    """Callable that returns the current credentials without ever blocking.
 
-    Raises CredentialsError at construction where botocore's chain gives none.
+    Raises CredentialsError at construction if botocore's chain gives none.
     """
 
     def __init__(self, session: Session) -> None:
@@ -181,7 +184,7 @@ class CredentialSource:
         return self._current
 
     def refused(self) -> None:
-        """AWS says that they are not valid, or not any more: the thread looks for others."""
+        """Record that AWS refused the credentials as invalid or expired, so that the thread loads others."""
         if isinstance(self._found, Renewed):
             self._found.refused()
 
@@ -197,7 +200,7 @@ class CredentialSource:
         while not self._stop.wait(REFRESH_EVERY_S):
             try:
                 self._current = self._read()
-            except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would run out
+            except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would expire
                 log.warning(
                     "credentials not refreshed, the old ones stay: %s",
                     type(error).__name__,

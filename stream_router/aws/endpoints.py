@@ -1,4 +1,4 @@
-"""Where each data-plane call goes: where botocore itself would send it, the `AWS_ENDPOINT_URL*` variables included."""
+"""Endpoints of the data-plane calls: those of botocore itself, including the `AWS_ENDPOINT_URL*` variables."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from stream_router.errors import SettingsError
 
 
 class CallEndpoint(NamedTuple):
-    """One operation of one service: where it is sent and with which headers. Hashable: connections pool by it."""
+    """URL and headers of one operation of one service. It is hashable, since connections are pooled by it."""
 
     url: str
     service: str
@@ -31,7 +31,7 @@ class CallEndpoint(NamedTuple):
 def session(region: str) -> Session:
     """Return a botocore session in `region`. It reads profile, credentials and configuration files as boto3 does.
 
-    Its clients take other credentials once AWS refuses those that they have. Raise SettingsError if the profile or the
+    Its clients load other credentials once AWS refuses the present ones. Raise SettingsError if the profile or the
     files cannot be used.
     """
     made = _session(region)
@@ -48,12 +48,12 @@ def _session(region: str) -> Session:
 
 
 _VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
-"""How botocore calls a service in the name of its endpoint's variable, where that is not the service's own name."""
+"""Names of services in botocore's endpoint variables, if they differ from the service's own name."""
 
 
 @contextlib.contextmanager
 def refusals(service: str) -> Iterator[None]:
-    """Turn what botocore raises for an unusable environment of `service` into one line for the operator."""
+    """Replace botocore's errors for an unusable environment of `service` by a SettingsError of one line."""
     try:
         yield
     except (InvalidRegionError, UnknownRegionError):
@@ -73,7 +73,7 @@ def refusals(service: str) -> Iterator[None]:
 
 
 def client(session: Session, service: str, config: Config | None = None, **more: Any) -> Any:
-    """Return a botocore client; nothing is sent. Raise SettingsError if the environment cannot be used."""
+    """Return a botocore client without sending anything. Raise SettingsError if the environment cannot be used."""
     with refusals(service):
         made: Any = session.create_client(service, config=config, **more)
         check_url(made.meta.endpoint_url)
@@ -83,13 +83,13 @@ def client(session: Session, service: str, config: Config | None = None, **more:
 def check_url(url: str) -> None:
     """Raise ValueError for a URL at which botocore would fail only at the first call."""
     parts = urlsplit(url)
-    _ = parts.port  # raises for a port that is none
+    _ = parts.port  # raises ValueError if the port is invalid
     if parts.scheme not in ("http", "https"):
         raise ValueError(url)
 
 
 def is_aws(url: str) -> bool:
-    """Whether an endpoint is AWS's own; what is no URL is not."""
+    """Return whether an endpoint is AWS's own; False for a text that is no URL."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -99,7 +99,7 @@ def is_aws(url: str) -> bool:
 
 @functools.cache
 def _domains() -> tuple[str, ...]:
-    """Return the ends of all partitions' hosts: aws, aws-cn, aws-us-gov, the European and the secret ones."""
+    """Return the host suffixes of all partitions: aws, aws-cn, aws-us-gov, the European and the secret partitions."""
     found = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
     return tuple({f".{one[suffix]}" for one in found for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
@@ -126,7 +126,7 @@ def v2_target(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
 
 
 def put_object(session: Session, bucket: str) -> CallEndpoint:
-    """PutObject into an S3 bucket, path style; the key is the call's path."""
+    """Return PutObject into an S3 bucket in path style. The object's key is the path of each call."""
     url = _url(client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
     return CallEndpoint(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
 
@@ -136,11 +136,11 @@ _SENDS_NOTHING: dict[str, Any] = {
     "aws_access_key_id": "none",
     "aws_secret_access_key": "none",
 }
-"""Makes a client that is only asked where it would send a call: for that nobody needs credentials."""
+"""Arguments of a client that only reports where it would send a call, which needs no credentials."""
 
 
 class _WouldSendError(Exception):
-    """Ends botocore's call once its request is known: nothing is sent."""
+    """Signal that ends botocore's call once its request is known, so that nothing is sent."""
 
 
 def _would_send(request: AWSPreparedRequest, **_: object) -> None:
@@ -148,7 +148,7 @@ def _would_send(request: AWSPreparedRequest, **_: object) -> None:
 
 
 def _url(made: Any, operation: str, **arguments: Any) -> str:
-    """Where an operation's request goes. A client's `endpoint_url` may be another: it is by an older table."""
+    """Return the URL of an operation's request. A client's `endpoint_url` may differ: it comes from an older table."""
     made.meta.events.register("before-send", _would_send, unique_id="would-send")
     with refusals(made.meta.service_model.service_name):
         try:
@@ -159,7 +159,7 @@ def _url(made: Any, operation: str, **arguments: Any) -> str:
 
 
 def ca_bundle(session: Session) -> str:
-    """Return the CA bundle that botocore would verify with: `AWS_CA_BUNDLE`, the profile's, else its own.
+    """Return the CA bundle that botocore would verify with: that of `AWS_CA_BUNDLE`, of the profile, or its own.
 
     Raise SettingsError if it is no readable file of certificates.
     """

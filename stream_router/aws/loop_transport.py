@@ -1,4 +1,4 @@
-"""The transport on an asyncio event loop: the loop watches libcurl's sockets and timers, nobody pumps."""
+"""Transport on an asyncio event loop, which watches libcurl's sockets and timers, so that no owner has to pump."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ CLOSED_WITHIN_S = 0.2
 
 
 class LoopTransport(SignedCalls):
-    """The same calls on an asyncio event loop: the loop watches the sockets, nobody pumps."""
+    """Signed calls on an asyncio event loop, which watches their sockets, so that no owner has to pump."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class LoopTransport(SignedCalls):
         return multi
 
     async def call(self, target: CallEndpoint, body: bytes, timeout_s: float) -> Answer:
-        """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""
+        """Send one call and await its answer. If the wait is cancelled, the call ends by itself and is not read."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(answer: Answer) -> None:
@@ -57,7 +57,7 @@ class LoopTransport(SignedCalls):
         return await future
 
     def close(self) -> None:
-        """Drop every connection and every watch on the loop. A call that is started later never ends."""
+        """Close every connection and remove every watch from the loop. A call that is started later never ends."""
         self._is_closed = True
         self._stand_still()
         super().close()
@@ -84,7 +84,7 @@ class LoopTransport(SignedCalls):
                 self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
             if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
                 self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
-        except Exception as error:  # noqa: BLE001 - whatever it is: see `_breaks`
+        except Exception as error:  # noqa: BLE001 - no error may reach libcurl, see `_breaks`
             self._breaks(error)
 
     def _unwatch(self, fd: int) -> None:
@@ -111,9 +111,9 @@ class LoopTransport(SignedCalls):
         self._deliver()
 
     def _breaks(self, error: Exception) -> None:
-        """Something went wrong in libcurl, or for it: go on with a new handle, in the loop's next round.
+        """Log a failure in libcurl or in its callbacks, and continue with a new handle in the loop's next iteration.
 
-        Were an error given back to libcurl, it would take no call any more, nor end those that are under way.
+        If libcurl got the error back, it would accept no further call and never end the calls in flight.
         """
         if self._said():
             log.error(
@@ -137,13 +137,13 @@ class LoopTransport(SignedCalls):
         self._deliver()
 
     def _close(self, multi: pycurl.CurlMulti) -> None:
-        """In a thread: libcurl waits for name servers that it has asked, however long those take."""
+        """Close the handle in a thread, since libcurl waits without limit for name servers that it has asked."""
         closing = threading.Thread(target=multi.close, name="libcurl", daemon=True)
         closing.start()
         closing.join(CLOSED_WITHIN_S)
 
     def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
-        """End a call of the old handle without an answer; nobody knows what became of it."""
+        """End a call of the old handle without an answer. Its result at the service is unknown."""
         with contextlib.suppress(pycurl.error):
             old.remove_handle(easy.curl)
         easy.curl.close()
@@ -151,7 +151,7 @@ class LoopTransport(SignedCalls):
             self._unanswered.append((easy.done, "libcurl's handle broke"))
 
     def _stand_still(self) -> None:
-        """Watch nothing any more for the handle that is there."""
+        """Remove the timer and all watches of the present handle."""
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, None)
         if self._timer:

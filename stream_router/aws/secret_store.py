@@ -1,4 +1,4 @@
-"""Secrets that are kept in AWS: `secretsmanager:ARN` and `ssm:NAME`."""
+"""Secrets that are stored in AWS: `secretsmanager:ARN` and `ssm:NAME`."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout
 
 
 class SecretUnreadableError(Exception):
-    """Its text says why, and quotes no secret. `outage`: nobody said no, so the same may be answered later."""
+    """A secret cannot be read. The text gives the reason and quotes no secret.
+
+    `outage` is true if AWS did not definitely refuse, so that the same call may succeed later.
+    """
 
     def __init__(self, why: str, *, outage: bool = False) -> None:
         super().__init__(why)
@@ -21,9 +24,9 @@ class SecretUnreadableError(Exception):
 
 
 def fetch(reference: str, region: str) -> str:
-    """Return the secret's text as it is now. Blocks.
+    """Return the present text of the secret. Blocks.
 
-    Raise SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass, as itself.
+    Raises SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass.
     """
     store, _, name = reference.partition(":")
     session = endpoints.session(region)

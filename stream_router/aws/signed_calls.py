@@ -1,8 +1,8 @@
-"""Signed AWS calls over libcurl: a multi handle, connections kept, many calls in flight, no thread.
+"""Signed AWS calls over libcurl: one multi handle with kept connections and many calls in flight, without a thread.
 
-`SignedCalls` is the core. A `Transport` is pumped by its owner (the child, between the stages of its pipeline); a
-`LoopTransport` (`loop_transport.py`) hangs on an asyncio loop (the receiver). Nothing here retries, libcurl included:
-the caller owns every attempt. A call ends in exactly one `Answer`.
+`SignedCalls` is the core. A `Transport` is pumped by its owner: the child, between the stages of its pipeline. A
+`LoopTransport` (`loop_transport.py`) runs on an asyncio loop, that of the receiver. Neither this module nor libcurl
+retries: the caller makes every attempt. A call ends in exactly one `Answer`.
 """
 
 import select
@@ -19,26 +19,30 @@ from stream_router.aws_error_codes import CREDENTIALS_OVER
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
-"""A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
+"""Clock error in seconds above which the clock is corrected. AWS refuses a signature that is 5 minutes off, SQS 15."""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""More than any answer that is read here but ReceiveMessage's; an endpoint that sends without end must not take the
-memory."""
+"""Maximum size of an answer, so that an endpoint that sends endlessly cannot fill the memory.
+
+Of the answers that are read here, only that of ReceiveMessage may be larger.
+"""
 
 NAMES_ASKED_EVERY_S = 1.0
-"""How often a host that was not found is asked for anew, at most."""
+"""Minimum number of seconds between two occasions on which a host that was not found is resolved again."""
 
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
-"""The error of a call that libcurl would have sent again."""
+"""Error of a call that libcurl would have sent again."""
 
 LINGER_S = 0.0005
-"""How long `pump` lets further answers gather once the first is there: each wake-up asks every call in flight, and
-answers taken one by one cost twice the CPU (benchmarks/child.py)."""
+"""Seconds for which `pump` waits for further answers after the first.
+
+Each wake-up checks every call in flight, so answers that are taken singly cost twice the CPU (benchmarks/child.py).
+"""
 
 Done = Callable[[Answer], None]
 
 
 class Easy:
-    """A pooled easy handle and what its current call has collected."""
+    """A pooled easy handle, and the answer of its current call as far as it has arrived."""
 
     __slots__ = (
         "body",
@@ -73,9 +77,9 @@ class Easy:
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
 
     def forget_name(self) -> None:
-        """Let its next call ask for the host's address anew.
+        """Make the handle's next call resolve the host again.
 
-        libcurl takes "there is no such host" for true for half a minute. A name server that says so while it is being
+        libcurl caches "there is no such host" for half a minute. A name server that answers so while it is being
         replaced is back after a second.
         """
         url = urlsplit(self.target.url)
@@ -83,10 +87,10 @@ class Easy:
         self.curl.setopt(pycurl.RESOLVE, [f"-{url.hostname}:{port}"])
 
     def may_send(self, *_: object) -> int:
-        """Asked by libcurl before it sends a request: once is allowed.
+        """Return whether libcurl may send the request: only once a call. libcurl calls this before it sends.
 
-        Left alone it sends again by itself, up to five times, where a connection that it kept is reset before a byte
-        of the answer came; the service may have acted on every one. So that call ends unanswered instead.
+        If a kept connection is reset before the first byte of the answer, libcurl would send the request again, up to
+        five times. The service may have acted on each of those requests, so the call ends unanswered instead.
         """
         if self.sent:
             return pycurl.PREREQFUNC_ABORT
@@ -94,7 +98,7 @@ class Easy:
         return pycurl.PREREQFUNC_OK
 
     def _take(self, chunk: bytes) -> int | None:
-        """Take a piece of the answer. Return 0, which ends the call, if the answer grows beyond its limit."""
+        """Store a piece of the answer. Return 0, which ends the call, if the answer exceeds its limit."""
         self.size_bytes += len(chunk)
         if self.size_bytes > self.max_answer_bytes:
             return 0
@@ -103,7 +107,7 @@ class Easy:
 
 
 class SignedCalls:
-    """Sends signed calls without blocking. Not thread-safe. A subclass drives them."""
+    """Signed calls that are sent without blocking. Not thread-safe. A subclass drives them."""
 
     def __init__(
         self,
@@ -116,15 +120,15 @@ class SignedCalls:
         self._max_answer_bytes = max_answer_bytes
         self._credentials = credentials
         self.credentials_refused: Callable[[], None] = lambda: None
-        """Called where AWS says that they are not valid any more."""
+        """Callback for an answer with which AWS refuses the credentials as no longer valid."""
         self._region = region
         self._ca_bundle = ca_bundle
         self._idle: dict[CallEndpoint, list[Easy]] = {}
         self._busy: dict[pycurl.Curl, Easy] = {}
         self._unanswered: list[tuple[Done, str]] = []
-        """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
+        """Calls that could not begin, or broke with their handle, and the reasons; delivered with the next answers."""
         self.skew_s = 0.0
-        """What is added to the local clock when signing, learned from an answer's Date."""
+        """Seconds added to the local clock when signing, learned from an answer's Date."""
         self._asked_s = float("-inf")
         self._max_connections = max_connections
         self._multi = self._new_multi()
@@ -137,14 +141,14 @@ class SignedCalls:
 
     @property
     def in_flight(self) -> int:
-        """Calls started and not yet answered."""
+        """Number of calls that were started and are not answered yet."""
         return len(self._busy) + len(self._unanswered)
 
     def start(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
-        """Begin one call; `done` is called with its answer, later, at the latest after `timeout_s`.
+        """Begin one call. `done` is called with its answer later, at most `timeout_s` from now.
 
-        `path` is appended to the target's URL (an object's key, for example). Raises nothing: the caller counts on an
-        answer, and its place would be taken for ever.
+        `path`, for example an object's key, is appended to the target's URL. Raises nothing: without an answer the call
+        would occupy its place at the caller for ever.
         """
         try:
             self._begin(target, body, timeout_s, done, path)
@@ -172,7 +176,7 @@ class SignedCalls:
         self._busy[curl] = easy
 
     def close(self) -> None:
-        """Drop every connection. Calls in flight are abandoned: their `done` is never called."""
+        """Close every connection. Calls in flight are abandoned: their `done` is never called."""
         for curl in list(self._busy):
             self._multi.remove_handle(curl)
             curl.close()
@@ -202,7 +206,7 @@ class SignedCalls:
         return Easy(curl, target, self._max_answer_bytes)
 
     def _sign(self, easy: Easy) -> None:
-        """Set the inputs of the signature, where one changed since the handle's last call."""
+        """Set the inputs of the signature if any of them has changed since the handle's last call."""
         credentials = self._credentials()
         skewed = self.skew_s != 0.0
         if credentials is easy.credentials and not skewed and not easy.skewed:
@@ -219,28 +223,28 @@ class SignedCalls:
         easy.curl.setopt(pycurl.HTTPHEADER, headers)
 
     def _deliver(self) -> int:
-        """Tell what is answered; how much that is. One that raises keeps no other back."""
-        told, self._unanswered = [(done, Answer(0, b"", {}, why)) for done, why in self._unanswered], []
+        """Deliver the answers that are complete, and return their number. A callback that raises delays no other."""
+        ended, self._unanswered = [(done, Answer(0, b"", {}, why)) for done, why in self._unanswered], []
         queued = 1
         while queued:
             queued, finished, failed = self._multi.info_read()
-            told += [self._end(curl, "") for curl in finished]
+            ended += [self._end(curl, "") for curl in finished]
             for curl, code, text in failed:
                 again = code == pycurl.E_ABORTED_BY_CALLBACK
                 if code == pycurl.E_COULDNT_RESOLVE_HOST:
                     self._not_found(self._busy[curl])
                 timed_out = code == pycurl.E_OPERATION_TIMEDOUT and self._busy[curl].sent
                 error = SENT_ONCE if again else f"curl {code}: {text or 'failed'}"
-                told.append(self._end(curl, error, timed_out=timed_out))
+                ended.append(self._end(curl, error, timed_out=timed_out))
         troubles: list[Exception] = []
-        for done, answer in told:
+        for done, answer in ended:
             try:
                 done(answer)
-            except Exception as error:  # noqa: BLE001 - raised below, once all are told
+            except Exception as error:  # noqa: BLE001 - raised below, once all answers are delivered
                 troubles.append(error)
         if troubles:
             raise troubles[0]
-        return len(told)
+        return len(ended)
 
     def _not_found(self, easy: Easy) -> None:
         now_s = time.monotonic()
@@ -256,7 +260,7 @@ class SignedCalls:
         answer = self._answer(easy, error)
         if timed_out:
             answer = answer._replace(timed_out=True)
-        curl.setopt(pycurl.POSTFIELDS, b"")  # it would hold this call's body until its next one
+        curl.setopt(pycurl.POSTFIELDS, b"")  # otherwise the handle keeps this body until its next call
         self._idle.setdefault(easy.target, []).append(easy)
         return done, answer
 
@@ -264,16 +268,16 @@ class SignedCalls:
         status, headers = 0, dict[str, str]()
         try:
             status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
-            # A good answer tells by its body, of an object that is stored by its headers.
+            # A successful answer needs its body alone, except that of a stored object, which needs its headers.
             headers = _headers(easy.header_lines) if status != 200 or easy.target.method == "PUT" else {}
             if status in (400, 403):
                 self._learn(Answer(status, b"".join(easy.body), headers, ""))
-        except Exception as broken:  # noqa: BLE001 - whatever a stranger's headers hold, the call ends in one answer
+        except Exception as broken:  # noqa: BLE001 - whatever foreign headers contain, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
         return Answer(status, b"".join(easy.body), headers, error)
 
     def _learn(self, answer: Answer) -> None:
-        """Load other credentials if these ended, and sign with the service's clock if the local one is wrong."""
+        """Report credentials that AWS refused, and sign by the service's clock if the local clock is wrong."""
         if refusal(answer).code in CREDENTIALS_OVER:
             self.credentials_refused()
         if served := epoch_of(answer.headers.get("date", "")):
@@ -287,13 +291,13 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
 
 
 class Transport(SignedCalls):
-    """Calls that move on when their owner calls `pump`."""
+    """Signed calls that progress when their owner calls `pump`."""
 
     def pump(self, wait_s: float = 0.0, others: Sequence[int] = ()) -> Sequence[int]:
-        """Move every call on and deliver what is answered, once; those of `others` that can be read.
+        """Let every call progress, deliver the answers, and return those of `others` that can be read.
 
-        Where nothing is answered yet it waits up to `wait_s`, for an answer or for one of `others` (file descriptors),
-        and half a millisecond more for company.
+        `others` are file descriptors. If no call is answered yet, wait up to `wait_s` for an answer or for one of
+        `others`, then LINGER_S for further answers.
         """
         if self._busy or self._unanswered:
             self._multi.perform()

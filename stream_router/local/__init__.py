@@ -1,1 +1,1 @@
-"""The embedded stack and the demo: development only, nothing else imports it."""
+"""Embedded stack and demo. They are for development only, and no other package imports them."""

@@ -1,4 +1,4 @@
-"""The demo's account: every event that went in, what was said of it, where it came out. Kept by distinct event."""
+"""Account of the demo: each distinct event that went in, its answer, and the place at which it came out."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,7 @@ from stream_router.send.poster import Answered
 
 
 class Arrival(NamedTuple):
-    """When an event at the target was where (epoch ms; `at_target_ms` is the queue's own stamp)."""
+    """Times of an event that arrived at the target, in epoch ms. `at_target_ms` is the queue's own time stamp."""
 
     received_ms: float
     processed_ms: float
@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
 
 
 class Accounts:
-    """Written by the traffic's thread (what went in) and the readers' (what came out); read by both."""
+    """Account of the inputs, written by the traffic's thread, and of the outputs, written by the readers' threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,33 +32,33 @@ class Accounts:
         self.answers: Counter[int] = Counter()
         self.answered_ms: list[float] = []
         self.injected: dict[bytes, Garbage] = {}
-        """Garbage, by its bytes."""
+        """Bad records put on the stream, by their bytes."""
         self.broken: set[str] = set()
-        """Delivery ids of the posts that must be refused."""
+        """Delivery ids of the posts that the receiver must refuse."""
         self.broken_accepted = 0
         self.good_refused = 0
         self.delivered: dict[str, Arrival] = {}
         self.dead: dict[str | bytes, Letter] = {}
-        """Dead letters: of garbage by its bytes, of an event by its id."""
+        """Dead letters: of a bad record by its bytes, of an event by its id."""
         self.copies = 0
         self.read_again = 0
-        """Copies that a child opened once more, because it read again from the last checkpoint."""
+        """Number of copies that a child opened again, because it read again from the last checkpoint."""
         self._opened: dict[str, set[float]] = {}
-        """When each event was opened, by its id: the moments of the copies that arrived (epoch ms)."""
+        """Times (epoch ms) at which the copies of each event that arrived were opened, by its id."""
         self._buried: dict[str | bytes, set[str]] = {}
-        """When each dead letter failed, likewise, as text."""
+        """Times, as text, at which the copies of each dead letter failed."""
         self.changed_identity = 0
         self.last_ms = 0.0
-        """When the last event came out, by the queue's stamp (epoch ms)."""
+        """Time at which the last event came out, by the queue's stamp (epoch ms)."""
 
     @property
     def rejected(self) -> int:
-        """Posts that were answered 4xx."""
+        """Number of posts that were answered with 4xx."""
         return sum(count for status, count in self.answers.items() if 400 <= status < 500)
 
     @property
     def unanswered(self) -> int:
-        """Posts that got no final answer, however often they were sent."""
+        """Number of posts that got no final answer, even after their retries."""
         return sum(count for status, count in self.answers.items() if status == 0 or status >= 500)
 
     def answered(self, answered: Answered) -> None:
@@ -74,12 +74,12 @@ class Accounts:
             self.good_refused += not is_broken
 
     def inject(self, items: Iterable[Garbage]) -> None:
-        """Garbage is about to be put on the stream."""
+        """Record bad records that are about to be put on the stream."""
         with self._lock:
             self.injected.update((item.data, item) for item in items)
 
     def take_event(self, event: dict[str, Any], sent_ms: float) -> None:
-        """Record a message that came to the target."""
+        """Record a message that arrived at the target."""
         detail = event["detail"]
         identity = detail["eventId"]
         received_ms, processed_ms = (
@@ -95,7 +95,7 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
-        """Record a message that came to the dead-letter queue. The demo's events are small: none has parts."""
+        """Record a message of the dead-letter queue. The demo's events are small, so no dead letter has parts."""
         parsed = reader.read(letter)
         raw = reader.original(parsed)
         with self._lock:
@@ -108,16 +108,16 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def lost(self) -> int:
-        """Return how many events went in and have not come out, neither at the target nor as a dead letter."""
+        """Return the number of events that went in and came out neither at the target nor as a dead letter."""
         with self._lock:
             events = self.accepted - self.delivered.keys() - self.dead.keys()
             return len(events) + len(self.injected.keys() - self.dead.keys())
 
     def expected(self) -> int:
-        """Return how many events must come out."""
+        """Return the number of events that must come out."""
         return len(self.accepted) + len(self.injected)
 
     def wrong_reasons(self) -> list[str]:
-        """Garbage that was buried under another reason than it should be, as `kind: expected, not got`."""
+        """Return the bad records that were dead-lettered for a wrong reason, as `kind: expected, not got`."""
         buried = [(item, self.dead[key].reason) for key, item in self.injected.items() if key in self.dead]
         return [f"{item.kind}: {item.reason}, not {got}" for item, got in buried if got != item.reason]

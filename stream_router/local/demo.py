@@ -1,6 +1,6 @@
-"""`stream-router demo`: the whole pipeline on this machine, and an account of every event that went in.
+"""Command `stream-router demo`: the whole pipeline on this machine, and an account of every event that went in.
 
-With `--chaos` things break while it runs: processes are killed, the stream and the bus go away.
+With `--chaos` the demo injects faults: it kills processes, and interrupts the stream and the bus.
 """
 
 import contextlib
@@ -40,28 +40,28 @@ SEED = 20_261_124
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
 STALL_S = 90.0
-"""Without any progress for so long, what has not come out is called lost. A KCL that restarts needs up to 35 s."""
+"""Seconds without progress after which events that have not come out count as lost. A KCL restart takes up to 35 s."""
 
 LOOK_EVERY_S = 0.1
 GIVE_UP_S = 120.0
-"""How long a webhook that is not taken is sent again."""
+"""Seconds for which a webhook that is not accepted is sent again."""
 
 GARBAGE_A_CALL = 20
 TARGET_READERS = 4
-"""ministack walks over the whole queue for each ReceiveMessage, so a short queue is a quick one."""
+"""Number of threads that read the target's queue. It must stay short: ministack scans it for each ReceiveMessage."""
 
 COUNTED_WITHIN_S = 3.0
-"""A child writes its counts once a second, and the consumer merges them as often."""
+"""Seconds to wait for the last counts: a child writes them once a second, and the consumer merges them as often."""
 
 CHAOS_RATE = 200.0
-"""Webhooks a second of `--chaos` where none is asked for: the default of 10,000 takes 50 s."""
+"""Webhooks per second of `--chaos` if no rate is given. The default of 10,000 events then takes 50 s."""
 
 LEAST_CHAOS_S = 45.0
 AWAY_S = 10.0
 
 
 class DemoOptions(NamedTuple):
-    """What the command line asks for; `rate` 0.0 is as fast as it is answered."""
+    """Options of the command line. A `rate` of 0.0 means as fast as the receiver answers."""
 
     events: int
     rate: float
@@ -70,7 +70,7 @@ class DemoOptions(NamedTuple):
 
 
 def run(options: DemoOptions, *, as_json: bool) -> int:
-    """Run the demo. Return 0 if every event is accounted for as it should be, 1 if not, 130 if it was interrupted."""
+    """Run the demo. Return 0 if every event is accounted for correctly, 1 if not, 130 if it was interrupted."""
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
         if options.events / options.rate < LEAST_CHAOS_S:
@@ -103,7 +103,7 @@ def _break_off(*_: object) -> None:
 
 
 class Demo:
-    """One run, from the start of the stack to the last arrival."""
+    """One run of the demo, from the start of the stack to the last arrival."""
 
     def __init__(self, programs: Programs, options: DemoOptions, console: Console) -> None:
         self._programs = programs
@@ -201,7 +201,7 @@ class Demo:
         return status
 
     def _counted(self) -> report.Product:
-        """Return the product's own figures, once they cover all events; after a kill they may lack a second's."""
+        """Return the product's own figures once they cover all events. After a kill they may lack those of a second."""
         until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
@@ -211,7 +211,7 @@ class Demo:
                 return report.of_totals(totals)
             time.sleep(LOOK_EVERY_S)
 
-    # --- what goes in and comes out, each in a thread
+    # --- input and output, each in a thread
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Run a thread's work. A failure ends the demo, not only the thread."""
@@ -227,7 +227,7 @@ class Demo:
         self._posting = False
 
     def _webhooks(self) -> Iterator[Webhook]:
-        """Yield the posts in order, with the broken ones among them; the garbage goes on the stream in between."""
+        """Yield the posts in order, including broken posts. In between, put bad records on the stream."""
         options, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
         poisoned = round(options.events * options.poison_percent / 100)
@@ -246,7 +246,7 @@ class Demo:
         self._inject(waiting)
 
     def _inject(self, items: list[poison.Garbage]) -> None:
-        """Put garbage on the stream, again and again what is refused; `items` is empty then."""
+        """Put bad records on the stream, and retry refused records until `items` is empty."""
         self.accounts.inject(items)
         while items:
             records: Any = [{"Data": item.data, "PartitionKey": str(zlib.crc32(item.data))} for item in items]
@@ -255,7 +255,7 @@ class Demo:
             items[:] = [item for item, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
     def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
-        """Empty a queue while events come, and to the end once all is settled."""
+        """Empty a queue while the demo runs, and afterwards until two requests in succession return nothing."""
         sqs, quiet = self._stack.clients.sqs, 0
         while self._going or quiet < 2:
             try:
@@ -275,14 +275,14 @@ class Demo:
                 if handles:
                     sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
             except (BotoCoreError, ClientError):
-                self._programs.must_run()  # the stack may be gone; else what was not deleted is hidden, and counted
+                self._programs.must_run()  # raises if the stack has ended; otherwise counted messages stay hidden
             else:
                 quiet = 0 if messages else quiet + 1
 
     # --- the main thread
 
     def _watch(self) -> None:
-        """Show the progress, and break what is to break, until everything has come out, or nothing more comes."""
+        """Show the progress and inject the faults, until everything has come out or STALL_S pass without progress."""
         columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
         faults = self._plan() if self._wish.chaos else []
         with Progress(*columns, console=self._console) as progress:
@@ -307,7 +307,7 @@ class Demo:
                     return
 
     def _plan(self) -> "list[Fault]":
-        """Return the faults: each while webhooks come, with some seconds between them."""
+        """Return the faults, all during the traffic, with some seconds between them."""
         share = self._wish.events / self._wish.rate / 100
         return [
             Fault(8 * share, self._kill_child),
@@ -339,14 +339,14 @@ class Demo:
 
 
 class Fault(NamedTuple):
-    """Something that breaks, or comes back, so long after the first webhook; `happens` says what it was."""
+    """A failure or recovery, `at_s` seconds after the first webhook. `happens` causes it and returns a description."""
 
     at_s: float
     happens: Callable[[], str]
 
 
 def _killed(pids: list[int], program: str, then: str) -> str:
-    """Send `kill -9` to the processes, and return the line that says so."""
+    """Send `kill -9` to the processes, and return a line that describes it."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -354,7 +354,7 @@ def _killed(pids: list[int], program: str, then: str) -> str:
 
 
 def _away(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
-    """Return the faults of a service that goes away and comes back."""
+    """Return the two faults of a service that becomes unreachable and then reachable again."""
 
     def goes() -> str:
         gate.shut()

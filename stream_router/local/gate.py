@@ -1,4 +1,4 @@
-"""A way to a service that can be shut: it passes on every byte, until `shut` cuts every connection."""
+"""Proxy to a service that can be cut off: it forwards every byte until `shut` cuts every connection."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class CuttableProxy:
-    """Listens at a port of the loopback and passes all on to another, from a thread of its own."""
+    """Proxy that forwards a port of the loopback to another port, in a thread of its own."""
 
     def __init__(self, port: int, to_port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -19,7 +19,7 @@ class CuttableProxy:
         threading.Thread(target=self._loop.run_forever, name=f"gate-{port}", daemon=True).start()
 
     def shut(self) -> None:
-        """Cut what is under way, and every connection that comes from now on."""
+        """Cut all connections, and every connection that is opened from now on."""
         self._is_open = False
         self._loop.call_soon_threadsafe(self._cut)
 
@@ -28,11 +28,11 @@ class CuttableProxy:
             way.transport.abort()
 
     def open(self) -> None:
-        """Let through what comes from now on."""
+        """Forward connections that are opened from now on."""
         self._is_open = True
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection: if one side ends, both do, as with a service that is away."""
+        """Serve one connection. If one side ends, cut both, as if the service were unreachable."""
         ways = {writer}
         self._ways |= ways
         try:

@@ -1,6 +1,6 @@
 """Bad input of several kinds.
 
-The receiver must refuse some of it; the rest must become a dead letter, with the reason named here.
+The receiver must refuse some of it. The rest must become dead letters with the reasons named here.
 """
 
 import random
@@ -13,7 +13,7 @@ from stream_router.dead_letter_reasons import Reason
 
 
 class Garbage(NamedTuple):
-    """One record for the stream: what it is, its bytes (no two alike), the reason under which it must be buried."""
+    """A bad record for the stream: its kind, its unique bytes, and the reason with which it must be dead-lettered."""
 
     kind: str
     data: bytes
@@ -29,7 +29,7 @@ _BROKEN: tuple[Callable[[int, bytes], bytes], ...] = (
 
 
 def broken_body(number: int, good: bytes) -> bytes:
-    """Return a body that is no JSON object, made of a good one: the receiver must answer 400."""
+    """Return a body that is no JSON object, made from a good body. The receiver must answer 400."""
     return _BROKEN[number % len(_BROKEN)](number, good)
 
 
@@ -42,7 +42,7 @@ def _binary(serial: int, rng: random.Random) -> bytes:
 
 
 def _of_version_2(serial: int, good: bytes) -> bytes:
-    """Return a line of version 2, without `receivedAt`: it counts as received when it came, so latencies stay true."""
+    """Return a line of version 2 without `receivedAt`. Its arrival counts as its receipt, so latencies stay correct."""
     return orjson.dumps({"v": 2, "id": f"{serial:032x}", "idFrom": "delivery", "body": orjson.loads(good)})
 
 
@@ -61,6 +61,6 @@ KINDS: tuple[tuple[str, Reason, Callable[[int, bytes, random.Random], bytes]], .
 
 
 def garbage(serial: int, good: bytes, rng: random.Random) -> Garbage:
-    """Record number `serial` of the garbage, each kind in turn; `good` is a body to spoil."""
+    """Return bad record number `serial`, of each kind in turn, made from the good body `good`."""
     kind, reason, make = KINDS[serial % len(KINDS)]
     return Garbage(kind, make(serial, good, rng), reason)

@@ -1,4 +1,4 @@
-"""The programs of one embedded stack as child processes: a clean environment, a start, an end, and none left behind."""
+"""Programs of one embedded stack as child processes, in a clean environment. None outlives this process."""
 
 import errno
 import os
@@ -20,21 +20,24 @@ from stream_router.process import tied_to_us
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-"""What ministack says of itself."""
+"""Account id that ministack reports."""
 
 READY_POLL_S = 0.1
 STOP_S, BROKEN_OFF_STOP_S = 40.0, 5.0
-"""How long a program may take to end: a consumer drains; whoever broke off at a terminal does not want to wait."""
+"""Seconds that a program gets to end, usually and after an interruption.
+
+A consumer drains, but an operator who interrupted the command does not want to wait.
+"""
 
 _OWN_PORTS = range(30_000, 32_768)
-"""Linux gives the ports from 32768 on to outgoing connections, other systems those from 49152 on."""
+"""Ports below those for outgoing connections: Linux uses ports from 32768 on for them, other systems from 49152 on."""
 
 _DROPPED = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def clean(endpoint: str) -> dict[str, str]:
-    """Our own environment without any AWS or product setting of the operator's, pointed at the stack at `endpoint`."""
+    """Return our environment for the stack at `endpoint`, without any AWS or product setting of the operator."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -54,7 +57,7 @@ def clean(endpoint: str) -> dict[str, str]:
 
 
 def enter() -> None:
-    """Make this process's own environment clean: it reads settings too, and they must not be the operator's."""
+    """Clean this process's own environment of the operator's settings, since this process reads settings too."""
     mine = clean("")
     del mine["AWS_ENDPOINT_URL"]
     os.environ.clear()
@@ -100,11 +103,11 @@ def module(*words: str) -> list[str]:
 
 
 class ProgramError(Exception):
-    """A program did not start, or ended too soon; its text is one line and names its log."""
+    """A program did not start, or ended too soon. The text is one line and names the program's log."""
 
 
 class Program:
-    """One running child process with its log file. It ends with this process, kill -9 of it included (Linux)."""
+    """One running child process with its log file. On Linux it ends with this process, even after `kill -9`."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self.name = name
@@ -113,9 +116,9 @@ class Program:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again. From the main thread: the kernel ties it to the thread that started it."""
+        """Start or restart the program. Call this from the main thread: the kernel ties it to the starting thread."""
         with self.log.open("ab") as log:
-            # A session of its own: Ctrl-C is for the demo, which then ends the programs in good order.
+            # A session of its own, so that Ctrl-C reaches the demo alone, which then ends the programs in order.
             self.process = subprocess.Popen(
                 tied_to_us(self._command),
                 env=self._environment,
@@ -126,7 +129,7 @@ class Program:
             )
 
     def wait_ready(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
-        """Return when `is_ready` says so. Raises ProgramError where the program ends before, or time runs out."""
+        """Return once `is_ready` returns True. Raises ProgramError if the program ends before, or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not is_ready():
             self.must_run()
@@ -135,7 +138,7 @@ class Program:
             time.sleep(READY_POLL_S)
 
     def must_run(self) -> None:
-        """Raise ProgramError, with the last line of its log, where the program has ended."""
+        """Raise ProgramError, with the last line of the log, if the program has ended."""
         if (status := self.process.poll()) is not None:
             raise ProgramError(f"{self.name} ended with status {status}: {self.last_line()}; see {self.log}")
 
@@ -145,7 +148,7 @@ class Program:
         return lines[-1][:300] if lines else "it said nothing"
 
     def stop(self, within_s: float = STOP_S) -> int:
-        """SIGTERM, and SIGKILL where that did not help within so many seconds; the exit status."""
+        """Send SIGTERM, and SIGKILL if the program runs after `within_s`. Return the exit status."""
         self.process.terminate()
         try:
             return self.process.wait(within_s)
@@ -155,7 +158,7 @@ class Program:
 
 
 class Programs:
-    """All programs of one stack, in a folder of their own. Leaving the `with` block ends them, the last one first."""
+    """All programs of one stack, in a folder of their own. Leaving the `with` block ends them in reverse order."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stream-router-demo-"))
@@ -169,12 +172,12 @@ class Programs:
         return program
 
     def must_run(self) -> None:
-        """Raise ProgramError where any program has ended."""
+        """Raise ProgramError if any program has ended."""
         for program in self._programs:
             program.must_run()
 
     def stop(self, program: Program) -> int:
-        """End one program now; its exit status."""
+        """End one program now, and return its exit status."""
         self._programs.remove(program)
         return program.stop()
 
@@ -182,7 +185,7 @@ class Programs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not break this off
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt this
         for program in reversed(self._programs):
             program.stop(STOP_S if kind is None else BROKEN_OFF_STOP_S)
         signal.signal(signal.SIGINT, before)

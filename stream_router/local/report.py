@@ -1,4 +1,4 @@
-"""What the demo says at its end: a table for people, one JSON object for programs."""
+"""Report of the demo at its end: tables for people, one JSON object for programs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
 
 WIDE = 80
-"""Columns that all quantiles need; a terminal too narrow for them gets NARROW_QUANTILES."""
+"""Number of terminal columns that all quantiles need. A narrower terminal gets NARROW_QUANTILES."""
 
 NARROW_QUANTILES = ("p50", "p99", "max")
 
@@ -44,13 +44,13 @@ TIME_NOTE = (
 )
 
 Product = dict[str, Any]
-"""What the product's own metrics say: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
+"""Figures of the product's own metrics: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
 
 
 def of_totals(totals: Product) -> Product:
     """Return the entries per call and the latency by stage, from the `totals` of the consumer's `/status`.
 
-    Quantiles are None for a stage that no event went through.
+    Quantiles are None for a stage that no event passed.
     """
     latencies = totals.get("latenciesMs", {})
     summaries = {stage.replace("_", " "): latencies.get(stage, {}) for stage in STAGES}
@@ -59,7 +59,7 @@ def of_totals(totals: Product) -> Product:
 
 
 def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
-    """Return the percentiles that CloudWatch computes from the Values and Counts that it got, by metric."""
+    """Return the percentiles that CloudWatch computes from the received Values and Counts, by metric."""
     metric, now = "RoutingLatencyMilliseconds", datetime.now(UTC)
     statistics = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
     answer = cloudwatch.get_metric_statistics(
@@ -88,7 +88,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
-    """Latency by stage, from the stamps of what arrived at the target (and of the sender for the first)."""
+    """Return the latency by stage, from the time stamps of events at the target; for the first stage, of the sender."""
     arrived = list(accounts.delivered.values())
     return {
         "posted to answered": percentiles(accounts.answered_ms),
@@ -101,7 +101,7 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
 def as_json(
     accounts: Accounts, seconds: float, product: Product, faults: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Return the contract's object and more: dead letters by reason, stages, the product's own view, the faults."""
+    """Return the contract's object, with dead letters by reason, stages, the product's own figures, and the faults."""
     by_stage = stages(accounts)
     return {
         "sent": accounts.answers.total() + len(accounts.injected),
@@ -129,7 +129,7 @@ def as_json(
 
 
 def complaints(accounts: Accounts) -> list[str]:
-    """Return what is not as it should be, one line each."""
+    """Return one line for each kind of error in the result."""
     counts = {
         "events were LOST": accounts.lost(),
         "posts got no answer": accounts.unanswered,
@@ -143,7 +143,7 @@ def complaints(accounts: Accounts) -> list[str]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print the tables: what became of each event, and how long it took."""
+    """Print the tables of the events' results and latencies."""
     console.print(_counts(result))
     console.print(_latencies(result, tuple(QUANTILES) if console.width >= WIDE else NARROW_QUANTILES))
     console.print(TIME_NOTE, style="dim", highlight=False)
@@ -192,7 +192,7 @@ def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
 
 
 def _ms(value: float | None) -> str:
-    """Return milliseconds as text that fits a column: from ten seconds on in seconds."""
+    """Return milliseconds as text that fits a column. From ten seconds on the unit is seconds."""
     if value is None:
         return "-"
     if value < 100:

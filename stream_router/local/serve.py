@@ -1,4 +1,4 @@
-"""`stream-router local`: the embedded stack with everything that `setup` makes, and a queue behind the rule."""
+"""Command `stream-router local`: the embedded stack with everything that `setup` makes, and a queue as rule target."""
 
 import os
 import secrets
@@ -21,20 +21,20 @@ from stream_router.settings.types import split_host_port
 
 TARGET_QUEUE = "local-target"
 PORT = 4566
-"""Where tools for emulators of AWS look first."""
+"""Port at which tools for emulators of AWS expect the emulator."""
 
 LISTENERS = {
     variable(kind, name): str(kind.model_fields[name].default)
     for kind, name in ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
 }
-"""Ports of the programs that are started next, unless set: by the settings' names."""
+"""Default addresses of the programs that are started next, by the settings' names."""
 
 LONG_POLL_S = 1
 _OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
 def run(*, quiet: bool) -> int:
-    """Serve until SIGTERM or Ctrl-C. 0, or 1 where the stack does not stay up. Raises SettingsError."""
+    """Serve until SIGTERM or Ctrl-C. Return 0, or 1 if the stack fails. Raises SettingsError."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
@@ -53,9 +53,9 @@ def run(*, quiet: bool) -> int:
 
 
 def _print_ports(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
-    """Print all ports, and what the other commands need.
+    """Print all ports, and the settings that the other commands need.
 
-    If another program has the port at which one would listen, that one gets a free port, unless its port was chosen.
+    If another process has the default port of a program, the program gets a free port, unless its port was set.
     """
     exports = {name: value for name, value in clean(embedded.endpoint).items() if name in _OF_AWS}
     exports |= {
@@ -96,4 +96,4 @@ def _print_events(embedded: Stack, asked: threading.Event, *, quiet: bool) -> No
             for message in messages:
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         except (BotoCoreError, ClientError):
-            asked.wait(LONG_POLL_S)  # where the stack has ended it is said above
+            asked.wait(LONG_POLL_S)  # if the stack has ended, `must_run` raises

@@ -1,6 +1,6 @@
-"""The embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS, CloudWatch in one process on loopback.
+"""Embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS and CloudWatch in one process on loopback.
 
-In it: what `setup` makes, a queue behind the rule, and the KCL's lease table.
+It contains everything that `setup` makes, a queue as the rule's target, and the KCL's lease table.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ RECEIVER_SETTINGS = {
     "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
     "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
 }
-"""How the receiver beside the stack knows its senders, but for the secret."""
+"""Settings with which the receiver beside the stack verifies its senders, without the secret."""
 
 
 class Stack(NamedTuple):
-    """A running stack, set up. `target_arn` and `target_url` are of the queue behind the rule."""
+    """A running stack after `setup`. `target_arn` and `target_url` are those of the queue that is the rule's target."""
 
     program: Program
     endpoint: str
@@ -45,9 +45,9 @@ class Stack(NamedTuple):
 
 
 def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
-    """Start ministack, on a free port or the one given, and wait until it answers: the program and its URL.
+    """Start ministack on `port`, or on a free port, and wait until it answers. Return the program and its URL.
 
-    Raises SettingsError where it is not installed, ProgramError where it does not start.
+    Raises SettingsError if ministack is not installed, ProgramError if it does not start.
     """
     if find_spec("ministack") is None:
         raise SettingsError(
@@ -61,7 +61,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "IOT_MTLS_ENABLED": "0",  # its MQTT broker would listen on every address of the host
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(programs.folder / "s3"),
-        "TMPDIR": str(programs.folder),  # for the file with its process id, which it leaves where it is killed
+        "TMPDIR": str(programs.folder),  # for the file with its process id, which remains after a kill
     }
     program = programs.start("ministack", module(SERVER), endpoint, settings)
     program.wait_ready(lambda: answers(f"{endpoint}/_ministack/health"), START_S)
@@ -69,7 +69,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
 
 
 def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], port: int | None = None) -> Stack:
-    """Start the stack with all that `setup` makes, and `queue` as the rule's target. Clean this process's environment.
+    """Start the stack, run `setup` with `queue` as the rule's target, and clean this process's environment.
 
     Raises as `start` does.
     """
@@ -89,8 +89,8 @@ def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], por
 def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: str, application: str) -> int:
     """Make the lease table of `application` with a lease for each shard of `stream`, and return the number of leases.
 
-    `consume` would do the same. Here it is done before, so that its first start is as quick as later ones. A table that
-    exists is left as it is, and 0 is returned.
+    `consume` would do the same. This function does it before, so that the first start of `consume` is as fast as later
+    starts. If the table exists, leave it unchanged and return 0.
     """
     try:
         lease_table.create(dynamodb, application)

@@ -1,7 +1,7 @@
-"""ministack whose connections last, started with `python -m` in place of ministack itself.
+"""Variant of ministack with lasting connections, started with `python -m` in place of ministack itself.
 
-Hypercorn says goodbye to an HTTP/2 connection after a thousand requests, and never answers the one that it got last.
-The KCL reads all its shards over one such connection, and waits ten seconds for that answer: the shard stands still.
+Hypercorn closes an HTTP/2 connection after a thousand requests, and never answers the last request on it. The KCL reads
+all its shards over one such connection, and waits ten seconds for that answer. The shard is not read meanwhile.
 """
 
 import runpy
@@ -11,7 +11,7 @@ from hypercorn.config import Config
 
 
 def keep_connections() -> None:
-    """Let this process's Hypercorn end no connection for the number of its requests."""
+    """Keep this process's Hypercorn from closing a connection because of its number of requests."""
     Config.keep_alive_max_requests = sys.maxsize
 
 

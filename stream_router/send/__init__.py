@@ -1,1 +1,1 @@
-"""`stream-router send`: signed example events for a receiver, as a patient sender posts them."""
+"""Command `stream-router send`: signed example events for a receiver, posted as a patient sender would."""

@@ -1,4 +1,4 @@
-"""`stream-router send`: posts signed example events, and sums up what the receiver answered."""
+"""Command `stream-router send`: posts signed example events, and summarizes the receiver's answers."""
 
 import itertools
 import re
@@ -22,17 +22,17 @@ from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import without_user
 
 GIVE_UP_S = 10.0
-"""A sender of CXone's tries for longer; someone at a terminal wants to know."""
+"""Seconds after which a delivery is given up. CXone retries for longer, but a person at a terminal waits for this."""
 
 BROKEN_OFF = 128 + signal.SIGINT
 
 _ID = re.compile("[0-9a-f]{32}")
 _DURATION = re.compile(r" after \d+ (?:ms|milliseconds)")
-"""libcurl's own times, which would make each failure one of its kind."""
+"""Times in libcurl's messages. They are removed, or each failure would be counted as a kind of its own."""
 
 
 class SendOptions(NamedTuple):
-    """What the command line asks for."""
+    """Options of the command line."""
 
     events: int
     rate: float
@@ -43,9 +43,9 @@ class SendOptions(NamedTuple):
 
 
 def run(settings: Receiver, options: SendOptions) -> int:
-    """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError.
+    """Post the events. Return 0 if all were accepted, 1 if not, 130 if it was interrupted. Raises SettingsError.
 
-    At the first SIGINT or SIGTERM nothing new is sent; at the second no answer is awaited.
+    After the first SIGINT or SIGTERM no further event is sent; after the second no answer is awaited.
     """
     url = options.url or own_url(settings)
     check_url(settings, url)
@@ -73,7 +73,7 @@ def run(settings: Receiver, options: SendOptions) -> int:
 
 
 class Tally:
-    """Counts answers by what they say, and keeps their times."""
+    """Counts of the answers by kind, and their times."""
 
     def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()
@@ -82,7 +82,7 @@ class Tally:
         self.accepted = 0
 
     def take(self, answer: Answered) -> None:
-        """Count a delivery that has ended, with its wait for a connection: a slow receiver made it wait."""
+        """Count a delivery that has ended. Its time includes its wait for a connection: a slow receiver caused that."""
         ids = ids_of(answer)
         self._first_ids = self._first_ids or ids
         self._kinds["202 accepted" if ids else _kind(answer)] += 1
@@ -91,24 +91,24 @@ class Tally:
             self._took_ms.append(answer.took_ms + answer.late_ms)
 
     def answers(self) -> list[str]:
-        """Return a line for each kind of answer; for a single event the id that it has from now on."""
+        """Return a line for each kind of answer, and for a single delivery a line with its events' ids."""
         lines = [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
         if self._kinds.total() == 1 and self._first_ids:
             lines.append("eventId: " + ", ".join(self._first_ids))
         return lines
 
     def latencies(self, rate: float) -> list[str]:
-        """Return the line of percentiles. Times of senders that wait for each other say nothing of others."""
+        """Return the line of percentiles. It also says how they were measured, since without a rate senders wait."""
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return []
         of_what = "each counted from when it was due" if rate else f"at most {CONNECTIONS} under way at once"
-        told = [f"p{percent} {took_ms[len(took_ms) * percent // 100]:,.1f}" for percent in (50, 90, 99)]
-        return [f"latency in ms, {of_what}: {', '.join(told)}, max {took_ms[-1]:,.1f}"]
+        percentiles = [f"p{percent} {took_ms[len(took_ms) * percent // 100]:,.1f}" for percent in (50, 90, 99)]
+        return [f"latency in ms, {of_what}: {', '.join(percentiles)}, max {took_ms[-1]:,.1f}"]
 
 
 def ids_of(answer: Answered) -> list[str]:
-    """Return the ids of the events that a receiver of ours stored; none if it did not, or another server answered."""
+    """Return the ids of the events that a receiver of ours stored; none for any other answer."""
     try:
         ids = orjson.loads(answer.body)["ids"] if answer.status == 202 else []
         return ids if all(_ID.fullmatch(one) for one in ids) else []
@@ -119,13 +119,13 @@ def ids_of(answer: Answered) -> list[str]:
 def _kind(answer: Answered) -> str:
     """Return the kind of an answer, by which answers are counted.
 
-    It is status, code and message of a receiver of ours, or curl's reason if there was no answer. Of any other page it
-    is the status alone, since foreign text could control the terminal.
+    The kind is status, code and message of a receiver of ours, or curl's reason if there was no answer. For any other
+    page it is the status alone, since foreign text could control the terminal.
     """
     if answer.status == 0:
         return plain("without an answer: " + _DURATION.sub("", answer.body.decode("utf-8", "replace")).strip())
     try:
-        told = orjson.loads(answer.body)
-        return plain(f"{answer.status} {told['error']}: {told['message']}")
+        refusal = orjson.loads(answer.body)
+        return plain(f"{answer.status} {refusal['error']}: {refusal['message']}")
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return f"{answer.status}, not in the words of a receiver of ours: check the URL"

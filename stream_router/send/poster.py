@@ -1,4 +1,4 @@
-"""Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
+"""Posting of signed webhooks like a patient sender, at a rate or as fast as they are answered."""
 
 import io
 import queue
@@ -18,24 +18,24 @@ from stream_router.settings import types
 CONNECTIONS = 48
 TRY_AGAIN_S = 0.5
 LOOK_S = 0.05
-"""How often at least it is asked whether to go on."""
+"""Maximum number of seconds between two checks of whether to continue."""
 ANSWER_TIMEOUT_S = 5.0
 _NO_TEXT = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before the first character of XML: a byte order mark, and space."""
+"""Bytes that may precede the first character of XML: a byte order mark, and white space."""
 
 
 class Webhook(NamedTuple):
-    """One delivery: its id, its body."""
+    """Delivery id and body of one webhook."""
 
     delivery_id: str
     body: bytes
 
 
 class Answered(NamedTuple):
-    """How a delivery ended: the last status, the answer's body, milliseconds from its first attempt to its end.
+    """Result of a delivery: the last status, the answer's body, milliseconds from its first attempt to its end.
 
-    Status 0 is no answer; `body` then says why. `late_ms` is how long after it was due it was first sent: 0 where no
-    rate is asked for.
+    Status 0 means no answer; `body` is then the reason. `late_ms` is the time from when the delivery was due to its
+    first attempt: 0 if there is no rate.
     """
 
     webhook: Webhook
@@ -46,28 +46,28 @@ class Answered(NamedTuple):
 
 
 class Poster:
-    """Sends deliveries to a receiver over some connections, each in a thread of its own.
+    """Sender of deliveries to a receiver, over CONNECTIONS connections with a thread each.
 
-    For `give_up_s` one that is answered 5xx, or not at all, is sent again: always with the same delivery id.
+    A delivery that is answered with 5xx, or not at all, is sent again for `give_up_s`, with the same delivery id.
     """
 
     def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float) -> None:
         self._url, self._sign, self._done, self._give_up_s = url, sign, done, give_up_s
         self._ended: queue.SimpleQueue[Answered | Exception] = queue.SimpleQueue()
         self._next, self._counting = threading.Lock(), threading.Lock()
-        """The first is held until a delivery is due."""
+        """Locks. A thread holds the first until its delivery is due; the second guards `sent_again`."""
         self.sent = 0
-        """Deliveries that were sent at least once."""
+        """Number of deliveries that were sent at least once."""
         self.answered = 0
-        """Those of them that have ended."""
+        """Number of deliveries that have ended."""
         self.sent_again: Counter[str] = Counter()
-        """Attempts after the first, by what the one before had come to: "503", or "no answer"."""
+        """Number of attempts after the first, by the previous attempt's result: "503", or "no answer"."""
 
     def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
-        """Send them all (`rate` a second, 0: as fast as they are answered) and return when each has ended.
+        """Send all webhooks and return when each has ended. A `rate` of 0 is as fast as they are answered.
 
-        Hands each one's end to `done`, from this thread. Stops early, with what is under way unanswered, as soon as
-        `go_on` says no.
+        `rate` is deliveries per second. Calls `done` with each result, from this thread. As soon as `go_on` returns
+        False, stops early and leaves the deliveries in flight unanswered.
         """
         due = self._due(webhooks, rate)
         threads = [threading.Thread(target=self._work, args=(due,), daemon=True) for _ in range(CONNECTIONS)]
@@ -86,7 +86,7 @@ class Poster:
             self._done(end)
 
     def _due(self, webhooks: Iterator[Webhook], rate: float) -> Iterator[tuple[Webhook, float]]:
-        """Each webhook once it is due, and when that was (monotonic seconds)."""
+        """Yield each webhook once it is due, and the time at which it was due (monotonic seconds)."""
         due_s = time.monotonic()
         while True:
             if rate:
@@ -99,7 +99,7 @@ class Poster:
             due_s += 1 / rate if rate else 0.0
 
     def _work(self, due: Iterator[tuple[Webhook, float]]) -> None:
-        """One connection's deliveries, one after the other."""
+        """Send the deliveries of one connection, one after the other."""
         curl = self._connection()
         try:
             while True:
@@ -109,7 +109,7 @@ class Poster:
                 self._ended.put(self._deliver(curl, webhook, due_s))
         except StopIteration:
             pass
-        except Exception as error:  # noqa: BLE001 - raised again where the deliveries are waited for
+        except Exception as error:  # noqa: BLE001 - `run` raises it in its own thread
             self._ended.put(error)
 
     def _deliver(self, curl: pycurl.Curl, webhook: Webhook, due_s: float) -> Answered:
@@ -124,7 +124,7 @@ class Poster:
             time.sleep(TRY_AGAIN_S)
 
     def _attempt(self, curl: pycurl.Curl, webhook: Webhook) -> tuple[int, bytes]:
-        """Status and body of the answer; 0 and libcurl's reason where there is none."""
+        """Return status and body of the answer; 0 and libcurl's reason if there is none."""
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
         kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
         sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
@@ -145,8 +145,8 @@ class Poster:
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.TIMEOUT_MS, int(ANSWER_TIMEOUT_S * 1000))
         if types.is_loopback_host(urlsplit(self._url).hostname or ""):
-            curl.setopt(pycurl.PROXY, "")  # the environment's leads away from this machine
-        trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, where they are set
+            curl.setopt(pycurl.PROXY, "")  # the environment's proxy cannot reach this machine's loopback
+        trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, if they are set
         if trusted.cafile:
             curl.setopt(pycurl.CAINFO, trusted.cafile)
         if trusted.capath:

@@ -1,7 +1,7 @@
-"""Bodies to send: examples of a preset (`examples.jsonl`), or a file's own.
+"""Bodies to send: examples of a preset (`examples.jsonl`), or the content of a file.
 
-In an example `$id` and `$other` stand for UUIDs, `$conversation` for one of about four events, `$number` for a number
-that grows, `$now` for the time.
+In an example `$id` and `$other` stand for UUIDs, `$conversation` for a conversation of about four events, `$number` for
+a growing number, `$now` for the time.
 """
 
 import itertools
@@ -33,9 +33,9 @@ def presets() -> dict[str, list[dict[str, Any]]]:
 
 
 class Webhooks:
-    """Makes bodies, the same ones for the same seed, moment and number; of one type where one is asked for.
+    """Generator of bodies: equal for equal seed, moment and number, and all of `event_type` if that is given.
 
-    Raises SettingsError where there is no such preset, or where its events name no type.
+    Raises SettingsError if there is no such preset, or if a type is given and the preset's events name none.
     """
 
     def __init__(self, seed: int, now: datetime, preset: str = "default", event_type: str | None = None) -> None:
@@ -66,7 +66,7 @@ class Webhooks:
 
 
 def bodies(preset: str, event_type: str | None, file: Path | None) -> Iterator[bytes]:
-    """Endless bodies: the file's, or examples of a preset. Raises SettingsError where both would be asked for."""
+    """Return endless bodies: the file's, or examples of a preset. Raises SettingsError if the options ask for both."""
     if file is None:
         made = Webhooks(random.getrandbits(32), datetime.now(UTC), preset, event_type)
         return map(made.body, itertools.count())

@@ -1,4 +1,4 @@
-"""Signs a delivery the way its sender would, by the receiver's own table of schemes (docs/receiver.md)."""
+"""Signing of a delivery like its sender, by the receiver's own table of schemes (docs/receiver.md)."""
 
 import hmac
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from stream_router.settings.secrets import IN_AWS, IN_FILE
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
 
 Sign = Callable[[str, bytes, int], dict[str, str]]
-"""The headers that a delivery id, a body and a time (Unix seconds) are sent with."""
+"""Function from a delivery id, a body and a time (Unix seconds) to the headers of the request."""
 
 
 def own_url(settings: Receiver) -> str:
-    """Where the receiver of these settings takes events, seen from its own host."""
+    """Return the URL at which the receiver of these settings accepts events, as seen from its own host."""
     return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
 
 
 def check_url(settings: Receiver, url: str) -> None:
-    """Raise SettingsError if `url` is none, or one to which the secret would go over a network in plain text.
+    """Raise SettingsError if `url` is no URL, or if the secret would go to it over a network in plain text.
 
-    The receiver's own address may be sent to: it has judged that itself.
+    The receiver's own address is permitted, since the receiver has checked it itself.
     """
     if not (types.is_url(url) and url.isascii()):
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
@@ -37,7 +37,7 @@ def check_url(settings: Receiver, url: str) -> None:
 
 
 def signer(settings: Receiver) -> Sign:
-    """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
+    """Return the signer for the receiver of these settings, with the first of its secrets. Raises SettingsError."""
     scheme, id_header = settings.webhook_scheme, settings.hmac_id_header
     if scheme is None:
         raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
@@ -45,7 +45,7 @@ def signer(settings: Receiver) -> Sign:
         return lambda delivery_id, _body, _now: _headers((id_header, delivery_id))
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     if scheme in TOKENS:
-        TOKENS[scheme](secret)  # what the receiver would refuse of it
+        TOKENS[scheme](secret)  # raises if the receiver would refuse the secret
         shown = f"{scheme.title()} {secret if scheme == 'bearer' else in_base64(secret.encode())}"
         return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
     make, decode = LAYOUTS[scheme]
@@ -55,7 +55,7 @@ def signer(settings: Receiver) -> Sign:
     def sign(delivery_id: str, body: bytes, now: int) -> dict[str, str]:
         parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)) for part in (before, after))
         signature = layout.encode(hmac.digest(key, body.join(part.encode() for part in parts), layout.algorithm))
-        if layout.timestamp_header == layout.header:  # time and signature in one header, as Stripe has it
+        if layout.timestamp_header == layout.header:  # time and signature share a header, as with Stripe
             return _headers((layout.header, f"t={now},{layout.prefix}{signature}"), (layout.id_header, delivery_id))
         signed = (layout.header, layout.prefix + signature)
         return _headers(signed, (layout.timestamp_header, str(now)), (layout.id_header, delivery_id))

@@ -1,7 +1,7 @@
-"""An admin port: health, status, metrics, on threads of its own. Nothing waits for an asker.
+"""Admin port: health, status and metrics, on threads of its own, so that no client delays the program.
 
-A browser on this host, or behind its firewall, can be sent here by a stranger's page whose name leads to this address
-(DNS rebinding), and would hand that page what is answered. So a name is answered only if it is known.
+By DNS rebinding, a foreign page whose name leads to this address can send a browser behind our firewall here, and
+would get the answers. So a request with an unknown host name gets no data.
 """
 
 import base64
@@ -28,29 +28,29 @@ from stream_router.settings.types import split_host_port
 log = logging.getLogger(__name__)
 
 IDLE_S = 5.0
-"""Longest silence of an asker, while it sends or while it takes its answer."""
+"""Maximum number of seconds without progress while a client sends its request or receives its answer."""
 
 CONNECTIONS_MAX = 32
-"""Served at once; a further one has the place of the oldest, so that nobody who trickles keeps the probes out."""
+"""Maximum number of connections. A further one replaces the oldest, so that slow clients block no health check."""
 
 FREE = frozenset({"/healthz", "/readyz", "/"})
-"""No token is asked for there: of the platform's probes, and of the web page's file, which holds no data."""
+"""Paths that need no token: those of the platform's health checks, and the web page's file, which holds no data."""
 
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
 
 class Page(NamedTuple):
-    """An answer."""
+    """Answer to a request."""
 
     status: int
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    """Beside those that every answer has."""
+    """Headers beside those that every answer has."""
 
 
 class ProbeAnswer(NamedTuple):
-    """The answer to a probe: whether all is as it should be, and a word."""
+    """Answer to a health check: whether all is well, and a word."""
 
     good: bool
     word: str
@@ -73,7 +73,7 @@ def routes(
     metrics: Callable[[], bytes],
     history: Callable[[], bytes] | None = None,
 ) -> Pages:
-    """Return all paths of an admin port. A program with a history has the web page too, which shows it."""
+    """Return all pages of an admin port by path. A program with a history also has the web page, which shows it."""
     pages: dict[str, Callable[[], Page]] = {
         "/healthz": lambda: _probe(health()),
         "/readyz": lambda: _probe(ready()),
@@ -86,10 +86,10 @@ def routes(
 
 
 class AdminServer:
-    """Serves `pages` by their paths, from `start` until `close`. Raises SettingsError where it cannot listen.
+    """Server of `pages` by their paths, from `start` until `close`. Raises SettingsError if it cannot listen.
 
-    `token` is asked for on every page but those of FREE; without one nothing is asked. `variable` is the setting that
-    says where to listen. Beside addresses, localhost and the host of `listen`, the names of `hosts` are answered.
+    Every page except those of FREE requires `token`, unless that is None. `variable` is the setting of the address
+    `listen`. The permitted hosts are addresses, localhost, the host of `listen`, and the names in `hosts`.
     """
 
     def __init__(self, listen: str, variable: str, token: str | None, hosts: Iterable[str], pages: Pages) -> None:
@@ -106,18 +106,18 @@ class AdminServer:
         self.address = f"[{host!s}]:{self.port}" if ":" in str(host) else f"{host!s}:{self.port}"
 
     def start(self) -> None:
-        """Begin serving."""
+        """Start serving."""
         threading.Thread(target=self._server.serve_forever, name="admin-port", daemon=True).start()
 
     def close(self) -> None:
-        """Stop serving; connections that are open are left to their threads, which end with the process."""
+        """Stop serving. Open connections stay with their threads, which end with the process."""
         self._server.shutdown()
         self._server.server_close()
 
     def answer(self, path: str, authorization: str, hosts: Iterable[str]) -> Page:
-        """Return the answer to GET `path`; `hosts` are the values of the request's Host headers.
+        """Return the answer to GET `path`. `hosts` are the values of the request's Host headers.
 
-        A request without one is answered: every browser sends it.
+        A request without a Host header is permitted, since every browser sends the header.
         """
         if not all(self._is_ours(host) for host in hosts):
             return FOREIGN
@@ -129,9 +129,9 @@ class AdminServer:
         return page()
 
     def _is_ours(self, host: str) -> bool:
-        """Return whether a Host header names this port by an address, which no stranger's name is, or by a known name.
+        """Return whether a Host header has an address, which cannot be a foreign page's name, or a known name.
 
-        Ports differ behind tunnels and mapped ports, so the header's is not compared.
+        The header's port is not compared, since ports differ behind tunnels and mapped ports.
         """
         if host.startswith("["):
             return _is_address(host[1:].partition("]")[0])
@@ -148,7 +148,7 @@ def _is_address(text: str) -> bool:
 
 
 def _probe(answer: ProbeAnswer) -> Page:
-    """Return a probe's answer: 200, or 503 with the state that says why."""
+    """Return the page of a health check: 200, or 503 with the state that is the reason."""
     return Page(200 if answer.good else 503, TEXT, f"{answer.word}\n".encode())
 
 
@@ -158,7 +158,7 @@ def _bears(authorization: str, token: bytes) -> bool:
 
 
 class _AdminHandler(BaseHTTPRequestHandler):
-    """GET and HEAD of what `answer` knows."""
+    """Handler of GET and HEAD requests for the pages of `answer`."""
 
     timeout = IDLE_S
     answer: Callable[[str, str, list[str]], Page]
@@ -184,12 +184,12 @@ class _AdminHandler(BaseHTTPRequestHandler):
         try:
             hosts = self.headers.get_all("Host", [])
             return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""), hosts)
-        except Exception:  # an asker must never end more than its own connection
+        except Exception:  # a client must never end more than its own connection
             log.exception("a page of the admin port could not be made", extra={"event": "admin-page-failed"})
             return Page(500, TEXT, b"the page could not be made; see the log\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Scrapes are not logged."""
+        """Log nothing, since scrapes would fill the log."""
 
     def version_string(self) -> str:
         """Return the server's name without versions."""
@@ -197,7 +197,7 @@ class _AdminHandler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """At most CONNECTIONS_MAX at once."""
+    """HTTP server with at most CONNECTIONS_MAX connections at once."""
 
     daemon_threads = True
     block_on_close = False
@@ -210,11 +210,11 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        """Bind, without asking a name server what this host is called."""
+        """Bind without asking a name server for this host's name."""
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take the connection; where there are too many the oldest is cut, and its thread ends by that."""
+        """Accept the connection. If there are too many, cut the oldest, which ends its thread."""
         if len(self._open) >= CONNECTIONS_MAX and (oldest := next(iter(self._open), None)):
             self._open.pop(oldest, None)
             with contextlib.suppress(OSError):
@@ -228,7 +228,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that went away."""
+        """Ignore a client that closed its connection."""
 
 
 # --- the web page
@@ -238,7 +238,7 @@ class _Server(ThreadingHTTPServer):
 def _web_page() -> Page:
     """Return the consumer's page: one file without external assets or data, which asks this port alone for its data.
 
-    Its script and style run by their own hash, so nothing else that got in would run.
+    Its script and style are permitted by their hash, so no injected script would run.
     """
     body = (files("stream_router.telemetry") / "page" / "index.html").read_bytes()
     policy = (

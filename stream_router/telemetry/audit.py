@@ -1,7 +1,7 @@
-"""The audit log of a shard: one JSON line a batch, each holding a digest of itself and of the line before.
+"""Audit log of a shard: one JSON line per batch, each with a digest of itself and of the line before.
 
-A line that is changed, added, taken out or moved shows. With a key the digests are HMACs, so that only who has the key
-can write lines that hold. No chain shows that the newest lines were cut off: ship them elsewhere.
+`verify` finds a line that was changed, added, removed or moved. With a key the digests are HMACs, so that only an owner
+of the key can write valid lines. A chain cannot show that its newest lines were cut off, so ship them to another place.
 """
 
 import fcntl
@@ -31,19 +31,22 @@ FIRST = "0" * 64
 """Digest of the previous line in the first line of a chain."""
 
 TO_STDERR = Path("-")
-"""As a folder: lines on standard error, for the platform to ship."""
+"""Value of the folder for which lines go to standard error, so that the platform ships them."""
 
 WAITING_MAX = 1_000
-"""Records that wait while the file cannot be written; further ones are lost, and the line after them says how many."""
+"""Maximum number of records that wait while the file cannot be written.
+
+Further records are lost, and the next line has their number.
+"""
 
 _SEAL = b',"digest":"'
 
 
 def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
-    """Return the record of a batch whose every event is settled, from its own events alone.
+    """Return the audit record of a batch whose events are all settled, from these events alone.
 
-    docs/contract.md, "Audit record", has its form. `masking` names the policy, or is `off`; `retention` says how long
-    stream and dead-letter queue keep what they have; `now_s` is epoch seconds.
+    Its form is in docs/contract.md, "Audit record". `masking` is the policy's name, or `off`. `retention` is the
+    retention of stream and dead-letter queue, in words. `now_s` is epoch seconds.
     """
     dead = batch.dead_letters.total()
     metrics: dict[str, Any] = {
@@ -79,7 +82,7 @@ def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: f
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder of the audit files if need be. Raises SettingsError where nobody could write into it."""
+    """Create the folder of the audit files if it is missing. Raises SettingsError if it cannot be written."""
     if folder == TO_STDERR:
         return
     try:
@@ -90,29 +93,30 @@ def prepare(folder: Path) -> None:
 
 
 def digest(data: bytes, key: bytes | None) -> str:
-    """SHA-256 of `data` in hex, or its HMAC where there is a key."""
+    """Return the SHA-256 of `data` in hex, or its HMAC if there is a key."""
     return hmac.new(key, data, hashlib.sha256).hexdigest() if key else hashlib.sha256(data).hexdigest()
 
 
 class AuditLog:
-    """Appends to one shard's file, which is created where it is not (any more), locked while it is written.
+    """Audit log in one shard's file, which is created if it is missing, and locked while it is written.
 
-    Never raises: what cannot be written waits for the next time, and is logged. The chain goes on from whatever the
-    file's last line is, over restarts and other writers; a line that a crash left torn is cut off, and the next line
-    says so. Without a path the lines go to standard error, and each process begins a chain.
+    It never raises: records that cannot be written wait for the next attempt, and the failure is logged. The chain
+    continues from the file's last line, also over restarts and other writers. A line that a crash left incomplete is
+    cut off, which the next line records. Without a path the lines go to standard error, and each process begins a
+    chain.
     """
 
     def __init__(self, path: Path | None, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
         self._said = FIRST
-        """The digest of the last line that went to standard error."""
+        """Digest of the last line that went to standard error."""
         self._waiting: list[dict[str, Any]] = []
         self._lost = 0
         self._to_be_logged = Seldom(clock)
 
     def append(self, record: dict[str, Any]) -> bool:
-        """Write the record of a batch (`of_batch`); False where it has to wait, or is lost."""
+        """Write the record of a batch (`of_batch`). Return False if it has to wait, or is lost."""
         if len(self._waiting) >= WAITING_MAX and not self.flush():
             self._lost += 1
             return False
@@ -121,12 +125,12 @@ class AuditLog:
         return self.flush()
 
     def close(self) -> int:
-        """Write what waits; how many records were not written, those given up among them."""
+        """Write the waiting records. Return the number of records that were not written, including lost ones."""
         self.flush()
         return len(self._waiting) + self._lost
 
     def flush(self) -> bool:
-        """Write what waits; False where something still does."""
+        """Write the waiting records. Return False if any still wait."""
         if not self._waiting:
             return True
         if self._path is None:
@@ -135,7 +139,7 @@ class AuditLog:
             self._to_file(self._path)
         except OSError as error:
             if self._to_be_logged():
-                log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
+                log.error(  # noqa: TRY400 - the cause is in the text, and a traceback adds nothing
                     "the audit log cannot be written: %s; its records wait",
                     error.strerror,
                     extra={"event": "audit-not-written", "file": self._path},
@@ -147,14 +151,14 @@ class AuditLog:
         while self._waiting:
             line = self._sealed({**self._waiting[0], "to": "stderr"}, self._said)
             if not to_stderr(line.decode()):
-                return False  # nobody reads the log, which says so itself
+                return False  # nobody reads standard error, which the log reports itself
             failpoint("audit_record_written")
             self._said = digest(line, self._key)
             self._waiting.pop(0)
         return True
 
     def _to_file(self, path: Path) -> None:
-        """Append to the file, which is opened each time: it may be archived, or lost by a disk, without notice."""
+        """Append to the file. It is opened each time, since it may be archived or lost at any time."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -181,7 +185,7 @@ class AuditLog:
 
 
 def _last_line(fd: int) -> tuple[bytes, int]:
-    """Return the last whole line without its end (b"" if there is none), and the bytes of a torn line after it."""
+    """Return the last complete line without its end, b"" if there is none, and the size of a torn line after it."""
     size = os.lseek(fd, 0, os.SEEK_END)
     tail = b""
     step = 4_096
@@ -195,16 +199,16 @@ def _last_line(fd: int) -> tuple[bytes, int]:
 
 
 class Result(NamedTuple):
-    """The result of `verify`: how many lines hold, and the trouble with the first bad one ("" if all hold)."""
+    """Result of `verify`: the number of valid lines, and the problem of the first bad line; "" if all are valid."""
 
     lines: int
     problem: str
 
 
 def verify(path: Path, key: bytes | None) -> Result:
-    """Check every line of a file, from the first on. Raises OSError where it cannot be read.
+    """Check every line of a file, from the first on. Raises OSError if it cannot be read.
 
-    The records of a shard follow each other. Of those that went to standard error each process began a chain.
+    The records of a shard form one chain. Of records that went to standard error each process began a chain.
     """
     previous: dict[str, str] = {}
     number = 0

@@ -1,9 +1,9 @@
-"""Sends a program's snapshots to CloudWatch, once a minute, from a thread that no event waits for.
+"""Sending of a program's snapshots to CloudWatch, once a minute, from a thread for which no event waits.
 
-Every datum goes twice: as `docs/contract.md` names it, and with the dimension `Application` besides, so that two
-deployments of one account can be distinguished. Distributions go as `Values` and `Counts`, so that CloudWatch's own
-percentiles are right; a mean would not be. Counts are sent once: a request that does not get through is kept, with its
-own time stamp, and sent again.
+Every datum is sent twice: as in `docs/contract.md`, and with the dimension `Application` added, so that two deployments
+of one account can be distinguished. Distributions are sent as `Values` and `Counts`, so that CloudWatch's own
+percentiles are correct, which those of a mean are not. Counts are sent once: a request that fails is kept, with its own
+time stamp, and sent again.
 """
 
 import logging
@@ -42,13 +42,13 @@ EVERY_S = 60.0
 """Seconds between two publications of metrics: CloudWatch stores minutes, and the alarms count minutes."""
 
 WAITING_MAX = 240
-"""Requests that wait for a CloudWatch that does not answer: hours of minutes. Then the oldest go."""
+"""Maximum number of requests that wait while CloudWatch does not answer, some hours. The oldest are dropped first."""
 
 LAST_WITHIN_S = 1.0
-"""Seconds that a program gives its last metrics when it ends."""
+"""Seconds for which a program waits for its last metrics when it ends."""
 
 Request = list[dict[str, Any]]
-"""The `MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, so some 200 KB of the 1 MB."""
+"""`MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, some 200 KB of at most 1 MB."""
 
 
 class MetricDimensions(NamedTuple):
@@ -59,21 +59,21 @@ class MetricDimensions(NamedTuple):
 
     @property
     def dimensions(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-        """The two sets that each datum goes with."""
+        """Two sets of dimensions with which each datum is sent."""
         whole = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": self.region}]
         return whole, [*whole, {"Name": "Application", "Value": self.application}]
 
 
 def client(session: Session) -> Any:
-    """botocore's, for what is sent from a thread of its own: one attempt, at most 8 s. Raises SettingsError."""
+    """Return a botocore client for a thread of its own: one attempt per call, at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     return endpoints.client(session, "cloudwatch", config)
 
 
 class Sender:
-    """Callable: sends what `take` counted since the last time, and how it is now. Raises nothing for CloudWatch.
+    """Callable that sends the counts of `take` since the last call, and its gauges. CloudWatch's errors are not raised.
 
-    `client` is botocore's, `clock` monotonic. `zeros` says of a snapshot whether what was not counted is a 0.
+    `client` is botocore's, `clock` monotonic. `zeros` returns whether a missing count of a snapshot is sent as 0.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Sender:
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
-        with self._lock:  # the last numbers of all are sent from another thread
+        with self._lock:  # `last` sends from another thread
             now = self._take()
             self._waiting += requests(now, self._sent, self._metrics, self._whose, zeros=self._zeros(now))
             self._sent = now
@@ -125,7 +125,7 @@ class Sender:
         except ClientError as error:
             if not (code := code_of(error)).startswith(REFUSED):
                 raise
-            log.error(  # noqa: TRY400 - the code says it, and a traceback no more
+            log.error(  # noqa: TRY400 - the code suffices, and a traceback adds nothing
                 "CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code}
             )
 
@@ -133,11 +133,11 @@ class Sender:
 def requests(
     now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: MetricDimensions, *, zeros: bool = True
 ) -> Iterator[Request]:
-    """Yield what happened between two snapshots of a program, and its present state, stamped with the time of `now`.
+    """Yield requests with the counts between two snapshots of a program and its gauges, at the time of `now`.
 
-    A zero is a datum too, so that an alarm can tell "none" from "no program", unless `zeros` is false. An unknown value
-    is left out. The n-th request has the n-th METRIC_VALUES_MAX values of every metric: a distribution that is wider
-    than one request goes over several, and does not get coarser.
+    A zero is sent too, unless `zeros` is false, so that an alarm can distinguish "none" from "no program". An unknown
+    value is omitted. The n-th request has the n-th METRIC_VALUES_MAX values of every metric. So a distribution with
+    more values goes over several requests, and does not become coarser.
     """
     fresh = now.since(before)
     data = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
@@ -180,7 +180,7 @@ def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float
 
 
 def _is_of(metric: Metric, labels: Labels) -> bool:
-    """Return whether a series is one of those that CloudWatch's metric adds up."""
+    """Return whether CloudWatch's metric includes a series."""
     if metric.cloudwatch is None or metric.cloudwatch.where is None:
         return True
     label, begin = metric.cloudwatch.where

@@ -25,7 +25,7 @@ def full(folder: Path) -> str:
         has = os.statvfs(nearest(folder))
     except OSError:
         return ""
-    if not has.f_blocks:  # /proc and its like: no disk
+    if not has.f_blocks:  # a file system without a disk, such as /proc
         return ""
     free_bytes = has.f_bavail * has.f_frsize
     if free_bytes < FULL_BYTES:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 RELATIVE_ERROR = 0.01
 GROWTH = ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)) ** 0.999
-"""Width of a bucket. A value stands for all of its bucket, with at most RELATIVE_ERROR to either side; the exponent
-leaves room for the rounding of the logarithm."""
+"""Ratio of a bucket's edges. Each bucket has one value, which differs from the others by at most RELATIVE_ERROR.
+
+The exponent leaves room for the rounding of the logarithm.
+"""
 
 SMALLEST_MS = 0.001
 """Milliseconds below which a value counts as 0: clocks of two hosts do not agree that well."""
@@ -30,7 +32,7 @@ _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
 
 _edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
 _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
-"""Each bucket's value: 0, then the point between its edges with the same relative distance to both."""
+"""Values of the buckets: 0, then the point between a bucket's edges with the same relative distance to both."""
 
 
 class Histogram:
@@ -42,8 +44,8 @@ class Histogram:
         """The largest value, exactly."""
 
     def record(self, values_ms: npt.ArrayLike) -> None:
-        """Add many values at once. A negative one (clocks disagree) and one that is no number count as 0."""
-        # NaN is less than any number to fmax. Below SMALLEST_MS the logarithm is negative: bucket 0.
+        """Add many values at once. A negative value, of clocks that disagree, and NaN count as 0."""
+        # fmax prefers any number to NaN. Below SMALLEST_MS the logarithm is negative, which gives bucket 0.
         values = np.fmin(np.fmax(np.asarray(values_ms, dtype=np.float64), 0.0), _TOP_MS)
         if not values.size:
             return
@@ -61,7 +63,7 @@ class Histogram:
         total = self.count
         if not total:
             return 0.0
-        # 99.9 % of 1,000 is the 999th: as floats it would be a little more, and so the last.
+        # 99.9 % of 1,000 is the 999th value. As floats the product is a little more, and would give the last value.
         rank = max(1, math.ceil(percent * total / 100 - 1e-6))
         bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
         return min(float(_VALUES[bucket]), self.largest_ms)

@@ -1,8 +1,8 @@
-"""The catalogue: every number that the programs tell of themselves, once, with its meaning.
+"""Catalogue of all metrics of the programs, each once, with its meaning.
 
-Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. Who fills a number in: of a
-child `consumer/child/snapshot.py` and `vitals.py`, of the supervisor `consumer/supervisor/status.py`, of the
-receiver `receiver/stats.py` and `receiver/status.py`.
+Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The values come from
+`consumer/child/snapshot.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
+from `receiver/stats.py` and `receiver/status.py` for the receiver.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,11 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class CloudWatch(NamedTuple):
-    """A metric as CloudWatch knows it. `seldom`: a zero is not sent, so that most deployments do not pay for it.
+    """A metric's form in CloudWatch. If `seldom`, no zero is sent, so that most deployments do not pay for it.
 
-    `where`: only series of which this label begins so, added up. `convert` makes the datum of a gauge and the time
-    (epoch seconds). Of a gauge by shard CloudWatch gets the one without labels: the worst of all.
+    With `where`, a label and a prefix, the datum is the sum of the series whose label begins with that prefix.
+    `convert` makes the datum from a gauge and the time (epoch seconds). For a gauge by shard CloudWatch gets the value
+    without labels, the worst of all shards.
     """
 
     name: str
@@ -31,9 +32,9 @@ class CloudWatch(NamedTuple):
 class Metric(NamedTuple):
     """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
 
-    `cloudwatch` says what it is sent as, None where it is not. `bounds` are those of a histogram's buckets in its base
-    unit (the one that the name ends with, else a count): a value within 1 % of one may stand on its other side, since
-    the histogram behind it is that fine.
+    `cloudwatch` is its form in CloudWatch, None if it is not sent there. `bounds` are those of a histogram's buckets in
+    its base unit, with which the name ends, or in counts. A value within 1 % of a bound may count on its other side,
+    since that is the precision of the histogram.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Metric(NamedTuple):
 
     @property
     def full_name(self) -> str:
-        """As Prometheus shows it."""
+        """Name as Prometheus shows it."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
 
@@ -91,7 +92,7 @@ _BUCKETS_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),
     *(1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0),
 )
-"""Finest where the ordinary way of an event ends (50 ms to 1 s), then to a day of holding."""
+"""Bounds of latencies, the finest around the usual latency of an event (50 ms to 1 s), up to a day of holding."""
 
 STAGE_LATENCY: Final = Metric(
     "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, _BUCKETS_S
@@ -122,7 +123,7 @@ STAGES: Final[dict[Stage, Metric]] = {
     stage: STAGE_LATENCY._replace(text=text, cloudwatch=CloudWatch(name, "Milliseconds", where=("stage", stage)))
     for stage, name, text in _STAGES
 }
-"""The values of the label `stage`; each is a metric of its own in CloudWatch."""
+"""Metrics of the values of the label `stage`. Each is a metric of its own in CloudWatch."""
 
 ENTRIES_PER_CALL: Final = Metric(
     "entries_per_call",
@@ -132,7 +133,7 @@ ENTRIES_PER_CALL: Final = Metric(
     CloudWatch("EntriesPerCall"),
     (1, 2, 3, 5, 8, 10, 25, 50, 75, 100),
 )
-"""In a snapshot it is a count by size, which is exact: there are a hundred sizes at most."""
+"""Distribution of entries per call. In a snapshot it is an exact count by size, since there are at most 100 sizes."""
 
 OLDEST_AGE: Final = _gauge(
     "oldest_unsettled_age_seconds",
@@ -224,7 +225,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     DAEMON_MEMORY,
     BUILD,
 )
-"""Every family of the consumer's `/metrics`, in its order."""
+"""All families of the consumer's `/metrics`, in order."""
 
 REQUESTS: Final = _counter(
     "receiver_requests", "Requests by source, status and reason, strangers' too", None, "source", "code", "reason"
@@ -246,7 +247,7 @@ DURATION: Final = Metric(
         *(0.6, 0.75, 0.9, 1.0, 2.5, 5.0, 10.0),
     ),
 )
-"""Finest where an ordinary answer comes (5 to 100 ms); 0.9 s is the promise."""
+"""Latency of answers. Its bounds are finest around the usual latency (5 to 100 ms), and include the promised 0.9 s."""
 
 RECEIVER: Final[tuple[Metric, ...]] = (
     REQUESTS,
@@ -290,7 +291,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     _gauge(
         "receiver_tls_certificate_end_timestamp_seconds",
         "When the certificate in force ends; absent without one",
-        # An alarm compares with a number, and knows no time of day.
+        # An alarm compares with a number, and cannot use the present time.
         CloudWatch("CertificateRemainingSeconds", "Seconds", convert=lambda end_s, now_s: end_s - now_s),
     ),
     _gauge("receiver_up", "1 while the receiver serves"),
@@ -298,7 +299,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     DURATION,
     BUILD,
 )
-"""Every family of the receiver's `/metrics`, in its order."""
+"""All families of the receiver's `/metrics`, in order."""
 
 ANSWERED: Final[tuple[Metric, ...]] = (
     *(
@@ -314,8 +315,10 @@ ANSWERED: Final[tuple[Metric, ...]] = (
         cloudwatch=CloudWatch("Answered401Count", seldom=True, where=("code", "401")),
     ),
 )
-"""What CloudWatch gets of the requests, by class of status: there each code would be a metric to pay. 401 stands apart,
-since a sender may take it as final, and strangers who find the address get any number of the others."""
+"""Metrics of requests in CloudWatch, by class of status, since there each code would be a metric to pay for.
+
+401 is separate, since a sender may take it as final. Strangers who find the address get any number of the others.
+"""
 
 RECEIVER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (*ANSWERED, *(metric for metric in RECEIVER if metric.cloudwatch))
 CONSUMER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
@@ -326,4 +329,4 @@ CONSUMER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
         cloudwatch=CloudWatch("RoutingFailureCount"),
     ),
 )
-"""Everything that a program sends to CloudWatch."""
+"""All metrics that the consumer sends to CloudWatch."""

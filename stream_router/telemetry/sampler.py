@@ -40,7 +40,7 @@ class Sampler:
             for take in self._takers:
                 try:
                     take()
-                except Exception:  # the next time may be well, and nobody else would go on sampling
+                except Exception:  # the next call may succeed, and without this thread no sample is taken
                     if self._said():
                         log.exception("a sample could not be taken", extra={"event": "sample-failed"})
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter

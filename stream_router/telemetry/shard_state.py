@@ -22,9 +22,9 @@ class Lag(NamedTuple):
     oldest_age_s: float | None
     """Age of the oldest unsettled event since its receipt; 0.0 only if the shard is caught up."""
     arrived_ago_s: float | None
-    """The same since it arrived in the stream: what counts against the stream's retention."""
+    """Age of the oldest unsettled event since its arrival in the stream, which counts for the stream's retention."""
     caught_up: bool
-    """By the contract: a callback within 10 s, nothing unsettled, nothing behind it in the stream."""
+    """Whether the shard is caught up by the contract: a callback within 10 s, nothing unsettled, nothing unread."""
 
 
 def lag(shard: MergedShard, now_s: float) -> Lag:
@@ -75,7 +75,7 @@ def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
 
 
 def _why_late(shard: MergedShard, now_s: float) -> str:
-    """Return who brings nothing, the child or the daemon; "" if both do."""
+    """Return a sentence on the child that reports nothing or the daemon that brings nothing; "" if both are active."""
     silent_s = max(0.0, now_s - shard.snapshot.at_s)
     if silent_s > CALLBACK_WITHIN_S:
         return f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"

@@ -1,7 +1,8 @@
-"""`/status`: one object for both programs, made of a snapshot and of what was so lately (docs/schemas/status.json).
+"""Object of `/status`, of one form for both programs, made of the present and earlier snapshots.
 
-The head says who speaks and how it is in words; the numbers are the snapshot's since the program began, as rates over a
-minute, and as percentiles over five. What only one program has stands behind them.
+Its schema is docs/schemas/status.json. The head names the program and has its state in words. The numbers are the
+snapshot's since the program began, rates over a minute, and percentiles over five minutes. The fields of only one
+program come last.
 """
 
 import os
@@ -27,14 +28,14 @@ _BEGAN_S = time.time()
 
 
 class StatusLayout(NamedTuple):
-    """Under which names the metrics of a program stand in its `/status`."""
+    """Names of a program's metrics in its `/status`."""
 
     program: Literal["consume", "receive"]
     counters: Mapping[str, Metric]
     rates: Mapping[str, str]
-    """Each of a counter, by its name above."""
+    """Name of the counter behind each rate, as in `counters`."""
     tables: Mapping[str, Metric]
-    """Counters by their labels; of two labels and more the first, a source, is added up."""
+    """Counters that are shown by label. If there are several labels, counts are added over the first, a source."""
     latency: Metric
 
 
@@ -62,7 +63,7 @@ RECEIVER: Final = StatusLayout(
     metrics.DURATION,
 )
 ANSWERED = "answered"
-"""The receiver's one stage: from the head of a verified delivery to its answer."""
+"""Name of the receiver's only stage: from the head of a verified delivery to its answer."""
 
 Times = Mapping[Labels, float]
 
@@ -77,13 +78,13 @@ class Sample(NamedTuple):
 
 
 class RecentSamples:
-    """One sample every ten seconds, for five minutes. `note` is called at least so often; more often costs nothing."""
+    """One sample every ten seconds, for five minutes. `note` must be called at least that often; more costs nothing."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
-        """Add the present sample if one is due. Return the one before it; None if none was added or it is the first."""
+        """Add the present sample if one is due. Return the sample before it; None if it is the first or not added."""
         before = self._samples[-1] if self._samples else None
         if before and now.at - before.at < SAMPLE_S - 0.5:
             return None
@@ -109,9 +110,9 @@ def status(
     parts: Mapping[str, Any],
     totals: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the object of `/status`, at a moment `at` (monotonic). The verdict is in `now.states`.
+    """Return the object of `/status` at the time `at` (monotonic seconds). The verdict is in `now.states`.
 
-    `parts` is what only this program has, `totals` what only its totals have.
+    `parts` has the fields of this program alone, `totals` the fields that only its totals have.
     """
     rates, lately = recent.before(at, RATES_S), recent.before(at, LATELY_S)
     return {
@@ -152,7 +153,7 @@ def status(
 
 
 def counters(shape: StatusLayout, now: Snapshot) -> dict[str, float]:
-    """Return every counter by its name in `/status`, over all of its labels."""
+    """Return the value of every counter over all of its labels, by its name in `/status`."""
     return {name: now.total(metric.name) for name, metric in shape.counters.items()}
 
 

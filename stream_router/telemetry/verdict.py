@@ -1,7 +1,7 @@
-"""The one table of states: a code, words, what the state means for events, and what to do.
+"""Table of all states: code, words, meaning for events, and cure.
 
-Each program lists the troubles that it sees, and `judge` returns the verdict: the trouble whose row stands first. The
-log, `/status`, `top`, the page, `health` and `doctor` show that verdict, in the words of this table.
+Each program lists its troubles, and `judge` returns the verdict: the trouble whose row comes first. The log, `/status`,
+`top`, the page, `health` and `doctor` show that verdict in the words of this table.
 """
 
 import enum
@@ -16,7 +16,7 @@ START_S = 120.0
 
 
 class Level(enum.StrEnum):
-    """Severity of a state. A reader of an unknown code, of a later version, shows it as a warning."""
+    """Severity of a state. A reader shows an unknown level, of a later version, as a warning."""
 
     GOOD = "good"
     WARN = "warn"
@@ -24,7 +24,7 @@ class Level(enum.StrEnum):
 
 
 class Code(enum.StrEnum):
-    """Codes of the states, the first one in force first. They are part of the contract."""
+    """Codes of the states, in order of precedence. They are part of the contract."""
 
     AWS_SILENT = "aws-silent"
     SPILL_DOWN = "spill-down"
@@ -193,7 +193,7 @@ TABLE: Mapping[Code, StateText] = {
     ),
     Code.WELL: StateText("well", Level.GOOD, "Events go through.", "Nothing has to be done."),
 }
-"""In order of precedence."""
+"""Texts of all states, in order of precedence."""
 
 _EXPECTED = (Code.WELL, Code.STARTING, Code.DRAINING)
 """States that every start and stop passes through: no warnings."""
@@ -202,7 +202,7 @@ _RANK = {code: rank for rank, code in enumerate(TABLE)}
 
 
 class Trouble(NamedTuple):
-    """A state that a program sees itself in. `since_s` is epoch seconds, None if only now is known."""
+    """A state that a program finds in itself. `since_s` is epoch seconds, None if the beginning is unknown."""
 
     code: Code
     reason: str = ""
@@ -213,7 +213,7 @@ class Trouble(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The state that counts, since when (epoch seconds), and why."""
+    """State with the highest precedence, its beginning (epoch seconds), and its reason."""
 
     code: Code
     since_s: float
@@ -223,16 +223,16 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The table's words."""
+        """Words of the state in the table."""
         return TABLE[self.code].words
 
     @property
     def level(self) -> Level:
-        """The table's level."""
+        """Level of the state in the table."""
         return TABLE[self.code].level
 
     def probe_words(self, *, healthy: bool) -> str:
-        """Return the words for a platform's probe. Only what a restart would mend is ill, whatever the verdict."""
+        """Return the words for a platform's health check. `healthy` is False only if a restart would help."""
         name = self.words if self.words == self.code else f"{self.code}: {self.words}"
         return name + ("" if healthy else "; ill, a restart is needed")
 
@@ -250,9 +250,9 @@ class Verdict(NamedTuple):
 
 
 def judge(troubles: Iterable[Trouble], at_s: float, before: Verdict | None = None) -> Verdict:
-    """Return the verdict of a moment `at_s` (epoch seconds): the trouble whose row stands first, else that all is well.
+    """Return the verdict at the time `at_s` (epoch seconds): the trouble whose row comes first, or WELL.
 
-    A state that goes on keeps its beginning from the verdict `before`.
+    A state that continues keeps its beginning from the verdict `before`.
     """
     first = min(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))
     since_s = at_s if first.since_s is None else first.since_s
@@ -263,13 +263,13 @@ def judge(troubles: Iterable[Trouble], at_s: float, before: Verdict | None = Non
 
 
 class VerdictLog:
-    """Logs each change of a program's verdict."""
+    """Log of each change of a program's verdict."""
 
     def __init__(self) -> None:
         self._latest: Verdict | None = None
 
     def note(self, verdict: Verdict, at_s: float) -> None:
-        """Log the verdict if its code is not that of the one before."""
+        """Log the verdict if its code differs from that of the verdict before."""
         before, self._latest = self._latest, verdict
         if before is not None and before.code is verdict.code:
             return
@@ -289,11 +289,11 @@ class VerdictLog:
         )
 
 
-# --- for whoever reads `/status`
+# --- for readers of `/status`
 
 
 def no_answer(place: str, error: str) -> dict[str, Any]:
-    """Return the verdict on a program that gives none, with the fields of `/status`; `error` says what is wrong."""
+    """Return the verdict on a program that does not answer, with the fields of `/status`. `error` is the reason."""
     verdict = judge([Trouble(Code.NO_ANSWER, f"{place} {error}")], 0.0)
     return {**verdict.fields(), "since": None}
 
@@ -307,9 +307,9 @@ def level_of(status: Mapping[str, Any]) -> Level:
 
 
 def rank_of(status: Mapping[str, Any]) -> float:
-    """Return the place of a verdict in the table: the lowest is the worst.
+    """Return the rank of a verdict in the table. The lowest is the worst.
 
-    A code of a later version stands before the first code of its level.
+    A code of a later version ranks before the first code of its level.
     """
     code = str(status.get("code"))
     if code in _RANK:
@@ -319,7 +319,7 @@ def rank_of(status: Mapping[str, Any]) -> float:
 
 
 def sentence(status: Mapping[str, Any], since: str) -> str:
-    """Return a verdict's one line: words, code, since when, why."""
+    """Return a verdict as one line: words, code, beginning and reason."""
     begun = f" since {since}" if since else ""
     reason = f": {status['reason']}" if status.get("reason") else ""
     words, code = status.get("state") or "unknown", status.get("code")

@@ -1,1 +1,1 @@
-"""`stream-router top`: the live view in a terminal, over the admin ports alone."""
+"""Command `stream-router top`: a live view in a terminal, made from the admin ports alone."""

@@ -1,6 +1,7 @@
-"""`stream-router top`: asks the admin ports, and shows it once, as JSON, or live until `q` or Ctrl-C.
+"""Command `stream-router top`: shows the status of the admin ports once, as JSON, or live until `q` or Ctrl-C.
 
-All ports are asked at once: a host that hangs holds up no other, and one that is away is a line, no error.
+All ports are asked at once, so a host that hangs delays no other. An unreachable host is shown as a line, and is no
+error.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from stream_router.top.view import Host, screen, verdict_of
 
 SCHEMA = "stream-router.top/1"
 EVERY_S = 2.0
-"""The ports make their status at most once a second."""
+"""Seconds between two updates of the live view. The ports make their status at most once a second."""
 
 VERDICT = ("code", "state", "level", "since", "reason", "meaning", "cure")
 """Fields of the worst verdict, as in `/status`."""
@@ -34,11 +35,11 @@ PATIENCE_S = 3.0
 QUIT = ("q", "Q", "\x03", "\x1b", "")
 
 STATUS = "stream-router.status"
-"""The name of the schema without its version: later versions add, and what is gone shows as unknown."""
+"""Name of the status schema without its version. Later versions add fields, and a missing field shows as unknown."""
 
 
 class TopOptions(NamedTuple):
-    """What the command line asks for."""
+    """Options of the command line."""
 
     once: bool
     as_json: bool
@@ -46,10 +47,10 @@ class TopOptions(NamedTuple):
 
 
 def run(settings: Top, options: TopOptions) -> int:
-    """Show the view once or live, and return 0: a host that does not answer is shown as that.
+    """Show the view once or live, and return 0. A host that does not answer is shown with that state.
 
-    Raise SettingsError for a URL that is none. If standard output is no terminal the view is shown once, and standard
-    error says so if no host answers.
+    Raise SettingsError for an invalid URL. If standard output is no terminal, show the view once. If then no host
+    answers, also write that to standard error.
     """
     urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
@@ -73,9 +74,9 @@ def run(settings: Top, options: TopOptions) -> int:
 
 
 async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
-    """Return each port's status, in the order of the URLs, after PATIENCE_S at the latest."""
+    """Return each port's status in the order of the URLs, within PATIENCE_S."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    # No proxy of the environment: admin ports are on this machine or in this network.
+    # The environment's proxy is ignored, since admin ports are on this machine or in this network.
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False, transport=transport) as client:
         return await asyncio.gather(*(_ask(client, url.rstrip("/").removesuffix("/status")) for url in urls))
 
@@ -125,9 +126,9 @@ def _json(hosts: Sequence[Host]) -> str:
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:
-    """Draw on a screen of its own, which is put back; `q` and signals end it at once, whoever hangs."""
+    """Draw on the alternate screen. `q` and signals end the view at once, even if a host hangs."""
     loop, quit_asked = asyncio.get_running_loop(), asyncio.Event()
-    # Ctrl-C too: what a shell starts in the background ignores it. A terminal that is closed is an end as well.
+    # SIGINT needs a handler too, since a shell's background process ignores it. SIGHUP is a closed terminal.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, quit_asked.set)
     live = Live("asking…", console=console, screen=True, auto_refresh=False, vertical_overflow="crop")
@@ -142,7 +143,7 @@ async def _live(urls: Sequence[str], token: str, console: Console) -> None:
 def _pressed(quit_asked: asyncio.Event) -> None:
     try:
         key = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
-    except OSError:  # the terminal is gone
+    except OSError:  # the terminal was closed
         key = ""
     if key in QUIT:
         quit_asked.set()
@@ -156,7 +157,7 @@ async def _follow(urls: Sequence[str], token: str, live: Live) -> None:
 
 @contextlib.contextmanager
 def _keys_come_one_by_one() -> Iterator[None]:
-    """Deliver keys without Enter, and unseen; restore the terminal at the end."""
+    """Make the terminal deliver keys at once and without echo. Restore it at the end."""
     if not sys.stdin.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""`stream-router health NAME`: a container's probe of the one program that it runs."""
+"""Command `stream-router health NAME`: a container's health check of the one program that it runs."""
 
 import sys
 import urllib.error
@@ -12,18 +12,18 @@ PATIENCE_S = 3.0
 
 
 def run(name: Literal["receive", "consume"], settings: Top) -> int:
-    """Return 0 if that program on this host needs no restart, else 1, and print its verdict.
+    """Print the verdict of that program on this host. Return 0 if it needs no restart, otherwise 1.
 
-    An outage of AWS is 0: a restart would mend nothing there.
+    An outage of AWS also gives 0, since a restart would not help.
     """
     consumer_url, receiver_url = settings.urls
     url = f"{receiver_url if name == 'receive' else consumer_url}/healthz"
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the environment's proxy leads away from here
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the environment's proxy cannot reach this host
     try:
         with ask.open(url, timeout=PATIENCE_S) as answer:
             status, word = answer.status, answer.read(80)
     except urllib.error.HTTPError as error:
-        with error:  # it holds the connection
+        with error:  # closes the connection, which the error holds
             status, word = error.code, error.read(80)
     except OSError as error:
         verdict = no_answer(url, f"({getattr(error, 'reason', error)})")

@@ -1,4 +1,4 @@
-"""The whole view of one moment: the verdict first, then what explains it. Fits 60 columns; more room, more columns."""
+"""View of one moment: the verdict first, then its explanation. It fits 60 columns, and uses more if there are more."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,13 +21,13 @@ from stream_router.top.words import (
 )
 
 WIDE = 100
-"""Columns from which on a shard's line also says its calls and what it has delivered."""
+"""Number of columns from which on a shard's line also shows its calls and its delivered events."""
 
 TERMINAL = 80
-"""Columns of a usual terminal; a narrower one gets shorter headers."""
+"""Number of columns of a usual terminal. A narrower terminal gets shorter headers."""
 
 LINES_MAX = 10
-"""Hosts that have a line on a live screen, which is to have room for the one that is shown whole."""
+"""Maximum number of hosts with a line on a live screen, so that there is room for the host that is shown whole."""
 
 KEYS = "q quit"
 PERCENTILES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "max"}
@@ -44,7 +44,7 @@ STYLES = {Level.GOOD: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 SIGNS = {Level.GOOD: "✓", Level.WARN: "◐", Level.BAD: "✗"}
 
 Facts = tuple[tuple[str, str, Callable[[Any], str]], ...]
-"""Of each figure: what it is, where it is in `/status`, and how it is said. A line of them is one thought."""
+"""Figures of one subject: for each its label, its path in `/status`, and its format."""
 
 
 def _how_many(unread: Any) -> str:
@@ -108,28 +108,28 @@ LEGEND_WIDE = f"{LEGEND} in flight: PutEvents calls without an answer yet, of ho
 
 
 class Host(NamedTuple):
-    """What one admin port said."""
+    """Answer of one admin port."""
 
     url: str
     program: Literal["consume", "receive"] | None
-    """None where it did not answer as one of ours."""
+    """Program behind the port; None if the answer is not that of one of our programs."""
     status: dict[str, Any]
     error: str
-    """Why there is no status, in words; "" where there is one."""
+    """Reason why there is no status, in words; "" if there is a status."""
 
     @property
     def verdict(self) -> Mapping[str, Any]:
-        """The program's own verdict, or that it does not answer: fields of `/status`."""
+        """Fields of `/status`: the program's own verdict, or the verdict that the program does not answer."""
         return no_answer(self.place, self.error) if self.error else self.status
 
     @property
     def level(self) -> Level:
-        """How bad the verdict is."""
+        """Severity of the verdict."""
         return level_of(self.verdict)
 
     @property
     def place(self) -> str:
-        """HOST:PORT."""
+        """Address of the port as HOST:PORT."""
         return self.url.partition("//")[2]
 
 
@@ -139,9 +139,9 @@ def verdict_of(hosts: Sequence[Host]) -> Host:
 
 
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
-    """Return all hosts that were asked, the worst verdict first. Of several consumers only the worst is shown whole.
+    """Return the view of all hosts, the worst verdict first. Of several consumers only the worst is shown whole.
 
-    The shards come last, the worst first: a full `live` screen cuts these off.
+    The shards come last, the worst first, so that a full `live` screen cuts off the least important lines.
     """
     consumers = [host for host in hosts if host.program == "consume"]
     chosen = verdict_of(consumers) if consumers else None
@@ -167,14 +167,14 @@ def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> Re
 
 
 def _verdict(host: Host) -> Text:
-    """State, code, since when, why."""
+    """Return state, code, beginning and reason of a host's verdict."""
     verdict, level = host.verdict, host.level
     begun = since(verdict.get("since"), host.status.get("at"))
     return Text(f"{SIGNS[level]} {sentence(verdict, f'{begun} UTC' if begun else '')}", STYLES[level])
 
 
 def _first_line(hosts: Sequence[Host]) -> Text:
-    """Return the worst verdict of all programs that were asked, and how many are well."""
+    """Return the worst verdict of all programs, and the number of programs that are well."""
     line = _verdict(verdict_of(hosts))
     if len(hosts) > 1:
         well = sum(host.level is Level.GOOD for host in hosts)
@@ -183,7 +183,7 @@ def _first_line(hosts: Sequence[Host]) -> Text:
 
 
 def _advice(host: Host) -> list[RenderableType]:
-    """Return what a verdict means for events, and what to do; an empty list if all is well."""
+    """Return a verdict's meaning for events and its cure; an empty list if all is well."""
     if host.level is Level.GOOD:
         return []
     texts = [host.verdict.get("meaning"), host.verdict.get("cure")]
@@ -191,7 +191,7 @@ def _advice(host: Host) -> list[RenderableType]:
 
 
 def _lines(hosts: Sequence[Host], most: int, width: int) -> list[RenderableType]:
-    """Return one line per host; if there are more than `most` hosts, for the worst."""
+    """Return one line for each host. If there are more than `most` hosts, return lines for the worst `most`."""
     table = _table("host", "state", "lag", "safe for", "events/s" if width >= TERMINAL else "ev/s", "p99")
     shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
@@ -228,7 +228,7 @@ def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> Rend
 
 
 def _latencies(status: dict[str, Any]) -> RenderableType:
-    """Percentiles by stage, of the last minutes."""
+    """Return the percentiles of the last minutes by stage."""
     minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
     for stage, title in STAGES.items():
@@ -250,7 +250,7 @@ def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
 
 
 def _shards(status: dict[str, Any], width: int) -> RenderableType:
-    """Return what is wrong with shards, and a line for each shard, the worst first."""
+    """Return notes on the troubles of shards, and a line for each shard, the worst first."""
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
     shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)

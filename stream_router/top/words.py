@@ -1,4 +1,4 @@
-"""Numbers as an operator reads them: three figures, a unit, - where nobody knows."""
+"""Numbers as text for an operator: three figures and a unit, or - if the value is unknown."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def get(status: Any, path: str) -> Any:
-    """Return the value at a dotted path; None if it, or anything on the way to it, is missing.
+    """Return the value at a dotted path; None if the value, or a step of the path, is missing.
 
-    A percentile of no values is missing too: 0 ms would be a very good one.
+    A percentile of no values counts as missing too, since 0 ms would be a very good result.
     """
     for step in path.split("."):
         status = status.get(step) if isinstance(status, dict) and status.get("count") != 0 else None
@@ -17,7 +17,7 @@ def get(status: Any, path: str) -> Any:
 
 
 def number(value: Any) -> str:
-    """Return three figures; all figures from a thousand on."""
+    """Return the number with three figures, from a hundred on with all figures of its whole part."""
     if not isinstance(value, int | float):
         return UNKNOWN
     if abs(value) >= 100 or value == int(value):
@@ -52,7 +52,7 @@ def seconds(value: Any) -> str:
 
 
 def millis(value: Any) -> str:
-    """Milliseconds below a second, then as `seconds`."""
+    """Return milliseconds below a second, longer times as `seconds` does."""
     if not isinstance(value, int | float):
         return UNKNOWN
     return f"{number(value)}ms" if value < 999.5 else seconds(value / 1000)

@@ -1,1 +1,1 @@
-"""From a sender's shape to our fields: which shape an event has, where its fields are, what they say."""
+"""Mapping of a sender's event to our fields: recognition of its shape, and extraction of its fields."""

@@ -1,4 +1,4 @@
-"""The file of `STREAM_ROUTER_CONFIG`: more shapes, renamed event types, the zone of naive timestamps, more metadata."""
+"""Config file of `STREAM_ROUTER_CONFIG`: more shapes, renamed event types, zone of naive timestamps, more metadata."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ from stream_router.settings.files import CheckedTable
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 RECEIVED_AT = "receivedAt"
-"""The default of a timestamp by which an event without one has the time at which it was received."""
+"""Default of a timestamp that gives an event without a timestamp the time of its receipt."""
 
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy", "replayed", "traceparent"})
 
-# --- constants and defaults: held at start to what values of events are held to, for with another none passes
+# --- constants and defaults: checked at start like values of events, since otherwise no event would pass
 
 _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timestamp": "", "payload": {}}
 
@@ -66,7 +66,7 @@ def _check_field(name: str, value: object) -> None:
 
 
 def _check_json(value: object) -> object:
-    """Return the value. Raise ValueError if JSON does not keep it as it is, or EventBridge would refuse it."""
+    """Return the value. Raise ValueError if JSON does not preserve it, or EventBridge would refuse it."""
     try:
         is_same = orjson.loads(orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER)) == value
     except TypeError:
@@ -131,7 +131,7 @@ PathSteps = Annotated[Any, BeforeValidator(_steps)]
 
 
 class FieldTable(CheckedTable):
-    """Where one of our fields comes from: the first path that leads to something, else the default."""
+    """Source of one of our fields: the first path that leads to a value, otherwise the default."""
 
     path: tuple[PathSteps, ...] = ()
     default: Any = MISSING
@@ -153,7 +153,7 @@ FieldSource = Annotated[FieldTable, BeforeValidator(_as_table)]
 
 
 class FieldsTable(CheckedTable):
-    """Our five fields. Only a conversation need not be there; the payload is the whole event unless said."""
+    """Sources of our five fields. Conversation and payload are optional; the default payload is the whole event."""
 
     interactionId: FieldSource  # noqa: N815 - the contract's names
     conversationId: FieldSource | None = None  # noqa: N815
@@ -187,7 +187,7 @@ class FieldsTable(CheckedTable):
 
 
 class ShapeTable(CheckedTable):
-    """A new shape, or, under a preset's name and without fields, changes to the preset."""
+    """A new shape; with a preset's name and without fields, changes to the preset."""
 
     name: str = Field(min_length=1, max_length=64)
     when: tuple[PathSteps, ...] = ()
@@ -197,7 +197,7 @@ class ShapeTable(CheckedTable):
 
 
 class MappingFile(CheckedTable):
-    """The whole file."""
+    """Tables of the whole file."""
 
     shape: str = "auto"
     naive_zone: Zone = UTC
@@ -205,11 +205,11 @@ class MappingFile(CheckedTable):
     event_types: dict[str, EventType] = Field(default_factory=dict)
     metadata: dict[str, Constant] = Field(default_factory=dict)
     cxone: dict[str, Any] = Field(default_factory=dict)
-    """Not ours: `stream-router cxone sources` reads and checks this table."""
+    """Table for `stream-router cxone sources`, which reads and checks it. Here only its presets are used."""
 
 
 def load(path: Path | None) -> Configured:
-    """Read the file, or the presets alone where there is none. Raises SettingsError, naming the failing key."""
+    """Read the file, or the presets alone if there is none. Raises SettingsError, which names the failing key."""
     document = files.read_toml(path, VARIABLE, MappingFile) if path else MappingFile()
     if clash := OWN_METADATA.intersection(document.metadata):
         raise _wrong(path, f"metadata.{min(clash)}", "is set by the pipeline itself; choose another name")
@@ -230,7 +230,7 @@ def load(path: Path | None) -> Configured:
 
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
-    """Return the preset of each of `[[cxone.sources]]` by name. The receiver checks the rest of that table."""
+    """Return the preset of each of `[[cxone.sources]]` by its name. The receiver checks the rest of that table."""
     preset_by_source: dict[str, str | None] = {}
     tables = document.cxone.get("sources")
     for at, table in enumerate(tables if isinstance(tables, list) else ()):
@@ -269,7 +269,7 @@ def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
 
 
 def _presets() -> tuple[Shape, ...]:
-    """Return the shapes that ship, in the order in which they are tried."""
+    """Return the built-in shapes in the order in which they are tried."""
     path = Path(__file__).with_name("presets.toml")
     document = files.read_toml(path, "presets", MappingFile)
     shapes = [dataclasses.replace(_shape(table, {}, path, table.name), is_preset=True) for table in document.shapes]
@@ -284,4 +284,4 @@ def _presets() -> tuple[Shape, ...]:
 
 PRESETS = _presets()
 DIGITAL_TYPES = PRESETS[1].event_types
-"""The event types of CXone digital that NICE names, and what each is called on the bus; some keep their name."""
+"""Names on the bus of the event types that NICE documents for CXone digital. Some keep their name."""

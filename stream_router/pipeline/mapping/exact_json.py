@@ -1,10 +1,10 @@
-"""JSON read and written so that nothing changes on its way: no integer, no key, no number that no double holds.
+"""Reading and writing of JSON without any change: of integers, of keys, of numbers that no double holds.
 
 orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles.
-If the parsed value, written out again, is byte for byte what was sent, none of it happened. Nor did it where both
-are equal once every blank is left out, those inside strings too: without blanks JSON still falls into the same tokens,
-so both have the same members and the same numbers, and what is inside strings no parser changes. Only otherwise the
-text is read again, slowly. A number whose decimal value would change then keeps its text, and leaves with it.
+None of this has happened if the parsed value, written again, equals the sent bytes. The same holds if both are equal
+without blanks, even without those inside strings. JSON without blanks has the same tokens, so both have the same
+members and the same numbers, and no parser changes the content of strings. Otherwise the text is read again, slowly.
+A number whose decimal value would change then keeps its text, and is written with it.
 """
 
 import json
@@ -22,11 +22,11 @@ _BODY = b',"body":'
 _BLANKS = b" \t\r\n"
 _SLASH = b"\\/"
 _SURE_CHARS = 15
-"""A number of so many characters and no exponent has at most so many digits, which every double holds."""
+"""Maximum length of a number without exponent that every double holds, since it has at most as many digits."""
 
 
 class ExactNumber:
-    """The text of a JSON number that a parser would change."""
+    """Text of a JSON number that a parser would change."""
 
     __slots__ = ("text",)
 
@@ -47,18 +47,18 @@ class ExactNumber:
 
 
 def _default(value: Any) -> Any:
-    """Return the JSON text of a value that orjson does not know. Raise TypeError if it is not ours either."""
+    """Return the JSON text of an ExactNumber. Raise TypeError for any other value that orjson does not know."""
     if type(value) is ExactNumber:
         return orjson.Fragment(value.text)
     raise TypeError
 
 
 def write(value: Any) -> bytes:
-    """Compact UTF-8 JSON of what was read here. Raises Rejected for what nests too deep.
+    """Return the compact UTF-8 JSON of a value that this module read. Raises Rejected if it nests too deep.
 
-    U+FFFE and U+FFFF are escapes in it: SQS takes no message with one as it is (docs/facts.md), so a
-    queue that is the rule's target would refuse the event, and so would the dead-letter queue behind it. Masking asks
-    for the very type of a value: one of a derived type was not masked, so it is not written (TypeError).
+    U+FFFE and U+FFFF are written as escapes, since SQS refuses a message that contains them raw (docs/facts.md).
+    A queue as the rule's target would refuse the event, and so would the dead-letter queue behind it. Masking checks
+    the exact type of a value. A value of a derived type was not masked, so it is not written but raises TypeError.
     """
     try:
         text = orjson.dumps(value, _default, orjson.OPT_PASSTHROUGH_SUBCLASS)
@@ -66,7 +66,7 @@ def write(value: Any) -> bytes:
         if "Recursion" in str(error):
             raise mismatch("TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels") from None
         raise
-    if 0xEF in text:  # a number is looked for in an eighth of the time that a text of one byte takes
+    if 0xEF in text:  # searching for an int takes an eighth of the time of a one-byte text
         text = text.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
     return text
 
@@ -74,10 +74,10 @@ def write(value: Any) -> bytes:
 def read(event: Event) -> Any:
     """Return the event's body, with its numbers as they were written.
 
-    Raise Rejected if the text says something that the parsed body does not, or that EventBridge refuses.
+    Raise Rejected if the text has content that the parsed body lacks, or that EventBridge refuses.
     """
     try:
-        # Integers beyond 53 bits are refused here, so what is near the edge of 64 bits takes the careful way.
+        # Integers beyond 53 bits are refused here, so numbers near the limit of 64 bits are read carefully.
         written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
         return _read_carefully(event)
@@ -85,26 +85,26 @@ def read(event: Event) -> Any:
     raw = event.raw
     if raw.endswith(b"".join((_BODY, written, b"}"))) or raw == written:
         return event.body
-    # PHP escapes every slash, and so do NICE's examples; a slash stands nowhere but in strings.
+    # PHP escapes every slash, and so do NICE's examples. Outside of strings JSON has no slash.
     if _SLASH in raw:
         written = written.replace(b"/", _SLASH)
     return event.body if _same_tokens(raw, written) else _read_carefully(event)
 
 
 def _same_tokens(raw: bytes, written: bytes) -> bool:
-    """Return whether the body differs from what was written of it by blanks alone, as Python, Java and C# write them.
+    """Return whether the body differs from its rewritten form by blanks alone, as Python, Java and C# write them.
 
-    This costs by the byte, the careful reader by the token. A body of 58 KB with many values takes 41 µs here and 640
-    µs there; 64 KB that are one long text take 49 and 30 µs.
+    This costs per byte, the careful reader per token. A body of 58 KB with many values takes 41 µs here and 640 µs
+    there; a single text of 64 KB takes 49 and 30 µs.
     """
     tokens = written.translate(None, _BLANKS)
-    # Behind the first `,"body":` of an envelope stands the body with one brace, or this is not equal.
+    # After the first `,"body":` of an envelope come the body and one brace, otherwise the texts differ.
     _, _, body = raw.partition(_BODY)
     return body.translate(None, _BLANKS) == tokens + b"}" or raw.translate(None, _BLANKS) == tokens
 
 
 def parse(detail: bytes) -> Any:
-    """Return a Detail that the transform wrote, with its numbers as written. Raise Rejected if it nests too deep."""
+    """Return the value of a Detail that the transform wrote, with exact numbers. Raise Rejected if it is too deep."""
     value = orjson.loads(detail)
     return value if write(value) == detail else _EXACT.decode(detail.decode())
 
@@ -118,7 +118,7 @@ def _read_carefully(event: Event) -> Any:
 
 
 def _float(text: str) -> float | ExactNumber:
-    """Return the double if it has the number's decimal value, else the number's text."""
+    """Return the double if it has the number's decimal value, otherwise the number's text."""
     if len(text) <= _SURE_CHARS and "e" not in text and "E" not in text:
         return float(text)
     try:

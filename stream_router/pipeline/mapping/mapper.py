@@ -30,7 +30,7 @@ from stream_router.process import iso
 log = logging.getLogger(__name__)
 
 _ENDS = b'"}'
-"""End of every envelope with fields besides its body. Nearly none has any."""
+"""End of every envelope with fields besides its body. Hardly any envelope has such fields."""
 
 _BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 
@@ -38,8 +38,8 @@ _BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 class Mapped(NamedTuple):
     """Checked fields of an event. `timestamp` is UTC with milliseconds, `time_s` the same as epoch seconds.
 
-    `interaction_id` is None only once masked; `extensions` is what stood beside the default shape's five fields;
-    `sender_type` is the event type by the sender's own name.
+    `interaction_id` is None only after masking. `extensions` has the fields beside the default shape's five fields.
+    `sender_type` is the sender's own name of the event type.
     """
 
     interaction_id: str | None
@@ -53,28 +53,28 @@ class Mapped(NamedTuple):
 
     @property
     def parts(self) -> dict[str, Any]:
-        """Parts of an event's Detail that come from the sender and may be private, by their place there."""
+        """Parts of an event's Detail that come from the sender and may be private, by their names there."""
         ids = {"conversationId": self.conversation_id, "originalEventId": self.interaction_id}
         return {"payload": self.payload, **ids, **({"extensions": self.extensions} if self.extensions else {})}
 
 
 _new_mapped: Callable[[tuple[Any, ...]], Mapped] = functools.partial(tuple.__new__, Mapped)
-"""A third of the cost of the class's own call, and one is made per event."""
+"""Constructor of Mapped. It costs a third of the class's own call, and is called for each event."""
 
 
 class Validator:
-    """Finds out what an event says, by the shapes of a config file."""
+    """Mapper of events by the shapes of a config file."""
 
     def __init__(self, mapping: Configured) -> None:
         self._shapes, self._sources, self._expert = mapping.shapes, mapping.sources, mapping.expert
         self._by_name = {shape.name: shape for shape in (*mapping.shapes, mapping.expert)}
         self._source_to_be_said = SaidOnce()
         first = self._shapes[0]
-        # A body that passes for the default shape's fields has every key that the shape is known by.
+        # A body with valid fields of the default shape has every key by which the shape is recognized.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
     def read(self, event: Event) -> Mapped:
-        """Return what `event` says. Raise Rejected with a reason that quotes nothing of the event."""
+        """Return the fields of `event`. Raise Rejected with a reason that quotes nothing of the event."""
         shape, header_type = None, ""
         if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
             body, shape = self._body_and_shape(event, added)
@@ -84,7 +84,7 @@ class Validator:
         else:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         fields: dict[str, Any] | None = None
-        if shape is None and self._quick and "interactionId" in body:  # to be refused costs more than this question
+        if shape is None and self._quick and "interactionId" in body:  # this test costs less than a refusal
             try:
                 fields, shape = check_fields(body), self._quick
             except ValidationError:
@@ -118,8 +118,8 @@ class Validator:
     def _body_and_shape(self, event: Event, added: dict[str, Any]) -> tuple[dict[str, Any], Shape | None]:
         """Return the body of an event with added fields in its envelope, and the shape by which it is mapped.
 
-        The shape is None if the first that fits is to be taken: the event names no source with a preset, and has its
-        type in its body.
+        The shape is None if the first fitting shape applies: the event names no source with a preset, and has its type
+        in its body.
         """
         is_text = "bodyEncoding" in added
         body = _xml(event.body, added) if is_text else exact_json.read(event._replace(raw=_without(event.raw, added)))
@@ -138,11 +138,11 @@ class Validator:
         return body, self._by_name[preset] if preset else None
 
     def _says_all(self, body: dict[str, Any]) -> bool:
-        """Return whether the body of an XML event, or of one with its type in a header, has all fields that we need."""
+        """Return whether a body has all fields that we need, for an XML event or an event with its type in a header."""
         return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
 
     def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
-        """Return the first shape that fits. Raise Rejected, naming what the nearest shape misses, if none does."""
+        """Return the first shape that fits. If none does, raise Rejected with the missing keys of the nearest shape."""
         shapes = self._shapes if only is None else (only,)
         for shape in shapes:
             if _fits(shape, body):
@@ -153,7 +153,7 @@ class Validator:
 
 
 def _without(raw: bytes, added: dict[str, Any]) -> bytes:
-    """Return the envelope without the fields that were added to it."""
+    """Return the envelope without its added fields."""
     end = added_text(added) + b"}"
     return raw[: -len(end)] + b"}" if raw.endswith(end) else raw
 
@@ -186,7 +186,7 @@ def _why(error: Exception) -> str:
 def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, Any]:
     """Return our fields of an event of `shape`. Raises Rejected if one is missing or has a wrong type."""
     if shape.fields is None:
-        # Scripts write an empty text for a variable that is not set.
+        # Scripts send an empty text for a variable that is not set.
         unchecked = {**body, "conversationId": None} if body.get("conversationId") == "" else body
     else:
         leads = {name: _lead(shape, name, body) for name in shape.fields}
@@ -208,10 +208,10 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
 
 
 def _lead(shape: Shape, name: str, body: dict[str, Any]) -> Any:
-    """Return the value at the first of a field's paths that leads to a value in `body`, else the field's default.
+    """Return the value at the first of a field's paths that leads to a value in `body`, or the field's default.
 
-    Null counts as no value, and so does an empty text, which scripts write for a variable that is not set. If the shape
-    is lenient, values that are no id or no time, or that are too long for one, count as none as well.
+    Null counts as no value, and so does an empty text, which scripts send for a variable that is not set. If the shape
+    is lenient, values that cannot be an id or a time, or are too long for it, count as no value either.
     """
     assert shape.fields
     source = shape.fields[name]
@@ -225,5 +225,5 @@ def _lead(shape: Shape, name: str, body: dict[str, Any]) -> Any:
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """Return what stands beside the default shape's five fields, so that nothing of an event is lost unnoticed."""
+    """Return the fields beside the default shape's five fields, so that nothing of an event is lost unnoticed."""
     return {key: value for key, value in body.items() if key not in fields}

@@ -1,7 +1,7 @@
-"""Shapes of events: how an event of a shape is recognized, and where our five fields are in it.
+"""Shapes of events: the paths by which an event of a shape is recognized, and those of our five fields in it.
 
-The shapes that ship are in `presets.toml`, written as anybody writes one of his own (docs/events.md). Two are no such
-file's: the contract's own, whose fields are ours already, and CXone Expert's, whose event type is in a header.
+The built-in shapes are in `presets.toml`, in the form of a user's own shapes (docs/events.md). Two shapes are not in
+that file: the contract's own, which has our fields already, and that of CXone Expert, with its event type in a header.
 """
 
 import re
@@ -20,31 +20,31 @@ ID_MAX_CHARS = 512
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX_CHARS)] | int
 EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
 Path = tuple[str | int, ...]
-"""Steps from the event's root: keys, and places in arrays. Empty: the whole event."""
+"""Steps from the event's root: keys, and indexes of arrays. An empty path is the whole event."""
 
 MISSING: Any = object()
 RECEIVED: Any = object()
-"""The default of a timestamp that an event may lack: when it was received."""
+"""Default of a timestamp that an event may lack: the time of its receipt."""
 
 EVENT_ID = "\0 the event's own id"
-"""The default of an interaction that an event may lack. No event says it: a path leads to no such text."""
+"""Default of an interaction that an event may lack, replaced by the event's id. No path leads to such a text."""
 
 _PLACE = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 @with_config(strict=True, extra="ignore", hide_input_in_errors=True)
 class Fields(TypedDict):
-    """The contract's default shape, and what every other shape is mapped to."""
+    """The contract's default shape, to which every other shape is mapped."""
 
     interactionId: Id
     conversationId: NotRequired[Id | None]
     eventType: EventType
-    timestamp: Any  # read, and so checked, by `timestamps.to_utc`
+    timestamp: Any  # parsed, and so checked, by `timestamps.to_utc`
     payload: InstanceOf[dict[str, Any]]  # not `dict`, which would be copied
 
 
 check_fields: Callable[[Any], dict[str, Any]] = TypeAdapter(Fields).validator.validate_python
-"""Gives a value's known fields, or raises ValidationError: the adapter's own at half its cost."""
+"""Function that returns a value's known fields or raises ValidationError, at half the cost of the adapter's method."""
 
 OUR_FIELDS = frozenset(Fields.__annotations__)
 
@@ -59,11 +59,11 @@ class FieldOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One form of event. It fits an event in which every one of `when` leads to something.
+    """Form of events. A shape fits an event in which every path of `when` leads to a value.
 
-    `fields` is None where the event has our fields already. `event_types` renames types; `zone` holds for timestamps
-    without an offset (None: the file's, else UTC). A `lenient` one passes over what is no id, and over a time that
-    cannot be read.
+    `fields` is None if the event has our fields already. `event_types` renames types. `zone` applies to timestamps
+    without an offset; if it is None, the file's zone or UTC does. A `lenient` shape ignores values that are no id, and
+    a time that cannot be read.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Shape:
     zone: tzinfo | None = None
     is_preset: bool = False
     lenient: bool = False
-    keys: frozenset[str] = field(init=False)  # of `when`, what is looked for in the event itself; `deeper` is the rest
+    keys: frozenset[str] = field(init=False)  # the paths of `when` with one step; `deeper` has the others
     deeper: tuple[Path, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,8 +85,8 @@ class Shape:
 class Configured:
     """Content of the config file, ready for use: the shapes in the order in which they are tried, and more metadata.
 
-    `sources` says by which shape a named source's events are mapped (None: by the first that fits); `expert` is what
-    holds for CXone Expert's events.
+    `sources` has the shape of each named source's events, None for the first shape that fits. `expert` is the shape of
+    CXone Expert's events.
     """
 
     shapes: tuple[Shape, ...]
@@ -101,9 +101,10 @@ def source(*paths: str, default: Any = MISSING) -> FieldOrigin:
 
 
 def parse_path(text: str) -> Path:
-    """`data.case.id` or `messages.0.text` as steps; `$` is the whole event. Raises ValueError for an empty step.
+    """Return a path such as `data.case.id` or `messages.0.text` as steps; `$` is the whole event.
 
-    A step is a number where it is written as one, so not `007`, which can only be a key.
+    A step becomes a number only in the normal form of a number: `007` can only be a key. Raises ValueError for an empty
+    step.
     """
     if text == "$":
         return ()
@@ -152,4 +153,4 @@ EXPERT_SHAPE = Shape(
     is_preset=True,
     lenient=True,
 )
-"""CXone Expert's webhooks, JSON and XML alike. The event type comes from the header, where there is one."""
+"""Shape of CXone Expert's webhooks, in JSON and in XML. The event type comes from the header if there is one."""

@@ -1,4 +1,4 @@
-"""Timestamps of every form that senders write, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
+"""Conversion of all timestamps that senders write, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -9,15 +9,17 @@ from stream_router.pipeline.mapping.exact_json import ExactNumber
 from stream_router.process import iso
 
 _SECONDS_FROM, _SECONDS_TO = 10**9, 10**10
-"""Epoch seconds that an event of ours may have: ten digits, from 2001 to 2286. Thirteen are milliseconds. Any other
-number is a time in another form, or none: read as an epoch, 20261124093000 would be the year 2612."""
+"""Range of epoch seconds of an event: ten digits, from 2001 to 2286. Thirteen digits are milliseconds.
+
+Any other number is a time in another form, or no time: as an epoch, 20261124093000 would be in the year 2612.
+"""
 
 _from_iso = datetime.fromisoformat
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 _MARKS = "--T::"
-"""Of 2026-11-24T09:30:00, every third character from the first hyphen on: so nearly all senders write."""
+"""Marks of 2026-11-24T09:30:00: every third character from the first hyphen on. Nearly all senders use this form."""
 _MARKS_WITH_MILLISECONDS = _MARKS + "."
 _UTC_OFFSETS = ("Z", "+00:00")
 
@@ -28,7 +30,7 @@ _ISO = re.compile(
     r" ?(?:(Z|z|UTC|GMT)|([+-]\d\d:?(?:\d\d)?))?",
     re.ASCII,
 )
-"""ISO 8601 with a time of minutes at least; of these alone no fraction, which would be one of a minute."""
+"""ISO 8601 with at least hours and minutes. A time without seconds has no fraction: it would be one of a minute."""
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+[1-9]\d{3}\s+\d\d:\d\d(?::\d\d)?"
     r"\s+(?:[+-]\d{4}|UT|UTC|GMT|Z|[ECMP][SD]T)",
@@ -39,15 +41,15 @@ _RFC_2822 = re.compile(
 def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     """Return a timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Digits beyond milliseconds are cut off.
 
-    The forms are ISO 8601 with any offset or none, with and without fraction; the text YYYYMMDDHHMMSS; epoch seconds
-    and milliseconds from 2001 to 2286 as number or text; RFC 2822. A time without an offset is in `zone`, else UTC; of
-    an hour that comes twice the first is meant. Raise ValueError, whose text quotes nothing, for anything else and for
-    times before 1970 or after 9999.
+    The forms are ISO 8601 with or without offset and fraction, the text YYYYMMDDHHMMSS, and RFC 2822. Epoch seconds and
+    milliseconds from 2001 to 2286 may be number or text. A time without an offset is in `zone`, or in UTC if there is
+    none. If a local hour occurs twice, the first is meant. Raise ValueError, whose text quotes nothing, for any other
+    value, and for times before 1970 or after 9999.
     """
     if type(value) is str:
         marks = value[4:20:3]
-        # What is written as it leaves: to write it anew would cost several times as much. An hour 24, which Python
-        # reads from 3.14 on, is written anew: not everybody reads it.
+        # A timestamp in our own form is kept, since rewriting costs several times as much. An hour 24, which Python
+        # accepts from 3.14 on, is rewritten, since not every reader accepts it.
         if marks == _MARKS_WITH_MILLISECONDS and value[23:] in _UTC_OFFSETS and value[11:13] != "24":
             time_s = _from_iso(value).timestamp()
             if time_s >= 0:
@@ -98,7 +100,7 @@ def _from_ms(epoch_ms: int) -> tuple[str, float]:
 
 
 class IsoMs:
-    """A cached `iso`, much cheaper if successive times fall in the same second or millisecond."""
+    """Cached `iso`, which is much cheaper if successive times are in the same second or millisecond."""
 
     __slots__ = ("_epoch_ms", "_prefix", "_second", "_text")
 

@@ -1,7 +1,8 @@
-"""A body that is XML as an object: attributes `@name`, text `#text`, repeated elements an array, the root's name kept.
+"""Conversion of an XML body to an object.
 
-No document type, so no entities; depth and elements bounded, so that hostile XML costs as little as it is worth. Names
-are read as they are written: with namespaces expanded, one of 100 KB makes 2 GB of a body of 200 KB.
+An attribute becomes `@name`, text becomes `#text`, repeated elements become an array, and the root's name is kept. A
+document type, and so any entity, is refused. Depth and number of elements are limited, so that hostile XML costs
+little. Namespaces are not expanded: otherwise a namespace of 100 KB makes 2 GB of a body of 200 KB.
 """
 
 import contextlib
@@ -15,10 +16,13 @@ from stream_router.dead_letter_reasons import mismatch
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000
-"""Elements and attributes of one body: more than any event of CXone has, and some ten milliseconds of work."""
+"""Maximum number of elements and attributes of one body.
+
+It is more than any event of CXone has, and takes some ten milliseconds.
+"""
 
 _UTF_16_IN_BYTES = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,99}encoding\s*=\s*[\"']utf-16", re.IGNORECASE)
-"""What .NET writes into the head of all XML that it makes a text of; whoever can read it here reads no UTF-16."""
+"""Declaration of UTF-16 that .NET writes into any XML text. A text that matches these bytes is not UTF-16 itself."""
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([a-z0-9_.:-]+)")
 
@@ -32,10 +36,10 @@ def parse(text: bytes, content_type: str = "") -> dict[str, Any]:
 
 
 def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:
-    """Return the encodings in which to read a text, the likeliest first; None is the encoding that the text declares.
+    """Return the encodings in which to parse a text, the likeliest first; None is the encoding that the text declares.
 
-    By RFC 7303 the header goes before the text. A header that says UTF-8 is believed, since a text in another encoding
-    is hardly ever valid UTF-8. Other headers are mostly a framework's default, so they go last.
+    By RFC 7303 the header has precedence over the text. A header with UTF-8 is tried first, since a text in another
+    encoding is hardly ever valid UTF-8. Other headers are mostly a framework's default, so they are tried last.
     """
     match = _CHARSET.search(content_type)
     header_charset = match[1] if match else None
@@ -68,7 +72,7 @@ class _Builder:
         self._nodes = 0
 
     def start(self, tag: str, attributes: list[str]) -> None:
-        """Open an element; `attributes` has names and values in turn."""
+        """Open an element. `attributes` has names and values alternately."""
         self._nodes += 1 + len(attributes) // 2
         if len(self._open) > MAX_DEPTH:
             raise mismatch("TooDeep", f"the XML nests deeper than {MAX_DEPTH} levels")
@@ -90,7 +94,7 @@ class _Builder:
         parent = self._open[-1][1]
         if name not in parent:
             parent[name] = value
-        elif type(parent[name]) is list:  # only repetition makes lists: one element is a text or an object
+        elif type(parent[name]) is list:  # only repeated elements make lists: a single element is a text or an object
             parent[name].append(value)
         else:
             parent[name] = [parent[name], value]
@@ -100,7 +104,7 @@ def _by_local_name(attributes: list[str]) -> dict[str, Any]:
     """Return the attributes as `@name`, without prefixes. If several share a name, the second is `@2:name`, and so on.
 
     An attribute without a prefix comes first, since events are mapped by the short name. Namespace declarations are
-    left out.
+    omitted.
     """
     by_name: dict[str, Any] = {}
     seen: Counter[str] = Counter()

@@ -1,1 +1,1 @@
-"""What is private in an event, and what becomes of it. Nobody who follows an event need read this."""
+"""Masking of private data in events. To follow an event's way through the pipeline, this package is not needed."""

@@ -8,7 +8,7 @@ from typing import Any
 from stream_router.pipeline.mapping.exact_json import ExactNumber
 
 Plain = str | int | float | ExactNumber
-"""True and false are ints too. Null is masked by nothing: it says only that there is no value."""
+"""Values that are masked. True and false are ints too. Null is never masked: it only means that a value is missing."""
 
 Action = Callable[[Plain], Any]
 
@@ -16,7 +16,7 @@ REDACTED = "[REDACTED]"
 STARS = "****"
 HASH_PREFIX = "hmac:"
 HASH_HEX_DIGITS = 32
-"""128 bits: two values that collide by chance are not to be met."""
+"""Number of digits of a hash. With 128 bits two values do not collide by chance."""
 
 KEEP_LAST_MAX = 16
 
@@ -24,33 +24,33 @@ _MASK = rf"\[REDACTED\]|{HASH_PREFIX}[0-9a-f]{{{HASH_HEX_DIGITS}}}"
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 Form = Callable[[str], Any]
-"""Whether a text has a form. A number, true and false have any."""
+"""Test whether a text has a form. A number, true and false have every form."""
 
 IDS_FORM: Form = re.compile(rf"[A-Za-z0-9_.:-]{{0,128}}|{_MASK}").fullmatch
-"""Letters, digits and `-_.:`, at most 128: so no address, and no phone number with a plus sign."""
+"""Form of ids: at most 128 letters, digits and `-_.:`. No e-mail address or phone number with a plus sign has it."""
 
 MADE_OF_UUIDS: Form = re.compile(rf"(?:[a-z]{{2,20}}_)?{_UUID}(?:_{_UUID})?|{_MASK}").fullmatch
-"""One UUID or two, behind the name of a channel or not. An address or a phone number in their place is none."""
+"""Form of one UUID or two, with or without a channel's name before it. No address and no phone number has it."""
 
 
 def text_of(value: Plain) -> str:
-    """Return a plain value as a text: `12` and `"12"` are one value to a hash."""
+    """Return a plain value as a text, so that `12` and `"12"` have the same hash."""
     if value is True or value is False:
         return "true" if value else "false"
     return value if type(value) is str else str(value)
 
 
 is_mask: Form = re.compile(_MASK).fullmatch
-"""Whether a text is what `redact` or `keyed_hash` leaves."""
+"""Test whether a text is a result of `redact` or `keyed_hash`."""
 
 
 def redact(_: Plain) -> str:
-    """Return a fixed text, whatever the value was."""
+    """Return a fixed text for any value."""
     return REDACTED
 
 
 def keyed_hash(key: bytes) -> Action:
-    """`hmac:<32 hex digits>` of HMAC-SHA256: equal values stay equal, so joins still work."""
+    """Return the action that gives `hmac:<32 hex digits>` of HMAC-SHA256. Equal values stay equal, so joins work."""
 
     keyed = hmac.new(key, digestmod="sha256")
 
@@ -58,7 +58,7 @@ def keyed_hash(key: bytes) -> Action:
         text = text_of(value)
         if is_mask(text):
             return text
-        digest = keyed.copy()  # three quarters of the time that keying it anew takes
+        digest = keyed.copy()  # takes three quarters of the time of a new HMAC
         digest.update(text.encode())
         return HASH_PREFIX + digest.hexdigest()[:HASH_HEX_DIGITS]
 
@@ -66,7 +66,10 @@ def keyed_hash(key: bytes) -> Action:
 
 
 def keep_last(count: int) -> Action:
-    """Four stars and the last `count` characters, but never more than half of them; not even the length shows."""
+    """Return the action that leaves four stars and the last `count` characters, which hides the length as well.
+
+    It never leaves more than half of the characters.
+    """
 
     def action(value: Plain) -> str:
         text = text_of(value)

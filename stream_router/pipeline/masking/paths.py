@@ -1,8 +1,9 @@
 """Paths over JSON, compiled into one automaton: a key of an event is looked up once for all paths.
 
-A path is steps joined by dots: a key (in any case), `*` any key of an object, `[]` any element of an array (also as in
-`fields[]`), `**` any number of levels (at the end: one or more), `{a,b}` either. A key that holds one of these signs
-stands in double quotes. A key `name` also fits `@name` and `@2:name`, the keys of attributes in XML.
+A path consists of steps joined by dots. A step is a key in any case, `*` for any key of an object, or `[]` for any
+element of an array, also as in `fields[]`. `**` is any number of levels, at the end one or more, and `{a,b}` either
+step. A key that contains one of these signs is in double quotes. A key `name` also fits `@name` and `@2:name`, the keys
+of attributes in XML.
 """
 
 import re
@@ -11,25 +12,27 @@ from typing import Any
 
 DEEP, ANY_KEY, ELEMENT = object(), object(), object()
 ANYTHING = object()
-"""One level of any kind: what `**` at the end of a path needs at least."""
+"""One level of any kind, which `**` at the end of a path needs at least."""
 
 Token = object
 Positions = int
-"""A set of bits: each path has one for every token of it that may come next, and one behind the last."""
+"""Set of bits. Each path has one bit for every token that may come next, and one for its end."""
 
 _ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]+)")
-"""The key of an XML attribute, and its name: `@name`, and `@2:name` for the second of that name. `xml_body` reads at
-most 20,000 of them. Anything else before the colon may be a private text."""
+"""Key of an XML attribute, and its name: `@name`, and `@2:name` for the second attribute of that name.
+
+`xml_body` reads at most 20,000 of them. Any other text before the colon may be private.
+"""
 
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*<>{},]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
 MEMO_MAX = 4096
-"""Keys that one state remembers; senders choose the keys, so the number is bounded."""
+"""Maximum number of keys that one state remembers. It is bounded, since senders choose the keys."""
 STATES_MAX = 1024
-"""States that are kept: policies have some hundred, but with several `**` senders may combine them level by level."""
+"""Maximum number of kept states. Policies have some hundred, but with several `**` senders may combine them."""
 MEMO_KEY_CHARS = 128
-"""A longer key is worked out anew each time: as long as a body, some thousands of them would fill the memory."""
+"""Maximum length of a remembered key. Some thousands of keys as long as a body would fill the memory."""
 
 
 def tokens(path: str) -> list[tuple[Token, ...]]:
@@ -56,7 +59,7 @@ def _tokens(path: str) -> tuple[Token, ...]:
             path_tokens.append(name.lower())
         elif (special := deep or any_key) and not (
             deep and path_tokens[-1:] == [DEEP]
-        ):  # twice any number is any number
+        ):  # two `**` in succession are the same as one
             path_tokens.append(_SPECIAL[special])
         path_tokens.extend([ELEMENT] * (len(elements) // 2))
         at = step.end()
@@ -68,12 +71,15 @@ def _tokens(path: str) -> tuple[Token, ...]:
 
 
 Step = tuple[Any, "WalkState | None", Any]
-"""What a key or an element leads to. A plain tuple, which is taken apart fastest: the first and the last are what the
-automaton's owner made of the paths that end there, between them is the state below (None: no path goes on)."""
+"""Result of a key or an element, as a plain tuple, since that unpacks fastest.
+
+The first and the last item are the meaning that the automaton's owner gave to the paths that end there. The second is
+the state below, None if no path continues.
+"""
 
 
 class WalkState:
-    """Where the walk stands in all paths at once. `steps` is what was learned by key: who walks looks there first."""
+    """Position of the walk in all paths at once. `steps` has the known steps by key; a caller checks it first."""
 
     __slots__ = ("_automaton", "_positions", "_unnamed", "element", "is_kept", "steps")
 
@@ -93,7 +99,7 @@ class WalkState:
             is_kept = step[1] is None or step[1].is_kept
         else:
             step, is_kept = self._unnamed_step(key)
-        # A state that is not kept is gone with its event; whoever remembered it would keep it.
+        # A state that is not kept must end with its event, so it may not be remembered here.
         if is_kept and len(self.steps) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
             self.steps[key] = step
         return step
@@ -101,7 +107,7 @@ class WalkState:
     def _unnamed_step(self, key: str) -> tuple[Step, bool]:
         """Return the step for a key that no path names, and whether its state is kept.
 
-        An event may have 100,000 such keys, and all of them lead to the same two steps.
+        An event may have 100,000 such keys, and all of them have the same two steps.
         """
         is_odd = self._automaton.is_odd(key)
         step = self._unnamed.get(is_odd)
@@ -125,12 +131,12 @@ class WalkState:
 
 
 class Automaton:
-    """Several paths as one. `start` is the state at the root.
+    """Automaton of several paths. `start` is the state at the root.
 
-    `meaning_of(ends, is_odd)` gives the two things that a step carries: `ends` are the paths that end there, in their
-    order, and `is_odd` is what the owner's `is_odd` says of a key that no path names, by itself or by `*`. Where the
-    walk stands is one integer: a key is matched with all paths at once, since senders choose keys and may choose ever
-    others.
+    `meaning_of(ends, is_odd)` returns the first and the last item of a step. `ends` are the paths that end there, in
+    order. `is_odd` is the result of the owner's `is_odd` for a key that no path names, by itself or by `*`. The
+    position of the walk is one integer, so that a key is matched with all paths at once: senders choose the keys, and
+    may always choose new keys.
     """
 
     def __init__(
@@ -158,7 +164,7 @@ class Automaton:
         self.start = self._state(self._closed(first))
 
     def step(self, positions: Positions, named: Positions, key: str | None) -> Step:
-        """Return where `key` leads from `positions`, `named` being what `named` says of it; None is an element."""
+        """Return the step of `key` from `positions`. `named` is its result of `named`; a key of None is an element."""
         any_of_kind = self._before[ELEMENT if key is None else ANY_KEY] | self._before[ANYTHING]
         moved = (positions & (any_of_kind | named)) << 1
         after = self._closed(moved | (positions & self._before[DEEP]))
@@ -168,7 +174,7 @@ class Automaton:
         return meaning, self._state(live) if live else None, rule
 
     def named(self, key: str) -> Positions:
-        """Return before which names the walk must stand for `key` to be one of them; 0 if no path names it."""
+        """Return the positions before the names that `key` matches; 0 if no path names it."""
         folded = key.lower()
         before = self._before
         matching = before.get(folded, 0)
@@ -177,7 +183,7 @@ class Automaton:
         return matching
 
     def _closed(self, positions: Positions) -> Positions:
-        """Return the positions together with those that `**` may skip to."""
+        """Return the positions together with those to which `**` may skip."""
         while skipped := (positions & self._before[DEEP]) << 1 & ~positions:
             positions |= skipped
         return positions

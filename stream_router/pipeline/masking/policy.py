@@ -1,9 +1,10 @@
-"""A masking policy, compiled: what no rule of it allows does not leave.
+"""Compiled masking policy. By default nothing leaves that none of its rules allows.
 
 Its paths begin at the parts of an entry's Detail that come from the sender: `payload`, `extensions`, `conversationId`,
-`originalEventId`. A rule holds for plain values (texts, numbers, true and false) at its path; `drop` for all that is
-there. An object or an array is looked into where some path goes on in it; else it is redacted whole, with its keys. In
-one that is looked into, a key that no path names stays only where it has the form of a field's name.
+`originalEventId`. A rule applies to plain values (texts, numbers, true and false) at its path, and `drop` to everything
+there. An object or an array is masked by its members if some path continues in it; otherwise it is redacted whole, with
+its keys. In an object that is masked by its members, a key that no path names stays only if it has the form of a
+field's name.
 """
 
 import re
@@ -16,31 +17,40 @@ from stream_router.pipeline.masking.paths import Automaton, Step, Token, WalkSta
 
 OBJECTS, IDS = ("payload", "extensions"), ("conversationId", "originalEventId")
 ROOTS = OBJECTS + IDS
-"""The parts that are objects, and those that are texts or null."""
+"""Parts of a Detail from the sender: those that are objects, then those that are texts or null."""
 
 Parts = dict[str, Any]
 Counts = dict[str, int]
-"""Counts of each action, and of the private data found in texts."""
+"""Counts by action, and by kind of private data found in texts."""
 
 MASKED, PARTLY = "pii-masked", "pii-masked-partly"
-"""What `complianceTag` says of a policy that redacts what it does not allow, and of one that lets unknown fields or
-searched texts pass (docs/contract.md)."""
+"""Values of `complianceTag` (docs/contract.md).
+
+The first is for a policy that redacts everything that it does not allow. The second is for a policy that lets unknown
+fields or searched texts pass.
+"""
 
 TAKEN_MIN_CHARS = 8
-"""A shorter value may be that of another field by chance: agents and queues have small numbers."""
+"""Minimum length of a removed value that is also hidden in the entry's ids.
+
+A shorter value may equal that of another field by chance, since agents and queues have small numbers.
+"""
 
 _FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
 _DIGIT = re.compile("[0-9]")
 _KEY_DIGITS_MAX = 5
-"""A key with more digits is an id or a phone number rather than a field's name."""
+"""Maximum number of digits in a field's name. A key with more digits is probably an id or a phone number."""
 
 
 ELEMENTS_MAX = 100_000
-"""Elements of the arrays of one event that are looked at, 1 to 3 µs of CPU each. A megabyte may hold 500,000."""
+"""Maximum number of array elements of one event that are masked singly, at 1 to 3 µs of CPU each.
+
+A megabyte may hold 500,000. An array beyond the limit is redacted whole.
+"""
 
 
 class MaskingRule(NamedTuple):
-    """Rule for one path: apply `action`, except to values that have the `form`. `name` is the policy file's word."""
+    """Rule for one path: apply `action`, except to values that have `form`. `name` is its key in the policy file."""
 
     name: str
     path: tuple[Token, ...]
@@ -49,12 +59,20 @@ class MaskingRule(NamedTuple):
 
 
 DROP, HASH, FORM, ACT, PASS, UNKNOWN, ODD_KEY = (object() for _ in range(7))
-"""What a step means: all that is there goes; a value is private; it passes in a form, else it is private; an action is
-done; it passes; no rule is known; the key is redacted with all that it holds."""
+"""Meanings of a step, in order:
+
+* everything there is removed;
+* a value is private;
+* a value passes if it has a form, otherwise it is private;
+* the rule's action is applied;
+* a value passes;
+* no rule is known;
+* the key is redacted with its whole content.
+"""
 
 
 class Notes:
-    """Masking of one event: counts of actions, removed values, number of elements that may still be masked."""
+    """State of the masking of one event: counts of actions, removed values, remaining number of array elements."""
 
     __slots__ = ("counts", "elements_left", "hidden", "redacted", "taken")
 
@@ -71,10 +89,10 @@ class Notes:
 
 
 class MaskingPolicy:
-    """A compiled policy: of its rules the first that fits decides.
+    """Compiled policy. Of its rules, the first that fits decides.
 
-    `private` is done to identities and to what lacks its form; `closed`: unknown values are redacted, else they pass.
-    `begin` is called before each event.
+    `private` is the action of `hash` rules, and for other private values, such as those without the form of their rule.
+    If `closed`, unknown values are redacted, otherwise they pass. `begin` is called before each event.
     """
 
     def __init__(
@@ -105,7 +123,7 @@ class MaskingPolicy:
         return self._closed and not is_field_name(key)
 
     def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, MaskingRule | None]:
-        """Return what a step means at which these rules end, and the rule that decides."""
+        """Return the meaning of a step at which these rules end, and the rule that decides."""
         if not ends:
             return (ODD_KEY if is_odd else UNKNOWN), None
         rule = self._rules[ends[0]]
@@ -114,9 +132,9 @@ class MaskingPolicy:
         return {"drop": DROP, "hash": HASH, "allow": PASS}.get(rule.name, ACT), rule
 
     def mask(self, parts: Parts, counts: Counts) -> Parts:
-        """Return the parts, masked; the given parts are not changed. Add to `counts` each action that ran.
+        """Return the masked parts, without changing `parts`. Add each applied action to `counts`.
 
-        Raise whatever goes wrong: the caller then sends nothing of the event.
+        Raises any error that occurs, and the caller then sends nothing of the event.
         """
         if self._begin is not None:
             self._begin()
@@ -138,21 +156,21 @@ class MaskingPolicy:
         return masked
 
     def _id(self, value: str, step: Step, notes: Notes) -> Any:
-        """Mask an id of the entry. It was read from the payload, where a rule may remove the same value."""
+        """Mask an id of the entry. The id comes from the payload, where a rule may have removed the same value."""
         masked = self.plain(value, step, notes)
         if masked == value and len(value) >= TAKEN_MIN_CHARS and value in map(text_of, notes.taken):
             return self._hide(value, notes)
         return masked
 
     def _part(self, value: dict[str, Any], state: WalkState | None, notes: Notes) -> dict[str, Any]:
-        """Payload and extensions stay objects whatever becomes of what is in them."""
+        """Mask payload or extensions. The result is always an object, even if its whole content is redacted."""
         if state is not None:
             return self._object(value, state, notes)
         whole = self._whole(value, notes) if value else value
         return value if whole is value else {REDACTED: REDACTED}
 
     def _object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
-        """Mask an object. This is the hot loop, in one piece: one call per level; most fields pass or are redacted."""
+        """Mask an object. This hot loop is one function, with one call per level; most fields pass or are redacted."""
         steps, closed = state.steps, self._closed
         masked: dict[str, Any] | None = None
         new: Any
@@ -162,9 +180,9 @@ class MaskingPolicy:
             except KeyError:
                 step = state.learn(key)
             meaning, kind = step[0], type(item)
-            # One frame a level: what nests deep is masked as far as the stack goes.
+            # Only one frame per level, so that the stack suffices for deep objects.
             if (kind is dict or kind is list) and meaning is not DROP and meaning is not ODD_KEY:
-                if not item:  # as null, an empty one says only that there is nothing
+                if not item:  # like null, an empty object or array holds no value
                     continue
                 if step[1] is None:
                     new = self._whole(item, notes)
@@ -195,7 +213,7 @@ class MaskingPolicy:
         return value if masked is None else masked
 
     def _remove(self, key: str, masked: dict[str, Any], meaning: Any, notes: Notes) -> None:
-        """Remove a key with all that it holds. A key that is no field's name leaves a mark that it was there."""
+        """Remove a key with its whole content. Put a mark in the place of a key that is no field's name."""
         item = masked.pop(key)
         if meaning is DROP:
             notes.drop(item)
@@ -227,7 +245,7 @@ class MaskingPolicy:
         return masked
 
     def _whole(self, value: Any, notes: Notes) -> Any:
-        """Mask an object or an array in which no path goes on."""
+        """Mask an object or an array in which no path continues."""
         if not self._closed:
             return value
         notes.redacted += 1
@@ -252,14 +270,14 @@ class MaskingPolicy:
         return rule.action(value)
 
     def _hide(self, value: Plain, notes: Notes) -> Any:
-        """Return the hash of a private value, which still joins, or a fixed text if there is no key."""
+        """Return the hash of a private value, by which it can still be joined, or a fixed text if there is no key."""
         notes.hidden += 1
         notes.taken.append(value)
         return self._private(value)
 
 
 def _searched(value: Plain, search: Action, counts: Counts) -> Any:
-    """Return a text without the private data found in it. Numbers are searched too: they may be phone numbers."""
+    """Return a value without the private data found in it. Numbers are searched too: they may be phone numbers."""
     if value is True or value is False:
         return value
     masked, kinds = search(text_of(value))

@@ -1,6 +1,6 @@
-"""Reads a masking policy (TOML) and compiles it. The grammar, and the order of its rules, stand in docs/masking.md.
+"""Reading and compiling of a masking policy (TOML). Its grammar and the order of its rules are in docs/masking.md.
 
-What is wrong with a policy is found at start: one line says what is wrong, what is allowed, and how an example looks.
+Errors of a policy are found at start. One line names the error, the allowed values, and an example.
 """
 
 import hashlib
@@ -33,17 +33,17 @@ _EXAMPLES = {
     "unknown": 'unknown = "redact"',
     "dead_letters": "dead_letters = true",
 }
-"""Every key that a policy may have, each with an example."""
+"""Examples of all keys that a policy may have."""
 
 _ONE_OF: dict[str, tuple[tuple[Any, ...], str]] = {
     "base": (("default",), 'is no policy that ships; "default" is the only one, or leave the line out'),
     "unknown": (("redact", "pass"), 'is neither "redact" nor "pass"'),
     "dead_letters": ((True, False), "is neither true nor false"),
 }
-"""Keys with few values, and what is wrong with any other."""
+"""Keys with few allowed values, and the error for any other value."""
 
 ORDER = ("drop", "hash", "keep_last", "search", "allow_uuids", "allow_ids", "allow")
-"""The order in which the rules of a file are tried, whatever their order in it; those of its base come after them."""
+"""Order in which the rules of a file are tried, regardless of their order there. The rules of its base come later."""
 
 _FORMS = {"allow_ids": actions.IDS_FORM, "allow_uuids": actions.MADE_OF_UUIDS}
 _NAME = re.compile(r"[^A-Za-z0-9_.-]")
@@ -53,8 +53,8 @@ _QUOTED_MAX = 60
 def load(name: str, key: bytes | None) -> MaskingPolicy:
     """Return the policy that the setting names: `default`, or a file's path. `key` is the key of hashes, if any.
 
-    Its id is the file's name. Its version is a digest of the file's content, so that another decision has another
-    version. Raise SettingsError.
+    Its id is the file's name. Its version is a digest of the file's content, so that a policy with other decisions has
+    another version. Raise SettingsError.
     """
     file, document = _read(name)
     sources = [(file, document)]
@@ -90,7 +90,7 @@ def _read(name: str) -> tuple["_File", dict[str, Any]]:
 
 
 def _search(file: "_File", document: dict[str, Any]) -> Any:
-    """Return the search that the file asks for, else None. Its libraries are loaded only for a policy that searches."""
+    """Return the search that the file configures, or None. Its libraries are loaded only for a policy that searches."""
     if not document.get("search"):
         if document.get("regions"):
             raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
@@ -107,7 +107,7 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
 
 
 class _File:
-    """One file's rules, and the words for what is wrong with them."""
+    """Reader of one file's rules, with the texts of its errors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -190,6 +190,6 @@ def _allows_all(path: tuple[Token, ...]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a part of the file as an error quotes it."""
+    """Return a part of the file in the form in which an error quotes it."""
     text = ascii(value)
     return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"

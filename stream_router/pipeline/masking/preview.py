@@ -1,4 +1,4 @@
-"""What a policy does to samples, path by path, for who makes one: nothing but the verdict leaves the policy itself."""
+"""Preview of a policy's effect on samples, path by path, for authors of policies."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ _BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last ch
 
 
 class ShownValue(NamedTuple):
-    """One plain value of a sample. `path` is as a policy would name it; `after` is None where nothing of it is left.
+    """One plain value of a sample. `path` has the form of a policy's path; `after` is None if the value is removed.
 
-    `verdict`: redacted, passed, or one of `_BY_RULE`.
+    `verdict` is redacted, passed, hashed, or a word of `_BY_RULE`.
     """
 
     path: str
@@ -28,10 +28,10 @@ class ShownValue(NamedTuple):
 
 
 def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[ShownValue]:
-    """Return every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
+    """Return every value of every event in `sample`, in order. An event that `validator` refuses counts as a payload.
 
-    `sample` is what a Kinesis record may hold: one JSON document, or one per line. Raise ValueError, quoting nothing,
-    if a line is no JSON object, or nests deeper than can be masked.
+    `sample` has the form of a Kinesis record: one JSON document, or one per line. Raise ValueError, quoting nothing, if
+    a line is no JSON object, or nests too deep to be masked.
     """
     values: list[ShownValue] = []
     if not (stripped := sample.strip()):
@@ -63,7 +63,7 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
 
 
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
-    """Yield the plain values at and below a place, also those in objects masked whole: a path may let them pass."""
+    """Yield the plain values at and below a place, also those in objects that are masked whole."""
     meaning, state, rule = step
     goes = meaning is DROP or meaning is ODD_KEY
     whole: Step = (meaning, None, rule) if goes else (UNKNOWN, None, None)
@@ -88,7 +88,7 @@ def _verdict(step: Step, before: Any, after: Any) -> str:
 
 
 def _written(key: str) -> str:
-    """Return a key as a path has it; `*` if it looks like a value."""
+    """Return a key in the form of a path; `*` if it looks like a value."""
     if not is_field_name(key):
         return "*"
     return f'"{key}"' if "." in key else key

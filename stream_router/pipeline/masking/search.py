@@ -1,8 +1,8 @@
-"""Finds addresses and numbers in a text: e-mail, IBAN, card, IP, US social security, phone.
+"""Search for addresses and numbers in a text: e-mail, IBAN, card, IP, US social security, phone.
 
-It takes too much rather than too little, and knows no names, no postal addresses, no number that is written in words.
-Before the search the text is folded: full-width characters, digits of other scripts, dashes and spaces become the plain
-ones, and what is invisible goes. Where something is found, the folded text is what is left of it.
+It masks too much rather than too little. It does not find names, postal addresses, or numbers written in words. Before
+the search the text is folded: full-width characters, digits of other scripts, dashes and spaces become plain, and
+invisible characters are removed. If anything is found, the result is the folded text.
 """
 
 import contextlib
@@ -18,30 +18,36 @@ from stdnum import iban
 from stream_router.pipeline.masking.actions import REDACTED
 
 DIGITS_MAX = 4_000
-"""Digits of one text that is searched. No text that people write has more, and around each digit a search reads on.
-A text with more is redacted whole."""
+"""Maximum number of digits of a text that is searched, since a search reads on around each digit.
+
+No text that people write has more. A text with more is redacted whole.
+"""
 
 SIGNS_MAX = 40_000
-"""Digits, `@`, `:` and opening brackets of one event that are searched, each as often as there are regions. At each of
-them a find may begin, which takes up to 5 µs of CPU. One event may take 0.5 s in all."""
+"""Maximum number of digits, `@`, `:` and opening brackets of one event that are searched, times the regions.
+
+At each of them a match may begin, which takes up to 5 µs of CPU. One event may take 0.5 s in all.
+"""
 
 TRIES_MAX = 2_000
-"""Candidates of one event that a library checks, in any region: about 50 µs of CPU each. A digit between hyphens is up
-to four candidates, so the number of digits alone bounds too little."""
+"""Maximum number of candidates of one event that a library checks, in all regions, at about 50 µs of CPU each.
+
+A digit between hyphens is up to four candidates, so a limit on digits alone is too weak.
+"""
 
 _TRIES_OF_A_PHONE = 4
-"""A phone number that is found takes as long as so many candidates that are none."""
+"""Number of failing candidates that take as long as one phone number that is found."""
 
 _MARKS_MAX = 30
-"""Marks over one letter, more than any writing has: the standard library sorts them in the square of the time."""
+"""Maximum number of marks over one letter. No script has more, and the standard library sorts them quadratically."""
 
 _GROWING = re.compile("[\u3300-\u3357\u33ae\u33af\ufdfa\ufdfb]")
 _GROWING_MAX = 1_000
-"""Characters that become 5 to 18 plain ones: a megabyte of them would be searched as six."""
+"""Maximum number of characters that become 5 to 18 plain characters: a megabyte of them would become six."""
 
 _END = r"\s<>()\[\]{}\",;"
 _EMAIL = re.compile(rf"(?<![^@{_END}])[^@{_END}]++@[^{_END}]*[^{_END}.:!?]")
-"""Text on both sides of an `@` without a blank. No character is tried twice, so the cost is linear."""
+"""Pattern of an e-mail address: text without a blank on both sides of an `@`. Its cost is linear."""
 
 _IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:[ .-]?[A-Za-z0-9]){11,30}")
 
@@ -49,7 +55,7 @@ _DIGITS = re.compile(r"\d(?:[ ./_-]{0,3}\d)*+")
 _GROUP = re.compile(r"\d+")
 _CARD_DIGITS = range(12, 20)
 _CARD_PREFIX = re.compile(r"4|5|2[2-7]|3[04-9]|6|81|0604|1800|2131")
-"""Card numbers of Visa, Mastercard, Maestro, American Express, Diners, JCB, Discover, UnionPay, RuPay and Mir."""
+"""Prefixes of cards of Visa, Mastercard, Maestro, American Express, Diners, JCB, Discover, UnionPay, RuPay and Mir."""
 
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 _IPV6 = re.compile(
@@ -60,18 +66,21 @@ _SSN = re.compile(r"(?<!\d)(?!000|666|9)\d{3}([ .-])(?!00)\d{2}\1(?!0000)\d{4}(?
 
 _REST = r"(?:[ ./()-]{0,3}\d){7,}"
 _PLUS, _ZEROS = re.compile(r"\+" + _REST), re.compile(r"(?<!\d)00(?=[ ./()-]?[1-9])" + _REST)
-"""Numbers that are written internationally, valid or not, with all digits that stand behind them."""
+"""Patterns of phone numbers in international form, valid or not, with all digits that follow them."""
 
 _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
-"""More groups than a date has: libphonenumber looks at nothing in which it sees one."""
+"""Pattern of digits with more slashes than a date has: libphonenumber ignores a text in which it sees a date."""
 
 _NEAR_DIGITS = re.compile(r"\d(?:\D{0,40}+\d)*+")
 _BESIDE_DIGITS = 16
-"""A phone number with its extension has at most 40 other characters between two digits, and fewer than 16 before the
-first digit and behind the last. libphonenumber, which takes up to 1 µs a character, is not given the rest."""
+"""Number of characters beside the digits that libphonenumber gets, since it takes up to 1 µs a character.
+
+A phone number with its extension has at most 40 other characters between two digits, and fewer than 16 before the first
+digit and behind the last.
+"""
 
 Spans = Iterator[tuple[int, int]]
-"""Places in a text: where each begins and ends."""
+"""Places in a text: beginning and end of each."""
 
 
 class _Folded(dict[int, str | int | None]):
@@ -97,7 +106,10 @@ _FOLDED = _Folded()
 
 
 def _fold(text: str) -> str | None:
-    """Return the text in plain characters, or None if that costs too much: too many marks, or characters that grow."""
+    """Return the text in plain characters, or None if that costs too much.
+
+    The cost is too high if a letter has too many marks, or if too many characters become several.
+    """
     if text.isascii():
         return text
     if len(_GROWING.findall(text)) > _GROWING_MAX:
@@ -112,23 +124,23 @@ def _fold(text: str) -> str | None:
 
 
 class _Matcher(PhoneNumberMatcher):
-    """A matcher of phone numbers that shows how many more candidates it would try."""
+    """Matcher of phone numbers that shows its remaining number of candidates."""
 
     @property
     def tries_left(self) -> int:
-        """Return the number of further candidates; 0 means that the matcher gave the text up."""
+        """Number of further candidates that it would try; 0 if it gave the text up."""
         return int(self._max_tries)
 
 
 class TextSearch:
-    """A search through the texts of one event after the other.
+    """Search through the texts of events, one event after the other.
 
-    `regions` are the countries whose phones are found as they are written there, without their country's code.
+    `regions` are the countries whose phone numbers are also found in their national form, without the country's code.
     """
 
     def __init__(self, regions: Sequence[str]) -> None:
         self._regions = tuple(regions)
-        # A card may hold two zeros, and an international number be a card's by its digits: hence this order.
+        # The order matters: a card may contain two zeros, and an international number may have the digits of a card.
         self._finders = (
             ("email", lambda text: _spans(_EMAIL, text)),
             ("iban", self._ibans),
@@ -141,14 +153,15 @@ class TextSearch:
         self.begin()
 
     def begin(self) -> None:
-        """Begin another event: none of what an event may cost is spent."""
+        """Begin another event, with the full limits of an event."""
         self._signs_left = SIGNS_MAX
         self._tries_left = TRIES_MAX
 
     def text(self, text: str) -> tuple[str, list[str]]:
-        """Return the text with what is found masked, and the kinds of the finds (`redact`: all of the text is hidden).
+        """Return the text with all matches masked, and the kinds of the matches.
 
-        A text is hidden if it has more than DIGITS_MAX digits, or if the event has spent SIGNS_MAX or TRIES_MAX.
+        The whole text is redacted, with the kind `redact`, if it cannot be folded, if it has more than DIGITS_MAX
+        digits, or if the event has exceeded SIGNS_MAX or TRIES_MAX.
         """
         folded = _fold(text)
         if folded is None:
@@ -164,7 +177,7 @@ class TextSearch:
         masked = folded
         for kind, spans in self._finders:
             masked = _replaced(masked, kind, spans(masked), kinds)
-        if self._tries_left <= 0:  # what was not tried may be private
+        if self._tries_left <= 0:  # candidates that were not checked may be private
             return REDACTED, ["redact"]
         return (masked, kinds) if kinds else (text, kinds)
 
@@ -184,7 +197,7 @@ class TextSearch:
                 self._tries_left = min(tries_before, matcher.tries_left) - phones * _TRIES_OF_A_PHONE
 
     def _ibans(self, text: str) -> Spans:
-        """Find the longest with right check digits: as a word, or in its country's form, since words may follow."""
+        """Find the longest IBANs with correct check digits: whole words, or texts in their country's form."""
         at = 0
         while match := _IBAN.search(text, at):
             start, at, stop = match.start(), match.start() + 1, 0
@@ -205,7 +218,7 @@ class TextSearch:
                 at = stop
 
     def _is_iban(self, text: str) -> bool:
-        """Check a text whose check digits are right against its country's form."""
+        """Return whether a text with correct check digits has its country's form. It counts as a try."""
         self._tries_left -= 1
         return self._tries_left >= 0 and iban.is_valid(text, check_country=False)
 
@@ -232,7 +245,7 @@ def _spans(pattern: re.Pattern[str], text: str) -> Spans:
 
 
 def _cards(text: str) -> Spans:
-    """Find groups of digits that are a card's together; beside them may stand other digits, an expiry date say."""
+    """Find groups of digits that together are a card number. Other digits, as of an expiry date, may be beside them."""
     for run in _DIGITS.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, *run.span())]
         digits = "".join([text[begin:stop] for begin, stop in groups])
@@ -257,9 +270,9 @@ def _cards(text: str) -> Spans:
 
 
 def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
-    """Return the running sums of Luhn's check: for numbers that end before an even place, and before an odd one.
+    """Return the running sums of Luhn's check, for numbers that end before an even and before an odd place.
 
-    Of a number's digits every second from the last but one is doubled, so its check is a difference of two sums.
+    The check doubles every second digit, from the last but one on, so its sum is a difference of two running sums.
     """
     plain = [*map(int, digits)]
     doubled = [digit * 2 if digit <= 4 else digit * 2 - 9 for digit in plain]
