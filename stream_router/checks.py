@@ -93,16 +93,16 @@ def skipped(code: str, why: str) -> Finding:
 def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
     """Run the checks of a program that is about to start. Raises SettingsError for the first definite failure."""
     for check in checks:
-        found = check()
-        fields = {"code": found.code, "setting": found.setting, "cure": found.cure}
-        match found.verdict:
+        finding = check()
+        fields = {"code": finding.code, "setting": finding.setting, "cure": finding.cure}
+        match finding.verdict:
             case CheckVerdict.WRONG:
-                raise SettingsError(found.line())
+                raise SettingsError(finding.line())
             case CheckVerdict.WARNING:
-                log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **fields})
+                log.warning("a check at start: %s", finding.says, extra={"event": "check-warning", **fields})
             case CheckVerdict.UNKNOWN:
                 log.info(
-                    "a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **fields}
+                    "a check at start had no answer: %s", finding.says, extra={"event": "check-unanswered", **fields}
                 )
 
 

@@ -80,14 +80,14 @@ def _options(
     del version
 
 
-def _settings(kind: "type[S]", *checks: "Callable[[S], object]", **given: Any) -> "S":
+def _settings(kind: "type[S]", *checks: "Callable[[S], object]", **options: Any) -> "S":
     """Return the settings of a program, with `checks` of what they name; `given` wins over the environment.
 
     Raise SettingsError with a line for all that is wrong.
     """
     from stream_router.settings.reading import load
 
-    return load(kind, *checks, **given)
+    return load(kind, *checks, **options)
 
 
 def _end(status: int) -> NoReturn:
@@ -456,8 +456,8 @@ def redrive(
     if run:
         run_began_ms(run)
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    how = RedriveOptions(wanted, file, rate, limit, dry_run, take_all, yes, run)
-    _end(operate.run_at_queue(undelivered, lambda at: operate.redrive(at, how)))
+    redrive_options = RedriveOptions(wanted, file, rate, limit, dry_run, take_all, yes, run)
+    _end(operate.run_at_queue(undelivered, lambda at: operate.redrive(at, redrive_options)))
 
 
 # --- trials, on this machine or with samples

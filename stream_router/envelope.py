@@ -94,8 +94,8 @@ _RESUBMITTED = re.compile(r"(redrive|edit|undelivered|replay)/([^/\s]{1,256})/([
 
 def read_resubmitted(text: object) -> Resubmitted | None:
     """Parse the text of `resubmitted`. Return None if it does not have that form."""
-    found = _RESUBMITTED.fullmatch(text) if isinstance(text, str) else None
-    return Resubmitted(found[1], found[2], found[3], int(found[4])) if found else None
+    match = _RESUBMITTED.fullmatch(text) if isinstance(text, str) else None
+    return Resubmitted(match[1], match[2], match[3], int(match[4])) if match else None
 
 
 def redriven(before: object, application: str, run: str) -> Resubmitted:
@@ -217,11 +217,11 @@ def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequen
     If there is none, return the event's id, so that such events spread over the stream. `value` is the sender's body.
     """
     for path in paths:
-        found: object = value
+        value_at_path: object = value
         for name in path:
-            found = found.get(name) if type(found) is dict else None
-        if (type(found) is str and found) or type(found) is int:
-            return str(found)
+            value_at_path = value_at_path.get(name) if type(value_at_path) is dict else None
+        if (type(value_at_path) is str and value_at_path) or type(value_at_path) is int:
+            return str(value_at_path)
     return identity
 
 
@@ -275,7 +275,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     array of events. Otherwise each document is an event if documents go over several lines. Otherwise each non-empty
     line is an event if the record is a text. No content of a record makes this raise.
     """
-    found: list[Event | DeadLetter] = []
+    opened: list[Event | DeadLetter] = []
     data = record.data
     lines: Sequence[bytes] = (data,)  # a large record is not copied
     if b"\n" in data:
@@ -283,40 +283,40 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
         lines = [line for line in data.split(b"\n") if line and not line.isspace()]
         if len(lines) > limits.RECORD_MAX_EVENTS:
             lines = ()
-            found = _of_too_many_lines(record)
+            opened = _of_too_many_lines(record)
     for line in lines:
-        if len(found) > limits.RECORD_MAX_EVENTS:
+        if len(opened) > limits.RECORD_MAX_EVENTS:
             break
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
             # A pretty-printed document of another writer fails at its first line. An envelope never does.
-            if not found and (found := _over_lines(record)):
+            if not opened and (opened := _over_lines(record)):
                 break
-            found += _several(record, len(found), line, end_to_end(line))
+            opened += _several(record, len(opened), line, end_to_end(line))
         else:
             if is_envelope(value):
-                found.append(_from_envelope(record, len(found), line, value))
+                opened.append(_from_envelope(record, len(opened), line, value))
             else:
-                found += _from_value(record, len(found), line, value)
-    if not found or (len(found) > 1 and _is_no_text(data, found)):
-        found = [_unreadable(record, 0, data)]
-    elif len(found) > limits.RECORD_MAX_EVENTS:
-        found = [_too_many(record, 0, data)]
-    record.expect(len(found))
-    events = [one if type(one) is Event else one.event for one in found]  # type: ignore[union-attr]
+                opened += _from_value(record, len(opened), line, value)
+    if not opened or (len(opened) > 1 and _is_no_text(data, opened)):
+        opened = [_unreadable(record, 0, data)]
+    elif len(opened) > limits.RECORD_MAX_EVENTS:
+        opened = [_too_many(record, 0, data)]
+    record.expect(len(opened))
+    events = [each if type(each) is Event else each.event for each in opened]  # type: ignore[union-attr]
     if record.put_back:
         # Resubmitted events have no age: they were received long ago, and nobody has waited for them since.
         new = [event for event in events if not event.resubmitted]
         record.put_back = len(new) < len(events)
         events = new
     record.received_at_ms = min(map(_RECEIVED_AT, events), default=record.arrived_at_ms)
-    return found
+    return opened
 
 
-def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
+def _is_no_text(data: bytes, opened: list[Event | DeadLetter]) -> bool:
     """Return whether the data is compressed or binary, so that a byte like a line feed does not end a line."""
-    if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _OF_AN_ENVELOPE in data:
+    if any(isinstance(each, Event) and type(each.body) is dict for each in opened) or _OF_AN_ENVELOPE in data:
         return False
     return _NO_TEXT.search(data) is not None
 
@@ -324,8 +324,8 @@ def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
 def _of_too_many_lines(record: Record) -> list[Event | DeadLetter]:
     """Open a record of more lines than RECORD_MAX_EVENTS, as documents over several lines or as one dead letter."""
     first = record.data.lstrip().partition(b"\n")[0]
-    if _parse(first) is _BROKEN and (found := _over_lines(record)):
-        return found
+    if _parse(first) is _BROKEN and (letters := _over_lines(record)):
+        return letters
     is_no_text = _OF_AN_ENVELOPE not in record.data and _NO_TEXT.search(record.data) is not None
     return [_unreadable(record, 0, record.data) if is_no_text else _too_many(record, 0, record.data)]
 
@@ -357,16 +357,16 @@ def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], byte
         return [_too_many(record, line, raw)]
     if len(parts) < 2 and (not parts or not rest):
         return [_unreadable(record, line, raw)]
-    found: list[Event | DeadLetter] = []
+    opened: list[Event | DeadLetter] = []
     for part in parts:
         value = _parse(part)
         if value is _BROKEN:
-            found.append(_unreadable(record, line + len(found), part))
+            opened.append(_unreadable(record, line + len(opened), part))
         elif is_envelope(value):
-            found.append(_from_envelope(record, line + len(found), part, value))
+            opened.append(_from_envelope(record, line + len(opened), part, value))
         else:
-            found += _from_value(record, line + len(found), part, value)
-    return [*found, _unreadable(record, line + len(found), rest)] if rest else found
+            opened += _from_value(record, line + len(opened), part, value)
+    return [*opened, _unreadable(record, line + len(opened), rest)] if rest else opened
 
 
 _BROKEN = object()
@@ -448,8 +448,12 @@ def _as_it_stood(event: Event) -> Event | DeadLetter:
         return event._replace(body=inner)
     if inner["v"] == VERSION and inner.get("kind") == "line":
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "a line of kind `line` holds another")
-    found = _from_envelope(event.record, event.line, event.raw, inner)
-    return found._replace(event=event) if isinstance(found, DeadLetter) else event._replace(body=found.body)
+    event_within = _from_envelope(event.record, event.line, event.raw, inner)
+    return (
+        event_within._replace(event=event)
+        if isinstance(event_within, DeadLetter)
+        else event._replace(body=event_within.body)
+    )
 
 
 def _bent(identity: object, id_from: object) -> str:
@@ -563,18 +567,18 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
         text, beyond = line.decode(), b""
     except UnicodeDecodeError as error:
         text, beyond = line[: error.start].decode(), line[error.start :]
-    found: list[bytes] = []
+    values: list[bytes] = []
     at = behind(BLANKS, text, 0)
-    while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
+    while text[at : at + 1] in ("{", "[") and len(values) <= limits.RECORD_MAX_EVENTS:
         try:
             value, end = SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
         if is_too_deep(value):  # some Pythons' parsers follow deeper, and the result must be the same
             break
-        found.append(text[at:end].encode())
+        values.append(text[at:end].encode())
         at = behind(BLANKS, text, end)
-    return found, text[at:].encode() + beyond
+    return values, text[at:].encode() + beyond
 
 
 def why_unread(data: bytes) -> Why:

@@ -67,10 +67,10 @@ class Clients:
         service_name = service.get(name, name)
         with endpoints.refusals(service_name):
             make: Any = self._boto3.client  # its overloads accept literal names only
-            made = make(service_name, config=config, endpoint_url=self._endpoint_url)
-            endpoints.check_url(made.meta.endpoint_url)
-        setattr(self, name, made)
-        return made
+            client = make(service_name, config=config, endpoint_url=self._endpoint_url)
+            endpoints.check_url(client.meta.endpoint_url)
+        setattr(self, name, client)
+        return client
 
     @property
     def partition(self) -> str:

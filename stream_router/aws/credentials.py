@@ -65,9 +65,9 @@ class CredentialsError(SettingsError):
 def find(session: Session) -> BotoCredentials:
     """Return the credentials that botocore's chain finds, read once. Raise CredentialsError for any failure in it."""
     try:
-        if found := session.get_credentials():
-            found.get_frozen_credentials()
-            return found
+        if credentials := session.get_credentials():
+            credentials.get_frozen_credentials()
+            return credentials
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services may raise any exception
         if isinstance(error, RuntimeError) and "still expired" in str(error):
             line = "they have ended already, by this machine's clock; set the clock, or renew them"
@@ -115,8 +115,8 @@ class Renewed:
     same name.
     """
 
-    def __init__(self, found: BotoCredentials, look: Callable[[], BotoCredentials]) -> None:
-        self._found = found
+    def __init__(self, botocore_credentials: BotoCredentials, look: Callable[[], BotoCredentials]) -> None:
+        self._found = botocore_credentials
         self._look = look
         self._looked_s = float("-inf")
         self._refused = False
@@ -134,9 +134,9 @@ class Renewed:
         if self._refused and now_s - self._looked_s >= LOOK_AGAIN_S:
             self._looked_s, self._refused = now_s, False
             try:
-                found = self._look()
-                if found.method == self._found.method:
-                    self._found = found
+                current = self._look()
+                if current.method == self._found.method:
+                    self._found = current
             except SettingsError:
                 self._refused = True  # none for now, so a later call tries again
         return self._found.get_frozen_credentials()
@@ -151,8 +151,8 @@ class _Chain:
 
     def load_credentials(self) -> Renewed | None:
         """Load credentials. botocore calls this until it gets some."""
-        if found := self._again().get_credentials():
-            self._found = Renewed(found, lambda: find(self._again()))
+        if credentials := self._again().get_credentials():
+            self._found = Renewed(credentials, lambda: find(self._again()))
         return self._found
 
     def answered(self, **call: Any) -> None:

@@ -34,17 +34,17 @@ def session(region: str) -> Session:
     Its clients load other credentials once AWS refuses the present ones. Raise SettingsError if the profile or the
     files cannot be used.
     """
-    made = _session(region)
-    credentials.renew(made, lambda: _session(region))
-    return made
+    new_session = _session(region)
+    credentials.renew(new_session, lambda: _session(region))
+    return new_session
 
 
 def _session(region: str) -> Session:
-    made = Session()
-    made.set_config_variable("region", region)
+    new_session = Session()
+    new_session.set_config_variable("region", region)
     with refusals("kinesis"):
-        made.get_scoped_config()
-    return made
+        new_session.get_scoped_config()
+    return new_session
 
 
 _VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
@@ -75,9 +75,9 @@ def refusals(service: str) -> Iterator[None]:
 def client(session: Session, service: str, config: Config | None = None, **more: Any) -> Any:
     """Return a botocore client without sending anything. Raise SettingsError if the environment cannot be used."""
     with refusals(service):
-        made: Any = session.create_client(service, config=config, **more)
-        check_url(made.meta.endpoint_url)
-        return made
+        botocore_client: Any = session.create_client(service, config=config, **more)
+        check_url(botocore_client.meta.endpoint_url)
+        return botocore_client
 
 
 def check_url(url: str) -> None:
@@ -100,8 +100,8 @@ def is_aws(url: str) -> bool:
 @functools.cache
 def _domains() -> tuple[str, ...]:
     """Return the host suffixes of all partitions: aws, aws-cn, aws-us-gov, the European and the secret partitions."""
-    found = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
-    return tuple({f".{one[suffix]}" for one in found for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
+    outputs = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
+    return tuple({f".{output[suffix]}" for output in outputs for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
 
 def json_target(url: str, service: str, operation: str, json_version: str) -> CallEndpoint:
@@ -112,10 +112,10 @@ def json_target(url: str, service: str, operation: str, json_version: str) -> Ca
 
 def target(session: Session, service: str, operation: str) -> CallEndpoint:
     """Return an operation of an awsJson service. Raise SettingsError if the environment cannot be used."""
-    made = client(session, service, **_SENDS_NOTHING)
-    model = made.meta.service_model
+    botocore_client = client(session, service, **_SENDS_NOTHING)
+    model = botocore_client.meta.service_model
     name = f"{model.metadata['targetPrefix']}.{operation}"
-    return json_target(_url(made, operation), model.signing_name, name, model.metadata["jsonVersion"])
+    return json_target(_url(botocore_client, operation), model.signing_name, name, model.metadata["jsonVersion"])
 
 
 def v2_target(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
@@ -147,12 +147,12 @@ def _would_send(request: AWSPreparedRequest, **_: object) -> None:
     raise _WouldSendError(request.url)
 
 
-def _url(made: Any, operation: str, **arguments: Any) -> str:
+def _url(botocore_client: Any, operation: str, **arguments: Any) -> str:
     """Return the URL of an operation's request. A client's `endpoint_url` may differ: it comes from an older table."""
-    made.meta.events.register("before-send", _would_send, unique_id="would-send")
-    with refusals(made.meta.service_model.service_name):
+    botocore_client.meta.events.register("before-send", _would_send, unique_id="would-send")
+    with refusals(botocore_client.meta.service_model.service_name):
         try:
-            getattr(made, xform_name(operation))(**arguments)
+            getattr(botocore_client, xform_name(operation))(**arguments)
         except _WouldSendError as found:
             return str(found)
     raise AssertionError("botocore sends without saying so")

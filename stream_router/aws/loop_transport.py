@@ -74,15 +74,15 @@ class LoopTransport(SignedCalls):
             self._loop.call_soon(self._deliver)
             raise
 
-    def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
+    def _watch(self, poll_event: int, fd: int, _multi: Any, _data: Any) -> None:
         try:
             self._unwatch(fd)
-            if what == pycurl.POLL_REMOVE:
+            if poll_event == pycurl.POLL_REMOVE:
                 return
-            self._watched[fd] = what
-            if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
+            self._watched[fd] = poll_event
+            if poll_event in (pycurl.POLL_IN, pycurl.POLL_INOUT):
                 self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
-            if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
+            if poll_event in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
                 self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
         except Exception as error:  # noqa: BLE001 - no error may reach libcurl, see `_breaks`
             self._breaks(error)

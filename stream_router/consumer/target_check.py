@@ -338,7 +338,7 @@ def question(settings: Consumer, answers: Answers | None = None) -> Callable[[],
 
 
 class Line(NamedTuple):
-    """What the supervisor reports to its children about bus and rule, one line in a file.
+    """Report of the supervisor to its children about bus and rule, one line in a file.
 
     Times are `time.monotonic()`, one clock for all processes of a host.
     """

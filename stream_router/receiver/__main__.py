@@ -97,8 +97,8 @@ def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> I
 
     At the end the last metrics are sent, within a second.
     """
-    whose = MetricDimensions(settings.aws_region, settings.application)
-    metrics = Sender(cloudwatch.client(aws), whose, shown.told, RECEIVER_IN_CLOUDWATCH)
+    dimensions = MetricDimensions(settings.aws_region, settings.application)
+    metrics = Sender(cloudwatch.client(aws), dimensions, shown.told, RECEIVER_IN_CLOUDWATCH)
     server = status.serve(settings, shown)
     samplers = [
         Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics"),
@@ -258,7 +258,7 @@ class _Program:
                 threading.Thread(target=one.refresh, daemon=True).start()
 
 
-def notify(what: str) -> None:
+def notify(state: str) -> None:
     """Send a state to systemd if it started this process (sd_notify(3)); a failure is ignored.
 
     With WatchdogSec systemd restarts a service that does not report in time that its loop runs.
@@ -266,7 +266,7 @@ def notify(what: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.sendto(what.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
+            way.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def main() -> int:

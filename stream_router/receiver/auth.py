@@ -191,11 +191,11 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
             raise RefusedError(BAD_SIGNATURE)
         value = single(headers, layout.header)
         if layout.timestamp_header == layout.header:
-            timestamp, found = _taken_apart(value)
+            timestamp, texts = _taken_apart(value)
         else:
             timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
-            found = value.split(" ") if layout.many else [value]
-        signatures = _signatures(layout, found)
+            texts = value.split(" ") if layout.many else [value]
+        signatures = _signatures(layout, texts)
         text = _filled(before, identity, timestamp) + body + _filled(after, identity, timestamp)
         good, remembered = False, b""
         for key in keys.live:
@@ -228,11 +228,11 @@ def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
     return text.encode()
 
 
-def _signatures(layout: Layout, found: list[str]) -> list[bytes]:
+def _signatures(layout: Layout, texts: list[str]) -> list[bytes]:
     """Return the signatures of a header as bytes, without their prefix; hex in lower case."""
     prefix, in_hex = layout.prefix, layout.encode is bytes.hex
     bare = []
-    for text in found[:MAX_SIGNATURES]:
+    for text in texts[:MAX_SIGNATURES]:
         if text.startswith(prefix):
             signature = text[len(prefix) :]
             bare.append((signature.lower() if in_hex else signature).encode())
@@ -269,8 +269,8 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
     """
 
     def verify(headers: Headers, *_body_and_time: object) -> str | None:
-        given, _, value = single(headers, "authorization", BAD_TOKEN).partition(" ")
-        if given.lower() != kind:
+        scheme_name, _, value = single(headers, "authorization", BAD_TOKEN).partition(" ")
+        if scheme_name.lower() != kind:
             raise RefusedError(BAD_TOKEN)
         plain = value.strip().encode()
         if kind == "basic":

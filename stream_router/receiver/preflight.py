@@ -52,10 +52,14 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
     """
     served = credentials.patiently(lambda: sources.of(settings))  # credentials are needed for a secret kept in AWS
     settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
-    found = session(settings.aws_region)
-    credentials.patiently(lambda: credentials.find(found))
-    queue = {name: target(found, "sqs", name) for name in QUEUE_OPERATIONS} if settings.spill_queue else {}
-    return settings, Stream(target(found, "kinesis", "PutRecords"), ca_bundle(found), queue, found), served
+    botocore_session = session(settings.aws_region)
+    credentials.patiently(lambda: credentials.find(botocore_session))
+    queue = {name: target(botocore_session, "sqs", name) for name in QUEUE_OPERATIONS} if settings.spill_queue else {}
+    return (
+        settings,
+        Stream(target(botocore_session, "kinesis", "PutRecords"), ca_bundle(botocore_session), queue, botocore_session),
+        served,
+    )
 
 
 def check_apart(settings: Receiver) -> None:

@@ -180,7 +180,9 @@ class Calls:
             if isinstance(outcomes, Refusal):
                 settled([outcomes.code] * len(records), outcomes.disposition is Disposition.BISECT)
             else:
-                settled(["" if one.disposition is None else one.code or "Unknown" for one in outcomes], False)
+                settled(
+                    ["" if outcome.disposition is None else outcome.code or "Unknown" for outcome in outcomes], False
+                )
             self._ended()
 
         self._send(body, CALL_TIMEOUT_S, answered)

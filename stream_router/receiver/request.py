@@ -52,10 +52,10 @@ class Headers:
         value = self._values.get(key)
         if value is None:
             return []
-        found = [value.rstrip(_SPACES).decode("latin-1")]
+        values = [value.rstrip(_SPACES).decode("latin-1")]
         if self._again:
-            found += [value.rstrip(_SPACES).decode("latin-1") for name, value in self._again if name == key]
-        return found
+            values += [value.rstrip(_SPACES).decode("latin-1") for name, value in self._again if name == key]
+        return values
 
     def __contains__(self, key: str, /) -> bool:
         return key in self._values

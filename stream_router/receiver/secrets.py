@@ -95,12 +95,12 @@ class Secrets:
         return kept.fetch_from_aws(self._where, VARIABLE, self._region).replace(",", "\n")
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        found = kept.parse_lines(text)
-        if not found and self._where:
+        secrets = kept.parse_lines(text)
+        if not secrets and self._where:
             raise SettingsError(f"{VARIABLE}: the file or store that it names holds no secret; write one there")
-        if not found:
+        if not secrets:
             raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {IN_FILE}PATH")
-        for line in found:
+        for line in secrets:
             if not self._weak and (weakness := describe_weakness_of_one(line, self._scheme)):
                 raise SettingsError(f"{VARIABLE}: {weakness}")
-        return tuple(self._decode(line) for line in found)
+        return tuple(self._decode(line) for line in secrets)

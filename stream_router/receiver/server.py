@@ -136,7 +136,7 @@ class HttpServer:
         """Count a new connection, and make room for it if possible. Return whether the connection may stay."""
         client = connection.client
         if self._unknown_of[client] >= self._most_of_client and not self._trusted(client):
-            self._evict(next(one for one in self._unknown if one.client == client))
+            self._evict(next(each for each in self._unknown if each.client == client))
         if len(self.connections) >= self._most and not self._make_room():
             return False
         self.connections.add(connection)
@@ -193,7 +193,7 @@ class HttpServer:
         stats.read_bytes += size_bytes - connection.held_bytes
         connection.held_bytes = size_bytes
         if stats.read_bytes > MAX_READ_BYTES:
-            for largest in sorted(self.connections, key=lambda one: one.held_bytes, reverse=True):
+            for largest in sorted(self.connections, key=lambda each: each.held_bytes, reverse=True):
                 stats.read_bytes -= largest.held_bytes
                 largest.held_bytes = 0
                 largest.make_room()
@@ -217,10 +217,10 @@ class HttpServer:
         if not self._proxies:
             return False
         try:
-            found = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(found in network for network in self._proxies if network.version == found.version)
+        return any(parsed in network for network in self._proxies if network.version == parsed.version)
 
     # --- turns and deadlines
 
@@ -251,7 +251,7 @@ class HttpServer:
         now_s = self.loop.time()
         # This comes first, so that the next sweep is certain whatever happens below.
         self._sweep_again()
-        for connection in [one for one in self.connections if one.deadline_s <= now_s]:
+        for connection in [each for each in self.connections if each.deadline_s <= now_s]:
             try:
                 connection.overdue()
             except Exception:

@@ -52,19 +52,19 @@ def of(settings: Receiver) -> dict[str, Source]:
 
 
 def _named(settings: Receiver, source: PostedSource) -> Source:
-    given = {name: getattr(source, name) for name in source.model_fields_set & Signature.model_fields.keys()}
+    fields = {name: getattr(source, name) for name in source.model_fields_set & Signature.model_fields.keys()}
     changes: dict[str, Any] = {
-        **given,
+        **fields,
         "webhook_scheme": source.scheme,
         "webhook_secrets": source.secrets or SecretStr(""),
     }
     defaults = {name: field.default for name, field in Signature.model_fields.items() if name.startswith("hmac_")}
     own = settings.model_copy(update={**defaults, **changes})
-    own.model_fields_set.difference_update(defaults.keys() - given.keys())
+    own.model_fields_set.difference_update(defaults.keys() - fields.keys())
     try:
         return _source(own, source.name, takes_xml=source.xml)
     except SettingsError as error:
-        text = _VARIABLE.sub(lambda found: found[1].lower(), str(error))
+        text = _VARIABLE.sub(lambda match: match[1].lower(), str(error))
         raise type(error)(f"{sources.VARIABLE}: cxone.sources {source.name}: {text}") from None
 
 

@@ -127,8 +127,8 @@ class Files:
             for first_row, end_row in zip(firsts, [*firsts[1:], 0], strict=False):
                 path = self._path(first_row)
                 rows = () if end_row else rows_of(path.read_bytes())
-                found = end_row or 1 + max((row.number for row in rows), default=first_row - 1)
-                self._segments.append(Segment(path, first_row, found, path.stat().st_size))
+                end = end_row or 1 + max((row.number for row in rows), default=first_row - 1)
+                self._segments.append(Segment(path, first_row, end, path.stat().st_size))
         except OSError as error:
             os.close(self._lock)
             raise SettingsError(
@@ -139,7 +139,7 @@ class Files:
             last.is_damaged = last.size_bytes > 0
             self._remove(last)
         # The number is above those of all existing names, so that no damaged file ever takes the name of another.
-        self._next_row = max([0, *(one.end_row for one in self._segments), *(int(name[1]) + 1 for name in names)])
+        self._next_row = max([0, *(each.end_row for each in self._segments), *(int(name[1]) + 1 for name in names)])
         self.unread = sum(segment.end_row - segment.first_row for segment in self._segments)
 
     @property
@@ -177,7 +177,7 @@ class Files:
 
     def read(self) -> Read:
         """Return the content of the next segment. Later rows are appended to another segment."""
-        segment = next((one for one in self._segments if not one.was_read), None)
+        segment = next((each for each in self._segments if not each.was_read), None)
         if segment is None:
             return Read([], 0, self._next_row)
         if segment is self._segments[-1]:
@@ -200,7 +200,7 @@ class Files:
 
         This needs no room on the disk.
         """
-        for segment in [one for one in self._segments if one.was_read and one.end_row <= row]:
+        for segment in [each for each in self._segments if each.was_read and each.end_row <= row]:
             self._remove(segment)
 
     def set_aside(self, line: bytes) -> bool:
@@ -372,17 +372,17 @@ class Spill:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             work, done, refused = job
-            found = self._tried(work, refused)
+            result = self._tried(work, refused)
             self.size_bytes = self._files.size_bytes
             # If the loop is closed, no caller waits any more.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_tell, done, found)
+                self._loop.call_soon_threadsafe(_tell, done, result)
         self._files.close()
 
     def _tried(self, work: Callable[[], object], refused: object) -> object:
         """Return the result of `work`, or `refused` if it fails. Without the thread no job would be answered."""
         try:
-            found = work()
+            result = work()
         except OSError as error:
             self.error = _code(error)
             return refused
@@ -391,12 +391,12 @@ class Spill:
             self.error = DEFECT
             return refused
         self.error = ""
-        return found
+        return result
 
 
-def _tell(done: Callable[[Any], None], what: object) -> None:
+def _tell(done: Callable[[Any], None], result: object) -> None:
     """Call `done` with a result. Log an exception, so that it does not keep other callbacks from being called."""
     try:
-        done(what)
+        done(result)
     except Exception:
         log.exception("an answer of the spill met an unforeseen failure", extra={"event": "spill-job-failed"})

@@ -52,7 +52,7 @@ class Stats:
         """Return all counts at this moment, with the metrics of `known` by name. A metric of None is left out."""
         if self.latencies_s:
             seen, self.latencies_s = self.latencies_s, []
-            self._latency.record([1000 * one for one in seen])
+            self._latency.record([1000 * seconds for seconds in seen])
         latency = Histogram()
         latency.merge(self._latency)
         requests: Counter[tuple[str, ...]] = Counter()

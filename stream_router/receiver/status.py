@@ -76,16 +76,18 @@ class Status:
             "up": int(up),
             "ready": int(up and app.ready),
         }
-        made = self._stats.snapshot(known)
+        snapshot = self._stats.snapshot(known)
         heard_s = time.time() - (batcher.now_s() - stream.heard_s) if stream.heard_s else None
         self._speed.observe(batcher.now_s(), self._stats, is_down=stream.refuses or batcher.calls.is_silent)
-        found = troubles(app, batcher, made.at_s, up=up, is_slow=self._speed.is_slow, disk_trouble=self._disk_trouble())
-        self._verdict = verdict = judge(found, made.at_s, self._verdict)
-        self._verdict_log.note(verdict, made.at_s)
-        made.states = {**verdict.fields(), "streamCode": stream.failing_code or None, "streamTriedS": heard_s}
+        current_troubles = troubles(
+            app, batcher, snapshot.at_s, up=up, is_slow=self._speed.is_slow, disk_trouble=self._disk_trouble()
+        )
+        self._verdict = verdict = judge(current_troubles, snapshot.at_s, self._verdict)
+        self._verdict_log.note(verdict, snapshot.at_s)
+        snapshot.states = {**verdict.fields(), "streamCode": stream.failing_code or None, "streamTriedS": heard_s}
         with self._lock:
-            self._recent.note(Sample(self._clock(), made, {}))
-            self.latest = made
+            self._recent.note(Sample(self._clock(), snapshot, {}))
+            self.latest = snapshot
 
     def verdict(self) -> Verdict:
         """Return the verdict. If the event loop hangs, its latest verdict is out of date and does not count."""

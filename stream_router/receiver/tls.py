@@ -56,9 +56,9 @@ def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
             raise SettingsError(
                 f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.describe_failure(error)}); give a readable PEM file"
             ) from None
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(["http/1.1"])
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.minimum_version = ssl.TLSVersion.TLSv1_2
+    server_context.set_alpn_protocols(["http/1.1"])
     asked: list[bool] = []
 
     def passphrase() -> bytes:  # without it OpenSSL would ask on the terminal
@@ -66,16 +66,16 @@ def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
         return b""
 
     try:
-        made.load_cert_chain(cert, key, passphrase)
+        server_context.load_cert_chain(cert, key, passphrase)
     except (OSError, ValueError) as error:
         raise SettingsError(_bad_half(cert, error, encrypted=bool(asked))) from None
     if client_ca:
         try:
-            made.load_verify_locations(client_ca)
+            server_context.load_verify_locations(client_ca)
         except OSError:
             raise SettingsError("STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file; check it") from None
-        made.verify_mode = ssl.CERT_REQUIRED
-    return made
+        server_context.verify_mode = ssl.CERT_REQUIRED
+    return server_context
 
 
 def _file(path: Path | None, variable: str) -> Path:
@@ -188,7 +188,7 @@ def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:
     try:
-        found = os.stat(path) if path else None  # noqa: PTH116 - None passes
+        stat = os.stat(path) if path else None  # noqa: PTH116 - None passes
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None

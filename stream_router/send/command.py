@@ -111,7 +111,7 @@ def ids_of(answer: Answered) -> list[str]:
     """Return the ids of the events that a receiver of ours stored; none for any other answer."""
     try:
         ids = orjson.loads(answer.body)["ids"] if answer.status == 202 else []
-        return ids if all(_ID.fullmatch(one) for one in ids) else []
+        return ids if all(_ID.fullmatch(each) for each in ids) else []
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
 

@@ -25,11 +25,11 @@ FIRST_NUMBER = 40_938_475
 @cache
 def presets() -> dict[str, list[dict[str, Any]]]:
     """Return the examples of each preset, in the order in which they are sent."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_preset: dict[str, list[dict[str, Any]]] = {}
     for line in files("stream_router.send").joinpath("examples.jsonl").read_bytes().splitlines():
-        one = orjson.loads(line)
-        found.setdefault(one["preset"], []).append(one["event"])
-    return found
+        sample = orjson.loads(line)
+        by_preset.setdefault(sample["preset"], []).append(sample["event"])
+    return by_preset
 
 
 class Webhooks:
@@ -68,10 +68,10 @@ class Webhooks:
 def bodies(preset: str, event_type: str | None, file: Path | None) -> Iterator[bytes]:
     """Return endless bodies: the file's, or examples of a preset. Raises SettingsError if the options ask for both."""
     if file is None:
-        made = Webhooks(random.getrandbits(32), datetime.now(UTC), preset, event_type)
-        return map(made.body, itertools.count())
-    for option, given in (("--type", event_type is not None), ("--preset", preset != "default")):
-        if given:
+        webhooks = Webhooks(random.getrandbits(32), datetime.now(UTC), preset, event_type)
+        return map(webhooks.body, itertools.count())
+    for option, is_given in (("--type", event_type is not None), ("--preset", preset != "default")):
+        if is_given:
             raise SettingsError(f"{option}: a file goes as it is, so this would do nothing; leave it or --file out")
     try:
         return itertools.repeat(file.read_bytes())

@@ -68,10 +68,10 @@ def first_secret(setting: str) -> str:
     if setting.startswith(IN_AWS):
         raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
     in_file = setting.startswith(IN_FILE)
-    found = kept.parse_lines(kept.read_file(setting, SECRETS)) if in_file else types.items(setting)
-    if not found:
+    secrets = kept.parse_lines(kept.read_file(setting, SECRETS)) if in_file else types.items(setting)
+    if not secrets:
         raise SettingsError(f"{SECRETS}: is not set; set the receiver's secret, or file:PATH")
-    return found[0]
+    return secrets[0]
 
 
 def _headers(*pairs: tuple[str | None, str]) -> dict[str, str]:

@@ -233,7 +233,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A bad event, or a bad line": {
         "a bad line takes its record along": Mutant(
             "stream_router/envelope.py",
-            "            found += _several(record, len(found), line, end_to_end(line))\n",
+            "            opened += _several(record, len(opened), line, end_to_end(line))\n",
             "            return [_unreadable(record, 0, record.data)]\n",
             ("tests/unit/test_envelope.py::test_a_record_is_opened_into_these",),
         ),

@@ -28,15 +28,15 @@ _GZIP = 16
 
 
 class UnreadableLetterError(ValueError):
-    """A message is no dead letter of ours, or one whose bytes cannot be had. The text quotes nothing of it."""
+    """A message that is no dead letter of ours, or whose bytes cannot be read. The text quotes nothing of it."""
 
 
 class StrangeLetterError(UnreadableLetterError):
-    """It is a dead letter, of another version or damaged: of which event, is not known here."""
+    """A dead letter of another version, or a damaged one. Its event is not known here."""
 
 
 class _Json(BaseModel):
-    """What a later version adds goes along, back into the queue and into files, though nothing here knows it."""
+    """A JSON object whose unknown fields, of a later version, are kept in the queue and in files."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True, extra="allow"
@@ -44,7 +44,7 @@ class _Json(BaseModel):
 
 
 class Origin(_Json):
-    """Where the event was in the stream, and who it is. `received_at` is ISO 8601."""
+    """Position of the event in the stream, and its identity. `received_at` is ISO 8601."""
 
     stream: str = ""
     shard_id: str = ""
