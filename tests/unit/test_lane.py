@@ -163,6 +163,7 @@ BROKEN: list[tuple[tuple[Change, ...], set[str]]] = [
     ((accepted(9, 41.0), checked()), {DEAD}),
     ((having(open_shards=frozenset({A, B})),), {DEAD}),
     ((having(ended=["one ended with status 1"]),), {"ended by itself"}),
+    ((having(spilled=["1.seg"]),), {"left in the spill"}),
     # Kinesis owed an answer at another time; a call of that post is begun no more seconds later.
     ((having(late_stream=[(T + 4.0, T + 4.7)]), stored(9, 9.3)), {STORED}),
     ((arrived(9.1), stored(9, 9.2)), {STORED}),

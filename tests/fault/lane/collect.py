@@ -8,7 +8,7 @@ import orjson
 
 from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.evidence import Delivery, Evidence, Letter, Record
-from tests.fault.lane.world import STREAM, LaneWorld
+from tests.fault.lane.world import SPILL_QUEUE, STREAM, LaneWorld
 
 ENDS = ("PutEvents", "SendMessageBatch")
 TOOK = {"accepted": True, "accepted_then_dropped": False}
@@ -18,7 +18,7 @@ TOOK = {"accepted": True, "accepted_then_dropped": False}
 def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
     """Deliveries, refusals (of dead letters too) and dead letters, in the order in which they happened."""
     for line in world.fake_aws.lines():
-        if line["index"] < 0 or line["operation"] not in ENDS:
+        if line["index"] < 0 or not _is_end(line):
             continue
         at, event_id, told = line["time"] / 1000, line.get("eventId", ""), TOOK.get(line["verdict"])
         if told is None:
@@ -29,6 +29,11 @@ def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
             letter = orjson.loads(line["payload"])
             data = base64.b64decode(letter["record"]["data"])
             evidence.letters.append(Letter(at, event_id, told, letter["reason"], data))
+
+
+def _is_end(line: dict[str, Any]) -> bool:
+    """Return whether a line tells of an event or of a dead letter, and not of what the receiver puts into its spill."""
+    return line["operation"] in ENDS and line["target"].rpartition("/")[2] != SPILL_QUEUE
 
 
 class Settled:
@@ -43,7 +48,7 @@ class Settled:
         """Read on."""
         new = self._fake_aws.lines_from(self._seen)
         self._seen += len(new)
-        ends = (line for line in new if line["verdict"] in TOOK and line["operation"] in ENDS)
+        ends = (line for line in new if line["verdict"] in TOOK and _is_end(line))
         self._ids |= {line.get("eventId", "") for line in ends}
         return self._ids
 

@@ -97,6 +97,8 @@ class Evidence:
     """From when to when Kinesis owed the receiver an answer for longer than a call of it may take."""
     ended: list[str] = field(default_factory=list)
     """Programs that ended though nobody had told them to."""
+    spilled: list[str] = field(default_factory=list)
+    """Files and messages that were left in the receiver's spill when it had stopped."""
     bites: dict[str, int] = field(default_factory=dict)
     """How often each family of faults bit."""
     wanted: dict[str, int] = field(default_factory=dict)

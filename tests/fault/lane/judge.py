@@ -53,6 +53,7 @@ RULES = (
     "out of order",
     "not alive after healing",
     "ended by itself",
+    "left in the spill",
 )
 
 
@@ -72,6 +73,7 @@ def judge(evidence: Evidence) -> Verdict:
         *(sequence.order(evidence, verdict.charged) if evidence.in_order else ()),
         *_liveness(evidence),
         *(Broken("ended by itself", "", text) for text in evidence.ended),
+        *(Broken("left in the spill", "", name) for name in evidence.spilled),
     ]
     for family, least in sorted(evidence.wanted.items()):
         if (bit := evidence.bites.get(family, 0)) < least:

@@ -14,7 +14,7 @@ from tests.fault.lane.driver import Driver
 from tests.fault.lane.evidence import Evidence
 from tests.fault.lane.judge import Verdict, judge
 from tests.fault.lane.traffic import Traffic
-from tests.fault.lane.world import LaneWorld
+from tests.fault.lane.world import SPILLS, LaneWorld
 
 FRESH_A_SHARD = 30
 COMPANY_RATE = 4.0
@@ -42,17 +42,17 @@ class Result(NamedTuple):
 
 
 def run(folder: Path, seed: int, shape: Shape, say: Callable[[str], None] = lambda _: None, repeat: str = "") -> Result:
-    """The whole of it. By the seed's last two bits: conversation order or none, a spill or none."""
+    """Run all of it. The seed's last bit selects conversation order or none, its last three bits the spill."""
     begun = time.monotonic()
     schedule = draw(seed, shape)
-    in_order, spills = bool(seed & 1), not seed & 2
+    in_order, spill = bool(seed & 1), SPILLS[seed % len(SPILLS)]
     world = LaneWorld(
         folder,
         seed,
         reshards=shape.reshards,
         clock=shape.clock,
         in_order=in_order,
-        spills=spills,
+        spill=spill,
         shards=4 if shape.two_workers else 2,
     )
     try:
@@ -177,6 +177,7 @@ class _Lane:
         self._world.tap.end()
         evidence.checkpoints, evidence.owners = self._world.tap.checkpoints, self._world.tap.owners
         evidence.acts, evidence.ended = actor.acts, actor.ended
+        evidence.spilled = self._world.spilled()
         evidence.late_stream = self._world.proxies["kinesis in"].late
         kinds = [sent.kind for sent in evidence.sent.values()]
         evidence.bites = {

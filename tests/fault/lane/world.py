@@ -38,12 +38,16 @@ are balanced at the shipped intervals; at those of local.properties, on a busy m
 
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
 
+SPILL_QUEUE = "spill"
+SPILLS = ("disk", "disk", "none", "none", "queue", "queue", "disk", "queue")
+"""The receiver's spill by the seed modulo 8. The seed's last bit selects the ordering, so each spill meets both."""
+
 
 class LaneWorld:
     """Starts everything; `close` ends everything. Programs are started from the thread that made the world alone."""
 
     def __init__(
-        self, folder: Path, seed: int, *, reshards: bool, clock: bool, in_order: bool, spills: bool, shards: int
+        self, folder: Path, seed: int, *, reshards: bool, clock: bool, in_order: bool, spill: str, shards: int
     ) -> None:
         self.folder = folder
         self.wires = Wires()
@@ -52,13 +56,14 @@ class LaneWorld:
             STREAM_ROUTER_SHARDS=str(shards),
             STREAM_ROUTER_BUCKETS="16",
             STREAM_ROUTER_ORDERING="conversation" if in_order else "none",
-            **({"STREAM_ROUTER_SPILL_DIR": str(folder / "spill")} if spills else {}),
+            **({"STREAM_ROUTER_SPILL_DIR": str(folder / "spill")} if spill == "disk" else {}),
             **(with_constants({LINGER_S: 0.25}) if reshards else {}),
         )
         (folder / "spill").mkdir()
         if shards > ONE_WORKERS_SHARDS:
             self._use_the_fleets_properties()
         self._reshards = reshards
+        self._spill = spill
         self.clock = Clock(folder) if clock else None
         self.tap = LeaseTap()
         self.fake_aws = FakeAwsProcess(folder / "ledger", {"rules": rules_at_rest()}, seed, "--payloads")
@@ -95,7 +100,11 @@ class LaneWorld:
 
     def start_receiver(self) -> None:
         address = f"http://127.0.0.1:{self.proxies['kinesis in'].port}"
-        self._start("receiver", "receive", AWS_ENDPOINT_URL_KINESIS=address)
+        queue = {}
+        if self._spill == "queue":
+            sink = f"http://127.0.0.1:{self.proxies['sink'].port}"
+            queue = {"STREAM_ROUTER_SPILL_QUEUE": f"{sink}/000000000000/{SPILL_QUEUE}", "AWS_ENDPOINT_URL_SQS": sink}
+        self._start("receiver", "receive", AWS_ENDPOINT_URL_KINESIS=address, **queue)
 
     def start_worker(self, name: str) -> None:
         """A supervisor, with a state folder of its own, that keeps its name."""
@@ -156,6 +165,11 @@ class LaneWorld:
     def is_ready(self) -> bool:
         """Whether the receiver answers that it is ready."""
         return self.world.is_ready()
+
+    def spilled(self) -> list[str]:
+        """Files and messages that are in the receiver's spill, by name."""
+        files = [path.name for path in (self.folder / "spill").glob("*.seg")]
+        return files + [message["id"] for message in self.fake_aws.queues().get(SPILL_QUEUE, [])]
 
     def leases(self) -> dict[str, str]:
         """The owner of each shard's lease, "" where it has none."""
