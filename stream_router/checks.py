@@ -14,9 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from botocore.session import Session
 
-from stream_router.aws import endpoints
+from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, code_of, cure
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingProblem, SettingsError
 from stream_router.settings import reading
 
 log = logging.getLogger(__name__)
@@ -52,17 +52,13 @@ class CheckVerdict(Enum):
 
 
 class Finding(NamedTuple):
-    """Result of one check. `says` is the problem, `cure` the action, `setting` the setting that has to change."""
+    """Result of one check. `says` is the result, `cure` the action, `setting` the setting that has to change."""
 
     code: str
     setting: str
     verdict: CheckVerdict
     says: str
     cure: str = ""
-
-    def line(self) -> str:
-        """Return the finding as the programs print it."""
-        return f"{self.setting}: {self.says}; {self.cure} ({self.code})"
 
 
 def ok(code: str, says: str) -> Finding:
@@ -97,7 +93,7 @@ def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
         fields = {"code": finding.code, "setting": finding.setting, "cure": finding.cure}
         match finding.verdict:
             case CheckVerdict.WRONG:
-                raise SettingsError(finding.line())
+                raise SettingsError(finding.setting, finding.says, finding.cure, code=finding.code)
             case CheckVerdict.WARNING:
                 log.warning("a check at start: %s", finding.says, extra={"event": "check-warning", **fields})
             case CheckVerdict.UNKNOWN:
@@ -147,7 +143,7 @@ def of_error(
 ) -> Finding:
     """Return the finding of a check whose call raised `error`. `gone` and `no` are as in `ask`."""
     if isinstance(error, SettingsError):
-        return of_line(code, str(error).splitlines()[0])
+        return of_problem(code, error.problems[0])
     if isinstance(error, ClientError):
         said_code = code_of(error)
         if gone and said_code in ABSENT | {"NotFound", "404"}:  # S3's HEAD has no body with a better code
@@ -166,13 +162,11 @@ def of_error(
     return unknown(code, setting, says, NOT_AWS)
 
 
-def of_line(code: str, line: str) -> Finding:
-    """Return a SettingsError's line as a finding. SR010 alone reports missing credentials."""
-    setting, _, rest = line.partition(": ")
-    problem, _, what_to_do = rest.partition("; ")
-    if setting == "AWS credentials" and code != "SR010":
+def of_problem(code: str, problem: SettingProblem) -> Finding:
+    """Return a problem of a SettingsError as a finding. SR010 alone reports missing credentials."""
+    if problem.setting == credentials.SETTING and code != "SR010":
         return skipped(code, "waits for SR010")
-    return wrong(code, setting, problem, what_to_do)
+    return wrong(code, problem.setting, problem.located, problem.cure)
 
 
 def silence(error: BotoCoreError) -> tuple[str, str]:

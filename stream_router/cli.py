@@ -51,10 +51,11 @@ def main() -> None:
 def _complain(error: Exception, status: int) -> None:
     if _debug:
         raise error
-    lines = [" ".join(line.split()) for line in str(error).splitlines() or [type(error).__name__]]
-    if not isinstance(error, SettingsError):
+    if isinstance(error, SettingsError):
+        lines = error.lines()
+    else:
         kind = "" if isinstance(error, UnforeseenError) else f"{type(error).__name__}: "
-        lines = [f"{kind}{' '.join(lines)} (--debug shows where)"]
+        lines = [f"{kind}{' '.join(str(error).split()) or type(error).__name__} (--debug shows where)"]
     try:
         sys.stderr.write("".join(f"stream-router: {line}\n" for line in lines))
     except OSError:  # nobody can read it, and the interpreter, which tries again at its end, would make it 120
@@ -83,7 +84,7 @@ def _options(
 def _settings(kind: "type[S]", *checks: "Callable[[S], object]", **options: Any) -> "S":
     """Return the settings of a program, with `checks` of what they name; `given` wins over the environment.
 
-    Raise SettingsError with a line for all that is wrong.
+    Raise SettingsError with all problems.
     """
     from stream_router.settings.reading import load
 

@@ -299,7 +299,8 @@ def arm_failpoints(text: str) -> None:
         match = _RULE.fullmatch(rule)
         if match is None or match["place"] not in FAILPOINTS:
             raise SettingsError(
-                f"{FAILPOINTS_VARIABLE}: has a rule that is none; for tests only: PLACE=kill[@N] or "
-                "PLACE=stall:SECONDSs[@N], docs/proof.md says how"
+                FAILPOINTS_VARIABLE,
+                "has a rule that is none",
+                "for tests only: PLACE=kill[@N] or PLACE=stall:SECONDSs[@N], docs/proof.md says how",
             )
         _armed[match["place"]] = (float(match["stall_s"]) if match["stall_s"] else None, int(match["nth"] or 0))

@@ -53,11 +53,15 @@ class Credentials(NamedTuple):
         return "Credentials(…)"
 
 
+SETTING = "AWS credentials"
+"""Name of the credentials in an error. No single setting names them."""
+
+
 class CredentialsError(SettingsError):
     """The chain gives no credentials. `may_pass` is true if a later attempt may succeed, as after an outage."""
 
-    def __init__(self, line: str, *, may_pass: bool = False, status: int = EX_CONFIG) -> None:
-        super().__init__(line)
+    def __init__(self, problem: str, cure: str, *, may_pass: bool = False, status: int = EX_CONFIG) -> None:
+        super().__init__(SETTING, problem, cure)
         self.may_pass = may_pass
         self.status = status
 
@@ -70,15 +74,14 @@ def find(session: Session) -> BotoCredentials:
             return credentials
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services may raise any exception
         if isinstance(error, RuntimeError) and "still expired" in str(error):
-            line = "they have ended already, by this machine's clock; set the clock, or renew them"
-            raise CredentialsError(f"AWS credentials: {line}", may_pass=True, status=EX_LATER) from None
-        line = f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
+            problem, cure = "they have ended already, by this machine's clock", "set the clock, or renew them"
+            raise CredentialsError(problem, cure, may_pass=True, status=EX_LATER) from None
+        problem, cure = f"they cannot be had ({type(error).__name__})", "check AWS_PROFILE or the role"
         if isinstance(error, _UNANSWERED):
-            raise CredentialsError(line, may_pass=True, status=EX_LATER) from None
-        raise CredentialsError(line) from None
+            raise CredentialsError(problem, cure, may_pass=True, status=EX_LATER) from None
+        raise CredentialsError(problem, cure) from None
     # A host's metadata service that does not answer yet has the same result, so a later attempt may succeed.
-    line = "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
-    raise CredentialsError(line, may_pass=True)
+    raise CredentialsError("none found", "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role", may_pass=True)
 
 
 def patiently(

@@ -57,18 +57,18 @@ def refusals(service: str) -> Iterator[None]:
     try:
         yield
     except (InvalidRegionError, UnknownRegionError):
-        raise SettingsError("AWS_REGION: is no region's name; set AWS_REGION, for example us-east-1") from None
+        raise SettingsError("AWS_REGION", "is no region's name", "set AWS_REGION, for example us-east-1") from None
     except ProfileNotFound as error:
         named = error.kwargs.get("profile")
-        raise SettingsError(f"AWS_PROFILE: there is no profile {named!r}; name another, or unset it") from None
+        raise SettingsError("AWS_PROFILE", f"there is no profile {named!r}", "name another, or unset it") from None
     except BotoCoreError as error:
         raise SettingsError(
-            f"AWS configuration: cannot be used ({type(error).__name__}); check AWS_PROFILE and its file"
+            "AWS configuration", f"cannot be used ({type(error).__name__})", "check AWS_PROFILE and its file"
         ) from None
     except ValueError:
         name = _VARIABLES.get(service) or service.upper()
         raise SettingsError(
-            f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL; give https://HOST, or unset it"
+            f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL", "is no URL", "give https://HOST, or unset it"
         ) from None
 
 
@@ -168,5 +168,7 @@ def ca_bundle(session: Session) -> str:
     try:
         ssl.create_default_context(cafile=path)
     except OSError:
-        raise SettingsError("AWS_CA_BUNDLE: is no readable PEM file of certificates; name one, or unset it") from None
+        raise SettingsError(
+            "AWS_CA_BUNDLE", "is no readable PEM file of certificates", "name one, or unset it"
+        ) from None
     return path

@@ -224,7 +224,7 @@ class LeaseTablePreparation:
             actions = f"dynamodb:{action}" + (" or dynamodb:TagResource" if action == "CreateTable" else "")
             problem = f"{actions} on the lease table {self._name} is refused ({code})"
             raise SettingsError(
-                f"STREAM_ROUTER_APPLICATION: {problem}; grant what `stream-router setup --policy consume` prints"
+                "STREAM_ROUTER_APPLICATION", problem, "grant what `stream-router setup --policy consume` prints"
             ) from None
         if code in NOT_SPOKEN:  # an emulator without this operation: leave the table to the KCL
             return self._done()

@@ -81,10 +81,13 @@ class StateDir:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            problem = "another `consume` is using it; give each its own folder"
-            if not isinstance(error, BlockingIOError):
-                problem = f"cannot be locked ({error.strerror}); name a folder whose disk supports locks (flock)"
-            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {problem}") from None
+            if isinstance(error, BlockingIOError):
+                raise SettingsError(VARIABLE, "another `consume` is using it", "give each its own folder") from None
+            raise SettingsError(
+                VARIABLE,
+                f"cannot be locked ({error.strerror})",
+                "name a folder whose disk supports locks (flock)",
+            ) from None
         # Times in files of an earlier supervisor are worthless: after a reboot the monotonic clock begins at zero.
         self.discard(TARGET_PROOF)
         self.discard(TARGET_WANTED)

@@ -50,6 +50,7 @@ from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF, TARGET_WANTED
+from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import failpoint, write_whole
@@ -60,6 +61,7 @@ from stream_router.telemetry.silence import Answers
 log = logging.getLogger(__name__)
 
 SETUP = "run `stream-router setup`"
+BUS = "STREAM_ROUTER_EVENT_BUS"
 
 AGAIN_S = 1.0
 """Seconds between the two broken results that count: AWS's control plane may answer from an older copy once."""
@@ -201,9 +203,7 @@ class TargetQuestion:
         return answer
 
     def _no_bus(self) -> TargetBroken:
-        return TargetBroken(
-            "bus", f"the event bus {self._bus} does not exist", self._cure_of_absence("STREAM_ROUTER_EVENT_BUS")
-        )
+        return TargetBroken("bus", f"the event bus {self._bus} does not exist", self._cure_of_absence(BUS))
 
     def _absent_rule(self) -> TargetBroken:
         return self._no_rule("does not exist", self._cure_of_absence("STREAM_ROUTER_RULE"))
@@ -482,7 +482,7 @@ def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> 
 class FirstCheck(NamedTuple):
     """Single report of the checker to the supervisor: the first ok counts, or none will because of `refusal`."""
 
-    refusal: str = ""
+    refusal: SettingsError | None = None
 
 
 class TargetChecker:
@@ -642,26 +642,26 @@ class TargetChecker:
                     extra={"event": "target-not-written", "state": str(self._file.parent)},
                 )
 
-    def _refusal(self, answer: CheckResult, asked_s: float) -> str:
-        """Return the error with which to end if waiting cannot help before the first record is read, otherwise "".
+    def _refusal(self, answer: CheckResult, asked_s: float) -> SettingsError | None:
+        """Return the error with which to end if waiting cannot help before the first record is read, otherwise None.
 
         A missing permission is waited for: IAM takes seconds until a policy that was just granted is in effect.
         """
         if isinstance(answer, TargetBroken) and answer.of == "bus" and self.standing.no:
-            return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
+            return SettingsError(BUS, "no such event bus", "run `stream-router setup`, or name one that exists")
         if not isinstance(answer, TargetUnknown):
-            return ""
+            return None
         if answer.code in ("ValidationException", "InvalidInputException") and answer.operation == "DescribeEventBus":
-            return "STREAM_ROUTER_EVENT_BUS: is not a bus name or ARN; name one that exists"
+            return SettingsError(BUS, "is not a bus name or ARN", "name one that exists")
         waited_s = asked_s - (asked_s if self.standing.unasked_since is None else self.standing.unasked_since)
         if answer.code in DENIED and waited_s >= credentials.PATIENCE_S:
-            name = "STREAM_ROUTER_EVENT_BUS" if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE"
-            return (
-                f"{name}: no permission to read it; allow events:{answer.operation} to this role "
-                "(`stream-router setup --policy consume`). The owner of a bus in another account has to allow it too "
-                '(docs/operations.md, "A bus of another account")'
+            return SettingsError(
+                BUS if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE",
+                "no permission to read it",
+                f"allow events:{answer.operation} to this role (`stream-router setup --policy consume`). The owner of "
+                'a bus in another account has to allow it too (docs/operations.md, "A bus of another account")',
             )
-        return ""
+        return None
 
 
 LOOK_EVERY_S = 0.25

@@ -107,7 +107,7 @@ class CxoneClient:
         except OSError:
             variable = "AWS_CA_BUNDLE" if bundle else "SSL_CERT_FILE"
             cure = "name a PEM file (a folder for SSL_CERT_DIR), or unset it"
-            raise SettingsError(f"{variable}: the CA certificates cannot be read; {cure}") from None
+            raise SettingsError(variable, "the CA certificates cannot be read", cure) from None
 
     def token(self) -> Token:
         """Request an access token for the client's id and secret. Raises CxoneError."""
@@ -184,7 +184,7 @@ class CxoneClient:
             httpx.InvalidURL,
         ):  # their texts may quote a password, so they are not repeated
             cure = "set http://HOST:PORT, and names alone in NO_PROXY, or unset them"
-            raise SettingsError(f"HTTPS_PROXY, ALL_PROXY, NO_PROXY: cannot be used; {cure}") from None
+            raise SettingsError("HTTPS_PROXY, ALL_PROXY, NO_PROXY", "cannot be used", cure) from None
         try:
             with client:
                 answer = client.request(method, url, **request)

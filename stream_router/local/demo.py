@@ -75,7 +75,7 @@ def run(options: DemoOptions, *, as_json: bool) -> int:
         options = options._replace(rate=options.rate or CHAOS_RATE)
         if options.events / options.rate < LEAST_CHAOS_S:
             cure = f"give --events {round(LEAST_CHAOS_S * options.rate)} or more, or a lower --rate"
-            raise SettingsError(f"--chaos: its faults need {LEAST_CHAOS_S:.0f} s of traffic; {cure}")
+            raise SettingsError("--chaos", f"its faults need {LEAST_CHAOS_S:.0f} s of traffic", cure)
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _break_off)
     with Programs() as programs:

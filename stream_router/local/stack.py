@@ -51,7 +51,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
     """
     if find_spec("ministack") is None:
         raise SettingsError(
-            "ministack: the embedded stack is not installed; install with requirements-local.lock of `make dist`"
+            "ministack", "the embedded stack is not installed", "install with requirements-local.lock of `make dist`"
         )
     port = port or free_port()
     endpoint = f"http://127.0.0.1:{port}"

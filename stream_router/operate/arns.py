@@ -19,7 +19,7 @@ def parse(text: str, variable: str) -> Arn:
     """Split the ARN that a setting holds into its parts. Raises SettingsError if it is no ARN."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
-        raise SettingsError(f"{variable}: is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
+        raise SettingsError(variable, "is no ARN", "an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
     return Arn(*parts[1:])
 
 

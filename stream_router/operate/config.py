@@ -15,7 +15,7 @@ def run(program: str | None) -> int:
     Raises SettingsError, after the list, if the settings of a named program are wrong.
     """
     if program is not None and program not in NAMES:
-        raise SettingsError(f"PROGRAM: there is no {program}; name {', '.join(NAMES)}, or none")
+        raise SettingsError("PROGRAM", f"there is no {program}", f"name {', '.join(NAMES)}, or none")
     kinds = {name: kind for name, kind in reading.PROGRAMS.items() if program in (None, name)}
     printed: set[str] = set()
     for name, kind in kinds.items():
@@ -24,15 +24,15 @@ def run(program: str | None) -> int:
         printed |= {row.variable for row in rows}
     if of_aws := reading.list_aws_settings():
         _section("AWS, as boto3 reads it", of_aws)
-    for line in (*reading.find_unknown(), *reading.find_warnings()):
-        _print_line(f"# unknown: {line}")
+    for problem in (*reading.find_unknown(), *reading.find_warnings()):
+        _print_line(f"# unknown: {problem.line()}")
     for name, kind in kinds.items():
         try:
             reading.load(kind)
         except SettingsError as error:
             if program:
                 raise
-            for line in str(error).splitlines():
+            for line in error.lines():
                 _print_line(f"# `{name}` would not start: {line}")
     return 0
 

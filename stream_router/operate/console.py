@@ -98,7 +98,7 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
         iso(moment_ms_)  # every command prints its span, and `iso` has no form for years before 1970 or after 9999
     except (ValueError, OverflowError):
         raise SettingsError(
-            f"{option}: is no moment since 1970; give a time as 2026-11-24T09:30:00Z, or an age as 90m, 2h or 3d"
+            option, "is no moment since 1970", "give a time as 2026-11-24T09:30:00Z, or an age as 90m, 2h or 3d"
         ) from None
     return moment_ms_
 
@@ -106,7 +106,7 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
 def check_span(since_ms: int, until_ms: int) -> None:
     """Raise SettingsError if the span is empty."""
     if since_ms >= until_ms:
-        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+        raise SettingsError("--since", "is not before --until, or is in the future", "give an earlier moment")
 
 
 # --- a stop

@@ -96,11 +96,15 @@ class SearchCriteria:
         self._is_conversation = bool(options.conversation)
         self.text = f"{'conversation' if options.conversation else 'interaction'} {self._name}"
         if bool(options.ids) + bool(options.interaction) + bool(options.conversation) != 1:
-            raise SettingsError("find: give event ids, or --interaction, or --conversation")
+            raise SettingsError(
+                "find", "names not exactly one kind of thing", "give event ids, or --interaction, or --conversation"
+            )
         for event_id in self.ids:
             if not _ID.fullmatch(event_id):
                 raise SettingsError(
-                    f"find: {event_id[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)"
+                    "find",
+                    f"{event_id[:64]} is neither an eventId nor a correlationId",
+                    "give 32 hex digits, or a UUID",
                 )
         mapping = config_file.load(settings.config)
         self._validator = Validator(mapping)

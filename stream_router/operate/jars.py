@@ -96,7 +96,7 @@ def _open_source(text: str) -> Callable[[Jar], bytes]:
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():
-        raise SettingsError("--from: is no URL of a Maven repository and no folder; give one, or leave it out")
+        raise SettingsError("--from", "is no URL of a Maven repository and no folder", "give one, or leave it out")
 
     def read(jar: Jar) -> bytes:
         for path in (folder / jar.name, folder / jar.path):
@@ -167,8 +167,9 @@ def _find_folder() -> Path:
 
 def _describe_unwritable(folder: Path) -> SettingsError:
     return SettingsError(
-        f"KCL daemon: no folder for its jars can be written to ({folder}); run this as the user who installed "
-        "stream_router"
+        "KCL daemon",
+        f"no folder for its jars can be written to ({folder})",
+        "run this as the user who installed stream_router",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -50,11 +51,12 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
 
 def _load_policy(policy: str, key: bytes) -> MaskingPolicy:
     if policy == "off":
-        raise SettingsError("--policy: off masks nothing; name default, or a policy file")
+        raise SettingsError("--policy", "off masks nothing", "name default, or a policy file")
     try:
         return policy_file.load(policy, key)
     except SettingsError as error:
-        raise SettingsError(str(error).replace(f"{policy_file.VARIABLE}: ", "--policy: ", 1)) from None
+        problems = [replace(problem, setting="--policy") for problem in error.problems]
+        raise error.with_problems(problems) from None
 
 
 def _report_failure(file: Path, problem: str) -> int:

@@ -67,7 +67,7 @@ def run(name: str) -> int:
 def build_policy(name: str, home: Home) -> dict[str, Any]:
     """Return the IAM policy of a program for the environment's settings. Raises SettingsError."""
     if name not in NAMES:
-        raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
+        raise SettingsError("--policy", f"there is no {name}", f"name one of {', '.join(NAMES)}")
     template: dict[str, Any] = json.loads(files(__package__).joinpath(f"policies/{name}.json").read_text("utf-8"))
     values = {
         "receive": _receive_arns,

@@ -88,13 +88,15 @@ def run_began_ms(run: str) -> int:
 
     Raises SettingsError if the text is no run id.
     """
-    refusal = f"--run: {run[:40]!r} is no id of a run; copy it from the output of the interrupted run"
+    refusal = SettingsError(
+        "--run", f"{run[:40]!r} is no id of a run", "copy it from the output of the interrupted run"
+    )
     if not _RUN.fullmatch(run):
-        raise SettingsError(refusal)
+        raise refusal
     try:
         return round(datetime.strptime(run[:15], _RUN_TIME).replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError:  # digits that are no date
-        raise SettingsError(refusal) from None
+        raise refusal from None
 
 
 class ResubmitRun:

@@ -210,8 +210,8 @@ class StreamResource(Resource):
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
         self._ordered = ordered
-        self._spread = ""
-        """Problem of the record distribution, and the cure; "" if there is none."""
+        self._spread: tuple[str, str] | None = None
+        """Problem of the record distribution, and the cure."""
 
     def read_state(self) -> State | None:
         """Return shards, retention, encryption and tags; None if there is no stream.
@@ -222,11 +222,11 @@ class StreamResource(Resource):
             return None
         if summary["StreamStatus"] == "DELETING":
             raise SetupError(f"{self.label} is being deleted; run the command again in a minute")
-        self._spread = ""
+        self._spread = None
         if summary.get("RecordDistributionStrategy") == SPREAD:
-            self._spread = "; ".join(describe_auto_distribution(self._name, summary["StreamARN"]))
+            self._spread = describe_auto_distribution(self._name, summary["StreamARN"])
             if self._ordered:
-                raise SettingsError(f"STREAM_ROUTER_ORDERING: {self._spread}")
+                raise SettingsError("STREAM_ROUTER_ORDERING", *self._spread)
         key = summary.get("KeyId") or AWS_KINESIS_KEY
         return {
             "shards": summary["OpenShardCount"],
@@ -246,7 +246,7 @@ class StreamResource(Resource):
 
     def notes(self) -> list[str]:
         """Say that Kinesis ignores the hash keys by which conversations are grouped."""
-        return [self._spread] if self._spread else []
+        return ["; ".join(self._spread)] if self._spread else []
 
     def apply(self) -> None:
         """Make the stream or its changes, one at a time."""
@@ -434,7 +434,7 @@ class QueueResource(Resource):
         """
         if self.has is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
-            raise SettingsError(f"{self._variable}: queue {self.name} does not exist; {cure}")
+            raise SettingsError(self._variable, f"queue {self.name} does not exist", cure)
         lets_in = {LETS_IN: True} if self._statement else {}
         if self.tags is None:
             return lets_in
@@ -566,7 +566,7 @@ class Bus(Resource):
         Raises SettingsError if there is no bus and none can be made.
         """
         if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
-            raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {self._bus} does not exist; name a bus of this account")
+            raise SettingsError("STREAM_ROUTER_EVENT_BUS", f"{self._bus} does not exist", "name a bus of this account")
         of_bus = {"dead letters": self._dead_letters} if self.takes(self._dead_letters) else {}
         return {"encryption": self._key or AWS_OWNED_KEY, **of_bus} if self.has is None else of_bus
 
@@ -660,7 +660,7 @@ def pattern_text(event_types: Any) -> str:
     """
     if excess := describe_pattern_excess(event_types):
         problem, cure = excess
-        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: {problem}; {cure}")
+        raise SettingsError("STREAM_ROUTER_EVENT_TYPES", problem, cure)
     return _serialize_pattern(event_types)
 
 
@@ -700,8 +700,12 @@ class Rule(Resource):
             return {"pattern": ours, "state": "ENABLED"}
         if (stream := self.has["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
-                f"STREAM_ROUTER_RULE: {self.label} belongs to stream {stream}; name another rule, or hand it over: aws "
-                f"events tag-resource --resource-arn {self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
+                "STREAM_ROUTER_RULE",
+                f"{self.label} belongs to stream {stream}",
+                (
+                    "name another rule, or hand it over: aws events tag-resource --resource-arn "
+                    f"{self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
+                ),
             )
         has = self.has["pattern"]
         if SOURCE in has.get("source", ()):

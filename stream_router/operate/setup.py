@@ -146,7 +146,7 @@ class Deployment:
         if own == undelivered:
             name = UNDELIVERED if named else "SQS_DLQ_URL"
             problem = "is one queue for dead letters and for what the target does not take"
-            raise SettingsError(f"{name}: {problem}; unset it, and setup makes two")
+            raise SettingsError(name, problem, "unset it, and setup makes two")
         round_again = {
             home.stream(settings.stream): "the stream itself",
             home.bus(bus): "the rule's own bus",
@@ -154,7 +154,7 @@ class Deployment:
             undelivered: "its own dead-letter queue",
         }
         if loop := round_again.get(target["Arn"], ""):
-            raise SettingsError(f"{TARGET}: is {loop}; name another target")
+            raise SettingsError(TARGET, f"is {loop}", "name another target")
         if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
             self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
@@ -243,8 +243,8 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
     except ClientError as error:
         if code_of(error) not in ABSENT | {"InvalidInputException", "ValidationException"}:
             raise
-        why = f"there is no such v2 bus ({code_of(error)}); correct the ARN, or make the bus"
-        raise SettingsError(f"STREAM_ROUTER_EVENT_BUS: {why}") from None
+        problem = f"there is no such v2 bus ({code_of(error)})"
+        raise SettingsError("STREAM_ROUTER_EVENT_BUS", problem, "correct the ARN, or make the bus") from None
     asked, listed = {"EventBusArn": bus, "NamePrefix": name}, list[Any]()
     while True:
         page = events.list_subscribers(**asked)
@@ -265,12 +265,14 @@ def check_settings(settings: Setup) -> None:
     pattern_text(settings.event_type_list)
     sample_entries(settings.aws_region, settings.event_type_list, 0)
     if TAG in settings.tag_map:
-        raise SettingsError(f"STREAM_ROUTER_TAGS: has {TAG}, by which `teardown` recognises its resources; remove it")
+        raise SettingsError(
+            "STREAM_ROUTER_TAGS", f"has {TAG}, by which `teardown` recognises its resources", "remove it"
+        )
     read_target(settings)
     if settings.target_dlq_arn:
         queue = arns.parse(settings.target_dlq_arn, UNDELIVERED)
         if queue.service != "sqs" or queue.resource.endswith(".fifo") or queue.region != settings.aws_region:
-            raise SettingsError(f"{UNDELIVERED}: must be a standard SQS queue in AWS_REGION; give one, or unset it")
+            raise SettingsError(UNDELIVERED, "must be a standard SQS queue in AWS_REGION", "give one, or unset it")
 
 
 def read_target(settings: Setup) -> dict[str, Any]:
@@ -283,11 +285,11 @@ def read_target(settings: Setup) -> dict[str, Any]:
         try:
             from_file = json.loads(settings.target_file.read_text("utf-8"))
         except OSError as error:
-            raise SettingsError(f"{FILE}: cannot be read ({error.strerror}); name a readable file") from None
+            raise SettingsError(FILE, f"cannot be read ({error.strerror})", "name a readable file") from None
         except ValueError as error:
-            raise SettingsError(f"{FILE}: is no JSON ({error}); {_EXAMPLE}") from None
+            raise SettingsError(FILE, f"is no JSON ({error})", _EXAMPLE) from None
         if not isinstance(from_file, dict):
-            raise SettingsError(f"{FILE}: is no JSON object; {_EXAMPLE}")
+            raise SettingsError(FILE, "is no JSON object", _EXAMPLE)
         fields = {
             "Id": "id",
             "Arn": "arn:aws:",
@@ -298,15 +300,15 @@ def read_target(settings: Setup) -> dict[str, Any]:
         report = ParamValidator().validate(fields, shape)
         if report.has_errors():
             why = report.generate_report().splitlines()[0].rstrip(":")
-            raise SettingsError(f"{FILE}: has fields that PutTargets refuses ({why}); {_EXAMPLE}")
+            raise SettingsError(FILE, f"has fields that PutTargets refuses ({why})", _EXAMPLE)
         if why := find_value_above_max(shape, fields):
-            raise SettingsError(f"{FILE}: {why}; {_EXAMPLE}")
+            raise SettingsError(FILE, why, _EXAMPLE)
     if (arn := from_file.get("Arn") or settings.target_arn) is None:
         if settings.target_file:
-            raise SettingsError(f"{FILE}: has no Arn; put it there, or set {TARGET}")
+            raise SettingsError(FILE, "has no Arn", f"put it there, or set {TARGET}")
         return {}
     if settings.target_arn not in (None, arn):
-        raise SettingsError(f"{FILE}: has another Arn than {TARGET}; remove one of the two")
+        raise SettingsError(FILE, f"has another Arn than {TARGET}", "remove one of the two")
     _check_target_arn(arn, settings.aws_region, TARGET if settings.target_arn else FILE)
     return {**from_file, "Arn": arn}
 
@@ -340,12 +342,13 @@ def _check_target_arn(arn: str, region: str, variable: str) -> None:
     if target.region != region and not is_bus:
         where = f"in {target.region}" if target.region else "in no region"
         raise SettingsError(
-            f"{variable}: is {where}, and the rule is in {region}; only an event bus can be a target elsewhere: name a "
-            "target of this region"
+            variable,
+            f"is {where}, and the rule is in {region}",
+            "only an event bus can be a target elsewhere: name a target of this region",
         )
     if target.service == "lambda" and not target.resource.startswith("function:"):
         example = f"arn:{target.partition}:lambda:{region}:{target.account}:function:NAME"
-        raise SettingsError(f"{variable}: is no ARN of a Lambda function; write {example}")
+        raise SettingsError(variable, "is no ARN of a Lambda function", f"write {example}")
 
 
 _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumEventAgeInSeconds": 7200}}'

@@ -34,7 +34,9 @@ def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
     record = Record(envelope.seal(identity, "content", now_ms, body), 1)
     transformed = transform(envelope.open_record(record)[0])
     if not isinstance(transformed, Entry):
-        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({transformed})")
+        raise SettingsError(
+            "STREAM_ROUTER_EVENT_TYPES", f"no event of type {event_type} can be emitted ({transformed})"
+        )
     return transformed
 
 

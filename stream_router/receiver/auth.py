@@ -149,21 +149,33 @@ def own_layout(settings: Receiver) -> Layout:
     header = _header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header) or ""
     template = settings.hmac_template
     if template.count("{body}") != 1:
-        raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE: does not sign the body; write {body} in it, once")
+        raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE", "does not sign the body", "write {body} in it, once")
     if "{timestamp}" in template and timestamp is None:
         raise SettingsError(
-            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is not set, but the template signs {timestamp}; set it"
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER",
+            "is not set, but the template signs {timestamp}",
+            "set it",
+            related=("STREAM_ROUTER_HMAC_TEMPLATE",),
         )
     if timestamp is not None and "{timestamp}" not in template:
         raise SettingsError(
-            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: is set, but the template does not sign {timestamp}, so anyone could "
-            "change the time; write {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE, or unset the header"
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER",
+            "is set, but the template does not sign {timestamp}, so anyone could change the time",
+            "write {timestamp} in the template, or unset the header",
+            related=("STREAM_ROUTER_HMAC_TEMPLATE",),
         )
     if "{id}" in template and identity is None:
-        raise SettingsError("STREAM_ROUTER_HMAC_ID_HEADER: is not set, but the template signs {id}; set it")
+        raise SettingsError(
+            "STREAM_ROUTER_HMAC_ID_HEADER",
+            "is not set, but the template signs {id}",
+            "set it",
+            related=("STREAM_ROUTER_HMAC_TEMPLATE",),
+        )
     if identity and identity in (header, timestamp):
         raise SettingsError(
-            "STREAM_ROUTER_HMAC_ID_HEADER: is the header of the signature or of the time; name that of the delivery id"
+            "STREAM_ROUTER_HMAC_ID_HEADER",
+            "is the header of the signature or of the time",
+            "name that of the delivery id",
         )
     encode = bytes.hex if settings.hmac_encoding == "hex" else in_base64
     return Layout(header, settings.hmac_prefix, template, timestamp, identity, settings.hmac_algorithm, encode)
@@ -171,7 +183,7 @@ def own_layout(settings: Receiver) -> Layout:
 
 def _header_name(variable: str, name: str | None) -> str | None:
     if name is not None and not _TOKEN.fullmatch(name):
-        raise SettingsError(f"{variable}: is no HTTP header's name; use letters, digits and hyphens")
+        raise SettingsError(variable, "is no HTTP header's name", "use letters, digits and hyphens")
     return name.lower() if name else None
 
 
@@ -300,19 +312,19 @@ def _standard_webhooks(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key or not text.startswith("whsec_"):
-        raise SettingsError(f"{VARIABLE}: a secret is not whsec_<base64>; give it as the sender shows it")
+        raise SettingsError(VARIABLE, "a secret is not whsec_<base64>", "give it as the sender shows it")
     return key
 
 
 def _basic(text: str) -> bytes:
     if ":" not in text:
-        raise SettingsError(f"{VARIABLE}: a secret is not user:password; give both, joined by a colon")
+        raise SettingsError(VARIABLE, "a secret is not user:password", "give both, joined by a colon")
     return hashlib.sha256(text.encode()).digest()
 
 
 def _bearer(text: str) -> bytes:
     if not text.isascii():
-        raise SettingsError(f"{VARIABLE}: a token holds a character that no HTTP header can carry; use ASCII")
+        raise SettingsError(VARIABLE, "a token holds a character that no HTTP header can carry", "use ASCII")
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -339,16 +351,17 @@ def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
     if name in TOKENS:
         if settings.is_unencrypted:  # for the environment's own scheme the settings check this themselves
             raise SettingsError(
-                f"STREAM_ROUTER_WEBHOOK_SCHEME: {name} would send the secret itself over plain HTTP, for anyone to "
-                "read; give the receiver a TLS certificate, or name the proxies in front of it that end TLS"
+                "STREAM_ROUTER_WEBHOOK_SCHEME",
+                f"{name} would send the secret itself over plain HTTP, for anyone to read",
+                "give the receiver a TLS certificate, or name the proxies in front of it that end TLS",
             )
         live = _secrets(settings, TOKENS[name])
         return sent(name, live, id_header), live
     if name != "none":
-        raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: is not set; choose one of {', '.join(SCHEMES)}")
+        raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME", "is not set", f"choose one of {', '.join(SCHEMES)}")
     if not is_loopback(settings.listen):
         raise SettingsError(
-            "STREAM_ROUTER_WEBHOOK_SCHEME: none is for loopback only; choose a scheme, or listen on 127.0.0.1"
+            "STREAM_ROUTER_WEBHOOK_SCHEME", "none is for loopback only", "choose a scheme, or listen on 127.0.0.1"
         )
     return lambda headers, *_body_and_time: delivery_id(headers, id_header), None
 

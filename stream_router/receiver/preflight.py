@@ -66,7 +66,10 @@ def check_apart(settings: Receiver) -> None:
     """Raise SettingsError if both ports have the same address, since the second could not listen there."""
     if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
         raise SettingsError(
-            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
+            "is STREAM_ROUTER_LISTEN's address",
+            "choose another HOST:PORT",
+            related=("STREAM_ROUTER_LISTEN",),
         )
 
 
@@ -74,12 +77,15 @@ def check_spill(folder: Path | None) -> None:
     """Raise SettingsError if this user cannot write to the spill's folder, or it holds another version's files."""
     # os.path returns False if a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
-        raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
+        raise SettingsError(
+            "STREAM_ROUTER_SPILL_DIR", "is no folder that can be written to", "make it, or fix its rights"
+        )
     names = sorted(path.name for path in folder.glob("spill-*")) if folder is not None else []
     if strange := [name for name in names if not OURS.fullmatch(name)]:
         raise SettingsError(
-            f"STREAM_ROUTER_SPILL_DIR: {strange[0]} there is of another version, and its events would wait for ever; "
-            "drain it with that version, or move it away"
+            "STREAM_ROUTER_SPILL_DIR",
+            f"{strange[0]} there is of another version, and its events would wait for ever",
+            "drain it with that version, or move it away",
         )
 
 

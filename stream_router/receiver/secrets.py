@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_router.errors import SettingsError
 from stream_router.log import Seldom
 from stream_router.settings import secrets as kept
-from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, describe_weakness_of_one
+from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, WEAK_SECRETS, describe_weakness_of_one
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ class Secrets:
     def _parse(self, text: str) -> tuple[bytes, ...]:
         secrets = kept.parse_lines(text)
         if not secrets and self._where:
-            raise SettingsError(f"{VARIABLE}: the file or store that it names holds no secret; write one there")
+            raise SettingsError(VARIABLE, "the file or store that it names holds no secret", "write one there")
         if not secrets:
-            raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {IN_FILE}PATH")
+            raise SettingsError(VARIABLE, "no secret is set", f"set at least one, or {IN_FILE}PATH")
         for line in secrets:
             if not self._weak and (weakness := describe_weakness_of_one(line, self._scheme)):
-                raise SettingsError(f"{VARIABLE}: {weakness}")
+                raise SettingsError(VARIABLE, *weakness, related=(WEAK_SECRETS,))
         return tuple(self._decode(line) for line in secrets)

@@ -328,4 +328,4 @@ def bound(settings: Receiver) -> socket.socket:
 
 def _cannot_listen(error: Exception) -> SettingsError:
     reason = getattr(error, "strerror", None) or "no such address"
-    return SettingsError(f"STREAM_ROUTER_LISTEN: cannot listen there ({reason}); choose another HOST:PORT")
+    return SettingsError("STREAM_ROUTER_LISTEN", f"cannot listen there ({reason})", "choose another HOST:PORT")

@@ -1,24 +1,29 @@
 """Sources and their paths: the environment's scheme at `/v1/events`, each named source at `/v1/events/<name>`."""
 
-import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
 from stream_router.envelope import valid_traceparent
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingProblem, SettingsError
 from stream_router.receiver import auth
 from stream_router.receiver.auth import Verify
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.request import Headers
 from stream_router.receiver.secrets import Secrets
 from stream_router.settings import sources
+from stream_router.settings.common import variable
 from stream_router.settings.receiver import Receiver, Signature
 from stream_router.settings.sources import PostedSource
 
 EVENTS_PATH = "/v1/events"
 MAX_TYPE_CHARS = 128
-_VARIABLE = re.compile(r"STREAM_ROUTER_(?:WEBHOOK_)?([A-Z_]+)")
+_KEYS = {
+    variable(Receiver, name): name.removeprefix("webhook_")
+    for name in (*Signature.model_fields, "webhook_scheme", "webhook_secrets")
+}
+"""Keys of a named source, by the variables of the environment's source."""
 
 
 class Source(NamedTuple):
@@ -64,8 +69,15 @@ def _named(settings: Receiver, source: PostedSource) -> Source:
     try:
         return _source(own, source.name, takes_xml=source.xml)
     except SettingsError as error:
-        text = _VARIABLE.sub(lambda match: match[1].lower(), str(error))
-        raise type(error)(f"{sources.VARIABLE}: cxone.sources {source.name}: {text}") from None
+        raise error.with_problems(_problem_of_source(source.name, problem) for problem in error.problems) from None
+
+
+def _problem_of_source(name: str, problem: SettingProblem) -> SettingProblem:
+    """Return the problem of a named source's key; the problem itself if no key of the source is wrong."""
+    if problem.setting not in _KEYS:
+        return problem
+    place = (f"cxone.sources {name}", _KEYS[problem.setting], *problem.place)
+    return replace(problem, setting=sources.VARIABLE, place=place)
 
 
 def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:

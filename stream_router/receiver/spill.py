@@ -132,8 +132,9 @@ class Files:
         except OSError as error:
             os.close(self._lock)
             raise SettingsError(
-                f"STREAM_ROUTER_SPILL_DIR: {path.name} in it cannot be read ({_code(error)}), and events may wait in "
-                "it; let this receiver's user own it, or move it away"
+                "STREAM_ROUTER_SPILL_DIR",
+                f"{path.name} in it cannot be read ({_code(error)}), and events may wait in it",
+                "let this receiver's user own it, or move it away",
             ) from None
         if self._segments and (last := self._segments[-1]).end_row == last.first_row:
             last.is_damaged = last.size_bytes > 0
@@ -275,12 +276,13 @@ def _lock(folder: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SettingsError(
-            "STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own"
+            "STREAM_ROUTER_SPILL_DIR", "another receiver uses it", "give each receiver a folder of its own"
         ) from None
     except OSError as error:
         raise SettingsError(
-            f"STREAM_ROUTER_SPILL_DIR: it cannot be used ({_code(error)}); "
-            "give a folder of its own that this user can write"
+            "STREAM_ROUTER_SPILL_DIR",
+            f"it cannot be used ({_code(error)})",
+            "give a folder of its own that this user can write",
         ) from None
     return fd
 

@@ -29,6 +29,8 @@ Automatic renewal happens weeks before the end. A certificate with fewer days le
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` does not name: a certificate's dates are read even if it expired."""
 
+CERT, KEY, CLIENT_CA = (f"STREAM_ROUTER_TLS_{name}" for name in ("CERT", "KEY", "CLIENT_CA"))
+
 
 def check(settings: Receiver) -> None:
     """Raise SettingsError if the TLS settings do not fit together or their files cannot be used."""
@@ -36,26 +38,23 @@ def check(settings: Receiver) -> None:
         return
     if not (settings.tls_cert or settings.tls_key):
         raise SettingsError(
-            "STREAM_ROUTER_TLS_CLIENT_CA: is set without a certificate of the receiver's, so no client would be asked "
-            "for one; set STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY too, or unset it"
+            CLIENT_CA,
+            "is set without a certificate of the receiver's, so no client would be asked for one",
+            f"set {CERT} and {KEY} too, or unset it",
+            related=(CERT, KEY),
         )
-    context(
-        _file(settings.tls_cert, "STREAM_ROUTER_TLS_CERT"),
-        _file(settings.tls_key, "STREAM_ROUTER_TLS_KEY"),
-        settings.tls_client_ca,
-    )
+    context(_file(settings.tls_cert, CERT), _file(settings.tls_key, KEY), settings.tls_client_ca)
 
 
 def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     """Return a server's context with these files. Raises SettingsError if they cannot be used."""
-    for path, name in ((cert, "CERT"), (key, "KEY"), (client_ca, "CLIENT_CA")):
+    for path, variable in ((cert, CERT), (key, KEY), (client_ca, CLIENT_CA)):
         try:
             if path is not None:
                 files.read(path)  # OpenSSL would wait for the writer of a pipe, and read an endless device for ever
         except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"STREAM_ROUTER_TLS_{name}: cannot be read ({files.describe_failure(error)}); give a readable PEM file"
-            ) from None
+            problem = f"cannot be read ({files.describe_failure(error)})"
+            raise SettingsError(variable, problem, "give a readable PEM file") from None
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.minimum_version = ssl.TLSVersion.TLSv1_2
     server_context.set_alpn_protocols(["http/1.1"])
@@ -68,33 +67,33 @@ def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     try:
         server_context.load_cert_chain(cert, key, passphrase)
     except (OSError, ValueError) as error:
-        raise SettingsError(_bad_half(cert, error, encrypted=bool(asked))) from None
+        raise _bad_half(cert, error, encrypted=bool(asked)) from None
     if client_ca:
         try:
             server_context.load_verify_locations(client_ca)
         except OSError:
-            raise SettingsError("STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file; check it") from None
+            raise SettingsError(CLIENT_CA, "is no readable PEM file", "check it") from None
         server_context.verify_mode = ssl.CERT_REQUIRED
     return server_context
 
 
 def _file(path: Path | None, variable: str) -> Path:
     if path is None:
-        raise SettingsError(f"{variable}: is not set; TLS needs STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY")
+        raise SettingsError(variable, "is not set", f"TLS needs {CERT} and {KEY}", related=(CERT, KEY))
     return path
 
 
-def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> str:
-    """Return which of certificate and key is wrong, and why. OpenSSL reports the same error for both."""
+def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> SettingsError:
+    """Return the error of certificate or key, whichever is wrong. OpenSSL reports the same error for both."""
     if encrypted:
-        return "STREAM_ROUTER_TLS_KEY: is encrypted; give a PEM file without a passphrase"
+        return SettingsError(KEY, "is encrypted", "give a PEM file without a passphrase")
     if getattr(trouble, "reason", "") == "KEY_VALUES_MISMATCH":
-        return "STREAM_ROUTER_TLS_KEY: is not the key of STREAM_ROUTER_TLS_CERT; give the two that belong together"
+        return SettingsError(KEY, f"is not the key of {CERT}", "give the two that belong together", related=(CERT,))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cert)
     except (OSError, ValueError):
-        return "STREAM_ROUTER_TLS_CERT: holds no certificate in PEM; give the certificate, with its chain behind it"
-    return "STREAM_ROUTER_TLS_KEY: holds no private key in PEM; give the key of STREAM_ROUTER_TLS_CERT"
+        return SettingsError(CERT, "holds no certificate in PEM", "give the certificate, with its chain behind it")
+    return SettingsError(KEY, "holds no private key in PEM", f"give the key of {CERT}", related=(CERT,))
 
 
 class Tls:

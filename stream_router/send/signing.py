@@ -28,19 +28,19 @@ def check_url(settings: Receiver, url: str) -> None:
     The receiver's own address is permitted, since the receiver has checked it itself.
     """
     if not (types.is_url(url) and url.isascii()):
-        raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
+        raise SettingsError("--url", "is no URL of a receiver", "give http://HOST:PORT/v1/events")
     scheme, parts, own = settings.webhook_scheme, urlsplit(url), urlsplit(own_url(settings))
     is_ours = types.is_loopback_host(parts.hostname or "") or parts.netloc.rpartition("@")[2] == own.netloc
     if scheme in types.SENDS_ITS_SECRET and parts.scheme == "http" and not is_ours:
         cure = "give https://, or go through a tunnel to this host"
-        raise SettingsError(f"--url: {scheme} would send the secret itself over plain HTTP; {cure}")
+        raise SettingsError("--url", f"{scheme} would send the secret itself over plain HTTP", cure)
 
 
 def signer(settings: Receiver) -> Sign:
     """Return the signer for the receiver of these settings, with the first of its secrets. Raises SettingsError."""
     scheme, id_header = settings.webhook_scheme, settings.hmac_id_header
     if scheme is None:
-        raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
+        raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME", "is not set", "set the receiver's own")
     if scheme == "none":
         return lambda delivery_id, _body, _now: _headers((id_header, delivery_id))
     secret = first_secret(settings.webhook_secrets.get_secret_value())
@@ -66,11 +66,11 @@ def signer(settings: Receiver) -> Sign:
 def first_secret(setting: str) -> str:
     """Return the first secret of the setting, read from its file if it names one. Raise SettingsError."""
     if setting.startswith(IN_AWS):
-        raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
+        raise SettingsError(SECRETS, "`send` reads no secret out of AWS", "set the secret itself, or file:PATH, here")
     in_file = setting.startswith(IN_FILE)
     secrets = kept.parse_lines(kept.read_file(setting, SECRETS)) if in_file else types.items(setting)
     if not secrets:
-        raise SettingsError(f"{SECRETS}: is not set; set the receiver's secret, or file:PATH")
+        raise SettingsError(SECRETS, "is not set", "set the receiver's secret, or file:PATH")
     return secrets[0]
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from stream_router.errors import WrongValueError
 from stream_router.settings import secrets, types
 from stream_router.settings.types import Application, Bus, EventTypes, HostNames, Rule, Stream, TomlFile
 
@@ -50,7 +51,7 @@ class Settings(BaseModel):
         # JVM options may have quotes of their own. A quoted secret is refused by the check for weak secrets.
         may_be_quoted = name == "jvm_options" or is_secret(cls, name)
         if isinstance(value, str) and types.is_quoted(value) and not may_be_quoted:
-            raise ValueError("stands in quotes, which are a part of it here; take them away")
+            raise WrongValueError("stands in quotes, which are a part of it here", "take them away")
         return value
 
     @field_validator("*")
@@ -61,9 +62,9 @@ class Settings(BaseModel):
         if isinstance(value, str) and not types.is_utf8(value):
             raise ValueError("is not UTF-8")
         if isinstance(value, Path) and str(value).startswith("~"):
-            raise ValueError("begins with ~, which only a shell expands; write the whole path")
+            raise WrongValueError("begins with ~, which only a shell expands", "write the whole path")
         if isinstance(value, Path) and str(value) != str(value).strip():
-            raise ValueError("is a path that begins or ends with a blank; take it away")
+            raise WrongValueError("is a path that begins or ends with a blank", "take it away")
         if isinstance(info.context, dict):
             info.context[info.field_name] = value
         return value
@@ -142,8 +143,8 @@ class Common(Settings):
         """Refuse a bus of another region: every call to it would fail."""
         here = info.data.get("aws_region")
         if here and bus.startswith("arn:") and bus.split(":")[3] != here:
-            raise ValueError(
-                "is not in AWS_REGION; name a bus of this region (a rule on it can pass events on to a bus elsewhere)"
+            raise WrongValueError(
+                "is not in AWS_REGION", "name a bus of this region (a rule on it can pass events on to a bus elsewhere)"
             )
         return bus
 
@@ -176,8 +177,9 @@ class GuardedSettings(Common):
         if info.context is None or listen is None or types.is_loopback(listen):
             return token
         if token is None:
-            raise ValueError(
-                f"is not set, and {variable(cls, cls.admin_at)} is beyond loopback; set a token, or listen on 127.0.0.1"
+            raise WrongValueError(
+                f"is not set, and {variable(cls, cls.admin_at)} is beyond loopback",
+                "set a token, or listen on 127.0.0.1",
             )
         return cls.strong(token, info)
 
@@ -192,7 +194,7 @@ class GuardedSettings(Common):
         if info.context is not None and info.data.get("weak_secrets") == "refuse":
             weak = secrets.describe_weakness_of_one(text) if scheme is None else secrets.describe_weakness(text, scheme)
             if weak and not text.startswith(secrets.READ_ELSEWHERE):
-                raise ValueError(weak)
+                raise WrongValueError(*weak)
         return secret
 
     def key(self, name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from stream_router import limits
+from stream_router.errors import WrongValueError
 from stream_router.settings import types
 from stream_router.settings.common import SETUP_TAG, GuardedSettings, variable
 from stream_router.settings.types import (
@@ -57,9 +58,9 @@ class Consumer(GuardedSettings):
         """Refuse a type that is both routed and dropped: it would be dropped."""
         both = set(types.items(drop_types)) & set(types.items(info.data.get("event_types", "")))
         if info.context is not None and both:
-            raise ValueError(
-                f"has {min(both)}, which {variable(cls, 'event_types')} routes, and would drop it; name it in one of "
-                "the two"
+            raise WrongValueError(
+                f"has {min(both)}, which {variable(cls, 'event_types')} routes, and would drop it",
+                "name it in one of the two",
             )
         return drop_types
 
@@ -72,7 +73,9 @@ class Consumer(GuardedSettings):
             return key
         # "wrong itself": if the other setting is invalid, that is reported, and this one is not judged.
         if info.data.get(use, "wrong itself") in ("off", None):
-            raise ValueError(f"is set, but {variable(cls, use)} is not, so it would do nothing; set both, or none")
+            raise WrongValueError(
+                f"is set, but {variable(cls, use)} is not, so it would do nothing", "set both, or none"
+            )
         return cls.strong(key, info)
 
     @property

@@ -1,13 +1,12 @@
 """Files that settings name: reading regular files alone, and reading TOML into a checked model.
 
-An error is one line that names the setting, the file, the key and the problem. Values are not
-quoted: one may be a secret.
+An error names the setting, the file, the key and the problem. Values are not quoted: one may be a
+secret.
 """
 
 import difflib
 import logging
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingProblem, SettingsError, WrongValueError
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ def check_parent(folder: Path | None, variable: str) -> None:
     # os.path answers no if a name is too long for a path; Path raises.
     if folder is not None and not os.path.isdir(folder.parent):  # noqa: PTH112
         raise SettingsError(
-            f"{variable}: cannot be made, since there is no folder {folder.parent}; make that one, or correct the path"
+            variable, f"cannot be made, since there is no folder {folder.parent}", "make that one, or correct the path"
         )
 
 
@@ -113,28 +112,29 @@ M = TypeVar("M", bound=BaseModel)
 def read_toml(path: Path, variable: str, model: type[M]) -> M:
     """Return the TOML file's content as a `model`.
 
-    Raises SettingsError with a line for each wrong key.
+    Raises SettingsError with a problem for each wrong key.
     """
     try:
         written = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{variable}: {path}: cannot be read ({describe_failure(error)}); name a readable TOML file"
-        ) from None
+        problem = f"cannot be read ({describe_failure(error)})"
+        raise SettingsError(variable, problem, "name a readable TOML file", place=(str(path),)) from None
     try:
         return model.model_validate(tomllib.loads(written))
     except ValidationError as error:
-        problems = dict.fromkeys(_problems(error, model))
-        raise SettingsError("\n".join(f"{variable}: {path}: {problem}" for problem in problems)) from None
+        wrong_keys = _describe_wrong_keys(error, model)
+        raise SettingsError.of(
+            SettingProblem(variable, problem, cure, (str(path), key)) for key, problem, cure in wrong_keys
+        ) from None
     except (ValueError, RecursionError) as error:  # numbers with thousands of digits, and deep nesting
-        raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
+        raise SettingsError(variable, f"is no TOML: {error}", "correct the file", place=(str(path),)) from None
 
 
-def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """Yield `key: problem; cure` for each wrong key.
+def _describe_wrong_keys(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Yield key, problem and cure of each wrong key.
 
-    A missing key is not reported if a mistyped key is near to its name: both lines would have one
-    cause.
+    A missing key is not reported if a mistyped key is near to its name: both problems would have
+    one cause.
     """
     details, keys = error.errors(include_url=False), set(_keys(model))
     places = [_place(detail["loc"], keys) for detail in details]
@@ -146,10 +146,10 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     for detail, place in zip(details, places, strict=True):
         if place in meant:
             cure = f"did you mean {meant[place]}?" if meant[place] else "remove it, or correct its name"
-            yield f"{place}: is an unknown key; {cure}"
+            yield place, "is an unknown key", cure
         elif detail["type"] != "missing" or place.rpartition(".")[2] not in meant.values():
-            problem = describe_problem(detail)
-            yield f"{place or 'the file'}: {problem}" + ("" if "; " in problem else "; correct this key")
+            problem, cure = describe_problem(detail)
+            yield place or "the file", problem, cure or "correct this key"
 
 
 def _place(loc: tuple[int | str, ...], keys: set[str]) -> str:
@@ -183,32 +183,56 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), "")
 
 
-_PROBLEMS = {
-    "missing": "is missing",
-    "literal_error": "is none of the allowed words",
-    "string_unicode": "is not UTF-8",
-    "string_pattern_mismatch": "does not have the required form",
-    "list_type": "is no list",
-    "tuple_type": "is no list",
-    "dict_type": "is no table",
-    "model_type": "is no table",
-    "model_attributes_type": "is no table",
-    "union_tag_not_found": "has no type; give one",
-    "union_tag_invalid": "has an unknown type; give one of {expected_tags}",
-}
-"""Problems by pydantic's error type.
+_NO_FORM = "does not have the required form"
 
-Pydantic's own texts for these show patterns or values, or name Python's types.
+_PROBLEMS = {
+    "missing": ("is missing", ""),
+    "literal_error": ("is none of the allowed words", "it must be {expected}"),
+    "string_unicode": ("is not UTF-8", ""),
+    "string_pattern_mismatch": (_NO_FORM, ""),
+    "string_type": ("is not text", ""),
+    "string_too_short": ("has fewer characters than {min_length}", ""),
+    "string_too_long": ("has more characters than {max_length}", ""),
+    "too_short": ("has fewer items than {min_length}", ""),
+    "too_long": ("has more items than {max_length}", ""),
+    "int_type": ("is not a whole number", ""),
+    "int_parsing": ("is not a whole number", ""),
+    "int_parsing_size": ("is not a whole number of a usual size", ""),
+    "int_from_float": ("is not a whole number", ""),
+    "float_type": ("is not a number", ""),
+    "float_parsing": ("is not a number", ""),
+    "finite_number": ("is not a finite number", ""),
+    "greater_than": ("is not above {gt}", ""),
+    "greater_than_equal": ("is less than {ge}", ""),
+    "less_than_equal": ("is more than {le}", ""),
+    "bool_type": ("is neither true nor false", ""),
+    "bool_parsing": ("is neither true nor false", ""),
+    "list_type": ("is not a list", ""),
+    "tuple_type": ("is not a list", ""),
+    "dict_type": ("is not a table", ""),
+    "model_type": ("is not a table", ""),
+    "model_attributes_type": ("is not a table", ""),
+    "union_tag_not_found": ("has no type", "give one"),
+    "union_tag_invalid": ("has an unknown type", "give one of {expected_tags}"),
+}
+"""Problem and cure by pydantic's error type.
+
+Pydantic's own texts show patterns or values, or name Python's types.
 """
 
 
-def describe_problem(error: Mapping[str, Any]) -> str:
-    """Return the problem in a pydantic error, as a line shows it behind the setting's name.
+def describe_problem(error: Mapping[str, Any]) -> tuple[str, str]:
+    """Return problem and cure of a pydantic error; the cure is "" if the field's type alone decides it.
 
-    It never quotes the value.
+    Neither quotes the value.
     """
+    context = error.get("ctx", {})
+    refusal = context.get("error")
+    if isinstance(refusal, WrongValueError):
+        return refusal.problem, refusal.cure
+    if isinstance(refusal, ValueError):
+        return str(refusal), ""
     if error["type"] in ("list_type", "tuple_type") and isinstance(error.get("input"), dict):
-        return f"is a table, and a list of tables is needed; write [[{error['loc'][-1]}]] above each of them"
-    if error["type"] in _PROBLEMS:
-        return _PROBLEMS[error["type"]].format(**error.get("ctx", {}))
-    return re.sub("^(Value error, |Input |String )|, (unable to parse|got a number) .*", "", str(error["msg"]))
+        return "is a table, and a list of tables is needed", f"write [[{error['loc'][-1]}]] above each of them"
+    problem, cure = _PROBLEMS.get(error["type"], (_NO_FORM, ""))
+    return problem.format(**context), cure.format(**context)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
+from stream_router.errors import WrongValueError
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE, Common, Settings, field_of
 from stream_router.settings.consumer import Consumer
@@ -50,14 +51,14 @@ class Setup(QueueSettings, Common):
     def _is_of_this_region(cls, key: str | None, info: ValidationInfo) -> str | None:
         """Refuse a key of another region: neither the stream nor a queue could use it."""
         if key and key.split(":")[3] != info.data.get("aws_region", key.split(":")[3]):
-            raise ValueError("is not in AWS_REGION; name a key of this region")
+            raise WrongValueError("is not in AWS_REGION", "name a key of this region")
         return key
 
     @field_validator("rule")
     @classmethod
     def _is_a_rule(cls, rule: str) -> str:
         if rule == NO_RULE:
-            raise ValueError("leaves `setup` no rule to make; name the rule, or run no `setup`")
+            raise WrongValueError("leaves `setup` no rule to make", "name the rule, or run no `setup`")
         return rule
 
     @field_validator("spill_queue")
@@ -65,7 +66,7 @@ class Setup(QueueSettings, Common):
     def _is_another_queue(cls, url: str | None, info: ValidationInfo) -> str | None:
         """Refuse one queue for dead letters and for the spill."""
         if url is not None and url == info.data.get("sqs_dlq_url"):
-            raise ValueError(SAME_QUEUE)
+            raise WrongValueError(*SAME_QUEUE)
         return url
 
     @property
@@ -144,7 +145,7 @@ class Cxone(Settings):
     def _has_an_id(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         """Refuse the secret without the id, and the id without the secret."""
         if "client_id" in info.data and (secret is None or info.data["client_id"] is None):
-            raise ValueError("or its id is not set; set CXONE_CLIENT_ID and CXONE_CLIENT_SECRET together")
+            raise WrongValueError("or its id is not set", "set CXONE_CLIENT_ID and CXONE_CLIENT_SECRET together")
         return secret
 
     @property

@@ -2,8 +2,8 @@
 
 Nothing else reads it.
 
-Wrong settings raise SettingsError, whose text has a line for each: the variable, its value, the
-problem, the cure. Secrets are never quoted. A value of more than MAX_QUOTED_CHARS is not quoted
+Wrong settings raise SettingsError with a problem for each: the variable, what is wrong with its
+value, the cure. Secrets are never quoted. A value of more than MAX_QUOTED_CHARS is not quoted
 either: it may be a secret that was put into the wrong variable.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import SecretStr, ValidationError
 
-from stream_router.errors import NotNowError, SettingsError
+from stream_router.errors import NotNowError, SettingProblem, SettingsError
 from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
 from stream_router.settings import files, sources
 from stream_router.settings.common import PREFIX, Settings, is_secret, takes, variable
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 
 MAX_QUOTED_CHARS = 12
-"""Characters of a value that a line quotes.
+"""Characters of a value that a problem quotes.
 
 A secret has at least 16 (`settings/secrets.py`, MIN_BYTES).
 """
@@ -48,7 +48,7 @@ def load(kind: type[S], *checks: Callable[[S], object], **overrides: Any) -> S:
 
     `checks` test what the settings name, files for example, and raise SettingsError. They run even
     if some settings are wrong, so that all problems are reported at once. Raises SettingsError with
-    a line for each problem (exit 78).
+    all problems (exit 78).
     """
     return _read(kind, [*find_unknown(), *_wrong_failpoints()], checks, overrides)
 
@@ -58,16 +58,23 @@ def read(kind: type[S], **overrides: Any) -> S:
     return _read(kind, [], (), overrides)
 
 
-def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], ...], overrides: dict[str, Any]) -> S:
+def _read(
+    kind: type[S],
+    problems: list[SettingProblem],
+    checks: tuple[Callable[[S], object], ...],
+    overrides: dict[str, Any],
+) -> S:
+    """Return the settings. Raises SettingsError with `problems`, and those of values and checks."""
     values = {name: text for name in kind.model_fields if (text := os.environ.get(variable(kind, name)))}
     good: dict[str, Any] = {}
     wrong: dict[str, Any] = {}
-    mistyped = " ".join(lines)  # a setting under a mistyped name is not reported as missing as well
+    # A setting under a mistyped name is not reported as missing as well.
+    mistyped = {name for problem in problems for name in problem.related}
     try:
         settings = kind.model_validate({**values, **overrides}, context=good)
     except ValidationError as error:
-        # The checks need a complete object, so wrong settings get their defaults here. Lines of checks
-        # about these settings are left out below.
+        # The checks need a complete object, so wrong settings get their defaults here. Problems that
+        # checks find with these settings are left out below.
         for detail in error.errors(include_url=False):
             wrong.setdefault(str(detail["loc"][0]), detail)
         fields = {name: kind.model_fields[name] for name in wrong}
@@ -75,37 +82,44 @@ def _read(kind: type[S], lines: list[str], checks: tuple[Callable[[S], object], 
         settings = cast("S", kind.model_construct(**{**good, **defaults}))
     for name, detail in wrong.items():
         if detail["type"] != "missing" or variable(kind, name) not in mistyped:
-            lines.append(_format_line(kind, name, detail))
-    named = [variable(kind, name) for name in wrong]
+            problems.append(_describe_value(kind, name, detail))
+    wrong_names = {variable(kind, name) for name in wrong}
     # NotNowError (exit 1) asks for another start. That helps only if an outage is the one problem.
-    not_now = not lines
+    not_now = not problems
     for check in checks:
         try:
             check(settings)
         except SettingsError as error:
             not_now = not_now and isinstance(error, NotNowError)
-            lines += [line for line in str(error).splitlines() if not any(name in line for name in named)]
-    if lines:
+            problems += [
+                problem for problem in error.problems if wrong_names.isdisjoint((problem.setting, *problem.related))
+            ]
+    if problems:
         error_class = NotNowError if not_now else SettingsError
-        raise error_class("\n".join(dict.fromkeys(lines)))
+        raise error_class.of(problems)
     return settings
 
 
-def _format_line(kind: type[Settings], name: str, error: Any) -> str:
-    """Return `VARIABLE: 'value' problem; cure`.
+def _describe_value(kind: type[Settings], name: str, error: Any) -> SettingProblem:
+    """Return the problem of a field's value, from pydantic's error.
 
     A problem without a cure gets the setting's allowed values as its cure.
     """
-    problem = {"missing": "is not set"}.get(error["type"]) or describe_problem(error)
-    cure = "" if "; " in problem else f"; give {takes(kind, name)}"
-    return f"{variable(kind, name)}: {_quote_value(kind, name)}{problem}{cure}"
+    setting, value = variable(kind, name), _quote_value(kind, name)
+    allowed = f"give {takes(kind, name)}"
+    if error["type"] == "missing":
+        return SettingProblem(setting, "is not set", allowed)
+    problem, cure = describe_problem(error)
+    if error["type"] == "literal_error" and value:
+        return SettingProblem(setting, f"is {value}", cure)
+    return SettingProblem(setting, f"{value} {problem}" if value else problem, cure or allowed)
 
 
 def _quote_value(kind: type[Settings], name: str) -> str:
-    """Return the environment's value in quotes and with a blank; "" if a line must not show it."""
+    """Return the environment's value in quotes; "" if no problem may show it."""
     value = os.environ.get(variable(kind, name), "")
     is_shown = value and len(value) <= MAX_QUOTED_CHARS and value.isprintable() and not is_secret(kind, name)
-    return f"'{value}' " if is_shown else ""
+    return f"'{value}'" if is_shown else ""
 
 
 # --- names: an unknown name is refused, since a typo would be ignored
@@ -128,8 +142,8 @@ def setting_names() -> frozenset[str]:
     return frozenset(variable(kind, name) for kind in PROGRAMS.values() for name in kind.model_fields)
 
 
-def find_unknown() -> Iterator[str]:
-    """Yield a line for each unknown name that begins like a setting of ours.
+def find_unknown() -> Iterator[SettingProblem]:
+    """Yield a problem for each unknown name that begins like a setting of ours.
 
     An empty variable counts as unset.
     """
@@ -139,8 +153,8 @@ def find_unknown() -> Iterator[str]:
             yield _describe_unknown(name, known)
 
 
-def find_warnings(settings: Settings | None = None) -> list[str]:
-    """Return a line for each setting that has no effect, or an effect that is hardly meant, and is not refused."""
+def find_warnings(settings: Settings | None = None) -> list[SettingProblem]:
+    """Return a problem for each setting that has no effect, or an effect that is hardly meant, and is not refused."""
     known = {name for name in setting_names() if name.startswith("CXONE_")}
     cxone = sorted(name for name, value in os.environ.items() if value and name.startswith("CXONE_"))
     unused = settings.find_unused() if isinstance(settings, Receiver) else ()
@@ -151,8 +165,8 @@ def find_warnings(settings: Settings | None = None) -> list[str]:
     ]
 
 
-def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
-    """Yield a line if Expert sends here and only the default event types are routed, none of which is Expert's."""
+def _expert_unnamed(settings: Settings | None) -> Iterator[SettingProblem]:
+    """Yield a problem if Expert sends here and only the default event types are routed, none of which is Expert's."""
     if not isinstance(settings, Receiver | Consumer):
         return
     document = sources.read_part(settings.config, sources.Document)
@@ -160,20 +174,22 @@ def _expert_unnamed(settings: Settings | None) -> Iterator[str]:
     schemes |= {source.scheme for source in document.cxone.sources if isinstance(source, sources.PostedSource)}
     is_default = settings.event_types == default_text(type(settings), "event_types") and not document.event_types
     if "expert" in schemes and is_default and os.environ.get(variable(Consumer, "unroutable")) in (None, "dead-letter"):
-        yield (
-            f"{variable(Consumer, 'event_types')}: names none of Expert's event types, so each event of Expert becomes "
-            "a dead letter (unroutable); name those that you subscribe to, for example Page_Create, and run setup "
-            "(docs/expert.md)"
+        yield SettingProblem(
+            variable(Consumer, "event_types"),
+            "names none of Expert's event types, so each event of Expert becomes a dead letter (unroutable)",
+            "name those that you subscribe to, for example Page_Create, and run setup (docs/expert.md)",
         )
 
 
-def find_exposed(settings: Settings) -> Iterator[str]:
-    """Yield a line for each file with a secret that other users of this host may read."""
+def find_exposed(settings: Settings) -> Iterator[SettingProblem]:
+    """Yield a problem for each file with a secret that other users of this host may read."""
     for name, path in _secret_files(settings):
         if others := files.find_readers(path):
-            yield (
-                f"{name}: its file {path} may be read by {others}, and a secret is in it; chmod 600 it, or 640 if its "
-                "owner is another user (a volume of a Kubernetes Secret: defaultMode: 0400)"
+            yield SettingProblem(
+                name,
+                f"its file {path} may be read by {others}, and a secret is in it",
+                "chmod 600 it, or 640 if its owner is another user (a volume of a Kubernetes Secret: "
+                "defaultMode: 0400)",
             )
 
 
@@ -197,11 +213,11 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def warn(settings: Settings) -> None:
-    """Log at start each line of `find_warnings` and `find_exposed`, and that failpoints are armed if they are."""
-    for line in find_warnings(settings):
-        log.warning("%s", line, extra={"event": "setting-unknown"})
-    for line in find_exposed(settings):
-        log.warning("%s", line, extra={"event": "secret-exposed"})
+    """Log at start each problem of `find_warnings` and `find_exposed`, and that failpoints are armed if they are."""
+    for problem in find_warnings(settings):
+        log.warning("%s", problem.line(), extra={"event": "setting-unknown"})
+    for problem in find_exposed(settings):
+        log.warning("%s", problem.line(), extra={"event": "secret-exposed"})
     warn_of_failpoints()
 
 
@@ -218,22 +234,24 @@ def warn_of_failpoints() -> None:
         )
 
 
-def _wrong_failpoints() -> Iterator[str]:
+def _wrong_failpoints() -> tuple[SettingProblem, ...]:
     try:
         arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     except SettingsError as error:
-        yield str(error)
+        return error.problems
+    return ()
 
 
-def _describe_unknown(name: str, known: frozenset[str] | set[str]) -> str:
-    """Return the line for an unknown name.
+def _describe_unknown(name: str, known: frozenset[str] | set[str]) -> SettingProblem:
+    """Return the problem of an unknown name; `related` holds the nearest known name.
 
-    The nearest known name is found without the prefix that many names share.
+    The nearest name is found without the prefix that many names share.
     """
     ends = {_end(setting): setting for setting in sorted(known)}
     nearest = nearest_name(_end(name.upper()), ends)
+    related = (ends[nearest],) if nearest else ()
     cure = f"did you mean {ends[nearest]}?" if nearest else "unset it; `stream-router config` lists the known ones"
-    return f"{name}: is no setting that this version knows, so it would do nothing; {cure}"
+    return SettingProblem(name, "is no setting that this version knows, so it would do nothing", cure, related=related)
 
 
 def _end(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
+from stream_router.errors import SettingProblem, WrongValueError
 from stream_router.settings import types
 from stream_router.settings.common import GuardedSettings, variable
 from stream_router.settings.types import (
@@ -34,7 +35,11 @@ The consumer uses the same, or order would break.
 """
 
 
-SAME_QUEUE = "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events; name a queue of its own"
+SAME_QUEUE = (
+    "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events",
+    "name a queue of its own",
+)
+"""Problem and cure of a spill queue that is the dead-letter queue as well."""
 
 
 class Entrance(GuardedSettings):
@@ -62,9 +67,12 @@ class Entrance(GuardedSettings):
         if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in exposure:
             return scheme
         if is_unencrypted(*exposure):
-            raise ValueError(
-                f"would send the secret itself over plain HTTP; set {variable(cls, 'tls_cert')}, or name the "
-                f"proxies in front in {variable(cls, 'trusted_proxies')}"
+            raise WrongValueError(
+                "would send the secret itself over plain HTTP",
+                (
+                    f"set {variable(cls, 'tls_cert')}, or name the proxies in front in "
+                    f"{variable(cls, 'trusted_proxies')}"
+                ),
             )
         return scheme
 
@@ -135,9 +143,9 @@ class Receiver(Signature, Entrance):
         """Refuse a bound of memory or spill that is smaller than the largest body."""
         body_bytes = info.data.get("max_body_bytes", 0)
         if info.context is not None and size_bytes < body_bytes:
-            raise ValueError(
-                f"is less than one body may have ({variable(cls, 'max_body_bytes')}, {body_bytes} bytes); raise it, or "
-                "lower that one"
+            raise WrongValueError(
+                (f"is less than one body may have ({variable(cls, 'max_body_bytes')}, {body_bytes} bytes)"),
+                "raise it, or lower that one",
             )
         return size_bytes
 
@@ -147,8 +155,8 @@ class Receiver(Signature, Entrance):
         """Refuse the bound of a spill folder if no folder is set: the operator believes that events are spilled."""
         is_set = size_bytes != SPILL_MAX_BYTES  # setting the default changes nothing, so that is not refused
         if info.context is not None and is_set and info.data.get("spill_dir", "wrong itself") is None:
-            raise ValueError(
-                f"is set without {variable(cls, 'spill_dir')}, so nothing is spilled to a disk; set both, or none"
+            raise WrongValueError(
+                f"is set without {variable(cls, 'spill_dir')}, so nothing is spilled to a disk", "set both, or none"
             )
         return size_bytes
 
@@ -157,7 +165,7 @@ class Receiver(Signature, Entrance):
     def _is_a_part_of_all(cls, most: int | None, info: ValidationInfo) -> int | None:
         """Refuse a bound for one client's connections above the bound for all: it would have no effect."""
         if info.context is not None and most is not None and most > info.data.get("max_connections", most):
-            raise ValueError(f"is more than {variable(cls, 'max_connections')}; lower it, or raise that one")
+            raise WrongValueError(f"is more than {variable(cls, 'max_connections')}", "lower it, or raise that one")
         return most
 
     @field_validator("spill_queue")
@@ -167,18 +175,20 @@ class Receiver(Signature, Entrance):
         if info.context is None or url is None:
             return url
         if info.data.get("ordering") == "conversation":
-            raise ValueError(
-                f"would not keep the order that {variable(cls, 'ordering')}=conversation asks for; set "
-                f"{variable(cls, 'spill_dir')} instead"
+            raise WrongValueError(
+                f"would not keep the order that {variable(cls, 'ordering')}=conversation asks for",
+                f"set {variable(cls, 'spill_dir')} instead",
             )
         if info.data.get("spill_dir") is not None:
-            raise ValueError(
-                f"stands beside {variable(cls, 'spill_dir')}; events wait in one of the two, unset the other"
+            raise WrongValueError(
+                f"stands beside {variable(cls, 'spill_dir')}", "events wait in one of the two, unset the other"
             )
         if info.data.get("sqs_dlq_url") is None:
-            raise ValueError("needs SQS_DLQ_URL, the queue for events that the stream refuses for good; set it too")
+            raise WrongValueError(
+                "needs SQS_DLQ_URL, the queue for events that the stream refuses for good", "set it too"
+            )
         if url == info.data["sqs_dlq_url"]:
-            raise ValueError(SAME_QUEUE)
+            raise WrongValueError(*SAME_QUEUE)
         return url
 
     @property
@@ -191,12 +201,18 @@ class Receiver(Signature, Entrance):
         """Return whether requests arrive unencrypted over a network."""
         return is_unencrypted(self.listen, self.tls_cert, self.trusted_proxies)
 
-    def find_unused(self) -> Iterator[str]:
-        """Yield a line for each setting that the scheme does not use, perhaps left over from an earlier scheme."""
+    def find_unused(self) -> Iterator[SettingProblem]:
+        """Yield a problem for each setting that the scheme does not use, perhaps left over from an earlier scheme."""
         if self.webhook_secrets.get_secret_value() and self.webhook_scheme in (None, "none"):
-            why = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
-            cure = "unset it, or choose a scheme"
-            yield f"{variable(type(self), 'webhook_secrets')}: {why}, so nobody is asked for it; {cure}"
+            reason = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
+            yield SettingProblem(
+                variable(type(self), "webhook_secrets"),
+                f"{reason}, so nobody is asked for it",
+                "unset it, or choose a scheme",
+            )
         for name in find_unused(self.webhook_scheme or "hmac", self.model_fields_set):
-            named = variable(type(self), name)
-            yield f"{named}: is for scheme hmac, and the scheme is another, so it has no effect; unset it"
+            yield SettingProblem(
+                variable(type(self), name),
+                "is for scheme hmac, and the scheme is another, so it has no effect",
+                "unset it",
+            )

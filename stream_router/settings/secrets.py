@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stream_router.errors import NotNowError, SettingsError
+from stream_router.errors import NotNowError, SettingsError, WrongValueError
 from stream_router.settings import files, types
 
 IN_FILE, IN_AWS = "file:", ("secretsmanager:", "ssm:")
@@ -40,17 +40,17 @@ def read_secret(secret: SecretStr | None, variable: str, *, region: str = "", we
     if setting.startswith(IN_AWS) and not region:
         try:
             region = types.region_of_environment()
-        except ValueError as error:
-            raise SettingsError(f"AWS_REGION: {error}") from None
+        except WrongValueError as error:
+            raise SettingsError("AWS_REGION", error.problem, error.cure) from None
     is_in_file = setting.startswith(IN_FILE)
     stored = read_file(setting, variable) if is_in_file else fetch_from_aws(setting, variable, region)
     secrets = parse_lines(stored)
     if len(secrets) != 1:
         raise SettingsError(
-            f"{variable}: there are {len(secrets)} secrets where it points; leave one, on a line of its own"
+            variable, f"there are {len(secrets)} secrets where it points", "leave one, on a line of its own"
         )
     if not weak and (weakness := describe_weakness_of_one(secrets[0])):
-        raise SettingsError(f"{variable}: {weakness}")
+        raise SettingsError(variable, *weakness, related=(WEAK_SECRETS,))
     return secrets[0]
 
 
@@ -74,12 +74,12 @@ def read_file(where: str, variable: str) -> str:
     try:
         data = files.read(Path(where.removeprefix(IN_FILE)), MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
+            raise SettingsError(variable, "its file is larger than 1 MiB", "give one secret a line")
         # Some editors put a byte order mark first, which would be a part of the first secret.
         return _as_text(data.decode("utf-8-sig"), variable)
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the path
         cure = "name one place, and nothing behind it" if "," in where else "give a readable UTF-8 file"
-        raise SettingsError(f"{variable}: its file cannot be read ({files.describe_failure(error)}); {cure}") from None
+        raise SettingsError(variable, f"its file cannot be read ({files.describe_failure(error)})", cure) from None
 
 
 def fetch_from_aws(where: str, variable: str, region: str) -> str:
@@ -92,22 +92,24 @@ def fetch_from_aws(where: str, variable: str, region: str) -> str:
     try:
         return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
-        problem = f"{variable}: it cannot be read from AWS ({error}); "
+        problem = f"it cannot be read from AWS ({error})"
         if error.outage:
-            raise NotNowError(f"{problem}try again, and check the network to AWS if that does not help") from None
-        raise SettingsError(f"{problem}check its name and the role's permissions") from None
+            cure = "try again, and check the network to AWS if that does not help"
+            raise NotNowError(variable, problem, cure) from None
+        raise SettingsError(variable, problem, "check its name and the role's permissions") from None
 
 
 def _as_text(text: str, variable: str) -> str:
     """Return the text. Raises SettingsError if it has zero bytes or is a JSON document."""
     # Some shells write UTF-16. No sender signs with its zero bytes, and no environment variable can hold them.
     if "\0" in text:
-        raise SettingsError(f"{variable}: the text where it points holds zero bytes; save it as UTF-8")
+        raise SettingsError(variable, "the text where it points holds zero bytes", "save it as UTF-8")
     # Secrets Manager's console stores pairs as JSON. Each piece between commas would count as a secret.
     if is_json(text):
         raise SettingsError(
-            f"{variable}: it points to a JSON document, not to the secret alone; keep the secret as plain "
-            "text (Plaintext in Secrets Manager's console)"
+            variable,
+            "it points to a JSON document, not to the secret alone",
+            "keep the secret as plain text (Plaintext in Secrets Manager's console)",
         )
     return text
 
@@ -120,7 +122,8 @@ MIN_BYTES = 16
 With less, whoever holds one signed body can find the secret by trying.
 """
 
-ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
+WEAK_SECRETS = "STREAM_ROUTER_WEAK_SECRETS"
+ALLOW = f"or set {WEAK_SECRETS}=allow"
 
 _MISTAKEN = re.compile(
     r"(?:~|\.{0,2})/[\w.+@-]{1,40}(?:/[\w.+@-]{1,40})*/?"  # a path; base64 is longer than the names of one are
@@ -135,25 +138,28 @@ As a secret they are a mistake.
 """
 
 
-def describe_weakness(setting: str, scheme: str = "") -> str:
-    """Return problem and cure of the first weak secret in a setting; "" if all are strong, or are stored elsewhere."""
+def describe_weakness(setting: str, scheme: str = "") -> tuple[str, str] | None:
+    """Return problem and cure of the first weak secret in a setting.
+
+    None if all are strong, or are stored elsewhere.
+    """
     if setting.startswith(READ_ELSEWHERE):
-        return ""
+        return None
     if is_json(setting):  # split at its commas, no piece would be JSON
         return describe_weakness_of_one(setting)
-    return next(filter(None, (describe_weakness_of_one(secret, scheme) for secret in types.items(setting))), "")
+    return next(filter(None, (describe_weakness_of_one(secret, scheme) for secret in types.items(setting))), None)
 
 
-def describe_weakness_of_one(secret: str, scheme: str = "") -> str:
-    """Return problem and cure of a weak secret, as `problem; cure`; "" if it is strong."""
+def describe_weakness_of_one(secret: str, scheme: str = "") -> tuple[str, str] | None:
+    """Return problem and cure of a weak secret; None if it is strong."""
     if _MISTAKEN.fullmatch(secret) or types.is_quoted(secret) or is_json(secret):
         return (
-            "would itself be the secret, and is a path, a reference, a JSON document or in quotes; set the secret "
-            f"alone, or write file:PATH, secretsmanager:ARN or ssm:NAME, first and alone, {ALLOW}"
+            "would itself be the secret, and is a path, a reference, a JSON document or in quotes",
+            f"set the secret alone, or write file:PATH, secretsmanager:ARN or ssm:NAME, first and alone, {ALLOW}",
         )
     if len(_secret_bytes(secret, scheme)) < MIN_BYTES:
-        return f"has a secret of less than {MIN_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
-    return ""
+        return f"has a secret of less than {MIN_BYTES} bytes", f"give a longer one (openssl rand -hex 32), {ALLOW}"
+    return None
 
 
 def is_json(text: str) -> bool:

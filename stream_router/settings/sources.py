@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from stream_router.errors import WrongValueError
 from stream_router.settings import files
 from stream_router.settings.receiver import Signature
 from stream_router.settings.types import Scheme, Secret
@@ -45,9 +46,9 @@ class PostedSource(_Table, Signature):
     @model_validator(mode="after")
     def _whole(self) -> "PostedSource":
         if self.secrets is not None and self.scheme is None:
-            raise ValueError("secrets: need a scheme beside them")
+            raise WrongValueError("has secrets and no scheme", "set scheme beside secrets")
         if self.has_a_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
-            raise ValueError("name: becomes a part of the path; use letters, digits, - and _")
+            raise WrongValueError("has a name that cannot be a part of its path", "use letters, digits, - and _")
         return self
 
 
@@ -93,7 +94,7 @@ class Sources(BaseModel):
     def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
         names = [source.name for source in sources]
         if twice := [name for at, name in enumerate(names) if name in names[:at]]:
-            raise ValueError(f"{len(twice)} of them have the name of an earlier one; give each its own name")
+            raise WrongValueError(f"{len(twice)} of them have the name of an earlier one", "give each its own name")
         return sources
 
 

@@ -1,8 +1,8 @@
 """Types of settings: addresses, queues, lists of event types, paths into an event.
 
 Each type describes its form in words, as a text among its annotations. Error lines and the
-generated pages show it (`common.takes`). A value of another form raises ValueError with the text
-`problem` or `problem; cure`. The text quotes no value, since some values are secrets.
+generated pages show it (`common.takes`). A value of another form raises WrongValueError. The description is
+the cure if the error names none.
 """
 
 import ipaddress
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from stream_router import limits
+from stream_router.errors import WrongValueError
 from stream_router.settings.files import nearest_name
 
 
@@ -101,9 +102,9 @@ def region_of_environment() -> str:
     try:
         region = str(Session().get_config_variable("region") or "")
     except BotoCoreError as error:
-        raise ValueError(f"is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
+        raise WrongValueError(f"is not set, and {error}", "set AWS_REGION, or correct AWS_PROFILE") from None
     if not region:
-        raise ValueError("is not set; set AWS_REGION, for example us-east-1")
+        raise WrongValueError("is not set", "set AWS_REGION, for example us-east-1")
     return region
 
 
@@ -123,9 +124,9 @@ def known_region(name: str) -> str:
         return name
     nearest = nearest_name(name, known)
     advice = f"did you mean {nearest}?" if nearest else "give one, for example us-east-1"
-    raise ValueError(
-        f"is no region that botocore {__version__} knows; {advice} (for a newer region upgrade botocore, "
-        "or set AWS_ENDPOINT_URL)"
+    raise WrongValueError(
+        f"is no region that botocore {__version__} knows",
+        f"{advice} (for a newer region upgrade botocore, or set AWS_ENDPOINT_URL)",
     )
 
 
@@ -167,16 +168,16 @@ Template = Annotated[
 def _event_types(value: str) -> None:
     """Raise ValueError for a list of event types that no event could have, or that EventBridge would refuse."""
     if set(value) & set("[]{}\"'"):
-        raise ValueError(
-            "is a list in brackets or quotes, which would be a part of a type's name; "
-            "write the bare types with commas between, for example interaction.created,conversation.updated"
+        raise WrongValueError(
+            "is a list in brackets or quotes, which would be a part of a type's name",
+            ("write the bare types with commas between, for example interaction.created,conversation.updated"),
         )
     if not all(len(name) <= limits.DETAIL_TYPE_MAX_CHARS and name.isprintable() for name in items(value)):
         raise ValueError(f"has an event type of over {limits.DETAIL_TYPE_MAX_CHARS} characters, or not of plain text")
     if "," not in value and len(value.split()) > 1:
-        raise ValueError(
-            "has blanks and no comma, so all of it would be one event type; put commas between the types (behind a "
-            "single type with a blank in its name put one comma)"
+        raise WrongValueError(
+            "has blanks and no comma, so all of it would be one event type",
+            ("put commas between the types (behind a single type with a blank in its name put one comma)"),
         )
 
 
@@ -202,8 +203,8 @@ def parse_paths(text: str) -> list[list[str]]:
     if not split_paths or not all(step for path in split_paths for step in path):
         raise ValueError("names no path, or one with an empty step")
     if any(path[0] == "$" or path[0].startswith("/") for path in split_paths):
-        raise ValueError(
-            "has a path that begins with $. or /, which is a JSONPath or a JSON pointer; write data.case.id"
+        raise WrongValueError(
+            "has a path that begins with $. or /, which is a JSONPath or a JSON pointer", "write data.case.id"
         )
     return split_paths
 
@@ -311,13 +312,13 @@ def _standard_queue(url: str) -> None:
     A FIFO queue refuses messages without a group.
     """
     if url != url.strip():
-        raise ValueError("begins or ends with a blank; take it away")
+        raise WrongValueError("begins or ends with a blank", "take it away")
     if url.startswith("arn:"):
-        raise ValueError("is an ARN; give the queue's URL (`aws sqs get-queue-url` prints it)")
+        raise WrongValueError("is an ARN", "give the queue's URL (`aws sqs get-queue-url` prints it)")
     if not is_url(url):
         raise ValueError("is no URL")
     if url.endswith(".fifo"):
-        raise ValueError("is a FIFO queue; name a standard one")
+        raise WrongValueError("is a FIFO queue", "name a standard one")
 
 
 QueueUrl = Annotated[

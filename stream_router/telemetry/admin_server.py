@@ -101,7 +101,7 @@ class AdminServer:
             self._server = _Server(listen, handler)
         except OSError as error:
             reason = "no such address" if isinstance(error, socket.gaierror) else error.strerror
-            raise SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT") from None
+            raise SettingsError(variable, f"cannot listen there ({reason})", "choose another HOST:PORT") from None
         host, self.port = self._server.server_address[:2]
         self.address = f"[{host!s}]:{self.port}" if ":" in str(host) else f"{host!s}:{self.port}"
 

@@ -54,7 +54,7 @@ def run(settings: Top, options: TopOptions) -> int:
     """
     urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
-        raise SettingsError(f"--url: {bad[0][:80]!r} is no URL of an admin port; give http://HOST:PORT")
+        raise SettingsError("--url", f"{bad[0][:80]!r} is no URL of an admin port", "give http://HOST:PORT")
     console = Console()
     if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))

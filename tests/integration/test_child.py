@@ -16,6 +16,7 @@ import pytest
 
 from stream_router.consumer.supervisor.properties import CHILD_COMMAND, CHILD_VARIABLE
 from stream_router.envelope import Resubmitted, seal_line
+from stream_router.errors import SettingsError
 from stream_router.telemetry.metrics_catalogue import COUNTERS
 from tests.daemon import Child, close_shard, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
@@ -235,7 +236,7 @@ def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_pat
     line = (tmp_path / "stderr").read_text()
     assert line.startswith("STREAM_ROUTER_MAX_ENTRIES: ")
     assert line.count("\n") == 1
-    assert (tmp_path / "fatal").read_text() == line
+    assert f"{SettingsError.from_json((tmp_path / 'fatal').read_text())}\n" == line
 
 
 def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> None:

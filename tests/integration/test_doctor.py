@@ -474,7 +474,7 @@ def test_a_broken_world_is_named_with_its_cure(place: Place, names: list[str]) -
     for broken in all_broken:
         (own, *_) = [one for one in trouble if one.code == broken.code]
         assert own.verdict is broken.verdict, own
-        line = own.line()
+        line = f"{own.setting}: {own.says}; {own.cure}"
         assert not [word for word in broken.words if word not in line], line
         assert own.cure
     assert {one.code for one in trouble} == {code for one in all_broken for code in (one.code, *one.too)}, trouble

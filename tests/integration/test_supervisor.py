@@ -19,6 +19,7 @@ from stream_router.consumer.supervisor.java import JvmExit
 from stream_router.consumer.supervisor.supervisor import STABLE_S, DaemonSupervisor, Happening, PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import Line, Standing
+from stream_router.errors import SettingsError
 from tests.supervised import Running, alive, supervisors
 from tests.system.world import until
 
@@ -75,7 +76,7 @@ def test_no_jvm_is_started_before_the_lease_table_is_there(tmp_path: Path, run: 
     table.unlink()
     running.until(running.starts)
     running.stop()
-    table.write_text("refused STREAM_ROUTER_APPLICATION: dynamodb:CreateTable is refused; grant it")
+    table.write_text("refused dynamodb:CreateTable is refused")
     refused = run(DEAF)
     assert refused.process.wait(10) == 78
     assert refused.lines().splitlines()[-1].endswith("is refused; grant it")
@@ -84,7 +85,8 @@ def test_no_jvm_is_started_before_the_lease_table_is_there(tmp_path: Path, run: 
 
 def test_a_verdict_of_a_child_ends_it_with_78(run: Run) -> None:
     """Settings that a child cannot work with: its line on stderr, status 78, no restart."""
-    running = run('(state / "fatal").write_text("SOME_SETTING: is wrong; mend it\\n"); sys.exit(1)')
+    verdict = SettingsError("SOME_SETTING", "is wrong", "mend it").to_json()
+    running = run(f'(state / "fatal").write_text({verdict!r}); sys.exit(1)')
     assert running.process.wait(10) == 78
     assert running.lines().splitlines()[-1] == "SOME_SETTING: is wrong; mend it"
     assert len(running.starts()) == 1

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_router import cli
-from stream_router.errors import EX_CONFIG, SettingsError
+from stream_router.errors import EX_CONFIG, SettingProblem, SettingsError
 from stream_router.operate import config
 from stream_router.operate.console import moment_ms, print_line, readable, warn, write_line
 from stream_router.settings import reading
@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 CANARY = "s3cr3t-c4n4ry"
 ACCESS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
 PROGRAM = """import sys; from stream_router import cli
-cli.app = lambda: (_ for _ in ()).throw(cli.SettingsError('A: is wrong; mend it')); cli.main()"""
+cli.app = lambda: (_ for _ in ()).throw(cli.SettingsError('A', 'is wrong', 'mend it')); cli.main()"""
+
+TWO_WRONG = SettingsError.of([SettingProblem("A", "is\nbad", "mend it"), SettingProblem("B", "too")])
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -75,7 +77,7 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
     ("error", "status", "said"),
     [
         (RuntimeError("something\nbroke"), 1, "stream-router: RuntimeError: something broke (--debug shows where)\n"),
-        (SettingsError("A: is bad; mend it\nB: too"), 78, "stream-router: A: is bad; mend it\nstream-router: B: too\n"),
+        (TWO_WRONG, 78, "stream-router: A: is bad; mend it\nstream-router: B: too\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

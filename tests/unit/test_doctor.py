@@ -35,7 +35,7 @@ SILENT = EndpointConnectionError(endpoint_url="https://x")
         (DENIED, WARNING, "AccessDeniedException"),
         (THROTTLED, UNKNOWN, "ProvisionedThroughputExceededException"),
         (SILENT, UNKNOWN, "gave no answer at x"),
-        (SettingsError("AWS_CA_BUNDLE: is no file; name one"), WRONG, "is no file"),
+        (SettingsError("AWS_CA_BUNDLE", "is no file", "name one"), WRONG, "is no file"),
     ],
 )
 def test_what_a_look_raises_is_the_trouble_of_one_check(
@@ -67,7 +67,7 @@ def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFix
     [
         (secret_store.SecretUnreadableError("ThrottlingException", outage=True), UNKNOWN, "ThrottlingException"),
         (secret_store.SecretUnreadableError("ParameterNotFound"), WRONG, "ParameterNotFound"),
-        (credentials.CredentialsError("AWS credentials: none found; set some"), SKIPPED, "waits for SR010"),
+        (credentials.CredentialsError("none found", "set some"), SKIPPED, "waits for SR010"),
     ],
 )
 def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(

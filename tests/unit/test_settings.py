@@ -15,7 +15,7 @@ from stream_router import process
 from stream_router.checks import CheckVerdict
 from stream_router.cli import main
 from stream_router.consumer.supervisor import assembly, java
-from stream_router.errors import SettingsError
+from stream_router.errors import SettingProblem, SettingsError
 from stream_router.operate.doctor import host
 from stream_router.operate.doctor.world import World
 from stream_router.pipeline.mapping.config_file import MappingFile
@@ -399,13 +399,14 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
     """An unknown CXone name, since other tools have some; settings of another scheme than the one in use."""
     given(monkeypatch, {**RECEIVER, "CXONE_CLIENT_SECRT": "s", "STREAM_ROUTER_HMAC_PREFIX": "v1="})
     given(monkeypatch, {"STREAM_ROUTER_HMAC_ID_HEADER": "x-id"})
-    told = [line.partition(": ")[0] for line in reading.find_warnings(load(Receiver))]
-    assert told == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
+    warned = [problem.setting for problem in reading.find_warnings(load(Receiver))]
+    assert warned == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
     given(monkeypatch, {SCHEME: "standard-webhooks"})
     assert len(reading.find_warnings(load(Receiver))) == 3
     for scheme in ("none", ""):
         given(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
-        assert any(line.startswith("STREAM_ROUTER_WEBHOOK_SECRETS: ") for line in reading.find_warnings(load(Receiver)))
+        warned = [problem.setting for problem in reading.find_warnings(load(Receiver))]
+        assert "STREAM_ROUTER_WEBHOOK_SECRETS" in warned
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
     found = [one for one in host.SETTINGS.check(World(offline=True)) if one.code == "SR004"]
     assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
@@ -420,10 +421,11 @@ def test_expert_without_its_types_is_warned_of(
     config = tmp_path / "config.toml"
     given(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
 
-    def warned() -> list[str]:
-        return [line for line in reading.find_warnings(load(program)) if line.startswith("STREAM_ROUTER_EVENT_TYPES: ")]
+    def warned() -> list[SettingProblem]:
+        problems = reading.find_warnings(load(program))
+        return [problem for problem in problems if problem.setting == "STREAM_ROUTER_EVENT_TYPES"]
 
-    assert "Page_Create" in warned()[0]
+    assert "Page_Create" in warned()[0].cure
     for name, value in {"EVENT_TYPES": "Page_Create", "UNROUTABLE": "publish"}.items():
         given(monkeypatch, {f"STREAM_ROUTER_{name}": value})
         assert not warned()
@@ -462,11 +464,12 @@ def test_a_secret_file_that_others_may_read_is_named(
     given(monkeypatch, {"STREAM_ROUTER_CONFIG": str(config), "STREAM_ROUTER_TLS_KEY": str(secret)})
     if not is_ours:
         monkeypatch.setattr("os.geteuid", lambda: secret.stat().st_uid + 1)
-    lines = [*reading.find_exposed(load(Receiver)), *reading.find_exposed(load(Consumer))]
+    problems = [*reading.find_exposed(load(Receiver)), *reading.find_exposed(load(Consumer))]
     named = ["ADMIN_TOKEN", "TLS_KEY", "WEBHOOK_SECRETS", "CONFIG", "CONFIG", "MASKING_KEY", "ADMIN_TOKEN", "AUDIT_KEY"]
-    told = [line.partition(": ")[0].removeprefix("STREAM_ROUTER_") for line in lines]
-    assert sorted(told) == sorted(named if exposed else [])
-    assert all(f"may be read by {exposed}" in line and STRONG not in line for line in lines)
+    settings = [problem.setting.removeprefix("STREAM_ROUTER_") for problem in problems]
+    assert sorted(settings) == sorted(named if exposed else [])
+    assert all(f"may be read by {exposed}" in problem.problem for problem in problems)
+    assert all(STRONG not in problem.line() for problem in problems)
 
 
 # --- what a named source has of the environment

@@ -112,7 +112,7 @@ def _refuse(error: SettingsError) -> int:
     """Report bad settings to stderr, and in a file to the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
-        write_whole(Path(state, FATAL), f"{error}\n")
+        write_whole(Path(state, FATAL), error.to_json())
     return EX_CONFIG
 
 

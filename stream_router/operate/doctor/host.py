@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_answers import served_s
 from stream_router.aws_error_codes import CREDENTIALS_OVER
-from stream_router.checks import CheckVerdict, Finding, of_error, of_line, ok, refused, skipped, warn, wrong
+from stream_router.checks import CheckVerdict, Finding, of_error, of_problem, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import NotNowError, SettingsError, unwritable
+from stream_router.errors import NotNowError, SettingProblem, SettingsError, unwritable
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.pipeline.transform import Transform
 from stream_router.process import iso
@@ -46,8 +46,8 @@ Both are small, so something else fills it.
 
 def _check_settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
-    names = [of_line("SR004", line) for line in unknown]
-    doubtful = [of_line("SR004", line) for line in reading.find_warnings(world.receive)]
+    names = [of_problem("SR004", problem) for problem in unknown]
+    doubtful = [of_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
     names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
     yield from names or [ok("SR004", "every name is known")]
     reported = set(unknown)
@@ -66,14 +66,15 @@ def _check_settings(world: World) -> Iterator[Finding]:
     yield from _check_disks(world)
 
 
-def _check_program_settings(code: str, reported: set[str], start: Callable[[], str]) -> Iterator[Finding]:
-    """Yield a finding for each line with which the program would refuse to start, except those reported before."""
+def _check_program_settings(code: str, reported: set[SettingProblem], start: Callable[[], str]) -> Iterator[Finding]:
+    """Yield a finding for each problem with which the program would refuse to start, unless it is in `reported`."""
     try:
         yield ok(code, start())
     except SettingsError as error:
-        lines = [line for line in str(error).splitlines() if line not in reported]
-        reported.update(lines)
-        findings = [of_line(code, line) for line in lines] or [skipped(code, "waits for the findings above")]
+        problems = [problem for problem in error.problems if problem not in reported]
+        reported.update(problems)
+        findings = [of_problem(code, problem) for problem in problems]
+        findings = findings or [skipped(code, "waits for the findings above")]
         for finding in findings:
             if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
                 yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
@@ -221,13 +222,13 @@ def _check_java(_: World) -> Iterator[Finding]:
     try:
         java_path = java.find_java()
     except SettingsError as error:
-        yield of_line("SR006", str(error))
+        yield of_problem("SR006", error.problems[0])
         return
     yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
-        yield of_line("SR007", str(error))
+        yield of_problem("SR007", error.problems[0])
         yield skipped("SR106", "waits for SR007")
         return
     try:
@@ -239,7 +240,7 @@ def _check_java(_: World) -> Iterator[Finding]:
         java.prove(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
-        yield of_line("SR106", str(error))
+        yield of_problem("SR106", error.problems[0])
 
 
 JAVA = Subject(

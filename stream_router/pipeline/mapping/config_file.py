@@ -212,7 +212,7 @@ def load(path: Path | None) -> Configured:
     """Read the file, or the presets alone if there is none. Raises SettingsError, which names the failing key."""
     document = files.read_toml(path, VARIABLE, MappingFile) if path else MappingFile()
     if clash := OWN_METADATA.intersection(document.metadata):
-        raise _wrong(path, f"metadata.{min(clash)}", "is set by the pipeline itself; choose another name")
+        raise _wrong_key(path, f"metadata.{min(clash)}", "is set by the pipeline itself", "choose another name")
     own, presets = [], {shape.name: shape for shape in PRESETS}
     for at, table in enumerate(document.shapes):
         shape = _shape(table, presets, path, f"shapes[{at}]")
@@ -224,7 +224,7 @@ def load(path: Path | None) -> Configured:
     if document.shape != "auto":
         shapes = [shape for shape in shapes if shape.name == document.shape]
         if not shapes:
-            raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
+            raise _wrong_key(path, "shape", "names no shape", "set `auto`, a preset, or one of your shapes")
     sources = _sources(document, {shape.name for shape in shapes} | {EXPERT_SHAPE.name}, path)
     return Configured(tuple(shapes), document.metadata, sources, _with_defaults(EXPERT_SHAPE, document))
 
@@ -237,7 +237,8 @@ def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mappi
         if isinstance(table, dict) and isinstance(table.get("name"), str):
             preset = table.get("preset")
             if preset is not None and preset not in known:
-                raise _wrong(path, f"cxone.sources[{at}].preset", "names no shape; set a preset, or one of your shapes")
+                key = f"cxone.sources[{at}].preset"
+                raise _wrong_key(path, key, "names no shape", "set a preset, or one of your shapes")
             preset_by_source[table["name"]] = preset
     return preset_by_source
 
@@ -247,7 +248,8 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
     preset = presets.get(table.name)
     if table.fields is None:
         if preset is None:
-            raise _wrong(path, f"{key}.fields", "is missing, and there is no preset of this name")
+            problem = "is missing, and there is no preset of this name"
+            raise _wrong_key(path, f"{key}.fields", problem, "set it, or correct the name")
         return dataclasses.replace(
             preset,
             when=table.when or preset.when,
@@ -255,7 +257,7 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
             zone=zone or preset.zone,
         )
     if not table.when:
-        raise _wrong(path, f"{key}.when", "is missing; name the paths by which such an event is known")
+        raise _wrong_key(path, f"{key}.when", "is missing", "name the paths by which such an event is known")
     return Shape(table.name, table.when, table.fields.sources(), table.event_types, zone)
 
 
@@ -264,8 +266,8 @@ def _with_defaults(shape: Shape, document: MappingFile) -> Shape:
     return dataclasses.replace(shape, event_types=types, zone=shape.zone or document.naive_zone)
 
 
-def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
-    return SettingsError(f"{VARIABLE}: {path}: {key}: {problem}")
+def _wrong_key(path: Path | None, key: str, problem: str, cure: str) -> SettingsError:
+    return SettingsError(VARIABLE, problem, cure, place=(str(path), key))
 
 
 def _presets() -> tuple[Shape, ...]:

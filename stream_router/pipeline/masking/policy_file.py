@@ -65,7 +65,8 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     rules = [rule for source, content in sources for rule in source.rules(content, search.text if search else None)]
     closed = document.get("unknown", "redact") == "redact"
     if not closed and all(rule.name.startswith("allow") for rule in rules):
-        raise file.wrong("unknown", 'lets everything pass, and no rule masks anything; set "redact", or add a rule')
+        problem = "lets everything pass, and no rule masks anything"
+        raise file.wrong_key("unknown", problem, 'set "redact", or add a rule')
     return MaskingPolicy(
         _NAME.sub("_", file.path.stem)[:64],
         hashlib.sha256(orjson.dumps([content for _, content in sources])).hexdigest()[:12],
@@ -83,8 +84,8 @@ def _read(name: str) -> tuple["_File", dict[str, Any]]:
         text = files.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         failure = files.describe_failure(error)
-        problem = f"cannot be read ({failure}); name default, or a policy file that can be (docs/masking.md)"
-        raise SettingsError(f"{VARIABLE}: {path}: {problem}") from None
+        cure = "name default, or a policy file that can be (docs/masking.md)"
+        raise SettingsError(VARIABLE, f"cannot be read ({failure})", cure, place=(str(path),)) from None
     file = _File(path)
     return file, file.document(text)
 
@@ -93,7 +94,8 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
     """Return the search that the file configures, or None. Its libraries are loaded only for a policy that searches."""
     if not document.get("search"):
         if document.get("regions"):
-            raise file.wrong("regions", "is of use only beside `search`, which names the texts to look in")
+            problem = "is of use only beside `search`, which names the texts to look in"
+            raise file.wrong_key("regions", problem)
         return None
     from phonenumbers import SUPPORTED_REGIONS
 
@@ -102,34 +104,35 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
     for region in document.get("regions", ()):
         if region not in SUPPORTED_REGIONS:
             problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
-            raise file.wrong("regions", f"{_shown(region)} {problem}")
+            raise file.wrong_key("regions", f"{_shown(region)} {problem}")
     return search.TextSearch(document.get("regions", ()))
 
 
 class _File:
-    """Reader of one file's rules, with the texts of its errors."""
+    """Reader of one file's rules, with its errors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def wrong(self, key: str, problem: str, at: str = "") -> SettingsError:
-        """Return the one-line error about a key of the file."""
-        return SettingsError(f"{VARIABLE}: {self.path}: {key}{at}: {problem}; for example {_EXAMPLES[key]}")
+    def wrong_key(self, key: str, problem: str, cure: str = "", at: str = "") -> SettingsError:
+        """Return the error about a key of the file. The cure ends with an example of the key."""
+        example = f"for example {_EXAMPLES[key]}"
+        cure = f"{cure}; {example}" if cure else example
+        return SettingsError(VARIABLE, problem, cure, place=(str(self.path), f"{key}{at}"))
 
     def document(self, text: str) -> dict[str, Any]:
         """Return the file's keys and values, each of the right type."""
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
-            problem = f"is no TOML: {error}; a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
-            raise SettingsError(f"{VARIABLE}: {self.path}: {problem}") from None
+            cure = f"a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
+            raise SettingsError(VARIABLE, f"is no TOML: {error}", cure, place=(str(self.path),)) from None
         for key, value in document.items():
             if key not in _EXAMPLES:
                 near = files.nearest_name(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
-                example = _EXAMPLES[near or "allow"]
-                problem = f"{_shown(key)} is no key of a policy; {hint}allowed are {', '.join(_EXAMPLES)}"
-                raise SettingsError(f"{VARIABLE}: {self.path}: {problem}; for example {example}")
+                cure = f"{hint}allowed are {', '.join(_EXAMPLES)}; for example {_EXAMPLES[near or 'allow']}"
+                raise SettingsError(VARIABLE, f"{_shown(key)} is no key of a policy", cure, place=(str(self.path),))
             self._check_kind(key, value)
         return document
 
@@ -137,18 +140,18 @@ class _File:
         if key in _ONE_OF:
             values, words = _ONE_OF[key]
             if value not in values or type(value) is not type(values[0]):
-                raise self.wrong(key, words)
+                raise self.wrong_key(key, words)
             return
         if type(value) is not list:
-            raise self.wrong(key, "is no list")
+            raise self.wrong_key(key, "is no list")
         for at, item in enumerate(value):
             if key != "keep_last":
                 if type(item) is not str:
-                    raise self.wrong(key, "is no text in quotes", f"[{at}]")
+                    raise self.wrong_key(key, "is no text in quotes", at=f"[{at}]")
             elif not (type(item) is list and list(map(type, item)) == [str, int]):
-                raise self.wrong(key, "is no pair of a path and how many characters stay", f"[{at}]")
+                raise self.wrong_key(key, "is no pair of a path and how many characters stay", at=f"[{at}]")
             elif not 1 <= item[1] <= actions.KEEP_LAST_MAX:
-                raise self.wrong(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", f"[{at}]")
+                raise self.wrong_key(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", at=f"[{at}]")
 
     def rules(self, document: dict[str, Any], search: Any) -> list[MaskingRule]:
         """Return the file's rules, in the order in which they are tried."""
@@ -165,10 +168,11 @@ class _File:
         try:
             paths = tokens(text)
         except ValueError as error:
-            raise self.wrong(name, f"{_shown(text)} {error}: a path is steps joined by dots", f"[{at}]") from None
+            problem, cure = f"{_shown(text)} {error}", "a path is steps joined by dots"
+            raise self.wrong_key(name, problem, cure, at=f"[{at}]") from None
         for path in paths:
             if problem := _unreachable(path) or (_allows_all(path) if name == "allow" else ""):
-                raise self.wrong(name, f"{_shown(text)} {problem}", f"[{at}]")
+                raise self.wrong_key(name, f"{_shown(text)} {problem}", at=f"[{at}]")
         return paths
 
 
