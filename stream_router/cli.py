@@ -119,10 +119,10 @@ def receive() -> None:
 
     end_at_early_stop(through_hangups=True)
     from stream_router.receiver import __main__ as receiver
-    from stream_router.receiver.preflight import LOOKS
+    from stream_router.receiver.preflight import HOST_CHECKS
     from stream_router.settings.receiver import Receiver
 
-    _end(receiver.run(_settings(Receiver, *LOOKS)))
+    _end(receiver.run(_settings(Receiver, *HOST_CHECKS)))
 
 
 @app.command()
@@ -139,7 +139,7 @@ def consume() -> None:
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
 
-    _end(assembly.run(_settings(Consumer, *assembly.LOOKS)))
+    _end(assembly.run(_settings(Consumer, *assembly.HOST_CHECKS)))
 
 
 @app.command()

@@ -42,9 +42,9 @@ def is_name(text: str) -> bool:
 
 
 def plain(text: str, keeps: str = "") -> str:
-    """Return foreign text as part of a line: nothing in it drives a terminal, or looks like a line of ours.
+    """Return foreign text with every unprintable character replaced.
 
-    `keeps` are what is let through all the same, if the text may have lines of its own.
+    Such text can neither control a terminal nor look like a line of ours. The characters of `keeps` are not replaced.
     """
     return "".join(char if char.isprintable() or char in keeps else "\N{REPLACEMENT CHARACTER}" for char in text)
 
@@ -93,8 +93,8 @@ def _dumped(value: object) -> str:
         return json.dumps(value, default=str)
 
 
-class Seldom:
-    """Limit of log lines about a lasting failure: a call returns whether to log now, once a minute.
+class LogLimiter:
+    """Limiter of log lines about a lasting failure. A call returns whether to log now, which is once a minute.
 
     `clock` is monotonic seconds.
     """
@@ -103,44 +103,44 @@ class Seldom:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._said_at = -self.EVERY_S
+        self._logged_at_s = -self.EVERY_S
 
     def __call__(self) -> bool:
         now = self._clock()
-        if now - self._said_at < self.EVERY_S:
+        if now - self._logged_at_s < self.EVERY_S:
             return False
-        self._said_at = now
+        self._logged_at_s = now
         return True
 
     def over(self) -> None:
         """Record that the failure has ended, so that the next one is logged at once."""
-        self._said_at = -self.EVERY_S
+        self._logged_at_s = -self.EVERY_S
 
 
-class SaidOnce:
-    """Limit of log lines about names that others chose: a call returns the name to log, "" if it must not be logged.
+class NameLogLimiter:
+    """Limiter of log lines about names that others chose. A call returns the name to log; "" if it must not be logged.
 
-    Each name is logged once, and at most MOST of them. Text that does not look like a name may be private, and is not
-    shown.
+    Each name is logged once, and at most MOST names. Text that is not like a name may be private, and is replaced
+    by a placeholder.
     """
 
     MOST = 20
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def __call__(self, name: str) -> str:
         shown = name if is_name(name) else "(not shown: no name)"
-        if shown in self._said or len(self._said) == self.MOST:
+        if shown in self._logged or len(self._logged) == self.MOST:
             return ""
-        self._said.add(shown)
+        self._logged.add(shown)
         return shown
 
 
 class LogSink:
-    """Output of whole lines, which never waits long: a full pipe, as of a log driver that hangs, must not stop us.
+    """Output of whole lines. It never waits long, since a log driver that hangs must not stop the program.
 
-    It has no lock: a process that is forked while another thread holds one could never log.
+    There is no lock, since a process forked while another thread holds the lock could never log.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -173,8 +173,8 @@ class LogSink:
             return True
         data = b"\n" * self._torn + text.encode("utf-8", "backslashreplace")
         # A pipe that is writable takes PIPE_BUF bytes without blocking (POSIX), more bytes perhaps not.
-        for at in range(0, len(data), select.PIPE_BUF):
-            piece = data[at : at + select.PIPE_BUF]
+        for start in range(0, len(data), select.PIPE_BUF):
+            piece = data[start : start + select.PIPE_BUF]
             while piece:
                 if not self._takes():
                     return False

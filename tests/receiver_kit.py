@@ -23,7 +23,7 @@ import orjson
 from stream_router.aws_answers import Answer
 from stream_router.receiver import request
 from stream_router.receiver.server import HttpServer
-from stream_router.receiver.spill import ROW_BYTES, Read, Row
+from stream_router.receiver.spill import ROW_BYTES, Row, SegmentContent
 from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
 from tests.constants import with_constants
@@ -225,7 +225,7 @@ class FakeDisk:
                 key, line = self.rows[self._read_to]
                 found.append(Row(self._read_to, key, line))
                 self._read_to += 1
-            done(Read(found, 0, self._read_to))
+            done(SegmentContent(found, 0, self._read_to))
 
         self._loop.call_later(self._delay_s, job)
 

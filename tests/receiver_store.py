@@ -14,9 +14,9 @@ from stream_router.aws_answers import Answer
 from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import ACCEPTED
-from stream_router.receiver.intake import Sealed
+from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S
-from stream_router.receiver.spill import Spill, rows_of
+from stream_router.receiver.spill import Spill, iter_rows
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop
 
@@ -38,7 +38,7 @@ class Post:
     def __init__(self, number: int, life: int, conversations: Sequence[int], poison: int | None) -> None:
         self.life = life
         self.events = [
-            Sealed(
+            SealedEvent(
                 f"{number:028x}{at:04x}",
                 hash_of(conversation),
                 b"%06d-%d-%d%s" % (number, at, conversation, POISON if at == poison else b""),
@@ -80,7 +80,7 @@ class SteppedSpill(Spill):
         def refuse() -> None:
             raise OSError(28, "as scripted")
 
-        result = self._tried(refuse if fails and work.__name__ != "settle" else work, refused)
+        result = self._run_job(refuse if fails and work.__name__ != "settle" else work, refused)
         self.size_bytes = self._files.size_bytes
         done(result)
 
@@ -219,7 +219,7 @@ class World:
 
     def lines_on_disk(self) -> list[bytes]:
         files = [*self.folder.glob("*.seg"), *self.folder.glob("*.damaged")]
-        lines = [row.line for path in files for row in rows_of(path.read_bytes())]
+        lines = [row.line for path in files for row in iter_rows(path.read_bytes())]
         refused = self.folder / "spill-0.refused.damaged"
         return lines + (refused.read_bytes().split(b"\n") if refused.exists() else [])
 

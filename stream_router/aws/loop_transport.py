@@ -13,7 +13,7 @@ from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done, Easy, SignedCalls
 from stream_router.aws_answers import Answer
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class LoopTransport(SignedCalls):
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
         self._broken = self._is_closed = False
-        self._said = Seldom(loop.time)
+        self._said = LogLimiter(loop.time)
         super().__init__(credentials, region, ca_bundle, max_connections, max_answer_bytes)
 
     def _new_multi(self) -> pycurl.CurlMulti:

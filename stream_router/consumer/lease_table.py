@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -176,7 +176,7 @@ class LeaseTablePreparation:
         self._clock = clock
         self._is_new = False
         """Whether the table was seen before it was ACTIVE, so that the KCL has removed no lease from it yet."""
-        self._progress_is_due = Seldom(clock)
+        self._progress_is_due = LogLimiter(clock)
         self.waits_for = ""
         """Reason for which no shard can be read yet; "" once the table and its index are ready."""
         self.index_is_built = False

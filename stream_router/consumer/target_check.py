@@ -51,7 +51,7 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of
 from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF, TARGET_WANTED
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.process import failpoint, write_whole
 from stream_router.settings.common import NO_RULE, Common
@@ -512,8 +512,8 @@ class TargetChecker:
         self._asked_s = -math.inf
         self._stop, self._wake = threading.Event(), threading.Event()
         self._hurry_until = -HURRY_FOR_S
-        self._no_to_be_said, self._unasked_to_be_said = Seldom(clock), Seldom(clock)
-        self._unwritten_to_be_said = Seldom(clock)
+        self._no_to_be_said, self._unasked_to_be_said = LogLimiter(clock), LogLimiter(clock)
+        self._unwritten_to_be_said = LogLimiter(clock)
         self._thread = threading.Thread(target=self._run, name="target-check", daemon=True)
 
     def start(self) -> None:

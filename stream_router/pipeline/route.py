@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import open_record
-from stream_router.log import SaidOnce
+from stream_router.log import NameLogLimiter
 from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Record, Transformed
 from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, HeldDestination
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -68,7 +68,7 @@ class Router:
         if claim_check:
             self._dispatchers.append(claim_check.dispatcher)
         self._ledger = ledger
-        self._unroutable_to_be_said = SaidOnce()
+        self._unroutable_to_be_said = NameLogLimiter()
         self._stopped = False
 
     def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:

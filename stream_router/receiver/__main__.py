@@ -1,4 +1,4 @@
-"""The receiver's program: check everything, serve until a signal, answer the requests that are in, and end."""
+"""The receiver's program: it checks settings and AWS, serves until a signal, answers the last requests, and ends."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,15 @@ from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done
 from stream_router.checks import at_start, spill_queue, stream_writable
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom, start_logging
+from stream_router.log import LogLimiter, start_logging
 from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
 from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.preflight import LOOKS, Stream, check, in_force
+from stream_router.receiver.preflight import HOST_CHECKS, Stream, check, list_settings_in_force
 from stream_router.receiver.refused import RefusedLetters
-from stream_router.receiver.server import HttpServer, bound
+from stream_router.receiver.secrets import Secrets
+from stream_router.receiver.server import HttpServer, bind_socket
 from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.spill_queue import ANSWER_BYTES, QueueBacklog
@@ -49,17 +50,18 @@ log = logging.getLogger(__name__)
 DRAIN_S = 7.0
 """Maximum number of seconds for which a stop waits for requests that have begun. A slower body is cut off."""
 CALLS_END_S = 1.0
+"""Minimum number of seconds that a stop leaves for calls in flight and for emptying the spill."""
 STOPPED_WITHIN_S = 8.0
 """Seconds for a stop after the drain's delay.
 
-The seconds that remain once requests are answered, at least CALLS_END_S, are for the calls in flight and for the spill
-to become empty.
+The seconds that remain once requests are answered are for the calls in flight and for emptying the spill.
 """
-LOOK_EVERY_S = 0.25
+PUBLISH_INTERVAL_S = 0.25
+"""Seconds between two updates of the receiver's state for `/status`, metrics and log."""
 YOUNG_OBJECTS = 50_000
 """Number of allocations between two runs of the garbage collector.
 
-At 20,000 requests a second the default of 700 means dozens of runs a second over objects that are all in use.
+At 20,000 requests a second Python's default of 700 means dozens of runs a second over objects that are all in use.
 """
 
 
@@ -70,36 +72,39 @@ def run(settings: Receiver) -> int:
     give_back_large_blocks()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
-    listener = bound(settings)
-    settings, stream, served = check(settings)
+    listener = bind_socket(settings)
+    settings, stream, sources = check(settings)
     starts = [lambda: stream_writable(stream.session, settings.stream)]
     if url := settings.spill_queue:
         starts.append(lambda: spill_queue(stream.session, url, settings.aws_region))
     at_start(starts)
-    log.info("the receiver starts", extra={"event": "receiver-starts", **in_force(settings, served)})
-    stats = Stats([source.name for source in served.values()] + [""])
+    log.info("The receiver starts.", extra={"event": "receiver-starts", **list_settings_in_force(settings, sources)})
+    stats = Stats([source.name for source in sources.values()] + [""])
     disks = Disks({"STREAM_ROUTER_SPILL_DIR": settings.spill_dir} if settings.spill_dir else {})
-    shown = Status(settings, stats, disk_trouble=lambda: disks.trouble)
+    receiver_status = Status(settings, stats, disk_trouble=lambda: disks.trouble)
 
     async def serve() -> int:
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-        return await _Program(settings, listener, stream, served, stats, shown).serve(stop)
+        return await _Program(settings, listener, stream, sources, stats, receiver_status).serve(stop)
 
-    with _watched(settings, stream.session, shown, disks), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        _monitoring(settings, stream.session, receiver_status, disks),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(serve())
 
 
 @contextlib.contextmanager
-def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> Iterator[None]:
-    """Run the admin port, CloudWatch's metrics and the check of disks on threads of their own.
+def _monitoring(settings: Receiver, aws: Session, receiver_status: Status, disks: Disks) -> Iterator[None]:
+    """Run the admin port, the metrics for CloudWatch and the check of disks, each on its own thread.
 
-    At the end the last metrics are sent, within a second.
+    At the end of the context the last metrics are sent, within a second.
     """
     dimensions = MetricDimensions(settings.aws_region, settings.application)
-    metrics = Sender(cloudwatch.client(aws), dimensions, shown.told, RECEIVER_IN_CLOUDWATCH)
-    server = status.serve(settings, shown)
+    metrics = Sender(cloudwatch.client(aws), dimensions, receiver_status.current_snapshot, RECEIVER_IN_CLOUDWATCH)
+    server = status.serve(settings, receiver_status)
     samplers = [
         Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics"),
         Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
@@ -116,24 +121,24 @@ def _watched(settings: Receiver, aws: Session, shown: Status, disks: Disks) -> I
 
 
 class _Program:
-    """The parts of the receiver that live on the event loop, from its first round to its last."""
+    """The parts of the receiver that run on the event loop."""
 
     def __init__(
         self,
         settings: Receiver,
         listener: socket.socket,
         stream: Stream,
-        served: dict[str, Source],
+        sources: dict[str, Source],
         stats: Stats,
-        shown: Status,
+        receiver_status: Status,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._settings = settings
         self._listener = listener
         self._stats = stats
-        self._shown = shown
-        self._up = False
-        self._said = Seldom(loop.time)
+        self._status = receiver_status
+        self._is_serving = False
+        self._log_limiter = LogLimiter(loop.time)
         self._credentials = CredentialSource(stream.session)
         largest = ANSWER_BYTES if settings.spill_queue else MAX_ANSWER_BYTES
         self._transport = LoopTransport(
@@ -148,13 +153,14 @@ class _Program:
         if self._spill:
             self._batcher.use_spill(self._spill, settings.spill_max_bytes)
         if settings.spill_queue:
-            self._batcher.use_store(self._queue(settings.spill_queue, stream))
-        self._app = App(served, self._batcher, stats, self._states, settings.max_body_bytes, settings.max_held_bytes)
+            self._batcher.use_store(self._build_queue_backlog(settings.spill_queue, stream))
+        self._app = App(sources, self._batcher, stats, self._states, settings.max_body_bytes, settings.max_held_bytes)
         self._tls = Tls(settings)
-        self._followed = [one for one in (self._tls, *(each.secrets for each in served.values())) if one]
+        secrets = [source.secrets for source in sources.values() if source.secrets]
+        self._followed: list[Tls | Secrets] = [self._tls, *secrets]
 
-    def _queue(self, url: str, stream: Stream) -> QueueBacklog:
-        """Return the spill in an SQS queue."""
+    def _build_queue_backlog(self, url: str, stream: Stream) -> QueueBacklog:
+        """Return the spill in the SQS queue at `url`."""
         batcher, transport = self._batcher, self._transport
 
         def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:
@@ -164,7 +170,7 @@ class _Program:
             call,
             url,
             self._loop,
-            batcher.buckets,
+            batcher.groups,
             self._stats,
             batcher.drained,
             lambda: not (batcher.stream.down or batcher.calls.is_silent),
@@ -181,27 +187,36 @@ class _Program:
 
         The receiver ends within 10 s of `stop`, plus the drain's delay.
         """
-        # Each follower has a thread of its own: a slow disk, or AWS, must delay neither the loop nor a stop.
-        followers = [Sampler(one.follow_every_s, [one.refresh]) for one in self._followed if one.follow_every_s]
+        # Each follower has its own thread, so that a slow disk or AWS delays neither the loop nor a stop.
+        followers = [
+            Sampler(followed.follow_every_s, [followed.refresh])
+            for followed in self._followed
+            if followed.follow_every_s
+        ]
         for follower in followers:
             follower.start()
-        self._loop.add_signal_handler(signal.SIGHUP, self._told_to_look)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_files)
         left = 0
         try:
             server = self._serve_http()
             await stop.wait()
             self._app.draining = True
             notify("STOPPING=1")
-            log.info("the receiver drains", extra={"event": "receiver-drains", "delay_s": self._settings.drain_delay_s})
-            # The receiver still serves: balancers first see /readyz, and clients open new connections elsewhere.
+            log.info(
+                "The receiver drains: it answers the last requests, then ends.",
+                extra={"event": "receiver-drains", "delay_s": self._settings.drain_delay_s},
+            )
+            # During this delay the receiver still serves. Load balancers see `/readyz` fail, and stop sending here.
             await asyncio.sleep(self._settings.drain_delay_s)
-            drains_s = self._loop.time()
-            self._up = False
+            drain_began_s = self._loop.time()
+            self._is_serving = False
             if not await server.drain(DRAIN_S):
                 log.warning(
-                    "some requests were still arriving and got no answer", extra={"event": "receiver-unanswered"}
+                    "Some requests were still arriving at the end and got no answer. Their senders have to send them "
+                    "again.",
+                    extra={"event": "receiver-unanswered"},
                 )
-            drained_s = self._loop.time() - drains_s
+            drained_s = self._loop.time() - drain_began_s
             left = await self._batcher.close(max(CALLS_END_S, STOPPED_WITHIN_S - drained_s))
         finally:
             for follower in followers:
@@ -210,69 +225,78 @@ class _Program:
                 self._spill.close()
             self._transport.close()
             self._credentials.close()
-            self._look()
+            self._publish_state()
         return 1 if left else 0
 
     def _serve_http(self) -> HttpServer:
-        # The objects that exist now stay, so the collector need not examine them again.
+        """Start the HTTP server, and report that the receiver serves."""
+        # The objects that exist now are kept until the end, so the garbage collector need not examine them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         server = HttpServer(
             self._loop, self._settings, self._listener, self._app, lambda: self._tls.context, self._stats
         )
-        self._up = True
-        self._look_again()
+        self._is_serving = True
+        self._publish_periodically()
         notify("READY=1")
-        live = {one.name or DEFAULT_SOURCE: len(one.secrets.live) for one in self._app.sources.values() if one.secrets}
+        secret_counts = {
+            source.name or DEFAULT_SOURCE: len(source.secrets.live)
+            for source in self._app.sources.values()
+            if source.secrets
+        }
         log.info(
-            "the receiver serves (a comma in a setting of secrets divides two)",
-            extra={"event": "receiver-serves", "listen": self._settings.listen, "secrets": live},
+            "The receiver serves. A comma in STREAM_ROUTER_WEBHOOK_SECRETS separates two secrets.",
+            extra={"event": "receiver-serves", "listen": self._settings.listen, "secrets": secret_counts},
         )
         return server
 
-    def _look_again(self) -> None:
-        """Publish the receiver's state now and every LOOK_EVERY_S. A failure is only logged, once a minute."""
-        self._loop.call_later(LOOK_EVERY_S, self._look_again)
+    def _publish_periodically(self) -> None:
+        """Publish the receiver's state now and every PUBLISH_INTERVAL_S. Log a failure, at most once a minute."""
+        self._loop.call_later(PUBLISH_INTERVAL_S, self._publish_periodically)
         try:
-            self._look()
+            self._publish_state()
         except Exception:
-            if self._said():
+            if self._log_limiter():
                 log.exception(
-                    "the receiver's numbers could not be shown, in an unforeseen way; it serves on",
+                    "The receiver's state could not be published, and its pages are out of date. The receiver goes on "
+                    "serving. Report this error.",
                     extra={"event": "receiver-not-shown"},
                 )
 
-    def _look(self) -> None:
-        self._shown.look(self._batcher, self._app, self._tls.ends_s, up=self._up)
-        self._states.look()
-        self._tls.say_end(time.time())
+    def _publish_state(self) -> None:
+        """Update the status, log what has changed, and report to systemd's watchdog."""
+        self._status.update(self._batcher, self._app, self._tls.ends_s, up=self._is_serving)
+        self._states.log_changes()
+        self._tls.log_coming_end(time.time())
         if "WATCHDOG_USEC" in os.environ:
             notify("WATCHDOG=1")
 
-    def _told_to_look(self) -> None:
-        """Read all secrets and TLS files again at once that are followed anyway. Called on SIGHUP."""
-        log.info("told to look again at secrets and TLS files (SIGHUP)", extra={"event": "told-to-look"})
-        for one in self._followed:
-            if one.follow_every_s:
-                threading.Thread(target=one.refresh, daemon=True).start()
+    def _reload_files(self) -> None:
+        """Read secrets and TLS files again at once, on SIGHUP. They are also read again regularly."""
+        log.info("Secrets and TLS files are read again, because of SIGHUP.", extra={"event": "told-to-look"})
+        for followed in self._followed:
+            if followed.follow_every_s:
+                threading.Thread(target=followed.refresh, daemon=True).start()
 
 
 def notify(state: str) -> None:
-    """Send a state to systemd if it started this process (sd_notify(3)); a failure is ignored.
+    """Send a state to systemd (sd_notify(3)) if systemd started this process. Ignore a failure.
 
-    With WatchdogSec systemd restarts a service that does not report in time that its loop runs.
+    With WatchdogSec systemd restarts a service that does not report in time.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # an abstract socket (unix(7))
     if address:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), address)
 
 
 def main() -> int:
     """Run `python -m stream_router.receiver` with the environment's settings. Return 78 if they are bad."""
     try:
-        return run(load(Receiver, *LOOKS))
+        return run(load(Receiver, *HOST_CHECKS))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return error.status

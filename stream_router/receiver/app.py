@@ -9,7 +9,7 @@ from stream_router.receiver.answers import Response
 from stream_router.receiver.auth import RefusedError
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import ACCEPTED
-from stream_router.receiver.intake import Body, ProblemError
+from stream_router.receiver.intake import ProblemError, VerifiedBody
 from stream_router.receiver.request import Request
 from stream_router.receiver.sources import Source
 from stream_router.receiver.states import CURES, States
@@ -18,19 +18,19 @@ from stream_router.receiver.stats import Stats
 LATE_S = 0.3
 """Seconds that a request's bytes may wait to be parsed. After that the request is answered 503 with no further work.
 
-Such a wait means that the receiver is overloaded: further requests would be checked, sealed, and late. It does not mean
-that the stream is slow, since events that wait for the stream are parsed already.
+Such a wait means that the receiver is overloaded, and that work on the request would end too late. A slow stream does
+not cause it, since events that wait for the stream are parsed already.
 """
 
 LATEST_202_S = 0.88
 """Seconds after which a stored event is answered 503 all the same.
 
-The answer also takes time to reach the sender, whose limit is 0.9 s.
+The answer also takes time to reach the sender, to whom 0.9 s is promised.
 """
 
 
 class App:
-    """The application of one event loop: it answers every request. `sources` are keyed by path.
+    """The application, which answers every request of an event loop. `sources` are keyed by path.
 
     `wall_clock` returns epoch seconds.
     """
@@ -61,10 +61,10 @@ class App:
         return not self.draining and self._batcher.ready
 
     def begin(self, request: Request) -> Response | None:
-        """Return the answer if the head alone decides it; None if the body is needed."""
+        """Return the answer if the request's head alone decides it; None if the body is needed."""
         source = self.sources.get(request.path)
         if source is None:
-            return self._other(request)
+            return self._answer_health(request)
         request.source = source.name
         if request.method != "POST":
             return answers.POST_ONLY
@@ -73,7 +73,8 @@ class App:
             return answers.ENCODED
         return answers.BUSY if self._stats.held_bytes > self._max_held_bytes else None
 
-    def _other(self, request: Request) -> Response:
+    def _answer_health(self, request: Request) -> Response:
+        """Return the answer for a path that is no source's: a health check, or 404."""
         if request.path not in ("/healthz", "/readyz"):
             return answers.NOT_FOUND
         if request.method not in ("GET", "HEAD"):
@@ -81,38 +82,38 @@ class App:
         return answers.HEALTHY if request.path == "/healthz" or self.ready else answers.NOT_READY
 
     def complete(self, request: Request) -> Response | None:
-        """Return the answer to a request whose body is complete; None if it comes later."""
+        """Handle a complete request. Return its answer; None if the answer depends on the storage of its events."""
         if time.monotonic() - request.read_s > LATE_S:
             return answers.OVERLOAD
         source = self.sources[request.path]
         try:
             delivery_id = source.verify(request.headers, request.body, self._wall_clock())
             request.verified = True
-            request.connection.known()
-            text, request.body = request.body, b""  # its sealed events are kept instead
-            events = source.intake.events(Body(text, delivery_id, *source.says(request.headers)))
+            request.connection.mark_known()
+            text, request.body = request.body, b""  # frees the body's memory once its events are sealed
+            events = source.intake.events(VerifiedBody(text, delivery_id, *source.read_headers(request.headers)))
         except RefusedError as error:
             return answers.unauthorized(error.code, source.scheme)
         except ProblemError as error:
             return answers.error(error.status, error.code, error.message)
         identities = [event.identity for event in events]
-        answer = partial(self._told, request, identities)
+        answer = partial(self._finish, request, identities)
         self._batcher.submit(events, request.read_s, answer, has_delivery_id=delivery_id is not None)
         return None
 
-    def _told(self, request: Request, identities: list[str], outcome: str) -> None:
-        """Answer a request by the outcome of its events."""
+    def _finish(self, request: Request, identities: list[str], outcome: str) -> None:
+        """Answer a request according to the outcome of its events."""
         if outcome in ACCEPTED and time.monotonic() - request.read_s < LATEST_202_S:
             request.finish(answers.accepted(identities, outcome))
         else:
             request.finish(answers.UNAVAILABLE)
 
-    def answered(self, request: Request, answer: Response) -> None:
-        """Count an answer that is sent, by its reason. Record its latency if its sender was verified."""
-        counted = (request.source, answer.status, answer.reason)
+    def count_answer(self, request: Request, answer: Response) -> None:
+        """Count an answer that is sent. Record its latency if the sender was verified."""
+        key = (request.source, answer.status, answer.reason)
         if request.verified:
             self._stats.latencies_s.append(time.monotonic() - request.started_s)
-        if counted in self._stats.answers:
-            self._stats.answers[counted] += 1
+        if key in self._stats.answers:
+            self._stats.answers[key] += 1
             if answer.reason in CURES:
-                self._states.refused(*counted, lambda: request.connection.sender(request.headers))
+                self._states.record_refused_delivery(*key, lambda: request.connection.find_sender(request.headers))

@@ -32,7 +32,7 @@ MAX_SIGNATURES_REMEMBERED = 100_000
 It equals the number of remembered deliveries (docs/contract.md, "Receiver").
 """
 SIGNATURE_BYTES = 16
-"""Bytes remembered of each signature. Nobody without the secret can choose any of them."""
+"""Number of bytes of each signature that are remembered. Only an owner of the secret could choose them."""
 REMEMBERED_WINDOWS = 2
 """Number of replay windows for which a signature is remembered: a signed time is valid one window before and after."""
 MILLISECONDS_FROM = 10**11
@@ -42,10 +42,10 @@ _FIELD = re.compile(r"(\{id\}|\{timestamp\})")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Verify = Callable[[Headers, bytes, float], str | None]
-"""Check of a sender by headers, body and time (epoch seconds). It returns the delivery id, None if there is none.
+"""Check of a sender by headers, body and time (epoch seconds). It returns the delivery id; None if there is none.
 
-If the id is not signed, the id that first came with the signature counts. It raises RefusedError and nothing else,
-whatever the headers hold.
+If the id is not signed, the first id that came with this signature is returned. The check raises RefusedError and
+nothing else, whatever the headers hold.
 """
 
 
@@ -57,10 +57,10 @@ class RefusedError(Exception):
         self.code = code
 
 
-def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
+def get_single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
     """Return the value of a header that must occur exactly once.
 
-    Other software on the way could read the second of two values. Raises RefusedError.
+    With two values, a proxy could check one and this receiver the other. Raises RefusedError.
     """
     values = headers.get_all(name)
     if len(values) != 1:
@@ -68,11 +68,11 @@ def single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
     return values[0]
 
 
-def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
+def get_delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
     """Return the delivery id in the header `name`; None if the header is absent or empty. Raises RefusedError."""
     if name is None or name not in headers:
         return None
-    value = single(headers, name, code)
+    value = get_single(headers, name, code)
     if len(value) > MAX_ID_CHARS:
         raise RefusedError(code)
     return value or None
@@ -84,8 +84,9 @@ def delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -
 class FirstIds:
     """The delivery id with which each signature came first, for schemes that sign the time and not the id.
 
-    A captured request may be sent again with another id, but it is the same delivery. Signatures are forgotten after
-    `keep_s`, or earlier, the oldest first, if there are more than MAX_SIGNATURES_REMEMBERED.
+    An attacker may send a captured request again with another id. The request is still the same delivery, so the first
+    id counts. Signatures are forgotten after `keep_s`. If there are more than MAX_SIGNATURES_REMEMBERED, the oldest is
+    forgotten earlier.
     """
 
     def __init__(self, keep_s: float) -> None:
@@ -109,7 +110,7 @@ class FirstIds:
 
 
 class Layout(NamedTuple):
-    """Places of a signing scheme's parts. Header names are in lower case; None if the scheme has no such header."""
+    """Description of a signing scheme: its headers and the text that it signs. Header names are in lower case."""
 
     header: str
     prefix: str
@@ -118,35 +119,35 @@ class Layout(NamedTuple):
     id_header: str | None
     algorithm: str = "sha256"
     encode: Callable[[bytes], str] = bytes.hex
-    many: bool = False
+    takes_several: bool = False
     """Whether the header may hold several signatures, separated by spaces."""
-    other: "Layout | None" = None
-    """The same scheme under other header names, used if its own header is absent."""
+    fallback: "Layout | None" = None
+    """The same scheme under other header names, used if `header` is absent."""
 
 
-def in_base64(raw: bytes) -> str:
+def encode_base64(raw: bytes) -> str:
     """Return the bytes in base64, without line breaks."""
     return binascii.b2a_base64(raw, newline=False).decode()
 
 
 EXPERT = Layout("x-nexus-signature-256", "sha256=", "{timestamp}.{body}", "x-nexus-timestamp", "x-nexus-delivery-id")
 SVIX = Layout(
-    "svix-signature", "v1,", "{id}.{timestamp}.{body}", "svix-timestamp", "svix-id", "sha256", in_base64, True
+    "svix-signature", "v1,", "{id}.{timestamp}.{body}", "svix-timestamp", "svix-id", "sha256", encode_base64, True
 )
 STANDARD_WEBHOOKS = SVIX._replace(
-    header="webhook-signature", timestamp_header="webhook-timestamp", id_header="webhook-id", other=SVIX
+    header="webhook-signature", timestamp_header="webhook-timestamp", id_header="webhook-id", fallback=SVIX
 )
 
 
-def own_layout(settings: Receiver) -> Layout:
+def build_own_layout(settings: Receiver) -> Layout:
     """Return the layout of the scheme `hmac` from the settings.
 
-    Raises SettingsError if the scheme would sign less than it seems to. If timestamp and signature have the same
-    header, that header holds both, as Stripe's does: `t=1795512600,v1=5257a8…`.
+    Timestamp and signature may be in the same header, as Stripe's: `t=1795512600,v1=5257a8…`. Raises SettingsError if
+    the body or another required part would not be signed.
     """
-    identity = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
-    timestamp = _header_name("STREAM_ROUTER_HMAC_TIMESTAMP_HEADER", settings.hmac_timestamp_header)
-    header = _header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header) or ""
+    identity = _parse_header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
+    timestamp = _parse_header_name("STREAM_ROUTER_HMAC_TIMESTAMP_HEADER", settings.hmac_timestamp_header)
+    header = _parse_header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header) or ""
     template = settings.hmac_template
     if template.count("{body}") != 1:
         raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE", "does not sign the body", "write {body} in it, once")
@@ -177,18 +178,19 @@ def own_layout(settings: Receiver) -> Layout:
             "is the header of the signature or of the time",
             "name that of the delivery id",
         )
-    encode = bytes.hex if settings.hmac_encoding == "hex" else in_base64
+    encode = bytes.hex if settings.hmac_encoding == "hex" else encode_base64
     return Layout(header, settings.hmac_prefix, template, timestamp, identity, settings.hmac_algorithm, encode)
 
 
-def _header_name(variable: str, name: str | None) -> str | None:
+def _parse_header_name(variable: str, name: str | None) -> str | None:
+    """Return a header's name in lower case; None if none is set. Raises SettingsError if no header can have it."""
     if name is not None and not _TOKEN.fullmatch(name):
         raise SettingsError(variable, "is no HTTP header's name", "use letters, digits and hyphens")
     return name.lower() if name else None
 
 
-def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
-    """Return the check of a body that is signed with a shared secret by this layout, within `window_s` of now."""
+def make_signature_check(own: Layout, keys: Secrets, window_s: int) -> Verify:
+    """Return the check of a scheme that signs with a shared secret. A signed time must be within `window_s` of now."""
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
     signs_id, signs_time = "{id}" in own.template, "{timestamp}" in own.template
     # Without a signed time two events with equal bodies have the same signature: only their ids differ.
@@ -197,50 +199,46 @@ def signed(own: Layout, keys: Secrets, window_s: int) -> Verify:
     macs: dict[bytes, hmac.HMAC] = {}
 
     def verify(headers: Headers, body: bytes, now_s: float) -> str | None:
-        layout = own.other if own.other is not None and own.header not in headers else own
-        identity = delivery_id(headers, layout.id_header)
+        layout = own.fallback if own.fallback is not None and own.header not in headers else own
+        identity = get_delivery_id(headers, layout.id_header)
         if signs_id and identity is None:
             raise RefusedError(BAD_SIGNATURE)
-        value = single(headers, layout.header)
+        value = get_single(headers, layout.header)
         if layout.timestamp_header == layout.header:
-            timestamp, texts = _taken_apart(value)
+            timestamp, texts = _split_timestamp(value)
         else:
-            timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
-            texts = value.split(" ") if layout.many else [value]
-        signatures = _signatures(layout, texts)
-        text = _filled(before, identity, timestamp) + body + _filled(after, identity, timestamp)
-        good, remembered = False, b""
+            timestamp = get_single(headers, layout.timestamp_header) if layout.timestamp_header else ""
+            texts = value.split(" ") if layout.takes_several else [value]
+        signatures = _strip_prefixes(layout, texts)
+        text = _fill_template(before, identity, timestamp) + body + _fill_template(after, identity, timestamp)
+        is_valid, remembered = False, b""
         for key in keys.live:
             # The part of the MAC that depends on the key alone is computed once per key.
             mac = (macs.get(key) or macs.setdefault(key, hmac.new(key, None, layout.algorithm))).copy()
             mac.update(text)
             digest = mac.digest()
-            # The first key's digest stands for the text, whichever key fits: a sender that rotates keys may send two.
+            # The first key's digest identifies the text, whichever key fits. A sender that rotates keys may sign with
+            # two.
             remembered = remembered or digest[:SIGNATURE_BYTES]
             expected = layout.encode(digest).encode()
             for signature in signatures:
-                good |= hmac.compare_digest(signature, expected)
-        if not good:
+                is_valid |= hmac.compare_digest(signature, expected)
+        if not is_valid:
             raise RefusedError(BAD_SIGNATURE)
-        if layout.timestamp_header and abs(now_s - _seconds(timestamp)) > window_s:
+        if layout.timestamp_header and abs(now_s - _parse_seconds(timestamp)) > window_s:
             raise RefusedError(STALE)
         return identity if first_ids is None else first_ids.first(remembered, identity, now_s)
 
     return verify
 
 
-def _filled(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
-    """Return the part of the signed text before or after the body."""
-    text = ""
-    for piece in pieces:
-        if piece == "{id}":
-            text += identity or ""
-        else:
-            text += timestamp if piece == "{timestamp}" else piece
-    return text.encode()
+def _fill_template(pieces: list[str], identity: str | None, timestamp: str) -> bytes:
+    """Return a part of the signed text, with id and timestamp in place of their names in braces."""
+    values = {"{id}": identity or "", "{timestamp}": timestamp}
+    return "".join(values.get(piece, piece) for piece in pieces).encode()
 
 
-def _signatures(layout: Layout, texts: list[str]) -> list[bytes]:
+def _strip_prefixes(layout: Layout, texts: list[str]) -> list[bytes]:
     """Return the signatures of a header as bytes, without their prefix; hex in lower case."""
     prefix, in_hex = layout.prefix, layout.encode is bytes.hex
     bare = []
@@ -251,8 +249,8 @@ def _signatures(layout: Layout, texts: list[str]) -> list[bytes]:
     return bare
 
 
-def _taken_apart(value: str) -> tuple[str, list[str]]:
-    """Return the timestamp of a header that also holds signatures, and the header's other parts.
+def _split_timestamp(value: str) -> tuple[str, list[str]]:
+    """Return the timestamp of a header that also holds signatures, and the list of the header's other parts.
 
     Raises RefusedError unless the header has exactly one timestamp.
     """
@@ -263,8 +261,8 @@ def _taken_apart(value: str) -> tuple[str, list[str]]:
     return times[0], [part for part in parts if not part.startswith(TIME_PREFIX)]
 
 
-def _seconds(timestamp: str) -> float:
-    """Return a Unix time, given in seconds or milliseconds, in seconds. Raises RefusedError if it is neither."""
+def _parse_seconds(timestamp: str) -> float:
+    """Return a Unix time in seconds. The text may be in seconds or milliseconds. Raises RefusedError otherwise."""
     if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 16:
         raise RefusedError(BAD_SIGNATURE)
     value = int(timestamp)
@@ -274,14 +272,14 @@ def _seconds(timestamp: str) -> float:
 # --- schemes that send the secret as it is
 
 
-def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
+def make_token_check(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
     """Return the check of the schemes `bearer` and `basic`. The body is not examined.
 
-    Digests are compared, so that the time shows not even the secret's length.
+    Digests are compared, so that the duration of the comparison does not show the secret's length.
     """
 
     def verify(headers: Headers, *_body_and_time: object) -> str | None:
-        scheme_name, _, value = single(headers, "authorization", BAD_TOKEN).partition(" ")
+        scheme_name, _, value = get_single(headers, "authorization", BAD_TOKEN).partition(" ")
         if scheme_name.lower() != kind:
             raise RefusedError(BAD_TOKEN)
         plain = value.strip().encode()
@@ -290,15 +288,16 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
                 plain = base64.b64decode(value.strip(), validate=True)
             except (binascii.Error, ValueError):
                 raise RefusedError(BAD_TOKEN) from None
-            if in_base64(plain) != value.strip():
-                # Unused bits are set: another spelling of the same bytes, which no honest client sends.
+            if encode_base64(plain) != value.strip():
+                # This is another base64 spelling of the same bytes (unused bits are set), which no regular client
+                # sends.
                 raise RefusedError(BAD_TOKEN)
-        presented, good = hashlib.sha256(plain).digest(), False
+        presented, is_valid = hashlib.sha256(plain).digest(), False
         for token in tokens.live:
-            good |= hmac.compare_digest(presented, token)
-        if not good:
+            is_valid |= hmac.compare_digest(presented, token)
+        if not is_valid:
             raise RefusedError(BAD_TOKEN)
-        return delivery_id(headers, id_header, BAD_TOKEN)
+        return get_delivery_id(headers, id_header, BAD_TOKEN)
 
     return verify
 
@@ -306,7 +305,8 @@ def sent(kind: str, tokens: Secrets, id_header: str | None) -> Verify:
 # --- conversion of secrets to the compared form, and the tables
 
 
-def _standard_webhooks(text: str) -> bytes:
+def _decode_standard_webhooks(text: str) -> bytes:
+    """Return the key of a secret in the form `whsec_<base64>`. Raises SettingsError."""
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -316,13 +316,15 @@ def _standard_webhooks(text: str) -> bytes:
     return key
 
 
-def _basic(text: str) -> bytes:
+def _decode_basic(text: str) -> bytes:
+    """Return the digest of a secret in the form `user:password`. Raises SettingsError."""
     if ":" not in text:
         raise SettingsError(VARIABLE, "a secret is not user:password", "give both, joined by a colon")
     return hashlib.sha256(text.encode()).digest()
 
 
-def _bearer(text: str) -> bytes:
+def _decode_bearer(text: str) -> bytes:
+    """Return the digest of a token. Raises SettingsError if no HTTP header can carry the token."""
     if not text.isascii():
         raise SettingsError(VARIABLE, "a token holds a character that no HTTP header can carry", "use ASCII")
     return hashlib.sha256(text.encode()).digest()
@@ -330,24 +332,27 @@ def _bearer(text: str) -> bytes:
 
 LAYOUTS: dict[str, tuple[Callable[[Receiver], Layout], Decode]] = {
     "expert": (lambda _: EXPERT, str.encode),
-    "standard-webhooks": (lambda _: STANDARD_WEBHOOKS, _standard_webhooks),
-    "hmac": (own_layout, str.encode),
+    "standard-webhooks": (lambda _: STANDARD_WEBHOOKS, _decode_standard_webhooks),
+    "hmac": (build_own_layout, str.encode),
 }
-"""The schemes that sign, with their layout and the conversion of a secret to a key."""
-TOKENS: dict[str, Decode] = {"bearer": _bearer, "basic": _basic}
-"""The schemes that send the secret itself, with the conversion of a secret to the compared digest."""
+"""The schemes that sign: each with its layout, and the conversion of a secret to a key."""
+TOKENS: dict[str, Decode] = {"bearer": _decode_bearer, "basic": _decode_basic}
+"""The schemes that send the secret itself: each with the conversion of a secret to the compared digest."""
 SCHEMES = (*LAYOUTS, *TOKENS, "none")
 """All schemes. Any other name is refused."""
 
 
-def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
-    """Return the check of the settings' scheme, and its secrets, which the caller follows. Raises SettingsError."""
+def make_check(settings: Receiver) -> tuple[Verify, Secrets | None]:
+    """Return the check of the configured scheme, and its secrets (None for the scheme `none`).
+
+    The caller has to call `refresh` of the secrets regularly. Raises SettingsError.
+    """
     name = settings.webhook_scheme or ""
     if name in LAYOUTS:
         layout, decode = LAYOUTS[name]
-        live = _secrets(settings, decode)
-        return signed(layout(settings), live, settings.replay_window_s), live
-    id_header = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
+        live = _read_secrets(settings, decode)
+        return make_signature_check(layout(settings), live, settings.replay_window_s), live
+    id_header = _parse_header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
     if name in TOKENS:
         if settings.is_unencrypted:  # for the environment's own scheme the settings check this themselves
             raise SettingsError(
@@ -355,18 +360,19 @@ def make(settings: Receiver) -> tuple[Verify, Secrets | None]:
                 f"{name} would send the secret itself over plain HTTP, for anyone to read",
                 "give the receiver a TLS certificate, or name the proxies in front of it that end TLS",
             )
-        live = _secrets(settings, TOKENS[name])
-        return sent(name, live, id_header), live
+        live = _read_secrets(settings, TOKENS[name])
+        return make_token_check(name, live, id_header), live
     if name != "none":
         raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME", "is not set", f"choose one of {', '.join(SCHEMES)}")
     if not is_loopback(settings.listen):
         raise SettingsError(
             "STREAM_ROUTER_WEBHOOK_SCHEME", "none is for loopback only", "choose a scheme, or listen on 127.0.0.1"
         )
-    return lambda headers, *_body_and_time: delivery_id(headers, id_header), None
+    return lambda headers, *_body_and_time: get_delivery_id(headers, id_header), None
 
 
-def _secrets(settings: Receiver, decode: Decode) -> Secrets:
+def _read_secrets(settings: Receiver, decode: Decode) -> Secrets:
+    """Return the secrets of the settings, converted by `decode`. Raises SettingsError."""
     weak = settings.weak_secrets == "allow"
     text, scheme = settings.webhook_secrets.get_secret_value(), settings.webhook_scheme or ""
     return Secrets(text, decode, settings.aws_region, scheme=scheme, weak=weak)

@@ -1,8 +1,8 @@
-"""The events in the spill: stored there in order, drained in order, with about two megabytes in memory at most.
+"""The events of a spill on disk: stored and drained in order, with about two megabytes in memory at most.
 
-The backlog knows rows, not calls. The batcher reports which rows a call in flight carries (`hold`), and whether that
-call stored them (`settle`) or not (`release`). A held row is drained only once its call has ended. A file of the spill
-is removed when all of its rows are settled.
+The backlog knows rows, and nothing of calls. The batcher reports which rows a call in flight carries (`hold`), and
+whether that call stored them (`settle`) or not (`release`). A held row is drained only once its call has ended. A file
+of the spill is removed when all of its rows are settled.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router.envelope import group_of
-from stream_router.receiver.events import SPILLED, Bucket, PendingEvent
-from stream_router.receiver.spill import DEFECT, ROW_BYTES, Read, Spill
+from stream_router.receiver.events import SPILLED, PartitionGroup, PendingEvent
+from stream_router.receiver.spill import DEFECT, ROW_BYTES, SegmentContent, Spill
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
 
@@ -23,45 +23,45 @@ log = logging.getLogger(__name__)
 HAND_BYTES = 1024 * 1024
 """Bytes of drained events in memory below which the next file is read."""
 BROKEN_FOR_S = 2.0
-"""Seconds for which a disk that refused is not tried again."""
+"""Seconds after a failure during which the disk is not tried again."""
 HANGS_AFTER_S = 2.0
-"""Seconds without an answer after which a disk counts as hanging, and takes nothing."""
-_NOT_OURS = "a file or link that it did not make has the name of its next one; see who put it there, and move it away"
+"""Seconds without an answer after which a disk counts as hanging. A hanging disk is given no events."""
+_NOT_OURS = "another program made a file or link with the name of the spill's next file; move it away"
 _CURES = {
-    "ENOSPC": "the disk is full; make room: what waits there drains without any",
-    "EDQUOT": "the quota is used up; make room: what waits there drains without any",
-    "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
-    "ENOENT": "the folder is gone; make it, or mount its disk, again",
-    "ESTALE": "the server of the folder's disk (NFS) does not know it any more; mount it anew",
-    "EACCES": "the folder, or a file in it, may not be used; give its rights back",
+    "ENOSPC": "the disk is full; make room, though the stored events drain without it",
+    "EDQUOT": "the quota is used up; make room, though the stored events drain without it",
+    "EROFS": "the disk became read-only; look at the kernel's log, and mount it again",
+    "ENOENT": "the folder is missing; create it, or mount its disk",
+    "ESTALE": "the NFS server no longer knows the folder; mount it again",
+    "EACCES": "this user may not use the folder or a file in it; restore its permissions",
     "EEXIST": _NOT_OURS,
     "ELOOP": _NOT_OURS,
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
-    "EIO": "the disk fails; replace it",
-    "hangs": "its disk does not answer; look at the kernel's log, and at the volume's own health",
-    "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; it drains when the stream is back",
-    DEFECT: "a defect of ours; report the exception that the log shows",
+    "EIO": "the disk has errors; replace it",
+    "hangs": "the disk does not answer; check the kernel's log and the health of the volume",
+    "full": "STREAM_ROUTER_SPILL_MAX_BYTES is reached; the spill drains once the stream takes events again",
+    DEFECT: "a defect of stream-router; report the exception in the log",
 }
 """Advice to an operator about each code of `error`."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 
 
 class Backlog:
-    """The events on disk, in files of at most `max_bytes`. `drained` gets the events that may be sent now, in order."""
+    """The events on disk, at most `max_bytes` in all. `drained` gets the events that may be sent now, in order."""
 
     def __init__(
         self,
         spill: Spill,
         max_bytes: int,
         loop: asyncio.AbstractEventLoop,
-        buckets: Sequence[Bucket],
+        groups: Sequence[PartitionGroup],
         stats: Stats,
         drained: Callable[[list[PendingEvent]], None],
     ) -> None:
         self._spill = spill
         self._max_bytes = max_bytes
         self._loop = loop
-        self._buckets = buckets
+        self._groups = groups
         self._stats = stats
         self._drained = drained
         self.resource = str(spill.folder)
@@ -69,7 +69,7 @@ class Backlog:
         """Number of rows on disk, or being written, that were not read."""
         self._writing = self._writing_bytes = 0
         self._asked_s: deque[float] = deque()
-        """Times at which the disk was asked for the appends that it has not answered, in order."""
+        """Times at which the unanswered appends began, in order."""
         self._broken_until_s = float("-inf")
         self._read: dict[int, PendingEvent] = {}
         """Rows that were read and are not settled, in order. The event of a held row is in place SPILLED."""
@@ -86,7 +86,7 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        """Number of events in the spill, or being written there, that are not known to be in the stream."""
+        """Number of events that are stored or being written, and not known to be in the stream."""
         return self.unread + len(self._read)
 
     @property
@@ -110,7 +110,11 @@ class Backlog:
     @property
     def error(self) -> str:
         """The disk's code if its last job failed, "hangs" or "full"; else ""."""
-        return self._spill.error or ("hangs" if self._hangs else "full" if self._full else "")
+        if self._spill.error:
+            return self._spill.error
+        if self._hangs:
+            return "hangs"
+        return "full" if self._full else ""
 
     @property
     def cure(self) -> str:
@@ -131,7 +135,7 @@ class Backlog:
     # --- into the spill
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events after all rows in the spill: all of them or none."""
+        """Store all of these events behind the existing rows, or none of them."""
         lines = [(event.conversation, event.line) for event in events]
         size_bytes = sum(len(line) + ROW_BYTES for _, line in lines)
         if self._spill.size_bytes + self._writing_bytes + size_bytes > self._max_bytes:
@@ -169,7 +173,8 @@ class Backlog:
         self._reading = False
         self.drain()
 
-    def _rows_read(self, read: Read) -> None:
+    def _rows_read(self, read: SegmentContent) -> None:
+        """Keep the rows of a file in memory, count missing rows as lost, and send the rows that no call carries."""
         if not read.rows and not read.damaged:
             self._loop.call_later(BROKEN_FOR_S, self._read_again)
             return
@@ -183,6 +188,7 @@ class Backlog:
                 "*.damaged.",
                 extra={"event": "spill-events-lost", "events": read.damaged, "resource": self.resource},
             )
+            # Forget settled rows of this file that were not found in it. No later read could take them from the set.
             whole = {row.number for row in read.rows}
             self._settled = {row for row in self._settled if row >= read.end or row in whole}
         free: list[PendingEvent] = []
@@ -190,8 +196,8 @@ class Backlog:
             if row in self._settled:
                 self._settled.remove(row)
                 continue
-            bucket = self._buckets[group_of(conversation, len(self._buckets))]
-            event = self._read[row] = PendingEvent(bucket, conversation, line, None, SPILLED)
+            group = self._groups[group_of(conversation, len(self._groups))]
+            event = self._read[row] = PendingEvent(group, conversation, line, None, SPILLED)
             event.row = row
             self._read_bytes += len(line)
             if row not in self._held:
@@ -200,11 +206,11 @@ class Backlog:
         self.settle_files()
 
     def hold(self, row: int) -> None:
-        """Keep a row back: a call that began before it was stored carries its event."""
+        """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
         self._held.add(row)
 
     def release(self, row: int) -> PendingEvent | None:
-        """End a hold, since the call did not store the event; return the event if its row was read meanwhile."""
+        """End the hold of a row, since the call failed. Return the row's event if it was read meanwhile."""
         self._held.discard(row)
         return self._read.get(row)
 
@@ -218,7 +224,7 @@ class Backlog:
             self._read_bytes -= len(event.line)
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Keep an event that the stream refuses for good in a file of such lines. `done` gets whether it was kept."""
+        """Append an event that the stream refuses for good to a separate file. `done` gets whether that succeeded."""
 
         def answered(is_kept: bool) -> None:
             if is_kept:
@@ -232,7 +238,8 @@ class Backlog:
         self._spill.set_aside(event.line, answered)
 
     def settle_files(self) -> None:
-        """Remove the files whose rows are all settled, and read on."""
+        """Remove the files whose rows are all settled, then read more."""
+        # Rows are read in order, so the first row in memory tells which files have no unsettled row left.
         while self._ends and next(iter(self._read), self._ends[0]) >= self._ends[0]:
             self._spill.settle(self._ends.popleft())
         self.drain()

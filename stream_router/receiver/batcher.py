@@ -1,16 +1,16 @@
-"""Group commit: many requests into few PutRecords calls, each request answered in time.
+"""Group commit: the events of many requests are stored by few PutRecords calls, and each request is answered in time.
 
-An event waits in the queue of its partition group: a few milliseconds for company if calls are in flight, not at all if
-few are. From an age of 0.6 s on a request's events go to the spill, and at 0.85 s the request is answered 503.
+An event waits in the queue of its partition group. If calls are in flight, the event waits some milliseconds for other
+events to join its call; otherwise it is sent at once. At an age of 0.6 s a request's events go to the spill, and at
+0.85 s the request is answered 503.
 
 A call may end later than that. The receiver remembers which events the call stored. The sender's next attempt is then
-answered 202, and stores only the missing events. A copy that comes while the call is in flight waits for the call, and
-is not sent beside it.
+answered 202, and stores only the missing events. A copy that arrives while the call is in flight waits for that call,
+and is not sent as well.
 
-If order is asked for, a conversation has at most one record in flight. Its later events wait for that record.
+With ordering, a conversation has at most one record in flight. Its later events wait for that record.
 
-The batcher moves every event through the table of `events.py`. Spill and calls report to the batcher by callbacks
-alone.
+The batcher moves every event through the table of `events.py`. Spill and calls report to it by callbacks only.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ from stream_router.receiver.events import (
     TO_SPILL,
     TO_STREAM,
     WRITING,
-    Bucket,
     Deliveries,
     Delivery,
+    PartitionGroup,
     PendingEvent,
     Waiter,
 )
-from stream_router.receiver.intake import Sealed
-from stream_router.receiver.putrecords import LINGER_S, MAX_CALL_BYTES, MAX_RECORDS, WELL_FILLED, Calls, Send
+from stream_router.receiver.intake import SealedEvent
+from stream_router.receiver.putrecords import FULL_CALL_EVENTS, LINGER_S, MAX_CALL_BYTES, MAX_RECORDS, Calls, Send
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.spill_store import SpillStore
 from stream_router.receiver.states import StreamState
@@ -55,8 +55,8 @@ DECIDE_AFTER_S = 0.6
 AWAIT_SLOW_CALL_S = 0.75
 """Age, in seconds, up to which an event in flight is kept out of the spill if calls usually end before that age.
 
-A call of 0.7 s would store nearly every event beside its row in the spill. Another receiver that drains a spill queue
-does not know of that call, and would store the event again.
+If calls take 0.7 s, nearly every event would be stored by its call and in the spill. Another receiver that drains the
+spill queue does not know of the call, and would store the event a second time.
 """
 SLOW_CALLS_S = (0.3, AWAIT_SLOW_CALL_S)
 """Bounds, in seconds, of the typical durations of calls to which AWAIT_SLOW_CALL_S applies.
@@ -67,75 +67,79 @@ GIVE_UP_AFTER_S = 0.85
 """Age, in seconds, at which a request is answered 503 whatever is in progress: the answer is due within 0.9 s."""
 SWEEP_EVERY_S = 0.02
 LATE_FADES_TO = 0.9
-"""Share of the sweeps' worst lateness that the next sweep still expects: a loop that was late will be late again."""
+"""Factor by which the expected lateness of a sweep shrinks with each sweep. A late loop is likely to be late again."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+"""Backoff of a partition group after its first failure, and the longest backoff."""
 ONE_CALL_ROWS = 500
-"""Number of unread rows up to which, with order, arrivals wait in memory for the call that takes those rows."""
+"""With ordering: number of unread rows of the spill up to which arrivals wait in memory until these rows are sent."""
 
-Records = list[tuple[Bucket, list[PendingEvent]]]
+Records = list[tuple[PartitionGroup, list[PendingEvent]]]
 """The records of a call: pairs of a partition group and its events."""
 
 
 class Batcher:
-    """The way of events into the stream, on a single event loop. `jitter` returns a number from 0 to 1."""
+    """Sender of events to the stream, or to the spill, on a single event loop.
+
+    `jitter` returns a number from 0 to 1.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         send: Send,
         stream: str,
-        buckets: int,
+        groups: int,
         stats: Stats,
         *,
         ordered: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Create a batcher. If `ordered`, no event of a conversation is stored before an earlier accepted event."""
+        """Create a batcher. If `ordered`, the events of a conversation are stored in the order of their acceptance."""
         self.loop = loop
         self.now_s = loop.time
         self._jitter = jitter
         self.stats = stats
         self.calls = Calls(send, stream, loop, stats, self.wake_up)
-        self.buckets = [Bucket(index, buckets) for index in range(buckets)]
-        self.stream = StreamState(loop.time, stats, self.buckets)
+        self.groups = [PartitionGroup(index, groups) for index in range(groups)]
+        self.stream = StreamState(loop.time, stats, self.groups)
         self.backlog: SpillStore | None = None
         self.conversations: dict[int, deque[PendingEvent]] | None = {} if ordered else None
-        """Conversations of which a record is in flight, with the events that wait for it; None without order."""
+        """With ordering: events that wait, by conversation, for the conversation's record in flight. Otherwise None."""
         self._in_flight: dict[int, Records] = {}
-        self._ready: dict[Bucket, None] = {}
+        self._ready: dict[PartitionGroup, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._company = 0
-        """Number of events that came since the timer was set."""
+        self._arrivals = 0
+        """Number of events that arrived since the timer was set."""
         self._deliveries = Deliveries()
         self._waiting: deque[Waiter] = deque()
-        """Requests without an answer, in the order of their arrival. Some answered requests stand between them."""
+        """Requests without an answer, in the order of their arrival. Answered requests are removed with a delay."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
         self._at_rest: asyncio.Event | None = None
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
-        """Let events wait on disk while the stream is down, and send the events that wait there already."""
-        self.use_store(Backlog(spill, max_bytes, self.loop, self.buckets, self.stats, self.drained))
+        """Use a spill on disk of at most `max_bytes`, and send the events that it holds."""
+        self.use_store(Backlog(spill, max_bytes, self.loop, self.groups, self.stats, self.drained))
 
     def use_store(self, store: SpillStore) -> None:
-        """Let events wait in this store, and send the events that wait there already."""
+        """Use a spill, and send the events that it holds."""
         self.backlog = store
         store.drain()
 
     @property
     def ready(self) -> bool:
-        """Whether events can be stored, as far as is known: in the stream, or on disk."""
+        """Whether events can be stored, as far as is known: in the stream or in the spill."""
         is_down = self.stream.down or (self.calls.is_silent and self.calls.full)
         return not is_down or (self.backlog is not None and self.backlog.takes)
 
     # --- requests
 
     def submit(
-        self, events: Sequence[Sealed], arrived_s: float, answer: Callable[[str], None], *, has_delivery_id: bool
+        self, events: Sequence[SealedEvent], arrived_s: float, answer: Callable[[str], None], *, has_delivery_id: bool
     ) -> None:
-        """Store a request's events. `answer` gets TO_STREAM, TO_SPILL, SEEN_BEFORE or NOT_STORED, once.
+        """Store a request's events. `answer` is called once, with TO_STREAM, TO_SPILL, SEEN_BEFORE or NOT_STORED.
 
-        It is called now or later, but within 0.85 s of `arrived_s`, the time at which the request was complete.
+        That happens now or later, but within 0.85 s of `arrived_s`, the time at which the request was complete.
         """
         if not events:
             answer(TO_STREAM)
@@ -149,9 +153,9 @@ class Batcher:
             return
         if known is None:
             delivery = Delivery(key, arrived_s)
-            buckets, count = self.buckets, len(self.buckets)
+            groups, count = self.groups, len(self.groups)
             fresh = [
-                PendingEvent(buckets[group_of(event.conversation, count)], event.conversation, event.line, delivery)
+                PendingEvent(groups[group_of(event.conversation, count)], event.conversation, event.line, delivery)
                 for event in events
             ]
             delivery.events, delivery.missing = fresh, len(fresh)
@@ -169,7 +173,7 @@ class Batcher:
             self._spill(fresh)
             return
         for event in fresh:
-            self._queue(event)
+            self._enqueue(event)
 
     def _count_stored(self, event: PendingEvent, *, in_spill: bool = False) -> None:
         """Record that an event is in the stream or the spill. If its delivery is complete, answer its requests."""
@@ -192,7 +196,7 @@ class Batcher:
         self._deliveries.end(delivery, self.now_s())
 
     def _refuse(self, request: Waiter) -> None:
-        """Answer 503, since the request's time is over. Give up queued events for which no request waits."""
+        """Answer a request 503, since its time is over. Give up queued events for which no other request waits."""
         delivery = request.delivery
         delivery.waiting.remove(request)
         self.stats.events_refused += len(delivery.events)
@@ -204,7 +208,7 @@ class Batcher:
         request.finish(NOT_STORED)
 
     def _leave_memory(self, event: PendingEvent, place: int) -> None:
-        """Move an event to a place outside memory. If it remains in a queue, the queue's reader skips it."""
+        """Move an event to a place outside memory. Its entry in a queue may remain; the queue's reader skips it."""
         event.move(place)
         if event.delivery is not None:
             self.stats.events_in_flight -= 1
@@ -214,11 +218,11 @@ class Batcher:
     # --- deadlines
 
     def _watch(self, request: Waiter) -> None:
-        """Watch a request's deadlines. A request whose body took long to seal goes before fresher requests."""
-        waiting, at = self._waiting, len(self._waiting)
-        while at and waiting[at - 1].arrived_s > request.arrived_s:
-            at -= 1
-        waiting.insert(at, request)
+        """Watch a request's deadlines. Insert it by its time of arrival, since its body may have taken long to seal."""
+        waiting, index = self._waiting, len(self._waiting)
+        while index and waiting[index - 1].arrived_s > request.arrived_s:
+            index -= 1
+        waiting.insert(index, request)
         if self._sweeper is None:
             self._arm_sweep()
 
@@ -227,9 +231,11 @@ class Batcher:
         self._sweeper = self.loop.call_later(SWEEP_EVERY_S, self._sweep)
 
     def _sweep(self) -> None:
+        """Refuse requests whose time is over, and spill the events of those that have waited for DECIDE_AFTER_S."""
         now_s = self.now_s()
         self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
-        # Give up before the next sweep would be too late: earlier by the sweeps' lateness, but never before `_decide`.
+        # The next sweep may be late, so requests that it would refuse too late are refused now. No request is refused
+        # before its events could go to the spill.
         give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
         waiting = self._waiting
         try:
@@ -237,16 +243,17 @@ class Batcher:
                 request = waiting.popleft()
                 if not request.is_answered:
                     self._refuse(request)
-            self._decide(itertools.takewhile(lambda request: request.arrived_s <= now_s - DECIDE_AFTER_S, waiting))
+            overdue = itertools.takewhile(lambda request: request.arrived_s <= now_s - DECIDE_AFTER_S, waiting)
+            self._spill_overdue(overdue)
         finally:
-            # Whatever failed in this sweep, the next sweep answers the requests that still wait.
+            # The next sweep has to come even if this one failed, so that the remaining requests are answered.
             self._sweeper = None
             if waiting:
                 self._arm_sweep()
 
     @property
     def _spills_arrivals(self) -> bool:
-        """Whether arrivals go to the spill at once: the stream is down, or many rows in the spill must precede them."""
+        """Whether arrivals go to the spill at once: the stream is down, or spilled events must be sent before them."""
         backlog = self.backlog
         if backlog is None:
             return False
@@ -254,54 +261,57 @@ class Batcher:
         is_behind = self.conversations is not None and backlog.unread > ONE_CALL_ROWS
         return (is_down or is_behind) and backlog.takes
 
-    def _decide(self, overdue: Iterable[Waiter]) -> None:
-        """Spill the events of requests that waited long enough. With order spill all events, so that none overtakes."""
+    def _spill_overdue(self, overdue: Iterable[Waiter]) -> None:
+        """Spill the events of these requests. With ordering spill all events, so that none overtakes another."""
         if self.backlog is None or not self.backlog.takes:
             return
-        fastest_s, slowest_s = SLOW_CALLS_S
-        awaits_call = self.conversations is None and fastest_s <= self.calls.typical_s < slowest_s
-        awaited_from_s = self.now_s() - AWAIT_SLOW_CALL_S if awaits_call else math.inf
-        events = (
-            event
-            for request in overdue
-            for event in request.delivery.events
-            if event.is_unsaved and not (event.place == IN_FLIGHT and request.arrived_s > awaited_from_s)
-        )
         if self.conversations is not None:
-            first = next(events, None)
-            if first is None and not self._spills_arrivals:
-                return
-            # This keeps a conversation's order: events in calls, then events that wait for those, then queued events.
-            in_calls = (some for records in self._in_flight.values() for _, some in records)
-            every = itertools.chain(*in_calls, *self.conversations.values(), *(bucket.queue for bucket in self.buckets))
-            events = (event for event in every if event.is_unsaved)
+            is_overdue = any(event.is_unsaved for request in overdue for event in request.delivery.events)
+            if is_overdue or self._spills_arrivals:
+                self._spill(self._events_in_order())
+            return
+        fastest_s, slowest_s = SLOW_CALLS_S
+        awaited_from_s = math.inf
+        if fastest_s <= self.calls.typical_s < slowest_s:
+            awaited_from_s = self.now_s() - AWAIT_SLOW_CALL_S
+        events: list[PendingEvent] = []
+        for request in overdue:
+            awaits_call = request.arrived_s > awaited_from_s
+            events += [event for event in request.delivery.events if not (awaits_call and event.place == IN_FLIGHT)]
         self._spill(events)
 
-    def _spill(self, events: Iterable[PendingEvent]) -> None:
-        """Hand events to the spill.
+    def _events_in_order(self) -> list[PendingEvent]:
+        """Return all events in memory, each conversation's in order: in calls, behind those calls, in queues."""
+        in_calls = (events for records in self._in_flight.values() for _, events in records)
+        behind_calls = (self.conversations or {}).values()
+        in_queues = (group.queue for group in self.groups)
+        return list(itertools.chain(*in_calls, *behind_calls, *in_queues))
 
-        `events` may yield an event twice if it checks `is_unsaved`, which is false once the event was handed over.
-        """
+    def _spill(self, events: Iterable[PendingEvent]) -> None:
+        """Store events in the spill, except those that are saved already. `events` may hold an event twice."""
         assert self.backlog is not None
-        handed: list[PendingEvent] = []
+        to_store: list[PendingEvent] = []
         for event in events:
+            if not event.is_unsaved:
+                continue
             if event.place == QUEUED:
                 event.move(SPILLING)
             event.row = WRITING
-            handed.append(event)
-        if handed:
-            self.backlog.store(handed, self._spill_answered)
+            to_store.append(event)
+        if to_store:
+            self.backlog.store(to_store, self._spill_answered)
 
-    def _spill_answered(self, events: Sequence[PendingEvent], first: int | None) -> None:
-        if first is None:
-            self._not_spilled(events)
+    def _spill_answered(self, events: Sequence[PendingEvent], first_row: int | None) -> None:
+        if first_row is None:
+            self._resume_in_memory(events)
         else:
-            self._spilled(events, first)
+            self._record_spilled(events, first_row)
         self._send_ready()
 
-    def _spilled(self, events: Sequence[PendingEvent], first: int) -> None:
+    def _record_spilled(self, events: Sequence[PendingEvent], first_row: int) -> None:
+        """Record that the spill stored events, in rows from `first_row` on."""
         assert self.backlog is not None
-        for row, event in enumerate(events, first):
+        for row, event in enumerate(events, first_row):
             event.row = row
             if event.place == DONE:  # its call stored it while the spill was writing
                 self.backlog.settle(row)
@@ -311,10 +321,10 @@ class Batcher:
             self._leave_memory(event, SPILLED)
             self._count_stored(event, in_spill=True)
 
-    def _not_spilled(self, events: Sequence[PendingEvent]) -> None:
-        """Continue in memory with events that the spill did not store. With order refuse their requests.
+    def _resume_in_memory(self, events: Sequence[PendingEvent]) -> None:
+        """Put events that the spill failed to store back into their queues. With ordering refuse their requests.
 
-        With order newer events of their conversations may be on their way to the spill.
+        With ordering a newer event of the same conversation may be stored in the spill already.
         """
         for event in events:
             event.row = NO_ROW
@@ -322,7 +332,7 @@ class Batcher:
             assert delivery is not None
             if event.place == SPILLING and self.conversations is None and delivery.waiting:
                 event.move(QUEUED)
-                self._queue(event)
+                self._enqueue(event)
             elif event.place == SPILLING:
                 for request in list(delivery.waiting):
                     self._refuse(request)
@@ -333,37 +343,38 @@ class Batcher:
         """Send events that the spill drained."""
         for event in events:
             event.move(QUEUED)
-            event.bucket.rows.append(event)
-            self._await_turn(event.bucket)
+            event.group.rows.append(event)
+            self._mark_ready(event.group)
         self._send_ready()
 
     # --- calls
 
-    def _queue(self, event: PendingEvent) -> None:
-        event.bucket.queue.append(event)
-        self._await_turn(event.bucket)
-        self._company += 1
+    def _enqueue(self, event: PendingEvent) -> None:
+        """Put an event into its group's queue, and start a call now or after a short wait for further events."""
+        event.group.queue.append(event)
+        self._mark_ready(event.group)
+        self._arrivals += 1
         if self._timer is None:
             if not self.calls.full:
-                self._company = 0
+                self._arrivals = 0
                 wait_s = 0.0 if self.calls.idle else self.calls.linger_s
                 self._timer = self.loop.call_later(wait_s, self.dispatch)
-        elif self._company == WELL_FILLED and self.calls.linger_s > LINGER_S:
+        elif self._arrivals == FULL_CALL_EVENTS and self.calls.linger_s > LINGER_S:
             self.dispatch()
 
-    def _await_turn(self, bucket: Bucket) -> None:
-        """Let a partition group that has events to send take part in the next calls."""
-        if not bucket.resting and bucket not in self._ready:
-            self._ready[bucket] = None
+    def _mark_ready(self, group: PartitionGroup) -> None:
+        """Mark a partition group as ready for the next call, unless it is resting after a failure."""
+        if not group.resting and group not in self._ready:
+            self._ready[group] = None
 
     def wake_up(self) -> None:
-        """Send the events that waited for a call to end."""
+        """Send the events that waited for a call to end or a probe to be due."""
         if self.backlog is not None:
             self.backlog.settle_files()
         self._send_ready()
 
     def _send_ready(self) -> None:
-        """Send ready events, unless they wait for company. With few calls in flight they wait for none."""
+        """Send ready events, unless they wait for further events to join their call."""
         if self._ready and (self._timer is None or self.calls.idle):
             self.dispatch()
         self._check_at_rest()
@@ -379,46 +390,47 @@ class Batcher:
     def _next_records(self) -> Records:
         """Return the next record of each ready partition group, as many as a call may hold.
 
-        A group that still has events goes behind the others. A call holds a single event if it probes a silent stream,
-        or searches for the event for whose content a call was refused.
+        A group with more events goes behind the other groups. A call holds a single event if it probes a silent stream,
+        or if a call was refused for the content of an event that is not known yet.
         """
         records: Records = []
         room = MAX_CALL_BYTES
         is_probe = self.calls.is_silent
-        for bucket in list(self._ready):
-            is_alone = bucket.alone or is_probe or bool(bucket.suspects)
+        for group in list(self._ready):
+            is_alone = group.alone or is_probe or bool(group.suspects)
             if (is_alone and records) or room < KINESIS_RECORD_BYTES:
                 continue
-            events, size_bytes = self._next_events(bucket, is_alone=is_alone)
-            del self._ready[bucket]
-            if bucket.rows or bucket.queue:
-                self._ready[bucket] = None
+            events, size_bytes = self._next_events(group, is_alone=is_alone)
+            del self._ready[group]
+            if group.rows or group.queue:
+                self._ready[group] = None
             if events:
-                records.append((bucket, events))
-                room -= size_bytes + len(bucket.partition_key)
+                records.append((group, events))
+                room -= size_bytes + len(group.partition_key)
                 if is_alone or len(records) == MAX_RECORDS:
                     break
         return records
 
-    def _next_events(self, bucket: Bucket, *, is_alone: bool) -> tuple[list[PendingEvent], int]:
-        """Return the events of the next record, and their bytes: as many as fit, or a single event if `is_alone`.
+    def _next_events(self, group: PartitionGroup, *, is_alone: bool) -> tuple[list[PendingEvent], int]:
+        """Return the events of the group's next record, and their bytes. If `is_alone`, the record is a single event.
 
-        Drained events precede arrivals. With order an event whose conversation is in flight is queued behind that
-        conversation, and no arrival overtakes unread rows.
+        Drained events precede arrivals. With ordering an event whose conversation is in flight is queued behind that
+        conversation, and no arrival is sent before the unread rows of the spill.
         """
         conversations = self.conversations
         is_behind = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
-        room = bucket.max_data_bytes + 1
+        room = group.max_data_bytes + 1
         size_bytes = 0
         events: list[PendingEvent] = []
         taken: set[int] = set()
-        while queue := bucket.rows or (None if is_behind else bucket.queue):
+        while queue := group.rows or (None if is_behind else group.queue):
             event = queue[0]
             if event.place != QUEUED:
                 queue.popleft()
                 continue
-            is_holder = event.conversation in taken or event in bucket.suspects
-            if conversations is not None and event.conversation in conversations and not is_holder:
+            # Suspects, and events of this record, belong to a conversation that is in flight because of them.
+            may_join = event.conversation in taken or event in group.suspects
+            if conversations is not None and event.conversation in conversations and not may_join:
                 conversations[event.conversation].append(queue.popleft())
                 continue
             if size_bytes + len(event.line) + 1 > room or (is_alone and events):
@@ -432,76 +444,81 @@ class Batcher:
         return events, size_bytes
 
     def _start(self, records: Records) -> None:
+        """Start a call with these records, and handle its outcome when it has ended."""
         self._in_flight[id(records)] = records
-        now_s = self.now_s()
-        oldest_s = min(
-            next((event.delivery.arrived_s for event in events if event.delivery), now_s) for _, events in records
-        )
-        data = [(bucket, b"\n".join([event.line for event in events])) for bucket, events in records]
+        oldest_s = self.now_s()
+        for _, events in records:
+            # A group's events are in order, so the first event of a request is the oldest of the record.
+            first = next((event.delivery for event in events if event.delivery), None)
+            oldest_s = min(oldest_s, first.arrived_s) if first is not None else oldest_s
+        data = [(group, b"\n".join([event.line for event in events])) for group, events in records]
 
         def settled(codes: list[str], for_content: bool) -> None:
             del self._in_flight[id(records)]
-            for (bucket, events), code in zip(records, codes, strict=True):
-                bucket.alone = for_content
+            for (group, events), code in zip(records, codes, strict=True):
+                group.alone = for_content
                 if not code:
-                    self.stream.took(bucket)
-                    bucket.attempts = 0
-                    self._landed(events)
+                    self.stream.record_success(group)
+                    group.attempts = 0
+                    self._record_stored(events)
                     continue
-                self.stream.refused(bucket, code)
-                if not bucket.resting:
-                    self._rest(bucket)
+                self.stream.record_refusal(group, code)
+                if not group.resting:
+                    self._back_off(group)
                 event = events[0]
-                if for_content and len(records) == len(events) == 1 and event.place == IN_FLIGHT and not event.delivery:
+                was_alone = len(records) == len(events) == 1
+                was_drained = event.place == IN_FLIGHT and not event.delivery
+                if for_content and was_alone and was_drained:
                     self._suspect(event)
                 else:
-                    self._failed(events)
+                    self._resend_or_give_up(events)
 
         self.calls.start(data, oldest_s, settled)
 
-    def _rest(self, bucket: Bucket) -> None:
-        """Let a partition group rest after a failure: exponential backoff with full jitter, separate for each group."""
-        wait_s = backoff_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
-        bucket.attempts += 1
-        bucket.resting = True
-        self._ready.pop(bucket, None)
+    def _back_off(self, group: PartitionGroup) -> None:
+        """Send nothing to a partition group for a while after a failure (exponential backoff with full jitter)."""
+        wait_s = backoff_s(group.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+        group.attempts += 1
+        group.resting = True
+        self._ready.pop(group, None)
 
         def rested() -> None:
-            bucket.resting = False
-            if bucket.rows or bucket.queue:
-                self._ready[bucket] = None
+            group.resting = False
+            if group.rows or group.queue:
+                self._ready[group] = None
                 self.wake_up()
 
         self.loop.call_later(wait_s, rested)
 
     def _suspect(self, event: PendingEvent) -> None:
-        """Try a drained event again that was refused alone for its content, behind the other drained events.
+        """Handle a drained event whose call held no other event and was refused for its content.
 
-        Set the event aside if the stream took records since its first such refusal. Its conversation waits for that
-        outcome.
+        Try the event again behind the other drained events. If the stream took other records since the event's first
+        such refusal, the event is at fault, and is set aside. Its conversation waits until that has succeeded.
         """
-        bucket, backlog = event.bucket, self.backlog
+        group, backlog = event.group, self.backlog
         assert backlog is not None
-        if self.stream.taken <= bucket.suspects.setdefault(event, self.stream.taken):
+        if self.stream.records_taken <= group.suspects.setdefault(event, self.stream.records_taken):
             event.move(QUEUED)
-            bucket.rows.append(event)
+            group.rows.append(event)
             return
         event.move(SPILLED)
 
         def set_aside(is_kept: bool) -> None:
             if is_kept:
-                del bucket.suspects[event]
+                del group.suspects[event]
                 event.move(DONE)
                 backlog.settle(event.row)
-                self._free([event], [])
+                self._end_record([event], [])
             else:
                 event.move(QUEUED)
-                self._free([event], [event])
+                self._end_record([event], [event])
             self.wake_up()
 
         backlog.set_aside(event, set_aside)
 
-    def _landed(self, events: list[PendingEvent]) -> None:
+    def _record_stored(self, events: list[PendingEvent]) -> None:
+        """Record that a record's events are in the stream."""
         self.stats.events_stored += len(events)
         for event in events:
             if event.place == SPILLED:  # the spill stored it while the call was in flight
@@ -509,19 +526,19 @@ class Batcher:
                 self._settle_row(event)
             elif event.delivery is None:
                 event.move(DONE)
-                event.bucket.suspects.pop(event, None)
+                event.group.suspects.pop(event, None)
                 self._settle_row(event)
             else:
                 self._leave_memory(event, DONE)
                 self._count_stored(event)
-        self._free(events, [])
+        self._end_record(events, [])
 
     def _settle_row(self, event: PendingEvent) -> None:
         assert self.backlog is not None
         self.backlog.settle(event.row)
 
-    def _failed(self, events: list[PendingEvent]) -> None:
-        """Resend, before anything newer, the events that the spill holds or a request waits for."""
+    def _resend_or_give_up(self, events: list[PendingEvent]) -> None:
+        """Queue the events of a failed record again, ahead of newer events. Give up those that nobody waits for."""
         again: list[PendingEvent] = []
         for event in events:
             delivery = event.delivery
@@ -540,23 +557,26 @@ class Batcher:
                 self._leave_memory(event, GIVEN_UP)
             if delivery is not None:
                 self._end_if_idle(delivery)
-        self._free(events, again)
+        self._end_record(events, again)
 
-    def _free(self, events: list[PendingEvent], again: list[PendingEvent]) -> None:
-        """End a record: put the events of `again` in front, and after them those that waited for its conversations."""
+    def _end_record(self, events: list[PendingEvent], again: list[PendingEvent]) -> None:
+        """End a record. Put the events of `again` at the front of their queue.
+
+        With ordering the events that waited for the record's conversations follow behind them.
+        """
         if self.conversations is not None:
             for key in dict.fromkeys(event.conversation for event in events):
                 again.extend(event for event in self.conversations.pop(key) if event.place == QUEUED)
         for event in reversed(again):
-            queue = event.bucket.queue if event.delivery is not None else event.bucket.rows
+            queue = event.group.queue if event.delivery is not None else event.group.rows
             queue.appendleft(event)
         if again:
-            self._await_turn(again[0].bucket)
+            self._mark_ready(again[0].group)
 
     # --- the end
 
     async def close(self, timeout_s: float) -> int:
-        """Send the events in memory and in the spill, for at most `timeout_s`. Return how many stay in the spill."""
+        """Send the events in memory and in the spill, for at most `timeout_s`. Return the number left in the spill."""
         self._at_rest = asyncio.Event()
         if self.backlog is not None:
             self.backlog.begin_close()
@@ -570,20 +590,20 @@ class Batcher:
         return await self.backlog.close() if self.backlog is not None else 0
 
     def _check_at_rest(self) -> None:
-        """Let `close` end once no event is in a call, in a queue or in the spill."""
+        """Wake `close` up if no event is in a call, in a queue or in the spill."""
         in_memory = self.calls.in_flight or self.stats.events_in_flight
         if self._at_rest is not None and not in_memory and (self.backlog is None or not self.backlog.size):
             self._at_rest.set()
 
 
-def _renew_given_up(delivery: Delivery, sealed: Sequence[Sealed], arrived_s: float) -> list[PendingEvent]:
-    """Replace a known delivery's given-up events by those of this copy. Return the replacements."""
+def _renew_given_up(delivery: Delivery, sealed: Sequence[SealedEvent], arrived_s: float) -> list[PendingEvent]:
+    """Replace the given-up events of a known delivery by the events of its new copy. Return the new events."""
     events = list(delivery.events)
     fresh: list[PendingEvent] = []
-    for at, (before, again) in enumerate(zip(events, sealed, strict=True)):
+    for index, (before, copy) in enumerate(zip(events, sealed, strict=True)):
         if before.place == GIVEN_UP:
-            events[at] = PendingEvent(before.bucket, before.conversation, again.line, delivery)
-            fresh.append(events[at])
+            events[index] = PendingEvent(before.group, before.conversation, copy.line, delivery)
+            fresh.append(events[index])
     if fresh:
         delivery.events, delivery.arrived_s = events, arrived_s
     return fresh

@@ -16,6 +16,7 @@ import httptools
 
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
+from stream_router.receiver.events import REQUEST_FAILED
 from stream_router.receiver.request import MAX_FIELDS, MAX_HEAD_BYTES, Headers, Request
 
 if TYPE_CHECKING:
@@ -35,21 +36,24 @@ LINGER_S = 1.0
 """Seconds for which a closing connection may still send bytes, which are dropped, until it is cut."""
 
 HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
-"""Bytes parsed at once: of heads, and of a body.
+"""Bytes that are parsed at once: of a head, and of a body.
 
-A turn ends after a piece of heads, so that pipelined requests let others in. Reading pauses at as many unparsed bytes
-as a body's piece has.
+A connection's turn ends after a piece of a head, so that other connections get their turn between pipelined requests.
+Reading pauses at BODY_PIECE_BYTES unparsed bytes.
 """
 UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
-"""Bytes written and not read by the client. Above the first a deadline starts; above the second the client is cut."""
+"""Bytes written that the client has not read.
+
+Above the first number a deadline starts. Above the second the connection is cut.
+"""
 
 
 class Connection(asyncio.Protocol):
-    """A connection from accept to its end."""
+    """A client's connection, from accept to its end."""
 
     def __init__(self, client: str, server: "HttpServer") -> None:
         self.client = client
-        self.held_bytes = self._beside_bytes = 0
+        self.held_bytes = self._framing_bytes = 0
         self.accepted_s = server.loop.time()
         self.deadline_s = self.accepted_s + HEAD_S
         self.opening: asyncio.Task[Any] | None = None
@@ -61,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._unparsed, self._body = b"", cast("bytes | bytearray", b"")
         self._read_s = 0.0
         """Time at which the first of the unparsed bytes were read, in monotonic seconds."""
-        self._early: Response | None = None
+        self._early_answer: Response | None = None
         self._in_head, self._known = True, False
         self._discarding = self._queued = self._working = self._paused = self._stalled = False
 
@@ -73,13 +77,13 @@ class Connection(asyncio.Protocol):
         self.opening = None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.gone()
+        self.forget()
 
-    def gone(self) -> None:
-        """Drop all references, since a closed connection in a cycle would wait half an hour for the collector."""
+    def forget(self) -> None:
+        """Drop all references. In a reference cycle a closed connection would stay in memory for half an hour."""
         self._transport, self._parser, self._request = None, None, None
         self._unparsed, self._body, self._discarding = b"", b"", True
-        self._server.gone(self)
+        self._server.remove(self)
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:
@@ -98,9 +102,10 @@ class Connection(asyncio.Protocol):
         self._pause()
 
     def resume_writing(self) -> None:
+        """Read again from a client that has read its answers."""
         self._stalled = False
-        self._deadline(math.inf if self._waiting else self._loop.time() + self._idle_s)
-        self._go_on()
+        self._set_deadline(math.inf if self._waiting else self._loop.time() + self._idle_s)
+        self._resume()
 
     def _pause(self) -> None:
         """Stop reading for now. Further bytes of the client wait in the kernel."""
@@ -108,12 +113,14 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
-    def _go_on(self) -> None:
-        """Parse the bytes that were read, and resume reading, if there is room again."""
+    def _resume(self) -> None:
+        """Parse the unparsed bytes, or read again if there are none. Do nothing if the connection must wait."""
         if self._discarding or self._working or self._queued or self._must_wait:
             return
         if self._unparsed:
-            self._read_s = time.monotonic()  # the bytes waited for the client or the stream, not for the receiver
+            self._read_s = (
+                time.monotonic()
+            )  # the wait so far was for the client or the stream, and is no sign of overload
             self._wait_for_turn()
         elif self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
@@ -121,16 +128,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def _must_wait(self) -> bool:
-        """Whether parsing has to wait until the client reads answers, or until there are answers."""
+        """Whether parsing has to wait: the client does not read its answers, or too many requests have no answer."""
         return self._stalled or len(self._waiting) >= WAITING_ANSWERS
 
     # --- the parser's side
 
-    def _hold(self) -> None:
-        self._server.hold(self, len(self._unparsed) + len(self._body))
+    def _report_held_bytes(self) -> None:
+        self._server.record_held_bytes(self, len(self._unparsed) + len(self._body))
 
     def _wait_for_turn(self) -> None:
-        self._hold()
+        """Register the connection for its turn to parse. Stop reading if enough bytes are unparsed."""
+        self._report_held_bytes()
         if len(self._unparsed) >= BODY_PIECE_BYTES:
             self._pause()
         if not self._queued:
@@ -138,14 +146,14 @@ class Connection(asyncio.Protocol):
             self._server.wait_for_turn(self)
 
     def work(self) -> None:
-        """Parse the bytes that were read. Of pipelined requests parse only a piece, so that others get their turn."""
+        """Parse the bytes that were read. After a piece of a head let the other connections take their turn."""
         self._queued, self._working = False, True
         while self._unparsed and not self._discarding and not self._must_wait:
             self._parse_piece()
             if self._unparsed and self._in_head:
                 break
         self._working = False
-        self._hold()
+        self._report_held_bytes()
         if self._discarding:
             return
         if self._must_wait:
@@ -154,28 +162,30 @@ class Connection(asyncio.Protocol):
             self._pause()
             self._wait_for_turn()
         elif self._paused:
-            self._go_on()
+            self._resume()
 
     def _parse_piece(self) -> None:
-        data, size = self._unparsed, HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
-        piece, self._unparsed = (data, b"") if len(data) <= size else (data[:size], data[size:])
-        self._beside_bytes += len(piece)  # counts trailers too: httptools keeps a trailer, and joins it for each packet
+        """Parse the first unparsed bytes. Refuse a request whose head or framing is too large."""
+        size = HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
+        piece, self._unparsed = self._unparsed[:size], self._unparsed[size:]
+        # This counts trailers as well, which httptools keeps in memory and copies with each packet.
+        self._framing_bytes += len(piece)
         self._feed(piece)
-        many = self._request is not None and len(self._request.fields) > MAX_FIELDS
-        if many or self._beside_bytes > MAX_HEAD_BYTES + HEAD_PIECE_BYTES:
+        has_too_many_fields = self._request is not None and len(self._request.fields) > MAX_FIELDS
+        if has_too_many_fields or self._framing_bytes > MAX_HEAD_BYTES + HEAD_PIECE_BYTES:
             self._refuse(answers.HEADERS_TOO_LARGE)
 
     def _feed(self, piece: bytes) -> None:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # The receiver speaks no other protocol, so the upgrade is ignored. llhttp would read the body as the other
-            # protocol. A second parser therefore gets a head with the body's framing, and nothing else.
+            # The receiver ignores the upgrade, since it speaks no other protocol. llhttp would now leave the body
+            # unparsed. A second parser therefore gets a head with nothing but the body's framing, then the body.
             if self._request is not None and not self._discarding:
-                self._parser = httptools.HttpRequestParser(_BodyAlone(self))
-                self._feed(_head_of_body(self._request.headers) + piece[upgrade.args[0] :])
+                self._parser = httptools.HttpRequestParser(_BodyCallbacks(self))
+                self._feed(_build_body_head(self._request.headers) + piece[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
-            log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
+            log.exception(REQUEST_FAILED, extra={"event": "request-failed"})
             self._refuse(answers.TROUBLE)
         except httptools.HttpParserError:
             self._refuse(answers.BAD_REQUEST)
@@ -183,10 +193,10 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._discarding:
             return
-        self._in_head, self._early = True, None
+        self._in_head, self._early_answer = True, None
         self._request = Request(self)
         if not self._waiting:
-            self._deadline(self._loop.time() + HEAD_S)
+            self._set_deadline(self._loop.time() + HEAD_S)
 
     def on_url(self, url: bytes) -> None:
         if self._request is not None:
@@ -200,24 +210,24 @@ class Connection(asyncio.Protocol):
         request = self._request
         if request is None or self._discarding:
             return
-        self._in_head, self._body, self._beside_bytes = False, b"", 0
+        self._in_head, self._body, self._framing_bytes = False, b"", 0
         request.method = self._parser.get_method().decode("latin-1")
-        self._deadline(self._loop.time() + BODY_S)
-        self._early = request.read_head(self._parser.get_http_version()) or self._app.begin(request)
-        if self._early is None and (request.announced_bytes or 0) > self._app.max_body_bytes:
-            self._early = answers.TOO_LARGE
-        if self._early is not None:
-            if self._early.close or request.is_long or request.expects:
-                self._refuse(self._early)
+        self._set_deadline(self._loop.time() + BODY_S)
+        self._early_answer = request.read_head(self._parser.get_http_version()) or self._app.begin(request)
+        if self._early_answer is None and (request.announced_bytes or 0) > self._app.max_body_bytes:
+            self._early_answer = answers.TOO_LARGE
+        if self._early_answer is not None:
+            if self._early_answer.close or request.is_long or request.expects:
+                self._refuse(self._early_answer)
         elif request.expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self._beside_bytes = 0
-        if self._request is None or self._early is not None:
+        self._framing_bytes = 0
+        if self._request is None or self._early_answer is not None:
             return
         if not self._body:
-            self._body = body  # most bodies come whole, and are never copied
+            self._body = body  # most bodies come in one piece, and are not copied
         elif isinstance(self._body, bytearray):
             self._body += body
         else:
@@ -227,47 +237,47 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
-            return  # only the request's head is here; `_feed` handles its body
+            return  # llhttp ends the message after the head; `_feed` handles the body
         request = self._request
         if request is None or self._discarding:
             return
-        self._beside_bytes, self._in_head = 0, True
+        self._framing_bytes, self._in_head = 0, True
         request.keep_alive = self._parser.should_keep_alive()
         request.read_s = self._read_s
         self._waiting.append(request)
-        self._deadline(math.inf)
+        self._set_deadline(math.inf)
         request.body, self._body, self._request = bytes(self._body), b"", None
         try:
-            answer = self._early or self._app.complete(request)
+            answer = self._early_answer or self._app.complete(request)
         except Exception:
-            # An unforeseen failure is the receiver's fault, so the answer asks the sender to retry.
-            log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
+            # A defect is the receiver's fault, so the answer is 503, which asks the sender to retry.
+            log.exception(REQUEST_FAILED, extra={"event": "request-failed"})
             answer = answers.TROUBLE
         if answer is not None:
             request.finish(answer)
 
     # --- answers, and the end
 
-    def known(self) -> None:
+    def mark_known(self) -> None:
         """Mark the connection as used by a known sender, so that it is not closed to make room for others."""
         if not self._known:
             self._known = True
-            self._server.known(self)
+            self._server.mark_known(self)
 
-    def sender(self, headers: Headers) -> str:
-        """Return the address that sent a request, even if our own proxies forwarded the request."""
-        return self._server.client_of(self.client, headers)
+    def find_sender(self, headers: Headers) -> str:
+        """Return the address of the request's sender, also behind trusted proxies."""
+        return self._server.find_client(self.client, headers)
 
     def flush(self) -> None:
         """Write the answers that are ready, in the order of their requests."""
         waiting, transport = self._waiting, self._transport
         while waiting and (answer := waiting[0].answer) is not None:
             request = waiting.popleft()
-            self._app.answered(request, answer)
+            self._app.count_answer(request, answer)
             if transport is None:
                 continue
             close = answer.close or not request.keep_alive or self._app.draining
-            kept_s = int(self._idle_s) - 1  # a second less than the true limit, since the answer takes time to arrive
+            kept_s = int(self._idle_s) - 1  # less than the real limit, since the answer takes time to arrive
             transport.write(answer.wire(close=close, head_only=request.method == "HEAD", kept_s=kept_s))
             if close:
                 self._end()
@@ -276,26 +286,27 @@ class Connection(asyncio.Protocol):
                 self.cut()
                 return
         if transport is not None and not waiting:
-            # A part of the next request may be here already: it may have been parsed no further while these waited.
+            # A part of the next request may have been read already, while these answers were missing.
             begun = self._request is not None or self._unparsed
             timeout_s = (HEAD_S if self._in_head else BODY_S) if begun else self._idle_s
-            self._deadline(self._loop.time() + timeout_s)
+            self._set_deadline(self._loop.time() + timeout_s)
         if self._paused:
-            self._go_on()
+            self._resume()
 
     @property
     def _idle_s(self) -> float:
         return IDLE_S if self._known else HEAD_S
 
-    def _deadline(self, deadline_s: float) -> None:
-        """Set the connection's deadline. If the client does not read its answers, the deadline for that stays."""
+    def _set_deadline(self, deadline_s: float) -> None:
+        """Set the connection's deadline, unless the deadline for reading answers applies."""
         if not self._stalled:
             self.deadline_s = deadline_s
 
     def overdue(self) -> None:
         """End the connection at its deadline.
 
-        An unfinished body is answered 408, or 503 if the body waits for the receiver. Any other connection is cut.
+        A request with an unfinished body is answered 408; 503 if the receiver itself has not read the body. Otherwise
+        the connection is cut.
         """
         if self._request is not None and not self._in_head and not self._discarding and not self._stalled:
             self._refuse(answers.BUSY if self._unparsed or self._paused else answers.CUT)
@@ -303,7 +314,7 @@ class Connection(asyncio.Protocol):
             self.cut()
 
     def make_room(self) -> None:
-        """Refuse the request in progress and drop its bytes: all connections hold too much, and this holds the most."""
+        """Refuse the request in progress and drop its bytes. The server chose this connection as one of the largest."""
         self._refuse(answers.BUSY)
 
     def cut(self) -> None:
@@ -314,7 +325,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close_if_idle(self) -> None:
-        """Close the connection if no request is on it. With TLS the client has LINGER_S to close its side."""
+        """Close the connection if it has no request in progress. With TLS the client has LINGER_S to close its side."""
         if self._transport is not None and not self._waiting and self._request is None and not self._unparsed:
             self._transport.close()
             self.deadline_s = min(self.deadline_s, self._loop.time() + LINGER_S)
@@ -326,24 +337,24 @@ class Connection(asyncio.Protocol):
         request, self._request = self._request or Request(self), None
         self._discarding, request.keep_alive = True, False
         self._unparsed, self._body = b"", b""
-        self._hold()
+        self._report_held_bytes()
         if request not in self._waiting:
             self._waiting.append(request)
         request.finish(answer)
 
     def _end(self) -> None:
-        """Write no more, and read on for LINGER_S if possible: closing on unread bytes would reset the answer."""
+        """Write no more, but read on for LINGER_S if possible. Closing with unread bytes would reset the connection."""
         self._discarding, self._unparsed, self._body = True, b"", b""
         self._waiting.clear()
-        self._hold()
+        self._report_held_bytes()
         self.deadline_s = self._loop.time() + LINGER_S
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if not transport.can_write_eof():  # TLS cannot be closed in one direction only
+        if not transport.can_write_eof():  # TLS cannot close a single direction
             transport.close()
             return
-        # asyncio's own loop raises if the client has reset the connection; `connection_lost` follows in a moment.
+        # The call raises if the client has reset the connection; `connection_lost` is called in a moment.
         with contextlib.suppress(OSError):
             transport.write_eof()
         if self._paused:
@@ -351,15 +362,15 @@ class Connection(asyncio.Protocol):
             transport.resume_reading()
 
 
-class _BodyAlone:
-    """Parser callbacks that pass only a body and its end to `owner`, which has the head already."""
+class _BodyCallbacks:
+    """Parser callbacks that pass the body and its end to `owner`, which has parsed the head already."""
 
     def __init__(self, owner: Connection) -> None:
         self.on_body, self.on_message_complete = owner.on_body, owner.on_message_complete
 
 
-def _head_of_body(headers: Headers) -> bytes:
-    """Return a head that holds only these headers' framing of the body, and lets no further request follow."""
+def _build_body_head(headers: Headers) -> bytes:
+    """Return a request head with nothing but the body's framing from these headers, and Connection: close."""
     length = headers.get("content-length").encode()
     framing = (
         b"Transfer-Encoding: chunked" if "transfer-encoding" in headers else b"Content-Length: " + (length or b"0")

@@ -1,9 +1,9 @@
-"""An event on its way through the receiver: its places, its delivery, and the requests that wait for the delivery.
+"""An event in the receiver: its places, its delivery, and the requests that wait for the delivery.
 
-An event is in exactly one place. `TRANSITIONS` is the whole table: who may move an event, and when. Every move goes
-through `PendingEvent.move`, which asserts it.
+An event is in exactly one place. `TRANSITIONS` lists every allowed step and its cause. Every step goes through
+`PendingEvent.move`, which asserts that it is in the table.
 
-Deliveries are remembered for ten minutes: a sender that posts a stored delivery again meanwhile is answered 202.
+Deliveries are remembered for ten minutes. If a sender posts a stored delivery again in that time, it is answered 202.
 """
 
 import logging
@@ -22,9 +22,9 @@ QUEUED, IN_FLIGHT, SPILLING, SPILLED, DONE, GIVEN_UP = range(6)
 * QUEUED: in memory, in its partition group's queue or behind its conversation.
 * IN_FLIGHT: in a call that has no answer.
 * SPILLING: handed to the spill, which has not answered.
-* SPILLED: in the spill and out of memory; a call that began earlier may still carry the event.
+* SPILLED: in the spill and not in memory, except that a call in flight may carry a copy.
 * DONE: in the stream, or set aside.
-* GIVEN_UP: nowhere; its sender was answered 503.
+* GIVEN_UP: not stored and dropped; its sender was answered 503.
 """
 TRANSITIONS = {
     (QUEUED, IN_FLIGHT): "the batcher starts a call with it",
@@ -34,32 +34,38 @@ TRANSITIONS = {
     (IN_FLIGHT, DONE): "its call stored it",
     (IN_FLIGHT, QUEUED): "its call failed, and a request waits for it or the spill holds it",
     (IN_FLIGHT, SPILLING): "its call failed while the spill is storing it",
-    (IN_FLIGHT, SPILLED): "the spill stored it while its call was open, or is asked to set it aside",
-    (IN_FLIGHT, GIVEN_UP): "its call failed, and nobody waits for it",
+    (IN_FLIGHT, SPILLED): "the spill stored it while its call was in flight, or is asked to set it aside",
+    (IN_FLIGHT, GIVEN_UP): "its call failed, and no request waits for it",
     (SPILLING, SPILLED): "the spill stored it",
     (SPILLING, QUEUED): "the spill failed, and a request waits for it",
-    (SPILLING, GIVEN_UP): "the spill failed, and nobody waits for it or its order would break",
-    (SPILLED, QUEUED): "the spill drained it, and no open call carries it",
+    (SPILLING, GIVEN_UP): "the spill failed, and no request waits for it or its order would break",
+    (SPILLED, QUEUED): "the spill drained it, and no call in flight carries it",
     (SPILLED, DONE): "the call that carried it stored it after all, or it was set aside",
 }
-"""Every step that an event can take, and its cause."""
+"""Every step that an event can take, with its cause."""
 NO_ROW, WRITING = -1, -2
-"""Values of `PendingEvent.row` beside row numbers: the spill does not have the event; the spill is storing it."""
+"""Values of `PendingEvent.row` that are no row: the spill does not have the event; the spill is storing it."""
 
 TO_STREAM, TO_SPILL, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "not_stored"
 """Outcomes of a request."""
 ACCEPTED = frozenset({TO_STREAM, TO_SPILL, SEEN_BEFORE})
+"""Outcomes that are answered 202."""
+REQUEST_FAILED = (
+    "A request failed unexpectedly. Its sender gets 503 or no answer, and has to send it again. Report this error."
+)
+"""Log line for a defect in the handling of a request."""
 REMEMBERED, REMEMBERED_S = 100_000, 600.0
 """Maximum number of remembered deliveries, and seconds for which they are remembered (docs/contract.md, "Receiver")."""
 
 
-class Bucket:
-    """A partition group and the events that wait for it: rows of the spill, and behind them the events of requests.
+class PartitionGroup:
+    """A partition group, and the events that wait to be sent to it.
 
-    Its partition key and hash key are fixed for good, so no reshard parts the group. `resting` is true after a failure,
-    until a timer ends. If `alone` is true, a record was refused for its content: the next record is a single event in a
-    call of its own. `suspects` are drained events that were refused alone for their content. Each has the number of
-    records that the stream had taken at the first such refusal.
+    `rows` are events drained from the spill; `queue` holds the events of requests, which are sent after them. Partition
+    key and hash key never change, so no reshard splits the group. `resting` is true from a failure until a timer ends.
+    If `alone` is true, a record was refused for its content, and the next record is a single event in its own call.
+    `suspects` are drained events that were refused for their content in such a call. Each event is mapped to the number
+    of records that the stream had taken at that event's first refusal.
     """
 
     __slots__ = (
@@ -67,10 +73,10 @@ class Bucket:
         *("resting", "rows", "suspects", "tail"),
     )
 
-    def __init__(self, index: int, buckets: int) -> None:
-        self.partition_key, hash_key = group_place(index, buckets)
+    def __init__(self, index: int, groups: int) -> None:
+        self.partition_key, hash_key = group_place(index, groups)
         self.tail = f'","PartitionKey":"{self.partition_key}","ExplicitHashKey":"{hash_key}"}}'.encode()
-        """JSON that follows the data of the group's records in a call."""
+        """JSON that follows the data of each of the group's records in a call."""
         self.max_data_bytes = KINESIS_RECORD_BYTES - len(self.partition_key)
         self.rows: deque[PendingEvent] = deque()
         self.queue: deque[PendingEvent] = deque()
@@ -83,17 +89,17 @@ class Bucket:
 
 
 class PendingEvent:
-    """An event that is not settled. `row` is its number in the spill, NO_ROW or WRITING.
+    """An event that the receiver has not stored for good. `row` is its number in the spill, NO_ROW or WRITING.
 
-    `delivery` is None if the event was drained from the spill: no request can wait for it.
+    `delivery` is None for an event drained from the spill, since no request waits for such an event.
     """
 
-    __slots__ = ("bucket", "conversation", "delivery", "line", "place", "row")
+    __slots__ = ("conversation", "delivery", "group", "line", "place", "row")
 
     def __init__(
-        self, bucket: Bucket, conversation: int, line: bytes, delivery: "Delivery | None", place: int = QUEUED
+        self, group: PartitionGroup, conversation: int, line: bytes, delivery: "Delivery | None", place: int = QUEUED
     ) -> None:
-        self.bucket = bucket
+        self.group = group
         self.conversation = conversation
         self.line = line
         self.delivery = delivery
@@ -101,7 +107,7 @@ class PendingEvent:
         self.row = NO_ROW
 
     def move(self, place: int) -> None:
-        """Take a step of TRANSITIONS."""
+        """Move the event to another place. The step must be in TRANSITIONS."""
         assert (self.place, place) in TRANSITIONS, (self.place, place)
         self.place = place
 
@@ -131,14 +137,14 @@ class Delivery:
         """Time since which no request waits for the delivery and none of its events is on its way; inf until then."""
         self.events: Sequence[PendingEvent] = ()
         self.missing = 0
-        """Number of its events that are not stored yet."""
+        """Number of the delivery's events that are not stored."""
         self.spilled = False
-        """Whether any of its events went to the spill."""
+        """Whether any of the delivery's events was stored in the spill."""
         self.waiting: list[Waiter] = []
 
 
 class Waiter:
-    """A request that waits for a delivery: its time of arrival, and its outcome once all of the delivery is stored."""
+    """A request that waits for a delivery to be stored. `outcome` is its outcome if that succeeds."""
 
     __slots__ = ("answer", "arrived_s", "delivery", "is_answered", "outcome")
 
@@ -150,27 +156,27 @@ class Waiter:
         self.is_answered = False
 
     def finish(self, outcome: str) -> None:
-        """Answer the request, once. Raises nothing: a failure in one answer must not keep other events waiting."""
+        """Answer the request, once. Raises nothing, since a failed answer must not delay other requests."""
         if not self.is_answered:
             self.is_answered = True
             try:
                 self.answer(outcome)
             except Exception:
-                log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
+                log.exception(REQUEST_FAILED, extra={"event": "request-failed"})
 
 
 class Deliveries:
-    """Deliveries by key: those in progress, and those that ended lately, fully or partly stored."""
+    """Known deliveries: those in progress, and those that ended in the last ten minutes fully or partly stored."""
 
     def __init__(self) -> None:
         self._known: dict[int, float | Delivery] = {}
-        """Deliveries by key. A stored delivery is kept as its time alone, to save memory: there may be 100,000."""
+        """Deliveries by key. Of a stored delivery only the time is kept, since memory holds up to 100,000 of them."""
         self._ended: deque[int] = deque()
-        """Keys in the order in which the deliveries ended. The first key of a dict would be slow to find."""
+        """Keys in the order in which the deliveries ended. Finding the first key of a large dict would be slow."""
         self._second_s = 0.0
 
     def get(self, key: int, now_s: float) -> float | Delivery | None:
-        """Return the delivery if it is in progress or partly stored, its time if stored, None if unknown."""
+        """Return a delivery that is in progress or partly stored; the time of a stored one; None if it is unknown."""
         known = self._known.get(key)
         if known is not None:
             ended_s = known if isinstance(known, float) else known.ended_s
@@ -179,13 +185,13 @@ class Deliveries:
         return known
 
     def begin(self, delivery: Delivery) -> None:
-        """Record that the delivery is in progress, perhaps again."""
+        """Record that a delivery is in progress. A partly stored delivery may begin again."""
         delivery.ended_s = math.inf
         if delivery.key is not None:
             self._known[delivery.key] = delivery
 
     def end(self, delivery: Delivery, now_s: float) -> None:
-        """Record that no request waits for the delivery and none of its events is on its way.
+        """End a delivery: no request waits for it, and none of its events is on its way to stream or spill.
 
         The delivery is remembered if any of its events is stored.
         """
@@ -195,7 +201,7 @@ class Deliveries:
         key, partly = delivery.key, 0 < delivery.missing < len(delivery.events)
         if key is not None and (partly or not delivery.missing):
             if now_s > self._second_s:
-                # All deliveries of a second share a number: a separate one would take as much memory as its entry.
+                # All deliveries of a second share one float object. Separate objects would double the memory.
                 self._second_s = float(math.ceil(now_s))
             self._known[key] = delivery if partly else self._second_s
             self._ended.append(key)
@@ -204,10 +210,10 @@ class Deliveries:
         elif key is not None:
             self._known.pop(key, None)
         if key is None or not partly:
-            # No reference cycle is left: to find thousands, the collector would stop the loop for 20 ms and more.
+            # This breaks a reference cycle. To find thousands of cycles the collector would stop the loop for 20 ms.
             delivery.events = ()
 
     def _forget(self, key: int) -> None:
         known = self._known.get(key)
-        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # else the delivery is in progress again
+        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # a delivery in progress is kept
             self._known.pop(key, None)

@@ -23,46 +23,48 @@ from stream_router.settings.sources import PostedSource, plain, read
 
 QUEUE_OPERATIONS = ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 SPARE_FILES = 256
-"""Number of open files that the receiver needs beside its senders' connections."""
+"""Number of open files that the receiver needs in addition to its senders' connections."""
 
 
 class Stream(NamedTuple):
-    """Access to the stream, determined once, before anything starts."""
+    """Endpoints and credentials for the stream and the spill queue, determined once at start."""
 
     target: CallEndpoint
     ca_bundle: str
     queue: dict[str, CallEndpoint]
     """Endpoints of the spill queue's operations by name; empty without a spill queue."""
     session: Session
-    """Session that has found credentials, and keeps them."""
+    """botocore's session, which has found credentials and keeps them."""
 
 
-def _senders(settings: Receiver) -> None:
-    """Check scheme, secrets and named sources, if no secret is kept in AWS. Nothing is requested from AWS yet."""
+def _check_senders(settings: Receiver) -> None:
+    """Check scheme, secrets and named sources, unless a secret is kept in AWS, which is not called yet."""
     kept = [settings.webhook_secrets.get_secret_value()]
     kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
     if not any(text.startswith(IN_AWS) for text in kept):
-        sources.of(settings)
+        sources.build_sources(settings)
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
-    """Return the settings, with as many connections as fit; the access to the stream; the sources by path.
+    """Return the settings in force, the access to the stream, and the sources by path.
 
-    Raises SettingsError.
+    The number of connections is reduced to what the limit of open files allows. Raises SettingsError.
     """
-    served = credentials.patiently(lambda: sources.of(settings))  # credentials are needed for a secret kept in AWS
-    settings = settings.model_copy(update={"max_connections": _connections(settings.max_connections)})
+    sources_by_path = credentials.patiently(
+        lambda: sources.build_sources(settings)
+    )  # credentials are needed for a secret kept in AWS
+    settings = settings.model_copy(update={"max_connections": _allow_connections(settings.max_connections)})
     botocore_session = session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(botocore_session))
     queue = {name: target(botocore_session, "sqs", name) for name in QUEUE_OPERATIONS} if settings.spill_queue else {}
     return (
         settings,
         Stream(target(botocore_session, "kinesis", "PutRecords"), ca_bundle(botocore_session), queue, botocore_session),
-        served,
+        sources_by_path,
     )
 
 
-def check_apart(settings: Receiver) -> None:
+def check_ports_differ(settings: Receiver) -> None:
     """Raise SettingsError if both ports have the same address, since the second could not listen there."""
     if settings.listen == settings.receiver_admin_listen and not settings.listen.endswith(":0"):
         raise SettingsError(
@@ -78,40 +80,42 @@ def check_spill(folder: Path | None) -> None:
     # os.path returns False if a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError(
-            "STREAM_ROUTER_SPILL_DIR", "is no folder that can be written to", "make it, or fix its rights"
+            "STREAM_ROUTER_SPILL_DIR", "is no folder that can be written to", "create it, or fix its permissions"
         )
     names = sorted(path.name for path in folder.glob("spill-*")) if folder is not None else []
-    if strange := [name for name in names if not OURS.fullmatch(name)]:
+    foreign = [name for name in names if not OURS.fullmatch(name)]
+    if foreign:
         raise SettingsError(
             "STREAM_ROUTER_SPILL_DIR",
-            f"{strange[0]} there is of another version, and its events would wait for ever",
+            f"{foreign[0]} there is of another version, and its events would wait for ever",
             "drain it with that version, or move it away",
         )
 
 
-LOOKS: tuple[Callable[[Receiver], object], ...] = (
-    _senders,
+HOST_CHECKS: tuple[Callable[[Receiver], object], ...] = (
+    _check_senders,
     tls.check,
     lambda settings: check_spill(settings.spill_dir),
-    check_apart,
+    check_ports_differ,
 )
-"""Checks of what the settings name on this host. `load` runs them all, and reports all problems at once."""
+"""Checks of the files, folders and addresses that the settings name. `load` runs all and reports all problems."""
 
 
-def _connections(wanted: int) -> int:
-    """Return the number of connections: as many as wanted, or as many as the limit of open files allows.
+def _allow_connections(wanted: int) -> int:
+    """Return how many connections the limit of open files allows, at most `wanted`.
 
-    Raises the process's soft limit if needed.
+    The process's soft limit is raised if needed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = hard if hard != resource.RLIM_INFINITY else max(soft, wanted + SPARE_FILES)
-    raised = max(soft, min(most, wanted + SPARE_FILES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-    return max(1, min(wanted, raised - SPARE_FILES))
+    limit = max(soft, wanted + SPARE_FILES)
+    if hard != resource.RLIM_INFINITY:
+        limit = max(soft, min(hard, limit))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(1, min(wanted, limit - SPARE_FILES))
 
 
-def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]:
-    """Return the settings in force, without secrets, for the log's first line: a log shows how the receiver was run."""
+def list_settings_in_force(settings: Receiver, sources_by_path: dict[str, Source]) -> dict[str, object]:
+    """Return the settings in force, without secrets, as fields of the log's first line."""
     return {
         "version": version("stream_router"),
         "python": platform.python_version(),
@@ -120,7 +124,7 @@ def in_force(settings: Receiver, served: dict[str, Source]) -> dict[str, object]
         "stream": settings.stream,
         "buckets": settings.buckets,
         "scheme": settings.webhook_scheme or "",
-        "sources": [source.name for source in served.values() if source.name],
+        "sources": [source.name for source in sources_by_path.values() if source.name],
         "listen": settings.listen,
         "admin": settings.receiver_admin_listen,
         "connections": settings.max_connections,

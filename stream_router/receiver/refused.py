@@ -14,7 +14,7 @@ TIMEOUT_S = 5.0
 
 
 class RefusedLetters:
-    """Sender of dead letters to the queue at `url`, for lines that the stream refuses for their content."""
+    """Sender of dead letters to the queue at `url`, for events that the stream refuses for their content."""
 
     def __init__(
         self,
@@ -28,21 +28,22 @@ class RefusedLetters:
         self._writer = LetterWriter(stream, "", now_ms, ordered=False)
 
     def send(self, line: bytes, done: Callable[[bool], None]) -> None:
-        """Send a dead letter `refused`. `done` gets whether the queue has stored all of it under the right MD5."""
+        """Send an event as a dead letter with the reason `refused`.
+
+        `done` gets whether the queue stored all messages of the dead letter with the right MD5.
+        """
         envelope = orjson.loads(line)
         event = Event(Record(line, 0), 0, line, envelope["id"], envelope["idFrom"], envelope["receivedAt"], None)
         letter = DeadLetter(event, Reason.REFUSED, "ValidationException", "the stream refuses it, and takes others")
         letter = letter._replace(attempts=2, raw=line)
         messages = self._writer.write(letter) or self._writer.write_parts(letter)
-        left = [len(messages)]
-        is_stored = [True]
+        are_stored: list[bool] = []
 
         def answered(md5: str, answer: Answer) -> None:
             outcomes = of_send_message_batch(answer, [md5])
-            left[0] -= 1
-            is_stored[0] &= not isinstance(outcomes, Refusal) and outcomes[0].disposition is None
-            if not left[0]:
-                done(is_stored[0])
+            are_stored.append(not isinstance(outcomes, Refusal) and outcomes[0].disposition is None)
+            if len(are_stored) == len(messages):
+                done(all(are_stored))
 
         for message in messages:
             attributes = {

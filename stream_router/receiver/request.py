@@ -1,4 +1,4 @@
-"""One HTTP request: its head, body and answer. llhttp parses it; further malformed heads are refused here."""
+"""One HTTP request: its head, body and answer. llhttp parses it; this module refuses heads that llhttp accepts."""
 
 import functools
 import time
@@ -18,34 +18,37 @@ A webhook's head has some 600 bytes, and a few thousand with cookies and traces 
 16 KiB.
 """
 MAX_FIELDS = 100
-"""Maximum number of a head's fields. The size alone is no bound, since tiny fields take much memory."""
+"""Maximum number of fields in a head. MAX_HEAD_BYTES alone is not enough, since many tiny fields take much memory."""
 MAX_BODY_DISCARDED_BYTES = 64 * 1024
-"""Maximum announced bytes of an unwanted body that is still read: closing on unread bytes would reset the answer."""
+"""Maximum announced bytes of an unwanted body that is still read.
+
+Closing a connection with unread bytes resets it, and the client may then miss the answer.
+"""
 _SPACES = b" \t"
 
 
 class Headers:
-    """A request's headers as they came, whatever bytes their values hold. Values are decoded on access.
+    """A request's headers, with whatever bytes their values hold. Names are in lower case.
 
-    Names are in lower case. Values are read as latin-1, so that a second copy of a header is found whatever its bytes
-    are. Spaces after a value are removed: they are not a part of it (RFC 9110, 5.5), but llhttp keeps them.
+    Values are decoded on access, as latin-1, which never fails. Spaces after a value are removed: they are not a part
+    of it (RFC 9110, 5.5), but llhttp keeps them.
     """
 
-    __slots__ = ("_again", "_values")
+    __slots__ = ("_repeated", "_values")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Store the fields, given in their order."""
         values: dict[str, bytes] = {}
         again: list[tuple[str, bytes]] = []
         for name, value in fields:
-            key = _key(name)
+            key = _lower_name(name)
             if key in values:
                 again.append((key, value))
             else:
                 values[key] = value
         self._values = values
-        self._again = again
-        """Fields whose name came before, in order."""
+        self._repeated = again
+        """Fields whose name had occurred before, in order."""
 
     def get_all(self, key: str, /) -> list[str]:
         """Return every value of the header, in order."""
@@ -53,8 +56,8 @@ class Headers:
         if value is None:
             return []
         values = [value.rstrip(_SPACES).decode("latin-1")]
-        if self._again:
-            values += [value.rstrip(_SPACES).decode("latin-1") for name, value in self._again if name == key]
+        if self._repeated:
+            values += [value.rstrip(_SPACES).decode("latin-1") for name, value in self._repeated if name == key]
         return values
 
     def __contains__(self, key: str, /) -> bool:
@@ -67,7 +70,7 @@ class Headers:
 
 
 @functools.lru_cache(256)
-def _key(name: bytes) -> str:
+def _lower_name(name: bytes) -> str:
     """Return a header's name in lower case. The cache is bounded, since strangers choose the names."""
     return name.decode("latin-1").lower()
 
@@ -84,29 +87,32 @@ class Request:
         self.connection = connection
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
-        """Fields of the head as they come; `headers` holds them once the head is complete."""
+        """Fields of the head parsed so far; `headers` holds them once the head is complete."""
         self.headers = _NONE
         self.body = b""
         self.method = self.path = self.source = ""
         """Method, path, and the name of the source under which the request is counted."""
         self.started_s = self.read_s = time.monotonic()
-        """Times at which the first bytes were parsed and the last bytes were read. The 900 ms begin with the latter."""
+        """Times at which the first bytes were parsed and the last bytes were read.
+
+        The 900 ms to answer begin at the latter.
+        """
         self.keep_alive = True
         self.expects = False
-        """Whether the client waits for 100 Continue. False for HTTP/1.0: its client would take that for the answer."""
+        """Whether the client waits for 100 Continue. Never true for HTTP/1.0, where that would count as the answer."""
         self.verified = False
         """Whether the sender was verified. Latencies of other requests are not recorded."""
         self.answer: Response | None = None
 
     def read_head(self, version: str) -> Response | None:
-        """Return the answer if this head is refused, whatever its path is; None if the head is valid."""
+        """Read the complete head. Return the answer if the head is refused for any path; None if it is valid."""
         fields = self.fields
         size_bytes = len(self.url)
         for name, value in fields:
             size_bytes += len(name) + len(value)
         if size_bytes > MAX_HEAD_BYTES or len(fields) > MAX_FIELDS:
             return answers.HEADERS_TOO_LARGE
-        self.path = path_of(self.url)
+        self.path = parse_path(self.url)
         headers = self.headers = Headers(fields)
         if "transfer-encoding" in headers:
             encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
@@ -118,9 +124,9 @@ class Request:
 
     @property
     def announced_bytes(self) -> int | None:
-        """Length of the body if the head states it, else None."""
+        """Length of the body that the head states; None if it states none."""
         length = self.headers.get("content-length")
-        # llhttp accepts any number of leading zeros, `int` a limited number of digits.
+        # llhttp accepts any number of leading zeros; `int` refuses texts of more than 4,300 digits.
         return int(length.lstrip("0") or 0) if length.isdigit() else None
 
     @property
@@ -139,8 +145,8 @@ class Request:
 _NONE = Headers()
 
 
-def path_of(target: bytes) -> str:
-    """Return the path of a request's target. Proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
+def parse_path(target: bytes) -> str:
+    """Return the path of a request's target. Proxies may send scheme and host before the path (RFC 9112, 3.2.2)."""
     path = target.partition(b"?")[0]
     if path[:1] != b"/" and b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom
-from stream_router.settings import secrets as kept
+from stream_router.log import LogLimiter
+from stream_router.settings import secrets as secret_settings
 from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, WEAK_SECRETS, describe_weakness_of_one
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ Decode = Callable[[str], bytes]
 class Secrets:
     """The secrets that are live now, in the form in which a scheme compares them. The repr shows no secret."""
 
-    __slots__ = ("_candidate", "_decode", "_region", "_said", "_scheme", "_text", "_weak", "_where", "live")
+    __slots__ = ("_candidate", "_decode", "_location", "_log_limiter", "_region", "_scheme", "_text", "_weak", "live")
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class Secrets:
 
         Raises SettingsError, which quotes no secret.
         """
-        self._said = Seldom(clock)
+        self._log_limiter = LogLimiter(clock)
         self._scheme = scheme
         self._decode = decode
         self._region = region
         self._weak = weak
-        self._where = text if text.startswith(READ_ELSEWHERE) else ""
-        self._text = self._read() if self._where else text.replace(",", "\n")
+        self._location = text if text.startswith(READ_ELSEWHERE) else ""
+        self._text = self._read() if self._location else text.replace(",", "\n")
         self._candidate = self._text
         self.live = self._parse(self._text)
 
@@ -54,9 +54,9 @@ class Secrets:
     @property
     def follow_every_s(self) -> float | None:
         """Seconds between two calls of `refresh`; None if the secrets cannot change."""
-        if not self._where:
+        if not self._location:
             return None
-        return FOLLOW_FILE_EVERY_S if self._where.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
+        return FOLLOW_FILE_EVERY_S if self._location.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
         """Read the secrets again and put them into force. Return whether they changed. May block.
@@ -64,40 +64,45 @@ class Secrets:
         If the new secrets cannot be used, the old secrets stay in force. That is logged at once, then once a minute.
         """
         try:
-            changed = self._take(self._read())
+            changed = self._apply(self._read())
         except SettingsError as error:
-            if self._said():
-                log.warning("the old secrets stay in force: %s", error, extra={"event": "secrets-unusable"})
+            if self._log_limiter():
+                log.warning(
+                    "The webhook secrets could not be read again. The old secrets stay in force. Cure: %s.",
+                    error,
+                    extra={"event": "secrets-unusable"},
+                )
             return False
-        self._said.over()
+        self._log_limiter.over()
         return changed
 
-    def _take(self, text: str) -> bool:
-        """Put changed secrets into force, and return whether they changed.
+    def _apply(self, text: str) -> bool:
+        """Put secrets into force if `text` differs from the text in force. Return whether it did.
 
-        A file must be the same in two readings, since a file that is being written could be incomplete.
+        A changed file takes effect once two readings agree, since a file that is being written could be incomplete.
         """
         if text == self._text:
             self._candidate = text
             return False
-        if self._where.startswith(IN_FILE) and text != self._candidate:
+        if self._location.startswith(IN_FILE) and text != self._candidate:
             self._candidate = text
             return False
         self.live = self._parse(text)
         self._text = text
-        log.info("the webhook secrets changed: %d are live", len(self.live), extra={"event": "secrets-changed"})
+        log.info("The webhook secrets changed: %d are live.", len(self.live), extra={"event": "secrets-changed"})
         return True
 
     def _read(self) -> str:
-        """Return the current content of the file or store. Raises SettingsError."""
-        if self._where.startswith(IN_FILE):
-            return kept.read_file(self._where, VARIABLE)
-        return kept.fetch_from_aws(self._where, VARIABLE, self._region).replace(",", "\n")
+        """Return the current content of the file or store, a secret on each line. Raises SettingsError."""
+        if self._location.startswith(IN_FILE):
+            return secret_settings.read_file(self._location, VARIABLE)
+        return secret_settings.fetch_from_aws(self._location, VARIABLE, self._region).replace(",", "\n")
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        secrets = kept.parse_lines(text)
-        if not secrets and self._where:
-            raise SettingsError(VARIABLE, "the file or store that it names holds no secret", "write one there")
+        """Return the secrets of a text, a secret on each line, in the compared form. Raises SettingsError."""
+        secrets = secret_settings.parse_lines(text)
+        if not secrets and self._location:
+            raise SettingsError(VARIABLE, "the file or store it names holds no secret", "write a secret there")
         if not secrets:
             raise SettingsError(VARIABLE, "no secret is set", f"set at least one, or {IN_FILE}PATH")
         for line in secrets:

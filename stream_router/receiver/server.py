@@ -1,8 +1,8 @@
 """The HTTP server: a listening socket, its connections, limits on what they may hold, and their end.
 
-Connections are counted from accept. A connection is *unknown* until it has carried a request of an authenticated
-sender. If there is no room, the oldest unknown connection is cut. A real sender authenticates within milliseconds; a
-client that only occupies a place does not.
+A connection counts from accept. It is *unknown* until it has carried a request of an authenticated sender. If there are
+too many connections, the oldest unknown one is cut. A real sender authenticates within milliseconds; a client that only
+occupies a connection does not.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.receiver.app import App
 from stream_router.receiver.connection import HEAD_S, Connection
 from stream_router.receiver.request import Headers
@@ -29,43 +29,43 @@ from stream_router.settings.types import split_host_port
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
-AT_ONCE = 256
+ACCEPTS_PER_ROUND = 256
 """Maximum number of connections accepted in a round of the loop."""
-AT_ONCE_OF_TLS = 8
-"""The same limit with TLS: each handshake takes half a millisecond or more, and all of them block the same round."""
+TLS_ACCEPTS_PER_ROUND = 8
+"""The same limit with TLS. Each handshake takes half a millisecond or more of the round."""
 NO_FILES_PAUSE_S = 0.05
+"""Seconds for which nothing is accepted after the limit of open files was reached."""
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 SWEEP_EVERY_S = 0.25
 MAX_READ_BYTES = 48 * 1024 * 1024
 """Maximum bytes of all requests that are incomplete, or read and not parsed.
 
-Above it the connections that hold the most bytes are refused until a quarter is free. The senders that fill the memory
-thus lose their own requests, and an ordinary body is never among the largest.
+Above this number the connections that hold the most bytes are refused, until a quarter is free. So the senders that
+fill the memory lose their own requests. Ordinary bodies are not among the largest.
 """
 WORK_S = 0.01
 """Maximum number of seconds for which a round of the loop parses requests.
 
-Answers of the stream and deadlines are handled between these rounds.
+The loop then handles answers of the stream and deadlines, before it parses on.
 """
 LONGEST_ADDRESS_CHARS = 64
 """Maximum number of characters kept of an address: more than an IPv6 address with the name of an interface has."""
 
-DRAIN_LOOK_EVERY_S = 0.02
+DRAIN_CHECK_INTERVAL_S = 0.02
 LAST_REQUEST_S = 1.0
-"""Seconds that an idle sender has for a first or further request once the receiver ends.
+"""Seconds for which an idle connection stays open once the receiver drains.
 
-The answer announces that the connection closes. If the connection were closed at once, a request on its way would get
-no answer.
+A request that is on its way then still gets an answer, which announces that the connection closes.
 """
 HANDSHAKE_S = 3.0
-"""Seconds that a TLS handshake may then take, since no request can come earlier. A thousand at once take 0.5 s."""
+"""Seconds that a TLS handshake may take once the receiver drains. A thousand handshakes at once take 0.5 s."""
 
 
 class HttpServer:
-    """A server that serves at `listener` from its construction on. `tls` returns the context for a new connection.
+    """A server that accepts at `listener` from its construction on. `tls` returns the context for a new connection.
 
-    Raises SettingsError if it cannot listen.
+    The constructor raises SettingsError if the socket cannot listen.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class HttpServer:
         self._tls = tls
         self._stats = stats
         self._drain_delay_s = settings.drain_delay_s
-        self._most, self._most_of_client = settings.max_connections, settings.client_connections
+        self._max_connections, self._max_client_connections = settings.max_connections, settings.client_connections
         self._proxies = types.parse_networks(settings.trusted_proxies)
         self.connections: set[Connection] = set()
         self._unknown: dict[Connection, None] = {}
         """Unknown connections, the oldest first."""
-        self._unknown_of: Counter[str] = Counter()
+        self._unknown_by_client: Counter[str] = Counter()
         self._turns: deque[Connection] = deque()
         self._turns_due = False
-        self._seldom = Seldom(loop.time)
+        self._log_limiter = LogLimiter(loop.time)
         self._socket = listener
         self._open = True
         try:
@@ -103,46 +103,46 @@ class HttpServer:
     # --- new connections
 
     def _accept(self) -> bool:
-        """Accept a batch of connections. Return whether more may be waiting."""
-        for _ in range(AT_ONCE if self._tls() is None else AT_ONCE_OF_TLS):
+        """Accept a round's number of connections. Return whether more may be waiting."""
+        for _ in range(ACCEPTS_PER_ROUND if self._tls() is None else TLS_ACCEPTS_PER_ROUND):
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as error:
                 if error.errno in _NO_FILES:
-                    self._no_files()
+                    self._pause_accepting()
                     return False
                 continue  # the client has closed the connection already
             self.take(sock, str(address[0]))
         return True
 
     def take(self, sock: socket.socket, client: str) -> None:
-        """Serve this client, or close its socket if there is no room and none can be made."""
+        """Serve a client, or close its socket if there are too many connections and none can be cut."""
         connection = Connection(client, self)
         if not self.admit(connection):
             sock.close()
             return
         sock.setblocking(False)
-        connection.opening = opening = self.loop.create_task(self._open_it(sock, connection))
-        opening.add_done_callback(functools.partial(_opened, sock, connection))
+        connection.opening = opening = self.loop.create_task(self._open_connection(sock, connection))
+        opening.add_done_callback(functools.partial(_clean_up_opening, sock, connection))
 
-    async def _open_it(self, sock: socket.socket, connection: Connection) -> None:
+    async def _open_connection(self, sock: socket.socket, connection: Connection) -> None:
         context = self._tls()
         timeout_s = HEAD_S if context is not None else None
         await self.loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s)
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection, and make room for it if possible. Return whether the connection may stay."""
+        """Add a new connection, and cut another to make room if needed. Return whether the new one may stay."""
         client = connection.client
-        if self._unknown_of[client] >= self._most_of_client and not self._trusted(client):
-            self._evict(next(each for each in self._unknown if each.client == client))
-        if len(self.connections) >= self._most and not self._make_room():
+        if self._unknown_by_client[client] >= self._max_client_connections and not self._trusted(client):
+            self._evict(next(other for other in self._unknown if other.client == client))
+        if len(self.connections) >= self._max_connections and not self._make_room():
             return False
         self.connections.add(connection)
         self._stats.connections = len(self.connections)
         self._unknown[connection] = None
-        self._unknown_of[client] += 1
+        self._unknown_by_client[client] += 1
         return True
 
     def _make_room(self) -> bool:
@@ -153,17 +153,18 @@ class HttpServer:
         return oldest is not None
 
     def _evict(self, connection: Connection) -> None:
-        self.gone(connection)
+        self.remove(connection)
         connection.cut()
 
-    def _no_files(self) -> None:
-        """Make room and pause: no descriptor is left, since something else on the host took the reserve."""
+    def _pause_accepting(self) -> None:
+        """Pause accepting, and cut a connection, since the process or the host has no file descriptor left."""
         self.loop.remove_reader(self._socket.fileno())
         self.loop.call_later(NO_FILES_PAUSE_S, self._accept_again)
         self._make_room()
-        if self._seldom():
+        if self._log_limiter():
             log.error(
-                "no open file is left for a connection; raise the limit of open files (ulimit -n)",
+                "No file descriptor is left for a new connection. Senders wait or are cut, and have to send again. "
+                "Raise the limit of open files (ulimit -n).",
                 extra={"event": "files-used-up"},
             )
 
@@ -173,41 +174,44 @@ class HttpServer:
 
     # --- reports of connections
 
-    def known(self, connection: Connection) -> None:
-        """Record that a connection has carried a request of a known sender."""
+    def mark_known(self, connection: Connection) -> None:
+        """Record that a connection has carried a request of an authenticated sender."""
         if connection in self._unknown:
             del self._unknown[connection]
-            self._unknown_of[connection.client] -= 1
-            self._unknown_of += Counter()  # drops the counts that are 0
+            self._unknown_by_client[connection.client] -= 1
+            self._unknown_by_client += Counter()  # drops the counts that are 0
 
-    def gone(self, connection: Connection) -> None:
-        """Record that a connection is closed."""
+    def remove(self, connection: Connection) -> None:
+        """Remove a closed connection."""
         self.connections.discard(connection)
         self._stats.connections = len(self.connections)
-        self.known(connection)
-        self.hold(connection, 0)
+        self.mark_known(connection)
+        self.record_held_bytes(connection, 0)
 
-    def hold(self, connection: Connection, size_bytes: int) -> None:
-        """Record a connection's bytes of incomplete or unparsed requests. Refuse the largest if all hold too many."""
+    def record_held_bytes(self, connection: Connection, size_bytes: int) -> None:
+        """Record how many bytes of incomplete or unparsed requests a connection holds.
+
+        If all connections hold more than MAX_READ_BYTES, refuse those that hold the most.
+        """
         stats = self._stats
         stats.read_bytes += size_bytes - connection.held_bytes
         connection.held_bytes = size_bytes
         if stats.read_bytes > MAX_READ_BYTES:
-            for largest in sorted(self.connections, key=lambda each: each.held_bytes, reverse=True):
+            for largest in sorted(self.connections, key=lambda other: other.held_bytes, reverse=True):
                 stats.read_bytes -= largest.held_bytes
                 largest.held_bytes = 0
                 largest.make_room()
                 if stats.read_bytes <= MAX_READ_BYTES * 3 // 4:
                     break
 
-    def client_of(self, peer: str, headers: Headers) -> str:
-        """Return the sender's address.
+    def find_client(self, peer: str, headers: Headers) -> str:
+        """Return the sender's address: the peer's, unless the peer is a trusted proxy.
 
-        That is the peer, or behind a trusted proxy the rightmost address of X-Forwarded-For that is not a proxy's.
+        Behind trusted proxies it is the rightmost address in X-Forwarded-For that is not a trusted proxy's.
         """
         if self._trusted(peer):
-            forwarded = headers.get_all("x-forwarded-for")
-            for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
+            forwarded = [item.strip() for value in headers.get_all("x-forwarded-for") for item in value.split(",")]
+            for address in reversed(forwarded):
                 if not self._trusted(address):
                     return address[:LONGEST_ADDRESS_CHARS]
         return peer
@@ -227,9 +231,9 @@ class HttpServer:
     def wait_for_turn(self, connection: Connection) -> None:
         """Let a connection parse its bytes after all connections that wait now.
 
-        Without turns, thousands of connections that are readable at once would be a single round of the loop. During
-        that round no timer would ring and no answer of the stream would be read. The wait here measures how late the
-        receiver itself is.
+        Without turns, thousands of readable connections would be handled in one round of the loop. During that round no
+        timer would run, and no answer of the stream would be read. The time that a request waits for its turn shows how
+        overloaded the receiver is.
         """
         self._turns.append(connection)
         if not self._turns_due:
@@ -237,6 +241,7 @@ class HttpServer:
             self.loop.call_soon(self._work)
 
     def _work(self) -> None:
+        """Let waiting connections parse for WORK_S, and the rest in the next round of the loop."""
         until_s = time.monotonic() + WORK_S
         try:
             while self._turns and time.monotonic() < until_s:
@@ -247,16 +252,20 @@ class HttpServer:
                 self.loop.call_soon(self._work)
 
     def _sweep(self) -> None:
-        """End overdue connections. They share a timer, since a timer per request would cost more than its MAC."""
+        """End overdue connections.
+
+        They share a timer, since a timer per request would cost more than checking its MAC.
+        """
         now_s = self.loop.time()
-        # This comes first, so that the next sweep is certain whatever happens below.
+        # The next sweep is scheduled first, so that it comes even if something below fails.
         self._sweep_again()
-        for connection in [each for each in self.connections if each.deadline_s <= now_s]:
+        for connection in [other for other in self.connections if other.deadline_s <= now_s]:
             try:
                 connection.overdue()
             except Exception:
                 log.exception(
-                    "a connection did not end as it should, and was cut", extra={"event": "connection-not-ended"}
+                    "A connection did not end as it should, and was cut. Events are not affected. Report this error.",
+                    extra={"event": "connection-not-ended"},
                 )
                 connection.cut()
 
@@ -266,13 +275,13 @@ class HttpServer:
     # --- the end
 
     async def drain(self, within_s: float) -> bool:
-        """Accept no more connections, and answer the requests that are in or come soon, for at most `within_s`.
+        """Accept no more connections, and answer the last requests, for at most `within_s`.
 
         Return whether all connections ended in time.
         """
         self._open = False
         self.loop.remove_reader(self._socket.fileno())
-        # The kernel would reset connections that it has accepted already, with their requests unread.
+        # The kernel may have accepted further connections. Closing the socket would reset them, requests included.
         for _ in range(BACKLOG):
             if not self._accept():
                 break
@@ -286,7 +295,7 @@ class HttpServer:
                     connection.cut()
                 elif waited_s >= LAST_REQUEST_S:
                     connection.close_if_idle()
-            await asyncio.sleep(DRAIN_LOOK_EVERY_S)
+            await asyncio.sleep(DRAIN_CHECK_INTERVAL_S)
         left = list(self.connections)
         for connection in left:
             connection.cut()
@@ -294,26 +303,29 @@ class HttpServer:
         return not left
 
 
-def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:
-    """Clean up after an opening that failed or was cancelled. It may never have begun, so `finally` would not run."""
+def _clean_up_opening(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:
+    """Clean up if the task of opening a connection failed or was cancelled.
+
+    A cancelled task may never have begun, so a `finally` in it would not run.
+    """
     error = None if opening.cancelled() else opening.exception()
     if error is None and not opening.cancelled():
         return
     sock.close()
     connection.opening = None
-    connection.gone()
+    connection.forget()
     if error is not None and not isinstance(error, OSError):
         raise error
 
 
-def bound(settings: Receiver) -> socket.socket:
-    """Return a socket that is bound to the receiver's address and does not listen yet. Raises SettingsError.
+def bind_socket(settings: Receiver) -> socket.socket:
+    """Return a socket that is bound to the receiver's address, and does not listen yet. Raises SettingsError.
 
     With STREAM_ROUTER_REUSE_PORT other processes may share the address, and the kernel distributes connections.
     """
     try:
         host, port = split_host_port(settings.listen)
-        # A name may have addresses of both kinds. IPv4 is the lower number, and a bare HOST has always meant IPv4.
+        # A name may have addresses of both families. IPv4 has the lower number, and is what a bare HOST means.
         family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -27,7 +27,7 @@ _KEYS = {
 
 
 class Source(NamedTuple):
-    """A source: the check of its sender, and the intake of its bodies. `name` is "" for the environment's source."""
+    """A source: the check of its senders and the converter of its bodies. `name` is "" for the environment's source."""
 
     name: str
     scheme: str
@@ -35,28 +35,33 @@ class Source(NamedTuple):
     secrets: Secrets | None
     intake: Intake
 
-    def says(self, headers: Headers) -> tuple[str, str, str]:
+    def read_headers(self, headers: Headers) -> tuple[str, str, str]:
         """Return content type, event type (of the scheme `expert` alone) and trace context; "" for a missing value."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
         event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
-        usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
-        traces = headers.get_all("traceparent")
-        trace = valid_traceparent(traces[0]) if len(traces) == 1 else ""
-        return content_type, event_type if usable else "", trace
+        if len(event_type) > MAX_TYPE_CHARS or not event_type.isascii() or not event_type.isprintable():
+            event_type = ""
+        traceparents = headers.get_all("traceparent")
+        traceparent = valid_traceparent(traceparents[0]) if len(traceparents) == 1 else ""
+        return content_type, event_type, traceparent
 
 
-def of(settings: Receiver) -> dict[str, Source]:
-    """Return every source by its path. Raises SettingsError if a source is wrong, or if there is none."""
+def build_sources(settings: Receiver) -> dict[str, Source]:
+    """Return every source by its path. Raises SettingsError if a source's settings are wrong, or no source exists."""
     posted = [
         source for source in sources.read(settings.config) if isinstance(source, PostedSource) and source.has_a_path
     ]
-    made = {f"{EVENTS_PATH}/{source.name}": _named(settings, source) for source in posted}
+    by_path = {f"{EVENTS_PATH}/{source.name}": _build_named(settings, source) for source in posted}
     if settings.webhook_scheme is not None or not posted:
-        made[EVENTS_PATH] = _source(settings, "", takes_xml=False)
-    return made
+        by_path[EVENTS_PATH] = _build_source(settings, "", takes_xml=False)
+    return by_path
 
 
-def _named(settings: Receiver, source: PostedSource) -> Source:
+def _build_named(settings: Receiver, source: PostedSource) -> Source:
+    """Return a source of the config file. Its fields replace the environment's settings of the same meaning.
+
+    Raises SettingsError that names the config file's field, in place of the environment's variable.
+    """
     fields = {name: getattr(source, name) for name in source.model_fields_set & Signature.model_fields.keys()}
     changes: dict[str, Any] = {
         **fields,
@@ -67,7 +72,7 @@ def _named(settings: Receiver, source: PostedSource) -> Source:
     own = settings.model_copy(update={**defaults, **changes})
     own.model_fields_set.difference_update(defaults.keys() - fields.keys())
     try:
-        return _source(own, source.name, takes_xml=source.xml)
+        return _build_source(own, source.name, takes_xml=source.xml)
     except SettingsError as error:
         raise error.with_problems(_problem_of_source(source.name, problem) for problem in error.problems) from None
 
@@ -80,8 +85,8 @@ def _problem_of_source(name: str, problem: SettingProblem) -> SettingProblem:
     return replace(problem, setting=sources.VARIABLE, place=place)
 
 
-def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
-    verify, live = auth.make(settings)
+def _build_source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
+    verify, live = auth.make_check(settings)
     scheme = settings.webhook_scheme or ""
     intake = Intake(settings, source=name, takes_xml=takes_xml or scheme == "expert")
     return Source(name, scheme, verify, live, intake)

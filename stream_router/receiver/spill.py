@@ -1,20 +1,22 @@
-"""The spill on disk, where events wait while the stream takes none: files of rows, written and read by one thread.
+"""The spill on disk: files of events that wait while the stream takes none. One thread writes and reads them.
 
 A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation) and an event's line.
-The marker holds a byte that no line can hold, so after damage the next whole row is found again. Rows are numbered
-without a gap, so missing rows can be counted.
+The marker holds a byte that no line can hold, so the next whole row after a damaged place can be found. Rows are
+numbered without a gap, so missing rows can be counted.
 
 Segments are read whole and in order. Each is removed once all of its events are in the stream. After a kill the events
 of a remaining segment are sent again, a megabyte at most.
 
-Rows that are to be appended while the disk is busy form a group. The group is synced together and only then answered,
-so answered events survive a kill -9 and a power cut. A folder belongs to one process, by a lock that the kernel frees.
+Rows that arrive while the disk is busy form a group, which is written and synced at once. The group's events are
+answered only after that, so answered events survive a kill -9 and a power cut. A lock, which the kernel frees, gives a
+folder to one process.
 """
 
 import asyncio
 import contextlib
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import queue
@@ -45,16 +47,16 @@ _NOT_NOW = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, err
 After any other error the file counts as damaged.
 """
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags of opening. No link is followed, since its creator would choose the file that is created and written."""
+"""Flags for opening a file to write. No link is followed: its creator would choose which file is written."""
 CLOSED_WITHIN_S = 0.8
-"""Seconds for which a stop waits for the disk. Rows of unfinished jobs were not answered, or are sent again."""
+"""Seconds for which a stop waits for the disk. Rows of unfinished jobs were not answered, or will be sent again."""
 DEFECT = "defect"
 """Value of `Spill.error`, in place of the disk's code, if a job failed in an unforeseen way."""
 _NAME = re.compile(r"spill-0-(\d{20})\.(seg|damaged)")
 OURS = re.compile(rf"{_NAME.pattern}|spill-0\.(ledger|lock|refused\.damaged)")
 """Names of the spill's files. Rows in a new format need a new name, at which older versions refuse to start.
 
-The 0 is a worker's number, and the ledger a file, of an earlier version with several workers.
+The 0 and the ledger stem from an earlier version: the 0 was the number of a worker.
 """
 
 
@@ -66,10 +68,10 @@ class Row(NamedTuple):
     line: bytes
 
 
-class Read(NamedTuple):
+class SegmentContent(NamedTuple):
     """Content of a segment: its rows in order, the number of damaged or missing rows, and the row number after them.
 
-    Without rows and damage there is nothing to read, or the disk cannot be read now.
+    An empty content means that nothing is left to read, or that the disk cannot be read now.
     """
 
     rows: list[Row]
@@ -84,17 +86,17 @@ def encode(row: int, key: int, line: bytes) -> bytes:
     return head[:8] + struct.pack("<I", crc) + head[_CRC_FROM:] + line
 
 
-def rows_of(data: bytes) -> Iterator[Row]:
-    """Yield every whole row in `data`, and skip damage."""
-    at, size, view = 0, len(data), memoryview(data)
-    while (at := data.find(MARKER, at)) >= 0 and (begin := at + ROW_BYTES) <= size:
-        _, length, crc, row, key, _ = _HEAD.unpack_from(data, at)
-        end = begin + length
-        if end <= size and zlib.crc32(view[at + _CRC_FROM : end]) == crc:
-            yield Row(row, key, data[begin:end])
-            at = end
+def iter_rows(data: bytes) -> Iterator[Row]:
+    """Yield every whole row in `data`. Skip damaged bytes."""
+    row_start, size, view = 0, len(data), memoryview(data)
+    while (row_start := data.find(MARKER, row_start)) >= 0 and (line_start := row_start + ROW_BYTES) <= size:
+        _, length, crc, row, key, _ = _HEAD.unpack_from(data, row_start)
+        line_end = line_start + length
+        if line_end <= size and zlib.crc32(view[row_start + _CRC_FROM : line_end]) == crc:
+            yield Row(row, key, data[line_start:line_end])
+            row_start = line_end
         else:
-            at += 1
+            row_start += 1
 
 
 class Segment:
@@ -107,13 +109,13 @@ class Segment:
         self.was_read = self.is_damaged = False
 
 
-class Files:
-    """The folder's files, for one thread. Methods raise OSError if the disk refuses."""
+class SpillFiles:
+    """The files of a spill folder, used by one thread. Methods raise OSError if the disk fails."""
 
     def __init__(self, folder: Path) -> None:
-        """Lock the folder, and take over the segments that an earlier process left. Raises SettingsError.
+        """Lock the folder, and list the segments that an earlier process left. Raises SettingsError.
 
-        A segment extends to the beginning of the next segment, the last segment to the end of its rows.
+        Each segment's rows end where the next segment begins. The last segment is read to find its last row.
         """
         self._folder = folder
         self._lock = _lock(folder)
@@ -124,23 +126,23 @@ class Files:
         names = [name for path in folder.glob("spill-0-*") if (name := _NAME.fullmatch(path.name))]
         firsts = sorted(int(name[1]) for name in names if name[2] == "seg")
         try:
-            for first_row, end_row in zip(firsts, [*firsts[1:], 0], strict=False):
-                path = self._path(first_row)
-                rows = () if end_row else rows_of(path.read_bytes())
-                end = end_row or 1 + max((row.number for row in rows), default=first_row - 1)
-                self._segments.append(Segment(path, first_row, end, path.stat().st_size))
+            for first_row, next_first_row in itertools.zip_longest(firsts, firsts[1:]):
+                path = self._segment_path(first_row)
+                end_row = _find_end(path, first_row) if next_first_row is None else next_first_row
+                self._segments.append(Segment(path, first_row, end_row, path.stat().st_size))
         except OSError as error:
             os.close(self._lock)
             raise SettingsError(
                 "STREAM_ROUTER_SPILL_DIR",
-                f"{path.name} in it cannot be read ({_code(error)}), and events may wait in it",
+                f"{path.name} in it cannot be read ({_error_code(error)}), and events may wait in it",
                 "let this receiver's user own it, or move it away",
             ) from None
         if self._segments and (last := self._segments[-1]).end_row == last.first_row:
             last.is_damaged = last.size_bytes > 0
             self._remove(last)
-        # The number is above those of all existing names, so that no damaged file ever takes the name of another.
-        self._next_row = max([0, *(each.end_row for each in self._segments), *(int(name[1]) + 1 for name in names)])
+        # A new segment's number is above that of every existing name, so that a damaged file never replaces another.
+        used_rows = [segment.end_row for segment in self._segments] + [int(name[1]) + 1 for name in names]
+        self._next_row = max(used_rows, default=0)
         self.unread = sum(segment.end_row - segment.first_row for segment in self._segments)
 
     @property
@@ -149,14 +151,14 @@ class Files:
         return sum(segment.size_bytes for segment in self._segments)
 
     def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
-        """Append and sync lines, as pairs of conversation and line. Return the first row's number.
+        """Append lines, given as pairs of conversation and line, and sync them. Return the first row's number.
 
-        If that fails, none of the lines is kept.
+        If the disk fails, none of the lines is kept.
         """
         row = self._next_row
-        data = b"".join([encode(row + n, key, line) for n, (key, line) in enumerate(lines)])
+        data = b"".join([encode(number, key, line) for number, (key, line) in enumerate(lines, row)])
         if self._active < 0 or self._segments[-1].size_bytes + len(data) > SEGMENT_BYTES:
-            self._begin(row)
+            self._begin_segment(row)
         segment = self._segments[-1]
         try:
             view = memoryview(data)
@@ -176,11 +178,11 @@ class Files:
         self._next_row += len(lines)
         return row
 
-    def read(self) -> Read:
-        """Return the content of the next segment. Later rows are appended to another segment."""
-        segment = next((each for each in self._segments if not each.was_read), None)
+    def read(self) -> SegmentContent:
+        """Return the content of the oldest segment that was not read. Later rows go into another segment."""
+        segment = next((segment for segment in self._segments if not segment.was_read), None)
         if segment is None:
-            return Read([], 0, self._next_row)
+            return SegmentContent([], 0, self._next_row)
         if segment is self._segments[-1]:
             self._close_active()
         try:
@@ -189,19 +191,19 @@ class Files:
             if error.errno in _NOT_NOW:
                 raise
             data = b""
-        rows = [row for row in rows_of(data) if segment.first_row <= row.number < segment.end_row]
+        rows = [row for row in iter_rows(data) if segment.first_row <= row.number < segment.end_row]
         damaged = segment.end_row - segment.first_row - len(rows)
-        # Bytes besides the rows are a torn append, which was not answered, or damage: the file is kept.
+        # Other bytes in the file come from an unfinished append, which was not answered, or from damage.
         whole = not damaged and len(data) == sum(ROW_BYTES + len(row.line) for row in rows)
         segment.was_read, segment.is_damaged = True, not whole
-        return Read(rows, damaged, segment.end_row)
+        return SegmentContent(rows, damaged, segment.end_row)
 
     def settle(self, row: int) -> None:
-        """Remove files whose rows all lie before this row, since those are in the stream, or lost.
+        """Remove the files whose rows are all smaller than `row`: their events are in the stream, or lost.
 
-        This needs no room on the disk.
+        Removal needs no free space on the disk.
         """
-        for segment in [each for each in self._segments if each.was_read and each.end_row <= row]:
+        for segment in [segment for segment in self._segments if segment.was_read and segment.end_row <= row]:
             self._remove(segment)
 
     def set_aside(self, line: bytes) -> bool:
@@ -215,13 +217,14 @@ class Files:
         return True
 
     def close(self) -> None:
-        """Close every file, and free the lock."""
+        """Close every file, and release the lock."""
         self._close_active()
         os.close(self._lock)
 
-    def _begin(self, row: int) -> None:
+    def _begin_segment(self, row: int) -> None:
+        """Create a file for the rows from `row` on."""
         self._close_active()
-        segment = Segment(self._path(row), row, row, 0)
+        segment = Segment(self._segment_path(row), row, row, 0)
         if segment.path in self._not_removed:
             segment.path.unlink(missing_ok=True)
         self._active = os.open(segment.path, _APPEND | os.O_EXCL, 0o600)
@@ -229,12 +232,12 @@ class Files:
         try:
             _sync_folder(self._folder)
         except OSError:
-            # Rows in the file would be answered, but a power cut could remove the file's name, and so the rows.
+            # The file's name is not on disk for certain. After a power cut its rows could be missing.
             self._close_active()
             self._remove(segment)
             raise
 
-    def _path(self, row: int) -> Path:
+    def _segment_path(self, row: int) -> Path:
         return self._folder / f"spill-0-{row:020d}.seg"
 
     def _close_active(self) -> None:
@@ -248,11 +251,11 @@ class Files:
         self._segments.remove(segment)
         try:
             if segment.is_damaged and segment.path.exists():
-                aside = segment.path.with_suffix(".damaged")
-                segment.path.rename(aside)
+                damaged_path = segment.path.with_suffix(".damaged")
+                segment.path.rename(damaged_path)
                 log.error(
-                    "a damaged file of the spill was set aside; what could be read is in the stream: %s",
-                    *(aside,),
+                    "A file of the spill is damaged. Its readable events are in the stream. Keep the file: %s.",
+                    *(damaged_path,),
                     extra={"event": "spill-file-damaged"},
                 )
             else:
@@ -260,7 +263,8 @@ class Files:
         except OSError as error:
             self._not_removed.add(segment.path)
             log.warning(
-                "a file of the spill cannot be removed, and its events come again at the next start: %s: %s",
+                "A file of the spill cannot be removed (%s: %s). Its events will be sent again at the next start, "
+                "with the same ids. Check the permissions of the folder.",
                 *(segment.path.name, error.strerror),
                 extra={"event": "spill-file-not-removed"},
             )
@@ -281,13 +285,18 @@ def _lock(folder: Path) -> int:
     except OSError as error:
         raise SettingsError(
             "STREAM_ROUTER_SPILL_DIR",
-            f"it cannot be used ({_code(error)})",
+            f"it cannot be used ({_error_code(error)})",
             "give a folder of its own that this user can write",
         ) from None
     return fd
 
 
-def _code(error: OSError) -> str:
+def _find_end(path: Path, first_row: int) -> int:
+    """Return the number after a segment's last row; `first_row` if the segment has no whole row."""
+    return 1 + max((row.number for row in iter_rows(path.read_bytes())), default=first_row - 1)
+
+
+def _error_code(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, "EIO")
 
 
@@ -300,30 +309,30 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Spill:
-    """The folder on disk. Its methods return at once; each `done` is called later, on the loop.
+    """A spill folder, used from the event loop. Methods return at once; each `done` is called later, on the loop.
 
-    Raises SettingsError at construction if another process has the folder, or a file in it cannot be read.
+    The constructor raises SettingsError if another process uses the folder, or a file in it cannot be read.
     """
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.folder = folder
         self._loop = loop
-        self._files = Files(folder)
+        self._files = SpillFiles(folder)
         self.unread = self._files.unread
         """Number of rows that an earlier process left."""
         self.size_bytes = self._files.size_bytes
         self.error = ""
-        """The disk's code of the last job's failure; "" if the job succeeded."""
+        """Error code of the last job; "" if that job succeeded."""
         self._group: list[tuple[Sequence[tuple[int, bytes]], Callable[[int | None], None]]] = []
-        """Lines to be appended next, by one write: all that came since the last append began."""
+        """Lines that came since the last append began, with their callbacks. They are appended together next."""
         self._appending = False
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], object] | None]
         self._jobs = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="spill", daemon=True)
+        self._thread = threading.Thread(target=self._run_jobs, name="spill", daemon=True)
         self._thread.start()
 
     def append(self, lines: Sequence[tuple[int, bytes]], done: Callable[[int | None], None]) -> None:
-        """Store lines, as pairs of conversation and line, after all rows.
+        """Store lines, given as pairs of conversation and line, behind all rows.
 
         `done` gets the first row's number; None if the lines are not stored.
         """
@@ -343,18 +352,18 @@ class Spill:
         def appended(first: int | None) -> None:
             self._append_group()
             for lines, done in group:
-                _tell(done, first)
+                _call_back(done, first)
                 first = first + len(lines) if first is not None else None
 
         if group:
             self._jobs.put((append, appended, None))
 
-    def read(self, done: Callable[[Read], None]) -> None:
-        """Read the oldest segment that was not read yet. `done` gets its content."""
-        self._jobs.put((self._files.read, done, Read([], 0, 0)))
+    def read(self, done: Callable[[SegmentContent], None]) -> None:
+        """Read the oldest segment that was not read. `done` gets its content."""
+        self._jobs.put((self._files.read, done, SegmentContent([], 0, 0)))
 
     def settle(self, row: int) -> None:
-        """Remove segments whose rows all lie before this row, since those are in the stream, or lost."""
+        """Remove the segments whose rows are all smaller than `row`: their events are in the stream, or lost."""
 
         def settle() -> None:
             failpoint("spill_drained_before_removed")
@@ -363,42 +372,52 @@ class Spill:
         self._jobs.put((settle, lambda _: None, None))
 
     def set_aside(self, line: bytes, done: Callable[[bool], None]) -> None:
-        """Keep a line that the stream refuses for good in a file of such lines. `done` gets whether it was kept."""
+        """Append a line that the stream refuses for good to a separate file. `done` gets whether that succeeded."""
         self._jobs.put((lambda: self._files.set_aside(line), done, False))
 
     def close(self) -> None:
-        """Finish all jobs and close the files. If the disk hangs, stop waiting after CLOSED_WITHIN_S."""
+        """Finish all jobs and close the files. Wait for that, but at most CLOSED_WITHIN_S."""
         self._jobs.put(None)
         self._thread.join(CLOSED_WITHIN_S)
 
-    def _work(self) -> None:
+    def _run_jobs(self) -> None:
+        """Run jobs, on the thread, until the end of the queue is marked by None. Then close the files."""
         while (job := self._jobs.get()) is not None:
-            work, done, refused = job
-            result = self._tried(work, refused)
+            work, done, failure_result = job
+            result = self._run_job(work, failure_result)
             self.size_bytes = self._files.size_bytes
-            # If the loop is closed, no caller waits any more.
+            # A closed loop raises RuntimeError. No caller waits then.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_tell, done, result)
+                self._loop.call_soon_threadsafe(_call_back, done, result)
         self._files.close()
 
-    def _tried(self, work: Callable[[], object], refused: object) -> object:
-        """Return the result of `work`, or `refused` if it fails. Without the thread no job would be answered."""
+    def _run_job(self, work: Callable[[], object], failure_result: object) -> object:
+        """Return the result of `work`, or `failure_result` if it fails.
+
+        No exception leaves this method, since it would end the thread, and no later job would be answered.
+        """
         try:
             result = work()
         except OSError as error:
-            self.error = _code(error)
-            return refused
+            self.error = _error_code(error)
+            return failure_result
         except Exception:
-            log.exception("a job of the spill failed in an unforeseen way", extra={"event": "spill-job-failed"})
+            log.exception(
+                "A job of the spill failed unexpectedly. Its events are not stored by it. Report this error.",
+                extra={"event": "spill-job-failed"},
+            )
             self.error = DEFECT
-            return refused
+            return failure_result
         self.error = ""
         return result
 
 
-def _tell(done: Callable[[Any], None], result: object) -> None:
-    """Call `done` with a result. Log an exception, so that it does not keep other callbacks from being called."""
+def _call_back(done: Callable[[Any], None], result: object) -> None:
+    """Call `done` with a result. Log its exceptions, so that the callbacks after it are called all the same."""
     try:
         done(result)
     except Exception:
-        log.exception("an answer of the spill met an unforeseen failure", extra={"event": "spill-job-failed"})
+        log.exception(
+            "A callback of the spill failed unexpectedly. Other callbacks are not affected. Report this error.",
+            extra={"event": "spill-job-failed"},
+        )

@@ -1,4 +1,4 @@
-"""Events that wait in an SQS queue while the stream takes none: they outlive the host, and any receiver drains them.
+"""The spill in an SQS queue: its events outlive the host, and any receiver drains them.
 
 A message holds events that were stored together or at the same time: at most 700 kB of lines, unless a single event is
 larger. It counts as stored once SendMessageBatch has answered its id and the MD5 of the body that was sent.
@@ -29,7 +29,7 @@ from stream_router import limits
 from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
 from stream_router.aws_error_codes import cure
 from stream_router.envelope import CONVERSATION_BITS, group_of
-from stream_router.receiver.events import QUEUED, SPILLED, Bucket, PendingEvent
+from stream_router.receiver.events import QUEUED, SPILLED, PartitionGroup, PendingEvent
 from stream_router.receiver.spill_store import Stored
 from stream_router.receiver.stats import Stats
 
@@ -54,19 +54,20 @@ Another receiver may reach the stream, or another message's shard may be well. A
 five minutes silent: SQS's metric of the oldest message's age ignores a message that was received three times.
 """
 CLOSE_WITHIN_S = 1.0
-"""Seconds for which a stop waits for the answers to its last deletions and changes of visibility."""
+"""Seconds for which a stop waits for its last deletions and changes of visibility to be answered."""
 ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_MESSAGE_BYTES
-"""Bytes of the largest answer to ReceiveMessage: ten messages, of which JSON escapes every character, and their ids."""
+"""Bytes of the largest answer to ReceiveMessage: ten messages, with every character escaped, and their ids."""
 HAND_BYTES = 4 * 1024 * 1024
-"""Bytes of drained events in memory below which more are received."""
+"""Bytes of drained events in memory below which more messages are received."""
 MOST_SETTLED = 10_000
 """Maximum number of rows remembered as settled before their message is received, and of this process's own messages.
 
 Events of forgotten rows and messages may be stored twice, under the same ids.
 """
 BROKEN_FOR_S = 2.0
-"""Seconds for which a queue that refused is not tried again."""
+"""Seconds after a failure during which the queue is not tried again."""
 HANGS_AFTER_S = 2.5
+"""Seconds without an answer to a send after which the queue counts as hanging. SEND_TIMEOUT_S is shorter."""
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 """Bytes of characters that SQS does not allow in a message. Source: API of SendMessage."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
@@ -76,9 +77,9 @@ Call = Callable[[str, bytes, float, Callable[[Answer], None]], None]
 
 
 def encode(events: Sequence[tuple[int, bytes]]) -> str:
-    """Return a message's body: a line that describes it, then the events' lines, as base64 if SQS needs that.
+    """Return a message's body: a JSON line that describes its content, then the events' lines.
 
-    `events` are pairs of conversation and line.
+    The lines are base64 if they hold characters that SQS refuses. `events` are pairs of conversation and line.
     """
     lines = b"\n".join(line for _, line in events)
     is_text = not _NO_TEXT.search(lines)
@@ -102,7 +103,7 @@ def decode(body: str) -> list[tuple[int, bytes]]:
         if encoding == "base64":
             content = base64.b64decode(content, validate=True)
         hashes = [int(conversation) for conversation in conversations]
-        # Any other number is not a conversation's hash, and has no partition group.
+        # A number outside this range is no conversation's hash, and belongs to no partition group.
         if not all(0 <= conversation < 1 << CONVERSATION_BITS for conversation in hashes):
             return []
         return list(zip(hashes, content.split(b"\n"), strict=True))
@@ -125,7 +126,7 @@ def _read_message(message: Any) -> _ReadMessage | None:
         if hashlib.md5(body.encode(), usedforsecurity=False).hexdigest() != message["MD5OfBody"]:
             return None
         read = _ReadMessage(str(message["MessageId"]), str(message["ReceiptHandle"]), decode(body))
-    except Exception:  # noqa: BLE001 - whatever is wrong with a message, the others of its answer are read
+    except Exception:  # noqa: BLE001 - a bad message must not keep the others of the answer from being read
         return None
     return read if read.pairs else None
 
@@ -149,10 +150,10 @@ class _Part(NamedTuple):
 
 
 class QueueBacklog:
-    """The events in the queue at `url`. `drained` gets events that may be sent now.
+    """The events in the queue at `url`.
 
-    `may_drain` returns whether the stream takes events. `dead_letter` stores a line that the stream refuses for good,
-    and passes to its callback whether that succeeded.
+    `drained` gets events that may be sent now. `may_drain` returns whether the stream takes events. `dead_letter`
+    stores a line that the stream refuses for good, and passes to its callback whether that succeeded.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class QueueBacklog:
         call: Call,
         url: str,
         loop: asyncio.AbstractEventLoop,
-        buckets: Sequence[Bucket],
+        groups: Sequence[PartitionGroup],
         stats: Stats,
         drained: Callable[[list[PendingEvent]], None],
         may_drain: Callable[[], bool],
@@ -169,7 +170,7 @@ class QueueBacklog:
         self._call = call
         self.resource = url
         self._loop = loop
-        self._buckets = buckets
+        self._groups = groups
         self._stats = stats
         self._drained = drained
         self._may_drain = may_drain
@@ -201,7 +202,7 @@ class QueueBacklog:
 
     @property
     def size(self) -> int:
-        """Number of events that this process is storing or has drained. SQS's own metrics count the other messages."""
+        """Number of events that this process is storing or has drained. SQS's metrics count the events in the queue."""
         return self._writing + len(self._read)
 
     @property
@@ -240,7 +241,7 @@ class QueueBacklog:
     # --- into the queue
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events in one or several messages, together with other events that wait to be stored."""
+        """Store events in one message or several. A message may also hold events of other calls of this method."""
         self._writing += len(events)
         part: list[PendingEvent] = []
         size_bytes = 0
@@ -254,6 +255,7 @@ class QueueBacklog:
         self._send()
 
     def _send(self) -> None:
+        """Send the events that wait to be stored, in full messages, with at most SENDS calls in flight."""
         while self._parts and len(self._asked_s) < SENDS:
             parts = [self._parts.popleft()]
             size_bytes = parts[0].size_bytes
@@ -263,6 +265,7 @@ class QueueBacklog:
             self._send_message(parts)
 
     def _send_message(self, parts: list[_Part]) -> None:
+        """Send a message with the events of these parts, and report its outcome to each part."""
         events = [event for part in parts for event in part.events]
         body = encode([(event.conversation, event.line) for event in events])
         first = self._next_row
@@ -286,6 +289,7 @@ class QueueBacklog:
                 part.done(part.events, row if is_stored else None)
                 row += len(part.events)
             rows = range(first, row)
+            # The message has to be recognized when it is received, since a call may have stored some of its events.
             if is_stored and not (self._held.isdisjoint(rows) and self._settled.isdisjoint(rows)):
                 if len(self._own) >= MOST_SETTLED:
                     self._forget_own()
@@ -303,7 +307,11 @@ class QueueBacklog:
     # --- out of the queue
 
     def drain(self) -> None:
-        """Receive messages, unless enough are in memory or the stream is down."""
+        """Receive messages, unless enough events are in memory or the stream is down.
+
+        If the stream is down and no drained event is in memory, receive all the same: the stream is tried with that
+        event.
+        """
         wants = self._read_bytes < HAND_BYTES and (self._may_drain() or not self._read)
         if self._is_polling or self._is_closing or not wants:
             return
@@ -317,13 +325,14 @@ class QueueBacklog:
         self._call("ReceiveMessage", orjson.dumps(request), POLL_TIMEOUT_S, self._received)
 
     def _received(self, answer: Answer) -> None:
+        """Keep the events of received messages, send them on, and receive more."""
         response = of_read(answer, "")
         if isinstance(response, Refusal):
             self._receive_error = response.code
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
         self._receive_error = ""
-        if self._loop.time() >= self._broken_until_s:  # there may be no further send that could clear its error
+        if self._loop.time() >= self._broken_until_s:  # without a further send its error would stay
             self._send_error = ""
         self._is_polling = False
         try:
@@ -337,7 +346,7 @@ class QueueBacklog:
             self._drained(free)
             self.settle_files()
         finally:
-            # If the stream is down, much is in memory, or something failed, receive again after a pause.
+            # If `drain` did not receive (the stream is down, or enough is in memory), try again after a pause.
             if not (self._is_polling or self._is_closing):
                 self._is_polling = True
                 self._loop.call_later(BROKEN_FOR_S, self._poll_again)
@@ -350,7 +359,7 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
     def _open(self, message: _ReadMessage | None) -> list[PendingEvent]:
-        """Keep a message's events. Return those that may be sent now."""
+        """Keep a message's events in memory. Return the events that may be sent now."""
         if message is None:
             log.error(
                 "A message of the spill queue cannot be read. It stays in the queue until its retention ends. Move it "
@@ -370,7 +379,7 @@ class QueueBacklog:
                 self._settled.remove(row)
                 continue
             event = self._read[row] = PendingEvent(
-                self._buckets[group_of(conversation, len(self._buckets))], conversation, line, None, SPILLED
+                self._groups[group_of(conversation, len(self._groups))], conversation, line, None, SPILLED
             )
             event.row = row
             self._read_bytes += len(line)
@@ -383,11 +392,11 @@ class QueueBacklog:
         return free
 
     def hold(self, row: int) -> None:
-        """Keep a row back: a call that began before it was stored carries its event."""
+        """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
         self._held.add(row)
 
     def release(self, row: int) -> PendingEvent | None:
-        """End a hold, since the call did not store the event; return the event if it was drained meanwhile."""
+        """End the hold of a row, since the call failed. Return the row's event if it was drained meanwhile."""
         self._held.discard(row)
         return self._read.get(row)
 
@@ -407,12 +416,12 @@ class QueueBacklog:
             self._to_delete.append(message.handle)
 
     def _forget_own(self) -> None:
-        """Forget which messages this process stored: other receivers drained most of them."""
+        """Forget which messages this process stored. Other receivers have drained most of them by now."""
         self._settled.clear()
         self._own.clear()
 
     def settle_files(self) -> None:
-        """Delete the messages whose events are all settled, and receive on."""
+        """Delete the messages whose events are all settled, then receive more."""
         handles, self._to_delete = self._to_delete, []
         self._change("DeleteMessageBatch", handles)
         self.drain()
@@ -443,7 +452,7 @@ class QueueBacklog:
             self._call(operation, body, SEND_TIMEOUT_S, answered)
 
     def _extend_again(self) -> None:
-        """Show messages again that have failed for GIVE_BACK_AFTER_S; keep the others hidden."""
+        """Keep drained messages hidden. Show messages that have failed for GIVE_BACK_AFTER_S to all receivers again."""
         if self._is_closing:
             return
         long_ago_s = self._loop.time() - GIVE_BACK_AFTER_S
@@ -461,20 +470,23 @@ class QueueBacklog:
         self._change("ChangeMessageVisibilityBatch", handles, VisibilityTimeout=0)
 
     def _forget(self, message: _Message) -> bool:
-        """Drop a message's events from memory. Do nothing and return False if any event is stored or in a call."""
+        """Drop a message's events from memory, and return True.
+
+        If any of its events is in the stream or in a call, do nothing and return False.
+        """
         events = [self._read[row] for row in message.rows]
         if len(events) < message.events or any(event.place != QUEUED for event in events):
             return False
         for event in events:
             del self._read[event.row], self._message_of[event.row]
             self._read_bytes -= len(event.line)
-            event.bucket.suspects.pop(event, None)
+            event.group.suspects.pop(event, None)
             event.move(SPILLED)
             event.line = b""
         return True
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Make a dead letter of an event that the stream refuses for good."""
+        """Dead-letter an event that the stream refuses for good. `done` gets whether the dead letter is stored."""
 
         def answered(is_kept: bool) -> None:
             if is_kept:
@@ -488,7 +500,7 @@ class QueueBacklog:
         self._dead_letter(event.line, answered)
 
     def begin_close(self) -> None:
-        """Receive no further message. Show those again of which no event is stored or in a call."""
+        """Receive no further message. Show drained messages again if none of their events is stored or in a call."""
         self._is_closing = True
         self._show([message.handle for message in self._drained_messages() if self._forget(message)])
 

@@ -6,20 +6,20 @@ from typing import Protocol
 from stream_router.receiver.events import PendingEvent
 
 Stored = Callable[[Sequence[PendingEvent], int | None], None]
-"""Callback that gets some of the events that were to be stored, and their first row; None if they are not stored."""
+"""Callback for an attempt to store events. It gets some of the events, and their first row (None if not stored)."""
 
 
 class SpillStore(Protocol):
-    """A store that keeps events while the stream takes none. Rows are numbers that the store assigns to events."""
+    """Store for events while the stream takes none. It numbers its events; an event's number is its row."""
 
     resource: str
     """The folder, or the queue's URL."""
     unread: int
-    """Number of rows that this process stored, or found, and has not drained."""
+    """Number of rows that this process stored, or found at its start, and has not drained."""
 
     @property
     def size(self) -> int:
-        """Number of stored events, or events being written, that are not known to be in the stream."""
+        """Number of events that are stored or being written, and not known to be in the stream."""
 
     @property
     def has_drained(self) -> bool:
@@ -41,28 +41,28 @@ class SpillStore(Protocol):
         """Return the spill's metrics by name (docs/metrics.md)."""
 
     def store(self, events: Sequence[PendingEvent], done: Stored) -> None:
-        """Store events. `done` gets each of them once, in one call or several."""
+        """Store events. `done` is called once or several times, and gets each event once."""
 
     def drain(self) -> None:
         """Bring stored events back, unless enough of them are in memory."""
 
     def hold(self, row: int) -> None:
-        """Keep a row back: a call that began before it was stored carries its event."""
+        """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
 
     def release(self, row: int) -> PendingEvent | None:
-        """End a hold, since the call did not store the event; return the event if it was drained meanwhile."""
+        """End the hold of a row, since the call failed. Return the row's event if it was drained meanwhile."""
 
     def settle(self, row: int) -> None:
         """Record that the event of a row is in the stream, or set aside."""
 
     def settle_files(self) -> None:
-        """Remove the files or messages whose events are all settled, and drain on."""
+        """Remove the files or messages whose events are all settled, then drain more."""
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:
-        """Keep apart an event that the stream refuses for good. `done` gets whether it was kept."""
+        """Store apart an event that the stream refuses for good. `done` gets whether that succeeded."""
 
     def begin_close(self) -> None:
-        """Prepare the end: drain no more events that another receiver can drain."""
+        """Prepare the end: drain no more events if another receiver can drain them."""
 
     async def close(self) -> int:
         """Return the number of remaining events that only this process, or its successor, can find."""

@@ -1,4 +1,4 @@
-"""The receiver's counts, kept cheaply on its event loop. A snapshot holds them under the catalogue's names."""
+"""The receiver's counts, kept on its event loop. A snapshot holds them under the metric catalogue's names."""
 
 import time
 from collections import Counter
@@ -19,13 +19,19 @@ REASONS = (
     (431, "headers_too_large"),
     *((503, "not_stored"), (503, "overload"), (503, "busy"), (503, "trouble")),
 )
-"""Counted statuses with their reasons. All begin at 0: `rate` would not see the request that begins a series."""
+"""Statuses and reasons under which requests are counted.
+
+Every series exists from the start with 0. Otherwise Prometheus's `rate` would miss the first request of each series.
+"""
 MOST_CODES = 64
-"""Maximum number of distinct codes of AWS, so that an endpoint that invents codes cannot fill the page."""
+"""Maximum number of AWS error codes shown. More would come only from an endpoint that invents codes."""
 
 
 class Stats:
-    """The counts of one process, for its event loop alone. `names` are its sources' names; "" is the environment's."""
+    """The counts of one process, used on its event loop only.
+
+    `names` are the names of the sources; "" is the environment's.
+    """
 
     def __init__(self, names: Sequence[str] = ("",)) -> None:
         self.answers: Counter[tuple[str, int, str]] = Counter(
@@ -37,7 +43,7 @@ class Stats:
         self.events_stored = self.events_spilled = self.events_refused = self.duplicates = 0
         self.spill_damaged = self.connections = 0
         self.events_in_flight = self.bytes_in_flight = 0
-        """Number and bytes of events in memory: queued, in a call however late, or on their way to the spill."""
+        """Number and bytes of events in memory: queued, in a call, or being written to the spill."""
         self.read_bytes = 0
         """Bytes of requests that are incomplete, or were read and not parsed."""
         self.latencies_s: list[float] = []
@@ -51,8 +57,8 @@ class Stats:
     def snapshot(self, known: Mapping[str, float | None]) -> Snapshot:
         """Return all counts at this moment, with the metrics of `known` by name. A metric of None is left out."""
         if self.latencies_s:
-            seen, self.latencies_s = self.latencies_s, []
-            self._latency.record([1000 * seconds for seconds in seen])
+            latencies_s, self.latencies_s = self.latencies_s, []
+            self._latency.record([1000 * latency_s for latency_s in latencies_s])
         latency = Histogram()
         latency.merge(self._latency)
         requests: Counter[tuple[str, ...]] = Counter()
@@ -63,9 +69,11 @@ class Stats:
             codes[code if len(codes) < MOST_CODES else "other",] += count
         counts: Numbers = {REQUESTS.name: dict(requests), RECORDS_FAILED.name: dict(codes)}
         gauges: Numbers = {}
-        every = {**vars(self), "held_bytes": self.held_bytes, **known}
+        # An attribute of this class named `connections` is the metric `receiver_connections`, and so on.
+        values = {**vars(self), "held_bytes": self.held_bytes, **known}
         for metric in RECEIVER:
-            value = every.get(metric.name.removeprefix("receiver_"))
+            value = values.get(metric.name.removeprefix("receiver_"))
             if value is not None:
-                (counts if metric.kind == "counter" else gauges)[metric.name] = {(): value}
+                numbers = counts if metric.kind == "counter" else gauges
+                numbers[metric.name] = {(): value}
         return Snapshot(time.time(), counts, gauges, {DURATION.name: {(): latency}})

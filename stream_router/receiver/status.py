@@ -1,4 +1,4 @@
-"""The receiver's report on itself: a snapshot, made on the event loop, and the admin port's views of it."""
+"""The receiver's report on itself: a snapshot taken on the event loop, and the admin port's pages made from it."""
 
 import threading
 import time
@@ -27,22 +27,22 @@ from stream_router.telemetry.verdict import Code, Trouble, Verdict, VerdictLog, 
 
 WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
 ANSWERED_503 = "Events that the stream does not take in time are answered 503; their senders have to send them again."
-"""Consequences of a stream in trouble for events, with a spill that takes them and without."""
+"""Meanings of a failing stream for events: with a spill that takes them, and without."""
 
-LOOP_HANGS = "Senders get no answer until the receiver goes on. What was answered 202 is stored."
+LOOP_HANGS = "Senders get no answer until the receiver goes on. Events that were answered 202 are stored."
 
 HANGS_AFTER_S = 5.0
-"""Seconds without a round of the event loop after which the loop hangs, or its process was stopped."""
+"""Seconds without a round of the event loop after which the verdict is that the process hangs."""
 
 SILENT_S = 30.0
 """Seconds without a round of the event loop after which only a restart helps, and `/healthz` fails."""
 
 
 class Status:
-    """The receiver's latest snapshot and verdict, and their views.
+    """The receiver's latest snapshot and verdict, and the admin port's answers made from them.
 
-    `look` is called on the loop, every other method on any thread. `disk_trouble` returns a description of a full disk,
-    or "" if no disk is full. `clock` is monotonic.
+    `update` is called on the loop, every other method on any thread. `disk_trouble` returns a description of a full
+    disk, or "" if no disk is full. `clock` is monotonic.
     """
 
     def __init__(
@@ -61,62 +61,64 @@ class Status:
         self._recent = RecentSamples()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0})
-        """Latest snapshot. It never changes, since each call of `look` makes a new snapshot."""
+        """Latest snapshot. It is never modified: each call of `update` replaces it by a new snapshot."""
         self._verdict = judge([Trouble(Code.STARTING)], self.latest.at_s)
         self.latest.states = self._verdict.fields()
 
-    def look(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
+    def update(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
         """Record the receiver's present state. Called a few times a second."""
         stream, backlog = batcher.stream, batcher.backlog
         known = {
             **(backlog.snapshot() if backlog is not None else dict.fromkeys(SPILL, 0.0)),
             "stream_up": int(not stream.refuses),
-            "buckets_refusing": stream.apart,
+            "buckets_refusing": stream.refusing_groups,
             "tls_certificate_end_timestamp_seconds": certificate_ends_s,
             "up": int(up),
             "ready": int(up and app.ready),
         }
         snapshot = self._stats.snapshot(known)
-        heard_s = time.time() - (batcher.now_s() - stream.heard_s) if stream.heard_s else None
+        last_outcome_s = time.time() - (batcher.now_s() - stream.last_outcome_s) if stream.last_outcome_s else None
         self._speed.observe(batcher.now_s(), self._stats, is_down=stream.refuses or batcher.calls.is_silent)
         current_troubles = troubles(
             app, batcher, snapshot.at_s, up=up, is_slow=self._speed.is_slow, disk_trouble=self._disk_trouble()
         )
         self._verdict = verdict = judge(current_troubles, snapshot.at_s, self._verdict)
         self._verdict_log.note(verdict, snapshot.at_s)
-        snapshot.states = {**verdict.fields(), "streamCode": stream.failing_code or None, "streamTriedS": heard_s}
+        snapshot.states = {
+            **verdict.fields(),
+            "streamCode": stream.failing_code or None,
+            "streamTriedS": last_outcome_s,
+        }
         with self._lock:
             self._recent.note(Sample(self._clock(), snapshot, {}))
             self.latest = snapshot
 
     def verdict(self) -> Verdict:
-        """Return the verdict. If the event loop hangs, its latest verdict is out of date and does not count."""
+        """Return the present verdict: the latest one, or that the event loop hangs."""
         verdict, still_s = self._verdict, time.time() - self.latest.at_s
         if still_s < HANGS_AFTER_S:
             return verdict
-        hangs = Trouble(
-            Code.HANGING, f"the event loop has not come round for {still_s:.0f} s", self.latest.at_s, LOOP_HANGS
-        )
+        hangs = Trouble(Code.HANGING, f"the event loop has not run for {still_s:.0f} s", self.latest.at_s, LOOP_HANGS)
         return judge([hangs], time.time())
 
     def health(self) -> ProbeAnswer:
-        """Return the answer of `/healthz`: it fails once the event loop hangs for SILENT_S, never due to the stream."""
+        """Return the answer of `/healthz`. It fails if the event loop hangs for SILENT_S, and for no other reason."""
         is_well = time.time() - self.latest.at_s <= SILENT_S
         return ProbeAnswer(is_well, self.verdict().probe_words(healthy=is_well))
 
     def ready(self) -> ProbeAnswer:
-        """Return the answer of `/readyz`: ready while the receiver takes events and its loop runs; not in a drain."""
+        """Return the answer of `/readyz`: ready if the receiver takes events, is not draining, and does not hang."""
         is_ready = bool(self.latest.gauge("receiver_ready")) and self.health().good
         not_ready = "draining" if self._verdict.code is Code.DRAINING else "not ready"
         return ProbeAnswer(is_ready, "ready" if is_ready else not_ready)
 
-    def told(self) -> Snapshot:
-        """Return the latest snapshot, with `receiver_ready` set to 0 if the loop stands still."""
+    def current_snapshot(self) -> Snapshot:
+        """Return the latest snapshot, with `receiver_ready` of this moment: it is 0 if the event loop hangs."""
         return replace(self.latest, gauges=self.latest.gauges | {"receiver_ready": {(): float(self.ready().good)}})
 
     def metrics(self) -> bytes:
         """Return the page `/metrics`."""
-        return prometheus.page(self.told(), RECEIVER, "receive")
+        return prometheus.page(self.current_snapshot(), RECEIVER, "receive")
 
     def page(self) -> bytes:
         """Return the JSON of `/status`."""
@@ -156,7 +158,7 @@ GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 def troubles(
     app: App, batcher: Batcher, at_s: float, *, up: bool, is_slow: bool, disk_trouble: str
 ) -> Iterator[Trouble]:
-    """Yield every state that the receiver is in. The table of states decides which state counts."""
+    """Yield every state that the receiver is in. `judge` chooses the one that counts (telemetry/verdict.py)."""
     stream, backlog, calls = batcher.stream, batcher.backlog, batcher.calls
     takes = backlog is not None and backlog.takes
     meaning = WAITS_IN_SPILL if takes else ANSWERED_503
@@ -167,7 +169,7 @@ def troubles(
     is_silent = calls.is_silent or (stream.refuses and stream.code in NO_ANSWER)
     if is_silent:
         since = [s for s in (calls.silent_since_s, stream.refuses_since_s) if s is not None]
-        yield Trouble(Code.AWS_SILENT, f"Kinesis{_untried(app, batcher, at_s)}", epoch_s(min(since)), meaning)
+        yield Trouble(Code.AWS_SILENT, f"Kinesis{_describe_untried(app, batcher, at_s)}", epoch_s(min(since)), meaning)
     if app.draining:
         yield Trouble(Code.DRAINING, "told to stop")
         return
@@ -178,34 +180,37 @@ def troubles(
         yield Trouble(Code.SPILL_DOWN, f"{backlog.error}; {backlog.cure}")
     if disk_trouble:
         yield Trouble(
-            Code.DISK_FULL, disk_trouble, meaning="While the stream takes events none is lost. " + ANSWERED_503
+            Code.DISK_FULL, disk_trouble, meaning="While the stream takes events, none is lost. " + ANSWERED_503
         )
     if stream.refuses and not is_silent:
-        reason = f"{stream.code}{_untried(app, batcher, at_s)}"
-        yield Trouble(Code.STREAM_DOWN, reason, epoch_s(stream.refuses_since_s), meaning, _cure_of(stream.code))
-    if stream.apart:
-        yield Trouble(Code.STREAM_PARTLY_DOWN, f"{stream.code}; {stream.apart} of its buckets", None, meaning)
+        reason = f"{stream.code}{_describe_untried(app, batcher, at_s)}"
+        yield Trouble(Code.STREAM_DOWN, reason, epoch_s(stream.refuses_since_s), meaning, _format_cure(stream.code))
+    if stream.refusing_groups:
+        yield Trouble(
+            Code.STREAM_PARTLY_DOWN, f"{stream.code}; {stream.refusing_groups} of its partition groups", None, meaning
+        )
     if is_slow:
-        share = "events go over the spill" if takes else "senders are answered 503"
-        yield Trouble(Code.STREAM_SLOW, f"a call takes {calls.typical_s:.1f} s, {share}", None, meaning)
+        consequence = "events go through the spill" if takes else "senders are answered 503"
+        yield Trouble(Code.STREAM_SLOW, f"a call takes {calls.typical_s:.1f} s, {consequence}", None, meaning)
 
 
-def _untried(app: App, batcher: Batcher, at_s: float) -> str:
-    """Return a part of a reason: the time since which no event came with which the stream could be tried; else ""."""
+def _describe_untried(app: App, batcher: Batcher, at_s: float) -> str:
+    """Return words on how long no event has come with which the stream could be tried; "" if one may come."""
     takes = batcher.backlog is not None and batcher.backlog.takes
-    heard_s = batcher.stream.heard_s
-    if takes or not app.ready or not heard_s:
+    last_outcome_s = batcher.stream.last_outcome_s
+    if takes or not app.ready or not last_outcome_s:
         return ""
-    return f"; nothing came to try it with since {iso((at_s - (batcher.now_s() - heard_s)) * 1000)}"
+    return f"; no event has come to try it since {iso((at_s - (batcher.now_s() - last_outcome_s)) * 1000)}"
 
 
-def _cure_of(code: str) -> str:
+def _format_cure(code: str) -> str:
+    """Return the cure for AWS's code as a sentence."""
     text = aws_error_codes.cure(code)
     return f"{text[0].upper()}{text[1:]}."
 
 
 def serve(settings: Receiver, status: Status) -> AdminServer:
-    """Serve the pages until the returned server is closed. Raises SettingsError if the server cannot listen."""
+    """Start the admin port's server, and return it. Raises SettingsError if the server cannot listen."""
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",

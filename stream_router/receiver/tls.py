@@ -1,6 +1,7 @@
-"""TLS 1.2 or newer, with client certificates if a CA is given. Files are read again when they change.
+"""TLS 1.2 or newer, with client certificates if a CA is set. Files are read again when they change.
 
-The receiver serves on with an expired certificate, which senders refuse. The end is therefore logged in advance.
+The receiver does not stop when its certificate expires, but senders then refuse the connection. The coming end is
+therefore logged in advance.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.errors import SettingsError
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.process import iso
 from stream_router.settings import files
 from stream_router.settings.receiver import Receiver
@@ -23,11 +24,11 @@ DAY_S = 24 * 3600
 SOON_DAYS = 7
 """Days before a certificate's end from which the end is logged.
 
-Automatic renewal happens weeks before the end. A certificate with fewer days left is not renewed automatically.
+Automatic renewal happens weeks before the end, so it has failed for a certificate with fewer days left.
 """
 
 _NO_CHECK_TIME = 0x200000
-"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` does not name: a certificate's dates are read even if it expired."""
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` does not name. It lets dates of an expired certificate be read."""
 
 CERT, KEY, CLIENT_CA = (f"STREAM_ROUTER_TLS_{name}" for name in ("CERT", "KEY", "CLIENT_CA"))
 
@@ -39,35 +40,35 @@ def check(settings: Receiver) -> None:
     if not (settings.tls_cert or settings.tls_key):
         raise SettingsError(
             CLIENT_CA,
-            "is set without a certificate of the receiver's, so no client would be asked for one",
+            "is set without a certificate for the receiver, so no client would be asked for one",
             f"set {CERT} and {KEY} too, or unset it",
             related=(CERT, KEY),
         )
-    context(_file(settings.tls_cert, CERT), _file(settings.tls_key, KEY), settings.tls_client_ca)
+    load_context(_require_file(settings.tls_cert, CERT), _require_file(settings.tls_key, KEY), settings.tls_client_ca)
 
 
-def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """Return a server's context with these files. Raises SettingsError if they cannot be used."""
+def load_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """Return a server's TLS context made from these files. Raises SettingsError if a file cannot be used."""
     for path, variable in ((cert, CERT), (key, KEY), (client_ca, CLIENT_CA)):
         try:
             if path is not None:
-                files.read(path)  # OpenSSL would wait for the writer of a pipe, and read an endless device for ever
+                files.read(path)  # OpenSSL itself would wait for ever for a pipe or a device
         except (OSError, ValueError) as error:
             problem = f"cannot be read ({files.describe_failure(error)})"
             raise SettingsError(variable, problem, "give a readable PEM file") from None
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.minimum_version = ssl.TLSVersion.TLSv1_2
     server_context.set_alpn_protocols(["http/1.1"])
-    asked: list[bool] = []
+    passphrase_requests: list[bool] = []
 
-    def passphrase() -> bytes:  # without it OpenSSL would ask on the terminal
-        asked.append(True)
+    def passphrase() -> bytes:  # without this callback OpenSSL would ask on the terminal
+        passphrase_requests.append(True)
         return b""
 
     try:
         server_context.load_cert_chain(cert, key, passphrase)
     except (OSError, ValueError) as error:
-        raise _bad_half(cert, error, encrypted=bool(asked)) from None
+        raise _bad_file(cert, error, encrypted=bool(passphrase_requests)) from None
     if client_ca:
         try:
             server_context.load_verify_locations(client_ca)
@@ -77,13 +78,13 @@ def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     return server_context
 
 
-def _file(path: Path | None, variable: str) -> Path:
+def _require_file(path: Path | None, variable: str) -> Path:
     if path is None:
         raise SettingsError(variable, "is not set", f"TLS needs {CERT} and {KEY}", related=(CERT, KEY))
     return path
 
 
-def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> SettingsError:
+def _bad_file(cert: Path, trouble: Exception, *, encrypted: bool) -> SettingsError:
     """Return the error of certificate or key, whichever is wrong. OpenSSL reports the same error for both."""
     if encrypted:
         return SettingsError(KEY, "is encrypted", "give a PEM file without a passphrase")
@@ -97,20 +98,20 @@ def _bad_half(cert: Path, trouble: Exception, *, encrypted: bool) -> SettingsErr
 
 
 class Tls:
-    """The context for new connections. `refresh` checks whether a file changed."""
+    """TLS context for new connections, and its reload when a file changes (`refresh`)."""
 
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
-        self._said = Seldom(clock)
-        self._end_told: object = None
+        self._log_limiter = LogLimiter(clock)
+        self._logged_end: object = None
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-        self._seen = self._look()
+        self._stamps = self._read_stamps()
         self.context: ssl.SSLContext | None = None
         self.ends_s: float | None = None
         """End of the certificate in force, in epoch seconds; None without a certificate or readable dates."""
         cert, key, client_ca = self._files
         if cert and key:
-            self.context = context(cert, key, client_ca)
-            self.ends_s = _ends_s(self.context, cert)
+            self.context = load_context(cert, key, client_ca)
+            self.ends_s = _read_end_s(self.context, cert)
 
     @property
     def follow_every_s(self) -> float | None:
@@ -119,55 +120,71 @@ class Tls:
 
     def refresh(self) -> None:
         """Put changed files into force if they fit together; otherwise the old files stay in force."""
-        seen = self._look()
+        stamps = self._read_stamps()
         cert, key, client_ca = self._files
-        if seen == self._seen or not (cert and key):
+        if stamps == self._stamps or not (cert and key):
             return
         try:
-            self.context = context(cert, key, client_ca)
+            self.context = load_context(cert, key, client_ca)
         except SettingsError as error:
-            # A pair is replaced file by file: files that do not fit now may fit in a moment, and are tried again.
-            if self._said():
-                log.warning("the old TLS files stay in force: %s", error, extra={"event": "tls-unusable"})
+            # Certificate and key are replaced one after the other, so both may fit in a moment. They are tried again.
+            if self._log_limiter():
+                log.warning(
+                    "The TLS files changed and cannot be used. The old files stay in force. Cure: %s.",
+                    error,
+                    extra={"event": "tls-unusable"},
+                )
             return
-        self.ends_s = _ends_s(self.context, cert)
-        self._said.over()
-        self._seen = seen
-        log.info("the TLS files changed and are in force for new connections", extra={"event": "tls-changed"})
+        self.ends_s = _read_end_s(self.context, cert)
+        self._log_limiter.over()
+        self._stamps = stamps
+        log.info(
+            "The TLS files changed. The new files are in force for new connections.", extra={"event": "tls-changed"}
+        )
 
-    def say_end(self, now_s: float) -> None:
-        """Log that the certificate ends soon: once a day, and at once when it has ended.
+    def log_coming_end(self, now_s: float) -> None:
+        """Log that the certificate ends soon or has ended: once a day, and at the moment of its end.
 
         `now_s` is in epoch seconds.
         """
         if self.ends_s is None or self.ends_s - now_s >= SOON_DAYS * DAY_S:
             return
-        ended = self.ends_s <= now_s
-        if (telling := (self.ends_s, ended, now_s // DAY_S)) != self._end_told:
-            self._end_told = telling
-            log.log(
-                logging.ERROR if ended else logging.WARNING,
-                "the TLS certificate %s at %s: senders refuse the connection from then on; renew it",
-                *("ended" if ended else "ends", iso(self.ends_s * 1000)),
-                extra={"event": "tls-certificate-ended" if ended else "tls-certificate-ends"},
+        has_ended = self.ends_s <= now_s
+        end_state = (self.ends_s, has_ended, now_s // DAY_S)
+        if end_state == self._logged_end:
+            return
+        self._logged_end = end_state
+        end = iso(self.ends_s * 1000)
+        if has_ended:
+            log.error(
+                "The TLS certificate ended at %s. Senders refuse the connection. Renew the certificate.",
+                end,
+                extra={"event": "tls-certificate-ended"},
+            )
+        else:
+            log.warning(
+                "The TLS certificate ends at %s. From then on senders refuse the connection. Renew the certificate.",
+                end,
+                extra={"event": "tls-certificate-ends"},
             )
 
-    def _look(self) -> tuple[object, ...]:
+    def _read_stamps(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._files)
 
 
-def _ends_s(serving: ssl.SSLContext, cert: Path) -> float | None:
+def _read_end_s(serving: ssl.SSLContext, cert: Path) -> float | None:
+    """Return the end of the served certificate in epoch seconds; None if its dates cannot be read."""
     try:
-        return dates(serving, cert)[1]
+        return read_dates(serving, cert)[1]
     except (OSError, ValueError):
-        return None  # the certificate is served all the same
+        return None  # unreadable dates are no reason not to serve the certificate
 
 
-def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
+def read_dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
     """Return the beginning and the end of the certificate of a server's context, in epoch seconds.
 
-    A client of our own reads them in a handshake in memory. `cert` is the certificate's file. Raises OSError or
-    ValueError if they cannot be read with that file.
+    The dates are read by a handshake with a client in memory, since `ssl` offers no other way. `cert` is the
+    certificate's file. Raises OSError or ValueError if the dates cannot be read.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -179,13 +196,18 @@ def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
     for side in (asking, serving, asking, serving, asking):  # TLS 1.2 needs all of these steps, TLS 1.3 fewer
         try:
             side.do_handshake()
-        except ssl.SSLError:  # it wants more data, or the client's certificate, which follows after the server's
+        except (
+            ssl.SSLError
+        ):  # more data is needed, or a client certificate, which the server wants after its own is known
             continue
-    seen = asking.getpeercert() or {}
-    return ssl.cert_time_to_seconds(str(seen["notBefore"])), ssl.cert_time_to_seconds(str(seen["notAfter"]))
+    certificate = asking.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(certificate["notBefore"])), ssl.cert_time_to_seconds(
+        str(certificate["notAfter"])
+    )
 
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """Return modification time, size and inode, which show a change of the file; None if there is no file."""
     try:
         stat = os.stat(path) if path else None  # noqa: PTH116 - None passes
     except OSError:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from stream_router.errors import SettingsError
-from stream_router.receiver.auth import LAYOUTS, TOKENS, in_base64
+from stream_router.receiver.auth import LAYOUTS, TOKENS, encode_base64
 from stream_router.settings import secrets as kept
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
@@ -46,7 +46,7 @@ def signer(settings: Receiver) -> Sign:
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     if scheme in TOKENS:
         TOKENS[scheme](secret)  # raises if the receiver would refuse the secret
-        shown = f"{scheme.title()} {secret if scheme == 'bearer' else in_base64(secret.encode())}"
+        shown = f"{scheme.title()} {secret if scheme == 'bearer' else encode_base64(secret.encode())}"
         return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
     make, decode = LAYOUTS[scheme]
     layout, key = make(settings), decode(secret)

@@ -1,7 +1,7 @@
-"""Admin port: health, status and metrics, on threads of its own, so that no client delays the program.
+"""Admin port: health, status and metrics. It has its own threads, so that no client delays the program.
 
-By DNS rebinding, a foreign page whose name leads to this address can send a browser behind our firewall here, and
-would get the answers. So a request with an unknown host name gets no data.
+By DNS rebinding a foreign web page could make a browser behind our firewall send requests to this port, and read the
+answers. Such a request has the foreign page's host name, so a request with an unknown host name gets no data.
 """
 
 import base64
@@ -31,7 +31,7 @@ IDLE_S = 5.0
 """Maximum number of seconds without progress while a client sends its request or receives its answer."""
 
 CONNECTIONS_MAX = 32
-"""Maximum number of connections. A further one replaces the oldest, so that slow clients block no health check."""
+"""Maximum number of connections. A further connection replaces the oldest, so slow clients block no health check."""
 
 FREE = frozenset({"/healthz", "/readyz", "/"})
 """Paths that need no token: those of the platform's health checks, and the web page's file, which holds no data."""
@@ -46,11 +46,11 @@ class Page(NamedTuple):
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    """Headers beside those that every answer has."""
+    """Additional headers, besides those that every answer has."""
 
 
 class ProbeAnswer(NamedTuple):
-    """Answer to a health check: whether all is well, and a word."""
+    """Answer to a health check: whether the program is healthy, and its state in words."""
 
     good: bool
     word: str
@@ -86,10 +86,11 @@ def routes(
 
 
 class AdminServer:
-    """Server of `pages` by their paths, from `start` until `close`. Raises SettingsError if it cannot listen.
+    """HTTP server of `pages`, by path. It serves from `start` until `close`.
 
-    Every page except those of FREE requires `token`, unless that is None. `variable` is the setting of the address
-    `listen`. The permitted hosts are addresses, localhost, the host of `listen`, and the names in `hosts`.
+    Every page except those of FREE requires the bearer token `token`, if set. `variable` is the name of the setting
+    that holds the address `listen`. A Host header must be an IP address, localhost, the host of `listen`, or a name in
+    `hosts`. The constructor raises SettingsError if the server cannot listen.
     """
 
     def __init__(self, listen: str, variable: str, token: str | None, hosts: Iterable[str], pages: Pages) -> None:
@@ -125,13 +126,13 @@ class AdminServer:
         if page is None:
             return Page(404, TEXT, b"not found\n")
         if self._token is not None and path not in FREE and not _bears(authorization, self._token):
-            return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is asked for\n")
+            return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is required\n")
         return page()
 
     def _is_ours(self, host: str) -> bool:
-        """Return whether a Host header has an address, which cannot be a foreign page's name, or a known name.
+        """Return whether a Host header is permitted: an IP address, or a known name.
 
-        The header's port is not compared, since ports differ behind tunnels and mapped ports.
+        An IP address cannot be the name of a foreign page. The port is not compared, since tunnels change it.
         """
         if host.startswith("["):
             return _is_address(host[1:].partition("]")[0])
@@ -148,7 +149,7 @@ def _is_address(text: str) -> bool:
 
 
 def _probe(answer: ProbeAnswer) -> Page:
-    """Return the page of a health check: 200, or 503 with the state that is the reason."""
+    """Return the answer of a health check: 200, or 503 with the state that is the reason."""
     return Page(200 if answer.good else 503, TEXT, f"{answer.word}\n".encode())
 
 
@@ -185,8 +186,11 @@ class _AdminHandler(BaseHTTPRequestHandler):
             hosts = self.headers.get_all("Host", [])
             return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""), hosts)
         except Exception:  # a client must never end more than its own connection
-            log.exception("a page of the admin port could not be made", extra={"event": "admin-page-failed"})
-            return Page(500, TEXT, b"the page could not be made; see the log\n")
+            log.exception(
+                "A page of the admin port failed unexpectedly. Events are not affected. Report this error.",
+                extra={"event": "admin-page-failed"},
+            )
+            return Page(500, TEXT, b"the page failed; see the log\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
         """Log nothing, since scrapes would fill the log."""
@@ -210,7 +214,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server for this host's name."""
+        """Bind, without a query to a name server for this host's name (which the base class makes)."""
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -236,15 +240,20 @@ class _Server(ThreadingHTTPServer):
 
 @functools.cache
 def _web_page() -> Page:
-    """Return the consumer's page: one file without external assets or data, which asks this port alone for its data.
+    """Return the consumer's web page: one file, whose script gets its data from this port only.
 
-    Its script and style are permitted by their hash, so no injected script would run.
+    The headers permit the page's own script and style by their hash, so that no injected script would run.
     """
     body = (files("stream_router.telemetry") / "page" / "index.html").read_bytes()
     policy = (
-        *("default-src 'none'", "img-src data:", "connect-src 'self'"),
-        *(f"{tag}-src {_hash(body, tag)}" for tag in ("script", "style")),
-        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+        "default-src 'none'",
+        "img-src data:",
+        "connect-src 'self'",
+        f"script-src {_hash(body, 'script')}",
+        f"style-src {_hash(body, 'style')}",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
     )
     headers = (
         ("Content-Security-Policy", "; ".join(policy)),
@@ -255,6 +264,6 @@ def _web_page() -> Page:
 
 
 def _hash(body: bytes, tag: str) -> str:
-    """Return the hash of the one inline element of that name, as a Content-Security-Policy writes it."""
+    """Return the hash of the page's only element `tag`, as a Content-Security-Policy writes it."""
     (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>".encode(), body, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.errors import unwritable
-from stream_router.log import Seldom, to_stderr
+from stream_router.log import LogLimiter, to_stderr
 from stream_router.model import PIPELINE_ID, Batch
 from stream_router.process import failpoint, iso
 from stream_router.settings import files
@@ -43,7 +43,7 @@ _SEAL = b',"digest":"'
 
 
 def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
-    """Return the audit record of a batch whose events are all settled, from these events alone.
+    """Return the audit record of a batch whose events are all settled.
 
     Its form is in docs/contract.md, "Audit record". `masking` is the policy's name, or `off`. `retention` is the
     retention of stream and dead-letter queue, in words. `now_s` is epoch seconds.
@@ -68,7 +68,7 @@ def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: f
         "masking_off": masking == "off" and batch.delivered > 0,
         "masking_failed": batch.dead_letters["masking_failed"] > 0,
     }
-    reasons = [doubt for doubt, is_so in doubts.items() if is_so]
+    reasons = [doubt for doubt, applies in doubts.items() if applies]
     return {
         "auditTimestamp": iso(now_s * 1000),
         "pipelineId": PIPELINE_ID,
@@ -98,25 +98,25 @@ def digest(data: bytes, key: bytes | None) -> str:
 
 
 class AuditLog:
-    """Audit log in one shard's file, which is created if it is missing, and locked while it is written.
+    """Audit log of one shard. Its file is created if missing, and locked while it is written.
 
-    It never raises: records that cannot be written wait for the next attempt, and the failure is logged. The chain
-    continues from the file's last line, also over restarts and other writers. A line that a crash left incomplete is
-    cut off, which the next line records. Without a path the lines go to standard error, and each process begins a
-    chain.
+    Methods raise nothing: records that cannot be written wait for the next try, and the failure is logged. The chain
+    continues from the file's last line, even if another process wrote that line. A line that a crash left incomplete is
+    cut off, and the next line has the number of bytes cut off. Without a path the lines go to standard error, and each
+    process begins a new chain.
     """
 
     def __init__(self, path: Path | None, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
-        self._said = FIRST
+        self._previous = FIRST
         """Digest of the last line that went to standard error."""
         self._waiting: list[dict[str, Any]] = []
         self._lost = 0
-        self._to_be_logged = Seldom(clock)
+        self._to_be_logged = LogLimiter(clock)
 
     def append(self, record: dict[str, Any]) -> bool:
-        """Write the record of a batch (`of_batch`). Return False if it has to wait, or is lost."""
+        """Write a record that `of_batch` made. Return False if the record has to wait, or is lost."""
         if len(self._waiting) >= WAITING_MAX and not self.flush():
             self._lost += 1
             return False
@@ -140,7 +140,8 @@ class AuditLog:
         except OSError as error:
             if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback adds nothing
-                    "the audit log cannot be written: %s; its records wait",
+                    "The audit log cannot be written: %s. Events go on, and up to 1,000 records wait. Check the disk "
+                    "of STREAM_ROUTER_AUDIT_DIR.",
                     error.strerror,
                     extra={"event": "audit-not-written", "file": self._path},
                 )
@@ -148,44 +149,49 @@ class AuditLog:
         return True
 
     def _to_stderr(self) -> bool:
+        """Write the waiting records to standard error. Return False if it takes no line."""
         while self._waiting:
-            line = self._sealed({**self._waiting[0], "to": "stderr"}, self._said)
+            line = self._sealed({**self._waiting[0], "to": "stderr"}, self._previous)
             if not to_stderr(line.decode()):
-                return False  # nobody reads standard error, which the log reports itself
+                return False  # standard error is blocked; `log-left-out` reports that
             failpoint("audit_record_written")
-            self._said = digest(line, self._key)
+            self._previous = digest(line, self._key)
             self._waiting.pop(0)
         return True
 
     def _to_file(self, path: Path) -> None:
-        """Append to the file. It is opened each time, since it may be archived or lost at any time."""
+        """Append the waiting records to the file, which is opened anew, since it may have been moved or deleted."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            last, torn = _last_line(fd)
-            size = os.lseek(fd, 0, os.SEEK_END) - torn
-            if torn:
+            last, torn_bytes = _last_line(fd)
+            size = os.lseek(fd, 0, os.SEEK_END) - torn_bytes
+            if torn_bytes:
                 os.ftruncate(fd, size)
             previous = digest(last, self._key) if last else FIRST
             while self._waiting:
-                line = self._sealed(self._waiting[0] | ({"tornBytesBefore": torn} if torn else {}), previous)
+                record = self._waiting[0]
+                if torn_bytes:
+                    record = {**record, "tornBytesBefore": torn_bytes}
+                line = self._sealed(record, previous)
                 if os.write(fd, line + b"\n") != len(line) + 1:
                     os.ftruncate(fd, size)
                     raise OSError(None, "the disk is full")
                 failpoint("audit_record_written")
-                previous, torn, size = digest(line, self._key), 0, size + len(line) + 1
+                previous, torn_bytes, size = digest(line, self._key), 0, size + len(line) + 1
                 self._waiting.pop(0)
         finally:
             os.close(fd)
 
     def _sealed(self, record: dict[str, Any], previous: str) -> bytes:
+        """Return a record's line: JSON with the digest of the line before, and then the line's own digest."""
         body = orjson.dumps({**record, "previous": previous})
         return body[:-1] + _SEAL + digest(body, self._key).encode() + b'"}'
 
 
 def _last_line(fd: int) -> tuple[bytes, int]:
-    """Return the last complete line without its end, b"" if there is none, and the size of a torn line after it."""
+    """Return the last complete line (b"" if there is none), and the size of an incomplete line after it."""
     size = os.lseek(fd, 0, os.SEEK_END)
     tail = b""
     step = 4_096
@@ -206,16 +212,18 @@ class Result(NamedTuple):
 
 
 def verify(path: Path, key: bytes | None) -> Result:
-    """Check every line of a file, from the first on. Raises OSError if it cannot be read.
+    """Check every line of an audit file. Raises OSError if the file cannot be read.
 
-    The records of a shard form one chain. Of records that went to standard error each process began a chain.
+    The records of a shard form one chain. With records that went to standard error, each process began a new chain.
     """
     previous: dict[str, str] = {}
     number = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                return Result(number - 1, f"line {number} is torn: a crash while it was written, or something cut off")
+                return Result(
+                    number - 1, f"line {number} is incomplete: a crash interrupted its writing, or its end was cut off"
+                )
             problem = _check(line[:-1], previous, key)
             if problem:
                 return Result(number - 1, f"line {number} {problem}")
@@ -223,8 +231,9 @@ def verify(path: Path, key: bytes | None) -> Result:
 
 
 def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
-    body, seal, rest = line.rpartition(_SEAL)
-    if not seal or not hmac.compare_digest(rest, digest(body + b"}", key).encode() + b'"}'):
+    """Return the problem of a line, or ""; add its digest to `previous`, the digests of the last lines by shard."""
+    body, seal, line_digest = line.rpartition(_SEAL)
+    if not seal or not hmac.compare_digest(line_digest, digest(body + b"}", key).encode() + b'"}'):
         return "was changed, or was written with another key"
     try:
         record = orjson.loads(line)
@@ -232,6 +241,6 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return "is no audit record"
     if before != previous.get(shard_id, FIRST) and not (begins and before == FIRST):
-        return "does not follow the line before: something was taken out, added or moved"
+        return "does not follow the line before: a line was removed, added or moved"
     previous[shard_id] = digest(line, key)
     return ""

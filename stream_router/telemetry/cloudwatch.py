@@ -1,9 +1,8 @@
-"""Sending of a program's snapshots to CloudWatch, once a minute, from a thread for which no event waits.
+"""Sending of a program's metrics to CloudWatch, once a minute, on its own thread.
 
 Every datum is sent twice: as in `docs/contract.md`, and with the dimension `Application` added, so that two deployments
-of one account can be distinguished. Distributions are sent as `Values` and `Counts`, so that CloudWatch's own
-percentiles are correct, which those of a mean are not. Counts are sent once: a request that fails is kept, with its own
-time stamp, and sent again.
+in one account can be distinguished. Distributions are sent as `Values` and `Counts`, so that CloudWatch can compute
+correct percentiles. Each count is sent once: a request that fails is kept, with its time stamp, and sent again.
 """
 
 import logging
@@ -20,7 +19,7 @@ from botocore.session import Session
 from stream_router.aws import endpoints
 from stream_router.aws_error_codes import code_of
 from stream_router.limits import METRIC_VALUES_MAX
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.snapshot import Labels, Snapshot
@@ -36,19 +35,19 @@ They are in `deploy/observability/cloudwatch/observability.yaml` and `deploy/clo
 SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParameter", "ValidationE", "InvalidFormat")
-"""Beginnings of CloudWatch's codes that blame the request itself, so that a retry would be refused again."""
+"""Beginnings of CloudWatch's codes for a wrong request. A retry of such a request would fail again."""
 
 EVERY_S = 60.0
 """Seconds between two publications of metrics: CloudWatch stores minutes, and the alarms count minutes."""
 
 WAITING_MAX = 240
-"""Maximum number of requests that wait while CloudWatch does not answer, some hours. The oldest are dropped first."""
+"""Maximum number of requests that wait while CloudWatch fails (some hours). The oldest is dropped first."""
 
 LAST_WITHIN_S = 1.0
 """Seconds for which a program waits for its last metrics when it ends."""
 
 Request = list[dict[str, Any]]
-"""`MetricData` of one PutMetricData: at most METRIC_VALUES_MAX values of a metric, some 200 KB of at most 1 MB."""
+"""`MetricData` of a PutMetricData call: at most METRIC_VALUES_MAX values a metric, some 200 KB of the allowed 1 MB."""
 
 
 class MetricDimensions(NamedTuple):
@@ -65,15 +64,16 @@ class MetricDimensions(NamedTuple):
 
 
 def client(session: Session) -> Any:
-    """Return a botocore client for a thread of its own: one attempt per call, at most 8 s. Raises SettingsError."""
+    """Return a botocore client that tries each call once, for at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     return endpoints.client(session, "cloudwatch", config)
 
 
 class Sender:
-    """Callable that sends the counts of `take` since the last call, and its gauges. CloudWatch's errors are not raised.
+    """Sender of metrics: each call sends the counts since the call before, and the gauges. It raises no AWS error.
 
-    `client` is botocore's, `clock` monotonic. `zeros` returns whether a missing count of a snapshot is sent as 0.
+    `take` returns the present snapshot. `client` is botocore's. `clock` is monotonic. `zeros` returns whether a count
+    that is missing in a snapshot is sent as 0.
     """
 
     def __init__(
@@ -86,35 +86,36 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._whose = dimensions
+        self._dimensions = dimensions
         self._take = take
         self._metrics = metrics
         self._zeros = zeros
         self._sent = take()
         self._waiting: deque[Request] = deque(maxlen=WAITING_MAX)
-        self._to_be_said = Seldom(clock)
+        self._log_limiter = LogLimiter(clock)
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
         with self._lock:  # `last` sends from another thread
             now = self._take()
-            self._waiting += requests(now, self._sent, self._metrics, self._whose, zeros=self._zeros(now))
+            self._waiting += requests(now, self._sent, self._metrics, self._dimensions, zeros=self._zeros(now))
             self._sent = now
             try:
                 while self._waiting:
                     self._send(self._waiting[0])
                     self._waiting.popleft()
             except (BotoCoreError, ClientError) as error:
-                if self._to_be_said():
-                    why = code_of(error)
+                if self._log_limiter():
+                    code = code_of(error)
                     log.warning(
-                        "CloudWatch does not take the metrics: %s; they are kept and sent again",
-                        why,
+                        "CloudWatch does not take the metrics: %s. They are kept and sent again. Grant "
+                        "cloudwatch:PutMetricData, or check the network.",
+                        code,
                         extra={"event": "metrics-not-taken"},
                     )
 
     def last(self) -> None:
-        """Send the last counts when the program ends. A CloudWatch that hangs delays no stop."""
+        """Send the last counts when the program ends. Wait for that, but at most LAST_WITHIN_S."""
         last = threading.Thread(target=self, name="last-metrics", daemon=True)
         last.start()
         last.join(LAST_WITHIN_S)
@@ -126,52 +127,57 @@ class Sender:
             if not (code := code_of(error)).startswith(REFUSED):
                 raise
             log.error(  # noqa: TRY400 - the code suffices, and a traceback adds nothing
-                "CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code}
+                "CloudWatch refused metrics for their content (%s). They are dropped; `/metrics` has them. Report it.",
+                code,
+                extra={"event": "metrics-refused", "code": code},
             )
 
 
 def requests(
     now: Snapshot, before: Snapshot, metrics: Sequence[Metric], dimension_sets: MetricDimensions, *, zeros: bool = True
 ) -> Iterator[Request]:
-    """Yield requests with the counts between two snapshots of a program and its gauges, at the time of `now`.
+    """Yield requests with the counts between two snapshots of a program, and the gauges of `now`.
 
-    A zero is sent too, unless `zeros` is false, so that an alarm can distinguish "none" from "no program". An unknown
-    value is omitted. The n-th request has the n-th METRIC_VALUES_MAX values of every metric. So a distribution with
-    more values goes over several requests, and does not become coarser.
+    Zeros are sent too, unless `zeros` is false, so that an alarm can distinguish "none" from "no program". An unknown
+    value is omitted. A distribution with more than METRIC_VALUES_MAX values is divided over several requests: the n-th
+    request has the n-th part of every metric's values.
     """
     fresh = now.since(before)
     data = [(metric.cloudwatch, *_values(metric, fresh, zeros=zeros)) for metric in metrics if metric.cloudwatch]
     widest = max((len(values) for _, values, _ in data), default=0)
-    for at in range(0, widest, METRIC_VALUES_MAX):
+    for first in range(0, widest, METRIC_VALUES_MAX):
         yield [
             {
                 "MetricName": metric.name,
                 "Dimensions": dimensions,
                 "Timestamp": round(now.at_s, 3),
-                "Values": values[at : at + METRIC_VALUES_MAX],
-                "Counts": counts[at : at + METRIC_VALUES_MAX],
+                "Values": values[first : first + METRIC_VALUES_MAX],
+                "Counts": counts[first : first + METRIC_VALUES_MAX],
                 "Unit": metric.unit,
             }
             for metric, values, counts in data
-            if len(values) > at
+            if len(values) > first
             for dimensions in dimension_sets.dimensions
         ]
 
 
 def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float], list[int]]:
-    """Return each distinct value of a metric, and its count."""
+    """Return the distinct values of a metric, and the count of each."""
     cloudwatch = metric.cloudwatch
     assert cloudwatch is not None
     if metric.kind == "gauge":
         gauge = fresh.gauge(metric.name)
-        return ([], []) if gauge is None else ([round(cloudwatch.convert(gauge, fresh.at_s), 3)], [1])
+        if gauge is None:
+            return [], []
+        return [round(cloudwatch.convert(gauge, fresh.at_s), 3)], [1]
     if metric.kind == "counter":
         counts = fresh.counts.get(metric.name, {})
         value = sum(value for labels, value in counts.items() if _is_of(metric, labels))
-        return ([float(value)], [1]) if value or (zeros and not cloudwatch.seldom) else ([], [])
-    if sizes := fresh.counts.get(metric.name):  # by size, in counts
-        of_size = sorted((float(size), int(count)) for (size,), count in sizes.items() if count)
-        return [size for size, _ in of_size], [count for _, count in of_size]
+        sends_zero = zeros and not cloudwatch.seldom
+        return ([float(value)], [1]) if value or sends_zero else ([], [])
+    if sizes := fresh.counts.get(metric.name):  # a histogram that is kept as counts by size
+        pairs = sorted((float(size), int(count)) for (size,), count in sizes.items() if count)
+        return [size for size, _ in pairs], [count for _, count in pairs]
     whole = Histogram()
     for labels, histogram in fresh.histograms.get(metric.name, {}).items():
         if _is_of(metric, labels):
@@ -180,8 +186,8 @@ def _values(metric: Metric, fresh: Snapshot, *, zeros: bool) -> tuple[list[float
 
 
 def _is_of(metric: Metric, labels: Labels) -> bool:
-    """Return whether CloudWatch's metric includes a series."""
+    """Return whether a series is a part of the metric in CloudWatch (`CloudWatch.where`)."""
     if metric.cloudwatch is None or metric.cloudwatch.where is None:
         return True
-    label, begin = metric.cloudwatch.where
-    return labels[metric.labels.index(label)].startswith(begin)
+    label, prefix = metric.cloudwatch.where
+    return labels[metric.labels.index(label)].startswith(prefix)

@@ -1,4 +1,4 @@
-"""Check of the free space of the folders that a program writes to. It needs its own thread, since a disk may hang."""
+"""Check of the free space of the folders that a program writes to. Run it on its own thread: a disk may hang."""
 
 import os
 from collections.abc import Mapping
@@ -7,20 +7,20 @@ from pathlib import Path
 CHECK_INTERVAL_S = 5.0
 
 FULL_BYTES = 2 * 2**20
-"""Free bytes below which a disk counts as full: a segment of the spill needs 1 MiB."""
+"""Free bytes below which a disk counts as full. A segment of the spill needs 1 MiB."""
 
 FULL_INODES = 100
 """Free inodes below which a disk counts as full: each segment, snapshot and audit file needs one."""
 
 
 def nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists. Missing folders are created at the start."""
+    """Return the folder, or the nearest parent that exists, since the folder may be created later."""
     whole = folder.absolute()
     return next(path for path in (whole, *whole.parents) if path.exists())
 
 
 def full(folder: Path) -> str:
-    """Return a description of the free space if a folder's disk is full; "" if it is not, or is not known."""
+    """Return a description of the free space if a folder's disk is full; "" if it has room or cannot be checked."""
     try:
         has = os.statvfs(nearest(folder))
     except OSError:

@@ -1,6 +1,6 @@
 """Histogram with logarithmic buckets: percentiles within 1 %, exact counts, and any two histograms can be added.
 
-Percentiles of several shards come from the sum of their histograms; an average of percentiles means nothing.
+Percentiles over several shards come from the sum of their histograms, since percentiles cannot be averaged.
 """
 
 import math
@@ -18,13 +18,13 @@ The exponent leaves room for the rounding of the logarithm.
 """
 
 SMALLEST_MS = 0.001
-"""Milliseconds below which a value counts as 0: clocks of two hosts do not agree that well."""
+"""Milliseconds below which a value counts as 0. Clocks of two hosts differ by more than that."""
 
 BUCKETS = 1400
 """Number of buckets, enough for 0.001 ms to 1e9 ms (eleven days). Larger values count in the last bucket."""
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
-"""The percentiles that the admin ports show, by their names there."""
+"""The percentiles that the admin ports show, by name."""
 
 _PER_BUCKET = 1 / math.log(GROWTH)
 _FIRST_BUCKET = 1 - math.log(SMALLEST_MS) * _PER_BUCKET
@@ -44,7 +44,7 @@ class Histogram:
         """The largest value, exactly."""
 
     def record(self, values_ms: npt.ArrayLike) -> None:
-        """Add many values at once. A negative value, of clocks that disagree, and NaN count as 0."""
+        """Add many values at once. NaN and negative values, which differing clocks cause, count as 0."""
         # fmax prefers any number to NaN. Below SMALLEST_MS the logarithm is negative, which gives bucket 0.
         values = np.fmin(np.fmax(np.asarray(values_ms, dtype=np.float64), 0.0), _TOP_MS)
         if not values.size:
@@ -84,9 +84,9 @@ class Histogram:
         self.largest_ms = max(self.largest_ms, other.largest_ms)
 
     def since(self, base: "Histogram") -> "Histogram":
-        """Return the values counted after `base`, an earlier state of this histogram.
+        """Return a histogram of the values added since `base`, an earlier state of this histogram.
 
-        Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
+        Its largest value is not known exactly, unless it is in the last bucket of this histogram.
         """
         difference = Histogram()
         difference._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001 - another of this class

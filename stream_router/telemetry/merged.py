@@ -1,4 +1,4 @@
-"""Sum of the children's snapshots: counts and histograms are added over shards, never averaged, and never decrease.
+"""Sum of the children's snapshots. Counts and histograms are added over all shards, and never decrease.
 
 A snapshot counts from its child's start. The counts of a child that has ended stay in the sums. Gauges and states of a
 shard come only from a living child, so a shard that moved to another host is forgotten here.
@@ -25,7 +25,7 @@ class MergedShard(NamedTuple):
     snapshot: Snapshot
 
     def number(self, name: str) -> float | None:
-        """Return a number of its states; None if the child did not report it."""
+        """Return a number from the child's states; None if the child did not report it."""
         value = self.snapshot.states.get(name)
         return float(value) if isinstance(value, int | float) else None
 
@@ -49,7 +49,7 @@ class Merged(NamedTuple):
 
 
 class Merger:
-    """Merger of the snapshots in the state folder. It remembers earlier snapshots, so that no sum ever decreases.
+    """Merger of the snapshot files in the state folder. It remembers earlier snapshots, so no sum ever decreases.
 
     `is_alive` returns whether a process with that id exists.
     """
@@ -63,27 +63,27 @@ class Merger:
         self._kept: set[Path] = set()
 
     def merge(self) -> Merged:
-        """Return the sum of every child's latest snapshot. A file that is no snapshot counts for nothing."""
+        """Return the sum of every child's latest snapshot. Files that are no snapshots are ignored."""
         shards: dict[str, MergedShard] = {}
         for file in sorted({*self._folder.glob("*.json")} - self._kept):
             shard_id, _, pid = file.stem.rpartition(".")
-            # Checked before the file is read: if the child had ended by then, the file holds its final counts.
-            lives = pid.isdecimal() and self._is_alive(int(pid))
+            # This check precedes the reading: if the child has ended already, its file holds the final counts.
+            is_alive = pid.isdecimal() and self._is_alive(int(pid))
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError, IndexError, AttributeError):
                 self._latest[file] = read(file)
-            if lives and (snapshot := self._latest.get(file)):
+            if not is_alive:
+                self._forget_child(file)
+            elif snapshot := self._latest.get(file):
                 known = shards.get(shard_id)
                 if known is None or known.snapshot.at_s < snapshot.at_s:
                     shards[shard_id] = MergedShard(shard_id, int(pid), snapshot)
-            elif not lives:
-                self._let_go(file)
         totals = Snapshot()
         for part in (self._ended, *self._latest.values()):
             totals.add(part)
         return Merged(totals, [shards[name] for name in sorted(shards)])
 
-    def _let_go(self, file: Path) -> None:
-        """Remove the file of an ended child. Otherwise a daemon that keeps dying would fill the folder."""
+    def _forget_child(self, file: Path) -> None:
+        """Keep an ended child's counts, and remove its file, so that repeated restarts do not fill the folder."""
         self._ended.add(self._latest.pop(file, Snapshot()))
         try:
             file.unlink()
@@ -97,5 +97,5 @@ def snapshot_file(state_folder: Path, shard_id: str, pid: int) -> Path:
 
 
 def read(file: Path) -> Snapshot:
-    """Return a child's snapshot. Raise OSError, or what `Snapshot.from_dict` raises, if the file is none."""
+    """Return a child's snapshot from its file. Raises OSError, or the errors of `Snapshot.from_dict`."""
     return Snapshot.from_dict(orjson.loads(file.read_bytes()))

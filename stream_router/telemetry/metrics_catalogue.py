@@ -15,9 +15,9 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class CloudWatch(NamedTuple):
-    """A metric's form in CloudWatch. If `seldom`, no zero is sent, so that most deployments do not pay for it.
+    """A metric's form in CloudWatch. If `seldom`, zeros are not sent, so most deployments do not pay for the metric.
 
-    With `where`, a label and a prefix, the datum is the sum of the series whose label begins with that prefix.
+    `where` is a label and a prefix: the datum is the sum of the series whose label begins with that prefix.
     `convert` makes the datum from a gauge and the time (epoch seconds). For a gauge by shard CloudWatch gets the value
     without labels, the worst of all shards.
     """
@@ -33,8 +33,8 @@ class Metric(NamedTuple):
     """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
 
     `cloudwatch` is its form in CloudWatch, None if it is not sent there. `bounds` are those of a histogram's buckets in
-    its base unit, with which the name ends, or in counts. A value within 1 % of a bound may count on its other side,
-    since that is the precision of the histogram.
+    its base unit, with which the name ends, or in counts. A value within 1 % of a bound may be
+    counted on the wrong side of it, since 1 % is the precision of the histogram.
     """
 
     name: str
@@ -74,16 +74,19 @@ def _gauge(name: str, text: str, cloudwatch: CloudWatch | None = None, *labels: 
 COUNTERS: Final[dict[Counter, Metric]] = {
     "delivered": _counter("events_delivered", "Events that EventBridge accepted", CloudWatch("RoutingSuccessCount")),
     "dead_lettered": _counter(
-        "dead_letters", "Dead letters stored in the queue, whole, by reason", CloudWatch("DeadLetterCount"), "reason"
+        "dead_letters",
+        "Dead letters that are completely stored in the queue, by reason",
+        CloudWatch("DeadLetterCount"),
+        "reason",
     ),
     "dropped": _counter("events_dropped", "Events that a setting says to drop", CloudWatch("DroppedCount")),
     "retried": _counter(
-        "retries", "Entries sent again, by the code that they had got", CloudWatch("RetryCount"), "code"
+        "retries", "Entries sent again, by the error code of the attempt before", CloudWatch("RetryCount"), "code"
     ),
     "records": _counter("records_read", "Kinesis records read"),
     "audit_failed": _counter(
         "audit_failures",
-        "Tries to write audit records that failed, one a second while records wait",
+        "Failed attempts to write audit records; one attempt a second while records wait",
         CloudWatch("AuditFailureCount", seldom=True),
     ),
 }
@@ -95,27 +98,31 @@ _BUCKETS_S = (
 """Bounds of latencies, the finest around the usual latency of an event (50 ms to 1 s), up to a day of holding."""
 
 STAGE_LATENCY: Final = Metric(
-    "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, _BUCKETS_S
+    "stage_latency_seconds", "histogram", "Time that an event spends in each stage", ("stage",), None, _BUCKETS_S
 )
 
 _STAGES: tuple[tuple[Stage, str, str], ...] = (
     (
         "received_to_stored",
         "ReceivedToStoredMilliseconds",
-        "From the receiver's (or Kinesis's) first sight of the event to its arrival in the stream",
+        "From the event's receipt (by the receiver, or by Kinesis) to its arrival in the stream",
     ),
-    ("stored_to_read", "StoredToReadMilliseconds", "From there until the child has it: the KCL's part"),
-    ("read_to_sent", "ReadToSentMilliseconds", "From there until its first PutEvents call was started"),
+    ("stored_to_read", "StoredToReadMilliseconds", "From there until the child has the event: the KCL's part"),
+    ("read_to_sent", "ReadToSentMilliseconds", "From there until the event's first PutEvents call starts"),
     (
         "sent_to_accepted",
         "SentToAcceptedMilliseconds",
-        "From there until EventBridge accepted it, whatever calls there were between",
+        "From there until EventBridge accepts the event, including all retries",
     ),
-    ("received_to_accepted", "RoutingLatencyMilliseconds", "The whole way of an event that was delivered"),
+    (
+        "received_to_accepted",
+        "RoutingLatencyMilliseconds",
+        "From receipt to acceptance by EventBridge, of a delivered event",
+    ),
     (
         "received_to_dead_lettered",
         "ReceivedToDeadLetteredMilliseconds",
-        "The whole way of one that cannot be: until its dead letter is stored",
+        "From receipt until the dead letter is stored, of an event that cannot be delivered",
     ),
 )
 
@@ -137,7 +144,7 @@ ENTRIES_PER_CALL: Final = Metric(
 
 OLDEST_AGE: Final = _gauge(
     "oldest_unsettled_age_seconds",
-    "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
+    "Time since the oldest unsettled event was received; 0 only if the shard is caught up",
     CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
     "shard",
 )
@@ -147,16 +154,18 @@ HEADROOM: Final = _gauge(
     CloudWatch("RetentionHeadroomSeconds", "Seconds"),
     "shard",
 )
-OF_A_CHILD: Final = (
-    _gauge("window_bytes", "Bytes that the child has under way", None, "shard"),
+SHARD_GAUGES: Final = (
+    _gauge("window_bytes", "Bytes of the events that the child has not settled", None, "shard"),
     _gauge("window_span_seconds", "Time since the oldest record above the checkpoint was opened", None, "shard"),
-    _gauge("calls_in_flight", "PutEvents calls under way", None, "shard"),
-    _gauge("calls_ceiling", "PutEvents calls that may be under way at present", None, "shard"),
-    _gauge("checkpoint_age_seconds", "Time since the last checkpoint that was taken", None, "shard"),
+    _gauge("calls_in_flight", "PutEvents calls in flight", None, "shard"),
+    _gauge("calls_ceiling", "PutEvents calls that may be in flight at present", None, "shard"),
+    _gauge("checkpoint_age_seconds", "Time since the last successful checkpoint", None, "shard"),
 )
 """Gauges that a child reports of its shard. Its own snapshot has them without the label."""
 
-HOLDING: Final = _gauge("holding", "1 where the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
+HOLDING: Final = _gauge(
+    "holding", "1 if the shard holds, with the reason", CloudWatch("HoldingShards"), "shard", "reason"
+)
 MANY_DEAD_LETTERS: Final = _gauge(
     "many_dead_letters",
     "1 if in the last minute more events of the shard became dead letters for their data than were accepted, with their"
@@ -168,25 +177,27 @@ MANY_DEAD_LETTERS: Final = _gauge(
 )
 TIME: Final = _counter(
     "child_time_seconds",
-    "Where the children's time went: waiting (for records), work, bus, holding, deadLetters",
+    "Time of the children by activity: waiting (for records), work, bus, holding, deadLetters",
     None,
     "activity",
 )
 UNREAD: Final = _gauge(
     "unread_shards",
-    "Shards of the stream that no worker reads; absent where it cannot be asked",
+    "Shards of the stream that no worker reads; absent if the lease table cannot be read",
     CloudWatch("UnreadShards"),
 )
 RULE_MATCHED: Final = _gauge(
     "rule_matched",
-    "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
+    "1 if the rule passes our events to a target, else 0; absent if unknown",
     CloudWatch("RuleUnmatched", convert=lambda matched, _: 1.0 - matched),
 )
 CATCH_UP: Final = _gauge(
     "catch_up_seconds",
-    "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
+    "Time until every shard has caught up, at the speed of the last minute; absent if the lag does not shrink",
 )
-DAEMON_UP: Final = _gauge("daemon_up", "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1")
+DAEMON_UP: Final = _gauge(
+    "daemon_up", "0 if no KCL daemon has run for a minute, and the program was not told to stop; else 1"
+)
 DAEMON_RESTARTS: Final = _counter(
     "daemon_restarts",
     "Times that the KCL daemon was started again after it died, or was killed because it hung",
@@ -213,7 +224,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     ENTRIES_PER_CALL,
     OLDEST_AGE,
     HEADROOM,
-    *OF_A_CHILD,
+    *SHARD_GAUGES,
     HOLDING,
     MANY_DEAD_LETTERS,
     UNREAD,
@@ -228,11 +239,16 @@ CONSUMER: Final[tuple[Metric, ...]] = (
 """All families of the consumer's `/metrics`, in order."""
 
 REQUESTS: Final = _counter(
-    "receiver_requests", "Requests by source, status and reason, strangers' too", None, "source", "code", "reason"
+    "receiver_requests",
+    "Requests by source, status and reason, including those of unknown senders",
+    None,
+    "source",
+    "code",
+    "reason",
 )
 RECORDS_FAILED: Final = _counter(
     "receiver_records_failed",
-    "Kinesis records refused, by AWS's code (TimedOut, NoAnswer where there is none)",
+    "Kinesis records that were refused, by AWS's code (TimedOut or NoAnswer if there was no answer)",
     CloudWatch("RecordsFailedCount"),
     "code",
 )
@@ -257,45 +273,45 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     _counter("receiver_events_refused", "Events of requests answered 503, since they could not be stored in time"),
     _counter(
         "receiver_spill_damaged",
-        "Spilled events that were damaged or missing when they were looked for",
+        "Spilled events that were damaged or missing when they were read",
         CloudWatch("SpillDamagedCount"),
     ),
     _gauge(
         "receiver_stream_up",
-        "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
+        "0 from a second of refusals until the stream takes an event again, even if none comes; else 1",
         CloudWatch("StreamDown", convert=lambda up, _: 1 - up),
     ),
-    _gauge("receiver_buckets_refusing", "Buckets that the stream refuses while it takes others"),
+    _gauge("receiver_buckets_refusing", "Partition groups that the stream refuses while it takes others"),
     _gauge(
         "receiver_spilled_events",
-        "Events that wait in the spill; of a spill queue those that this receiver has in hand",
+        "Events that wait in the spill; of a spill queue only those that this receiver has in memory",
         CloudWatch("SpilledEvents"),
     ),
     _gauge(
         "receiver_spill_bytes",
-        "Bytes of the spill's files, or of the spill queue's events in hand",
+        "Bytes of the spill's files, or of the spill queue's events in memory",
         CloudWatch("SpillBytes", "Bytes"),
     ),
     _gauge(
         "receiver_spill_oldest_age_seconds",
-        "Age of the oldest event in the spill; of a spill queue in hand",
+        "Age of the oldest event in the spill; of a spill queue only of events in memory",
         CloudWatch("SpillOldestAgeSeconds", "Seconds"),
     ),
     _gauge(
         "receiver_spill_failing",
-        "1 where the spill takes nothing, or cannot be read, for whatever reason",
+        "1 if the spill takes nothing or cannot be read; else 0",
         CloudWatch("SpillFailing"),
     ),
     _gauge("receiver_connections", "Connections that are open, counted from accept"),
     _gauge("receiver_held_bytes", "Bytes of requests and events in memory (STREAM_ROUTER_MAX_HELD_BYTES)"),
     _gauge(
         "receiver_tls_certificate_end_timestamp_seconds",
-        "When the certificate in force ends; absent without one",
+        "Time at which the certificate in force ends; absent without a certificate",
         # An alarm compares with a number, and cannot use the present time.
         CloudWatch("CertificateRemainingSeconds", "Seconds", convert=lambda end_s, now_s: end_s - now_s),
     ),
     _gauge("receiver_up", "1 while the receiver serves"),
-    _gauge("receiver_ready", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),
+    _gauge("receiver_ready", "1 while the receiver can take events, as `/readyz` reports", CloudWatch("ReceiverReady")),
     DURATION,
     BUILD,
 )
@@ -305,19 +321,19 @@ ANSWERED: Final[tuple[Metric, ...]] = (
     *(
         REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{digit}xxCount", where=("code", digit)))
         for digit, text in (
-            ("2", "Requests whose events are stored, or were before"),
-            ("4", "Requests that were refused for what they are: no known sender, no event, too large, too slow"),
+            ("2", "Requests whose events are stored, now or by an earlier request"),
+            ("4", "Requests that were refused: unknown sender, no event, too large or too slow"),
             ("5", "Requests whose events could not be stored in time: the sender has to send them again"),
         )
     ),
     REQUESTS._replace(
-        text="Requests whose sender was not verified (401), which are of the 4xx too; absent while none is",
+        text="Requests whose sender was not verified (401), also counted as 4xx; absent if there were none",
         cloudwatch=CloudWatch("Answered401Count", seldom=True, where=("code", "401")),
     ),
 )
 """Metrics of requests in CloudWatch, by class of status, since there each code would be a metric to pay for.
 
-401 is separate, since a sender may take it as final. Strangers who find the address get any number of the others.
+401 is separate, since a sender may take it as final. The other 4xx are often caused by strangers who scan the address.
 """
 
 RECEIVER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (*ANSWERED, *(metric for metric in RECEIVER if metric.cloudwatch))
@@ -325,7 +341,7 @@ CONSUMER_IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
     *STAGES.values(),
     *(metric for metric in CONSUMER if metric.cloudwatch),
     COUNTERS["dead_lettered"]._replace(
-        text="Events that were not delivered; each is a stored dead letter",
+        text="Events that were not delivered; each of them is a stored dead letter",
         cloudwatch=CloudWatch("RoutingFailureCount"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Page of `/metrics`: a snapshot in Prometheus's format and base units, by the catalogue."""
+"""Page of `/metrics`: a snapshot in Prometheus's format and base units."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -23,12 +23,12 @@ class _Families(Collector):
 
 
 def page(snapshot: Snapshot, metrics: Iterable[Metric], program: str) -> bytes:
-    """Return the page of a snapshot. A counter without labels is 0 if never counted; an unknown gauge is absent."""
+    """Return the page of a snapshot. A counter without labels is shown from 0 on; an unknown gauge is absent."""
     families: list[Family] = []
     for metric in metrics:
         if metric.kind == "counter":
             counts = snapshot.counts.get(metric.name) or ({} if metric.labels else {(): 0.0})
-            families.append(_filled(CounterMetricFamily(*_head(metric), labels=metric.labels), counts))
+            families.append(_fill(CounterMetricFamily(*_head(metric), labels=metric.labels), counts))
         elif metric.kind == "histogram":
             families.append(_histogram(metric, snapshot))
         elif metric is not BUILD:
@@ -43,20 +43,20 @@ def _head(metric: Metric) -> tuple[str, str]:
 
 
 def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:
-    """Return the family of a gauge. If it has labels, its value without labels is CloudWatch's alone."""
+    """Return the family of a gauge. Of a gauge with labels the value without labels is left out: it is CloudWatch's."""
     shown = {labels: value for labels, value in values.items() if len(labels) == len(metric.labels)}
-    return _filled(GaugeMetricFamily(*_head(metric), labels=metric.labels), shown)
+    return _fill(GaugeMetricFamily(*_head(metric), labels=metric.labels), shown)
 
 
-def _filled(family: Any, values: Mapping[Labels, float]) -> Family:
+def _fill(family: Any, values: Mapping[Labels, float]) -> Family:
     for labels, value in sorted(values.items()):
         family.add_metric(labels, value)
-    filled: Family = family
-    return filled
+    result: Family = family
+    return result
 
 
 def _histogram(metric: Metric, snapshot: Snapshot) -> Family:
-    """Return a classic histogram. Milliseconds become seconds; sums are those of the buckets' values, within 1 %."""
+    """Return the family of a histogram, in seconds. Its sum is computed from the buckets, within 1 %."""
     family = HistogramMetricFamily(*_head(metric), labels=metric.labels)
     if metric is ENTRIES_PER_CALL:
         sizes = {float(size): int(count) for (size,), count in snapshot.counts.get(metric.name, {}).items()}

@@ -1,4 +1,4 @@
-"""Thread for periodic work beside a program's main work."""
+"""Thread for periodic work."""
 
 import logging
 import random
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Sampler:
     ) -> None:
         self._every_s, self._spread = every_s, spread
         self._takers = tuple(takers)
-        self._said = Seldom(time.monotonic)
+        self._log_limiter = LogLimiter(time.monotonic)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -41,8 +41,12 @@ class Sampler:
                 try:
                     take()
                 except Exception:  # the next call may succeed, and without this thread no sample is taken
-                    if self._said():
-                        log.exception("a sample could not be taken", extra={"event": "sample-failed"})
+                    if self._log_limiter():
+                        log.exception(
+                            "A periodic task failed unexpectedly. It is tried again, and events are not affected. "
+                            "Report this error.",
+                            extra={"event": "sample-failed"},
+                        )
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
             if self._stop.wait(self._every_s * spread):
                 return

@@ -28,26 +28,28 @@ class Lag(NamedTuple):
 
 
 def lag(shard: MergedShard, now_s: float) -> Lag:
-    """Return the lag at `now_s` (epoch seconds)."""
+    """Return the lag of a shard at `now_s` (epoch seconds), from its child's latest snapshot."""
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
         return Lag(None, None, caught_up=False)
-    said_ago_s = max(0.0, now_s - shard.snapshot.at_s)
-    callback_ago_s += said_ago_s
+    snapshot_age_s = max(0.0, now_s - shard.snapshot.at_s)
+    callback_ago_s += snapshot_age_s
     behind_s = shard.number("behindS")
     unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
     if received_ms is None and behind_s is None:
-        # Never called: only the child's waiting time is known, not the events that wait in the stream.
+        # The daemon has not called this child yet. How long events wait in the stream is unknown; the child's own wait
+        # is known.
         return Lag(callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None, None, caught_up=False)
     if received_ms is None and unread_s is None:
         if callback_ago_s <= CALLBACK_WITHIN_S:
             return Lag(0.0, 0.0, caught_up=True)
-        return Lag(caught_up_ago_s + said_ago_s, caught_up_ago_s + said_ago_s, caught_up=False)
+        return Lag(caught_up_ago_s + snapshot_age_s, caught_up_ago_s + snapshot_age_s, caught_up=False)
     return Lag(_oldest(now_s, received_ms, unread_s), _oldest(now_s, arrived_ms, unread_s), caught_up=False)
 
 
 def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
+    """Return the greater age: that of an event of the time `at_ms`, or `unread_s`. An unknown age counts as 0."""
     since_s = 0.0 if at_ms is None else max(0.0, now_s - at_ms / 1000)
     return max(since_s, unread_s or 0.0)
 
@@ -60,33 +62,36 @@ def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
         return Trouble(Code.HOLDING, str(shard.snapshot.states.get("holdReason") or shard.holding), since_s)
     if shard.snapshot.states.get("careful"):
         return Trouble(
-            Code.CAREFUL, "its child died again and again at one place: one event at a time until it is past it"
+            Code.CAREFUL,
+            "its child died repeatedly at one place, and opens one event at a time until that place is passed",
         )
     if raised := shard.many_dead_letters:
         return Trouble(Code.MANY_DEAD_LETTERS, f"in one minute {many_in_words(raised)}", float(raised["sinceS"]))
     if shard.snapshot.states.get("full"):
-        return Trouble(Code.BACK_PRESSURE, "the window is full, and what is in flight is being settled")
+        return Trouble(Code.BACK_PRESSURE, "the window is full; the events in flight are being settled")
     if known.oldest_age_s is not None and known.oldest_age_s <= YOUNG_S:
         return None
     why = _why_late(shard, now_s)
     if known.oldest_age_s is None and not why:
-        return Trouble(Code.STARTING, "the daemon has brought nothing yet")
+        return Trouble(Code.STARTING, "the daemon has brought no records yet")
     return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
 
 
 def _why_late(shard: MergedShard, now_s: float) -> str:
-    """Return a sentence on the child that reports nothing or the daemon that brings nothing; "" if both are active."""
+    """Return words on a child that does not report, or a daemon that brings no records; "" if both are active."""
     silent_s = max(0.0, now_s - shard.snapshot.at_s)
     if silent_s > CALLBACK_WITHIN_S:
-        return f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
+        return (
+            f"its child has not reported for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR cannot be written"
+        )
     uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s
     if uncalled_s > CALLBACK_WITHIN_S:
-        return f"the daemon has brought nothing for {uncalled_s:.0f} s"
+        return f"the daemon has brought no records for {uncalled_s:.0f} s"
     return ""
 
 
 def many_in_words(raised: Mapping[str, Any]) -> str:
-    """Return a sentence with the number of dead letters, and the reason, source and type that most of them have."""
+    """Return words on the alarm: the number of dead letters, and the reason, source and type of most of them."""
     source = f" from the source {raised['source']}" if raised["source"] else ""
     event_type = f" of the type {raised['event_type']}" if raised["event_type"] else ""
     return (

@@ -45,7 +45,7 @@ class Snapshot:
         return self.histograms.get(name, {}).get(labels) or Histogram()
 
     def add(self, other: "Snapshot") -> None:
-        """Add what `other` has counted. Its gauges and states are its own program's, and are not added."""
+        """Add the counts and histograms of `other`. Gauges and states are not added."""
         for name, series in other.counts.items():
             mine = self.counts.setdefault(name, {})
             for labels, value in series.items():
@@ -56,7 +56,7 @@ class Snapshot:
                 kept.setdefault(labels, Histogram()).merge(histogram)
 
     def since(self, base: "Snapshot") -> "Snapshot":
-        """Return what was counted after `base`, an earlier snapshot of this program; gauges and states as now."""
+        """Return the counts since `base`, an earlier snapshot of this program, with the present gauges and states."""
         counts = {
             name: {labels: value - base.count(name, labels) for labels, value in series.items()}
             for name, series in self.counts.items()
@@ -68,7 +68,7 @@ class Snapshot:
         return Snapshot(self.at_s, counts, self.gauges, histograms, self.states)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data: for each metric a list of rows, the values of its labels and then its number."""
+        """Return the snapshot as JSON data. Each metric is a list of rows: the labels' values, then the number."""
         return {
             "at": self.at_s,
             "counts": _rows(self.counts),
@@ -82,7 +82,7 @@ class Snapshot:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the snapshot of `to_dict`. Raise KeyError, TypeError, ValueError or IndexError for other data."""
+        """Return the snapshot that `to_dict` wrote. Raises KeyError, TypeError, ValueError or IndexError if it did not."""
         histograms = {
             name: {tuple(labels): Histogram.from_dict(histogram) for *labels, histogram in rows}
             for name, rows in data["histograms"].items()

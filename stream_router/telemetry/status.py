@@ -1,8 +1,7 @@
-"""Object of `/status`, of one form for both programs, made of the present and earlier snapshots.
+"""The JSON object of `/status`, made from the present snapshot and earlier snapshots.
 
-Its schema is docs/schemas/status.json. The head names the program and has its state in words. The numbers are the
-snapshot's since the program began, rates over a minute, and percentiles over five minutes. The fields of only one
-program come last.
+Its schema is docs/schemas/status.json. The first fields name the program and its state. Then come totals since the
+program began, rates over a minute, and percentiles over five minutes. Fields that only one program has come last.
 """
 
 import os
@@ -21,8 +20,11 @@ from stream_router.telemetry.snapshot import Labels, Snapshot
 
 SCHEMA: Final = "stream-router.status/3"
 SAMPLE_S = 10.0
+"""Seconds between two samples that are kept."""
 RATES_S = 60.0
+"""Seconds over which rates are computed."""
 LATELY_S = 300.0
+"""Seconds over which the latest percentiles are computed."""
 
 _BEGAN_S = time.time()
 
@@ -35,7 +37,7 @@ class StatusLayout(NamedTuple):
     rates: Mapping[str, str]
     """Name of the counter behind each rate, as in `counters`."""
     tables: Mapping[str, Metric]
-    """Counters that are shown by label. If there are several labels, counts are added over the first, a source."""
+    """Counters that are shown by label. With several labels the counts are summed over the first one, the source."""
     latency: Metric
 
 
@@ -63,7 +65,7 @@ RECEIVER: Final = StatusLayout(
     metrics.DURATION,
 )
 ANSWERED = "answered"
-"""Name of the receiver's only stage: from the head of a verified delivery to its answer."""
+"""Name of the receiver's only stage, from the head of a verified delivery to its answer."""
 
 Times = Mapping[Labels, float]
 
@@ -78,13 +80,13 @@ class Sample(NamedTuple):
 
 
 class RecentSamples:
-    """One sample every ten seconds, for five minutes. `note` must be called at least that often; more costs nothing."""
+    """Samples of the last five minutes, one every ten seconds. Call `note` at least that often."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
-        """Add the present sample if one is due. Return the sample before it; None if it is the first or not added."""
+        """Add a sample if one is due. Return the sample before it; None if there is none, or nothing was added."""
         before = self._samples[-1] if self._samples else None
         if before and now.at - before.at < SAMPLE_S - 0.5:
             return None
@@ -114,7 +116,7 @@ def status(
 
     `parts` has the fields of this program alone, `totals` the fields that only its totals have.
     """
-    rates, lately = recent.before(at, RATES_S), recent.before(at, LATELY_S)
+    rates, lately = recent.before(at, RATES_S), recent.before(at, LATELY_S)  # samples to compare `now` with
     return {
         "schema": SCHEMA,
         "program": shape.program,
@@ -132,12 +134,7 @@ def status(
         "reason": now.states["reason"],
         "meaning": now.states["meaning"],
         "cure": now.states["cure"],
-        "rates": {
-            name: round((_total(shape, now, metric) - _total(shape, rates.snapshot, metric)) / (at - rates.at), 3)
-            if rates
-            else None
-            for name, metric in shape.rates.items()
-        },
+        "rates": {name: _rate(shape.counters[counter], now, rates, at) for name, counter in shape.rates.items()},
         "totals": {
             "counters": counters(shape, now),
             **{name: _table(now.counts.get(metric.name, {})) for name, metric in shape.tables.items()},
@@ -157,11 +154,16 @@ def counters(shape: StatusLayout, now: Snapshot) -> dict[str, float]:
     return {name: now.total(metric.name) for name, metric in shape.counters.items()}
 
 
-def _total(shape: StatusLayout, snapshot: Snapshot, counter: str) -> float:
-    return snapshot.total(shape.counters[counter].name)
+def _rate(counter: Metric, now: Snapshot, earlier: Sample | None, at: float) -> float | None:
+    """Return how much a counter grew per second since an earlier sample; None without such a sample."""
+    if earlier is None:
+        return None
+    growth = now.total(counter.name) - earlier.snapshot.total(counter.name)
+    return round(growth / (at - earlier.at), 3)
 
 
 def _table(series: Mapping[Labels, float]) -> dict[str, int]:
+    """Return the counts of a metric that are not 0, by label; summed over the first label if there are several."""
     totals: dict[str, int] = {}
     for labels, count in series.items():
         if count:

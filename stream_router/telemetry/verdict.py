@@ -16,7 +16,7 @@ START_S = 120.0
 
 
 class Level(enum.StrEnum):
-    """Severity of a state. A reader shows an unknown level, of a later version, as a warning."""
+    """Severity of a state. Readers show a level that they do not know, of a later version, as a warning."""
 
     GOOD = "good"
     WARN = "warn"
@@ -70,28 +70,28 @@ TABLE: Mapping[Code, StateText] = {
         "the spill takes no events",
         Level.BAD,
         "While the stream takes no events either, senders are answered 503.",
-        "Make room, or mend what the reason names.",
+        "Make room, or remove the cause that the reason names.",
         "spill",
     ),
     Code.STREAM_DOWN: StateText(
         "the stream takes no events",
         Level.BAD,
         "New events wait in the spill, and no accepted event is lost. Without a spill senders are answered 503.",
-        "Mend what AWS's code in the reason names.",
+        "Remove the cause that AWS's code in the reason names.",
         "spill",
     ),
     Code.STREAM_PARTLY_DOWN: StateText(
         "part of the stream takes no events",
         Level.BAD,
         "Some conversations wait in the spill, or their senders are answered 503. No accepted event is lost.",
-        "`stream-router shards` says how full each shard is; the log has AWS's code.",
+        "`stream-router shards` shows how full each shard is; the log has AWS's code.",
         "spill",
     ),
     Code.STREAM_SLOW: StateText(
         "the stream is slow",
         Level.WARN,
-        "Events go over the spill and arrive later. Without a spill senders are answered 503.",
-        "Check the way to Kinesis and its health, and how full the shards are (`stream-router shards`).",
+        "Events go through the spill and arrive later. Without a spill senders are answered 503.",
+        "Check the network to Kinesis, its health, and how full the shards are (`stream-router shards`).",
         "spill",
     ),
     Code.TARGET_BROKEN: StateText(
@@ -102,15 +102,15 @@ TABLE: Mapping[Code, StateText] = {
         "rule-unmatched",
     ),
     Code.DISK_FULL: StateText(
-        "a disk takes nothing",
+        "a disk is full",
         Level.BAD,
-        "No event is lost. Checkpoints stand, so that a restart repeats what was published meanwhile.",
+        "No event is lost. No checkpoint is taken, so after a restart events are published a second time.",
         "Make room on the disk that the reason names.",
     ),
     Code.SHARDS_UNREAD: StateText(
         "a shard is not read",
         Level.BAD,
-        "Its events wait in the stream, and none is lost while the stream keeps them.",
+        "Its events wait in the stream. None is lost within the stream's retention.",
         "After a start wait two minutes. If it lasts, start more consumers.",
         "unread-shards",
     ),
@@ -118,64 +118,63 @@ TABLE: Mapping[Code, StateText] = {
         "a program does not answer",
         Level.BAD,
         "Without a receiver senders get no answer. Without a consumer accepted events wait in the stream.",
-        "Start the program, or see its log. Ask only ports of programs that are to run: `--url`.",
+        "Start the program, or see its log. With `--url` name only the ports of programs that should run.",
         "no-data",
     ),
     Code.HANGING: StateText(
         "a process hangs",
         Level.BAD,
         "Its events wait in the stream, and none is lost. A daemon whose child hangs is replaced after three minutes.",
-        "The log names the process; end that one with `kill -KILL`.",
+        "End the process that the log names, with `kill -KILL`.",
         "restarts",
     ),
     Code.HOLDING: StateText(
         "a shard holds",
         Level.BAD,
         "The shard publishes nothing, and no event is lost. Events wait in the stream.",
-        "Mend what the reason names; the shard goes on by itself.",
+        "Remove the cause that the reason names; the shard then continues by itself.",
         "holding",
     ),
     Code.CUT_OFF: StateText(
-        "AWS refuses to be asked",
+        "AWS refuses the checks of stream and lease table",
         Level.BAD,
-        "No shard is read here, and it is not known here whether others read them. Events wait in the stream; none is "
-        "lost.",
-        "See which call the log names, and grant it or wait.",
+        "This host reads no shard, and does not know whether others do. Events wait in the stream; none is lost.",
+        "Grant the call that the log names, or wait.",
         "holding",
     ),
     Code.MANY_DEAD_LETTERS: StateText(
         "many dead letters",
         Level.WARN,
-        "Events of wrong data or a wrong setting become dead letters. The other events go on.",
-        "Wrong sender: nothing to do here. Wrong setting: mend it, restart `consume`, then "
-        "`stream-router replay --since TIME`, or `dlq redrive`.",
+        "Events become dead letters because of their data or a setting. The other events go on.",
+        "If the data is wrong, correct the sender. If a setting is wrong, correct it, restart `consume`, then run "
+        "`stream-router replay --since TIME` or `dlq redrive`.",
         "dead-letters",
     ),
     Code.CAREFUL: StateText(
         "one event at a time",
         Level.WARN,
-        "A child died again and again at one place, and opens events one by one until it is past it.",
-        "Wait. Then see the dead letter `crashed`.",
+        "A child died repeatedly at one place of the stream. It opens events one by one until that place is passed.",
+        "Wait. Then inspect the dead letter with the reason `crashed`.",
         "restarts",
     ),
     Code.RESTARTING: StateText(
         "restarting",
         Level.WARN,
         "Events wait in the stream for some seconds.",
-        "Nothing has to be done. If it comes again and again, see the log.",
+        "Nothing has to be done. If it repeats, see the log.",
         "restarts",
     ),
     Code.DRAINING: StateText(
         "draining",
         Level.WARN,
-        "The program was told to stop, and ends what it has begun.",
+        "The program was told to stop. It finishes the work that it has begun.",
         "Nothing has to be done.",
     ),
     Code.BACK_PRESSURE: StateText(
         "back-pressure",
         Level.WARN,
-        "As much is in flight as may be. Events wait in the stream for a moment.",
-        "Nothing has to be done. If it lasts, see where the time goes.",
+        "The limit of events in flight is reached. Further events wait in the stream for a moment.",
+        "Nothing has to be done. If it lasts, find the slow part (docs/runbooks/behind.md).",
         "behind",
     ),
     Code.CATCHING_UP: StateText(
@@ -234,7 +233,7 @@ class Verdict(NamedTuple):
     def probe_words(self, *, healthy: bool) -> str:
         """Return the words for a platform's health check. `healthy` is False only if a restart would help."""
         name = self.words if self.words == self.code else f"{self.code}: {self.words}"
-        return name + ("" if healthy else "; ill, a restart is needed")
+        return name + ("" if healthy else "; unhealthy, a restart is needed")
 
     def fields(self) -> dict[str, Any]:
         """Return the verdict for `Snapshot.states`, from which `/status` is made."""
@@ -320,10 +319,15 @@ def rank_of(status: Mapping[str, Any]) -> float:
 
 def sentence(status: Mapping[str, Any], since: str) -> str:
     """Return a verdict as one line: words, code, beginning and reason."""
-    begun = f" since {since}" if since else ""
-    reason = f": {status['reason']}" if status.get("reason") else ""
     words, code = status.get("state") or "unknown", status.get("code")
-    return f"{words}{f' ({code})' if code != words else ''}{begun}{reason}"
+    line = str(words)
+    if code != words:
+        line += f" ({code})"
+    if since:
+        line += f" since {since}"
+    if status.get("reason"):
+        line += f": {status['reason']}"
+    return line
 
 
 def runbook_of(code: str) -> str:

@@ -102,7 +102,7 @@ def test_a_receiver_whose_credentials_come_late_starts_all_the_same(tmp_path: Pa
         service = ThreadingHTTPServer(("127.0.0.1", receiver.service_port), Given)
         threading.Thread(target=service.serve_forever, daemon=True).start()
         try:
-            receiver.until(lambda said: "the receiver starts" in said)
+            receiver.until(lambda said: "The receiver starts" in said)
         finally:
             service.shutdown()
             service.server_close()

@@ -130,12 +130,12 @@ from stream_router.receiver import __main__ as program, status
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import Secrets
 status.SILENT_S = status.HANGS_AFTER_S = 1.0
-look = program._Program._look
+look = program._Program._publish_state
 def stuck(self, *parts):
     look(self, *parts)
     if self._up and sys.argv[1] == "loop":
         time.sleep(3)
-program._Program._look = stuck
+program._Program._publish_state = stuck
 Secrets.refresh = lambda self: time.sleep(60)
 events = Intake.events
 def fails(self, body):

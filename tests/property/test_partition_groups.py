@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stream_router.envelope import CONVERSATION_BITS, HASH_SPACE, group_of, group_place
 from stream_router.limits import KINESIS_RECORD_BYTES
 from stream_router.operate.shards import shard_counts_keeping_order
-from stream_router.receiver.events import Bucket
+from stream_router.receiver.events import PartitionGroup
 
 MOST_GROUPS = 4_096
 HASHES = st.one_of(st.integers(0, 2**CONVERSATION_BITS - 1), st.sampled_from([0, 2**CONVERSATION_BITS - 1]))
@@ -65,6 +65,6 @@ def test_the_receivers_record_names_the_groups_place(groups: int, index: int) ->
     """Partition key and hash key, as the operators' commands write them too."""
     assume(index < groups)
     key, hash_key = group_place(index, groups)
-    address = Bucket(index, groups)
+    address = PartitionGroup(index, groups)
     assert address.tail == f'","PartitionKey":"{key}","ExplicitHashKey":"{hash_key}"}}'.encode()
     assert address.max_data_bytes == KINESIS_RECORD_BYTES - len(key)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver.batcher import BACKOFF_MOST_S, Batcher
 from stream_router.receiver.events import ACCEPTED, Delivery
-from stream_router.receiver.intake import Sealed
+from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S, PROBES_S
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
@@ -46,7 +46,7 @@ class Sent:
 
     def __init__(self, number: int, conversations: list[int]) -> None:
         self.events = [
-            Sealed(f"{number:028x}{at:04x}", hash_of(conversation), b"%06d-%d" % (number, at))
+            SealedEvent(f"{number:028x}{at:04x}", hash_of(conversation), b"%06d-%d" % (number, at))
             for at, conversation in enumerate(conversations)
         ]
         self.asked_s: float | None = None

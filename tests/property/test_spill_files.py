@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_router.receiver import spill
-from stream_router.receiver.spill import Files, Row
+from stream_router.receiver.spill import Row, SpillFiles
 
 FILE_BYTES = 80
 """Two rows, or three."""
@@ -74,7 +74,7 @@ class World:
         """Numbers behind the files that were read and are not settled."""
         self._ended: set[bytes] = set()
         """Lines that may come again, or never: settled, or refused."""
-        self._files = Files(folder)
+        self._files = SpillFiles(folder)
 
     def take(self, step: str, how: Any) -> None:
         match step:
@@ -116,7 +116,7 @@ class World:
     def end(self) -> None:
         """Killed, and started again: what waits is there, all of it and in order."""
         self._files.close()
-        self._files, self._ends = Files(self._folder), []
+        self._files, self._ends = SpillFiles(self._folder), []
         found: list[Row] = []
         while rows := self.read():
             found += rows

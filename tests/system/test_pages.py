@@ -21,7 +21,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
     made.blocks = [(found[1], found[2].splitlines()) for found in SHELL_BLOCK.finditer(page)]
     stack = made.type_next()
     made.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
-    made.type_next().wait_for("the receiver serves")
+    made.type_next().wait_for("The receiver serves")
     made.type_next().wait_for("shard taken up")
     yield made
     for terminal in reversed(made.terminals.values()):

@@ -152,7 +152,7 @@ def test_the_block_runs_as_it_stands(operator: Operator) -> None:
 
     terminal = second()
     terminal.type(receive)
-    terminal.wait_for("the receiver serves")
+    terminal.wait_for("The receiver serves")
     terminal = second()
     terminal.type(consume)
     for _ in range(2):

@@ -142,7 +142,7 @@ def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
     reader.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
     receiver = reader.type_next()
     receiver.wait_for("^nothing to change$")
-    receiver.wait_for("the receiver serves")
+    receiver.wait_for("The receiver serves")
     reader.type_next()
     sender = reader.type_next()
     sender.wait_for("202 accepted")

@@ -66,7 +66,7 @@ def test_a_receiver_starts_with_each_scheme_and_all_that_hmac_can_be_told(
     told = of_task("ReceiverTask", "SignsByHmac" if scheme == "hmac" else "", WebhookScheme=scheme)
     secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": f"user:{SECRET}"}.get(scheme, SECRET)
     given(monkeypatch, told | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})
-    assert auth.make(load(Receiver))
+    assert auth.make_check(load(Receiver))
     of_hmac = {f"STREAM_ROUTER_{name.upper()}" for name in Signature.model_fields if name.startswith("hmac_")}
     assert of_hmac & told.keys() == (of_hmac if scheme == "hmac" else set())
 

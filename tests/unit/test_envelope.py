@@ -17,7 +17,7 @@ from stream_router.envelope import added_fields, open_record, seal
 from stream_router.event_id import correlation_id, event_id
 from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Entry, Event, Record
-from stream_router.receiver.intake import Body, Intake, ProblemError
+from stream_router.receiver.intake import Intake, ProblemError, VerifiedBody
 from stream_router.settings.receiver import Receiver
 from tests.events import BODY, IDENTITY, RECEIVED_MS, code_of, door
 
@@ -143,10 +143,10 @@ def test_the_receiver_takes_an_event_of_just_the_depth_and_none_deeper(core: byt
     """Whichever of the two parsers reads it; an array counts as a level."""
     intake = Intake(Receiver(aws_region="x", webhook_scheme="none"))
     just = nested(EVENT_MAX_DEPTH, core)
-    assert len(intake.events(Body(just, "d"))) == 1
+    assert len(intake.events(VerifiedBody(just, "d"))) == 1
     for body in (b'{"a":' + just + b"}", nested(90_000, core), b"[" + just + b"]"):
         with pytest.raises(ProblemError, match="malformed_json"):
-            intake.events(Body(body, "d"))
+            intake.events(VerifiedBody(body, "d"))
 
 
 def first_reader() -> ModuleType:
@@ -163,7 +163,7 @@ def received(body: bytes, content_type: str = "application/json") -> bytes:
     """What today's receiver writes with everything that it can add."""
     added = {"source": "crm", "traceparent": f"00-{'4b' * 16}-{'0a' * 8}-01", "eventTypeHeader": "interaction.created"}
     intake = Intake(Receiver(aws_region="x", webhook_scheme="none"), source=added["source"], takes_xml=True)
-    (event,) = intake.events(Body(body, "d-1", content_type, added["eventTypeHeader"], added["traceparent"]))
+    (event,) = intake.events(VerifiedBody(body, "d-1", content_type, added["eventTypeHeader"], added["traceparent"]))
     assert added.items() <= added_fields(event.line).items(), "it adds all that it can"
     return event.line
 

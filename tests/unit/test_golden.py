@@ -17,7 +17,7 @@ import pytest
 from stream_router.envelope import seal
 from stream_router.errors import SettingsError
 from stream_router.model import DeadLetter, Entry
-from stream_router.receiver.intake import Body, Intake
+from stream_router.receiver.intake import Intake, VerifiedBody
 from stream_router.settings.receiver import Receiver
 from tests.events import IDENTITY, RECEIVED_MS, door
 
@@ -36,7 +36,7 @@ def posted(text: str, event_type: str = "", source: str = "", traceparent: str =
     """The line that the receiver writes for it."""
     settings = Receiver(aws_region="x", webhook_scheme="expert")
     intake = Intake(settings, lambda: RECEIVED_MS / 1000, source, takes_xml=True)
-    (event,) = intake.events(Body(text.encode(), "d-1", "text/xml; charset=utf-8", event_type, traceparent))
+    (event,) = intake.events(VerifiedBody(text.encode(), "d-1", "text/xml; charset=utf-8", event_type, traceparent))
     return event.line
 
 

@@ -135,13 +135,13 @@ def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
 def test_what_lasts_is_said_once_a_minute_and_what_others_chose_once() -> None:
     """A trouble that has ended and begins anew: at once. A sender who makes up names fills no log."""
     now_s = 0.0
-    seldom = log.Seldom(lambda: now_s)
+    seldom = log.LogLimiter(lambda: now_s)
     assert (seldom(), seldom()) == (True, False)
     now_s = 60.0
     assert (seldom(), seldom()) == (True, False)
     seldom.over()
     assert seldom()
-    to_be_said = log.SaidOnce()
+    to_be_said = log.NameLogLimiter()
     assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")
     assert (to_be_said("call Anna"), to_be_said("call Bob")) == ("(not shown: no name)", "")
     assert len(list(filter(None, (to_be_said(f"type-{number}") for number in range(100))))) == 18

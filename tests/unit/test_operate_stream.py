@@ -30,7 +30,7 @@ from stream_router.operate.stream import (
     read,
 )
 from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamRefusesError, StreamWriter
-from stream_router.receiver.events import Bucket
+from stream_router.receiver.events import PartitionGroup
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
 HOUR_MS = 3_600_000
@@ -167,7 +167,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
         for record in records:
             assert len(record["Data"]) + len(record["PartitionKey"]) <= 1024 * 1024
             hashed = conversation_hash(name_of[record["Data"].split(b"\n")[0]])
-            address = Bucket(group_of(hashed, groups), groups)
+            address = PartitionGroup(group_of(hashed, groups), groups)
             assert record["PartitionKey"] == address.partition_key
             assert record["ExplicitHashKey"].encode() in address.tail
 

@@ -22,7 +22,7 @@ Given = dict[str, str | list[str]]
 
 def verifier(**settings: Any) -> auth.Verify:
     given = {"webhook_secrets": KEY, "weak_secrets": "allow", **settings}
-    return auth.make(Receiver(aws_region="us-east-1", **given))[0]
+    return auth.make_check(Receiver(aws_region="us-east-1", **given))[0]
 
 
 def mac(text: bytes, algorithm: str = "sha256") -> bytes:
@@ -77,7 +77,7 @@ SCHEMES = {
     "svix": Scheme({"webhook_scheme": "standard-webhooks", "webhook_secrets": WHSEC}, standard("svix")),
     "hmac": Scheme({"webhook_scheme": "hmac"}, {"x-signature": mac(BODY).hex()}),
     "own": Scheme({**ALL_OWN, "hmac_algorithm": "sha512"}, own("sha512", bytes.hex)),
-    "own base64": Scheme({**ALL_OWN, "hmac_encoding": "base64"}, own("sha256", auth.in_base64)),
+    "own base64": Scheme({**ALL_OWN, "hmac_encoding": "base64"}, own("sha256", auth.encode_base64)),
     "stripe": Scheme(STRIPE, {"Stripe-Signature": stripe()}),
     "bearer": Scheme({"webhook_scheme": "bearer", "hmac_id_header": "X-Id"}, {"Authorization": f"Bearer {KEY}"}),
     "basic": Scheme(

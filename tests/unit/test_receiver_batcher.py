@@ -12,7 +12,7 @@ from stream_router.envelope import CONVERSATION_BITS
 from stream_router.receiver import events as events_module
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, TO_SPILL, TO_STREAM
-from stream_router.receiver.intake import Sealed
+from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.putrecords import (
     FEWEST_CALLS,
     IDLE_CALLS,
@@ -38,13 +38,13 @@ class Bench:
         self.batcher.use_spill(cast("Any", disk), 10**9)
         return disk
 
-    def event(self, conversation: int, size: int = 10) -> Sealed:
+    def event(self, conversation: int, size: int = 10) -> SealedEvent:
         """An event of the conversation that has the bucket of the same number."""
         self.sent += 1
-        hashed = (conversation << CONVERSATION_BITS) // len(self.batcher.buckets)
-        return Sealed(f"{self.sent:032x}", hashed, f"{self.sent:010d}".encode().ljust(size, b"."))
+        hashed = (conversation << CONVERSATION_BITS) // len(self.batcher.groups)
+        return SealedEvent(f"{self.sent:032x}", hashed, f"{self.sent:010d}".encode().ljust(size, b"."))
 
-    def post(self, *events: Sealed) -> list[str]:
+    def post(self, *events: SealedEvent) -> list[str]:
         """Submit these as one delivery; what it is told comes into the list."""
         told: list[str] = []
         self.batcher.submit(list(events), self.loop.time(), told.append, has_delivery_id=True)

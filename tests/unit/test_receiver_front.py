@@ -19,7 +19,7 @@ from tests.receiver_kit import FakeLoop, FakeTransport, front
 def test_a_body_that_does_not_come_is_408_and_one_that_waits_for_us_503(here: bytes, status: int) -> None:
     """A 4xx is final for a sender, whose body is here: it waits for its turn; and of much nothing more is read."""
     loop, transport = FakeLoop(), FakeTransport()
-    app = SimpleNamespace(begin=lambda _: None, answered=lambda *_: None, draining=False, max_body_bytes=100_000)
+    app = SimpleNamespace(begin=lambda _: None, count_answer=lambda *_: None, draining=False, max_body_bytes=100_000)
     running = front(loop, app)
     connection = Connection("1.2.3.4", running)
     running.admit(connection)
@@ -73,14 +73,14 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest() -> No
     assert not any(one.was_cut for one in Places("10.0.0.0/8").admit(*["10.0.0.1"] * 6))
     places = Places()
     held = places.admit("a", "b", "c", "d", "e", "f")
-    places.server.known(held[0])
+    places.server.mark_known(held[0])
     (newest,) = places.admit("g")
     assert [one.was_cut for one in held] == [False, True, False, False, False, False]
     for one in (*held[2:], newest):
-        places.server.known(one)
+        places.server.mark_known(one)
     assert not places.server.admit(Fake("h"))
     assert places.stats.connections == 6
-    places.server.gone(held[2])
+    places.server.remove(held[2])
     places.admit("h")
 
 
@@ -90,12 +90,12 @@ def test_who_holds_the_most_of_too_much_loses_it(monkeypatch: pytest.MonkeyPatch
     places = Places()
     every = small, large, larger, last = places.admit("a", "b", "c", "d")
     for one, size in ((small, 100), (large, 300), (larger, 400), (last, 200)):
-        places.server.hold(one, size)
+        places.server.record_held_bytes(one, size)
     assert not any(one.made_room for one in every)
-    places.server.hold(small, 101)
+    places.server.record_held_bytes(small, 101)
     assert [one.made_room for one in every] == [False, False, True, False]
     for one in (small, large, last):
-        places.server.gone(one)
+        places.server.remove(one)
     assert places.stats.read_bytes == 0
 
 
@@ -114,7 +114,7 @@ def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_cou
 ) -> None:
     """What stands left of it anyone could have written; who is no proxy of ours is believed nothing."""
     headers = Headers([(b"X-Forwarded-For", one.encode()) for one in forwarded])
-    assert Places("10.0.0.0/8, fd00::/8").server.client_of(peer, headers) == client
+    assert Places("10.0.0.0/8, fd00::/8").server.find_client(peer, headers) == client
 
 
 def app_of(taken: list[object], stats: Stats) -> App:

@@ -13,18 +13,18 @@ from stream_router.envelope import conversation_hash, conversation_of_line, open
 from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from stream_router.receiver.intake import Body, Intake, ProblemError, Sealed
+from stream_router.receiver.intake import Intake, ProblemError, SealedEvent, VerifiedBody
 from stream_router.settings.receiver import Receiver
 from tests import events
 from tests.receiver_kit import expected_id
 
 
-def sealed(body: bytes, event_type: str = "", **settings: Any) -> list[Sealed]:
+def sealed(body: bytes, event_type: str = "", **settings: Any) -> list[SealedEvent]:
     made = Receiver(aws_region="x", **{"webhook_scheme": "hmac", "webhook_secrets": "s", **settings})
-    return Intake(made, lambda: 1_780_000_000.1234).events(Body(body, "d", event_type=event_type))
+    return Intake(made, lambda: 1_780_000_000.1234).events(VerifiedBody(body, "d", event_type=event_type))
 
 
-def body_of(event: Sealed) -> bytes:
+def body_of(event: SealedEvent) -> bytes:
     return event.line.partition(b'"body":')[2][:-1]
 
 

@@ -479,18 +479,18 @@ def test_a_secret_file_that_others_may_read_is_named(
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Receiver]:
     """With this line in the file and these settings beside it: by which the source's sender is known."""
     made: list[Receiver] = []
-    make = auth.make
+    make = auth.make_check
 
     def noted(settings: Receiver) -> object:
         made.append(settings)
         return make(settings)
 
-    monkeypatch.setattr(auth, "make", noted)
+    monkeypatch.setattr(auth, "make_check", noted)
 
     def one(line: str = "", scheme: str = "hmac", **environment: object) -> Receiver:
         (tmp_path / "config.toml").write_text(SOURCE.format(scheme) + SECRETS + line)
         config = tmp_path / "config.toml"
-        served_by.of(Receiver.model_validate({"aws_region": "x", "config": config, **environment}))
+        served_by.build_sources(Receiver.model_validate({"aws_region": "x", "config": config, **environment}))
         return made[-1]
 
     return one
@@ -500,7 +500,7 @@ def test_a_named_source_has_the_defaults_and_the_environment_s_replay_window(ser
     """The environment's signature is its own sender's; the window is everybody's, unless the source gives one, also
     where that is the default. A proxy that is named ends TLS for it too."""
     own = served(hmac_header="x-other", hmac_template="{timestamp}.{body}", hmac_timestamp_header="x-t")
-    assert auth.own_layout(own) == auth.own_layout(Receiver.model_validate({"aws_region": "x"}))
+    assert auth.build_own_layout(own) == auth.build_own_layout(Receiver.model_validate({"aws_region": "x"}))
     assert served(replay_window_s=77).replay_window_s == 77
     assert served("replay_window_s = 300\n", replay_window_s=77).replay_window_s == 300
     assert served(scheme="bearer", listen="0.0.0.0:80", trusted_proxies="10.0.0.0/8")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.errors import SettingsError
-from stream_router.receiver.spill import Files
+from stream_router.receiver.spill import SpillFiles
 
 KEPT = b"what others wrote"
 SEGMENTS = [f"spill-0-{number:020d}.seg" for number in (0, 1)]
@@ -25,7 +25,7 @@ def aside(tmp_path: Path) -> Path:
 def test_a_file_that_it_did_not_make_is_left_as_it_is(aside: Path, is_link: bool) -> None:
     """A link, or another's file, under the next segment's name: the append fails, and that file keeps its bytes."""
     folder = aside.parent / "spill"
-    files = Files(folder)
+    files = SpillFiles(folder)
     path = folder / SEGMENTS[0]
     if is_link:
         path.symlink_to(aside)
@@ -44,9 +44,9 @@ def test_neither_the_lock_nor_what_is_set_aside_follows_a_link(aside: Path) -> N
     folder = aside.parent / "spill"
     (folder / "spill-0.lock").symlink_to(aside)
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_SPILL_DIR: it cannot be used \(ELOOP\)"):
-        Files(folder)
+        SpillFiles(folder)
     (folder / "spill-0.lock").unlink()
-    files = Files(folder)
+    files = SpillFiles(folder)
     (folder / "spill-0.refused.damaged").symlink_to(aside)
     with pytest.raises(OSError, match="symbolic links"):
         files.set_aside(b"{}")
@@ -62,7 +62,7 @@ def test_its_own_file_that_could_not_be_removed_is_no_hindrance(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "refused")
 
-    files = Files(tmp_path)
+    files = SpillFiles(tmp_path)
     with monkeypatch.context() as ill:
         ill.setattr("os.fdatasync", refuse)
         ill.setattr(Path, "unlink", refuse)

@@ -16,7 +16,7 @@ from stream_router.aws_error_codes import cure
 from stream_router.receiver import spill_queue
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
-from stream_router.receiver.intake import Sealed
+from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.spill_queue import (
     GIVE_BACK_AFTER_S,
     HIDDEN_S,
@@ -112,7 +112,7 @@ class Receiver:
             queue.call,
             URL,
             cast("Any", loop),
-            batcher.buckets,
+            batcher.groups,
             batcher.stats,
             batcher.drained,
             lambda: not (batcher.stream.down or batcher.calls.is_silent),
@@ -126,7 +126,7 @@ class Receiver:
 
     def post(self, number: int, mark: bytes = b"") -> list[str]:
         outcomes: list[str] = []
-        event = Sealed(f"{number:032x}", number, b"%06d" % number + mark)
+        event = SealedEvent(f"{number:032x}", number, b"%06d" % number + mark)
         self.batcher.submit([event], self.loop.time(), outcomes.append, has_delivery_id=True)
         return outcomes
 
@@ -214,7 +214,7 @@ def test_a_message_that_keeps_failing_goes_back_to_a_receiver_that_reaches_the_s
     loop.move(GIVE_BACK_AFTER_S)
     assert [line for _, line in healthy.stored] == [b"000001"]
     assert first.store.size == second.store.size == len(queue.bodies) == first.store._read_bytes == 0
-    assert not any(bucket.suspects for bucket in first.batcher.buckets)
+    assert not any(bucket.suspects for bucket in first.batcher.groups)
 
 
 def test_a_message_of_which_a_part_is_stored_stays_hidden(loop: FakeLoop) -> None:
@@ -238,7 +238,7 @@ def test_a_message_of_which_a_part_is_stored_stays_hidden(loop: FakeLoop) -> Non
 
 
 def pending(receiver: Receiver, number: int) -> PendingEvent:
-    bucket = receiver.batcher.buckets[number % 2]
+    bucket = receiver.batcher.groups[number % 2]
     conversation = (number % 2) << 31
     return PendingEvent(bucket, conversation, b"%06d" % number, None)
 
@@ -394,7 +394,7 @@ def test_a_queue_that_refuses_is_logged_with_the_cure_of_its_code(
     states = States(receiver.batcher, "s")
     receiver.post(1)
     loop.move(1.0)
-    states.look()
+    states.log_changes()
     (line,) = [record for record in caplog.records if vars(record)["event"] == "spill-down"]
     assert (vars(line)["code"], vars(line)["resource"]) == ("AccessDeniedException", URL)
     assert cure("AccessDeniedException") in line.getMessage()

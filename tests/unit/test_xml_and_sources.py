@@ -9,7 +9,7 @@ import pytest
 
 from stream_router.dead_letter_reasons import Rejected
 from stream_router.pipeline.mapping import xml_body
-from stream_router.receiver.intake import Body, Intake
+from stream_router.receiver.intake import Intake, VerifiedBody
 from stream_router.settings.receiver import Receiver
 from tests.events import sent
 
@@ -39,7 +39,7 @@ def test_xml_is_read_in_the_encoding_that_it_is_in(text: str, encoding: str, con
     """
     body = text.encode(encoding)
     intake = Intake(Receiver(aws_region="x", webhook_scheme="expert"), takes_xml=True)
-    (event,) = intake.events(Body(body, "d-1", content_type, "page.updated"))
+    (event,) = intake.events(VerifiedBody(body, "d-1", content_type, "page.updated"))
     line: dict[str, Any] = orjson.loads(event.line)
     is_text = line["bodyEncoding"] == "text"
     assert (line["body"].encode() if is_text else base64.b64decode(line["body"])) == body

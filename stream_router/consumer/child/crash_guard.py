@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_router import envelope
 from stream_router.dead_letter_reasons import Reason
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.model import DeadLetter, Event, EventPlace, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 from stream_router.process import Rewritten, now_ms
@@ -102,7 +102,7 @@ class CrashGuard:
     ) -> None:
         path = folder / f"{shard_id}.json"
         self._file = Rewritten(path)
-        self._to_be_logged = Seldom(clock)
+        self._to_be_logged = LogLimiter(clock)
         self._now = now
         self._waits: EventPlace | None = None
         try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from stream_router.dead_letter_reasons import REASONS_OF_DATA
 from stream_router.envelope import source_of
-from stream_router.log import Seldom, is_name
+from stream_router.log import LogLimiter, is_name
 from stream_router.model import DeadLetter
 from stream_router.telemetry.shard_state import many_in_words
 
@@ -67,7 +67,7 @@ class DeadLetterAlarm:
         self._clock, self._now_s = clock, now_s
         self._slots: deque[Slot] = deque()
         self._true_at = 0.0
-        self._warning_is_due = Seldom(clock)
+        self._warning_is_due = LogLimiter(clock)
         self.raised: dict[str, Any] | None = None
         """The alarm's fields in snapshot and pages; None if there is no alarm."""
 

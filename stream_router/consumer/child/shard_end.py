@@ -15,7 +15,7 @@ import pybase64
 from stream_router.aws_answers import Answer, Refusal, of_read
 from stream_router.aws_error_codes import ABSENT
 from stream_router.consumer import kpl
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class ShardEnd:
         self._asking = False
         self._again_at = 0.0
         self._unknown = self._open = 0
-        self._to_be_said = Seldom(clock)
+        self._to_be_said = LogLimiter(clock)
         self.proven, self.refuted = False, ""
 
     def ask(self, last: str) -> None:

@@ -17,7 +17,7 @@ import orjson
 
 from stream_router.consumer import state_dir
 from stream_router.consumer.child.dead_letter_alarm import DeadLetterAlarm
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.process import write_whole
@@ -77,7 +77,7 @@ class ShardTelemetry:
             self._retention = state_dir.retention(settings.state_dir)
         self._folder = settings.state_dir
         self._due = clock() + EVERY_S
-        self._to_be_logged = Seldom(clock)
+        self._to_be_logged = LogLimiter(clock)
         self._closed = False
         self._counted: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._reasons: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import pybase64
 
 from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.target_check import UNASKED_S, KnownTarget
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
 
@@ -139,7 +139,7 @@ class Window:
         self._holds = ""
         self.held_since = 0.0
         """Beginning of the hold, if the shard holds."""
-        self._to_be_said = Seldom(clock)
+        self._to_be_said = LogLimiter(clock)
 
     # --- what is pending
 

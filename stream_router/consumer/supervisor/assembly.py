@@ -71,7 +71,7 @@ def run(settings: Consumer) -> int:
         return _run(settings, state)
 
 
-LOOKS: tuple[Callable[[Consumer], object], ...] = (
+HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: config_file.load(settings.config),
     lambda settings: policy_of(settings.masking, None),
     lambda settings: files.check_parent(settings.state_dir, state_dir.VARIABLE),

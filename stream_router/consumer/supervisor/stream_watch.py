@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws import endpoints
 from stream_router.aws.clients import shards_of
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.silence import Answers
 
@@ -246,7 +246,7 @@ class StreamWatch:
         self._ended_by_lease: dict[str, bool] = {}
         """Whether each lease was at its shard's end at the latest check."""
         self._unread_is_logged = False
-        self._unread_is_due = Seldom(time.monotonic)
+        self._unread_is_due = LogLimiter(time.monotonic)
         self._failures_logged: set[str] = set()
         self.latest: StreamView | None = None
         """The latest check, None if it failed."""

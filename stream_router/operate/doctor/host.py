@@ -84,10 +84,10 @@ def _check_program_settings(code: str, reported: set[SettingProblem], start: Cal
 
 def _load_receive(world: World) -> str:
     """Run the checks of `receive` before it listens. Return a summary. Raises SettingsError."""
-    settings = load(Receiver, *preflight.LOOKS)
+    settings = load(Receiver, *preflight.HOST_CHECKS)
     _read_secrets(world, settings, "admin_token")
     if not world.offline:
-        sources.of(settings)
+        sources.build_sources(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
     return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
 
@@ -97,7 +97,7 @@ def _load_consume(world: World) -> str:
 
     Return a summary. Raises SettingsError.
     """
-    settings = _read_secrets(world, load(Consumer, *assembly.LOOKS), "masking_key", "audit_key", "admin_token")
+    settings = _read_secrets(world, load(Consumer, *assembly.HOST_CHECKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _render_properties(settings)
     endpoints.ca_bundle(endpoints.session(settings.aws_region))
@@ -186,8 +186,8 @@ def _check_certificate(world: World) -> Finding:
     if settings.tls_cert is None or settings.tls_key is None:
         return skipped("SR014", "no certificate is set")
     try:
-        context = tls.context(settings.tls_cert, settings.tls_key, None)
-        begins_s, ends_s = tls.dates(context, settings.tls_cert)
+        context = tls.load_context(settings.tls_cert, settings.tls_key, None)
+        begins_s, ends_s = tls.read_dates(context, settings.tls_cert)
     except (SettingsError, OSError):
         return skipped("SR014", "waits for SR001")
     now_s, setting = world.now_s(), "STREAM_ROUTER_TLS_CERT"

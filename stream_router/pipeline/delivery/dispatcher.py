@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from stream_router.aws_answers import ACCEPTED, TIMED_OUT, Answer, Outcome, Refusal
 from stream_router.aws_error_codes import THROTTLING, Disposition, cure
 from stream_router.dead_letter_reasons import Reason
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
 from stream_router.pipeline.delivery.blame import Blame, Decision, RetryPolicy
 from stream_router.pipeline.delivery.gate import SLOW_S, Gate
@@ -226,9 +226,9 @@ class Dispatcher(Generic[T]):
         self._suspects: Suspects[T] = Suspects(to.key)
         self._failure = ("", "")
         """Code of the latest failure, and AWS's message if it cannot quote a payload."""
-        self._holds_to_be_said: dict[str, Seldom] = defaultdict(lambda: Seldom(clock))
+        self._holds_to_be_said: dict[str, LogLimiter] = defaultdict(lambda: LogLimiter(clock))
         """Causes, each logged once when it appears and then once a minute: in an outage several causes take turns."""
-        self._alone_to_be_said = Seldom(clock)
+        self._alone_to_be_said = LogLimiter(clock)
         self._ended: Ended[T] = Ended([], [], [], [])
 
     @property

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from stream_router.dead_letter_reasons import Rejected, mismatch
 from stream_router.envelope import added_fields, added_text
 from stream_router.errors import first_error
-from stream_router.log import SaidOnce
+from stream_router.log import NameLogLimiter
 from stream_router.model import Event
 from stream_router.pipeline.mapping import exact_json, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import (
@@ -68,7 +68,7 @@ class Validator:
     def __init__(self, mapping: Configured) -> None:
         self._shapes, self._sources, self._expert = mapping.shapes, mapping.sources, mapping.expert
         self._by_name = {shape.name: shape for shape in (*mapping.shapes, mapping.expert)}
-        self._source_to_be_said = SaidOnce()
+        self._source_to_be_said = NameLogLimiter()
         first = self._shapes[0]
         # A body with valid fields of the default shape has every key by which the shape is recognized.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
