@@ -1,7 +1,7 @@
 """Catalogue of all metrics of the programs, each once, with its meaning.
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The values come from
-`consumer/child/snapshot.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
+`consumer/child/ledger.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
 from `receiver/stats.py` and `receiver/status.py` for the receiver.
 """
 
