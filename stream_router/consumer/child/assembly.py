@@ -79,7 +79,7 @@ class Child:
     def _wait(self, seconds: float, daemon: bool) -> None:
         """Handle calls, and wait at most `seconds`. A signal or, if `daemon`, a line of the daemon ends the wait."""
         others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
-        if self._woken in self._calls.transport.pump(seconds, others):
+        if self._woken in self._calls.pump(seconds, others):
             os.read(self._woken, 4096)
 
     def shard(self, shard_id: str, start: str) -> ShardProcessor:

@@ -248,15 +248,15 @@ class ShardProcessor:
         self._follow_target_check()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
-        if self._router.holding or self._checkpoints.proof.problem:
+        if self._router.holding or self._checkpoints.target_problem:
             self._guard.holds()
         if longest_s and company_s > 0:
             longest_s = min(longest_s, company_s)
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon)
         self._router.collect()
-        self._checkpoints.proof.want(self._router.accepted_at)
+        self._checkpoints.want_proof()
         self._telemetry.tick()
-        if self._checkpoints.proof.is_broken:
+        if self._checkpoints.is_disproven:
             log.warning(
                 "The rule takes our events again. Events sent since the last successful check may have reached nobody. "
                 "This process ends, and the next one sends them again.",
@@ -266,9 +266,7 @@ class ShardProcessor:
 
     def _follow_target_check(self) -> None:
         """Hold publishing while bus or rule do not take our events. Dead letters are still sent."""
-        proof = self._checkpoints.proof
-        proof.look()
-        self._router.block_publishing(blocked=bool(proof.problem))
+        self._router.block_publishing(blocked=bool(self._checkpoints.follow_target_check()))
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:
