@@ -125,6 +125,16 @@ STAGES: Final[dict[Stage, Metric]] = {
 }
 """Metrics of the values of the label `stage`. Each is a metric of its own in CloudWatch."""
 
+STAGE_LABELS: Final[dict[Stage, str]] = {
+    "received_to_stored": "received → stored",
+    "stored_to_read": "stored → read",
+    "read_to_sent": "read → first sent",
+    "sent_to_accepted": "first sent → accepted",
+    "received_to_accepted": "received → accepted",
+    "received_to_dead_lettered": "received → dead letter",
+}
+"""Names of the stages for people, on the page and in `top`."""
+
 ENTRIES_PER_CALL: Final = Metric(
     "entries_per_call",
     "histogram",
