@@ -1,7 +1,7 @@
 """Catalogue of all metrics of the programs, each once, with its meaning.
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The values come from
-`consumer/child/snapshot.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
+`consumer/child/ledger.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
 from `receiver/stats.py` and `receiver/status.py` for the receiver.
 """
 
@@ -124,6 +124,16 @@ STAGES: Final[dict[Stage, Metric]] = {
     for stage, name, text in _STAGES
 }
 """Metrics of the values of the label `stage`. Each is a metric of its own in CloudWatch."""
+
+STAGE_LABELS: Final[dict[Stage, str]] = {
+    "received_to_stored": "received → stored",
+    "stored_to_read": "stored → read",
+    "read_to_sent": "read → first sent",
+    "sent_to_accepted": "first sent → accepted",
+    "received_to_accepted": "received → accepted",
+    "received_to_dead_lettered": "received → dead letter",
+}
+"""Names of the stages for people, on the page and in `top`."""
 
 ENTRIES_PER_CALL: Final = Metric(
     "entries_per_call",
