@@ -76,10 +76,8 @@ COUNTERS: Final[dict[Counter, Metric]] = {
     "dead_lettered": _counter(
         "dead_letters", "Dead letters stored in the queue, whole, by reason", CloudWatch("DeadLetterCount"), "reason"
     ),
-    "dropped": _counter("events_dropped", "Events that a setting says to drop", CloudWatch("DroppedCount")),
-    "retried": _counter(
-        "retries", "Entries sent again, by the code that they had got", CloudWatch("RetryCount"), "code"
-    ),
+    "dropped": _counter("events_dropped", "Events dropped by a setting", CloudWatch("DroppedCount")),
+    "retried": _counter("retries", "Entries sent again, by the error code before", CloudWatch("RetryCount"), "code"),
     "records": _counter("records_read", "Kinesis records read"),
     "audit_failed": _counter(
         "audit_failures",
@@ -95,27 +93,27 @@ _BUCKETS_S = (
 """Bounds of latencies, the finest around the usual latency of an event (50 ms to 1 s), up to a day of holding."""
 
 STAGE_LATENCY: Final = Metric(
-    "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, _BUCKETS_S
+    "stage_latency_seconds", "histogram", "Time of each stage of an event", ("stage",), None, _BUCKETS_S
 )
 
 _STAGES: tuple[tuple[Stage, str, str], ...] = (
     (
         "received_to_stored",
         "ReceivedToStoredMilliseconds",
-        "From the receiver's (or Kinesis's) first sight of the event to its arrival in the stream",
+        "From the event's receipt by the receiver (or Kinesis) to its arrival in the stream",
     ),
     ("stored_to_read", "StoredToReadMilliseconds", "From there until the child has it: the KCL's part"),
     ("read_to_sent", "ReadToSentMilliseconds", "From there until its first PutEvents call was started"),
     (
         "sent_to_accepted",
         "SentToAcceptedMilliseconds",
-        "From there until EventBridge accepted it, whatever calls there were between",
+        "From there until EventBridge accepted it, including all retries",
     ),
-    ("received_to_accepted", "RoutingLatencyMilliseconds", "The whole way of an event that was delivered"),
+    ("received_to_accepted", "RoutingLatencyMilliseconds", "From receipt to acceptance of a delivered event"),
     (
         "received_to_dead_lettered",
         "ReceivedToDeadLetteredMilliseconds",
-        "The whole way of one that cannot be: until its dead letter is stored",
+        "From receipt until the dead letter of an undeliverable event is stored",
     ),
 )
 
@@ -147,7 +145,7 @@ ENTRIES_PER_CALL: Final = Metric(
 
 OLDEST_AGE: Final = _gauge(
     "oldest_unsettled_age_seconds",
-    "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
+    "Age of the oldest event that is not settled, since it was received; 0 only if the shard is caught up",
     CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
     "shard",
 )
@@ -158,15 +156,15 @@ HEADROOM: Final = _gauge(
     "shard",
 )
 OF_A_CHILD: Final = (
-    _gauge("window_bytes", "Bytes that the child has under way", None, "shard"),
+    _gauge("window_bytes", "Bytes of unsettled records in the child", None, "shard"),
     _gauge("window_span_seconds", "Time since the oldest record above the checkpoint was opened", None, "shard"),
-    _gauge("calls_in_flight", "PutEvents calls under way", None, "shard"),
-    _gauge("calls_ceiling", "PutEvents calls that may be under way at present", None, "shard"),
+    _gauge("calls_in_flight", "PutEvents calls in flight", None, "shard"),
+    _gauge("calls_ceiling", "Current limit of PutEvents calls in flight", None, "shard"),
     _gauge("checkpoint_age_seconds", "Time since the last checkpoint that was taken", None, "shard"),
 )
 """Gauges that a child reports of its shard. Its own snapshot has them without the label."""
 
-HOLDING: Final = _gauge("holding", "1 where the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
+HOLDING: Final = _gauge("holding", "1 if the shard holds, and why", CloudWatch("HoldingShards"), "shard", "reason")
 MANY_DEAD_LETTERS: Final = _gauge(
     "many_dead_letters",
     "1 if in the last minute more events of the shard became dead letters for their data than were accepted, with their"
@@ -184,19 +182,19 @@ TIME: Final = _counter(
 )
 UNREAD: Final = _gauge(
     "unread_shards",
-    "Shards of the stream that no worker reads; absent where it cannot be asked",
+    "Shards of the stream that no worker reads; absent if this cannot be checked",
     CloudWatch("UnreadShards"),
 )
 RULE_MATCHED: Final = _gauge(
     "rule_matched",
-    "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
+    "1 if the rule passes our events to a target, 0 if not; absent if unknown",
     CloudWatch("RuleUnmatched", convert=lambda matched, _: 1.0 - matched),
 )
 CATCH_UP: Final = _gauge(
     "catch_up_seconds",
-    "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
+    "Time until every shard has caught up at the speed of the last minute; absent if the lag does not shrink",
 )
-DAEMON_UP: Final = _gauge("daemon_up", "0 where no KCL daemon has run for a minute, and no stop was asked for; else 1")
+DAEMON_UP: Final = _gauge("daemon_up", "0 if no KCL daemon has run for a minute, and no stop was requested; else 1")
 DAEMON_RESTARTS: Final = _counter(
     "daemon_restarts",
     "Times that the KCL daemon was started again after it died, or was killed because it hung",
@@ -267,45 +265,45 @@ RECEIVER: Final[tuple[Metric, ...]] = (
     _counter("receiver_events_refused", "Events of requests answered 503, since they could not be stored in time"),
     _counter(
         "receiver_spill_damaged",
-        "Spilled events that were damaged or missing when they were looked for",
+        "Spilled events that were found damaged or missing",
         CloudWatch("SpillDamagedCount"),
     ),
     _gauge(
         "receiver_stream_up",
-        "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
+        "0 from a second of refusals on until the stream takes an event, also while no event arrives; else 1",
         CloudWatch("StreamDown", convert=lambda up, _: 1 - up),
     ),
-    _gauge("receiver_buckets_refusing", "Buckets that the stream refuses while it takes others"),
+    _gauge("receiver_buckets_refusing", "Partition groups that the stream refuses while it takes others"),
     _gauge(
         "receiver_spilled_events",
-        "Events that wait in the spill; of a spill queue those that this receiver has in hand",
+        "Events that wait in the spill; for a spill queue those that this receiver holds",
         CloudWatch("SpilledEvents"),
     ),
     _gauge(
         "receiver_spill_bytes",
-        "Bytes of the spill's files, or of the spill queue's events in hand",
+        "Bytes of the spill's files, or of the spill queue's events that this receiver holds",
         CloudWatch("SpillBytes", "Bytes"),
     ),
     _gauge(
         "receiver_spill_oldest_age_seconds",
-        "Age of the oldest event in the spill; of a spill queue in hand",
+        "Age of the oldest event in the spill; for a spill queue the oldest that this receiver holds",
         CloudWatch("SpillOldestAgeSeconds", "Seconds"),
     ),
     _gauge(
         "receiver_spill_failing",
-        "1 where the spill takes nothing, or cannot be read, for whatever reason",
+        "1 if the spill takes nothing or cannot be read, for whatever reason",
         CloudWatch("SpillFailing"),
     ),
     _gauge("receiver_connections", "Connections that are open, counted from accept"),
     _gauge("receiver_held_bytes", "Bytes of requests and events in memory (STREAM_ROUTER_MAX_HELD_BYTES)"),
     _gauge(
         "receiver_tls_certificate_end_timestamp_seconds",
-        "When the certificate in force ends; absent without one",
+        "Time at which the certificate in force expires; absent without one",
         # An alarm compares with a number, and cannot use the present time.
         CloudWatch("CertificateRemainingSeconds", "Seconds", convert=lambda end_s, now_s: end_s - now_s),
     ),
     _gauge("receiver_up", "1 while the receiver serves"),
-    _gauge("receiver_ready", "1 while it can take events: what `/readyz` says", CloudWatch("ReceiverReady")),
+    _gauge("receiver_ready", "1 while the receiver can take events, as in `/readyz`", CloudWatch("ReceiverReady")),
     DURATION,
     BUILD,
 )
@@ -316,12 +314,12 @@ ANSWERED: Final[tuple[Metric, ...]] = (
         REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{digit}xxCount", where=("code", digit)))
         for digit, text in (
             ("2", "Requests whose events are stored, or were before"),
-            ("4", "Requests that were refused for what they are: no known sender, no event, too large, too slow"),
-            ("5", "Requests whose events could not be stored in time: the sender has to send them again"),
+            ("4", "Requests refused for their own fault: unknown sender, no event, too large, too slow"),
+            ("5", "Requests whose events could not be stored in time: the sender must send them again"),
         )
     ),
     REQUESTS._replace(
-        text="Requests whose sender was not verified (401), which are of the 4xx too; absent while none is",
+        text="Requests whose sender was not verified (401), also counted in 4xx; absent while there are none",
         cloudwatch=CloudWatch("Answered401Count", seldom=True, where=("code", "401")),
     ),
 )
